@@ -1,0 +1,35 @@
+"""The custom resources of longshore.dev/v1alpha1 as typed models: fields, defaults, ranges, statuses.
+
+Imports pydantic and nothing of ours, and reads no files: text becomes a mapping elsewhere. What is said here about a
+field (its docstring, its range) is what its custom resource definition says, so schemas keep to what Kubernetes calls
+structural: no tuples, and no unions but integer-or-string.
+"""
+
+from longshore_api.base import API_VERSION, Metadata, Resource
+from longshore_api.data import Dataset, DatasetSpec, Datastore, FileDataset, TabularDataset
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec
+from longshore_api.resources import ComputeCluster, Environment, Model
+from longshore_api.status import ParallelRunStepStatus
+from longshore_api.validation import KINDS, parse
+
+__all__ = [
+    "API_VERSION",
+    "KINDS",
+    "ComputeCluster",
+    "Dataset",
+    "DatasetSpec",
+    "Datastore",
+    "Environment",
+    "FileDataset",
+    "InvalidDocuments",
+    "Metadata",
+    "Model",
+    "ParallelRunStep",
+    "ParallelRunStepSpec",
+    "ParallelRunStepStatus",
+    "Problem",
+    "Resource",
+    "TabularDataset",
+    "parse",
+]

@@ -1,0 +1,55 @@
+"""What every custom resource has: how its fields are spelled, its version and its metadata."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from longshore_api.values import ResourceName
+
+API_VERSION = "longshore.dev/v1alpha1"
+
+
+class Fields(BaseModel):
+    """Fields that a user writes, camelCase only; an unknown one is an error, not a silent loss."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class Metadata(Fields):
+    """The part of Kubernetes' object metadata that a manifest states."""
+
+    name: ResourceName
+    """Unique among the resources of its kind."""
+    namespace: ResourceName | None = None
+    """Namespace of the cluster; without meaning in a local run."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Kubernetes labels."""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """Kubernetes annotations."""
+
+
+class Resource(Fields):
+    """A custom resource of our group."""
+
+    api_version: Literal["longshore.dev/v1alpha1"]
+    """Group and version."""
+    kind: str
+    """Kind of the resource."""
+    metadata: Metadata
+    """Name, namespace, labels and annotations."""
+
+
+class NameRef(Fields):
+    """Refers to a resource, of a kind that the referring field says, in the same namespace."""
+
+    name: ResourceName
+    """Name of the resource."""

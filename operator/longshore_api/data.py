@@ -1,0 +1,95 @@
+"""Where data lies (Datastore) and which data (Dataset)."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from longshore_api.base import Fields, NameRef, Resource
+from longshore_api.values import FilledString, Flag, ResourceName, Separator, broken
+
+Paths = Annotated[list[FilledString], Field(min_length=1)]
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise broken("must be a text encoding that Python knows, such as utf-8 or latin-1") from None
+    return name
+
+
+class DatastoreSpec(Fields):
+    """A place that paths are relative to."""
+
+    uri: FilledString
+    """Root of the store: a URL (gs, s3, abfs, http, file, pvc), or locally a folder relative to the YAML file."""
+    secret_ref: NameRef | None = None
+    """Secret with the credentials; a local run uses those of its user instead."""
+    default: Flag = False
+    """Take this Datastore where none is named."""
+
+
+class Datastore(Resource):
+    """A store of data: a bucket and prefix, or a folder."""
+
+    kind: Literal["Datastore"]
+    """Kind of the resource."""
+    spec: DatastoreSpec
+    """Where the store is."""
+
+
+class FileDataset(Fields):
+    """Files; a mini-batch is a list of their paths."""
+
+    datastore: ResourceName | None = None
+    """Datastore that the paths are relative to; the default one if not given."""
+    paths: Paths
+    """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore."""
+
+
+class TabularDataset(Fields):
+    """Rows in files; a mini-batch is a pandas DataFrame."""
+
+    datastore: ResourceName | None = None
+    """Datastore that the paths are relative to; the default one if not given."""
+    paths: Paths
+    """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore."""
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+    """Format of the files: delimited text, one JSON object per line, or Parquet."""
+    separator: Separator = ","
+    """Character between fields (csv)."""
+    header: Flag = True
+    """Whether the first record of each file names the columns (csv)."""
+    encoding: Annotated[FilledString, AfterValidator(_known_encoding)] = "utf-8"
+    """Text encoding (csv, jsonl)."""
+    column_types: dict[str, str] = Field(default_factory=dict)
+    """Types by column, as pandas names them (`int64`, `float32`, `string`, `datetime64[ns]`); others are inferred."""
+    support_multi_line: Flag = False
+    """Whether quoted fields may hold line ends (csv); costs one more pass over each file."""
+
+
+class DatasetSpec(Fields):
+    """Exactly one of `file` and `tabular`."""
+
+    file: FileDataset | None = None
+    """Files, handed to the script as paths."""
+    tabular: TabularDataset | None = None
+    """Rows, handed to the script as DataFrames."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.file is None) == (self.tabular is None):
+            raise broken("must have exactly one of file and tabular")
+        return self
+
+
+class Dataset(Resource):
+    """Named data that steps take as input."""
+
+    kind: Literal["Dataset"]
+    """Kind of the resource."""
+    spec: DatasetSpec
+    """Which files or rows."""

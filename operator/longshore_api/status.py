@@ -1,0 +1,178 @@
+"""The status of a ParallelRunStep: the same object in the custom resource and from `longshore run --json`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+
+def _seconds_in_utc(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Instant = Annotated[AwareDatetime, PlainSerializer(_seconds_in_utc, return_type=str, when_used="json")]
+
+
+class _Observed(BaseModel):
+    """Fields that Longshore writes. Unknown ones, from another version of it, are passed over."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class Condition(_Observed):
+    """One thing that is or is not so, with since when and why."""
+
+    type: str
+    """What it is about: Succeeded, Ready, Stalled or Finished."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it is so."""
+    reason: str
+    """Why, in one CamelCase word."""
+    message: str = ""
+    """Why, in one sentence."""
+    last_transition_time: Instant
+    """When `status` last changed."""
+    observed_generation: int
+    """Generation of the spec that this is about."""
+
+
+class MiniBatchCounts(_Observed):
+    """Mini-batches by what became of them."""
+
+    total: int | None = None
+    """All of them; absent until the inputs are listed to the end."""
+    scheduled: int = 0
+    """Cut so far."""
+    running: int = 0
+    """Leased to workers now."""
+    succeeded: int = 0
+    """Done, their results committed."""
+    failed: int = 0
+    """Given up after the last try."""
+    retried: int = 0
+    """Tried more than once."""
+
+
+class ItemCounts(_Observed):
+    """Files or rows by what became of them."""
+
+    total: int = 0
+    """In the mini-batches that ended."""
+    succeeded: int = 0
+    """Returned by run()."""
+    failed: int = 0
+    """Missing from what run() returned, or in a failed mini-batch."""
+
+
+class WorkerCounts(_Observed):
+    """Workers that the step asked for and has."""
+
+    wanted: int = 0
+    """Asked for."""
+    ready: int = 0
+    """Connected, with at least one process past init()."""
+
+
+class Columns(_Observed):
+    """Strings for the columns of a table."""
+
+    done: str
+    """Ended of all mini-batches, such as "120/400"."""
+    failed: str
+    """Failed mini-batches."""
+    rate: str
+    """Such as "240/min"; empty while unknown."""
+    eta: str
+    """Such as "2m30s"; empty while unknown and at the end."""
+    workers: str
+    """Ready of wanted workers, such as "2/2"."""
+
+
+class Progress(_Observed):
+    """How far the step is."""
+
+    mini_batches: MiniBatchCounts
+    """Mini-batches by what became of them."""
+    items: ItemCounts
+    """Files or rows by what became of them."""
+    workers: WorkerCounts
+    """Workers that the step asked for and has."""
+    rate_per_minute: float | None = None
+    """Mini-batches that end per minute."""
+    estimated_remaining_seconds: int | None = None
+    """Until the last mini-batch ends, at that rate."""
+    last_progress_time: Instant | None = None
+    """When the latest mini-batch ended."""
+    columns: Columns
+    """The same in words, as tables show it."""
+
+
+class FirstError(_Observed):
+    """The error that came first: most often the cause of all others."""
+
+    category: str
+    """UserError, Timeout, OutOfMemory, ProcessDied, WrongReturn, DataError or System."""
+    message: str
+    """One sentence."""
+    mini_batch: int | None = None
+    """Number of the mini-batch; absent when init() failed."""
+    pod: str = ""
+    """Worker that it happened on: its pod, or in a local run its name."""
+    traceback: str = ""
+    """The last lines of the traceback."""
+
+
+class OutputStatus(_Observed):
+    """Where the results are."""
+
+    uri: str
+    """The output folder."""
+    file: str | None = None
+    """Name of the one file with all rows (append_row), once it is complete."""
+    rows: int | None = None
+    """Rows in that file."""
+
+
+class ParallelRunStepStatus(_Observed):
+    """What became of a ParallelRunStep so far."""
+
+    observed_generation: int
+    """Generation of the spec that this status is about."""
+    conditions: list[Condition]
+    """One per type: Succeeded (its reason is the state), Ready, Stalled, Finished."""
+    progress: Progress
+    """How far the step is."""
+    first_error: FirstError | None = None
+    """The error that came first."""
+    output: OutputStatus | None = None
+    """Where the results are."""
+    start_time: Instant | None = None
+    """When the step began to run."""
+    completion_time: Instant | None = None
+    """When it ended, either way."""
+    run_id: str | None = None
+    """Identifies the run."""
+    run_uri: str | None = None
+    """The run's folder: ledger, logs, failed.jsonl."""
+
+    def condition(self, type_: str) -> Condition | None:
+        """Return the condition of that type, or None."""
+        return next((each for each in self.conditions if each.type == type_), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the status as the JSON object of the custom resource, without what is absent."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def to_json(self) -> str:
+        """Return the same as indented JSON text."""
+        return self.model_dump_json(by_alias=True, exclude_none=True, indent=2)

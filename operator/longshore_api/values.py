@@ -1,0 +1,246 @@
+"""Kinds of values that fields hold, each with the sentence that says what it must be.
+
+Azure ML takes "5" where it takes 5, and values of parameters always arrive as strings: numbers and switches are read
+from either. Booleans are never numbers here, so that YAML's `yes` does not become a node count of 1.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+INT_MAX = 2**31 - 1
+TIMEOUT_MAX = 259_200  # seconds: three days
+
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})", re.ASCII)
+_SIZE = re.compile(r"(\d{1,18})\s*(kb|mb|gb)?", re.ASCII | re.IGNORECASE)
+_QUANTITY = re.compile(r"\d+(\.\d+)?([numkMGTPE]|[KMGTPE]i)?", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][-.A-Za-z0-9_]*", re.ASCII)
+_UNITS = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
+
+
+def broken(rule: str, *, field: str = "") -> PydanticCustomError:
+    """Return the error to raise for a broken rule; `field` names the field below the model that raises it."""
+    return PydanticCustomError("rule", "{rule}", {"rule": rule, "field": field})
+
+
+def parse_size(value: int | str) -> tuple[int, bool]:
+    """Read 10, "10", "1024KB", "10MB" or "1GB" (1024-based, any case) as (number, whether a unit was given).
+
+    The number is in bytes when a unit was given. Raises ValueError for anything else, and below 1.
+    """
+    found = None if isinstance(value, bool) else _SIZE.fullmatch(str(value).strip())
+    number = 0 if found is None else int(found[1]) * _UNITS.get((found[2] or "").lower(), 1)
+    if found is None or number < 1:
+        raise ValueError("must be a number such as 10, or a size such as 1024, 1024KB, 10MB or 1GB")
+    return number, found[2] is not None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number within a range, or one of a few words."""
+
+    minimum: int
+    maximum: int = INT_MAX
+    words: tuple[str, ...] = ()
+    rule: str = ""  # in the place of the sentence made from the range
+
+    def read(self, value: Any) -> int | str:
+        if isinstance(value, str) and value in self.words:
+            return value
+        number = value
+        if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+            number = int(value)
+        if type(number) is not int or not self.minimum <= number <= self.maximum:
+            raise broken(self.sentence(number))
+        return number
+
+    def sentence(self, value: Any) -> str:
+        if type(value) is int and value > self.maximum:
+            return f"must be at most {self.maximum}"
+        if self.rule:
+            return self.rule
+        return " or ".join((f"must be a whole number, {self.minimum} or more", *self.words))
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        either = [{"type": "integer"}, {"type": "string"}]
+        limits = {"minimum": self.minimum, "maximum": self.maximum}
+        return {"x-kubernetes-int-or-string": True, "anyOf": either, **limits}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number within a closed range."""
+
+    minimum: float
+    maximum: float
+
+    def read(self, value: Any) -> float:
+        number = value
+        if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            number = float(value)
+        if type(number) not in (int, float) or not self.minimum <= number <= self.maximum:
+            raise broken(f"must be a number from {self.minimum:g} to {self.maximum:g}")
+        return float(number)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        # A structural schema cannot say "number or string": the type stays open, the range holds for numbers.
+        return {"x-kubernetes-preserve-unknown-fields": True, "minimum": self.minimum, "maximum": self.maximum}
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A string of a certain form."""
+
+    pattern: str
+    rule: str
+    longest: int
+    shortest: int = 1
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise broken(f"must be a string; {self.rule}")
+        if not self.shortest <= len(value) <= self.longest or not re.fullmatch(self.pattern, value):
+            raise broken(self.rule)
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        lengths = {"minLength": self.shortest, "maxLength": self.longest}
+        return {"type": "string", "pattern": f"^{self.pattern}$", **lengths}
+
+
+class _Flag:
+    """true or false, or either as a string."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_read_flag)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "boolean"}
+
+
+class _Argument:
+    """A string, number or boolean; kept as the string that a script finds in sys.argv."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_read_argument)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"x-kubernetes-preserve-unknown-fields": True}
+
+
+class _Size:
+    """A count or a size, kept as written: what it means depends on the kind of the inputs."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_read_size)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+
+
+class _Quantity:
+    """An amount of a Kubernetes resource, kept as a string."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_read_quantity)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+
+
+def _read_quantity(value: Any) -> str:
+    text = "" if isinstance(value, bool) else str(value)
+    if not _QUANTITY.fullmatch(text):
+        raise broken("must be an amount such as 2, 500m or 4Gi")
+    return text
+
+
+def _read_variables(variables: dict[str, str]) -> dict[str, str]:
+    for name in variables:
+        if not _VARIABLE.fullmatch(name):
+            raise broken(
+                f"must not name a variable {name!r}: letters, digits, '_', '-' and '.' only, and no digit first"
+            )
+    return variables
+
+
+def _read_flag(value: Any) -> bool:
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word is True or word is False:
+        return bool(word)
+    if word not in ("true", "false"):
+        raise broken("must be true or false")
+    return bool(word == "true")
+
+
+def _read_argument(value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        raise broken("must be a string, a number or a boolean")
+    return str(value)
+
+
+def _read_size(value: Any) -> int | str:
+    if isinstance(value, int | str):
+        try:
+            parse_size(value)
+        except ValueError as error:
+            raise broken(str(error)) from None
+        return value
+    raise broken("must be a number such as 10, or a size such as 1024, 1024KB, 10MB or 1GB")
+
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+ResourceName = Annotated[
+    str,
+    Matching(
+        rf"{_LABEL}(\.{_LABEL})*",
+        "must be at most 253 lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
+        longest=253,
+    ),
+]
+StepName = Annotated[
+    str,
+    Matching(
+        "[a-z]([-a-z0-9]*[a-z0-9])?",
+        "must be 3 to 32 lower-case letters, digits and '-', beginning with a letter and not ending with '-'",
+        longest=32,
+        shortest=3,
+    ),
+]
+PortName = Annotated[
+    str,
+    Matching(
+        "[A-Za-z_]([-A-Za-z0-9_]*[A-Za-z0-9_])?",
+        "must be at most 64 letters, digits, '_' and '-', beginning with a letter or '_' and not ending with '-'",
+        longest=64,
+    ),
+]
+FileName = Annotated[str, Matching(r"(?!\.{1,2}$)[^/\\\x00-\x1f]+", "must be a file name without folders", longest=255)]
+Separator = Annotated[str, Matching(r'[^"\r\n]', "must be one character, and no quote or line end", longest=1)]
+FilledString = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a string that is not empty", longest=4096)]
+Flag = Annotated[bool, _Flag()]
+Argument = Annotated[str, _Argument()]
+Quantity = Annotated[str, _Quantity()]
+Variables = Annotated[dict[str, str], AfterValidator(_read_variables)]
+Size = Annotated[int | str, _Size()]
+Seconds = Annotated[
+    int,
+    Whole(1, TIMEOUT_MAX, rule=f"must be a whole number of seconds from 1 to {TIMEOUT_MAX} (three days)"),
+]
+ProcessCount = Annotated[int | Literal["auto"], Whole(1, words=("auto",))]

@@ -1,0 +1,64 @@
+"""`longshore`: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+FAILED, BAD_INPUT = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return 0 for success, 1 for a failed run, 2 for bad input."""
+    options = _parser().parse_args(arguments)
+    from longshore_cli.run_command import run_command  # late: --help needs none of it
+
+    return run_command(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="longshore", description="Parallel batch scoring with two functions.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="run a ParallelRunStep on this machine",
+        description="Run the ParallelRunStep of some manifests on this machine. "
+        "Exit code 0: succeeded, 1: failed, 2: bad input.",
+    )
+    run.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="YAML files, or folders of them")
+    run.add_argument(
+        "-p",
+        dest="parameters",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="NAME=VALUE",
+        help="value of $(parameters.NAME); may be given several times",
+    )
+    where = run.add_mutually_exclusive_group()
+    where.add_argument("--run-dir", type=Path, metavar="DIR", help="new folder for the run (default: longshore-runs/…)")
+    where.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR; redo nothing committed")
+    run.add_argument("--sample", type=_positive, metavar="N", help="run the first N mini-batches only")
+    run.add_argument("--explain", action="store_true", help="print what would be done, and do nothing")
+    run.add_argument("--json", action="store_true", help="print the final status as JSON, and nothing else, on stdout")
+    run.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    return parser
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of mini-batches, 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

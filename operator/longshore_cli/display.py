@@ -1,0 +1,131 @@
+"""How a run is shown while it runs: a live display on a terminal, else a plain line every ten seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TextIO
+
+from longshore_api.status import ParallelRunStepStatus
+from longshore_planner.status import step_status
+from longshore_protocol.snapshot import Snapshot
+
+_PLAIN_SECONDS = 10.0
+_LIVE_SECONDS = 0.1
+
+Show = Callable[[Callable[[], Snapshot]], Awaitable[None]]
+
+
+def display(stream: TextIO, *, name: str, quiet: bool) -> Show:
+    """Return what shows a run of the step `name` on a stream."""
+    if quiet:
+        return _nothing
+    if stream.isatty():
+        return _Live(stream, name)
+    return _Plain(stream, name)
+
+
+async def _nothing(_: Callable[[], Snapshot]) -> None:
+    return
+
+
+class _Plain:
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream, self._name = stream, name
+
+    async def __call__(self, take: Callable[[], Snapshot]) -> None:
+        while True:
+            await asyncio.sleep(_PLAIN_SECONDS)
+            print(progress_sentence(self._name, _status(take())), file=self._stream, flush=True)
+
+
+class _Live:
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream, self._name = stream, name
+
+    async def __call__(self, take: Callable[[], Snapshot]) -> None:
+        from rich.console import Console  # late: only a terminal needs it
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[counts]}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=Console(file=self._stream), transient=True, refresh_per_second=10) as progress:
+            task = progress.add_task(self._name, total=None, counts="starting")
+            try:
+                while True:
+                    status = _status(take())
+                    counts = status.progress.mini_batches
+                    progress.update(
+                        task,
+                        total=counts.total,
+                        completed=counts.succeeded + counts.failed,
+                        counts=_counts(status),
+                    )
+                    await asyncio.sleep(_LIVE_SECONDS)
+            finally:
+                progress.update(task, counts=_counts(_status(take())))
+
+
+def progress_sentence(name: str, status: ParallelRunStepStatus) -> str:
+    """Return one line that says how far a run is."""
+    now = datetime.now(UTC).strftime("%H:%M:%S")
+    return f"{now} {name}: {_counts(status)}"
+
+
+def _counts(status: ParallelRunStepStatus) -> str:
+    succeeded = status.condition("Succeeded")
+    columns = status.progress.columns
+    parts = [f"{columns.done} mini-batches"]
+    if status.progress.mini_batches.failed:
+        parts.append(f"{columns.failed} failed")
+    if columns.rate:
+        parts.append(columns.rate)
+    if columns.eta:
+        parts.append(f"{columns.eta} left")
+    parts.append(f"{columns.workers} workers")
+    if succeeded is not None and succeeded.reason != "Running":
+        parts.insert(0, succeeded.message or succeeded.reason)
+    return ", ".join(parts)
+
+
+def _status(snapshot: Snapshot) -> ParallelRunStepStatus:
+    return step_status(snapshot, previous=None, now=datetime.now(UTC))
+
+
+def summary(status: ParallelRunStepStatus, *, name: str, run_dir: str) -> str:
+    """Return what a run has come to, for its user to read at the end."""
+    succeeded = status.condition("Succeeded")
+    assert succeeded is not None, "every status has it"
+    lines = [f"{name}: {succeeded.reason}. {succeeded.message}".rstrip(". ") + "."]
+    counts, items = status.progress.mini_batches, status.progress.items
+    known = counts.scheduled if counts.total is None else counts.total
+    lines.append(
+        f"  mini-batches  {counts.succeeded} of {known} succeeded, {counts.failed} failed, {counts.retried} retried"
+    )
+    lines.append(f"  items         {items.succeeded} succeeded, {items.failed} failed")
+    error = status.first_error
+    if error is not None:
+        where = "init()" if error.mini_batch is None else f"mini-batch {error.mini_batch}"
+        lines.append(f"  first error   {error.category} in {where} on {error.pod}: {error.message}")
+        lines += [f"    {line}" for line in error.traceback.splitlines()]
+    if status.output is not None:
+        if status.output.file:
+            lines.append(f"  output        {status.output.uri}/{status.output.file} ({status.output.rows} rows)")
+        elif succeeded.status == "True":
+            lines.append(f"  output        {status.output.uri}")
+    lines.append(f"  logs          {run_dir}/logs")
+    if succeeded.status != "True":
+        lines.append(f"  go on with    longshore run ... --resume {run_dir}")
+    return "\n".join(lines)
+
+
+def default_stream(*, json: bool) -> TextIO:
+    """Return where progress goes: stdout, unless that is for the status object alone."""
+    return sys.stderr if json else sys.stdout

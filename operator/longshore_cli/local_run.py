@@ -1,0 +1,100 @@
+"""One local run: a coordinator in this process, workers beside it, until the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from longshore_cli.workers import Place, Workers
+from longshore_coordinator.server import Server
+from longshore_coordinator.service import Coordinator
+from longshore_coordinator.verdict import PLAN_CHANGED
+from longshore_host.linux import adopt_orphans, children_of
+from longshore_protocol.job import Job
+from longshore_protocol.snapshot import Snapshot
+from longshore_storage.store import open_store
+
+GRACE = 30.0  # seconds that running mini-batches get when a run is interrupted
+
+
+class PlanChanged(Exception):
+    """The run that was to be resumed had another plan; the message says what differs. Nothing was run."""
+
+
+async def run_locally(
+    job: Job,
+    *,
+    run_dir: Path,
+    python: str,
+    resume: bool,
+    show: Callable[[Callable[[], Snapshot]], Awaitable[None]],
+) -> Snapshot:
+    """Run the job on this machine and return its last snapshot.
+
+    `show` is given a way to take snapshots and runs beside the job until it is cancelled. The first SIGINT or SIGTERM
+    lets running mini-batches finish within GRACE, a second one stops them. Raises PlanChanged when a resumed run has
+    another plan, OSError or ValueError when the run folder cannot be used.
+    """
+    adopt_orphans()
+    coordinator = Coordinator(job, resumed_by_user=resume)
+    await coordinator.open()
+    if resume:
+        verdict = await coordinator.plan_complete()
+        if verdict is not None and verdict.reason == PLAN_CHANGED:
+            raise PlanChanged(verdict.message)
+    open_store(job.output.uri).make()
+    token = secrets.token_urlsafe(32)
+    server = Server(coordinator, token=token)
+    port = await server.start("127.0.0.1")
+    scratch = Path(tempfile.mkdtemp(prefix="longshore-"))
+    place = Place(scratch, run_dir / "logs" / "sys" / "node", python, f"http://127.0.0.1:{port}", token)
+    workers = Workers(
+        job.workers, place, on_gone=coordinator.worker_gone, on_failed=coordinator.worker_failed
+    )
+    _drain_on_signals(coordinator)
+    showing = asyncio.ensure_future(show(coordinator.snapshot))
+    try:
+        workers.start()
+        return await coordinator.run()
+    finally:
+        await workers.stop()
+        await server.stop()
+        showing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await showing
+        _kill_orphans()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _drain_on_signals(coordinator: Coordinator) -> None:
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def interrupt() -> None:
+        nonlocal asked
+        if asked:
+            coordinator.interrupt()
+            return
+        asked = True
+        coordinator.drain()
+        loop.call_later(GRACE, coordinator.interrupt)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+
+
+def _kill_orphans() -> None:
+    """Kill what the scripts started and left behind, when their host could not."""
+    while orphans := children_of(os.getpid()):
+        for pid in orphans:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)

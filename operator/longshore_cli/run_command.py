@@ -1,0 +1,150 @@
+"""`longshore run`: from manifests to a verdict and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import asyncio
+import os
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_cli.display import default_stream, display, summary
+from longshore_cli.folders import RunFolder, earlier_folder, new_folder
+from longshore_planner.documents import load
+from longshore_planner.resolve import Resolved, resolve
+from longshore_planner.status import step_status
+
+SUCCEEDED, FAILED, BAD_INPUT = 0, 1, 2
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Carry out `longshore run`; return its exit code. What is wrong with the input is told on stderr."""
+    try:
+        return _run(options)
+    except InvalidDocuments as error:
+        for problem in error.problems:
+            print(f"longshore: {problem.sentence}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _run(options: argparse.Namespace) -> int:
+    now = datetime.now(UTC)
+    folder = earlier_folder(options.resume) if options.resume else new_folder(options.run_dir, now=now)
+    parameters = dict(options.parameters)
+    resolved = resolve(
+        load(options.paths, parameters=parameters),
+        run_uri=str(folder.path),
+        run_id=folder.run_id,
+        cores=os.cpu_count() or 1,
+        sample=options.sample,
+    )
+    _check_entry_script(resolved)
+    python = _interpreter(resolved)
+    if options.explain:
+        return _explain(resolved, python=python, folder=folder if options.resume else None)
+    if options.resume and folder.has_succeeded():
+        print(f"longshore: the run in {folder.path} has succeeded already: there is nothing to resume", file=sys.stderr)
+        if options.json:
+            print((folder.path / "status.json").read_text())
+        return SUCCEEDED
+    return _execute(resolved, options, folder=folder, python=python)
+
+
+def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder, python: str) -> int:
+    from longshore_cli.local_run import PlanChanged, run_locally  # late: --explain needs no server
+
+    name = resolved.step.name
+    stream = default_stream(json=options.json)
+    try:
+        folder.remember(name)
+        snapshot = asyncio.run(
+            run_locally(
+                resolved.job,
+                run_dir=folder.path,
+                python=python,
+                resume=options.resume is not None,
+                show=display(stream, name=name, quiet=options.quiet),
+            )
+        )
+    except PlanChanged as error:
+        raise InvalidDocuments([Problem("--resume", "", f"{folder.path} cannot be resumed: {error}")]) from None
+    except (OSError, ValueError) as error:
+        print(f"longshore: the run folder {folder.path} cannot be used: {error}", file=sys.stderr)
+        return FAILED
+    status = step_status(snapshot, previous=None, now=datetime.now(UTC))
+    (folder.path / "status.json").write_text(status.to_json())
+    if options.json:
+        print(status.to_json())
+    else:
+        print(summary(status, name=name, run_dir=str(folder.path)))
+    return SUCCEEDED if snapshot.state == "Succeeded" else FAILED
+
+
+def _explain(resolved: Resolved, *, python: str, folder: RunFolder | None) -> int:
+    from longshore_cli.explain import committed_in, explain
+    from longshore_coordinator.enumerate import InputError
+
+    committed = None if folder is None else committed_in(folder.path)
+    try:
+        print(explain(resolved.job, python=python, committed=committed))
+    except InputError as error:
+        print(f"longshore: {error}", file=sys.stderr)
+        return FAILED
+    return SUCCEEDED
+
+
+def _check_entry_script(resolved: Resolved) -> None:
+    """See that the entry script is there and defines run(), before anything is started. Raises InvalidDocuments."""
+    job = resolved.job
+    path = Path(job.source_uri) / job.entry_script
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except OSError as error:
+        rule = f"there is no such file in the source folder {job.source_uri} ({error.strerror})"
+        raise InvalidDocuments([resolved.step.wrong("spec.entryScript", job.entry_script, rule)]) from None
+    except (SyntaxError, ValueError):
+        return  # perhaps the script's interpreter knows more than ours: let it say what is wrong
+    names = {each.name for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    plain = all(isinstance(each, _PLAIN) for each in tree.body)
+    if plain and "run" not in names and not _binds_run(tree):
+        rule = "it must define run(mini_batch)"
+        raise InvalidDocuments([resolved.step.wrong("spec.entryScript", job.entry_script, rule)])
+
+
+# Statements that bind only the names they show; under anything else `run` may be bound where we cannot see it.
+_PLAIN = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.Expr,
+    ast.Pass,
+)
+
+
+def _binds_run(tree: ast.Module) -> bool:
+    """Tell whether an import or an assignment at the top level binds `run`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and any(each.name == "*" or (each.asname or each.name) == "run" for each in node.names):  # fmt: skip
+            return True
+        if isinstance(node, ast.Name) and node.id == "run" and isinstance(node.ctx, ast.Store):
+            return True
+    return False
+
+
+def _interpreter(resolved: Resolved) -> str:
+    """Return the interpreter for the entry script. Raises InvalidDocuments when it is not on this machine."""
+    if resolved.python is None:
+        return sys.executable
+    found = shutil.which(resolved.python)
+    if found is None:
+        rule = "there is no such interpreter on this machine"
+        raise InvalidDocuments([Problem("Environment", "spec.python", f"is {resolved.python!r}: {rule}")])
+    return found

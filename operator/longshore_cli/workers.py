@@ -1,0 +1,138 @@
+"""The workers of a local run: an agent process and a host process each, kept alive as a kubelet would."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import longshore_host
+import longshore_protocol
+
+_QUICK = 5.0  # seconds: a process that ends sooner than this did not work
+_QUICK_ENDS = 4  # so many quick ends in a row, and the worker is given up
+_LEAVE = 5.0  # seconds that processes get to end by themselves
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a local run keeps what is not part of its results."""
+
+    scratch: Path  # sockets and private folders; short, for a socket's path may have 107 bytes
+    logs: Path  # the run folder's logs/sys/node
+    python: str  # the interpreter for the entry script
+    url: str  # of the coordinator
+    token: str
+
+
+class Workers:
+    """Starts the processes of `count` workers and replaces what dies."""
+
+    def __init__(
+        self,
+        count: int,
+        place: Place,
+        *,
+        on_gone: Callable[[str], None],
+        on_failed: Callable[[str, str], None],
+    ) -> None:
+        self._place = place
+        self._on_gone = on_gone
+        self._on_failed = on_failed
+        self._names = [f"worker-{index}" for index in range(count)]
+        self._running: set[asyncio.subprocess.Process] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ending = False
+        self._packages = _link_packages(place.scratch)
+
+    def start(self) -> None:
+        """Start every worker's agent and host."""
+        for name in self._names:
+            self._tasks.append(asyncio.create_task(self._keep(name, "agent", self._agent(name))))
+            self._tasks.append(asyncio.create_task(self._keep(name, "host", self._host(name))))
+
+    async def stop(self) -> None:
+        """Wait until the processes have ended by themselves, and end those that do not."""
+        self._ending = True
+        for process in self._running:  # one that was stopped cannot end by itself
+            _send(process, signal.SIGCONT)
+        _, pending = await asyncio.wait(self._tasks, timeout=_LEAVE) if self._tasks else (set(), set())
+        for process in set(self._running):
+            _send(process, signal.SIGKILL)
+        if pending:
+            await asyncio.wait(pending)
+
+    async def _keep(self, worker: str, part: str, start: tuple[Sequence[str], dict[str, str]]) -> None:
+        command, environment = start
+        quick_ends = 0
+        log = self._place.logs / worker / f"{part}.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        while not self._ending:
+            began = time.monotonic()
+            with log.open("ab") as output:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    env=environment,
+                    cwd=self._place.scratch,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,  # out of reach of the terminal's Ctrl-C: the run decides how to end
+                )
+            self._running.add(process)
+            code = await process.wait()
+            self._running.discard(process)
+            if part == "agent":
+                self._on_gone(worker)
+            if code == 0 or self._ending:
+                return
+            quick_ends = quick_ends + 1 if code > 0 and time.monotonic() - began < _QUICK else 0
+            if quick_ends == _QUICK_ENDS:
+                self._on_failed(worker, f"its {part} ended {quick_ends} times in a row: {_last_line(log)}")
+                return
+
+    def _agent(self, worker: str) -> tuple[Sequence[str], dict[str, str]]:
+        environment = {
+            **os.environ,
+            "LONGSHORE_COORDINATOR": self._place.url,
+            "LONGSHORE_TOKEN": self._place.token,
+            "LONGSHORE_WORKER": worker,
+            "LONGSHORE_SOCKET": self._socket(worker),
+            "LONGSHORE_WORK_DIR": str(self._place.scratch),
+        }
+        return [sys.executable, "-m", "longshore_cli.tethered", str(os.getpid()), "longshore_agent"], environment
+
+    def _host(self, worker: str) -> tuple[Sequence[str], dict[str, str]]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("LONGSHORE_")}
+        inherited = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [self._packages, inherited]))
+        return [self._place.python, "-m", "longshore_host", self._socket(worker), str(os.getpid())], environment
+
+    def _socket(self, worker: str) -> str:
+        return str(self._place.scratch / f"{worker}.sock")
+
+
+def _link_packages(scratch: Path) -> str:
+    """Give the script's interpreter host and protocol and nothing else of ours: what else we need is not its business."""
+    folder = scratch / "packages"
+    folder.mkdir()
+    for package in (longshore_host, longshore_protocol):
+        source = Path(package.__path__[0])
+        (folder / source.name).symlink_to(source)
+    return str(folder)
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

@@ -1,0 +1,83 @@
+"""What the run has come to so far: items, the first error, the pace. Pure bookkeeping, time passed in."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from longshore_protocol.snapshot import FirstError
+from longshore_protocol.wire import Failure
+
+_WINDOW = 60.0  # seconds over which the pace is measured
+
+
+@dataclass
+class Accounts:
+    """Counters of one run. Times are monotonic seconds."""
+
+    items_succeeded: int = 0
+    items_failed: int = 0
+    items_ended: int = 0  # items of the mini-batches that ended
+    rows: int = 0
+    first_error: FirstError | None = None
+    init_failures: int = 0
+    ever_ready: bool = False  # a process came through init()
+    _pace: deque[tuple[float, int]] = field(default_factory=lambda: deque([(0.0, 0)]))
+
+    def completed(self, *, items: int, succeeded: int) -> None:
+        """A mini-batch of `items` is done with `succeeded` results (azureml.md 1.4: more than items is no error)."""
+        self.items_ended += items
+        self.items_succeeded += succeeded
+        self.rows += succeeded
+        if succeeded < items:
+            self.items_failed += items - succeeded
+
+    def gave_up(self, items: int) -> None:
+        """A mini-batch failed for good."""
+        self.items_ended += items
+        self.items_failed += items
+
+    def took_back(self, items: int) -> None:
+        """A mini-batch that had failed for good gets new tries."""
+        self.items_ended -= items
+        self.items_failed -= items
+
+    def saw_error(self, worker: str, failure: Failure) -> None:
+        """Remember the first error of all."""
+        if self.first_error is None:
+            self.first_error = FirstError(
+                category=failure.category,
+                message=failure.message,
+                worker=worker,
+                mini_batch=failure.mini_batch if failure.mini_batch >= 0 else None,
+                traceback=failure.traceback,
+            )
+
+    def forget_errors(self) -> None:
+        """A resumed run judges anew."""
+        self.first_error = None
+
+    def began(self, ended: int, now: float) -> None:
+        """Measure the pace from here: `ended` mini-batches were over before."""
+        self._pace = deque([(now, ended)])
+
+    def mark(self, ended: int, now: float) -> None:
+        """Note that `ended` mini-batches are over by now; call about once a second."""
+        self._pace.append((now, ended))
+        while len(self._pace) > 2 and self._pace[1][0] < now - _WINDOW:
+            self._pace.popleft()
+
+    def per_minute(self, ended: int, now: float) -> float | None:
+        """Return how many mini-batches end a minute, over the last minute; None before any did."""
+        then, before = self._pace[0]
+        if ended <= before or now <= then:
+            return None
+        return 60.0 * (ended - before) / (now - then)
+
+
+def items_in(payload: Any, items: int | None) -> int:
+    """Return the items of a slice: known from the plan, or its files; 1 for rows that nobody counted."""
+    if items is not None:
+        return items
+    return len(payload) if isinstance(payload, list) else 1

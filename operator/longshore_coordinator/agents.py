@@ -1,0 +1,78 @@
+"""Who works for this run: one agent per worker, the latest that registered. Pure, time passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class UnknownAgentError(Exception):
+    """The call is of an agent that this coordinator does not know, or knows to be replaced: it must register anew."""
+
+
+@dataclass
+class _Agent:
+    worker: str
+    heard: float  # monotonic
+    processes: list[dict[str, Any]] = field(default_factory=list)
+
+    def is_ready(self) -> bool:
+        return any(each["state"] in ("ready", "ending") for each in self.processes)
+
+
+class Agents:
+    """The agents of one run; `wanted` workers were asked for."""
+
+    def __init__(self, *, wanted: int) -> None:
+        self._wanted = wanted
+        self._agents: dict[str, _Agent] = {}
+
+    def join(self, worker: str, boot: str, epoch: int, now: float) -> str:
+        """Take in a worker's agent; return the identity under which it leases."""
+        agent = f"{worker}.{epoch}.{boot}"
+        self._agents[agent] = _Agent(worker, now)
+        return agent
+
+    def leave(self, worker: str) -> str | None:
+        """A worker's agent is dead; return its identity, None when there was none."""
+        for agent, entry in self._agents.items():
+            if entry.worker == worker:
+                del self._agents[agent]
+                return agent
+        return None
+
+    def bye(self, agent: str) -> None:
+        """An agent said farewell."""
+        self._agents.pop(agent, None)
+
+    def heard(self, agent: str, now: float) -> str:
+        """Note a call of an agent; return its worker. Raises UnknownAgentError."""
+        entry = self._agents.get(agent)
+        if entry is None:
+            raise UnknownAgentError(f"agent {agent} is not registered here, or was replaced")
+        entry.heard = now
+        return entry.worker
+
+    def set_processes(self, agent: str, processes: list[dict[str, Any]]) -> None:
+        """Note what an agent's processes do."""
+        self._agents[agent].processes = processes
+
+    def processes(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what the processes of each worker do, as their agents last told."""
+        return {entry.worker: entry.processes for entry in self._agents.values()}
+
+    def count(self) -> int:
+        """Return how many agents are here."""
+        return len(self._agents)
+
+    def ready(self) -> int:
+        """Return how many workers have a process that is past init()."""
+        return sum(entry.is_ready() for entry in self._agents.values())
+
+    def waiting(self) -> tuple[str, str]:
+        """Return why nothing runs, as (reason, sentence); empty when a worker is ready."""
+        if not self._agents:
+            return "WaitingForWorkers", f"waiting for the first of {self._wanted} workers to connect"
+        if not self.ready():
+            return "Initializing", f"{len(self._agents)} of {self._wanted} workers connected, init() still running"
+        return "", ""

@@ -1,0 +1,75 @@
+"""The mini-batches of a job, in order."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from itertools import groupby, islice
+
+from longshore_coordinator.enumerate import parquet, text
+from longshore_coordinator.enumerate.errors import EmptyInputError, InputError
+from longshore_coordinator.enumerate.slices import Slice, encode
+from longshore_protocol.job import BYTES, FILES, ROWS, Input, Job, MiniBatchSize, TabularFormat
+from longshore_storage import listing
+from longshore_storage.errors import ListingError
+
+
+def cut(job: Job, *, list_files: Callable[[str], Iterator[str]] = listing.list_files) -> Iterator[Slice]:
+    """Yield the job's mini-batches in order, each as soon as it is known.
+
+    Inputs are worked off one after another, each in the order of its files' full paths; a file that several paths of
+    an input lead to counts once. A mini-batch never mixes inputs, and a tabular one never crosses a file.
+    `list_files` is given one path of an input at a time. A tabular file without rows gives no mini-batch where that
+    is seen: cut by bytes at plain lines, a file is not read, and one of only a header gives a mini-batch of 0 items.
+    Raises InputError, once the iterator is advanced, for an input that cannot be listed or read, EmptyInputError for
+    one without any file.
+    """
+    for index, given in enumerate(job.inputs):
+        units = (FILES,) if given.tabular is None else (BYTES, ROWS)
+        if job.mini_batch.unit not in units:
+            message = f'Input "{given.name}" is cut by {" or ".join(units)}, and not by {job.mini_batch.unit}.'
+            raise InputError(message)
+        files = _counted(given, _files(given, list_files))
+        if given.tabular is None:
+            yield from _cut_files(index, files, job.mini_batch.value)
+        else:
+            for path in files:
+                yield from _cut_table(path, index, given.name, format=given.tabular, size=job.mini_batch)
+
+
+def _cut_files(index: int, files: Iterator[str], size: int) -> Iterator[Slice]:
+    while batch := list(islice(files, size)):
+        yield Slice(index, len(batch), encode(batch))
+
+
+def _cut_table(path: str, index: int, name: str, *, format: TabularFormat, size: MiniBatchSize) -> Iterator[Slice]:
+    try:
+        pieces = parquet.pieces(path, size) if format.format == "parquet" else text.pieces(path, format, size)
+        for items, piece in pieces:
+            yield Slice(index, items, encode(piece))
+    except Exception as error:  # parsers and each store's library raise their own
+        cause = " ".join(str(error).split()).rstrip(".")
+        message = f'The file "{path}" of input "{name}" cannot be cut into mini-batches'
+        raise InputError(f"{message}: {type(error).__name__}: {cause}.") from error
+
+
+def _files(given: Input, list_files: Callable[[str], Iterator[str]]) -> Iterator[str]:
+    """Yield the files of an input, in order, each once."""
+    if len(given.paths) == 1:
+        yield from list_files(given.paths[0])
+    else:
+        for path, _ in groupby(heapq.merge(*map(list_files, given.paths))):
+            yield path
+
+
+def _counted(given: Input, files: Iterator[str]) -> Iterator[str]:
+    """Yield the files on; say which input it is that cannot be listed, or that has none."""
+    path = None
+    try:
+        for path in files:
+            yield path
+    except ListingError as error:
+        raise InputError(f'Input "{given.name}" cannot be listed. {error}') from error
+    if path is None:
+        paths = ", ".join(f'"{each}"' for each in given.paths)
+        raise EmptyInputError(f'Input "{given.name}" has no files: nothing is found at {paths}.')

@@ -1,0 +1,86 @@
+"""The identity of a plan: a resumed run must have the one that it began with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from longshore_coordinator.enumerate.slices import Slice
+from longshore_protocol.job import Job
+
+_LONGEST = 200  # characters of a value that a sentence shows
+
+
+class Checkpoint(NamedTuple):
+    """What the plan was up to some mini-batch."""
+
+    count: int  # mini-batches so far
+    digest: str  # SHA-256 over all of them, in hex
+    first: str  # path of the first item since the checkpoint before
+
+
+class PlanDigest:
+    """SHA-256 over the mini-batches so far, in order."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._digest = hashlib.sha256()
+        self._first = b""  # the first payload since the last checkpoint
+
+    def add(self, slice: Slice) -> None:
+        """Add the next mini-batch of the plan."""
+        if not self._first:
+            self._first = slice.payload
+        self._digest.update(b"%d %d\n" % (slice.input, len(slice.payload)))
+        self._digest.update(slice.payload)
+        self.count += 1
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what the plan is up to here. Raises IndexError when nothing was added since the last checkpoint."""
+        if not self._first:
+            raise IndexError("no mini-batch was added since the last checkpoint")
+        first = json.loads(self._first)
+        self._first = b""
+        return Checkpoint(self.count, self._digest.hexdigest(), first[0] if isinstance(first, list) else first["path"])
+
+
+def plan_settings(job: Job) -> dict[str, Any]:
+    """Return what a plan and its output follow from, besides the files that there are, as JSON."""
+    settings = {
+        "inputs": [
+            {"name": each.name, "paths": each.paths, "tabular": each.tabular and vars(each.tabular)}
+            for each in job.inputs
+        ],
+        "mini-batch size": f"{job.mini_batch.value} {job.mini_batch.unit}",
+        "output action": job.output.action,
+        "output format": job.output.format,
+        "output header": job.output.header,
+        "output separator": job.output.separator,
+        "sample": job.sample,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def setting_difference(stored: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """Say in one sentence which of the `plan_settings` differs, None for none."""
+    for name, old, new in _changes(stored, now):
+        return f"The setting {name} was {_short(old)} and is {_short(new)} now."
+    return None
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield name, old and new value of what differs, None for what is not there."""
+    for name in [*old, *(name for name in new if name not in old)]:
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _changes(before, after, f"{prefix}{name}.")
+        elif before != after:
+            yield f'"{prefix}{name}"', before, after
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

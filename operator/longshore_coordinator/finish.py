@@ -1,0 +1,98 @@
+"""What is written at the end of a run: output, reports, the final marker. Blocking; called in a thread."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+from longshore_coordinator.assembly import Assembled, Piece, assemble
+from longshore_coordinator.ledger import Ledger
+from longshore_coordinator.plan import Plan
+from longshore_coordinator.reports import Done, Outcome, ProgressOverview, Tried, write_reports
+from longshore_coordinator.restore import restored_entries
+from longshore_protocol.job import APPEND_ROW, Job
+from longshore_protocol.snapshot import Snapshot
+from longshore_storage.store import Store, open_store
+
+SUCCEEDED_MARKER = "state/succeeded.json"
+_TIMING = "logs/sys/job_report/timing.json"
+
+
+def write_output(job: Job, store: Store, ledger: Ledger) -> Assembled:
+    """Write the one output file of an append_row step; summary_only writes none.
+
+    Raises AssemblyError, OSError, ImportError.
+    """
+    if job.output.action != APPEND_ROW:
+        return Assembled(rows=0, bytes=0)
+    done, _ = restored_entries(ledger.records())
+    pieces = (
+        Piece(
+            each.mini_batch,
+            segment,
+            each.offset,
+            each.length,
+            each.succeeded,
+            headers[each.header] if each.header >= 0 else "",
+        )
+        for _, segment, headers, each in done
+    )
+    return assemble(store, open_store(job.output.uri), job, pieces)
+
+
+def write_end(
+    job: Job,
+    store: Store,
+    ledger: Ledger,
+    plan: Plan,
+    last: Snapshot,
+    *,
+    written: Assembled,
+    timing: dict[str, float],
+    overview: str,
+) -> None:
+    """Write the reports, and the final marker of a run that succeeded. `overview` is the last line of progress.
+
+    Raises OSError.
+    """
+    ProgressOverview(store, time.time).write(overview)
+    done, tried = restored_entries(ledger.records())
+    picked = Counter(failure.mini_batch for _, failure, _ in tried)
+    error = last.first_error
+    first = next((Tried(*entry) for entry in tried if error and entry[1].message == error.message), None)
+    outcome = Outcome(
+        name=job.name,
+        run_id=job.run_id,
+        succeeded=last.state == "Succeeded",
+        message=last.message,
+        started=last.started or 0.0,
+        finished=last.finished or 0.0,
+        mini_batches=last.mini_batches.total,
+        mini_batches_succeeded=last.mini_batches.succeeded,
+        mini_batches_failed=last.mini_batches.failed,
+        mini_batches_retried=last.mini_batches.retried,
+        items=last.items.total,
+        items_succeeded=last.items.succeeded,
+        items_failed=last.items.failed,
+        output=f"{job.output.uri}/{last.output_file}" if last.output_file else job.output.uri,
+        rows=written.rows,
+        bytes=written.bytes,
+        first_error=first,
+    )
+
+    def describe(mini_batch: int) -> dict[str, Any]:
+        return plan.describe(mini_batch, job)
+
+    write_reports(
+        store,
+        outcome,
+        done=(Done(worker, each, picked[each.mini_batch] + 1) for worker, _, _, each in done),
+        tried=(Tried(*entry) for entry in tried),
+        describe=describe,
+    )
+    store.put(_TIMING, json.dumps(timing).encode())
+    if outcome.succeeded:
+        store.create(SUCCEEDED_MARKER, json.dumps({"epoch": ledger.epoch, "rows": written.rows}).encode())
+        store.delete("state/segments")  # their rows are in the output now

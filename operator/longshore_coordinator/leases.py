@@ -1,0 +1,244 @@
+"""The lease store: who may run which mini-batch, and for how long.
+
+    WAITING ──grant──▶ LEASED ──complete──▶ DONE
+       ▲                 │ └────fail────▶ FAILED   (no try left)
+       └─────────────────┘  fail (tries left), give back, lose, expire
+
+Every grant raises the mini-batch's attempt number, and whoever renews, completes or fails must name the attempt it was
+granted: an agent that stalled and woke up cannot speak for a later one. Tries are counted apart from attempts: one is
+used up when run() failed, none when the worker was taken away. Pure: time is passed in, nothing is stored elsewhere.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+# A mini-batch that was lost with its worker this often is suspected of killing workers: further losses use up tries.
+LOSSES_FOR_FREE = 10
+
+
+class State(enum.IntEnum):
+    """Where a mini-batch stands."""
+
+    WAITING = 0
+    LEASED = 1
+    DONE = 2
+    FAILED = 3
+
+
+class Outcome(enum.Enum):
+    """What became of a report."""
+
+    ACCEPTED = "accepted"
+    REPEATED = "repeated"  # this very attempt is done already: the answer to its report was lost
+    REFUSED = "refused"  # the lease is another's, or nobody's
+    EXHAUSTED = "exhausted"  # accepted, and it was the last try
+
+
+@dataclass(slots=True)
+class _Lease:
+    agent: str
+    deadline: float
+
+
+class LeaseStore:
+    """Leases over mini-batches numbered from 0. `term` is a lease's length in seconds."""
+
+    def __init__(self, *, max_tries: int, term: float) -> None:
+        self._max_tries = max_tries
+        self._term = term
+        self._states = bytearray()
+        self._attempts = array("L")
+        self._tries: dict[int, int] = {}  # sparse: most mini-batches never fail
+        self._losses: dict[int, int] = {}
+        self._fresh = 0  # everything from here on was never leased
+        self._again: deque[int] = deque()  # was leased before and waits again
+        self._leases: dict[int, _Lease] = {}
+        self._by_agent: dict[str, set[int]] = {}
+        self._deadlines: list[tuple[float, int]] = []  # lazy heap: renewed leases are found out when popped
+        self.counts = [0, 0, 0, 0]  # mini-batches by State
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def add(self, count: int) -> None:
+        """Add `count` more mini-batches, waiting."""
+        self._states.extend(bytes(count))
+        self._attempts.extend([0] * count)
+        self.counts[State.WAITING] += count
+
+    def state(self, mini_batch: int) -> State:
+        """Return where a mini-batch stands. Raises IndexError for one that was never added."""
+        return State(self._states[mini_batch])
+
+    def tries(self, mini_batch: int) -> int:
+        """Return how many tries a mini-batch has used up."""
+        return self._tries.get(mini_batch, 0)
+
+    def losses(self, mini_batch: int) -> int:
+        """Return how often a mini-batch was lost with its worker, or by a lease that expired."""
+        return self._losses.get(mini_batch, 0)
+
+    def waiting(self) -> int:
+        """Return how many mini-batches could be granted now."""
+        return self.counts[State.WAITING]
+
+    def retried(self) -> int:
+        """Return how many mini-batches needed more than one try so far."""
+        return len(self._tries)
+
+    def restore_done(self, mini_batch: int, attempt: int) -> None:
+        """Take over from the ledger that a mini-batch is done. Repeating it changes nothing."""
+        if self._states[mini_batch] != State.DONE:
+            self._move(mini_batch, State.DONE)
+            self._attempts[mini_batch] = max(self._attempts[mini_batch], attempt)
+
+    def restore_try(self, mini_batch: int, attempt: int, *, terminal: bool) -> None:
+        """Take over from the ledger that a try was used up, and whether it was the last."""
+        self._attempts[mini_batch] = max(self._attempts[mini_batch], attempt)
+        self._tries[mini_batch] = self._tries.get(mini_batch, 0) + 1
+        if terminal and self._states[mini_batch] == State.WAITING:
+            self._move(mini_batch, State.FAILED)
+
+    def restore_retry(self, mini_batch: int) -> None:
+        """Take over that the tries of a failed mini-batch are given back: it may run again."""
+        self._tries.pop(mini_batch, None)
+        if self._states[mini_batch] == State.FAILED:
+            self._move(mini_batch, State.WAITING)
+            if mini_batch < self._fresh:
+                self._again.append(mini_batch)
+
+    def grant(self, agent: str, capacity: int, now: float) -> list[tuple[int, int]]:
+        """Lease up to `capacity` waiting mini-batches to an agent; return (mini-batch, attempt) pairs."""
+        granted = []
+        deadline = now + self._term
+        mine = self._by_agent.setdefault(agent, set())
+        for mini_batch in self._next(capacity):
+            attempt = self._attempts[mini_batch] + 1
+            self._attempts[mini_batch] = attempt
+            self._states[mini_batch] = State.LEASED
+            self._leases[mini_batch] = _Lease(agent, deadline)
+            mine.add(mini_batch)
+            heapq.heappush(self._deadlines, (deadline, mini_batch))
+            granted.append((mini_batch, attempt))
+        self.counts[State.WAITING] -= len(granted)
+        self.counts[State.LEASED] += len(granted)
+        return granted
+
+    def renew(self, agent: str, held: Iterable[tuple[int, int]], now: float) -> list[int]:
+        """Extend the leases an agent names; return the mini-batches whose leases are not its own (any more)."""
+        deadline = now + self._term
+        lost = []
+        for mini_batch, attempt in held:
+            if self._is_holder(agent, mini_batch, attempt):
+                self._leases[mini_batch].deadline = deadline
+            else:
+                lost.append(mini_batch)
+        return lost
+
+    def complete(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
+        """Mark a mini-batch done: ACCEPTED, REPEATED or REFUSED."""
+        if self._is_holder(agent, mini_batch, attempt):
+            self._end_lease(mini_batch)
+            self._move(mini_batch, State.DONE)
+            return Outcome.ACCEPTED
+        if self._is_current(mini_batch, attempt) and self._states[mini_batch] == State.DONE:
+            return Outcome.REPEATED
+        return Outcome.REFUSED
+
+    def fail(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
+        """Use up a try: ACCEPTED (it waits again), EXHAUSTED (it has failed), or REFUSED."""
+        if not self._is_holder(agent, mini_batch, attempt):
+            return Outcome.REFUSED
+        self._end_lease(mini_batch)
+        return self._use_up_try(mini_batch)
+
+    def give_back(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
+        """Take back an unstarted mini-batch; it loses no try. ACCEPTED or REFUSED."""
+        if not self._is_holder(agent, mini_batch, attempt):
+            return Outcome.REFUSED
+        self._end_lease(mini_batch)
+        self._wait_again(mini_batch)
+        return Outcome.ACCEPTED
+
+    def lose(self, agent: str) -> list[int]:
+        """An agent is gone: take back all it held. Return the mini-batches that thereby failed (see LOSSES_FOR_FREE)."""
+        return self._lost(sorted(self._by_agent.pop(agent, ())))
+
+    def expire(self, now: float) -> list[int]:
+        """Take back every lease whose deadline has passed. Return the mini-batches that thereby failed."""
+        overdue = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, mini_batch = heapq.heappop(self._deadlines)
+            lease = self._leases.get(mini_batch)
+            if lease is None:
+                continue
+            if lease.deadline <= now:
+                overdue.append(mini_batch)
+            else:
+                heapq.heappush(self._deadlines, (lease.deadline, mini_batch))
+        return self._lost(dict.fromkeys(overdue))
+
+    def next_deadline(self) -> float | None:
+        """Return a time before which no lease can expire; None when nothing is leased."""
+        return self._deadlines[0][0] if self._leases else None
+
+    def _next(self, capacity: int) -> Iterator[int]:
+        while capacity > 0 and self._again:
+            mini_batch = self._again.popleft()
+            if self._states[mini_batch] == State.WAITING:
+                capacity -= 1
+                yield mini_batch
+        states, end = self._states, len(self._states)
+        while capacity > 0 and self._fresh < end:
+            mini_batch = self._fresh
+            self._fresh += 1
+            if states[mini_batch] == State.WAITING:
+                capacity -= 1
+                yield mini_batch
+
+    def _is_current(self, mini_batch: int, attempt: int) -> bool:
+        return 0 <= mini_batch < len(self._states) and self._attempts[mini_batch] == attempt
+
+    def _is_holder(self, agent: str, mini_batch: int, attempt: int) -> bool:
+        lease = self._leases.get(mini_batch)
+        return lease is not None and lease.agent == agent and self._attempts[mini_batch] == attempt
+
+    def _end_lease(self, mini_batch: int) -> None:
+        lease = self._leases.pop(mini_batch)
+        mine = self._by_agent.get(lease.agent)
+        if mine is not None:
+            mine.discard(mini_batch)
+
+    def _lost(self, mini_batches: Iterable[int]) -> list[int]:
+        failed = []
+        for mini_batch in mini_batches:
+            self._end_lease(mini_batch)
+            losses = self._losses[mini_batch] = self._losses.get(mini_batch, 0) + 1
+            if losses <= LOSSES_FOR_FREE:
+                self._wait_again(mini_batch)
+            elif self._use_up_try(mini_batch) is Outcome.EXHAUSTED:
+                failed.append(mini_batch)
+        return failed
+
+    def _use_up_try(self, mini_batch: int) -> Outcome:
+        tries = self._tries[mini_batch] = self._tries.get(mini_batch, 0) + 1
+        if tries >= self._max_tries:
+            self._move(mini_batch, State.FAILED)
+            return Outcome.EXHAUSTED
+        self._wait_again(mini_batch)
+        return Outcome.ACCEPTED
+
+    def _wait_again(self, mini_batch: int) -> None:
+        self._move(mini_batch, State.WAITING)
+        self._again.append(mini_batch)
+
+    def _move(self, mini_batch: int, state: State) -> None:
+        self.counts[self._states[mini_batch]] -= 1
+        self.counts[state] += 1
+        self._states[mini_batch] = state

@@ -1,0 +1,113 @@
+"""The ledger: what is done, written down in immutable objects that any later coordinator can replay.
+
+    state/epochs/000002.json            claimed with a create-if-absent write: one coordinator per epoch
+    state/ledger/000002-000007.jsonl    the seventh flush of epoch 2, one record a line
+
+A record is a JSON object with one key that names its kind:
+
+    replayed   {epoch: objects}   first line of an epoch: how many objects of each earlier epoch it took over; what a
+                                  displaced coordinator still wrote after that is void
+    plan       {...}              a checkpoint of the plan: so many mini-batches, this digest (see `plan`)
+    done       {worker, segment, headers, mini_batches: [Completion, ...]}
+    tried      {worker, terminal, failure: Failure}
+    resumed    epoch              a user asked to go on: what had failed may be tried again
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from longshore_storage.store import Store
+
+_EPOCHS, _LEDGER = "state/epochs", "state/ledger"
+
+
+class SupersededError(Exception):
+    """A later coordinator has claimed the run: this one must stop at once."""
+
+
+class Ledger:
+    """The ledger of one run, as the coordinator of one epoch writes it. Blocking; used by one thread at a time."""
+
+    def __init__(self, store: Store, epoch: int) -> None:
+        self._store = store
+        self.epoch = epoch
+        self._written = 0
+        self._lines: list[bytes] = []
+
+    @staticmethod
+    def claim(store: Store, about: dict[str, Any]) -> Ledger:
+        """Claim the next epoch of a run; `about` is kept with the claim. Raises OSError."""
+        while True:
+            taken = store.names(_EPOCHS)
+            epoch = int(taken[-1].rpartition("/")[2][:6]) + 1 if taken else 1
+            if store.create(f"{_EPOCHS}/{epoch:06d}.json", json.dumps(about).encode()):
+                return Ledger(store, epoch)
+
+    def replay(self) -> Iterator[dict[str, Any]]:
+        """Yield every valid record of the earlier epochs, in order, and remember in this epoch what was taken over.
+
+        Raises OSError, ValueError for an object that is no ledger.
+        """
+        names = self._store.names(_LEDGER)
+        void_from: dict[int, int] = {}
+        last: dict[int, int] = {}
+        for name in names:
+            epoch, number = _place(name)
+            last[epoch] = number
+            if number == 1:
+                first = json.loads(self._store.get(name).split(b"\n", 1)[0])
+                for earlier, objects in first.get("replayed", {}).items():
+                    void_from[int(earlier)] = min(objects + 1, void_from.get(int(earlier), objects + 1))
+        taken_over: dict[str, int] = {}
+        for name in names:
+            epoch, number = _place(name)
+            if epoch >= self.epoch or number >= void_from.get(epoch, number + 1):
+                continue
+            taken_over[str(epoch)] = number
+            for line in self._store.get(name).splitlines():
+                record = json.loads(line)
+                if "replayed" not in record:
+                    yield record
+        self._lines.insert(0, _encode({"replayed": taken_over}))
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record to the next flush."""
+        self._lines.append(_encode(record))
+
+    def take(self) -> list[bytes]:
+        """Return the lines to be flushed, and begin to gather anew."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def write(self, lines: list[bytes]) -> None:
+        """Write lines as the next object, durably. Raises SupersededError, OSError (nothing is written then)."""
+        if lines:
+            name = f"{_LEDGER}/{self.epoch:06d}-{self._written + 1:06d}.jsonl"
+            if not self._store.create(name, b"".join(lines)):
+                raise SupersededError(f"another coordinator wrote {name}")
+            self._written += 1
+        if self._store.exists(f"{_EPOCHS}/{self.epoch + 1:06d}.json"):
+            raise SupersededError(f"another coordinator claimed epoch {self.epoch + 1}")
+
+    def done(self) -> Iterator[tuple[str, str, list[str], list[list[Any]]]]:
+        """Yield (worker, segment, headers, completions) of every valid record, this epoch's flushed ones included."""
+        for record in self.records():
+            if "done" in record:
+                entry = record["done"]
+                yield entry["worker"], entry["segment"], entry["headers"], entry["mini_batches"]
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield every valid record, this epoch's flushed ones included."""
+        yield from Ledger(self._store, self.epoch + 1).replay()
+
+
+def _place(name: str) -> tuple[int, int]:
+    epoch, _, number = name.rpartition("/")[2].partition(".")[0].partition("-")
+    return int(epoch), int(number)
+
+
+def _encode(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"

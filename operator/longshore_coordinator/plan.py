@@ -1,0 +1,164 @@
+"""The plan as the coordinator holds it, and the thread that cuts it.
+
+Mini-batches are leased while later ones are still being listed. Each lot that is handed over is noted in the ledger
+first, as a checkpoint (so many mini-batches, this digest), so that a resumed run can prove at every checkpoint that it
+has the same plan, however early the first one was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from longshore_coordinator.accounts import items_in
+from longshore_coordinator.enumerate import PlanDigest, Slice, cut, plan_settings, setting_difference
+from longshore_protocol.job import Job
+
+_LOT = 1000  # mini-batches handed over at once...
+_LOT_SECONDS = 0.1  # ...or what was cut in this time
+_UNKNOWN = -1
+
+
+class PlanChangedError(Exception):
+    """The inputs or settings are not those of the run that is resumed; the message says what differs."""
+
+
+class Plan:
+    """All mini-batches cut so far. Slices are kept as the JSON they travel in: about 100 bytes a file."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.items_scheduled = 0
+        self._payloads: list[bytes] = []
+        self._inputs = array("H")
+        self._items = array("l")
+
+    def __len__(self) -> int:
+        return len(self._payloads)
+
+    def add(self, slices: Iterable[Slice]) -> None:
+        """Add the next mini-batches."""
+        for each in slices:
+            self._payloads.append(each.payload)
+            self._inputs.append(each.input)
+            self._items.append(_UNKNOWN if each.items is None else each.items)
+            self.items_scheduled += each.items or 0
+
+    def grants(self, pairs: Iterable[tuple[int, int]]) -> bytes:
+        """Return the JSON array of `wire.Grant` for (mini-batch, attempt) pairs."""
+        payloads, inputs = self._payloads, self._inputs
+        return b"[%s]" % b",".join(
+            [b"[%d,%d,%d,%s]" % (number, attempt, inputs[number], payloads[number]) for number, attempt in pairs]
+        )
+
+    def items(self, mini_batch: int) -> int:
+        """Return the items of a mini-batch; 1 for rows that nobody counted yet."""
+        known = self._items[mini_batch]
+        return known if known != _UNKNOWN else items_in(json.loads(self._payloads[mini_batch]), None)
+
+    def describe(self, mini_batch: int, job: Job) -> dict[str, Any]:
+        """Return a mini-batch's input and slice, for reports; nothing for -1 (no mini-batch was involved)."""
+        if mini_batch < 0:
+            return {}
+        return {
+            "input": job.inputs[self._inputs[mini_batch]].name,
+            "items": json.loads(self._payloads[mini_batch]),
+        }
+
+
+@dataclass
+class PlanRecord:
+    """What the ledger says of the plan of earlier epochs."""
+
+    settings: dict[str, Any] | None = None
+    checkpoints: dict[int, tuple[str, str]] = field(default_factory=dict)  # count -> digest, first path since the last
+    total: int | None = None  # known once an epoch listed the inputs to their end
+
+    def take(self, entry: dict[str, Any]) -> None:
+        """Take in one `plan` record."""
+        self.settings = entry.get("settings", self.settings)
+        self.total = entry.get("total", self.total)
+        if "count" in entry:
+            self.checkpoints[entry["count"]] = (entry["digest"], entry["first"])
+
+
+class PlanReader(threading.Thread):
+    """Cuts the plan, lot by lot.
+
+    `deliver` is called in this thread with each lot and its ledger record; it hands both to the event loop. `ended` is
+    called once, with None or with what stopped it: InputError, EmptyInputError, PlanChangedError or a bug.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        record: PlanRecord,
+        *,
+        deliver: Callable[[list[Slice], dict[str, Any]], None],
+        ended: Callable[[Exception | None], None],
+        cut: Callable[[Job], Iterator[Slice]] = cut,
+    ) -> None:
+        super().__init__(name="plan", daemon=True)
+        self._job = job
+        self._record = record
+        self._deliver = deliver
+        self._ended = ended
+        self._cut = cut
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Cut no more; nothing is delivered after the lot in hand."""
+        self._stopped = True
+
+    def run(self) -> None:
+        """Cut to the end."""
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001  (the event loop decides what it means)
+            self._ended(error)
+        else:
+            self._ended(None)
+
+    def _read(self) -> None:
+        settings = plan_settings(self._job)
+        if self._record.settings is not None:
+            difference = setting_difference(self._record.settings, settings)
+            if difference is not None:
+                raise PlanChangedError(difference)
+        self._deliver([], {"settings": settings})
+        digest = PlanDigest()
+        lot: list[Slice] = []
+        limit, until = 1, time.monotonic() + _LOT_SECONDS  # the first mini-batch is not kept waiting
+        expected = self._record.checkpoints
+        for each in islice(self._cut(self._job), self._job.sample):
+            if self._stopped:
+                return
+            lot.append(each)
+            digest.add(each)
+            if digest.count in expected or len(lot) >= limit or time.monotonic() > until:
+                self._hand_over(lot, digest)
+                lot, limit, until = [], min(_LOT, limit * 10), time.monotonic() + _LOT_SECONDS
+        if lot:
+            self._hand_over(lot, digest)
+        planned = max([self._record.total or 0, *expected])
+        if planned > digest.count or self._record.total not in (None, digest.count):
+            raise PlanChangedError(f"The plan had {planned} mini-batches and has {digest.count} now.")
+        self._deliver([], {"total": digest.count})
+
+    def _hand_over(self, lot: list[Slice], digest: PlanDigest) -> None:
+        checkpoint = digest.checkpoint()
+        known = self._record.checkpoints.get(checkpoint.count)
+        if known is not None and known[0] != checkpoint.digest:
+            first = checkpoint.count - len(lot)
+            was, now = known[1], checkpoint.first
+            where = f'was "{was}"' + ("" if was == now else f' and is "{now}" now')
+            raise PlanChangedError(
+                f"The files changed between mini-batch {first} and {checkpoint.count - 1}, of which the first {where}."
+            )
+        self._deliver(lot, {"count": checkpoint.count, "digest": checkpoint.digest, "first": checkpoint.first})

@@ -1,0 +1,30 @@
+"""What a run leaves behind for people and their tools, in the layout that Azure ML's users know.
+
+Formatting here is pure and written through a store on the run folder; nothing is decided and nothing remembered but
+the lines of the current hour's progress.
+"""
+
+from longshore_coordinator.reports.progress import Progress, ProgressOverview, progress_line
+from longshore_coordinator.reports.records import Describe, Done, Outcome, Tried
+from longshore_coordinator.reports.tables import failed_jsonl, node_summary, process_summary, processed_mini_batches
+from longshore_coordinator.reports.texts import error_summary, error_text, readme_txt, result_text
+from longshore_coordinator.reports.write import write_reports
+
+__all__ = [
+    "Describe",
+    "Done",
+    "Outcome",
+    "Progress",
+    "ProgressOverview",
+    "Tried",
+    "error_summary",
+    "error_text",
+    "failed_jsonl",
+    "node_summary",
+    "process_summary",
+    "processed_mini_batches",
+    "progress_line",
+    "readme_txt",
+    "result_text",
+    "write_reports",
+]

@@ -1,0 +1,68 @@
+"""The progress overview: one line every few seconds, in one object per hour."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from longshore_coordinator.reports.records import duration, encoded, utc
+from longshore_storage.store import Store
+
+_LINES = 2000  # of one hour that are kept; a line every ten seconds makes 360
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. Durations are seconds."""
+
+    scheduled: int  # mini-batches cut so far
+    scheduling_finished: bool
+    scheduling_seconds: float  # so far, or in all when finished
+    items: int  # of the scheduled mini-batches
+    processed: int  # mini-batches that succeeded or failed for good
+    elapsed: float  # since the run started
+    remaining: float | None = None  # estimate, None when there is none
+
+
+def progress_line(progress: Progress) -> str:
+    """Return one line without its end, with the phrases that people search Azure ML's overview for."""
+    seconds = f"{progress.scheduling_seconds:.0f} seconds"
+    if progress.scheduling_finished:
+        known = f"scheduling finished: {progress.scheduled} mini batches with {progress.items} items in {seconds}"
+    else:
+        known = f"{progress.scheduled} mini batches scheduled so far, with {progress.items} items in {seconds}"
+    if not progress.processed:
+        return f"{known}; no task has been processed yet, after {duration(progress.elapsed)}"
+    done = f"processed {progress.processed} of {progress.scheduled} mini batches in {duration(progress.elapsed)}"
+    remaining = "" if progress.remaining is None else f", estimated remaining {duration(progress.remaining)}"
+    return f"{known}; {done}{remaining}"
+
+
+class ProgressOverview:
+    """Keeps `logs/job_progress_overview.<yyyymmddhh>.txt` (UTC); each line rewrites the hour's whole object."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        """Take a store on the run folder and a clock of Unix seconds."""
+        self._store = store
+        self._clock = clock
+        self._name = ""
+        self._lines: deque[str] = deque(maxlen=_LINES)
+
+    def write(self, line: str) -> None:
+        """Add a line, stamped with the time. Blocks; raises OSError."""
+        now = self._clock()
+        name = f"logs/job_progress_overview.{datetime.fromtimestamp(now, UTC):%Y%m%d%H}.txt"
+        if name != self._name:
+            self._name = name
+            self._lines = deque(self._written(), maxlen=_LINES)
+        self._lines.append(f"{utc(now)} UTC  {line}\n")
+        self._store.put(name, encoded("".join(self._lines)))
+
+    def _written(self) -> list[str]:
+        """Return what an earlier coordinator of this run wrote within the same hour."""
+        try:
+            return self._store.get(self._name).decode().splitlines(keepends=True)
+        except FileNotFoundError:
+            return []

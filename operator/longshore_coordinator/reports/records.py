@@ -1,0 +1,73 @@
+"""The values that reports are made of, and how times and durations are spelled in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from longshore_protocol.wire import Completion, Failure
+
+Describe = Callable[[int], Mapping[str, Any]]  # mini-batch -> {"input": its name, "items": its slice}, fit for JSON
+
+
+class Done(NamedTuple):
+    """A committed mini-batch."""
+
+    worker: str
+    completion: Completion
+    tries: int  # that it took, this one included
+
+
+class Tried(NamedTuple):
+    """An attempt that failed."""
+
+    worker: str
+    failure: Failure
+    terminal: bool  # no attempt follows
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. Times are Unix seconds."""
+
+    name: str
+    run_id: str
+    succeeded: bool
+    message: str  # one sentence: why it ended so
+    started: float
+    finished: float
+    mini_batches: int | None  # in all; None when the inputs were not listed to their end
+    mini_batches_succeeded: int
+    mini_batches_failed: int
+    mini_batches_retried: int
+    items: int  # in finished mini-batches
+    items_succeeded: int
+    items_failed: int
+    output: str = ""  # URI of the output file or folder
+    rows: int = 0
+    bytes: int = 0
+    first_error: Tried | None = None  # its mini_batch is below 0 when init() failed
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as h:mm:ss, fractions dropped."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def utc(instant: float) -> str:
+    """Return Unix seconds as "2026-01-31 23:59:59" in UTC."""
+    return _second(int(instant))
+
+
+@lru_cache(maxsize=4096)  # short mini-batches share their seconds by the hundred
+def _second(instant: int) -> str:
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def encoded(text: str) -> bytes:
+    r"""Return UTF-8; halves of surrogate pairs, from file names that are no UTF-8, become \udcxx, JSON's escape too."""
+    return text.encode("utf-8", "backslashreplace")

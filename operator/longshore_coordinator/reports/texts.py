@@ -1,0 +1,134 @@
+"""The texts of a run: what lies where, the verdict, and the errors grouped by what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from longshore_coordinator.reports.records import Outcome, Tried, duration, utc
+from longshore_protocol.wire import process_name
+
+_GROUPS = 100  # kinds of error that a summary shows
+_EXAMPLES = 5  # mini-batches that it names for each
+
+
+def readme_txt() -> str:
+    """Return the text that explains the layout of the logs."""
+    return """\
+Logs of a ParallelRunStep. Times are UTC. A node is a worker; processNNN is its NNN-th process, replacements counted on.
+
+When a run failed, read in this order: job_error.txt, user/error.txt, user/error/<node>/processNNN.txt.
+
+job_progress_overview.<yyyymmddhh>.txt     how far the run was, about every ten seconds, one file per hour
+job_result.txt                             the final verdict, its reason and the counts
+job_error.txt                              why the run failed; absent when it succeeded
+user/error.txt                             all errors in user code and input data, grouped, with an example each
+user/error/<node>/processNNN.txt           full tracebacks of the entry script
+user/entry_script_log/<node>/processNNN.log.txt    what the entry script's logger wrote
+user/stdout/<node>/processNNN.stdout.txt   what the entry script printed
+user/stderr/<node>/processNNN.stderr.txt   what it wrote to standard error
+sys/error.txt                              errors of storage, network and Longshore itself, grouped
+sys/node/<node>/                           what each process picked and finished; profiles when asked for
+sys/job_report/processed_mini-batches.csv  one row per attempt: counts, seconds, status, error
+sys/job_report/process_summary.csv         one row per process
+sys/job_report/node_summary.csv            one row per node
+perf/<node>/                               use of resources over time
+
+In the folder above: failed.jsonl, one line per mini-batch that failed for good, with its items.
+Tuning: elapsed far above run-method seconds means that loading is slow; process seconds far below run-method seconds
+mean that run() waits; a picked count above 1 means retries.
+"""
+
+
+def result_text(outcome: Outcome) -> str:
+    """Return the final verdict with its reason, the counts and the first error."""
+    total = "not all cut" if outcome.mini_batches is None else f"{outcome.mini_batches} in all"
+    mini_batches = (
+        f"{total}, {outcome.mini_batches_succeeded} succeeded, {outcome.mini_batches_failed} failed, "
+        f"{outcome.mini_batches_retried} retried"
+    )
+    items = f"{outcome.items} processed, {outcome.items_succeeded} succeeded, {outcome.items_failed} failed"
+    lines = [
+        ("Verdict", "Succeeded" if outcome.succeeded else "Failed"),
+        ("Reason", outcome.message),
+        ("Step", f"{outcome.name}, run {outcome.run_id}"),
+        ("Started", f"{utc(outcome.started)} UTC"),
+        ("Duration", duration(outcome.finished - outcome.started)),
+        ("Mini-batches", mini_batches),
+        ("Items", items),
+    ]
+    if outcome.output:
+        lines.append(("Output", f"{outcome.output}, {outcome.rows} rows, {outcome.bytes} bytes"))
+    if outcome.first_error is not None:
+        lines.append(("First error", _sentence(outcome.first_error)))
+    return "".join(f"{name + ':':<14}{text}\n" for name, text in lines)
+
+
+def error_text(outcome: Outcome) -> str:
+    """Return why the run failed, with the first error's last traceback lines and where the rest is."""
+    parts = [outcome.message]
+    if outcome.first_error is not None:
+        failure = outcome.first_error.failure
+        parts += [f"First error: {_sentence(outcome.first_error)}", failure.traceback.rstrip("\n")]
+        parts += [f"Log: {failure.log}"] if failure.log else []
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def error_summary(tried: Iterable[Tried]) -> str:
+    """Return the failed attempts grouped by category and message, the most frequent first; "" for none."""
+    groups: dict[tuple[str, str], _Group] = {}
+    for each in tried:
+        key = each.failure.category, each.failure.message
+        if key not in groups:
+            groups[key] = _Group()
+        groups[key].add(each)
+    ranked = sorted(groups.items(), key=lambda item: (-item[1].attempts, item[1].example_order))
+    parts = [group.text(*key) for key, group in ranked[:_GROUPS]]
+    if len(ranked) > _GROUPS:
+        attempts = sum(group.attempts for _, group in ranked[_GROUPS:])
+        parts.append(f"{len(ranked) - _GROUPS} rarer kinds of error, {attempts} failed attempts, are left out here.\n")
+    return "\n".join(parts)
+
+
+@dataclass
+class _Group:
+    """Failed attempts of one category and message."""
+
+    attempts: int = 0
+    terminal: int = 0
+    mini_batches: set[int] = field(default_factory=set)
+    example: Tried | None = None  # the attempt of the lowest mini-batch, so that the text is the same in any order
+
+    def add(self, each: Tried) -> None:
+        self.attempts += 1
+        self.terminal += each.terminal
+        self.mini_batches.add(each.failure.mini_batch)
+        if self.example is None or _place(each) < self.example_order:
+            self.example = each
+
+    @property
+    def example_order(self) -> tuple[int, int]:
+        return (-1, -1) if self.example is None else _place(self.example)
+
+    def text(self, category: str, message: str) -> str:
+        first = sorted(self.mini_batches)[:_EXAMPLES]
+        named = ", ".join(map(str, first)) + (", ..." if len(self.mini_batches) > len(first) else "")
+        counts = f"mini-batches: {len(self.mini_batches)} ({named}); failed for good: {self.terminal}"
+        lines = [f"{category}: {message}", f"  failed attempts: {self.attempts}; {counts}"]
+        if self.example is not None:
+            failure = self.example.failure
+            lines += [f"  log: {failure.log}"] if failure.log else []
+            lines += [f"  | {line}" for line in failure.traceback.splitlines()]
+        return "\n".join(lines) + "\n"
+
+
+def _place(each: Tried) -> tuple[int, int]:
+    return each.failure.mini_batch, each.failure.attempt
+
+
+def _sentence(each: Tried) -> str:
+    failure = each.failure
+    starting = failure.mini_batch < 0
+    where = "while starting" if starting else f"in mini-batch {failure.mini_batch}, attempt {failure.attempt}"
+    process = f"{process_name(failure.process)} of {each.worker}" if failure.process >= 0 else each.worker
+    return f"{failure.category} {where}, {process}: {failure.message}"

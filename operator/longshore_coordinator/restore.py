@@ -1,0 +1,79 @@
+"""What the ledger of earlier epochs says, made ready to be laid over the plan while that is cut again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from longshore_coordinator.accounts import Accounts
+from longshore_coordinator.leases import LeaseStore
+from longshore_coordinator.ledger import Ledger
+from longshore_coordinator.plan import Plan, PlanRecord
+from longshore_protocol.wire import Completion, Failure
+
+
+@dataclass
+class Restored:
+    """The replayed ledger. Empty for a new run."""
+
+    done: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # mini-batch -> attempt, items, succeeded
+    tried: dict[int, list[tuple[str, Failure, bool]]] = field(default_factory=dict)  # since the last resumption
+    plan: PlanRecord = field(default_factory=PlanRecord)
+
+    def apply(self, mini_batches: Iterable[int], leases: LeaseStore, accounts: Accounts, plan: Plan) -> None:
+        """Lay what is known of some mini-batches, just added, over leases and accounts."""
+        if not self.done and not self.tried:
+            return
+        for mini_batch in mini_batches:
+            for worker, failure, terminal in self.tried.get(mini_batch, ()):
+                leases.restore_try(mini_batch, failure.attempt, terminal=terminal)
+                accounts.saw_error(worker, failure)
+                if terminal and mini_batch not in self.done:
+                    accounts.gave_up(plan.items(mini_batch) if failure.items < 0 else failure.items)
+            if mini_batch in self.done:
+                attempt, items, succeeded = self.done[mini_batch]
+                leases.restore_done(mini_batch, attempt)
+                accounts.completed(items=items, succeeded=succeeded)
+
+
+def restore(ledger: Ledger, *, resumed_by_user: bool) -> Restored:
+    """Replay the earlier epochs. A resumption by the user gives the failed mini-batches all their tries again.
+
+    Blocks. Raises OSError, ValueError for a ledger that cannot be read.
+    """
+    restored = Restored()
+    for record in ledger.replay():
+        if "done" in record:
+            for raw in record["done"]["mini_batches"]:
+                done = Completion(*raw)
+                restored.done.setdefault(done.mini_batch, (done.attempt, done.items, done.succeeded))
+        elif "tried" in record:
+            entry = record["tried"]
+            failure = Failure(*entry["failure"])
+            restored.tried.setdefault(failure.mini_batch, []).append((entry["worker"], failure, entry["terminal"]))
+        elif "resumed" in record:
+            restored.tried.clear()
+        elif "plan" in record:
+            restored.plan.take(record["plan"])
+    if resumed_by_user:
+        restored.tried.clear()
+        ledger.append({"resumed": ledger.epoch})
+    return restored
+
+
+def restored_entries(records: Iterable[dict[str, Any]]) -> tuple[list[tuple[str, str, list[str], Completion]], list[tuple[str, Failure, bool]]]:  # fmt: skip
+    """Return what the whole ledger holds for output and reports: each mini-batch's one valid completion, and each
+    failed attempt, as (worker, segment, headers, completion) and (worker, failure, terminal).
+    """
+    done: dict[int, tuple[str, str, list[str], Completion]] = {}
+    tried = []
+    for record in records:
+        if "done" in record:
+            entry = record["done"]
+            for raw in entry["mini_batches"]:
+                done.setdefault(raw[0], (entry["worker"], entry["segment"], entry["headers"], Completion(*raw)))
+        elif "tried" in record:
+            entry = record["tried"]
+            tried.append((entry["worker"], Failure(*entry["failure"]), entry["terminal"]))
+    return [done[mini_batch] for mini_batch in sorted(done)], tried

@@ -1,0 +1,110 @@
+"""The coordinator's HTTP face: four calls of agents, each a POST of JSON with the run's token.
+
+    POST /v1/register   {worker, boot, protocol}  -> {agent, epoch, job}
+    POST /v1/lease      {agent, epoch, want}      -> {granted: [Grant, ...], drain?, stop?, finished?}   (long poll)
+    POST /v1/report     wire.report               -> {drain?, stop?, finished?, lost?}
+    POST /v1/bye        {agent, epoch}            -> {}
+    GET  /v1/snapshot                             -> snapshot.Snapshot
+
+401: no or a wrong token. 400: a message that is none, or another protocol. 409: this coordinator does not know the agent:
+register anew.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from longshore_coordinator.agents import UnknownAgentError
+from longshore_coordinator.service import Coordinator
+from longshore_protocol.wire import PROTOCOL
+
+_LARGEST = 64 * 1024 * 1024  # bytes of a report
+
+
+class Server:
+    """Serves one coordinator to its agents. `token` is the run's secret."""
+
+    def __init__(self, coordinator: Coordinator, *, token: str) -> None:
+        self._coordinator = coordinator
+        self._expected = f"Bearer {token}".encode()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int = 0) -> int:
+        """Listen; return the port (0 asks for any free one). Raises OSError."""
+        application = web.Application(middlewares=[_guard(self._expected)], client_max_size=_LARGEST)
+        application.add_routes(
+            [
+                web.post("/v1/register", self._register),
+                web.post("/v1/lease", self._lease),
+                web.post("/v1/report", self._report),
+                web.post("/v1/bye", self._bye),
+                web.get("/v1/snapshot", self._snapshot),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _register(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        if body["protocol"] != PROTOCOL:
+            text = f"the agent speaks protocol {body['protocol']}, this coordinator {PROTOCOL}: use the same version"
+            return web.Response(status=400, text=text)
+        agent, epoch = self._coordinator.register(body["worker"], body["boot"])
+        return _answer({"agent": agent, "epoch": epoch, "job": asdict(self._coordinator.job)})
+
+    async def _lease(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        granted, orders = await self._coordinator.lease(body["agent"], body["epoch"], body["want"])
+        head = json.dumps({**orders, "granted": None}, separators=(",", ":")).encode()
+        return _raw(head.removesuffix(b"null}") + granted + b"}")
+
+    async def _report(self, request: web.Request) -> web.Response:
+        return _answer(self._coordinator.report(json.loads(await request.read())))
+
+    async def _bye(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        self._coordinator.bye(body["agent"])
+        return _answer({})
+
+    async def _snapshot(self, _: web.Request) -> web.Response:
+        return _raw(self._coordinator.snapshot().to_json().encode())
+
+
+def _guard(expected: bytes) -> Middleware:
+    """Let in only who knows the token; turn what handlers raise into an answer."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode()
+        if not hmac.compare_digest(given, expected):
+            return web.Response(status=401, text="the token is missing or wrong")
+        try:
+            return await handler(request)
+        except UnknownAgentError as error:
+            return web.Response(status=409, text=str(error))
+        except (KeyError, TypeError, ValueError) as error:
+            return web.Response(status=400, text=f"not a message of this protocol: {type(error).__name__}: {error}")
+
+    return guard
+
+
+def _answer(body: dict[str, Any]) -> web.Response:
+    return _raw(json.dumps(body, separators=(",", ":")).encode())
+
+
+def _raw(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")

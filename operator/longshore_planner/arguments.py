@@ -1,0 +1,92 @@
+"""Azure ML's settings that travel among the script's arguments, and references in arguments.
+
+Azure ML reads some settings from the script's own command line and leaves them there; scripts made for it rely on
+either. A setting given there wins over the field of the spec.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from longshore_api.errors import InvalidDocuments
+from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec
+from longshore_api.validation import problems_of
+from longshore_planner.catalogue import Document
+
+_FIELDS = {
+    "--error_threshold": "errorThreshold",
+    "--allowed_failed_count": "allowedFailedCount",
+    "--allowed_failed_percent": "allowedFailedPercent",
+    "--task_overhead_timeout": "taskOverheadTimeoutSeconds",
+    "--progress_update_timeout": "progressUpdateTimeoutSeconds",
+    "--first_task_creation_timeout": "firstTaskCreationTimeoutSeconds",
+    "--resource_monitor_interval": "resourceMonitorIntervalSeconds",
+    "--profiling_module": "profilingModule",
+    "--metrics_name_prefix": "metricsNamePrefix",
+    "--logging_level": "loggingLevel",
+    "--append_row_dataframe_header": "output.header",
+}
+_REFERENCE = re.compile(r"\$\((inputs|outputs|steps)\.([^()]*)\)")
+
+
+def apply_settings(step: Document[ParallelRunStep]) -> ParallelRunStepSpec:
+    """Return the step's spec with the settings among its arguments put into their fields.
+
+    Raises InvalidDocuments when one has no value, or a value that its field refuses; the path is the argument's.
+    """
+    spec = step.resource.spec
+    found = _settings(step)
+    if not found:
+        return spec
+    raw: dict[str, Any] = spec.model_dump(by_alias=True, exclude_unset=True)
+    for field, (_, value) in found.items():
+        owner, _, name = field.rpartition(".")
+        target = raw.get(owner) if owner else raw
+        if target is not None:  # a header without an output means nothing
+            target[name] = value
+    try:
+        return ParallelRunStepSpec.model_validate(raw)
+    except ValidationError as error:
+        problems = problems_of(error, model=ParallelRunStepSpec, where=step.where)
+    paths = {field: f"spec.arguments[{index}]" for field, (index, _) in found.items()}
+    raise InvalidDocuments(step.problem(paths.get(each.path, f"spec.{each.path}"), each.text) for each in problems)
+
+
+def fill_references(step: Document[ParallelRunStep], places: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the step's arguments with each `$(outputs.NAME)` replaced by that output's place.
+
+    Raises InvalidDocuments for a reference to anything else that `places` does not have.
+    """
+    arguments = step.resource.spec.arguments
+    problems = [
+        step.problem(f"spec.arguments[{index}]", f"refers to {found[1]}.{found[2]}: {_known(places)}")
+        for index, argument in enumerate(arguments)
+        for found in _REFERENCE.finditer(argument)
+        if f"{found[1]}.{found[2]}" not in places
+    ]
+    if problems:
+        raise InvalidDocuments(problems)
+    return tuple(_REFERENCE.sub(lambda found: places[f"{found[1]}.{found[2]}"], each) for each in arguments)
+
+
+def _known(places: Mapping[str, str]) -> str:
+    known = "".join(f", and $({place})" for place in places)
+    return f"arguments of a step by itself can refer to $(parameters.NAME){known}"
+
+
+def _settings(step: Document[ParallelRunStep]) -> dict[str, tuple[int, str]]:
+    """Return each setting's field with the index of the argument that has its value, and that value."""
+    arguments: Sequence[str] = step.resource.spec.arguments
+    found = {}
+    for index, argument in enumerate(arguments):
+        flag, assigned, value = argument.partition("=")
+        if flag not in _FIELDS:
+            continue
+        if not assigned and index + 1 == len(arguments):
+            raise InvalidDocuments([step.wrong(f"spec.arguments[{index}]", argument, "must be followed by a value")])
+        found[_FIELDS[flag]] = (index, value) if assigned else (index + 1, arguments[index + 1])
+    return found

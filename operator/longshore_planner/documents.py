@@ -1,0 +1,125 @@
+"""Reading YAML files: the planner's one place with files in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from longshore_api.base import Resource
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.validation import label, parse
+from longshore_planner.catalogue import Document, Documents, gather
+from longshore_planner.parameters import RawDocument, fill
+
+__all__ = ["Document", "Documents", "load"]
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_SUFFIXES = (".yaml", ".yml")
+_DATE = "tag:yaml.org,2002:timestamp"
+
+
+def load(paths: Sequence[Path], *, parameters: Mapping[str, str] | None = None) -> Documents:
+    """Read, fill and check all documents of YAML files, and of the YAML files directly in folders.
+
+    `parameters` are the values of `$(parameters.NAME)`. Raises InvalidDocuments with every problem of the first
+    stage that has any: finding, reading, filling, checking.
+    """
+    manifests = dict.fromkeys(path for found in _each(_manifests, paths) for path in found)
+    raw = [document for found in _each(_read, manifests) for document in found]
+    documents = gather(_each(_checked, fill(raw, parameters or {})))
+    if not len(documents):
+        raise InvalidDocuments([Problem(" ".join(map(str, paths)), "", "there is no document in it")])
+    return documents
+
+
+def _each(function: Callable[[A], B], values: Iterable[A]) -> list[B]:
+    """Return what the function makes of each value. Raises InvalidDocuments with the problems of all of them."""
+    results, problems = [], []
+    for value in values:
+        try:
+            results.append(function(value))
+        except InvalidDocuments as error:
+            problems += error.problems
+    if problems:
+        raise InvalidDocuments(problems)
+    return results
+
+
+def _manifests(path: Path) -> list[Path]:
+    """Return the path itself, or the YAML files directly in that folder: run folders below are no manifests."""
+    if not path.is_dir():
+        return [path]
+    try:
+        found = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES and each.is_file())
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not found:
+        raise InvalidDocuments([Problem(str(path), "", "the folder holds no .yaml or .yml file")])
+    return found
+
+
+def _read(path: Path) -> list[RawDocument]:
+    try:
+        text = path.read_bytes()
+        contents = list(yaml.load_all(text, Loader=_Loader))
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except yaml.YAMLError as error:
+        raise InvalidDocuments([_syntax_problem(path, error)]) from None
+    except (ValueError, RecursionError) as error:  # PyYAML lets these through, for scalars like 0b_ and deep nesting
+        raise InvalidDocuments([Problem(str(path), "", f"is not YAML that can be read: {error}")]) from None
+    folder = str(path.absolute().parent)
+    return [
+        RawDocument(f"{path} document {number}", folder, content)
+        for number, content in enumerate(contents, start=1)
+        if content is not None
+    ]
+
+
+def _checked(raw: RawDocument) -> Document[Resource]:
+    resource = parse(raw.content, where=raw.where)
+    return Document(f"{raw.where}, {label(raw.content)}", raw.folder, resource)
+
+
+def _unreadable(path: Path, error: OSError) -> InvalidDocuments:
+    return InvalidDocuments([Problem(str(path), "", f"cannot be read: {error.strerror or error}")])
+
+
+def _syntax_problem(path: Path, error: yaml.YAMLError) -> Problem:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        context = f" ({error.context})" if error.context else ""
+        return Problem(f"{path} line {mark.line + 1}, column {mark.column + 1}", "", f"{error.problem}{context}")
+    return Problem(str(path), "", f"is not YAML: {' '.join(str(error).split())}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice and an anchor within itself, and leaves dates the text they are."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way to hold them)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _DATE]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def mapping(self, node: yaml.MappingNode) -> dict[Hashable, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"the key {key.value!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        self.flatten_mapping(node)
+        return self.construct_mapping(node, deep=True)
+
+    def sequence(self, node: yaml.SequenceNode) -> list[Any]:
+        # At once and in depth, where SafeLoader defers: only so does PyYAML notice an anchor within itself.
+        return self.construct_sequence(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
+_Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.sequence)

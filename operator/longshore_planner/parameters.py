@@ -1,0 +1,71 @@
+"""Filling `$(parameters.NAME)` in documents, before they are checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from longshore_api.errors import InvalidDocuments, Problem, listed
+from longshore_api.validation import field_path, label
+
+_REFERENCE = re.compile(r"\$\(parameters\.([A-Za-z_][-A-Za-z0-9_]*)\)")
+
+
+@dataclass(frozen=True)
+class RawDocument:
+    """One document as it was written."""
+
+    where: str  # "steps.yaml document 2"
+    folder: str  # absolute: the folder of its file
+    content: Any
+
+
+def fill(documents: Iterable[RawDocument], values: Mapping[str, str]) -> list[RawDocument]:
+    """Return the documents with every `$(parameters.NAME)` in a string value replaced by that parameter's value.
+
+    The fields' types turn the strings into what they need. Raises InvalidDocuments for each reference without a
+    value, and for each value that nothing refers to.
+    """
+    filling = _Filling(values)
+    filled = [replace(each, content=filling.document(each)) for each in documents]
+    unused = [_unused(name, filling.referred) for name in values if name not in filling.referred]
+    if filling.problems or unused:
+        raise InvalidDocuments([*filling.problems, *unused])
+    return filled
+
+
+class _Filling:
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+        self.referred: set[str] = set()
+        self.problems: list[Problem] = []
+
+    def document(self, document: RawDocument) -> Any:
+        subject = ", ".join(filter(None, [document.where, label(document.content)]))
+        return self.value(document.content, loc=(), where=subject)
+
+    def value(self, value: Any, *, loc: tuple[int | str, ...], where: str) -> Any:
+        match value:
+            case dict():
+                return {key: self.value(each, loc=(*loc, str(key)), where=where) for key, each in value.items()}
+            case list():
+                return [self.value(each, loc=(*loc, index), where=where) for index, each in enumerate(value)]
+            case str():
+                return _REFERENCE.sub(lambda found: self.reference(found, loc=loc, where=where), value)
+            case _:
+                return value
+
+    def reference(self, found: re.Match[str], *, loc: tuple[int | str, ...], where: str) -> str:
+        name = found[1]
+        self.referred.add(name)
+        if name not in self.values:
+            text = f"refers to the parameter {name}, which has no value: give it with -p {name}=VALUE"
+            self.problems.append(Problem(where, field_path(loc), text))
+        return self.values.get(name, found[0])
+
+
+def _unused(name: str, referred: Iterable[str]) -> Problem:
+    text = f"no document refers to $(parameters.{name}); parameters referred to: {listed(sorted(referred))}"
+    return Problem(f"-p {name}", "", text)

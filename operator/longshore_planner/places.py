@@ -1,0 +1,38 @@
+"""Turning what documents say about places into absolute local paths and URLs."""
+
+from __future__ import annotations
+
+import posixpath
+from urllib.parse import unquote
+
+
+def locate(place: str, *, folder: str) -> str:
+    """Return a place as an absolute local path or a URL; `folder` is what a relative one starts from.
+
+    `file:code`, `file:../code`, `file:///code` and `code` are local. Raises ValueError, with a sentence, for a place
+    that a local run cannot reach.
+    """
+    if place.startswith("pvc:"):
+        raise ValueError("is on a volume of a cluster, which a local run cannot reach")
+    if place.startswith("file:"):
+        local = unquote(place.removeprefix("file:"))
+        if local.startswith("//") and not local.startswith("///"):
+            host, _, rest = local[2:].partition("/")
+            if host != "localhost":
+                raise ValueError(f"names a machine, {host!r}: write file:{host}/… for a path relative to the YAML file")
+            local = "/" + rest
+        return join(folder, local) if not local.startswith("/") else posixpath.normpath("/" + local.lstrip("/"))
+    if "://" in place:
+        return place
+    return posixpath.normpath(posixpath.join(folder, place))
+
+
+def join(base: str, path: str) -> str:
+    """Return the place of `path` below `base`, a local path or URL; a leading "/" of the path means nothing."""
+    whole = base + ("" if base.endswith("/") else "/") + path.lstrip("/")
+    return whole if "://" in base else posixpath.normpath(whole)
+
+
+def is_url(place: str) -> bool:
+    """Tell whether a place says itself which store it is in."""
+    return "://" in place or place.startswith(("file:", "pvc:"))

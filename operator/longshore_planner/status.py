@@ -1,0 +1,138 @@
+"""From the coordinator's snapshot to the status that people and tools read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from longshore_api import status as api
+from longshore_protocol.snapshot import ENDED, SUCCEEDED, Snapshot
+
+_ROUNDED = 10  # mini-batches a minute from which on the table shows no fractions
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+def step_status(
+    snapshot: Snapshot,
+    *,
+    previous: api.ParallelRunStepStatus | None,
+    now: datetime,
+    generation: int = 1,
+) -> api.ParallelRunStepStatus:
+    """Compute the whole status of a ParallelRunStep.
+
+    `previous` is the status before, from which conditions whose status is the same keep their transition time; `now`
+    is aware; `generation` is that of the spec that the run was made from.
+    """
+    return api.ParallelRunStepStatus(
+        observed_generation=generation,
+        conditions=_conditions(snapshot, previous=previous, now=now, generation=generation),
+        progress=_progress(snapshot),
+        first_error=_first_error(snapshot),
+        output=api.OutputStatus(uri=snapshot.output_uri, file=snapshot.output_file, rows=snapshot.rows),
+        start_time=_instant(snapshot.started),
+        completion_time=_instant(snapshot.finished) if snapshot.state in ENDED else None,
+        run_id=snapshot.run_id,
+        run_uri=snapshot.run_uri,
+    )
+
+
+def _conditions(
+    snapshot: Snapshot, *, previous: api.ParallelRunStepStatus | None, now: datetime, generation: int
+) -> list[api.Condition]:
+    """Return all conditions. Waiting is not stalling: it may pass by itself, and kstatus takes Stalled for failed."""
+    ended, succeeded = snapshot.state in ENDED, snapshot.state == SUCCEEDED
+    truths: dict[str, Truth] = {
+        "Succeeded": _truth(succeeded) if ended else "Unknown",
+        "Ready": _truth(succeeded),
+        "Stalled": _truth(ended and not succeeded),
+        "Finished": _truth(ended),
+    }
+    reason = snapshot.reason or snapshot.state
+    message = snapshot.message
+    if not ended and snapshot.waiting_reason:
+        reason, message = snapshot.waiting_reason, snapshot.waiting_message
+    return [
+        api.Condition(
+            type=type_,
+            status=truth,
+            reason=reason,
+            message=message,
+            last_transition_time=_since(previous, type_, truth, now=now),
+            observed_generation=generation,
+        )
+        for type_, truth in truths.items()
+    ]
+
+
+def _since(previous: api.ParallelRunStepStatus | None, type_: str, truth: Truth, *, now: datetime) -> datetime:
+    before = previous.condition(type_) if previous else None
+    return before.last_transition_time if before is not None and before.status == truth else now
+
+
+def _truth(value: bool) -> Truth:  # noqa: FBT001  (the value is what it is about)
+    return "True" if value else "False"
+
+
+def _progress(snapshot: Snapshot) -> api.Progress:
+    counts, items, workers = snapshot.mini_batches, snapshot.items, snapshot.workers
+    remaining = _remaining_seconds(snapshot)
+    rate = None if snapshot.rate_per_minute is None else round(snapshot.rate_per_minute, 1)
+    return api.Progress(
+        mini_batches=api.MiniBatchCounts(
+            total=counts.total,
+            scheduled=counts.scheduled,
+            running=counts.running,
+            succeeded=counts.succeeded,
+            failed=counts.failed,
+            retried=counts.retried,
+        ),
+        items=api.ItemCounts(total=items.total, succeeded=items.succeeded, failed=items.failed),
+        workers=api.WorkerCounts(wanted=workers.wanted, ready=workers.ready),
+        rate_per_minute=rate,
+        estimated_remaining_seconds=remaining,
+        last_progress_time=_instant(snapshot.last_progress),
+        columns=api.Columns(
+            done=f"{counts.succeeded + counts.failed}/{'?' if counts.total is None else counts.total}",
+            failed=str(counts.failed),
+            rate="" if rate is None else f"{rate:.3g}/min" if rate < _ROUNDED else f"{rate:.0f}/min",
+            eta="" if remaining is None else duration(remaining),
+            workers=f"{workers.ready}/{workers.wanted}",
+        ),
+    )
+
+
+def _remaining_seconds(snapshot: Snapshot) -> int | None:
+    """Return the seconds left at the present rate; None while they cannot be known, and at the end."""
+    counts = snapshot.mini_batches
+    if counts.total is None or not snapshot.rate_per_minute or snapshot.state in ENDED:
+        return None
+    return round((counts.total - counts.succeeded - counts.failed) * 60 / snapshot.rate_per_minute)
+
+
+def duration(seconds: int) -> str:
+    """Return seconds as Kubernetes writes them in tables: 45s, 2m30s, 3h5m, 2d4h."""
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if not minutes:
+        return f"{seconds}s"
+    if not hours:
+        return f"{minutes}m{seconds % 60}s"
+    return f"{hours}h{minutes % 60}m" if not days else f"{days}d{hours % 24}h"
+
+
+def _first_error(snapshot: Snapshot) -> api.FirstError | None:
+    error = snapshot.first_error
+    if error is None:
+        return None
+    return api.FirstError(
+        category=error.category,
+        message=error.message,
+        mini_batch=error.mini_batch,
+        pod=error.worker,
+        traceback=error.traceback,
+    )
+
+
+def _instant(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)

@@ -1,0 +1,116 @@
+"""Where things lie, and what may be imported where: rules that no single module can keep."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("operator", "worker")
+PACKAGES = sorted(each.parent for folder in FOLDERS for each in (ROOT / folder).glob("*/__init__.py"))
+MODULES = sorted(each for package in PACKAGES for each in package.rglob("*.py"))
+IN_USERS_IMAGE = [each for each in MODULES if {"longshore_host", "longshore_protocol"} & set(each.parts)]
+
+LONGEST_MODULE = 350  # lines
+LONGEST_RECIPE = 3  # lines
+LATE_ONLY = {"numpy", "pandas", "pyarrow"}  # where an input is tabular, the user's image has them
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def python(*arguments: str) -> str:
+    """Run a fresh interpreter from the root, as a newcomer does, and return what it printed."""
+    command = [sys.executable, *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_on_the_path_is_never_a_package(folder: str):
+    assert not (ROOT / folder / "__init__.py").exists()
+
+
+def test_operator_is_the_standard_librarys_even_when_started_from_the_root():
+    found = python("-c", "import operator; print(operator.__file__)").strip()
+    assert Path(found).parent == Path(sysconfig.get_path("stdlib"))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=relative)
+def test_a_package_says_what_may_happen_inside_it(package: Path):
+    assert ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=relative)
+def test_a_module_is_short_enough_to_be_read_at_once(module: Path):
+    assert len(module.read_text().splitlines()) <= LONGEST_MODULE
+
+
+def test_the_wheels_packages_are_those_that_lie_in_the_two_folders():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert sorted(listed["packages"]) == [relative(package) for package in PACKAGES]
+
+
+def test_the_wheel_holds_the_packages_and_never_the_folders(tmp_path: Path):
+    pytest.importorskip("hatchling")
+    python("-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
+    (wheel,) = tmp_path.glob("*.whl")
+    top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in top if not name.endswith(".dist-info")} == {package.name for package in PACKAGES}
+
+
+def imports(tree: ast.AST, *, late: bool = False) -> Iterator[tuple[str, bool]]:
+    """Yield each imported top-level name, and whether it is imported only when a function runs or for types."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split(".")[0], late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or ".").split(".")[0], late
+        else:
+            delays = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            yield from imports(node, late=late or delays or for_types)
+
+
+@pytest.mark.parametrize("module", IN_USERS_IMAGE, ids=relative)
+def test_what_goes_into_the_users_image_imports_the_standard_library_only(module: Path):
+    ours = {"longshore_protocol"} | ({"longshore_host"} & set(module.parts))
+    foreign = {
+        name
+        for name, late in imports(ast.parse(module.read_text()))
+        if name not in sys.stdlib_module_names | ours and not (late and name in LATE_ONLY)
+    }
+    assert not foreign
+
+
+def test_what_goes_into_the_users_image_can_be_imported_where_nothing_is_installed():
+    names = [
+        ".".join(each.relative_to(ROOT / "worker").with_suffix("").parts).removesuffix(".__init__")
+        for each in IN_USERS_IMAGE
+    ]
+    code = "import importlib, sys; sys.path.insert(0, 'worker'); [importlib.import_module(n) for n in sys.argv[1:]]"
+    python("-I", "-S", "-W", "error", "-c", code, *names)
+
+
+def test_the_command_starts_without_what_only_some_runs_need():
+    loaded = python("-c", "import longshore_cli.__main__, sys; print(*sys.modules)").split()
+    assert not {"kopf", "kubernetes", "numpy", "pandas", "pyarrow", "sklearn"} & set(loaded)
+
+
+def test_every_make_target_is_explained_and_short():
+    text = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony
+    assert set(re.findall(r"^([a-z]+):.*## \S", text, re.MULTILINE)) == set(phony[1].split())
+    assert max(block.count("\n\t") for block in text.split("\n\n")) <= LONGEST_RECIPE

@@ -1,0 +1,7 @@
+"""Returns one row less than there are items."""
+
+import os
+
+
+def run(mini_batch):
+    return [os.path.basename(path) for path in mini_batch[1:]]

@@ -1,0 +1,276 @@
+"""The custom resources: defaults, ranges, rules between fields, and the sentences that say what is wrong."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from longshore_api import KINDS, InvalidDocuments, ParallelRunStep, parse
+
+BELOW = "must be the path of a .py file below the source folder"
+STEP: dict[str, Any] = {
+    "apiVersion": "longshore.dev/v1alpha1",
+    "kind": "ParallelRunStep",
+    "metadata": {"name": "digits"},
+    "spec": {
+        "inputs": [{"name": "mnist", "dataset": "mnist"}],
+        "output": {"name": "inferences"},
+        "entryScript": "digits.py",
+        "outputAction": "append_row",
+    },
+}
+
+
+def step(**spec: Any) -> dict[str, Any]:
+    return {**STEP, "spec": {**copy.deepcopy(STEP["spec"]), **spec}}
+
+
+def resource(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": "it"}, "spec": spec}
+
+
+def problems(raw: Any) -> list[str]:
+    with pytest.raises(InvalidDocuments) as caught:
+        parse(raw, where="steps.yaml document 2")
+    return [f"{each.path} {each.text}".strip() for each in caught.value.problems]
+
+
+def test_defaults_are_those_of_azure_ml():
+    found = parse(STEP)
+    assert isinstance(found, ParallelRunStep)
+    spec = found.spec.model_dump(exclude={"inputs", "output", "entry_script", "output_action"}, exclude_none=True)
+    assert spec == {
+        "description": "",
+        "models": [],
+        "arguments": [],
+        "environment_variables": {},
+        "node_count": 1,
+        "process_count_per_node": 1,
+        "append_row_file_name": "parallel_run_step.txt",
+        "error_threshold": -1,
+        "allowed_failed_count": -1,
+        "run_invocation_timeout_seconds": 60,
+        "run_max_try": 3,
+        "task_overhead_timeout_seconds": 30,
+        "init_timeout_seconds": 600,
+        "first_task_creation_timeout_seconds": 600,
+        "logging_level": "INFO",
+        "resource_monitor_interval_seconds": 600,
+        "metrics_name_prefix": "",
+    }
+
+
+def test_strings_are_taken_where_azure_ml_takes_numbers():
+    raw = step(nodeCount="2", errorThreshold="-1", allowedFailedPercent="2.5", miniBatchSize="5", runMaxTry="1")
+    spec = parse(raw).spec  # type: ignore[attr-defined]
+    assert (spec.node_count, spec.error_threshold, spec.allowed_failed_percent, spec.run_max_try) == (2, -1, 2.5, 1)
+
+
+def test_a_sentence_names_document_field_value_and_rule():
+    with pytest.raises(InvalidDocuments) as caught:
+        parse(step(errorThreshold=-2), where="steps.yaml document 2")
+    assert str(caught.value) == (
+        "steps.yaml document 2, ParallelRunStep/digits: spec.errorThreshold is -2: must be -1 (ignore errors) or more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("nodeCount", 0, "spec.nodeCount is 0: must be a whole number, 1 or more"),
+        ("nodeCount", True, "spec.nodeCount is true: must be a whole number, 1 or more"),
+        ("runMaxTry", "0", "spec.runMaxTry is '0': must be a whole number, 1 or more"),
+        ("allowedFailedCount", -2, "spec.allowedFailedCount is -2: must be -1 (no limit) or more"),
+        ("allowedFailedPercent", 101, "spec.allowedFailedPercent is 101: must be a number from 0 to 100"),
+        (
+            "runInvocationTimeoutSeconds",
+            259201,
+            "spec.runInvocationTimeoutSeconds is 259201: must be at most 259200",
+        ),
+        (
+            "initTimeoutSeconds",
+            0,
+            "spec.initTimeoutSeconds is 0: must be a whole number of seconds from 1 to 259200 (three days)",
+        ),
+        ("loggingLevel", "ERROR", "spec.loggingLevel is 'ERROR': must be WARNING, INFO or DEBUG"),
+        ("entryScript", "a.sh", f"spec.entryScript is 'a.sh': {BELOW}"),
+        ("outputAction", "append-row", "spec.outputAction is 'append-row': must be append_row or summary_only"),
+        ("profilingModule", "yappi", "spec.profilingModule is 'yappi': must be cProfile or profile"),
+        (
+            "miniBatchSize",
+            "10XB",
+            "spec.miniBatchSize is '10XB': must be a number such as 10, or a size such as 1024, 1024KB, 10MB or 1GB",
+        ),
+        ("miniBatch", {"files": 1, "rows": 1}, "spec.miniBatch must have exactly one of files, bytes and rows"),
+        ("inputs", [], "spec.inputs must hold at least 1 element"),
+        ("inputs", {}, "spec.inputs is a mapping: must be a list"),
+        ("inputs", [{"name": "a"}], "spec.inputs[0] must have exactly one of dataset, file and tabular"),
+        (
+            "inputs",
+            [{"name": "a", "dataset": "b", "mode": "mounted"}],
+            "spec.inputs[0].mode is 'mounted': must be mount, download or direct",
+        ),
+        ("output", None, "spec.output is missing: outputAction append_row needs an output"),
+        (
+            "output",
+            {"name": "logs"},
+            "spec.output.name is 'logs': must be another name: the run keeps its own files in state and logs",
+        ),
+        (
+            "output",
+            {"name": "o", "format": "jsonl", "separator": ","},
+            "spec.output.separator is ',': must be left out with format jsonl",
+        ),
+        ("output", {"name": "mnist"}, "spec.inputs must have names of their own: 'mnist' is used twice"),
+        ("entryScript", "/a.py", f"spec.entryScript is '/a.py': {BELOW}"),
+        (
+            "entryScript",
+            "../a.py",
+            f"spec.entryScript is '../a.py': {BELOW}",
+        ),
+        ("appendRowFileName", "a/b.txt", "spec.appendRowFileName is 'a/b.txt': must be a file name without folders"),
+        ("appendRowFileName", "..", "spec.appendRowFileName is '..': must be a file name without folders"),
+        ("source", {"uri": "a", "image": "/b"}, "spec.source must have exactly one of uri, configMap and image"),
+        ("environmentVariables", {"A": 1}, "spec.environmentVariables.A is 1: must be a string; put it in quotes"),
+        ("description", 3, "spec.description is 3: must be a string; put it in quotes"),
+        ("environment", "batch", "spec.environment is 'batch': must be a mapping of fields"),
+        ("nodeCounts", 2, "spec.nodeCounts is not a known field: did you mean nodeCount?"),
+        ("node_count", 2, "spec.node_count is not a known field: did you mean nodeCount?"),
+    ],
+)
+def test_a_broken_rule_of_a_step_is_one_sentence(field: str, value: Any, sentence: str):
+    assert problems(step(**{field: value})) == [sentence]
+
+
+def test_an_unknown_field_that_is_near_none_is_told_the_known_ones():
+    wrong = {"name": "a", "dataset": "b", "zzz": 1}
+    assert problems(step(inputs=[wrong])) == [
+        "spec.inputs[0].zzz is not a known field: the known fields are dataset, file, mode, name and tabular"
+    ]
+
+
+def test_both_sizes_at_once_are_refused():
+    assert problems(step(miniBatchSize=5, miniBatch={"files": 5})) == [
+        "spec.miniBatch must be left out when miniBatchSize is given"
+    ]
+
+
+def test_every_problem_of_a_document_is_told_at_once():
+    found = problems(step(nodeCount=0, runMaxTry=0, entryScript=5))
+    assert len(found) == 3
+
+
+def test_a_missing_field_is_told():
+    raw = copy.deepcopy(STEP)
+    del raw["spec"]["entryScript"], raw["metadata"]["name"]
+    assert problems(raw) == ["metadata.name is missing: it is required", "spec.entryScript is missing: it is required"]
+
+
+@pytest.mark.parametrize("name", ["ab", "a" * 33, "Digits", "1digits", "digits-", "di_gits"])
+def test_names_of_steps_keep_azure_mls_rule(name: str):
+    (found,) = problems({**STEP, "metadata": {"name": name}})
+    assert found.startswith(f"metadata.name is {name!r}: must be 3 to 32 lower-case letters")
+
+
+def test_names_of_other_kinds_keep_kubernetes_rule():
+    raw = resource("Environment", {"image": "python:3.11"})
+    assert parse({**raw, "metadata": {"name": "1.a-b"}}).metadata.name == "1.a-b"
+    assert problems({**raw, "metadata": {"name": "a_b"}})[0].startswith("metadata.name is 'a_b': must be at most 253")
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "sentence"),
+    [
+        (
+            "ComputeCluster",
+            {"minNodes": 3, "maxNodes": 2},
+            "spec.minNodes is 3: must not be above maxNodes, which is 2",
+        ),
+        ("ComputeCluster", {"minNodes": 5}, "spec.minNodes is 5: must not be above maxNodes, which is 4"),
+        ("ComputeCluster", {"vmPriority": "spot"}, "spec.vmPriority is 'spot': must be dedicated or lowpriority"),
+        (
+            "ComputeCluster",
+            {"vmSize": "A", "resources": {}},
+            "spec must have only one of vmSize and resources",
+        ),
+        ("Datastore", {}, "spec.uri is missing: it is required"),
+        ("Datastore", {"uri": " "}, "spec.uri is ' ': must be a string that is not empty"),
+        ("Dataset", {}, "spec must have exactly one of file and tabular"),
+        ("Dataset", {"file": {"paths": []}}, "spec.file.paths must hold at least 1 element"),
+        (
+            "Dataset",
+            {"tabular": {"paths": ["a"], "format": "xml"}},
+            "spec.tabular.format is 'xml': must be csv, jsonl or parquet",
+        ),
+        (
+            "Dataset",
+            {"tabular": {"paths": ["a"], "separator": "ab"}},
+            "spec.tabular.separator is 'ab': must be one character, and no quote or line end",
+        ),
+        (
+            "Dataset",
+            {"tabular": {"paths": ["a"], "encoding": "utf8x"}},
+            "spec.tabular.encoding is 'utf8x': must be a text encoding that Python knows, such as utf-8 or latin-1",
+        ),
+        (
+            "Environment",
+            {"variables": {"A B": "1"}},
+            "spec.variables must not name a variable 'A B': letters, digits, '_', '-' and '.' only, and no digit first",
+        ),
+        ("Model", {"path": "a", "version": "0"}, "spec.version is '0': must be a whole number, 1 or more"),
+    ],
+)
+def test_a_broken_rule_of_another_kind_is_one_sentence(kind: str, spec: dict[str, Any], sentence: str):
+    assert problems(resource(kind, spec)) == [sentence]
+
+
+def test_cluster_sizes_arrive_as_strings_too():
+    spec = parse(resource("ComputeCluster", {"minNodes": "1", "maxNodes": "2"})).spec  # type: ignore[attr-defined]
+    assert (spec.min_nodes, spec.max_nodes, spec.idle_seconds_before_scale_down) == (1, 2, 1800)
+
+
+@pytest.mark.parametrize(
+    ("raw", "beginning"),
+    [
+        (["a"], "is a list: must be a mapping with apiVersion and kind"),
+        ({"kind": "Dataset"}, "apiVersion is missing; the known kinds are ComputeCluster, Dataset,"),
+        ({"apiVersion": "v1", "kind": "ConfigMap"}, "apiVersion is 'v1': must be longshore.dev/v1alpha1;"),
+        ({"apiVersion": "longshore.dev/v1alpha1", "kind": 1}, "kind is 1: must be a string; the known kinds"),
+        (
+            {"apiVersion": "longshore.dev/v1alpha1", "kind": "Datasets"},
+            "kind is 'Datasets': did you mean Dataset? the known kinds are",
+        ),
+    ],
+)
+def test_a_document_that_is_none_of_ours_is_told_the_kinds(raw: Any, beginning: str):
+    (found,) = problems(raw)
+    assert found.startswith(beginning)
+
+
+def nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+    for each in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from nodes(each)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_schemas_are_structural_but_for_what_crds_inline(kind: str):
+    for node in nodes(KINDS[kind].model_json_schema()):
+        assert "prefixItems" not in node
+        if "anyOf" in node and "x-kubernetes-int-or-string" not in node:
+            assert len(node["anyOf"]) == 2
+            assert {"type": "null"} in node["anyOf"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_has_a_description(kind: str):
+    schema = KINDS[kind].model_json_schema()
+    models = [schema, *schema["$defs"].values()]
+    assert [
+        name
+        for model in models
+        for name, each in model["properties"].items()
+        if not {"description", "$ref"} & set(each)
+    ] == []

@@ -1,0 +1,393 @@
+"""From documents to the job."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from longshore_api import InvalidDocuments
+from longshore_planner.documents import load
+from longshore_planner.places import join, locate
+from longshore_planner.resolve import Resolved, resolve
+from longshore_protocol.job import Job, MiniBatchSize, Model, TabularFormat, Timeouts
+
+Resolve = Callable[..., Resolved]
+
+SPEC: dict[str, Any] = {
+    "inputs": [{"name": "mnist", "dataset": "mnist"}],
+    "output": {"name": "inferences"},
+    "entryScript": "digits.py",
+    "outputAction": "append_row",
+}
+FILES = {"file": {"paths": ["images/**/*.png"]}}
+ROWS = {"tabular": {"paths": ["rows/*.csv"], "columnTypes": {"id": "int64"}}}
+
+
+def document(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.fixture
+def resolved(tmp_path: Path) -> Resolve:
+    """Resolve a step, given by its spec and other documents, from a file in `tmp_path`."""
+
+    def resolve_step(*others: dict[str, Any], cores: int = 4, sample: int | None = None, **spec: Any) -> Resolved:
+        step = document("ParallelRunStep", "digits", {**SPEC, **spec})
+        path = tmp_path / "steps.yaml"
+        path.write_text(yaml.safe_dump_all([step, *others]))
+        return resolve(load([path]), run_uri="/runs/1", run_id="r1", cores=cores, sample=sample)
+
+    return resolve_step
+
+
+@pytest.fixture
+def problems(resolved: Resolve) -> Callable[..., list[str]]:
+    def problems_of_step(*others: dict[str, Any], **spec: Any) -> list[str]:
+        with pytest.raises(InvalidDocuments) as caught:
+            resolved(*others, **spec)
+        return [f"{each.path} {each.text}" for each in caught.value.problems]
+
+    return problems_of_step
+
+
+MNIST = document("Dataset", "mnist", FILES)
+
+
+def test_a_step_by_itself_becomes_a_job_with_azure_mls_defaults(resolved: Resolve, tmp_path: Path):
+    found = resolved(MNIST)
+    assert found.python is None
+    job = found.job
+    assert (job.name, job.run_id, job.run_uri) == ("digits", "r1", "/runs/1")
+    assert job.inputs[0].paths == (f"{tmp_path}/images/**/*.png",)
+    assert (job.inputs[0].mode, job.inputs[0].tabular) == ("mount", None)
+    assert job.mini_batch == MiniBatchSize("files", 10)
+    assert (job.output.uri, job.output.file_name) == ("/runs/1/inferences", "parallel_run_step.txt")
+    assert (job.source_uri, job.entry_script) == (str(tmp_path), "digits.py")
+    assert (job.workers, job.processes_per_worker, job.max_tries, job.sample) == (1, 1, 3, None)
+    assert job.timeouts == Timeouts()
+    assert Job.from_json(job.to_json()) == job
+
+
+def test_every_setting_reaches_the_job(resolved: Resolve):
+    job = resolved(
+        MNIST,
+        arguments=["--a", 1, True],
+        environmentVariables={"A": "b"},
+        errorThreshold="10",
+        allowedFailedCount=2,
+        allowedFailedPercent="2.5",
+        runInvocationTimeoutSeconds=5,
+        taskOverheadTimeoutSeconds=6,
+        initTimeoutSeconds=7,
+        firstTaskCreationTimeoutSeconds=8,
+        progressUpdateTimeoutSeconds=9,
+        runMaxTry=1,
+        loggingLevel="DEBUG",
+        resourceMonitorIntervalSeconds=0,
+        profilingModule="cProfile",
+        metricsNamePrefix="x_",
+        nodeCount="3",
+        processCountPerNode="2",
+        appendRowFileName="mnist_outputs.txt",
+        output={"name": "o", "format": "csv", "header": True, "separator": ";"},
+        sample=3,
+    ).job
+    assert job.arguments == ("--a", "1", "True")
+    assert job.variables == {"A": "b"}
+    assert (job.thresholds.error_threshold, job.thresholds.allowed_failed_count) == (10, 2)
+    assert job.thresholds.allowed_failed_percent == 2.5
+    assert job.timeouts == Timeouts(5, 6, 7, 8, 9)
+    assert (job.max_tries, job.logging_level, job.resource_monitor_interval) == (1, "DEBUG", 0)
+    assert (job.profiling_module, job.metrics_name_prefix) == ("cProfile", "x_")
+    assert (job.workers, job.processes_per_worker, job.sample) == (3, 2, 3)
+    assert (job.output.format, job.output.header, job.output.separator) == ("csv", True, ";")
+    assert job.output.file_name == "mnist_outputs.txt"
+
+
+def test_tabular_inputs_are_read_directly_in_pieces_of_one_megabyte(resolved: Resolve):
+    job = resolved(document("Dataset", "mnist", ROWS)).job
+    assert job.inputs[0].mode == "direct"
+    assert job.inputs[0].tabular == TabularFormat("csv", column_types={"id": "int64"})
+    assert job.mini_batch == MiniBatchSize("bytes", 1024**2)
+
+
+@pytest.mark.parametrize(
+    ("data", "sizes", "result"),
+    [
+        (FILES, {"miniBatchSize": "5"}, MiniBatchSize("files", 5)),
+        (FILES, {"miniBatch": {"files": 7}}, MiniBatchSize("files", 7)),
+        (ROWS, {"miniBatchSize": "10MB"}, MiniBatchSize("bytes", 10 * 1024**2)),
+        (ROWS, {"miniBatchSize": 2048}, MiniBatchSize("bytes", 2048)),
+        (ROWS, {"miniBatch": {"bytes": "1KB"}}, MiniBatchSize("bytes", 1024)),
+        (ROWS, {"miniBatch": {"rows": "100"}}, MiniBatchSize("rows", 100)),
+    ],
+)
+def test_a_size_without_unit_is_in_files_or_bytes(
+    resolved: Resolve, data: dict[str, Any], sizes: dict[str, Any], result: MiniBatchSize
+):
+    assert resolved(document("Dataset", "mnist", data), **sizes).job.mini_batch == result
+
+
+@pytest.mark.parametrize(
+    ("data", "spec", "sentence"),
+    [
+        (
+            FILES,
+            {"miniBatchSize": "1MB"},
+            "spec.miniBatchSize is '1MB': must be a number of files, because the inputs are files",
+        ),
+        (FILES, {"miniBatch": {"rows": 5}}, "spec.miniBatch.rows is given, and the inputs are files: give files"),
+        (
+            ROWS,
+            {"miniBatch": {"files": 5}},
+            "spec.miniBatch.files is given, and the inputs are tabular: give bytes or rows",
+        ),
+        (
+            FILES,
+            {"inputs": [{"name": "a", "dataset": "mnist", "mode": "direct"}]},
+            (
+                "spec.inputs[0].mode is 'direct': must be mount or download, because the input is files; "
+                "direct is for tabular inputs"
+            ),
+        ),
+        (
+            FILES,
+            {"inputs": [{"name": "a", "dataset": "mnist"}, {"name": "b", **ROWS}]},
+            "spec.inputs must all be of one kind: 'a' is files, 'b' tabular",
+        ),
+        (
+            FILES,
+            {"inputs": [{"name": "a", "dataset": "mnst"}]},
+            "spec.inputs[0].dataset is 'mnst': there is no such Dataset; the documents have mnist",
+        ),
+        (
+            FILES,
+            {"computeTarget": "gpu"},
+            "spec.computeTarget is 'gpu': there is no such ComputeCluster; the documents have none",
+        ),
+        (
+            FILES,
+            {"environment": {"name": "e"}},
+            "spec.environment.name is 'e': there is no such Environment; the documents have none",
+        ),
+        (
+            FILES,
+            {"output": {"name": "o", "datastore": "d"}},
+            "spec.output.datastore is 'd': there is no such Datastore; the documents have none",
+        ),
+        (
+            FILES,
+            {"models": [{"name": "m", "version": 2}]},
+            "spec.models[0].name is 'm': there is no such Model of version 2; Models and their versions: none",
+        ),
+        (
+            FILES,
+            {"source": {"configMap": "code"}},
+            "spec.source.configMap is known to a cluster only: a local run takes spec.source.uri",
+        ),
+        (
+            FILES,
+            {"source": {"uri": "file://code"}},
+            (
+                "spec.source.uri is 'file://code': it names a machine, 'code': "
+                "write file:code/… for a path relative to the YAML file"
+            ),
+        ),
+        (
+            FILES,
+            {"arguments": ["--x", "$(inputs.mnist)"]},
+            (
+                "spec.arguments[1] refers to inputs.mnist: arguments of a step by itself can refer to "
+                "$(parameters.NAME), and $(outputs.inferences)"
+            ),
+        ),
+    ],
+)
+def test_what_documents_do_not_agree_on_is_one_sentence(
+    problems: Callable[..., list[str]], data: dict[str, Any], spec: dict[str, Any], sentence: str
+):
+    assert problems(document("Dataset", "mnist", data), **spec) == [sentence]
+
+
+def test_all_that_is_wrong_is_told_at_once(problems: Callable[..., list[str]]):
+    assert len(problems(computeTarget="c", environment={"name": "e"}, models=[{"name": "m"}])) == 4
+
+
+def test_a_run_takes_exactly_one_step(tmp_path: Path):
+    path = tmp_path / "a.yaml"
+    path.write_text(yaml.safe_dump(MNIST))
+    with pytest.raises(InvalidDocuments, match="none is a ParallelRunStep; there are: Dataset"):
+        resolve(load([path]), run_uri="/runs/1", run_id="r1", cores=1)
+    steps = [document("ParallelRunStep", name, SPEC) for name in ("one", "two")]
+    path.write_text(yaml.safe_dump_all([MNIST, *steps]))
+    with pytest.raises(InvalidDocuments, match=r"takes one ParallelRunStep, and there are one \(.*\) and two \("):
+        resolve(load([path]), run_uri="/runs/1", run_id="r1", cores=1)
+
+
+def test_the_cluster_caps_the_workers(resolved: Resolve):
+    cluster = document("ComputeCluster", "cpu", {"maxNodes": 2})
+    assert resolved(MNIST, cluster, computeTarget="cpu", nodeCount=5).job.workers == 2
+    assert resolved(MNIST, cluster, computeTarget="cpu", nodeCount=1).job.workers == 1
+
+
+@pytest.mark.parametrize(("workers", "processes"), [(1, 4), (2, 2), (3, 1), (8, 1)])
+def test_auto_shares_the_cores_out_among_the_workers(resolved: Resolve, workers: int, processes: int):
+    job = resolved(MNIST, processCountPerNode="auto", nodeCount=workers, cores=4).job
+    assert job.processes_per_worker == processes
+
+
+@pytest.mark.parametrize(
+    ("python", "interpreter"),
+    [(None, None), ("python3", "python3"), ("/a/python", "/a/python"), ("v/python", "{}/v/python")],
+)
+def test_the_environment_gives_interpreter_and_variables_and_the_steps_win(
+    resolved: Resolve, tmp_path: Path, python: str | None, interpreter: str | None
+):
+    spec = {"variables": {"A": "environment", "B": "environment"}, **({"python": python} if python else {})}
+    environment = document("Environment", "e", spec)
+    found = resolved(MNIST, environment, environment={"name": "e"}, environmentVariables={"A": "step"})
+    assert found.job.variables == {"A": "step", "B": "environment"}
+    assert found.python == (interpreter and interpreter.format(tmp_path))
+
+
+def paths(resolved: Resolve, path: str, *others: dict[str, Any], **data: str) -> str:
+    (found,) = resolved(document("Dataset", "mnist", {"file": {"paths": [path], **data}}), *others).job.inputs[0].paths
+    return str(found)
+
+
+def test_paths_are_relative_to_their_datastore_or_the_default_one_or_the_yaml_file(resolved: Resolve, tmp_path: Path):
+    named = document("Datastore", "named", {"uri": "gs://bucket/prefix/"})
+    default = document("Datastore", "std", {"uri": "file:data", "default": "true"})
+    assert paths(resolved, "a/*.png") == f"{tmp_path}/a/*.png"
+    assert paths(resolved, "a/*.png", named) == f"{tmp_path}/a/*.png"
+    assert paths(resolved, "a/*.png", named, default) == f"{tmp_path}/data/a/*.png"
+    assert paths(resolved, "/a", named, datastore="named") == "gs://bucket/prefix/a"
+    assert paths(resolved, "/a", default) == "/a"
+    assert paths(resolved, "s3://b/**", named, datastore="named") == "s3://b/**"
+    assert paths(resolved, "file:a", named, datastore="named") == f"{tmp_path}/a"
+
+
+def test_a_dataset_of_another_file_starts_from_that_files_folder(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/mnist.yaml").write_text(yaml.safe_dump(MNIST))
+    (tmp_path / "step.yaml").write_text(yaml.safe_dump(document("ParallelRunStep", "digits", SPEC)))
+    documents = load([tmp_path / "step.yaml", tmp_path / "data"])
+    job = resolve(documents, run_uri="/runs/1", run_id="r1", cores=1).job
+    assert job.inputs[0].paths == (f"{tmp_path}/data/images/**/*.png",)
+    assert job.source_uri == str(tmp_path)
+
+
+def test_two_default_datastores_are_refused_where_one_is_needed(problems: Callable[..., list[str]]):
+    stores = [document("Datastore", name, {"uri": f"/{name}", "default": True}) for name in ("a", "b")]
+    assert problems(MNIST, *stores)[0] == (
+        "spec.file.datastore is missing, and several Datastores are the default: a and b"
+    )
+
+
+def test_a_volume_of_a_cluster_is_out_of_reach(problems: Callable[..., list[str]]):
+    store = document("Datastore", "v", {"uri": "pvc://claim/x", "default": True})
+    assert problems(MNIST, store) == [
+        "spec.uri is 'pvc://claim/x': it is on a volume of a cluster, which a local run cannot reach"
+    ]
+
+
+def test_output_in_a_datastore_is_below_the_run_id(resolved: Resolve):
+    store = document("Datastore", "results", {"uri": "gs://bucket"})
+    job = resolved(MNIST, store, output={"name": "scores", "datastore": "results"}).job
+    assert job.output.uri == "gs://bucket/longshore/r1/scores"
+
+
+def test_summary_only_without_output_still_has_a_folder(resolved: Resolve):
+    assert resolved(MNIST, outputAction="summary_only", output=None).job.output.uri == "/runs/1/output"
+
+
+def test_models_are_found_by_name_and_version_or_by_the_resources_name(resolved: Resolve, tmp_path: Path):
+    models = [
+        document("Model", "mnist-1", {"name": "mnist", "version": 1, "path": "m/1"}),
+        document("Model", "mnist-10", {"name": "mnist", "version": "10", "path": "m/10"}),
+        document("Model", "other", {"path": "gs://models/other"}),
+    ]
+    wanted = [{"name": "mnist"}, {"name": "mnist", "version": 1}, {"name": "mnist-1"}, {"name": "other"}]
+    assert resolved(MNIST, *models, models=wanted).job.models == (
+        Model("mnist", 10, f"{tmp_path}/m/10"),
+        Model("mnist", 1, f"{tmp_path}/m/1"),
+        Model("mnist", 1, f"{tmp_path}/m/1"),
+        Model("other", 1, "gs://models/other"),
+    )
+
+
+def test_two_models_of_one_name_and_version_are_refused(problems: Callable[..., list[str]]):
+    models = [document("Model", name, {"name": "mnist", "path": name}) for name in ("a", "b")]
+    assert problems(MNIST, *models, models=[{"name": "mnist"}]) == [
+        "spec.models[0].name is 'mnist': two Models have this name and version 1: a and b"
+    ]
+
+
+def test_settings_among_the_arguments_win_and_stay_in_the_arguments(resolved: Resolve):
+    arguments = ["--error_threshold", 5, "--logging_level=DEBUG", "--append_row_dataframe_header", True, "--mine", 1]
+    job = resolved(MNIST, arguments=arguments, errorThreshold=1).job
+    assert job.thresholds.error_threshold == 5
+    assert (job.logging_level, job.output.header) == ("DEBUG", True)
+    assert job.arguments == ("--error_threshold", "5", "--logging_level=DEBUG", *arguments[3:4], "True", "--mine", "1")
+
+
+def test_an_abbreviated_flag_is_the_scripts_own(resolved: Resolve):
+    assert resolved(MNIST, arguments=["--error", "5"]).job.thresholds.error_threshold == -1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--x", "--error_threshold", "-2"],
+            "spec.arguments[2] is '-2': must be -1 (ignore errors) or more",
+        ),
+        (
+            ["--task_overhead_timeout=0"],
+            "spec.arguments[0] is '0': must be a whole number of seconds from 1 to 259200 (three days)",
+        ),
+        (["--logging_level"], "spec.arguments[0] is '--logging_level': must be followed by a value"),
+    ],
+)
+def test_a_bad_setting_among_the_arguments_names_the_argument(
+    problems: Callable[..., list[str]], arguments: list[str], sentence: str
+):
+    assert problems(MNIST, arguments=arguments) == [sentence]
+
+
+def test_arguments_may_refer_to_the_output_folder(resolved: Resolve):
+    assert resolved(MNIST, arguments=["--to=$(outputs.inferences)/x"]).job.arguments == ("--to=/runs/1/inferences/x",)
+
+
+@pytest.mark.parametrize(
+    ("place", "located"),
+    [
+        ("code", "/yaml/code"),
+        ("../code/", "/code"),
+        (".", "/yaml"),
+        ("/code", "/code"),
+        ("file:code", "/yaml/code"),
+        ("file:../code", "/code"),
+        ("file:/code", "/code"),
+        ("file:///code/a%20b", "/code/a b"),
+        ("file://localhost/code", "/code"),
+        ("gs://bucket/code", "gs://bucket/code"),
+    ],
+)
+def test_places_become_absolute_paths_or_urls(place: str, located: str):
+    assert locate(place, folder="/yaml") == located
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "joined"),
+    [
+        ("/data", "a/../b", "/data/b"),
+        ("/data/", "/a", "/data/a"),
+        ("gs://bucket", "a/**", "gs://bucket/a/**"),
+        ("memory://", "a", "memory://a"),
+    ],
+)
+def test_paths_are_joined_below_their_base(base: str, path: str, joined: str):
+    assert join(base, path) == joined

@@ -1,0 +1,332 @@
+"""What run() returned, as rows: which results are rows, and their bytes in every format."""
+
+import collections
+import csv
+import datetime
+import decimal
+import io
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longshore_host.rows import Renderer, SettingsError, WrongReturn, read_settings
+from longshore_protocol.job import APPEND_ROW, SUMMARY_ONLY, Output
+
+Point = collections.namedtuple("Point", "x y")  # noqa: PYI024  (scripts return such)
+FRAME = pd.DataFrame({"name": ["a", "b c"], "score": [0.5, 2]}, index=[7, 8])
+
+
+def renderer(format="text", settings=None, **options):
+    return Renderer(Output(action=APPEND_ROW, uri="/out", format=format, **options), settings)
+
+
+def lines(result, format="text", settings=None, **options):
+    return renderer(format, settings, **options).render(result).data.decode()
+
+
+def tables(result):
+    return pq.read_table(io.BytesIO(renderer("parquet").render(result).data))
+
+
+REFUSED = {
+    "nothing": (None, "returned None"),
+    "a string": ("rows", "type str"),
+    "bytes": (b"rows", "type bytes"),
+    "a dict": ({"a": 1}, "type dict"),
+    "a set, which has no order": ({1}, "type set"),
+    "an integer": (3, "type int"),
+    "a numpy scalar": (np.float64(3), "type numpy.float64"),
+    "an array without a dimension": (np.array(3), "type numpy.ndarray"),
+    "a generator": ((each for each in [1]), "a generator"),
+    "an iterator": (iter([1]), "an iterator"),
+    "a view of a dict": ({}.values(), "type dict_values"),
+}
+
+
+@pytest.mark.parametrize("action", [APPEND_ROW, SUMMARY_ONLY])
+@pytest.mark.parametrize(("result", "found"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_result_that_is_no_sized_sequence_is_refused_by_name(result, found, action):
+    with pytest.raises(WrongReturn, match=rf"{found}.*; it must return a list, tuple, array or pandas\.DataFrame"):
+        Renderer(Output(action=action, uri="/out")).render(result)
+
+
+def test_a_table_of_another_package_is_refused_since_it_would_be_written_column_by_column():
+    class Table(list):
+        columns = ("a",)
+
+    with pytest.raises(WrongReturn, match="Table"):
+        renderer().render(Table())
+
+
+def test_a_sequence_that_gives_more_elements_than_its_length_is_refused():
+    class Odd(list):
+        def __len__(self):
+            return 1
+
+    with pytest.raises(WrongReturn, match="2 elements in a Odd whose length is 1"):
+        renderer().render(Odd([1, 2]))
+
+
+SEQUENCES = {
+    "list": ["a", "b"],
+    "tuple": ("a", "b"),
+    "array": np.array(["a", "b"]),
+    "series": pd.Series(["a", "b"]),
+    "deque": collections.deque(["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("result", SEQUENCES.values(), ids=SEQUENCES.keys())
+@pytest.mark.parametrize("format", ["text", "csv", "tsv"])
+def test_every_sized_sequence_gives_one_line_per_element(result, format):
+    assert renderer(format).render(result) == (2, b"a\nb\n", "")
+
+
+@pytest.mark.parametrize("result", [[], (), np.array([]), pd.DataFrame(), FRAME.iloc[:0]], ids=type)
+@pytest.mark.parametrize("format", ["text", "csv", "jsonl", "parquet"])
+def test_no_rows_give_no_bytes_and_no_header(result, format):
+    assert renderer(format, header=True).render(result) == (0, b"", "")
+
+
+def test_summary_only_counts_and_renders_nothing():
+    class Unprintable:
+        def __str__(self):
+            raise AssertionError
+
+    counting = Renderer(Output(action=SUMMARY_ONLY, uri="/out", format="csv"))
+    assert counting.render([Unprintable()] * 3) == (3, b"", "")
+    assert counting.render(FRAME) == (2, b"", "")
+
+
+def test_text_is_str_of_each_element():
+    assert lines(["a: 1", 2, 0.5, ("x", 1), {"k": 2}, None]) == "a: 1\n2\n0.5\n('x', 1)\n{'k': 2}\nNone\n"
+
+
+def test_text_of_a_table_has_spaces_and_neither_index_nor_header():
+    assert lines(FRAME) == 'a 0.5\n"b c" 2.0\n'
+
+
+def test_a_file_name_that_is_no_utf8_keeps_its_bytes():
+    assert renderer().render(["r\udce9sum\u00e9"]).data == b"r\xe9sum\xc3\xa9\n"
+
+
+def test_half_a_surrogate_pair_is_a_wrong_return_and_not_a_crash():
+    with pytest.raises(WrongReturn, match="UTF-8"):
+        renderer().render(["\ud800"])
+
+
+def test_what_an_element_raises_while_it_is_printed_is_the_scripts_own_error():
+    class Unprintable:
+        def __str__(self):
+            raise KeyError("label")
+
+    with pytest.raises(KeyError, match="label"):
+        renderer().render([Unprintable()])
+
+
+HEADERS = {
+    "table as text": (FRAME, "text", "name score\n"),
+    "table as csv": (FRAME, "csv", "name,score\n"),
+    "table as tsv": (FRAME, "tsv", "name\tscore\n"),
+    "a name with a newline": (pd.DataFrame({"a\nb": [1]}), "csv", '"a\nb"\n'),
+    "dicts": ([{"x": 1, "y": 2}], "csv", "x,y\n"),
+    "named tuples": ([Point(1, 2)], "csv", "x,y\n"),
+    "tuples have none": ([(1, 2)], "csv", ""),
+    "text lists have none": (["a"], "text", ""),
+    "jsonl has none": (FRAME, "jsonl", ""),
+    "parquet has none": (FRAME, "parquet", ""),
+}
+
+
+@pytest.mark.parametrize(("result", "format", "header"), HEADERS.values(), ids=HEADERS.keys())
+def test_the_header_is_given_apart_and_only_when_asked_for(result, format, header):
+    with_header = renderer(format, header=True).render(result)
+    without = renderer(format).render(result)
+    assert (with_header.header, without.header) == (header, "")
+    assert with_header.data == without.data
+
+
+FIELDS = {
+    "tuples": ([(1, "a,b", None)], '1,"a,b",\n'),
+    "lists": ([["x", 'say "hi"']], 'x,"say ""hi"""\n'),
+    "scalars": ([1, "two", 0.5], "1\ntwo\n0.5\n"),
+    "dicts follow the keys of the first": ([{"a": 1, "b": 2}, {"b": 4, "a": 3}], "1,2\n3,4\n"),
+    "rows of an array": (np.array([[1, 2], [3, 4]]), "1,2\n3,4\n"),
+    "newlines are quoted": ([("a\nb", "c\rd")], '"a\nb","c\rd"\n'),
+}
+
+
+@pytest.mark.parametrize(("result", "expected"), FIELDS.values(), ids=FIELDS.keys())
+def test_csv_of_a_list(result, expected):
+    assert lines(result, "csv") == expected
+
+
+def test_a_separator_of_the_step_holds_for_lists_and_tables():
+    assert lines([(1, 2)], "csv", separator=";") == "1;2\n"
+    assert lines(FRAME, "csv", separator=";") == "a;0.5\nb c;2.0\n"
+
+
+@given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1), min_size=1))
+def test_a_csv_reader_gets_back_the_fields_that_were_written(rows):
+    assert list(csv.reader(io.StringIO(lines(rows, "csv"), newline=""))) == rows
+
+
+@pytest.mark.parametrize("other", [{"a": 1}, {"a": 1, "c": 2}, (1, 2)], ids=["fewer", "others", "a tuple"])
+def test_csv_refuses_dicts_with_different_keys(other):
+    with pytest.raises(WrongReturn, match=r"element 1 .* element 0 has \['a', 'b'\]"):
+        renderer("csv").render([{"a": 1, "b": 2}, other])
+
+
+def test_csv_refuses_a_dict_after_a_tuple():
+    with pytest.raises(WrongReturn, match=r"element 1 of what run\(\) returned is a dict"):
+        renderer("csv").render([(1, 2), {"a": 1}])
+
+
+JSON_VALUES = {
+    "text as it is": ("\u00e9\n", "\u00e9\n"),
+    "NaN": (float("nan"), None),
+    "infinity deep inside": ({"a": [1, float("inf")]}, {"a": [1, None]}),
+    "numpy integer": (np.int64(3), 3),
+    "numpy NaN": (np.float32("nan"), None),
+    "numpy array": (np.array([1, 2]), [1, 2]),
+    "numpy time": (np.datetime64("2026-01-02"), "2026-01-02"),
+    "numpy keys": ({np.int64(1): 2}, {"1": 2}),
+    "datetime": (datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC), "2026-01-02T00:00:00+00:00"),
+    "duration in seconds": (datetime.timedelta(minutes=1), 60.0),
+    "pandas missing": ([pd.NA, pd.NaT], [None, None]),
+    "pandas time": (pd.Timestamp("2026-01-02"), "2026-01-02T00:00:00"),
+    "decimal keeps its digits": (decimal.Decimal("1.10"), "1.10"),
+    "path": (pathlib.PurePosixPath("/a"), "/a"),
+    "named tuple": (Point(1, 2), {"x": 1, "y": 2}),
+}
+
+
+@pytest.mark.parametrize(("value", "expected"), JSON_VALUES.values(), ids=JSON_VALUES.keys())
+def test_jsonl_of_a_value(value, expected):
+    text = lines([value], "jsonl")
+    assert text.count("\n") == 1
+    assert json.loads(text) == expected
+
+
+def test_jsonl_of_a_table_has_an_object_per_row_and_null_for_what_is_missing():
+    frame = pd.DataFrame({"n": [1, 2], "x": [0.1, None], "t": pd.to_datetime(["2026-01-02", None])})
+    assert lines(frame, "jsonl") == '{"n": 1, "x": 0.1, "t": "2026-01-02T00:00:00"}\n{"n": 2, "x": null, "t": null}\n'
+
+
+def test_jsonl_writes_a_broken_file_name_as_json_can():
+    assert json.loads(lines(["\udce9"], "jsonl")) == "\udce9"
+
+
+def test_jsonl_refuses_a_value_without_json_form_by_its_place():
+    with pytest.raises(WrongReturn, match=r"element 1 .* builtins\.object has no JSON form"):
+        renderer("jsonl").render([1, object()])
+
+
+def test_jsonl_refuses_a_table_with_two_columns_of_one_name():
+    with pytest.raises(WrongReturn, match="not unique"):
+        renderer("jsonl").render(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
+PARQUET = {
+    "a table without its index": (FRAME, {"name": ["a", "b c"], "score": [0.5, 2.0]}),
+    "dicts, with null for a missing key": ([{"a": 1}, {"b": "x"}], {"a": [1, None], "b": [None, "x"]}),
+    "named tuples": ([Point(1, 2)], {"x": [1], "y": [2]}),
+    "scalars": ([1, 2], {"result": [1, 2]}),
+    "rows of an array": (np.array([[1, 2]]), {"result": [[1, 2]]}),
+    "categories as their values": (pd.DataFrame({"c": pd.Categorical(["x", "y"])}), {"c": ["x", "y"]}),
+}
+
+
+@pytest.mark.parametrize(("result", "expected"), PARQUET.values(), ids=PARQUET.keys())
+def test_parquet_of_a_mini_batch_is_a_whole_file(result, expected):
+    table = tables(result)
+    assert table.to_pydict() == expected
+    assert table.schema.metadata is None
+
+
+def test_parquet_refuses_a_column_of_mixed_types():
+    with pytest.raises(WrongReturn, match="does not fit into Parquet columns"):
+        renderer("parquet").render([1, "one"])
+
+
+def test_parquet_without_pyarrow_is_refused_before_the_first_mini_batch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(SettingsError, match="needs the package pyarrow in the script's environment"):
+        renderer("parquet")
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(SettingsError, match="'xml'; it must be text, csv"):
+        renderer("xml")
+
+
+SETTINGS = {
+    "a separator": ({"sep": ","}, {}, "a,0.5\nb c,2.0\n", ""),
+    "index and header": ({"sep": ",", "index": True, "header": True}, {}, "7,a,0.5\n8,b c,2.0\n", ",name,score\n"),
+    "names for the header": ({"header": ["n", "s"]}, {}, 'a 0.5\n"b c" 2.0\n', "n s\n"),
+    "the step's separator wins": ({"sep": ","}, {"separator": ";"}, "a;0.5\nb c;2.0\n", ""),
+    "the step's header wins": ({"header": False}, {"header": True}, 'a 0.5\n"b c" 2.0\n', "name score\n"),
+}
+
+
+@pytest.mark.parametrize(("settings", "options", "data", "header"), SETTINGS.values(), ids=SETTINGS.keys())
+def test_the_settings_file_sets_what_to_csv_gets(settings, options, data, header):
+    rendered = renderer("text", settings, **options).render(FRAME)
+    assert (rendered.data.decode(), rendered.header) == (data, header)
+
+
+def write_settings(folder, text):
+    (folder / "parallel_run_step.settings.json").write_bytes(text)
+    return str(folder)
+
+
+def test_a_folder_without_settings_file_has_no_settings(tmp_path):
+    assert read_settings(str(tmp_path)) is None
+
+
+def test_the_settings_file_is_read_from_its_nesting(tmp_path):
+    text = b'{"append_row": {"pandas.DataFrame.to_csv": {"sep": ",", "encoding": "UTF-8"}}, "other": 1}'
+    assert read_settings(write_settings(tmp_path, text)) == {"sep": ",", "encoding": "UTF-8"}
+
+
+@pytest.mark.parametrize("text", [b"{}", b'{"append_row": {}}'])
+def test_a_settings_file_without_those_settings_changes_nothing(tmp_path, text):
+    assert read_settings(write_settings(tmp_path, text)) == {}
+
+
+BAD_SETTINGS = {
+    "no JSON": (b"{", "not valid JSON"),
+    "no UTF-8": (b"\xff", "not UTF-8"),
+    "no object": (b"[1]", r"the file must be a JSON object, not \[1\]"),
+    "no object inside": (b'{"append_row": 1}', "append_row must be a JSON object, not 1"),
+    "a file of its own": (b'{"append_row": {"pandas.DataFrame.to_csv": {"path_or_buf": "x"}}}', "path_or_buf cannot"),
+    "other line ends": (b'{"append_row": {"pandas.DataFrame.to_csv": {"lineterminator": "x"}}}', "one newline"),
+    "another encoding": (b'{"append_row": {"pandas.DataFrame.to_csv": {"encoding": "latin-1"}}}', "'latin-1'"),
+}
+
+
+@pytest.mark.parametrize(("text", "found"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
+def test_a_bad_settings_file_is_refused_with_its_name_and_the_rule(tmp_path, text, found):
+    with pytest.raises(SettingsError, match=rf"^parallel_run_step\.settings\.json.*{found}"):
+        read_settings(write_settings(tmp_path, text))
+
+
+def test_lists_are_rendered_without_importing_pandas_numpy_or_pyarrow():
+    code = """
+import sys
+from longshore_host.rows import Renderer
+from longshore_protocol.job import Output
+for format in ("text", "csv", "jsonl"):
+    Renderer(Output(action="append_row", uri="", format=format)).render(["a"])
+sys.exit(bool({"pandas", "numpy", "pyarrow"} & set(sys.modules)))
+"""
+    path = {"PYTHONPATH": ":".join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=path, check=False).returncode == 0

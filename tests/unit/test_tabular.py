@@ -1,0 +1,233 @@
+"""Slices of tables: together they are the table, whatever the cut."""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import pandas
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longshore_coordinator.enumerate import cut
+from longshore_host.tabular import SliceError, load
+from longshore_protocol.errors import DATA_ERROR
+from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+
+CSV, LINES, PARQUET = TabularFormat("csv"), TabularFormat("jsonl"), TabularFormat("parquet")
+few = settings(max_examples=60, deadline=None)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("table") / "rows"
+
+
+def read_all(path: Path, format: TabularFormat, unit: str, value: int) -> pandas.DataFrame:
+    """Return the table that all slices together make; check each slice on the way."""
+    inputs = (Input("rows", (str(path),), tabular=format),)
+    output = Output("summary_only", "/out")
+    job = Job("step", "1", "/run", inputs, MiniBatchSize(unit, value), output, "/code", "main.py")
+    frames = []
+    for each in cut(job):
+        frame = load(json.loads(each.payload), format)
+        assert list(frame.index) == list(range(len(frame)))
+        assert each.items in (None, len(frame))
+        if unit == "rows" and each.items is not None:
+            assert 0 < len(frame) <= value
+        frames.append(frame)
+    return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+
+
+def read_one(path: Path, data: bytes, format: TabularFormat = CSV) -> pandas.DataFrame:
+    path.write_bytes(data)
+    return load({"path": str(path), "start": 0, "end": len(data)}, format)
+
+
+def csv_bytes(rows, *, newline: str, quoting: int) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator=newline, quoting=quoting).writerows([["a", "b"], *rows])
+    return text.getvalue().encode()
+
+
+plain = st.text(alphabet='ab",; 1é', max_size=6)
+broken = st.lists(st.sampled_from(["a", '"', ",", "\n", "\r\n"]), max_size=6).map("".join)
+
+
+def tables(cells):
+    return st.lists(st.tuples(cells, cells), min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize(("multi_line", "unit"), [(False, "bytes"), (False, "rows"), (True, "bytes"), (True, "rows")])
+@few
+@given(
+    data=st.data(),
+    value=st.integers(1, 40),
+    newline=st.sampled_from(["\n", "\r\n"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    has_last_newline=st.booleans(),
+)
+def test_the_slices_of_a_csv_are_the_csv(path, multi_line, unit, *, data, value, newline, quoting, has_last_newline):
+    text = csv_bytes(data.draw(tables(broken if multi_line else plain)), newline=newline, quoting=quoting)
+    path.write_bytes(text if has_last_newline else text[: -len(newline)])
+    whole = pandas.read_csv(path, dtype=str, index_col=False)
+    typed = TabularFormat("csv", multi_line=multi_line, column_types={"a": "str", "b": "str"})
+    pandas.testing.assert_frame_equal(read_all(path, typed, unit, value), whole)
+
+
+rows_of_json = st.lists(
+    st.fixed_dictionaries({"id": st.integers(-9, 9), "text": st.text(alphabet='x"\n é', max_size=5)}), min_size=1
+)
+
+
+@pytest.mark.parametrize("unit", ["bytes", "rows"])
+@few
+@given(rows=rows_of_json, value=st.integers(1, 50), newline=st.sampled_from(["\n", "\r\n", "\n\n"]))
+def test_the_slices_of_json_lines_are_the_lines(path, unit, rows, value, newline):
+    path.write_bytes(newline.join(json.dumps(row, ensure_ascii=False) for row in rows).encode())
+    found = read_all(path, LINES, unit, value)
+    assert found.to_dict("records") == rows
+
+
+@pytest.mark.parametrize("unit", ["bytes", "rows"])
+@few
+@given(count=st.integers(1, 60), group=st.integers(1, 30), value=st.integers(1, 400))
+def test_the_slices_of_a_parquet_are_the_parquet(path, unit, count, group, value):
+    whole = pandas.DataFrame({"a": range(count), "b": [str(number) for number in range(count)]})
+    whole.to_parquet(path, row_group_size=group)
+    pandas.testing.assert_frame_equal(read_all(path, PARQUET, unit, value), whole)
+
+
+def test_a_slice_in_the_middle_has_the_names_of_the_header(path):
+    path.write_bytes(b"id,a,a\n1,2,3\n4,5,6\n")
+    found = load({"path": str(path), "start": 9, "end": 20}, CSV)
+    assert found.to_dict("list") == {"id": [4], "a": [5], "a.1": [6]}
+
+
+def test_a_slice_in_which_no_record_begins_has_columns_and_no_rows(path):
+    path.write_bytes(b"id,a\n1,2\n")
+    for start, end in ((0, 3), (3, 5), (7, 9)):
+        found = load({"path": str(path), "start": start, "end": end}, CSV)
+        assert list(found.columns) == ["id", "a"]
+        assert len(found) == 0
+
+
+def test_columns_without_header_are_numbered_from_one(path):
+    bare = TabularFormat("csv", header=False, separator=";", column_types={"Column2": "str"})
+    path.write_bytes(b"1;01\n2;02\n")
+    found = [load({"path": str(path), "start": start, "end": start + 5}, bare) for start in (0, 5)]
+    assert [each.to_dict("list") for each in found] == [
+        {"Column1": [1], "Column2": ["01"]},
+        {"Column1": [2], "Column2": ["02"]},
+    ]
+
+
+def test_columns_have_their_types(path):
+    types = {
+        "id": "str",
+        "n": "float32",
+        "day": "datetime",
+        "at": "datetime64[s]",
+        "zoned": "datetime64[ns, UTC]",
+        "absent": "int8",
+        "never": "datetime",
+    }
+    wanted = ["str", "float32", "datetime64[ns]", "datetime64[s]", "datetime64[ns, UTC]"]
+    data = b"id,n,day,at,zoned\n007,1,2024-05-06,2024-05-06 07:08:09,2024-05-06T07:08:09Z\n008,2,,,\n"
+    found = read_one(path, data, TabularFormat("csv", column_types=types))
+    assert list(found["id"]) == ["007", "008"]
+    assert [str(kind) for kind in found.dtypes] == wanted
+    assert found["day"][0] == pandas.Timestamp(2024, 5, 6)
+    assert pandas.isna(found["day"][1])
+    line = b'{"id": "007", "n": 1, "day": "2024-05-06", "at": "2024-05-06 07:08:09", "zoned": "2024-05-06T07:08:09Z"}'
+    found = read_one(path, line, TabularFormat("jsonl", column_types=types))
+    assert [str(kind) for kind in found.dtypes] == wanted
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("header", [True, False])
+def test_encodings_are_honoured_and_byte_order_marks_dropped(path, encoding, header):
+    encoded = TabularFormat("csv", encoding=encoding, header=header)
+    mark = "\ufeff" if encoding == "utf-16-le" else ""
+    found = read_one(path, (mark + "é,b\nä,1\n").encode(encoding), encoded)
+    assert found.to_dict("list") == (
+        {"é": ["ä"], "b": [1]} if header else {"Column1": ["é", "ä"], "Column2": ["b", "1"]}
+    )
+
+
+def test_a_byte_order_mark_of_utf_8_is_dropped_without_being_asked(path):
+    mark = b"\xef\xbb\xbf"
+    assert list(read_one(path, mark + b"a,b\n1,2\n").columns) == ["a", "b"]
+    assert list(read_one(path, mark + b"a\nb\n", TabularFormat("csv", header=False))["Column1"]) == ["a", "b"]
+    assert list(read_one(path, mark + b'{"a": 1}\n', LINES).columns) == ["a"]
+
+
+def test_json_lines_in_utf_16_are_read(path):
+    found = read_one(path, '{"a": "é"}\n{"a": "x"}\n'.encode("utf-16"), TabularFormat("jsonl", encoding="utf-16"))
+    assert list(found["a"]) == ["é", "x"]
+
+
+def test_separators_may_have_several_characters(path):
+    assert read_one(path, b"a||b\n1||2\n", TabularFormat("csv", separator="||")).to_dict("list") == {"a": [1], "b": [2]}
+
+
+def test_a_header_without_rows_gives_no_rows(path):
+    assert read_one(path, b"a,b").to_dict("list") == {"a": [], "b": []}
+    assert len(read_one(path, b"\n")) == 0
+
+
+def test_a_parquet_index_with_a_name_becomes_a_column_and_one_without_is_dropped(path):
+    piece = {"path": str(path), "row_groups": [0, 1], "rows": [1, 3]}
+    pandas.DataFrame({"a": [1, 2, 3]}, index=pandas.Index(["x", "y", "z"], name="key")).to_parquet(path)
+    assert load(piece, PARQUET).to_dict("list") == {"key": ["y", "z"], "a": [2, 3]}
+    pandas.DataFrame({"a": [1, 2, 3]}, index=["x", "y", "z"]).to_parquet(path)
+    assert load(piece, PARQUET).to_dict("list") == {"a": [2, 3]}
+    pandas.DataFrame({"a": [1, 2, 3]}, index=pandas.RangeIndex(3, name="n")).to_parquet(path)
+    assert load(piece, PARQUET).to_dict("list") == {"a": [2, 3]}
+
+
+def failure(slice, format) -> str:
+    with pytest.raises(SliceError) as caught:
+        load(slice, format)
+    assert caught.value.category == DATA_ERROR
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    return text
+
+
+@pytest.mark.parametrize("row", [b"1,2,3\n", b"1,2,3\n1,2\n", b"1,2\n1,2,3\n"])
+def test_a_row_with_too_many_fields_is_an_error_wherever_it_comes(path, row):
+    path.write_bytes(b"a,b\n" + row)
+    found = failure({"path": str(path), "start": 3, "end": 99}, CSV)
+    assert found.startswith(f'The file "{path}" could not be read as csv from byte 3 on: Parser')
+
+
+def test_failures_name_file_place_and_cause(path):
+    path.write_bytes(b"a\nx\n\xff\n")
+    piece = {"path": str(path), "start": 2, "end": 6}
+    start = f'The file "{path}" could not be read as csv from byte 2 on: '
+    assert failure(piece, CSV).startswith(start + "UnicodeDecodeError: ")
+    path.write_bytes(b"a\nx\nyy\n")
+    assert "invalid literal for int() with base 10: 'x'" in failure(
+        piece, TabularFormat("csv", column_types={"a": "int64"})
+    )
+    assert failure(piece, TabularFormat("csv", column_types={"a": "datetime"})).startswith(start + "DateParseError: ")
+    assert "line 1 of the slice is not JSON: Expecting value" in failure(piece, LINES)
+    path.write_bytes(b"1\n[2]\n")
+    assert "line 1 of the slice is not a JSON object" in failure(piece, LINES)
+    assert failure({"path": str(path), "row_groups": [2, 3], "rows": [7, 9]}, PARQUET).startswith(
+        f'The file "{path}" could not be read as parquet from row 7 of row group 2 on: ArrowInvalid: '
+    )
+    assert "No such file or directory" in failure({"path": "/absent", "start": 0, "end": 1}, CSV)
+
+
+@pytest.mark.parametrize(("package", "format"), [("pandas", CSV), ("pandas", LINES), ("pyarrow", PARQUET)])
+def test_a_missing_package_is_named(path, monkeypatch, package, format):
+    path.write_bytes(b"{}\n{}\n")
+    monkeypatch.setitem(sys.modules, package, None)
+    piece = {"path": str(path), "start": 0, "end": 3, "row_groups": [0, 1], "rows": None}
+    wanted = f'A {format.format} input needs the Python package "{package}" in the environment'
+    assert failure(piece, format).startswith(wanted)

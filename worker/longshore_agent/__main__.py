@@ -1,0 +1,42 @@
+"""`python -m longshore_agent`: the container `agent` of a worker, or an agent process of a local run.
+
+Takes its settings from the environment: LONGSHORE_COORDINATOR (URL), LONGSHORE_TOKEN, LONGSHORE_WORKER,
+LONGSHORE_SOCKET, and optionally LONGSHORE_WORK_DIR.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from longshore_agent.gateway import bind
+
+
+def main() -> int:
+    """Run one agent: 0 when its work is over, 1 when it could not work (the reason is on stderr)."""
+    environment = os.environ
+    listening = bind(environment["LONGSHORE_SOCKET"])  # first of all: the host connects while the rest is imported
+
+    import asyncio
+
+    from longshore_agent.agent import Settings, run_agent
+    from longshore_agent.coordinator_client import Refused, Superseded, Unreachable
+    from longshore_agent.staging import StagingError
+
+    settings = Settings(
+        coordinator=environment["LONGSHORE_COORDINATOR"],
+        token=environment["LONGSHORE_TOKEN"],
+        worker=environment["LONGSHORE_WORKER"],
+        socket_path=environment["LONGSHORE_SOCKET"],
+        work_dir=environment.get("LONGSHORE_WORK_DIR"),
+    )
+    try:
+        asyncio.run(run_agent(settings, listening))
+    except (Refused, Superseded, Unreachable, StagingError) as error:
+        print(f"longshore-agent {settings.worker}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""The agent's life: register, then lease and report side by side until the coordinator says it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import tempfile
+from dataclasses import dataclass
+
+from longshore_agent import gateway, staging
+from longshore_agent.coordinator_client import CoordinatorClient, Orders, Superseded
+from longshore_agent.outbox import Batch
+from longshore_agent.worker import Worker
+from longshore_protocol import errors, wire
+from longshore_protocol.job import Job
+from longshore_storage.store import Store, open_store
+
+_HEARTBEAT = 5.0  # seconds between reports when nothing happens; leases are renewed with each
+_SEGMENT_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The environment contract of an agent."""
+
+    coordinator: str  # URL
+    token: str
+    worker: str
+    socket_path: str
+    work_dir: str | None = None  # for the processes' private folders; None: a temporary folder
+    patience: float = 300.0  # seconds to wait for a coordinator that does not answer
+
+
+async def run_agent(settings: Settings, listening: socket.socket) -> None:
+    """Work for the coordinator until it needs no more.
+
+    Raises Refused, Unreachable, StagingError. Registers anew, forgetting all leases, whenever a new coordinator took
+    over.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    with tempfile.TemporaryDirectory(prefix="longshore-", dir=settings.work_dir) as work_dir:
+        async with CoordinatorClient(
+            settings.coordinator, token=settings.token, worker=settings.worker, patience=settings.patience
+        ) as client:
+            peers: list[gateway.Peer] = []
+            agent: Agent | None = None
+
+            def make_peer() -> gateway.Peer:
+                assert agent is not None, "peers are accepted once an agent is registered"
+                peers.append(gateway.Peer(agent.worker))
+                return peers[-1]
+
+            server: asyncio.AbstractServer | None = None
+            registered = 0
+            while True:
+                registered += 1
+                registration = await client.register(f"{os.getpid()}-{registered}")
+                spec = staging.host_spec(registration.job, worker=settings.worker, work_dir=work_dir)
+                agent = Agent(client, registration.job, Worker(registration.job, spec, agent=registration.agent),
+                              identity=(registration.agent, registration.epoch))  # fmt: skip
+                if server is None:
+                    server = await gateway.serve(listening, make_peer)
+                try:
+                    await agent.work(stopping)
+                except Superseded:
+                    for peer in peers:  # hosts and children of the old epoch end, and the host comes back
+                        peer.close()
+                    peers.clear()
+                    continue
+                server.close()
+                return
+
+
+class Agent:
+    """One registration's worth of work."""
+
+    def __init__(self, client: CoordinatorClient, job: Job, worker: Worker, *, identity: tuple[str, int]) -> None:
+        self.worker = worker
+        self._client = client
+        self._job = job
+        self._identity = identity
+        self._segments: Store = open_store(job.run_uri)
+        self._clock = asyncio.get_running_loop().time
+
+    async def work(self, stopping: asyncio.Event) -> None:
+        """Work until told to end, or until `stopping` asks for a drain. Raises Superseded, Refused, Unreachable."""
+        tasks = [
+            asyncio.create_task(each)
+            for each in (self._lease(), self._report(), self._watch(), self._drain_when(stopping))
+        ]
+        ended = asyncio.create_task(self.worker.ended.wait())
+        try:
+            await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()  # raises what ended it
+        finally:
+            for task in [ended, *tasks]:
+                task.cancel()
+            await asyncio.gather(ended, *tasks, return_exceptions=True)
+        await self._send(self.worker.outbox.take())
+        await self._client.bye()
+
+    async def _lease(self) -> None:
+        while True:
+            await self.worker.demand.wait()
+            self.worker.demand.clear()
+            want = self.worker.want()
+            if not want:
+                continue
+            granted, orders = await self._client.lease(want)
+            self.worker.take([staging.stage(self._job, grant) for grant in granted])
+            if self._obey(orders):
+                return await _forever()
+            if not granted:
+                self.worker.demand.set()  # the call waited at the coordinator in vain: ask again
+
+    async def _report(self) -> None:
+        """Report when the outbox is due: at once when the worker is idle, else after a moment's gathering."""
+        while True:
+            now = self._clock()
+            due = min(self.worker.outbox.due(now), _HEARTBEAT)
+            if self.worker.outbox.oldest is not None and self.worker.is_idle():
+                due = 0.0
+            if due > 0.0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.worker.news.wait(), due)
+                    self.worker.news.clear()
+                    if not self.worker.outbox.batch.init_failed and not self.worker.is_idle():
+                        remaining = self.worker.outbox.due(self._clock())
+                        await asyncio.sleep(min(remaining, 0.05))  # gather: news come by the thousand
+                    continue
+            self.worker.news.clear()
+            await self._send(self.worker.outbox.take())
+
+    async def _send(self, batch: Batch) -> None:
+        name, epoch = self._identity
+        if batch.rows:
+            await self._write(batch)
+        orders = await self._client.report(
+            wire.report(
+                name,
+                epoch,
+                segment=batch.segment,
+                headers=batch.headers,
+                completed=batch.completed,
+                failed=batch.failed,
+                returned=batch.returned,
+                held=self.worker.held(),
+                init_failed=batch.init_failed,
+                processes=self.worker.states(),
+            )
+        )
+        self._obey(orders)
+
+    async def _write(self, batch: Batch) -> None:
+        """Write the rows as a segment; turn the batch's results into failures when the store will not take it."""
+        rows, batch.rows = b"".join(batch.rows), []
+        for attempt in range(_SEGMENT_TRIES):
+            try:
+                await asyncio.to_thread(self._segments.put, batch.segment, rows)
+            except OSError as error:
+                trouble = error
+                await asyncio.sleep(0.2 * 2**attempt)
+            else:
+                return
+        for done in batch.completed:
+            text = f"rows could not be written to {self._segments.child(batch.segment)}: {trouble}"
+            batch.failed.append(
+                wire.Failure(done.mini_batch, done.attempt, done.items, done.process, errors.SYSTEM, text, "",
+                             done.started, done.elapsed, "")
+            )  # fmt: skip
+        batch.completed = []
+
+    async def _watch(self) -> None:
+        """Look after timeouts, several times within the shortest of them."""
+        timeouts = self._job.timeouts
+        pause = max(0.02, min(0.5, timeouts.run_invocation / 10, timeouts.init / 10))
+        while True:
+            await asyncio.sleep(pause)
+            self.worker.tick()
+
+    async def _drain_when(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        self.worker.drain()
+        await _forever()
+
+    def _obey(self, orders: Orders) -> bool:
+        """Carry out what the coordinator wants; tell whether it wants no more leasing."""
+        if orders.lost:
+            self.worker.forget(orders.lost)
+        if orders.stop:
+            self.worker.stop()
+        elif orders.drain or orders.finished:
+            self.worker.drain()
+        return orders.stop or orders.drain or orders.finished
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
+

@@ -1,0 +1,127 @@
+"""The one place that speaks HTTP: the coordinator's four calls, with patience."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from longshore_protocol.job import Job
+from longshore_protocol.wire import PROTOCOL, Grant
+
+_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries; the last one repeats
+
+
+class Superseded(Exception):
+    """The coordinator does not know this agent (any more): a new one took over. Register again, forget all leases."""
+
+
+class Refused(Exception):
+    """The coordinator refuses this agent for good; the message says why."""
+
+
+class Unreachable(Exception):
+    """No coordinator answered for as long as patience lasts."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What a coordinator says to a new agent."""
+
+    agent: str
+    epoch: int
+    job: Job
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a coordinator wants of an agent, told with every answer."""
+
+    finished: bool = False  # nothing will ever be leased again: end in an orderly way
+    drain: bool = False  # finish what runs, give back the rest, then end
+    stop: bool = False  # end at once
+    lost: tuple[int, ...] = ()  # mini-batches whose leases are no longer this agent's
+
+
+class CoordinatorClient:
+    """Calls of one agent to its coordinator. Every call is repeated until it is answered or patience ends."""
+
+    def __init__(self, url: str, *, token: str, worker: str, patience: float) -> None:
+        self._url = url
+        self._worker = worker
+        self._patience = patience
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._session: aiohttp.ClientSession | None = None
+        self._identity: dict[str, Any] = {}
+
+    async def __aenter__(self) -> CoordinatorClient:
+        # No limit on the whole call: a lease call waits at the coordinator until there is work.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def register(self, boot: str) -> Registration:
+        """Introduce this agent (`boot` tells this start of it from earlier ones).
+
+        Raises Refused when versions or tokens differ, Unreachable.
+        """
+        answer = await self._post("register", {"worker": self._worker, "boot": boot, "protocol": PROTOCOL})
+        self._identity = {"agent": answer["agent"], "epoch": answer["epoch"]}
+        return Registration(answer["agent"], answer["epoch"], Job.from_json(json.dumps(answer["job"])))
+
+    async def lease(self, want: int) -> tuple[list[Grant], Orders]:
+        """Ask for up to `want` mini-batches; waits at the coordinator while there are none.
+
+        Raises Superseded, Refused, Unreachable.
+        """
+        answer = await self._post("lease", {**self._identity, "want": want})
+        return [Grant(*each) for each in answer["granted"]], _orders(answer)
+
+    async def report(self, body: dict[str, Any]) -> Orders:
+        """Deliver a `wire.report`. Raises Superseded, Refused, Unreachable."""
+        return _orders(await self._post("report", body))
+
+    async def bye(self) -> None:
+        """Say that this agent ends and holds nothing any more. Raises Superseded, Refused, Unreachable."""
+        await self._post("bye", self._identity)
+
+    async def _post(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert self._session is not None, "used outside its `async with`"
+        data = json.dumps(body, separators=(",", ":")).encode()
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._patience
+        tries = 0
+        while True:
+            try:
+                async with self._session.post(f"{self._url}/v1/{call}", data=data) as response:
+                    text = await response.read()
+                    if response.status == 200:
+                        answer: dict[str, Any] = json.loads(text)
+                        return answer
+                    if response.status == 409:
+                        raise Superseded(text.decode(errors="replace"))
+                    if response.status < 500:
+                        raise Refused(text.decode(errors="replace"))
+                    trouble: object = f"HTTP {response.status}"
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                trouble = error or type(error).__name__
+            if loop.time() > give_up:
+                raise Unreachable(f"no coordinator at {self._url} for {self._patience:.0f} s: {trouble}")
+            await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            tries += 1
+
+
+def _orders(answer: dict[str, Any]) -> Orders:
+    return Orders(
+        finished=answer.get("finished", False),
+        drain=answer.get("drain", False),
+        stop=answer.get("stop", False),
+        lost=tuple(answer.get("lost", ())),
+    )

@@ -1,0 +1,115 @@
+"""The unix socket where host and children connect: frames in, frames out, no decisions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from longshore_protocol import messages
+from longshore_protocol.frames import Decoder, FrameError, encode
+
+
+class Handler(Protocol):
+    """Who takes the messages; `Worker` does."""
+
+    def host_connected(self, peer: Peer) -> None:
+        """A host introduced itself."""
+
+    def child_connected(self, peer: Peer, process: int) -> bool:
+        """A child introduced itself; False turns it away."""
+
+    def host_said(self, message: list[Any]) -> None:
+        """The host sent a message."""
+
+    def child_said(self, process: int, message: list[Any], body: bytes) -> None:
+        """A child sent a message."""
+
+    def settle(self) -> None:
+        """Everything received so far is handed over: act on it."""
+
+    def host_gone(self, peer: Peer) -> None:
+        """The host's connection is closed."""
+
+    def child_gone(self, peer: Peer, process: int) -> None:
+        """A child's connection is closed."""
+
+
+class Peer(asyncio.Protocol):
+    """One connection. Who it is follows from its first message."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._decoder = Decoder()
+        self._transport: asyncio.Transport | None = None
+        self._process: int | None = None
+        self._is_host = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            frames = self._decoder.feed(data)
+        except FrameError:
+            self.close()
+            return
+        for message, body in frames:
+            if self._process is not None:
+                self._handler.child_said(self._process, message, body)
+            elif self._is_host:
+                self._handler.host_said(message)
+            else:
+                self._introduce(message)
+        self._handler.settle()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if self._process is not None:
+            self._handler.child_gone(self, self._process)
+        elif self._is_host:
+            self._handler.host_gone(self)
+        self._handler.settle()
+
+    def send(self, header: Sequence[Any]) -> None:
+        """Send a message; one sent to a closed connection is lost, and the closing is told to the handler."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode(header))
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _introduce(self, message: list[Any]) -> None:
+        if message[0] == messages.HELLO_HOST:
+            self._is_host = True
+            self._handler.host_connected(self)
+        elif message[0] == messages.HELLO_CHILD and self._handler.child_connected(self, message[1]):
+            self._process = message[1]
+        else:
+            self.close()
+
+
+def bind(path: str) -> socket.socket:
+    """Listen on a unix socket at `path`, in the place of one that an earlier agent left.
+
+    Only the group may connect besides the owner: the user's container shares a group with the agent's.
+    """
+    if os.path.exists(path):
+        os.unlink(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    earlier = os.umask(0o007)
+    try:
+        listening.bind(path)
+    finally:
+        os.umask(earlier)
+    listening.listen(256)
+    return listening
+
+
+async def serve(listening: socket.socket, make_peer: Callable[[], Peer]) -> asyncio.AbstractServer:
+    """Accept connections on the bound socket."""
+    return await asyncio.get_running_loop().create_unix_server(make_peer, sock=listening)

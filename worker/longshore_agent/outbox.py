@@ -1,0 +1,108 @@
+"""What is to be reported: rows gathered into segments, and the outcomes that point into them.
+
+A segment is one immutable object of the run's folder. Its outcomes are reported only once it is written, so whatever
+the ledger names exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from longshore_protocol.wire import Completion, Failure
+
+FLUSH_BYTES = 8 * 1024 * 1024  # of rows: a segment that large is written at once
+FLUSH_SECONDS = 1.0  # a result waits no longer than this to be reported
+
+
+@dataclass
+class Batch:
+    """The contents of one report."""
+
+    segment: str
+    rows: list[bytes] = field(default_factory=list)
+    size: int = 0  # bytes in `rows`
+    headers: list[str] = field(default_factory=list)
+    completed: list[Completion] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    returned: list[list[int]] = field(default_factory=list)
+    init_failed: list[Failure] = field(default_factory=list)
+
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to report."""
+        return not (self.completed or self.failed or self.returned or self.init_failed)
+
+
+class Outbox:
+    """Gathers results until they are worth a segment."""
+
+    def __init__(self, agent: str) -> None:
+        self._agent = agent
+        self._count = 0
+        self.oldest: float | None = None  # monotonic: when the first waiting outcome came
+        self.batch = self._new()
+
+    def _new(self) -> Batch:
+        self._count += 1
+        return Batch(f"state/segments/{self._agent}-{self._count:06d}")
+
+    def complete(self, outcome: tuple[int, int, int, int, float, float, float, float], *, process: int, rows: bytes, header: str, now: float) -> None:  # fmt: skip
+        """Add a result. `outcome`: mini-batch, attempt, succeeded, items, started, elapsed, run and CPU seconds."""
+        batch = self.batch
+        mini_batch, attempt, succeeded, items, started, elapsed, run_seconds, cpu_seconds = outcome
+        header_index = -1
+        if header:
+            if header not in batch.headers:
+                batch.headers.append(header)
+            header_index = batch.headers.index(header)
+        batch.completed.append(
+            Completion(
+                mini_batch,
+                attempt,
+                batch.size,
+                len(rows),
+                succeeded,
+                items,
+                header_index,
+                process,
+                started,
+                elapsed,
+                run_seconds,
+                cpu_seconds,
+            )
+        )
+        if rows:
+            batch.rows.append(rows)
+            batch.size += len(rows)
+        self._touch(now)
+
+    def fail(self, failure: Failure, now: float) -> None:
+        """Add a failed attempt."""
+        self.batch.failed.append(failure)
+        self._touch(now)
+
+    def init_failed(self, failure: Failure, now: float) -> None:
+        """Add a process that never came to run()."""
+        self.batch.init_failed.append(failure)
+        self._touch(now)
+
+    def give_back(self, mini_batch: int, attempt: int, now: float) -> None:
+        """Add an unstarted mini-batch that this agent will not run."""
+        self.batch.returned.append([mini_batch, attempt])
+        self._touch(now)
+
+    def take(self) -> Batch:
+        """Return what there is to report, and begin anew."""
+        batch, self.batch, self.oldest = self.batch, self._new(), None
+        return batch
+
+    def due(self, now: float) -> float:
+        """Return the seconds until the next report must leave; 0 when it is large or old enough, inf when empty."""
+        if self.oldest is None:
+            return float("inf")
+        if self.batch.size >= FLUSH_BYTES or self.batch.init_failed:
+            return 0.0
+        return max(0.0, self.oldest + FLUSH_SECONDS - now)
+
+    def _touch(self, now: float) -> None:
+        if self.oldest is None:
+            self.oldest = now

@@ -1,0 +1,321 @@
+"""The worker's processes: what each runs, when it is killed, and what becomes of what it ran.
+
+Everything here happens on one event loop, in reaction to messages of host and children; the two tasks that talk to the
+coordinator are in `agent`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from longshore_agent.gateway import Peer
+from longshore_agent.outbox import Outbox
+from longshore_agent.slots import Lease, Slot, State, Verdict
+from longshore_protocol import errors, messages
+from longshore_protocol.job import Job
+from longshore_protocol.messages import HostSpec
+from longshore_protocol.wire import Failure, process_name
+
+_UNKILLABLE = 10.0  # seconds a process may outlive its kill (a stopped host) before it is given up
+
+
+class Worker:
+    """Feeds the slots of one worker. Implements `gateway.Handler`."""
+
+    def __init__(self, job: Job, spec: HostSpec, *, agent: str) -> None:
+        self._job = job
+        self._spec = spec
+        self._outbox = Outbox(agent)
+        self._slots = [Slot(index) for index in range(job.processes_per_worker)]
+        self._by_process: dict[int, Slot] = {}
+        self._peers: dict[int, Peer] = {}
+        self._next_process = 0
+        self._host: Peer | None = None
+        self._ready: deque[Lease] = deque()
+        self._held: dict[int, Lease] = {}
+        self._clock = time.monotonic
+        self._ending = False
+        self.demand = asyncio.Event()  # more leases are wanted
+        self.news = asyncio.Event()  # the outbox should be looked at
+        self.ended = asyncio.Event()  # no process is left and none will be started
+
+    # --- for the agent's tasks -------------------------------------------------------------------------------------
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is to be reported."""
+        return self._outbox
+
+    def want(self) -> int:
+        """Return how many more mini-batches to lease now; 0 when what is held will do."""
+        if self._ending:
+            return 0
+        target = sum(slot.depth() + slot.backlog() for slot in self._slots if slot.state is State.READY)
+        missing = target - len(self._held)
+        return missing if missing >= max(1, target // 4) else 0
+
+    def take(self, leases: Iterable[Lease]) -> None:
+        """Leases came in: hand them to the processes."""
+        for lease in leases:
+            self._held[lease.grant.mini_batch] = lease
+            self._ready.append(lease)
+        self.settle()
+
+    def held(self) -> list[list[int]]:
+        """Return the [mini_batch, attempt] of every lease in hand."""
+        return [[number, lease.grant.attempt] for number, lease in self._held.items()]
+
+    def is_idle(self) -> bool:
+        """Tell whether nothing is running or waiting: what is in the outbox is all there will be for now."""
+        return not self._ready and not any(slot.queue for slot in self._slots)
+
+    def forget(self, mini_batches: Iterable[int]) -> None:
+        """These leases are no longer ours: do not run what is not started, do not report what is."""
+        gone = set(mini_batches) & self._held.keys()
+        for number in gone:
+            self._held.pop(number).abandoned = True
+        if gone:
+            self._ready = deque(lease for lease in self._ready if not lease.abandoned)
+
+    def drain(self) -> None:
+        """Give back what no process has yet; once the rest is done, end the processes in an orderly way."""
+        now = self._clock()
+        while self._ready:
+            lease = self._ready.popleft()
+            self._held.pop(lease.grant.mini_batch, None)
+            self._outbox.give_back(lease.grant.mini_batch, lease.grant.attempt, now)
+        self._ending = True
+        self.settle()
+
+    def stop(self) -> None:
+        """Kill everything, now."""
+        self._ending = True
+        if self._host is not None:
+            self._host.send([messages.STOP])
+        self.ended.set()
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return what each process does, for the status: name, state, mini-batch and seconds since when."""
+        now = self._clock()
+        return [
+            {
+                "process": process_name(slot.process),
+                "state": slot.state.value,
+                "mini_batch": slot.queue[0].grant.mini_batch if slot.queue else None,
+                "seconds": round(now - slot.since, 1),
+            }
+            for slot in self._slots
+            if slot.process >= 0
+        ]
+
+    def tick(self) -> None:
+        """Kill what is overdue, give up what cannot be killed, start what waited long enough."""
+        now = self._clock()
+        for slot in self._slots:
+            verdict = slot.overdue(self._job.timeouts, now)
+            if verdict is not None:
+                self._kill(slot, verdict, now)
+            elif slot.dying_since is not None and now - slot.dying_since > _UNKILLABLE:
+                self._bury(slot)
+        self.settle()
+
+    # --- gateway.Handler -------------------------------------------------------------------------------------------
+
+    def host_connected(self, peer: Peer) -> None:
+        """Give the host its spec, and processes to start."""
+        self._host = peer
+        peer.send([messages.SPEC, asdict(self._spec)])
+
+    def child_connected(self, peer: Peer, process: int) -> bool:
+        """Give the child its spec."""
+        slot = self._by_process.get(process)
+        if slot is None or slot.state is not State.SPAWNING:
+            return False
+        slot.state, slot.connected = State.STARTING, True
+        self._peers[process] = peer
+        peer.send([messages.SPEC, asdict(self._spec)])
+        return True
+
+    def host_said(self, message: list[Any]) -> None:
+        """A process ended, the host says."""
+        _, process, code, for_memory = message
+        slot = self._by_process.get(process)
+        if slot is not None:
+            slot.exit = (code, for_memory)
+            if not slot.connected:  # what it said before is read: its connection was closed first
+                self._bury(slot)
+
+    def host_gone(self, peer: Peer) -> None:
+        """The host died, and every child with it."""
+        if self._host is peer:
+            self._host = None
+            for slot in self._slots:
+                if slot.state is not State.GONE and not slot.connected:
+                    self._bury(slot)
+
+    def child_gone(self, peer: Peer, process: int) -> None:
+        """A child closed its connection: it is dead or dying; the host says how."""
+        if self._peers.get(process) is peer:
+            del self._peers[process]
+            slot = self._by_process[process]
+            slot.connected = False
+            if slot.exit is not None or self._host is None:
+                self._bury(slot)
+            elif slot.dying_since is None:
+                slot.dying_since = self._clock()
+
+    def child_said(self, process: int, message: list[Any], body: bytes) -> None:
+        """A child reports."""
+        slot = self._by_process.get(process)
+        if slot is None:
+            return
+        kind, now = message[0], self._clock()
+        if kind == messages.DONE:
+            _, mini_batch, attempt, succeeded, items, started, elapsed, run_seconds, cpu_seconds, header = message
+            lease = slot.head_done(now)
+            slot.took(elapsed)
+            slot.blameless = slot.killed is not None
+            if not lease.abandoned:
+                del self._held[mini_batch]
+                self._outbox.complete(
+                    (mini_batch, attempt, succeeded, items, started, elapsed, run_seconds, cpu_seconds),
+                    process=process,
+                    rows=body,
+                    header=header,
+                    now=now,
+                )
+        elif kind == messages.LOADED:
+            slot.head_loaded(now)
+        elif kind == messages.FAILED:
+            _, mini_batch, attempt, items, category, text, trace, started, elapsed = message
+            lease = slot.head_done(now)
+            slot.took(elapsed)
+            slot.blameless = slot.killed is not None or category == errors.PROCESS_DIED
+            self._fail(lease, process, items=items, said=(category, text, trace), times=(started, elapsed))
+        elif kind == messages.READY:
+            slot.state, slot.failures, slot.since = State.READY, 0, now
+            self.news.set()
+        elif kind == messages.INIT_FAILED:
+            _, category, text, trace = message
+            slot.told = True
+            self._init_failed(slot, category, text, trace)
+
+    def settle(self) -> None:
+        """Act on what changed: start processes, feed them, ask for more, report."""
+        now = self._clock()
+        for slot in self._slots:
+            if slot.state is State.READY:
+                if slot.killed is None and not slot.blameless:
+                    self._feed(slot, now)
+            elif slot.state is State.GONE and not self._ending and self._host is not None and now >= slot.not_before:
+                self._spawn(slot, now)
+            elif self._ending and slot.state in (State.SPAWNING, State.STARTING) and slot.killed is None:
+                self._kill(slot, Verdict(errors.SYSTEM, "the step ended"), now)
+        if self._ending and self._host is not None and all(slot.state is State.GONE for slot in self._slots):
+            self._host.send([messages.STOP])
+            self.ended.set()
+        if self._ending and self._host is None:
+            self.ended.set()
+        if self.want():
+            self.demand.set()
+        if self._outbox.oldest is not None:
+            self.news.set()
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, slot: Slot, now: float) -> None:
+        assert self._host is not None
+        self._by_process.pop(slot.process, None)
+        slot.spawned(self._next_process, now)
+        self._by_process[slot.process] = slot
+        self._next_process += 1
+        self._host.send([messages.SPAWN, slot.process])
+
+    def _feed(self, slot: Slot, now: float) -> None:
+        depth = slot.depth()
+        if len(slot.queue) * 2 > depth:
+            return  # refill by halves: one message carries many mini-batches
+        leases: list[Lease] = []
+        while self._ready and len(slot.queue) + len(leases) < depth:
+            leases.append(self._ready.popleft())
+        if leases:
+            slot.sent(leases, now)
+            self._peers[slot.process].send([messages.RUN, [lease.grant for lease in leases]])
+        elif self._ending and not slot.queue:
+            slot.state, slot.since = State.ENDING, now
+            self._peers[slot.process].send([messages.SHUTDOWN])
+
+    def _kill(self, slot: Slot, why: Verdict, now: float) -> None:
+        slot.killed, slot.dying_since = why, now
+        if self._host is not None:
+            self._host.send([messages.KILL, slot.process])
+
+    def _bury(self, slot: Slot) -> None:
+        """The slot's process is dead, or given up: settle what it held."""
+        if slot.state is State.GONE:
+            return
+        now = self._clock()
+        peer = self._peers.pop(slot.process, None)
+        cause, before_ready, since = slot.cause_of_death(), slot.state in (State.SPAWNING, State.STARTING), slot.since
+        running, waiting = slot.died(now)
+        if peer is not None:
+            peer.close()
+        if running is not None:
+            elapsed = now - since
+            self._fail(
+                running,
+                slot.process,
+                items=-1,
+                said=(cause.category, cause.message, ""),
+                times=(time.time() - elapsed, elapsed),
+            )
+        elif before_ready and not slot.told and not self._ending:
+            self._init_failed(slot, cause.category, f"{cause.message} before init() was through", "")
+        self._ready.extendleft(reversed([lease for lease in waiting if not lease.abandoned]))
+
+    def _fail(
+        self,
+        lease: Lease,
+        process: int,
+        *,
+        items: int,
+        said: tuple[str, str, str],
+        times: tuple[float, float],
+    ) -> None:
+        if lease.abandoned:
+            return
+        category, text, trace = said
+        started, elapsed = times
+        grant = lease.grant
+        del self._held[grant.mini_batch]
+        if items < 0 and not lease.tabular:
+            items = len(grant.slice)
+        self._outbox.fail(
+            Failure(
+                grant.mini_batch,
+                grant.attempt,
+                items,
+                process,
+                category,
+                text,
+                trace,
+                started,
+                elapsed,
+                self._log(process),
+            ),
+            self._clock(),
+        )
+
+    def _init_failed(self, slot: Slot, category: str, text: str, trace: str) -> None:
+        self._outbox.init_failed(
+            Failure(-1, 0, 0, slot.process, category, text, trace, time.time(), 0.0, self._log(slot.process)),
+            self._clock(),
+        )
+
+    def _log(self, process: int) -> str:
+        return f"logs/user/stderr/{self._spec.worker}/{process_name(process)}.stderr.txt"

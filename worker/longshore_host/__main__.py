@@ -1,0 +1,44 @@
+"""`python -m longshore_host SOCKET`: the container `main` of a worker, or a host process of a local run.
+
+Serves one agent after the other on the same socket: an agent that is restarted finds its host again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from longshore_host.connection import connect, ConnectionLost
+from longshore_host.linux import adopt_orphans, die_with_parent
+from longshore_host.supervisor import Supervisor
+from longshore_protocol import messages
+from longshore_protocol.wire import PROTOCOL
+
+PATIENCE = 120.0  # seconds to wait for an agent before giving up
+
+
+def main() -> int:
+    """Run until the agent says stop (0) or none comes back within PATIENCE (1)."""
+    socket_path = sys.argv[1]
+    if len(sys.argv) > 2:  # started by a local run: end with it
+        die_with_parent(int(sys.argv[2]))
+    adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        connection = connect(socket_path, PATIENCE)
+        if connection is None:
+            print("longshore-host: no agent at {} within {:.0f} s".format(socket_path, PATIENCE), file=sys.stderr)
+            return 1
+        try:
+            connection.send([messages.HELLO_HOST, PROTOCOL, os.getpid()])
+            spec = messages.host_spec_from_dict(connection.receive()[1])
+        except ConnectionLost:
+            continue
+        if Supervisor(connection, spec, socket_path=socket_path).run():
+            return 0
+        connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

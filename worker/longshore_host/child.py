@@ -1,0 +1,181 @@
+"""One process that runs the entry script: `python -m longshore_host.child SOCKET PROCESS HOST_PID`.
+
+It imports the script, calls init() once, then run() for each mini-batch the agent sends, in order. Whatever the script
+raises becomes a message; whatever kills the process is noticed by the host.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any, List, Tuple
+
+from longshore_host import entry, rows
+from longshore_host.connection import connect, Connection, ConnectionLost
+from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
+from longshore_protocol import errors, messages
+from longshore_protocol.messages import HostSpec
+from longshore_protocol.wire import process_name
+
+_clock, _cpu_clock = time.perf_counter, time.process_time
+
+
+class Child:
+    """The loop of one process."""
+
+    def __init__(self, connection: Connection, spec: HostSpec, script: entry.EntryScript, process: int) -> None:
+        self._connection = connection
+        self._script = script
+        self._inputs = spec.inputs
+        self._errors_log = os.path.join(
+            spec.log_dir, "user", "error", spec.worker, process_name(process) + ".txt"
+        )
+        settings = rows.read_settings(os.path.dirname(os.path.join(spec.source, spec.entry_script)))
+        self._renderer = rows.Renderer(spec.output, settings)
+
+    def serve(self) -> None:
+        """Run what the agent sends until it says shutdown. Raises ConnectionLost, SystemExit from the script."""
+        while True:
+            for header, _ in self._connection.receive_ready():
+                if header[0] == messages.RUN:
+                    for mini_batch, attempt, input_index, piece in header[1]:
+                        self._run(mini_batch, attempt, input_index, piece)
+                elif header[0] == messages.SHUTDOWN:
+                    if self._script.shutdown is not None:
+                        self._script.shutdown()
+                    self._connection.send([messages.BYE])
+                    return
+
+    def _run(self, mini_batch: int, attempt: int, input_index: int, piece: Any) -> None:
+        started, begin, cpu = time.time(), _clock(), _cpu_clock()
+        given = self._inputs[input_index]
+        items, count = piece, -1  # type: Any, int
+        try:
+            if given.tabular is not None:
+                items = _load_table(piece, given.tabular)
+                self._connection.send([messages.LOADED, mini_batch, attempt])
+            count = len(items)
+            running = _clock()
+            if self._script.takes_context:
+                context = entry.MiniBatchContext(
+                    mini_batch=mini_batch, attempt=attempt, input_name=given.name, items_total=count
+                )
+                result = self._script.run(items, context)
+            else:
+                result = self._script.run(items)
+            ran = _clock()
+            rendered = self._renderer.render(result)
+        except ConnectionLost:
+            raise
+        except BaseException as error:  # noqa: BLE001  (the user's code may raise anything)
+            category, message, trace = _explain(error, piece if given.tabular is None else [])
+            self._log_error(mini_batch, attempt, error)
+            elapsed = _clock() - begin
+            self._connection.send(
+                [messages.FAILED, mini_batch, attempt, count, category, message, trace, started, elapsed]
+            )
+            if isinstance(error, SystemExit):
+                raise
+            return
+        self._connection.send(
+            [
+                messages.DONE,
+                mini_batch,
+                attempt,
+                rendered.succeeded,
+                count,
+                started,
+                _clock() - begin,
+                ran - running,
+                _cpu_clock() - cpu,
+                rendered.header,
+            ],
+            rendered.data,
+        )
+
+    def _log_error(self, mini_batch: int, attempt: int, error: BaseException) -> None:
+        os.makedirs(os.path.dirname(self._errors_log), exist_ok=True)
+        with open(self._errors_log, "a", encoding="utf-8") as file:
+            file.write("mini-batch {}, attempt {}\n{}\n\n".format(mini_batch, attempt, entry.short_traceback(error)))
+
+
+def _load_table(piece: Any, tabular: Any) -> Any:
+    from longshore_host.tabular import load  # late: a file input needs no pandas
+
+    return load(piece, tabular)
+
+
+def _explain(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
+    """Return category, one-line message and traceback of what run() or its surroundings raised."""
+    if isinstance(error, rows.WrongReturn):
+        return errors.WRONG_RETURN, str(error), ""
+    if type(error).__name__ == "SliceError":  # from the late-imported longshore_host.tabular
+        return errors.DATA_ERROR, str(error), ""
+    if isinstance(error, SystemExit):
+        message = "the entry script called sys.exit({!r}) in run()".format(error.code)
+        return errors.PROCESS_DIED, message, entry.short_traceback(error)
+    return entry.category_of(error, items), entry.one_line(error), entry.short_traceback(error)
+
+
+def _start(connection: Connection, spec: HostSpec, process: int) -> Child:
+    """Prepare the process and the script. Raises EntryScriptError."""
+    began = _clock()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what is printed survives a kill
+    entry.set_up_logging(spec.logging_level)
+    entry.link_models(spec)
+    try:
+        child = Child(connection, spec, entry.load(spec), process)
+    except rows.SettingsError as error:
+        raise entry.EntryScriptError(str(error)) from error
+    connection.send([messages.READY, _clock() - began])
+    return child
+
+
+def main() -> int:
+    """Run one child process: 0 after an orderly end, 1 when the script could not be used or the agent is gone."""
+    socket_path, process, host = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    die_with_parent(host)
+    prefer_as_out_of_memory_victim()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = connect(socket_path, 30.0)
+    if connection is None:
+        return 1
+    try:
+        connection.send([messages.HELLO_CHILD, process, os.getpid()])
+        spec = messages.host_spec_from_dict(connection.receive()[1])
+        try:
+            child = _start(connection, spec, process)
+        except entry.EntryScriptError as error:
+            print(error.trace or str(error), file=sys.stderr)
+            connection.send([messages.INIT_FAILED, error.category, str(error), error.trace])
+            return 1
+        with profiling(spec, process):
+            child.serve()
+    except ConnectionLost:
+        return 1
+    return 0
+
+
+class profiling:  # noqa: N801  (used like a function)
+    """Write a profile of the process when the step asks for one (profilingModule)."""
+
+    def __init__(self, spec: HostSpec, process: int) -> None:
+        self._profile = None  # type: Any
+        if spec.profiling_module is not None:
+            self._profile = __import__(spec.profiling_module).Profile()
+        self._path = os.path.join(spec.log_dir, "sys", "node", spec.worker, process_name(process) + ".profile")
+
+    def __enter__(self) -> None:
+        if self._profile is not None and hasattr(self._profile, "enable"):
+            self._profile.enable()
+
+    def __exit__(self, *_: Any) -> None:
+        if self._profile is not None:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            self._profile.dump_stats(self._path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

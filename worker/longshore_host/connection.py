@@ -1,0 +1,70 @@
+"""A blocking connection to the agent's unix socket."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any, List, Optional, Sequence, Tuple
+
+from longshore_protocol.frames import Decoder, encode
+
+
+class ConnectionLost(Exception):
+    """The agent's end of the socket is closed."""
+
+
+class Connection:
+    """Frames to and from the agent."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._decoder = Decoder()
+        self._received = []  # type: List[Tuple[List[Any], bytes]]
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for select()."""
+        return self._socket.fileno()
+
+    def send(self, header: Sequence[Any], body: bytes = b"") -> None:
+        """Send one frame whole. Raises ConnectionLost."""
+        try:
+            self._socket.sendall(encode(header, body))
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
+
+    def receive(self) -> List[Any]:
+        """Wait for the next message and return its header. Raises ConnectionLost."""
+        while not self._received:
+            self._received = self.receive_ready()[::-1]
+        return self._received.pop()[0]
+
+    def receive_ready(self) -> List[Tuple[List[Any], bytes]]:
+        """Read once from the socket (waiting for bytes) and return the frames now complete. Raises ConnectionLost."""
+        try:
+            data = self._socket.recv(262144)
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
+        if not data:
+            raise ConnectionLost("the agent closed the connection")
+        return self._decoder.feed(data)
+
+    def close(self) -> None:
+        """Close the socket; closing twice is no error."""
+        self._socket.close()
+
+
+def connect(path: str, patience: float) -> Optional[Connection]:
+    """Connect to the agent's socket, waiting up to `patience` seconds for an agent that is starting; None: in vain."""
+    give_up = time.monotonic() + patience
+    pause = 0.002
+    while True:
+        connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connecting.connect(path)
+            return Connection(connecting)
+        except OSError:
+            connecting.close()
+            if time.monotonic() > give_up:
+                return None
+        time.sleep(pause)
+        pause = min(pause * 2, 0.5)

@@ -1,0 +1,169 @@
+"""The entry script: its surroundings, its import, and its three functions.
+
+The contract is Azure ML's: `init()` once per process (optional), `run(mini_batch)` or `run(mini_batch, context)` once
+per delivery, `shutdown()` once at an orderly end (optional).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import logging
+import os
+import sys
+import traceback
+from types import ModuleType
+from typing import Any, Callable, Dict, List, Optional
+
+from longshore_protocol import errors
+from longshore_protocol.messages import HostSpec
+
+TRACEBACK_LINES = 20  # of the user's traceback that travel into status and reports; the log has all of it
+
+
+class EntryScriptError(Exception):
+    """The entry script cannot be used; the message says why."""
+
+    def __init__(self, message: str, *, category: str = errors.USER_ERROR, trace: str = "") -> None:
+        super().__init__(message)
+        self.category = category
+        self.trace = trace
+
+
+class MiniBatchContext:
+    """The second argument of a two-argument run().
+
+    `minibatch_index` (str) is unique over all inputs and the same at every retry; `partition_key_value` (dict) is empty
+    without partition keys; `input_name` (str), `attempt` (int, from 1) and `items_total` (int) are Longshore's additions.
+    """
+
+    def __init__(self, *, mini_batch: int, attempt: int, input_name: str, items_total: int) -> None:
+        self.minibatch_index = str(mini_batch)
+        self.partition_key_value = {}  # type: Dict[str, Any]
+        self.input_name = input_name
+        self.attempt = attempt
+        self.items_total = items_total
+
+
+class EntryScript:
+    """The user's module, imported."""
+
+    def __init__(self, module: ModuleType, path: str) -> None:
+        run = getattr(module, "run", None)
+        if not callable(run):
+            raise EntryScriptError("{} defines no function run(mini_batch)".format(os.path.basename(path)))
+        if inspect.isgeneratorfunction(run):
+            raise EntryScriptError(
+                "run() in {} is a generator (it uses yield): it must return a list or a DataFrame".format(
+                    os.path.basename(path)
+                ),
+                category=errors.WRONG_RETURN,
+            )
+        self.run = run  # type: Callable[..., Any]
+        self.takes_context = _takes_context(run)
+        self.init = getattr(module, "init", None)  # type: Optional[Callable[[], Any]]
+        self.shutdown = getattr(module, "shutdown", None)  # type: Optional[Callable[[], Any]]
+
+
+def load(spec: HostSpec) -> EntryScript:
+    """Import the entry script and call its init().
+
+    Raises EntryScriptError, with the user's traceback, for whatever goes wrong in it.
+    """
+    path = os.path.join(spec.source, spec.entry_script)
+    sys.argv = [path, *spec.arguments]
+    sys.path.insert(0, os.path.dirname(path))
+    if spec.source not in sys.path:
+        sys.path.insert(1, spec.source)
+    try:
+        script = EntryScript(_import(path), path)
+    except EntryScriptError:
+        raise
+    except BaseException as error:  # noqa: BLE001  (the user's code may raise anything, SystemExit included)
+        raise _describe("importing {} failed".format(os.path.basename(path)), error) from error
+    if script.init is not None:
+        try:
+            script.init()
+        except BaseException as error:  # noqa: BLE001
+            raise _describe("init() failed", error) from error
+    return script
+
+
+def set_up_logging(level: str) -> None:
+    """Send the root logger's records to the process's stdout file, as Azure ML's driver does."""
+    logging.basicConfig(
+        stream=sys.stdout,
+        level=getattr(logging, level),
+        format="%(asctime)s|%(levelname)s|%(name)s|%(message)s",
+    )
+
+
+def link_models(spec: HostSpec) -> None:
+    """Lay the step's models into the working directory as azureml-models/<name>/<version>."""
+    for name, version, path in spec.models:
+        folder = os.path.join("azureml-models", name)
+        os.makedirs(folder, exist_ok=True)
+        link = os.path.join(folder, str(version))
+        if os.path.isdir(path):
+            os.symlink(path, link)
+        else:
+            os.makedirs(link, exist_ok=True)
+            os.symlink(path, os.path.join(link, os.path.basename(path)))
+
+
+def short_traceback(error: BaseException) -> str:
+    """Return the last lines of the user's traceback, without the frames of this package."""
+    trace = error.__traceback__
+    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == os.path.dirname(__file__):
+        trace = trace.tb_next
+    lines = "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n").split("\n")
+    return "\n".join(lines[-TRACEBACK_LINES:])
+
+
+def one_line(error: BaseException) -> str:
+    """Return the exception as "ValueError: the message", on one line."""
+    text = " ".join(str(error).split())
+    return "{}: {}".format(type(error).__name__, text[:500]) if text else type(error).__name__
+
+
+def category_of(error: BaseException, items: List[Any]) -> str:
+    """Return whose fault an exception of run() is; `items` are the mini-batch's files."""
+    if isinstance(error, MemoryError):
+        return errors.OUT_OF_MEMORY
+    if isinstance(error, OSError) and error.filename is not None and error.filename in items:
+        return errors.DATA_ERROR
+    return errors.USER_ERROR
+
+
+def _describe(what: str, error: BaseException) -> EntryScriptError:
+    category = errors.OUT_OF_MEMORY if isinstance(error, MemoryError) else errors.USER_ERROR
+    return EntryScriptError(
+        "{}: {}".format(what, one_line(error)), category=category, trace=short_traceback(error)
+    )
+
+
+def _import(path: str) -> ModuleType:
+    stem = os.path.splitext(os.path.basename(path))[0]
+    # Its own name, so that what it defines can be pickled; unless that name is taken (a script called json.py).
+    name = stem if stem not in sys.modules else "entry_script_" + stem
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None or not os.path.isfile(path):
+        raise EntryScriptError("there is no Python file {}".format(path))
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    found.loader.exec_module(module)
+    return module
+
+
+def _takes_context(run: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(run).parameters.values()
+    except (TypeError, ValueError):  # a builtin or an extension's function tells nothing of itself
+        return False
+    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    required = [each for each in positional if each.default is each.empty]
+    if len(required) > 2 or (not positional and not any(each.kind == each.VAR_POSITIONAL for each in parameters)):
+        raise EntryScriptError(
+            "run() takes {} arguments: it must take (mini_batch) or (mini_batch, context)".format(len(positional))
+        )
+    return len(positional) > 1

@@ -1,0 +1,93 @@
+"""What the host asks of the Linux kernel: die with the parent, adopt orphans, tell who was killed for memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from typing import List
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask to be killed when the parent process `parent` ends; end at once when it already has."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that none outlives the script unseen."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def prefer_as_out_of_memory_victim() -> None:
+    """Let the kernel take this process first when memory runs out: it can be replaced, the host cannot."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+    except OSError:
+        pass  # not Linux, or /proc is read-only: the kernel chooses by size, which is this process too
+
+
+def out_of_memory_kills() -> int:
+    """Return how many processes of this control group the kernel has killed for memory so far (0: cannot tell)."""
+    for path, key in _out_of_memory_counters():
+        try:
+            with open(path) as file:
+                for line in file:
+                    name, _, count = line.partition(" ")
+                    if name == key:
+                        return int(count)
+        except (OSError, ValueError):
+            continue
+    return 0
+
+
+def children_of(pid: int) -> List[int]:
+    """Return the process ids of the direct children of `pid`."""
+    children = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open("/proc/{}/stat".format(entry)) as file:
+                    after_name = file.read().rpartition(")")[2].split()
+            except OSError:
+                continue  # it ended meanwhile
+            if int(after_name[1]) == pid:
+                children.append(int(entry))
+    return children
+
+
+def environment_of(pid: int) -> bytes:
+    """Return the environment a process was started with, entries ended by NUL; empty when it cannot be read."""
+    try:
+        with open("/proc/{}/environ".format(pid), "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _out_of_memory_counters() -> List[List[str]]:
+    counters = []
+    try:
+        with open("/proc/self/cgroup") as file:
+            groups = [line.rstrip("\n").split(":", 2) for line in file]
+    except OSError:
+        groups = []
+    for _, controllers, path in groups:
+        # Inside a container the group's own folder is usually mounted as the root: try both.
+        if controllers == "memory":
+            counters.append(["/sys/fs/cgroup/memory" + path + "/memory.oom_control", "oom_kill"])
+            counters.append(["/sys/fs/cgroup/memory/memory.oom_control", "oom_kill"])
+        elif controllers == "":
+            counters.append(["/sys/fs/cgroup" + path + "/memory.events", "oom_kill"])
+            counters.append(["/sys/fs/cgroup/memory.events", "oom_kill"])
+    counters.append(["/proc/vmstat", "oom_kill"])  # the whole machine: better a guess than none
+    return counters

@@ -1,0 +1,312 @@
+"""Rows: what run() returned, as bytes of the output file.
+
+A `Renderer` is made once per process and called once per mini-batch. pandas is looked at only where the script has
+imported it, pyarrow is imported only for Parquet output.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from longshore_host.settings_file import SettingsError, read_settings
+from longshore_protocol.job import SUMMARY_ONLY, Output
+
+__all__ = ["Rendered", "Renderer", "SettingsError", "WrongReturn", "read_settings"]
+
+_REQUIRED = "it must return a list, tuple, array or pandas.DataFrame with one element or row per item that succeeded"
+_SEPARATORS = {"text": " ", "csv": ",", "tsv": "\t"}
+
+
+class WrongReturn(Exception):
+    """run() returned something that is not rows, or rows that the output's format cannot hold."""
+
+
+class Rendered(NamedTuple):
+    """The rows of one mini-batch."""
+
+    succeeded: int  # len(result)
+    data: bytes  # UTF-8 lines that each end with a newline, or one whole Parquet file; b"" for no rows
+    header: str  # the header line with its newline, "" when off or when no columns are known
+
+
+class Renderer:
+    """Turns results of run() into rows, as an output and the script's settings file ask for."""
+
+    def __init__(self, output: Output, settings: Optional[Dict[str, Any]] = None) -> None:
+        """Take the output and what `read_settings` found.
+
+        Raises SettingsError for an unknown format, and for Parquet where the environment has no pyarrow.
+        """
+        self._counts_only = output.action == SUMMARY_ONLY
+        self._format: _Format = _Text(output, {}) if self._counts_only else _format(output, settings or {})
+
+    def render(self, result: Any) -> Rendered:
+        """Return the rows of what run() returned.
+
+        Raises WrongReturn for a result that is not a sized sequence or DataFrame, or that the format cannot hold;
+        what an element's own `__str__` raises passes through.
+        """
+        table = _is_frame(result)
+        if not table and type(result) is not list:
+            _require_sequence(result)
+        succeeded = len(result)
+        if self._counts_only or not succeeded:
+            return Rendered(succeeded, b"", "")
+        data, header = self._format.table(result) if table else self._format.elements(_whole(result))
+        return Rendered(succeeded, data, header)
+
+
+# Each format has elements() for lists and table() for DataFrames; both get at least one row and return (rows, header).
+
+
+class _Text:
+    """Azure ML's own: str(element) for lists, columns with a space between them for DataFrames."""
+
+    def __init__(self, output: Output, settings: Dict[str, Any]) -> None:
+        self._arguments: Dict[str, Any] = {"sep": _SEPARATORS[output.format], "index": False}
+        self._arguments.update(settings)
+        if output.separator is not None:
+            self._arguments["sep"] = output.separator
+        self.header = self._arguments.pop("header", False) or output.header  # a list of names is legal too
+
+    def elements(self, values: Sequence[Any]) -> Tuple[bytes, str]:
+        return _encode("\n".join(map(str, values)) + "\n"), ""
+
+    def table(self, frame: Any) -> Tuple[bytes, str]:
+        # A table without rows gives the header alone: to cut it off the whole text would need a parser, since
+        # names of columns may hold newlines.
+        header = frame.iloc[:0].to_csv(header=self.header, **self._arguments) if self.header else ""
+        return _encode(frame.to_csv(header=False, **self._arguments)), header
+
+
+class _Delimited:
+    """csv and tsv: fields quoted where needed. DataFrames are written as with text, only with another separator."""
+
+    def __init__(self, output: Output, settings: Dict[str, Any]) -> None:
+        self._text = _Text(output, settings)
+        self._header = self._text.header
+        self._separator = _SEPARATORS[output.format] if output.separator is None else output.separator
+
+    def elements(self, values: Sequence[Any]) -> Tuple[bytes, str]:
+        columns = _columns(values[0])
+        rows: Sequence[Sequence[Any]]
+        if isinstance(values[0], Mapping):
+            rows = _records(values, list(values[0]))
+        else:
+            rows = [_fields(value, place) for place, value in enumerate(values)]
+        header = self._lines([columns]) if self._header and columns is not None else ""
+        return _encode(self._lines(rows)), header
+
+    def table(self, frame: Any) -> Tuple[bytes, str]:
+        return self._text.table(frame)
+
+    def _lines(self, rows: Sequence[Sequence[Any]]) -> str:
+        lines = _Lines()
+        # The writer quotes only those line ends that its terminator is made of: with "\r\n" it quotes both.
+        csv.writer(lines, delimiter=self._separator, lineterminator="\r\n").writerows(rows)
+        return "".join(lines.lines)
+
+
+class _Lines:
+    """Takes the records of a csv.writer, one call each, and ends them with a newline alone."""
+
+    def __init__(self) -> None:
+        self.lines: List[str] = []
+
+    def write(self, record: str) -> None:
+        self.lines.append(record[:-2] + "\n")
+
+
+class _JsonLines:
+    """One JSON document per element; one object per row of a DataFrame, without its index."""
+
+    def __init__(self) -> None:
+        self._encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode
+
+    def elements(self, values: Sequence[Any]) -> Tuple[bytes, str]:
+        lines = []
+        for place, value in enumerate(values):
+            record = value._asdict() if hasattr(value, "_asdict") else value
+            try:
+                lines.append(self._line(record))
+            except (TypeError, ValueError) as error:
+                raise WrongReturn("element {} of what run() returned is no JSON: {}".format(place, error)) from error
+        # Half a surrogate pair becomes its JSON escape.
+        return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"), ""
+
+    def table(self, frame: Any) -> Tuple[bytes, str]:
+        names = [str(name) for name in frame.columns]
+        if len(set(names)) < len(names):
+            raise WrongReturn("run() returned a DataFrame whose column names are not unique: {}".format(names))
+        columns = [_cells(frame.iloc[:, place]) for place in range(len(names))]
+        rows = zip(*columns) if columns else [()] * len(frame)
+        return self.elements([dict(zip(names, row)) for row in rows])
+
+    def _line(self, value: Any) -> str:
+        try:
+            return self._encode(value)
+        except (TypeError, ValueError):  # NaN, infinity, or keys of a kind that JSON has not
+            return self._encode(_clean(value))
+
+
+class _Parquet:
+    """Each mini-batch's rows as one whole Parquet file; the coordinator joins the files."""
+
+    def __init__(self) -> None:
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError as error:
+            message = "output format parquet needs the package pyarrow in the script's environment: {}"
+            raise SettingsError(message.format(error)) from error
+        self._arrow: Any = pa
+        self._write_table: Any = pq.write_table
+
+    def elements(self, values: Sequence[Any]) -> Tuple[bytes, str]:
+        records = [value._asdict() if hasattr(value, "_asdict") else value for value in values]
+        if all(isinstance(record, Mapping) for record in records):
+            names = dict.fromkeys(name for record in records for name in record)  # every key, in order of appearance
+            columns = {str(name): [record.get(name) for record in records] for name in names}
+        else:
+            columns = {"result": [value.tolist() if hasattr(value, "tolist") else value for value in records]}
+        return self._file(self._arrow.table, columns)
+
+    def table(self, frame: Any) -> Tuple[bytes, str]:
+        return self._file(self._arrow.Table.from_pandas, frame, preserve_index=False)
+
+    def _file(self, make: Any, *values: Any, **options: Any) -> Tuple[bytes, str]:
+        try:
+            table = make(*values, **options)
+        except (self._arrow.ArrowException, TypeError, ValueError) as error:
+            message = "what run() returned does not fit into Parquet columns: {}".format(error)
+            raise WrongReturn(message) from error
+        for place, field in enumerate(table.schema):  # categories differ from mini-batch to mini-batch: values do not
+            if self._arrow.types.is_dictionary(field.type):
+                table = table.set_column(place, field.name, table.column(place).cast(field.type.value_type))
+        sink = self._arrow.BufferOutputStream()
+        self._write_table(table.replace_schema_metadata(None), sink)
+        return sink.getvalue().to_pybytes(), ""
+
+
+_Format = Union[_Text, _Delimited, _JsonLines, _Parquet]
+
+
+def _format(output: Output, settings: Dict[str, Any]) -> _Format:
+    if output.format == "text":
+        return _Text(output, settings)
+    if output.format in ("csv", "tsv"):
+        return _Delimited(output, settings)
+    if output.format == "jsonl":
+        return _JsonLines()
+    if output.format == "parquet":
+        return _Parquet()
+    raise SettingsError("output format is {!r}; it must be text, csv, tsv, jsonl or parquet".format(output.format))
+
+
+def _is_frame(result: Any) -> bool:
+    # A script that has not imported pandas cannot return its table.
+    frame_type = getattr(sys.modules.get("pandas"), "DataFrame", None)
+    return frame_type is not None and isinstance(result, frame_type)
+
+
+def _require_sequence(result: Any) -> None:
+    if isinstance(result, Iterator):
+        name = "a generator (it uses yield)" if hasattr(result, "gi_frame") else "an iterator"
+        raise WrongReturn("run() returned {}; {}".format(name, _REQUIRED))
+    if result is None:
+        raise WrongReturn("run() returned None; {}".format(_REQUIRED))
+    refused = isinstance(result, (str, bytes, bytearray, memoryview, Mapping, AbstractSet))
+    sized = hasattr(result, "__len__") and hasattr(result, "__getitem__") and getattr(result, "ndim", 1) != 0
+    if refused or not sized or hasattr(result, "columns"):  # tables of other packages iterate over columns
+        kind = type(result)
+        name = kind.__name__ if kind.__module__ == "builtins" else "{}.{}".format(kind.__module__, kind.__name__)
+        raise WrongReturn("run() returned a value of type {}; {}".format(name, _REQUIRED))
+
+
+def _whole(result: Any) -> Sequence[Any]:
+    if type(result) is list:
+        return result
+    values = list(result)
+    if len(values) != len(result):
+        message = "run() returned {} elements in a {} whose length is {}; {}"
+        raise WrongReturn(message.format(len(values), type(result).__name__, len(result), _REQUIRED))
+    return values
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")  # gives file names that are no UTF-8 their bytes back
+    except UnicodeEncodeError as error:
+        raise WrongReturn("what run() returned cannot be written as UTF-8: {}".format(error)) from error
+
+
+def _columns(value: Any) -> Optional[List[str]]:
+    if isinstance(value, Mapping):
+        return list(value)
+    return list(value._fields) if isinstance(value, tuple) and hasattr(value, "_fields") else None
+
+
+def _records(values: Sequence[Any], columns: List[str]) -> List[List[Any]]:
+    known = set(columns)
+    for place, value in enumerate(values):
+        if not isinstance(value, Mapping) or set(value) != known:
+            found = sorted(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
+            message = "element {} of what run() returned has the columns {}; element 0 has {}"
+            raise WrongReturn(message.format(place, found, sorted(map(str, known))))
+    return [[value[column] for column in columns] for value in values]
+
+
+def _fields(value: Any, place: int) -> Sequence[Any]:
+    if isinstance(value, (tuple, list)):
+        return value
+    if isinstance(value, Mapping):
+        raise WrongReturn("element {} of what run() returned is a dict; element 0 is not".format(place))
+    if getattr(value, "ndim", 0) == 1:  # an array's row
+        return list(value)
+    return (value,)
+
+
+def _cells(column: Any) -> List[Any]:
+    cells: List[Any] = column.tolist()
+    if not column.hasnans:
+        return cells
+    return [None if missing else cell for cell, missing in zip(cells, column.isna().tolist())]
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold for a value that it cannot; raises TypeError."""
+    kind = type(value)
+    if kind.__name__ in ("NAType", "NaTType"):  # pandas' missing values
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, pandas.Series
+        times = getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M")  # they would become integers
+        listed = value.astype(str).tolist() if times else value.tolist()
+        return None if times and listed == "NaT" else listed
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "total_seconds"):
+        return value.total_seconds()
+    if hasattr(value, "__fspath__") or kind.__module__ in ("decimal", "uuid"):
+        return str(value)
+    raise TypeError("a value of type {}.{} has no JSON form".format(kind.__module__, kind.__name__))
+
+
+def _clean(value: Any) -> Any:
+    """Return a copy in which NaN and infinities are None and all keys are strings."""
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _clean(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(each) for each in value]
+    return _clean(_plain(value))

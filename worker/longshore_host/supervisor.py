@@ -1,0 +1,172 @@
+"""The host's loop: spawn children, watch them, kill them with everything they started.
+
+One thread, one select(): the agent's commands, the deaths of children, and once a second the sizes of their logs.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from typing import Dict, List, Optional
+
+from longshore_host.connection import Connection, ConnectionLost
+from longshore_host.linux import children_of, environment_of, out_of_memory_kills
+from longshore_host.logs import CappedLogs
+from longshore_protocol import messages
+from longshore_protocol.messages import HostSpec
+from longshore_protocol.wire import process_name
+
+PROCESS_VARIABLE = "LONGSHORE_PROCESS"  # names the child in the environment of all that it starts
+_PRIVATE = ("LONGSHORE_",)  # the agent's own settings never reach the user's process
+
+
+class Supervisor:
+    """Runs the children that one agent asks for, until the agent says stop or is gone."""
+
+    def __init__(self, connection: Connection, spec: HostSpec, *, socket_path: str) -> None:
+        self._connection = connection
+        self._spec = spec
+        self._socket_path = socket_path
+        self._alive = {}  # type: Dict[int, int]  # pid of each child -> its process number
+        self._groups = {}  # type: Dict[int, int]  # process number -> pid, which is its process group too
+        self._logs = CappedLogs()
+        self._kills_seen = out_of_memory_kills()
+
+    def run(self) -> bool:
+        """Serve the agent; return True when it said stop, False when it is gone. No child is left either way."""
+        deaths, wake = os.pipe()
+        os.set_blocking(deaths, False)
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        earlier = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        try:
+            return self._serve(deaths)
+        except ConnectionLost:
+            return False
+        finally:
+            self._kill_everything()
+            signal.set_wakeup_fd(earlier)
+            os.close(deaths)
+            os.close(wake)
+
+    def _serve(self, deaths: int) -> bool:
+        while True:
+            ready, _, _ = select.select([self._connection, deaths], [], [], 1.0 if self._alive else None)
+            if deaths in ready:
+                os.read(deaths, 4096)
+            self._reap()
+            if self._connection in ready:
+                for header, _ in self._connection.receive_ready():
+                    if header[0] == messages.SPAWN:
+                        self._spawn(header[1])
+                    elif header[0] == messages.KILL:
+                        self._kill(header[1])
+                    elif header[0] == messages.STOP:
+                        return True
+            self._logs.cap()
+
+    def _spawn(self, process: int) -> None:
+        name = process_name(process)
+        folder = os.path.join(self._spec.work_dir, name)
+        os.makedirs(folder, exist_ok=True)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
+        environment.update(self._spec.variables)
+        environment[PROCESS_VARIABLE] = name
+        command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), str(os.getpid())]
+        with self._log("stdout", name) as stdout, self._log("stderr", name) as stderr:
+            # A session of its own: killed as a group, and out of reach of the terminal's Ctrl-C.
+            child = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        child.returncode = 0  # reaped here by waitpid(-1), never by Popen
+        self._alive[child.pid] = process
+        self._groups[process] = child.pid
+
+    def _log(self, stream: str, name: str):  # type: ignore[no-untyped-def]  # the file type's name differs by version
+        folder = os.path.join(self._spec.log_dir, "user", stream, self._spec.worker)
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, "{}.{}.txt".format(name, stream))
+        self._logs.watch(path)
+        return open(path, "ab")
+
+    def _kill(self, process: int) -> None:
+        group = self._groups.get(process)
+        if group is not None:
+            _kill_group(group)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            process = self._alive.pop(pid, None)
+            if process is not None:
+                self._after_death(process, pid, status)
+
+    def _after_death(self, process: int, pid: int, status: int) -> None:
+        code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        kills = out_of_memory_kills() if code == -signal.SIGKILL else self._kills_seen
+        killed_for_memory, self._kills_seen = kills > self._kills_seen, kills
+        del self._groups[process]
+        _kill_group(pid)
+        self._kill_orphans(process_name(process))
+        shutil.rmtree(os.path.join(self._spec.work_dir, process_name(process)), ignore_errors=True)
+        self._connection.send([messages.EXITED, process, code, killed_for_memory])
+
+    def _kill_orphans(self, name: Optional[str]) -> None:
+        """Kill what a dead child left behind in sessions of its own (None: whoever's it is), wherever it hid."""
+        mark = None if name is None else "{}={}".format(PROCESS_VARIABLE, name).encode()
+        while True:
+            orphans = [
+                pid
+                for pid in children_of(os.getpid())
+                if pid not in self._alive and (mark is None or mark in environment_of(pid).split(b"\0"))
+            ]
+            if not orphans:
+                return
+            for pid in orphans:  # each death may hand us its own children: look again until there are none
+                _kill(pid)
+                try:
+                    os.waitpid(pid, 0)
+                except ChildProcessError:
+                    pass
+
+    def _kill_everything(self) -> None:
+        for group in list(self._groups.values()):
+            _kill_group(group)
+        for pid in list(self._alive):
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                pass
+        self._alive.clear()
+        self._groups.clear()
+        self._kill_orphans(None)
+        shutil.rmtree(self._spec.work_dir, ignore_errors=True)
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

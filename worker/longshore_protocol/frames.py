@@ -1,0 +1,62 @@
+"""Frames on the unix socket between agent, host and child processes.
+
+A frame is two big-endian 32-bit lengths, a JSON header and a body of raw bytes:
+
+    | header length | body length | header (JSON array) | body |
+
+The header's first element names the message (see `messages`); bodies carry rows, which are never escaped or parsed.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any, List, Sequence, Tuple
+
+_LENGTHS = struct.Struct(">II")
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+MAX_HEADER = 64 * 1024 * 1024  # a peer that announces more is not one of ours
+
+
+class FrameError(Exception):
+    """The bytes on the socket are not frames."""
+
+
+def encode(header: Sequence[Any], body: bytes = b"") -> bytes:
+    """Return one frame. Raises TypeError when the header does not fit into JSON."""
+    head = _encode(header).encode()
+    return _LENGTHS.pack(len(head), len(body)) + head + body
+
+
+class Decoder:
+    """Cuts a stream of bytes into frames, wherever the stream was split."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> List[Tuple[List[Any], bytes]]:
+        """Take in received bytes; return the (header, body) of each frame now complete.
+
+        Raises FrameError when the bytes are no frames.
+        """
+        buffer = self._buffer
+        buffer += data
+        frames = []  # type: List[Tuple[List[Any], bytes]]
+        at = 0
+        end = len(buffer)
+        while end - at >= 8:
+            head_length, body_length = _LENGTHS.unpack_from(buffer, at)
+            if head_length > MAX_HEADER:
+                raise FrameError("a frame announces a header of {} bytes".format(head_length))
+            body_at = at + 8 + head_length
+            if end < body_at + body_length:
+                break
+            try:
+                header = json.loads(buffer[at + 8 : body_at])
+            except ValueError as error:
+                raise FrameError("a frame's header is not JSON: {}".format(error)) from error
+            at = body_at + body_length
+            frames.append((header, bytes(buffer[body_at:at])))
+        if at:
+            del buffer[:at]
+        return frames

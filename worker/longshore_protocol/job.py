@@ -1,0 +1,139 @@
+"""The job: one ParallelRunStep with every name resolved, as coordinator and agent read it.
+
+Whoever starts a coordinator (the operator, or `longshore run`) resolves the custom resources into a `Job` and hands
+it over; the coordinator sends the same JSON to each agent that registers. Durations are seconds, sizes are bytes,
+places are absolute local paths or fsspec URLs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, Optional, Tuple
+
+FILES, BYTES, ROWS = "files", "bytes", "rows"
+APPEND_ROW, SUMMARY_ONLY = "append_row", "summary_only"
+
+
+@dataclass(frozen=True)
+class TabularFormat:
+    """How to read the rows of a tabular input."""
+
+    format: str  # "csv", "jsonl" or "parquet"
+    separator: str = ","
+    header: bool = True  # the first record of each file names the columns (csv)
+    encoding: str = "utf-8"
+    column_types: Dict[str, str] = field(default_factory=dict)  # column name -> pandas dtype name
+    multi_line: bool = False  # quoted fields may hold newlines (csv)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One partitioned input; its files in the stable order of their full paths."""
+
+    name: str
+    paths: Tuple[str, ...]  # absolute local paths or URLs: a file, a folder (read recursively) or a glob (`**` too)
+    mode: str = "mount"  # "mount", "download" or "direct"
+    tabular: Optional[TabularFormat] = None  # None: a file input
+
+
+@dataclass(frozen=True)
+class MiniBatchSize:
+    """How large a mini-batch is: `unit` is "files" (file inputs), "bytes" or "rows" (tabular inputs)."""
+
+    unit: str
+    value: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go and how rows are written."""
+
+    action: str  # "append_row" or "summary_only"
+    uri: str  # the output folder; it exists when the script starts
+    file_name: str = "parallel_run_step.txt"  # with append_row only
+    format: str = "text"  # "text", "csv", "tsv", "jsonl" or "parquet"
+    header: bool = False  # the columns' names once, as first line
+    separator: Optional[str] = None  # None: the format's own (text " ", csv ",", tsv tab)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a step gives up; -1 and None switch a threshold off. Counts are of terminal failures."""
+
+    error_threshold: int = -1  # failed items
+    allowed_failed_count: int = -1  # failed mini-batches
+    allowed_failed_percent: Optional[float] = None  # failed mini-batches in percent of all, once all are known
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """All in seconds."""
+
+    run_invocation: float = 60.0  # one call of run()
+    task_overhead: float = 30.0  # loading a mini-batch and handing over its result
+    init: float = 600.0  # import of the entry script and init()
+    first_task_creation: float = 600.0  # the first mini-batch must be cut within this
+    progress_update: Optional[float] = None  # None: 3 x (run_invocation + task_overhead)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registered model that the script finds under AZUREML_MODEL_DIR and azureml-models/<name>/<version>."""
+
+    name: str
+    version: int
+    uri: str  # file or folder
+
+
+@dataclass(frozen=True)
+class Job:
+    """One ParallelRunStep, resolved."""
+
+    name: str
+    run_id: str
+    run_uri: str  # the run's folder: state/ (epochs, plan, ledger, segments), logs/, failed.jsonl
+    inputs: Tuple[Input, ...]
+    mini_batch: MiniBatchSize
+    output: Output
+    source_uri: str  # folder with the entry script
+    entry_script: str  # path inside the source folder
+    arguments: Tuple[str, ...] = ()
+    variables: Dict[str, str] = field(default_factory=dict)  # environment of the user's process
+    models: Tuple[Model, ...] = ()
+    workers: int = 1
+    processes_per_worker: int = 1
+    max_tries: int = 3
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    logging_level: str = "INFO"
+    resource_monitor_interval: float = 600.0  # 0: off
+    profiling_module: Optional[str] = None  # "cProfile" or "profile"
+    metrics_name_prefix: str = ""
+    sample: Optional[int] = None  # run this many mini-batches only
+
+    def to_json(self) -> str:
+        """Return the job as one JSON document that `from_json` reads back."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Job:
+        """Read what `to_json` wrote.
+
+        Raises ValueError for text that is not JSON, TypeError for an unknown or missing field.
+        """
+        raw: Dict[str, Any] = json.loads(text)
+        raw["inputs"] = tuple(_input(each) for each in raw["inputs"])
+        raw["mini_batch"] = MiniBatchSize(**raw["mini_batch"])
+        raw["output"] = Output(**raw["output"])
+        raw["arguments"] = tuple(raw["arguments"])
+        raw["models"] = tuple(Model(**each) for each in raw["models"])
+        raw["thresholds"] = Thresholds(**raw["thresholds"])
+        raw["timeouts"] = Timeouts(**raw["timeouts"])
+        return Job(**raw)
+
+
+def _input(raw: Dict[str, Any]) -> Input:
+    tabular = raw.pop("tabular")
+    paths = tuple(raw.pop("paths"))
+    return Input(paths=paths, tabular=None if tabular is None else TabularFormat(**tabular), **raw)

@@ -1,0 +1,73 @@
+"""The messages on the unix socket, each the header of one frame: a JSON array that starts with the message's kind.
+
+    host  -> agent   HELLO_HOST, EXITED
+    agent -> host    SPEC, SPAWN, KILL, STOP
+    child -> agent   HELLO_CHILD, READY, INIT_FAILED, LOADED, DONE, FAILED, BYE
+    agent -> child   SPEC, RUN, SHUTDOWN
+
+The host spawns, watches and kills; each child speaks with the agent itself, so results pass through one socket only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+from longshore_protocol.job import Output, TabularFormat
+
+HELLO_HOST = "hello-host"  # [kind, protocol, pid]
+EXITED = "exited"  # [kind, process, exit code (negative: signal), killed for memory]
+SPEC = "spec"  # [kind, HostSpec as a dict]
+SPAWN = "spawn"  # [kind, process]
+KILL = "kill"  # [kind, process]
+STOP = "stop"  # [kind]
+
+HELLO_CHILD = "hello-child"  # [kind, process, pid]
+READY = "ready"  # [kind, seconds of import and init()]
+INIT_FAILED = "init-failed"  # [kind, category, message, traceback]
+LOADED = "loaded"  # [kind, mini-batch, attempt]: its rows are read, run() begins
+DONE = "done"  # [kind, mini-batch, attempt, succeeded, items, started, elapsed, run seconds, CPU seconds, header]; body: rows
+FAILED = "failed"  # [kind, mini-batch, attempt, items, category, message, traceback, started, elapsed]
+BYE = "bye"  # [kind]: shutdown() is through
+
+RUN = "run"  # [kind, [Grant, ...]]: to be run in this order
+SHUTDOWN = "shutdown"  # [kind]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a child needs to know of an input."""
+
+    name: str
+    tabular: Optional[TabularFormat] = None
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """What host and children need to know of the job: no credential, no token, no address."""
+
+    source: str  # local folder with the entry script
+    entry_script: str
+    arguments: Tuple[str, ...]
+    variables: Dict[str, str]  # added to the environment of every process
+    inputs: Tuple[InputSpec, ...]
+    output: Output
+    models: Tuple[Tuple[str, int, str], ...]  # name, version, local path
+    work_dir: str  # each process gets a private folder below it
+    log_dir: str  # the run folder's logs/ (or what is later copied there)
+    worker: str
+    logging_level: str = "INFO"
+    profiling_module: Optional[str] = None
+
+
+def host_spec_from_dict(raw: Dict[str, Any]) -> HostSpec:
+    """Read the dict form of a HostSpec. Raises TypeError for an unknown or missing field."""
+    fields = dict(raw)
+    fields["arguments"] = tuple(raw["arguments"])
+    fields["models"] = tuple((name, version, path) for name, version, path in raw["models"])
+    fields["inputs"] = tuple(
+        InputSpec(each["name"], None if each["tabular"] is None else TabularFormat(**each["tabular"]))
+        for each in raw["inputs"]
+    )
+    fields["output"] = Output(**raw["output"])
+    return HostSpec(**fields)

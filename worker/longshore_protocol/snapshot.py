@@ -1,0 +1,102 @@
+"""The coordinator's state in one message: what the status of a ParallelRunStep is computed from.
+
+The coordinator never talks to the Kubernetes API: whoever owns the status asks for a snapshot. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, Optional
+
+PENDING, RUNNING, DRAINING, ASSEMBLING = "Pending", "Running", "Draining", "Assembling"
+SUCCEEDED, FAILED, INTERRUPTED = "Succeeded", "Failed", "Interrupted"
+
+ENDED = (SUCCEEDED, FAILED, INTERRUPTED)  # states that no other follows; an interrupted run is resumed as a new epoch
+
+
+@dataclass(frozen=True)
+class MiniBatchCounts:
+    """Mini-batches by what became of them."""
+
+    total: Optional[int] = None  # None until the inputs are listed to the end
+    scheduled: int = 0  # cut so far
+    running: int = 0  # leased now
+    succeeded: int = 0  # committed
+    failed: int = 0  # given up after the last try
+    retried: int = 0  # tried more than once
+
+
+@dataclass(frozen=True)
+class ItemCounts:
+    """Items (files or rows) of the mini-batches that ended."""
+
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class WorkerCounts:
+    """Workers asked for, and connected with a process past init()."""
+
+    wanted: int = 0
+    ready: int = 0
+
+
+@dataclass(frozen=True)
+class FirstError:
+    """The error that came first."""
+
+    category: str  # one of errors.CATEGORIES
+    message: str  # one sentence
+    worker: str = ""  # the agent's name: its pod, or a worker of this machine
+    mini_batch: Optional[int] = None  # None: init() failed
+    traceback: str = ""  # last lines, "" for none
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where one run of a ParallelRunStep is."""
+
+    state: str  # one of the constants above
+    run_id: str
+    run_uri: str
+    output_uri: str  # the output folder
+    epoch: int  # of the coordinator that says so
+    reason: str = ""  # one CamelCase word, such as ErrorThresholdExceeded; "" is the state itself
+    message: str = ""  # one sentence
+    waiting_reason: str = ""  # why nothing runs while something could, one CamelCase word; "" when it runs
+    waiting_message: str = ""  # the same in one sentence
+    started: Optional[float] = None
+    finished: Optional[float] = None
+    last_progress: Optional[float] = None  # a mini-batch ended
+    rate_per_minute: Optional[float] = None  # mini-batches that end
+    mini_batches: MiniBatchCounts = field(default_factory=MiniBatchCounts)
+    items: ItemCounts = field(default_factory=ItemCounts)
+    workers: WorkerCounts = field(default_factory=WorkerCounts)
+    first_error: Optional[FirstError] = None
+    output_file: Optional[str] = None  # the one file with all rows (append_row), once it is complete
+    rows: Optional[int] = None  # in that file
+
+    @property
+    def listed(self) -> bool:
+        """Whether the inputs are listed to the end."""
+        return self.mini_batches.total is not None
+
+    def to_json(self) -> str:
+        """Return the snapshot as one JSON document that `from_json` reads back."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Snapshot:
+        """Read what `to_json` wrote.
+
+        Raises ValueError for text that is not JSON, KeyError or TypeError for a missing or unknown field.
+        """
+        raw: Dict[str, Any] = json.loads(text)
+        raw["mini_batches"] = MiniBatchCounts(**raw["mini_batches"])
+        raw["items"] = ItemCounts(**raw["items"])
+        raw["workers"] = WorkerCounts(**raw["workers"])
+        raw["first_error"] = None if raw["first_error"] is None else FirstError(**raw["first_error"])
+        return Snapshot(**raw)

@@ -1,0 +1,210 @@
+"""The files that a path of an input means, in the order of their full paths.
+
+A path is a file, a folder (all files in it, however deep) or a glob with `*`, `?`, `[...]` and `**`, as the shell
+reads them: a leading dot is matched by a leading dot only, and `**` stands for any number of folders. A path that
+exists as it is written is no glob, whatever characters it has.
+
+Folders are read one by one, each when its turn comes: the first file is there before the last folder is listed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from fnmatch import translate
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from longshore_storage.errors import ListingError
+from longshore_storage.store import UNFINISHED, local_path
+
+if TYPE_CHECKING:
+    import fsspec
+
+_MAGIC = re.compile(r"[*?[]")
+
+
+def list_files(path: str, **options: Any) -> Iterator[str]:
+    """Yield the files that `path` means, each once, in the order of their full paths by code points.
+
+    A local path, or a `file:` URL, yields absolute local paths; another fsspec URL yields URLs of the same form, and
+    `options` go to its file system. Links to files are files; links to folders are followed,
+    but not into a folder that the walk is in. A glob that matches nothing yields nothing.
+    Raises ListingError, once the iterator is advanced, for a path that does not exist or cannot be read.
+    """
+    local = local_path(path)
+    try:
+        place: _Place = _Local() if local is not None else _Remote(path, options)
+        yield from _files(place, path if local is None else local)
+    except ListingError:
+        raise
+    except Exception as error:  # each store's library raises its own
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        where = getattr(error, "filename", None) or path
+        raise ListingError(f'The path "{path}" cannot be listed at "{where}": {cause}.') from error
+
+
+def _files(place: _Place, path: str) -> Iterator[str]:
+    path = path.rstrip("/") if path.strip("/") and not path.endswith("://") else path
+    kind = place.kind(path)
+    if kind == "file":
+        yield path
+    elif kind == "folder":
+        yield from _walk(place, path if path.endswith("/") else path + "/", _Everything())
+    elif _MAGIC.search(path):
+        parts = path.split("/")
+        literal = next(number for number, part in enumerate(parts) if _MAGIC.search(part))
+        root = "/".join([*parts[:literal], ""])
+        if place.kind(root) == "folder":
+            yield from _walk(place, root, _Glob(tuple(parts[literal:])))
+    else:
+        raise ListingError(f'The path "{path}" does not exist.')
+
+
+def _walk(place: _Place, root: str, pattern: _Pattern) -> Iterator[str]:
+    """Yield the files below `root` that match, depth first; `root` ends with a slash."""
+    # One entry per folder on the way down: its path, its identity, the names that are left, the pattern inside it.
+    open_folders = [(root, place.identity(root), iter(place.names(root)), pattern)]
+    while open_folders:
+        folder, _, names, pattern = open_folders[-1]
+        for name in names:
+            if not name.endswith("/"):
+                if pattern.takes(name):
+                    yield folder + name
+                continue
+            inside = pattern.within(name[:-1])
+            if inside is None:
+                continue
+            identity = place.identity(folder + name)
+            if identity is None or all(identity != above for _, above, _, _ in open_folders):
+                open_folders.append((folder + name, identity, iter(place.names(folder + name)), inside))
+                break
+        else:
+            open_folders.pop()
+
+
+class _Pattern(ABC):
+    """What is wanted of one folder."""
+
+    @abstractmethod
+    def takes(self, name: str) -> bool:
+        """Tell whether a file of this name is wanted."""
+
+    @abstractmethod
+    def within(self, name: str) -> _Pattern | None:
+        """Return what is wanted of the sub-folder of this name, None for nothing."""
+
+
+class _Everything(_Pattern):
+    def takes(self, name: str) -> bool:
+        return not name.startswith(UNFINISHED)
+
+    def within(self, name: str) -> _Pattern | None:
+        return self
+
+
+class _Glob(_Pattern):
+    """The rests of a glob that may begin in one folder: several, where `**` may have ended or not."""
+
+    def __init__(self, *rests: tuple[str, ...]) -> None:
+        found: dict[tuple[str, ...], None] = {}
+        for rest in rests:
+            found[rest] = None
+            while rest[0] == "**" and len(rest) > 1:  # it may stand for no folder at all
+                rest = rest[1:]
+                found[rest] = None
+        self._deep = [rest for rest in found if rest[0] == "**"]
+        self._next = [(_matcher(rest[0]), rest[1:]) for rest in found if len(rest) > 1 and rest[0] != "**"]
+        self._last = [_matcher(rest[0]) for rest in found if len(rest) == 1]
+
+    def takes(self, name: str) -> bool:
+        return not name.startswith(UNFINISHED) and any(matches(name) for matches in self._last)
+
+    def within(self, name: str) -> _Pattern | None:
+        deeper = [] if name.startswith(".") else list(self._deep)
+        deeper += [rest for matches, rest in self._next if matches(name)]
+        return _Glob(*deeper) if deeper else None
+
+
+@lru_cache
+def _matcher(part: str) -> Callable[[str], object]:
+    """Return the function that tells whether a name matches one part of a glob."""
+    return re.compile(("" if part.startswith(".") else r"(?!\.)") + translate(part)).match
+
+
+class _Place(ABC):
+    """What a walk asks of a store. Folders are named with or without a slash at the end."""
+
+    @abstractmethod
+    def kind(self, path: str) -> str | None:
+        """Return "file" or "folder", None where there is nothing."""
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder, those of folders with a slash behind, sorted.
+
+        The slash makes their order that of the full paths: "a-b" is before "a/c".
+        """
+
+    @abstractmethod
+    def identity(self, folder: str) -> object:
+        """Return what two paths of one folder have in common, None where a folder has only one path."""
+
+
+class _Local(_Place):
+    def kind(self, path: str) -> str | None:
+        try:
+            mode = os.stat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return "folder" if stat.S_ISDIR(mode) else "file"
+
+    def names(self, folder: str) -> list[str]:
+        found = []
+        with os.scandir(folder) as entries:
+            for entry in entries:  # the questions below are answered from what scandir read, but for links
+                if entry.is_file():
+                    found.append(entry.name)
+                elif entry.is_dir():
+                    found.append(entry.name + "/")
+                elif entry.is_symlink():
+                    found.append(entry.name)  # it leads nowhere: that fails its mini-batch, and is not hidden
+        found.sort()
+        return found
+
+    def identity(self, folder: str) -> object:
+        status = os.stat(folder)
+        return status.st_dev, status.st_ino
+
+
+class _Remote(_Place):
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        import fsspec  # late: a run on local files does without it
+
+        self._fs = cast("fsspec.AbstractFileSystem", fsspec.core.url_to_fs(url, **options)[0])
+        self._inside: Callable[[str], str] = fsspec.core.strip_protocol
+        self._fs.invalidate_cache()
+
+    def kind(self, path: str) -> str | None:
+        try:
+            return "folder" if self._fs.info(self._inside(path))["type"] == "directory" else "file"
+        except FileNotFoundError:
+            return None
+
+    def names(self, folder: str) -> list[str]:
+        path = self._inside(folder).rstrip("/")
+        found = []
+        for entry in self._fs.ls(path, detail=True):
+            full, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
+            # Stores that have no folders mark them by empty objects: the folder's own name, or one with a slash.
+            if full != path and (is_folder or not entry["name"].endswith("/")):
+                found.append(full.rpartition("/")[2] + ("/" if is_folder else ""))
+        self._fs.invalidate_cache(path)  # else it would remember every name that there is
+        found.sort()
+        return found
+
+    def identity(self, folder: str) -> object:
+        return None

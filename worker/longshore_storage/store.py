@@ -1,0 +1,260 @@
+"""One folder of objects.
+
+A local folder behaves like an object store here: an object is absent or whole, whatever is killed meanwhile.
+Names are relative to the folder, with "/" between their parts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    import fsspec
+
+UNFINISHED = ".unfinished-"  # a local file that is being written; never listed, never read
+
+
+def local_path(uri: str) -> str | None:
+    """Return the path that a URI means on this machine (absolute), or None when the URI names another store."""
+    if uri.startswith("file:"):
+        path = uri.removeprefix("file:")
+        if path.startswith("//"):
+            path = path[path.find("/", 2) :]  # without the host's name; a "?" or "#" is part of the path
+        return os.path.abspath(unquote(path))
+    return None if "://" in uri else os.path.abspath(uri)
+
+
+def open_store(uri: str, **options: Any) -> Store:
+    """Return the store for a local path or an fsspec URL; `options` go to the fsspec file system.
+
+    Raises ValueError for a scheme that fsspec does not know, ImportError when the scheme's package is not installed.
+    """
+    path = local_path(uri)
+    return ObjectStore(uri, **options) if path is None else LocalStore(path)
+
+
+class Store(ABC):
+    """A folder of objects that are written whole and never changed in part."""
+
+    uri: str
+
+    def child(self, name: str) -> str:
+        """Return the URI of the object called `name`."""
+        return f"{self.uri.rstrip('/')}/{name}"
+
+    @abstractmethod
+    def put(self, name: str, data: bytes) -> None:
+        """Write a whole object, durably, in the place of an earlier one. Raises OSError."""
+
+    @abstractmethod
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a whole object, durably, unless one is there already: then change nothing and return False."""
+
+    @abstractmethod
+    def get(self, name: str) -> bytes:
+        """Return an object's bytes. Raises FileNotFoundError, OSError."""
+
+    @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Tell whether the object is there."""
+
+    @abstractmethod
+    def names(self, folder: str = "") -> list[str]:
+        """Return the names of all objects below `folder`, sorted; an absent folder holds none."""
+
+    @abstractmethod
+    def open(self, name: str) -> BinaryIO:
+        """Open an object for seeking and reading. Raises FileNotFoundError, OSError."""
+
+    @abstractmethod
+    def writer(self, name: str) -> contextlib.AbstractContextManager[BinaryIO]:
+        """Write a large object in a `with`: it appears, durably, when the block ends, and not at all if it raises."""
+
+    @abstractmethod
+    def delete(self, folder: str) -> None:
+        """Delete an object, or all objects below a folder; absent ones are no error."""
+
+    @abstractmethod
+    def make(self) -> None:
+        """Make the folder where the store has folders. Raises OSError."""
+
+
+class LocalStore(Store):
+    """A folder on this machine, or on a mounted volume."""
+
+    def __init__(self, path: str) -> None:
+        self.uri = self._root = os.path.abspath(path)
+
+    def make(self) -> None:
+        os.makedirs(self._root, exist_ok=True)
+
+    def put(self, name: str, data: bytes) -> None:
+        with self.writer(name) as file:
+            file.write(data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        target = self._path(name)
+        unfinished = self._write_unfinished(target, data)
+        try:
+            os.link(unfinished, target)  # the one call that fails when the target is there
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(unfinished)
+        _sync_folder(os.path.dirname(target))
+        return True
+
+    def get(self, name: str) -> bytes:
+        return Path(self._path(name)).read_bytes()
+
+    def exists(self, name: str) -> bool:
+        return os.path.exists(self._path(name))
+
+    def names(self, folder: str = "") -> list[str]:
+        found = []
+        for parent, _, files in os.walk(self._path(folder), onerror=_raise_unless_absent):
+            inside = os.path.relpath(parent, self._root)
+            prefix = "" if inside == "." else inside + "/"
+            found += [prefix + file for file in files if not file.startswith(UNFINISHED)]
+        return sorted(found)
+
+    def open(self, name: str) -> BinaryIO:
+        return open(self._path(name), "rb")
+
+    @contextlib.contextmanager
+    def writer(self, name: str) -> Iterator[BinaryIO]:
+        target = self._path(name)
+        unfinished = self._write_unfinished(target, b"", sync=False)
+        try:
+            with open(unfinished, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(unfinished)
+            raise
+        _sync_folder(os.path.dirname(target))
+
+    def delete(self, folder: str) -> None:
+        path = self._path(folder)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._root, name) if name else self._root
+
+    def _write_unfinished(self, target: str, data: bytes, *, sync: bool = True) -> str:
+        folder = os.path.dirname(target)
+        _make_folder(folder)
+        path = os.path.join(folder, UNFINISHED + secrets.token_hex(8))
+        try:
+            with open(path, "xb") as file:
+                file.write(data)
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            raise
+        return path
+
+
+class ObjectStore(Store):
+    """A folder of any store that fsspec knows."""
+
+    def __init__(self, uri: str, **options: Any) -> None:
+        import fsspec  # late: a run on local files does without it
+
+        self.uri = uri
+        self._fs, self._root = cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(uri, **options))
+
+    def make(self) -> None:
+        """Do nothing: in an object store a folder is there when an object is."""
+
+    def put(self, name: str, data: bytes) -> None:
+        self._fs.pipe_file(self._path(name), data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        try:
+            self._fs.pipe_file(self._path(name), data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def get(self, name: str) -> bytes:
+        return cast("bytes", self._fs.cat_file(self._path(name)))
+
+    def exists(self, name: str) -> bool:
+        self._fs.invalidate_cache()
+        return bool(self._fs.exists(self._path(name)))
+
+    def names(self, folder: str = "") -> list[str]:
+        self._fs.invalidate_cache()
+        skip = len(self._root.rstrip("/")) + 1
+        return sorted(path[skip:] for path in self._fs.find(self._path(folder)))
+
+    def open(self, name: str) -> BinaryIO:
+        return cast("BinaryIO", self._fs.open(self._path(name), "rb"))
+
+    @contextlib.contextmanager
+    def writer(self, name: str) -> Iterator[BinaryIO]:
+        if self._fs.protocol == "memory":  # the one store that shows what is not closed yet
+            buffer = io.BytesIO()
+            yield buffer
+            self.put(name, buffer.getvalue())
+            return
+        file = self._fs.open(self._path(name), "wb")
+        try:
+            yield cast("BinaryIO", file)
+        except BaseException:
+            with contextlib.suppress(AttributeError):  # not every store's file has both
+                file.discard()
+                file.closed = True  # else the garbage collector would close, and so finish, the object
+            raise
+        file.close()
+
+    def delete(self, folder: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm(self._path(folder), recursive=True)
+
+    def _path(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}" if name else self._root
+
+
+def _sync_folder(path: str) -> None:
+    """Make a new name in a folder survive a power cut, as the object's bytes do."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder and those above it as durably as the object that it is made for."""
+    if not os.path.isdir(path):
+        _make_folder(os.path.dirname(path))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+        _sync_folder(os.path.dirname(path))
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    """Keep an unreadable folder from passing for an empty one."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
