@@ -1,5 +1,5 @@
 """The `longshore` command. May import every other package; none may import it.
 
-`longshore run` is the same coordinator, agents and hosts that run in pods, started as processes of this machine. Nothing
-heavy is imported before it is needed: a run of one mini-batch should take no longer than its processes take to start.
+`longshore run` is the same coordinator, agents and hosts that run in pods, started as processes of this machine.
+Nothing heavy is imported before it is needed: a short run should take no longer than its processes take to start.
 """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import asyncio
 import os
 import shutil
+import symtable
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,41 +102,16 @@ def _check_entry_script(resolved: Resolved) -> None:
     job = resolved.job
     path = Path(job.source_uri) / job.entry_script
     try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
+        text = path.read_text(encoding="utf-8")
+        table = symtable.symtable(text, str(path), "exec")
     except OSError as error:
         rule = f"there is no such file in the source folder {job.source_uri} ({error.strerror})"
         raise InvalidDocuments([resolved.step.wrong("spec.entryScript", job.entry_script, rule)]) from None
     except (SyntaxError, ValueError):
         return  # perhaps the script's interpreter knows more than ours: let it say what is wrong
-    names = {each.name for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
-    plain = all(isinstance(each, _PLAIN) for each in tree.body)
-    if plain and "run" not in names and not _binds_run(tree):
+    if "run" not in table.get_identifiers() and "import *" not in text:
         rule = "it must define run(mini_batch)"
         raise InvalidDocuments([resolved.step.wrong("spec.entryScript", job.entry_script, rule)])
-
-
-# Statements that bind only the names they show; under anything else `run` may be bound where we cannot see it.
-_PLAIN = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.Import,
-    ast.ImportFrom,
-    ast.Assign,
-    ast.AnnAssign,
-    ast.Expr,
-    ast.Pass,
-)
-
-
-def _binds_run(tree: ast.Module) -> bool:
-    """Tell whether an import or an assignment at the top level binds `run`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and any(each.name == "*" or (each.asname or each.name) == "run" for each in node.names):  # fmt: skip
-            return True
-        if isinstance(node, ast.Name) and node.id == "run" and isinstance(node.ctx, ast.Store):
-            return True
-    return False
 
 
 def _interpreter(resolved: Resolved) -> str:

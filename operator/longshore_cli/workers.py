@@ -46,7 +46,7 @@ class Workers:
         self._on_gone = on_gone
         self._on_failed = on_failed
         self._names = [f"worker-{index}" for index in range(count)]
-        self._running: set[asyncio.subprocess.Process] = set()
+        self._running: dict[tuple[str, str], asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = False
         self._packages = _link_packages(place.scratch)
@@ -60,10 +60,13 @@ class Workers:
     async def stop(self) -> None:
         """Wait until the processes have ended by themselves, and end those that do not."""
         self._ending = True
-        for process in self._running:  # one that was stopped cannot end by itself
-            _send(process, signal.SIGCONT)
+        for (worker, part), process in list(self._running.items()):
+            if part == "host" and (worker, "agent") not in self._running:
+                _send(process, signal.SIGKILL)  # nobody is left to tell it the end
+            else:
+                _send(process, signal.SIGCONT)  # one that was stopped cannot end by itself
         _, pending = await asyncio.wait(self._tasks, timeout=_LEAVE) if self._tasks else (set(), set())
-        for process in set(self._running):
+        for process in list(self._running.values()):
             _send(process, signal.SIGKILL)
         if pending:
             await asyncio.wait(pending)
@@ -85,9 +88,9 @@ class Workers:
                     stderr=output,
                     start_new_session=True,  # out of reach of the terminal's Ctrl-C: the run decides how to end
                 )
-            self._running.add(process)
+            self._running[worker, part] = process
             code = await process.wait()
-            self._running.discard(process)
+            del self._running[worker, part]
             if part == "agent":
                 self._on_gone(worker)
             if code == 0 or self._ending:
@@ -119,7 +122,7 @@ class Workers:
 
 
 def _link_packages(scratch: Path) -> str:
-    """Give the script's interpreter host and protocol and nothing else of ours: what else we need is not its business."""
+    """Give the script's interpreter the host and the protocol, and nothing else of ours or of what we depend on."""
     folder = scratch / "packages"
     folder.mkdir()
     for package in (longshore_host, longshore_protocol):

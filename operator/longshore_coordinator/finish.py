@@ -11,7 +11,7 @@ from longshore_coordinator.assembly import Assembled, Piece, assemble
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.plan import Plan
 from longshore_coordinator.reports import Done, Outcome, ProgressOverview, Tried, write_reports
-from longshore_coordinator.restore import restored_entries
+from longshore_coordinator.restore import ledger_entries
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import Store, open_store
@@ -27,17 +27,10 @@ def write_output(job: Job, store: Store, ledger: Ledger) -> Assembled:
     """
     if job.output.action != APPEND_ROW:
         return Assembled(rows=0, bytes=0)
-    done, _ = restored_entries(ledger.records())
+    committed, _ = ledger_entries(ledger.records())
     pieces = (
-        Piece(
-            each.mini_batch,
-            segment,
-            each.offset,
-            each.length,
-            each.succeeded,
-            headers[each.header] if each.header >= 0 else "",
-        )
-        for _, segment, headers, each in done
+        Piece(each.mini_batch, segment, each.offset, each.length, each.succeeded, header)
+        for _, segment, header, each in committed
     )
     return assemble(store, open_store(job.output.uri), job, pieces)
 
@@ -58,10 +51,10 @@ def write_end(
     Raises OSError.
     """
     ProgressOverview(store, time.time).write(overview)
-    done, tried = restored_entries(ledger.records())
-    picked = Counter(failure.mini_batch for _, failure, _ in tried)
+    done, tried = ledger_entries(ledger.records())
+    picked = Counter(each.failure.mini_batch for each in tried)
     error = last.first_error
-    first = next((Tried(*entry) for entry in tried if error and entry[1].message == error.message), None)
+    first = next((Tried(*each) for each in tried if error and each.failure.message == error.message), None)
     outcome = Outcome(
         name=job.name,
         run_id=job.run_id,
@@ -88,8 +81,8 @@ def write_end(
     write_reports(
         store,
         outcome,
-        done=(Done(worker, each, picked[each.mini_batch] + 1) for worker, _, _, each in done),
-        tried=(Tried(*entry) for entry in tried),
+        done=(Done(each.worker, each.completion, picked[each.completion.mini_batch] + 1) for each in done),
+        tried=(Tried(*each) for each in tried),
         describe=describe,
     )
     store.put(_TIMING, json.dumps(timing).encode())

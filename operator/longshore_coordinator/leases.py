@@ -167,7 +167,7 @@ class LeaseStore:
         return Outcome.ACCEPTED
 
     def lose(self, agent: str) -> list[int]:
-        """An agent is gone: take back all it held. Return the mini-batches that thereby failed (see LOSSES_FOR_FREE)."""
+        """An agent is gone: take back all it held; return the mini-batches that thereby failed (LOSSES_FOR_FREE)."""
         return self._lost(sorted(self._by_agent.pop(agent, ())))
 
     def expire(self, now: float) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from longshore_coordinator.accounts import Accounts
 from longshore_coordinator.leases import LeaseStore
@@ -62,18 +62,36 @@ def restore(ledger: Ledger, *, resumed_by_user: bool) -> Restored:
     return restored
 
 
-def restored_entries(records: Iterable[dict[str, Any]]) -> tuple[list[tuple[str, str, list[str], Completion]], list[tuple[str, Failure, bool]]]:  # fmt: skip
-    """Return what the whole ledger holds for output and reports: each mini-batch's one valid completion, and each
-    failed attempt, as (worker, segment, headers, completion) and (worker, failure, terminal).
-    """
-    done: dict[int, tuple[str, str, list[str], Completion]] = {}
+class Committed(NamedTuple):
+    """A mini-batch's one valid completion, and where its rows are."""
+
+    worker: str
+    segment: str
+    header: str
+    completion: Completion
+
+
+class Attempt(NamedTuple):
+    """An attempt that failed."""
+
+    worker: str
+    failure: Failure
+    terminal: bool
+
+
+def ledger_entries(records: Iterable[dict[str, Any]]) -> tuple[list[Committed], list[Attempt]]:
+    """Return what a whole ledger holds for output and reports: completions in mini-batch order, and failed attempts."""
+    done: dict[int, Committed] = {}
     tried = []
     for record in records:
         if "done" in record:
             entry = record["done"]
             for raw in entry["mini_batches"]:
-                done.setdefault(raw[0], (entry["worker"], entry["segment"], entry["headers"], Completion(*raw)))
+                if raw[0] not in done:
+                    completion = Completion(*raw)
+                    header = entry["headers"][completion.header] if completion.header >= 0 else ""
+                    done[raw[0]] = Committed(entry["worker"], entry["segment"], header, completion)
         elif "tried" in record:
             entry = record["tried"]
-            tried.append((entry["worker"], Failure(*entry["failure"]), entry["terminal"]))
+            tried.append(Attempt(entry["worker"], Failure(*entry["failure"]), entry["terminal"]))
     return [done[mini_batch] for mini_batch in sorted(done)], tried

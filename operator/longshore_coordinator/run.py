@@ -222,7 +222,9 @@ class Run:
         if not self.accounts.ever_ready and self.accounts.init_failures >= verdicts.init_limit(self.job):
             count = self.accounts.init_failures
             self.decide(
-                Verdict(verdicts.INIT_FAILED, f"{count} processes failed before run(), none came through: {failure.message}")
+                Verdict(
+                    verdicts.INIT_FAILED, f"{count} processes failed before run(), none came through: {failure.message}"
+                )
             )
 
 

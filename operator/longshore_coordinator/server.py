@@ -6,8 +6,8 @@
     POST /v1/bye        {agent, epoch}            -> {}
     GET  /v1/snapshot                             -> snapshot.Snapshot
 
-401: no or a wrong token. 400: a message that is none, or another protocol. 409: this coordinator does not know the agent:
-register anew.
+401: no or a wrong token. 400: a message that is none, or another protocol. 409: this coordinator does not know the
+agent, which must register anew.
 """
 
 from __future__ import annotations

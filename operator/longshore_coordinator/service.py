@@ -44,9 +44,7 @@ class Coordinator:
     all their tries again.
     """
 
-    def __init__(
-        self, job: Job, *, resumed_by_user: bool = False, cut: Callable[[Job], Iterator[Slice]] = cut
-    ) -> None:
+    def __init__(self, job: Job, *, resumed_by_user: bool = False, cut: Callable[[Job], Iterator[Slice]] = cut) -> None:
         self.job = job
         self._store: Store = open_store(job.run_uri)
         self._resumed = resumed_by_user
@@ -94,10 +92,10 @@ class Coordinator:
 
     async def run(self) -> Snapshot:
         """Run to the verdict, write output and reports, and return the last snapshot. Call after `open()`."""
+        decided = asyncio.create_task(_wait(self._decided))
         tasks = [asyncio.create_task(each) for each in (self._flush_regularly(), self._watch(), self._overview())]
         try:
-            decided = asyncio.create_task(self._decided.wait())
-            await asyncio.wait([decided, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({decided, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
                     task.result()  # raises what ended it
@@ -107,7 +105,7 @@ class Coordinator:
             self._run.decide(Verdict(verdicts.STORAGE_ERROR, f"the run folder cannot be written: {error}"))
         finally:
             self._reader.stop()
-            for task in [decided, *tasks]:
+            for task in (decided, *tasks):
                 task.cancel()
             await asyncio.gather(decided, *tasks, return_exceptions=True)
         await self._end()
@@ -122,7 +120,9 @@ class Coordinator:
 
     def interrupt(self) -> None:
         """End now: what runs is stopped, what is committed is kept."""
-        self._decide(Verdict(verdicts.INTERRUPTED, "interrupted; what is committed is kept, and the run can be resumed"))
+        self._decide(
+            Verdict(verdicts.INTERRUPTED, "interrupted; what is committed is kept, and the run can be resumed")
+        )
 
     def worker_gone(self, worker: str) -> None:
         """A worker's agent is known to be dead: others get what it held, at once. No try is lost."""
@@ -377,3 +377,7 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *argum
     except RuntimeError:
         if not loop.is_closed():
             raise
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

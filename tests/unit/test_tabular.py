@@ -231,3 +231,13 @@ def test_a_missing_package_is_named(path, monkeypatch, package, format):
     piece = {"path": str(path), "start": 0, "end": 3, "row_groups": [0, 1], "rows": None}
     wanted = f'A {format.format} input needs the Python package "{package}" in the environment'
     assert failure(piece, format).startswith(wanted)
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_data(path, monkeypatch):
+    def refuse(*_, **__):
+        raise MemoryError
+
+    path.write_bytes(b"a\n1\n")
+    monkeypatch.setattr(pandas, "read_csv", refuse)
+    with pytest.raises(MemoryError):
+        load({"path": str(path), "start": 0, "end": 4}, TabularFormat("csv", separator="~"))

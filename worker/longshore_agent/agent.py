@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from longshore_agent import gateway, staging
 from longshore_agent.coordinator_client import CoordinatorClient, Orders, Superseded
 from longshore_agent.outbox import Batch
+from longshore_agent.resources import ResourceMonitor
 from longshore_agent.worker import Worker
 from longshore_protocol import errors, wire
 from longshore_protocol.job import Job
@@ -85,22 +86,23 @@ class Agent:
         self._job = job
         self._identity = identity
         self._segments: Store = open_store(job.run_uri)
+        self._resources = ResourceMonitor(self._segments, worker.name, interval=job.resource_monitor_interval)
         self._clock = asyncio.get_running_loop().time
 
     async def work(self, stopping: asyncio.Event) -> None:
         """Work until told to end, or until `stopping` asks for a drain. Raises Superseded, Refused, Unreachable."""
         tasks = [
             asyncio.create_task(each)
-            for each in (self._lease(), self._report(), self._watch(), self._drain_when(stopping))
+            for each in (self._lease(), self._report(), self._watch(), self._monitor(), self._drain_when(stopping))
         ]
-        ended = asyncio.create_task(self.worker.ended.wait())
+        ended = asyncio.create_task(_wait(self.worker.ended))
         try:
-            await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
                     task.result()  # raises what ended it
         finally:
-            for task in [ended, *tasks]:
+            for task in (ended, *tasks):
                 task.cancel()
             await asyncio.gather(ended, *tasks, return_exceptions=True)
         await self._send(self.worker.outbox.take())
@@ -161,6 +163,7 @@ class Agent:
     async def _write(self, batch: Batch) -> None:
         """Write the rows as a segment; turn the batch's results into failures when the store will not take it."""
         rows, batch.rows = b"".join(batch.rows), []
+        trouble: OSError | None = None
         for attempt in range(_SEGMENT_TRIES):
             try:
                 await asyncio.to_thread(self._segments.put, batch.segment, rows)
@@ -185,6 +188,11 @@ class Agent:
             await asyncio.sleep(pause)
             self.worker.tick()
 
+    async def _monitor(self) -> None:
+        """Note the use of resources, the last time while the processes are still there."""
+        await self._resources.run(self.worker.pids, self.worker.ending)
+        await _forever()
+
     async def _drain_when(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
         self.worker.drain()
@@ -204,3 +212,6 @@ class Agent:
 async def _forever() -> None:
     await asyncio.Event().wait()
 
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -57,7 +57,7 @@ class CoordinatorClient:
         self._session: aiohttp.ClientSession | None = None
         self._identity: dict[str, Any] = {}
 
-    async def __aenter__(self) -> CoordinatorClient:
+    async def __aenter__(self) -> Self:
         # No limit on the whole call: a lease call waits at the coordinator until there is work.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)

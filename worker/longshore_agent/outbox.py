@@ -7,6 +7,7 @@ the ledger names exists.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from longshore_protocol.wire import Completion, Failure
 
@@ -45,10 +46,10 @@ class Outbox:
         self._count += 1
         return Batch(f"state/segments/{self._agent}-{self._count:06d}")
 
-    def complete(self, outcome: tuple[int, int, int, int, float, float, float, float], *, process: int, rows: bytes, header: str, now: float) -> None:  # fmt: skip
-        """Add a result. `outcome`: mini-batch, attempt, succeeded, items, started, elapsed, run and CPU seconds."""
+    def complete(self, message: list[Any], *, process: int, rows: bytes, now: float) -> None:
+        """Add a result: a child's DONE message and its rows."""
+        _, mini_batch, attempt, succeeded, items, started, elapsed, run_seconds, cpu_seconds, header = message
         batch = self.batch
-        mini_batch, attempt, succeeded, items, started, elapsed, run_seconds, cpu_seconds = outcome
         header_index = -1
         if header:
             if header not in batch.headers:

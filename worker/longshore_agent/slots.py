@@ -19,7 +19,6 @@ from longshore_protocol import errors
 from longshore_protocol.job import Timeouts
 from longshore_protocol.wire import Grant, process_name
 
-
 SHUTDOWN_SECONDS = 30.0  # for the script's shutdown()
 
 

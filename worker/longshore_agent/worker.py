@@ -28,6 +28,7 @@ class Worker:
     """Feeds the slots of one worker. Implements `gateway.Handler`."""
 
     def __init__(self, job: Job, spec: HostSpec, *, agent: str) -> None:
+        self.name = spec.worker
         self._job = job
         self._spec = spec
         self._outbox = Outbox(agent)
@@ -39,9 +40,9 @@ class Worker:
         self._ready: deque[Lease] = deque()
         self._held: dict[int, Lease] = {}
         self._clock = time.monotonic
-        self._ending = False
         self.demand = asyncio.Event()  # more leases are wanted
         self.news = asyncio.Event()  # the outbox should be looked at
+        self.ending = asyncio.Event()  # no process will be started any more
         self.ended = asyncio.Event()  # no process is left and none will be started
 
     # --- for the agent's tasks -------------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ class Worker:
 
     def want(self) -> int:
         """Return how many more mini-batches to lease now; 0 when what is held will do."""
-        if self._ending:
+        if self.ending.is_set():
             return 0
         target = sum(slot.depth() + slot.backlog() for slot in self._slots if slot.state is State.READY)
         missing = target - len(self._held)
@@ -69,6 +70,11 @@ class Worker:
     def held(self) -> list[list[int]]:
         """Return the [mini_batch, attempt] of every lease in hand."""
         return [[number, lease.grant.attempt] for number, lease in self._held.items()]
+
+    def pids(self) -> dict[str, int]:
+        """Return the pids of host and processes by name, for the use of resources; 0 for one that is out of sight."""
+        pids = {process_name(process): peer.pid for process, peer in self._peers.items()}
+        return pids if self._host is None else {"host": self._host.pid, **pids}
 
     def is_idle(self) -> bool:
         """Tell whether nothing is running or waiting: what is in the outbox is all there will be for now."""
@@ -89,12 +95,12 @@ class Worker:
             lease = self._ready.popleft()
             self._held.pop(lease.grant.mini_batch, None)
             self._outbox.give_back(lease.grant.mini_batch, lease.grant.attempt, now)
-        self._ending = True
+        self.ending.set()
         self.settle()
 
     def stop(self) -> None:
         """Kill everything, now."""
-        self._ending = True
+        self.ending.set()
         if self._host is not None:
             self._host.send([messages.STOP])
         self.ended.set()
@@ -176,23 +182,16 @@ class Worker:
             return
         kind, now = message[0], self._clock()
         if kind == messages.DONE:
-            _, mini_batch, attempt, succeeded, items, started, elapsed, run_seconds, cpu_seconds, header = message
             lease = slot.head_done(now)
-            slot.took(elapsed)
+            slot.took(message[6])
             slot.blameless = slot.killed is not None
             if not lease.abandoned:
-                del self._held[mini_batch]
-                self._outbox.complete(
-                    (mini_batch, attempt, succeeded, items, started, elapsed, run_seconds, cpu_seconds),
-                    process=process,
-                    rows=body,
-                    header=header,
-                    now=now,
-                )
+                del self._held[message[1]]
+                self._outbox.complete(message, process=process, rows=body, now=now)
         elif kind == messages.LOADED:
             slot.head_loaded(now)
         elif kind == messages.FAILED:
-            _, mini_batch, attempt, items, category, text, trace, started, elapsed = message
+            _, _, _, items, category, text, trace, started, elapsed = message
             lease = slot.head_done(now)
             slot.took(elapsed)
             slot.blameless = slot.killed is not None or category == errors.PROCESS_DIED
@@ -207,19 +206,19 @@ class Worker:
 
     def settle(self) -> None:
         """Act on what changed: start processes, feed them, ask for more, report."""
-        now = self._clock()
+        now, ending = self._clock(), self.ending.is_set()
         for slot in self._slots:
             if slot.state is State.READY:
                 if slot.killed is None and not slot.blameless:
                     self._feed(slot, now)
-            elif slot.state is State.GONE and not self._ending and self._host is not None and now >= slot.not_before:
+            elif slot.state is State.GONE and not ending and self._host is not None and now >= slot.not_before:
                 self._spawn(slot, now)
-            elif self._ending and slot.state in (State.SPAWNING, State.STARTING) and slot.killed is None:
+            elif ending and slot.state in (State.SPAWNING, State.STARTING) and slot.killed is None:
                 self._kill(slot, Verdict(errors.SYSTEM, "the step ended"), now)
-        if self._ending and self._host is not None and all(slot.state is State.GONE for slot in self._slots):
+        if ending and self._host is not None and all(slot.state is State.GONE for slot in self._slots):
             self._host.send([messages.STOP])
             self.ended.set()
-        if self._ending and self._host is None:
+        if ending and self._host is None:
             self.ended.set()
         if self.want():
             self.demand.set()
@@ -246,7 +245,7 @@ class Worker:
         if leases:
             slot.sent(leases, now)
             self._peers[slot.process].send([messages.RUN, [lease.grant for lease in leases]])
-        elif self._ending and not slot.queue:
+        elif self.ending.is_set() and not slot.queue:
             slot.state, slot.since = State.ENDING, now
             self._peers[slot.process].send([messages.SHUTDOWN])
 
@@ -274,7 +273,7 @@ class Worker:
                 said=(cause.category, cause.message, ""),
                 times=(time.time() - elapsed, elapsed),
             )
-        elif before_ready and not slot.told and not self._ending:
+        elif before_ready and not slot.told and not self.ending.is_set():
             self._init_failed(slot, cause.category, f"{cause.message} before init() was through", "")
         self._ready.extendleft(reversed([lease for lease in waiting if not lease.abandoned]))
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from longshore_host.connection import connect, ConnectionLost
+from longshore_host.connection import ConnectionLost, connect
 from longshore_host.linux import adopt_orphans, die_with_parent
 from longshore_host.supervisor import Supervisor
 from longshore_protocol import messages

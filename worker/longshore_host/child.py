@@ -13,7 +13,7 @@ import time
 from typing import Any, List, Tuple
 
 from longshore_host import entry, rows
-from longshore_host.connection import connect, Connection, ConnectionLost
+from longshore_host.connection import Connection, ConnectionLost, connect
 from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
 from longshore_protocol import errors, messages
 from longshore_protocol.messages import HostSpec
@@ -29,16 +29,14 @@ class Child:
         self._connection = connection
         self._script = script
         self._inputs = spec.inputs
-        self._errors_log = os.path.join(
-            spec.log_dir, "user", "error", spec.worker, process_name(process) + ".txt"
-        )
+        self._errors_log = os.path.join(spec.log_dir, "user", "error", spec.worker, process_name(process) + ".txt")
         settings = rows.read_settings(os.path.dirname(os.path.join(spec.source, spec.entry_script)))
         self._renderer = rows.Renderer(spec.output, settings)
 
     def serve(self) -> None:
         """Run what the agent sends until it says shutdown. Raises ConnectionLost, SystemExit from the script."""
         while True:
-            for header, _ in self._connection.receive_ready():
+            for header in self._connection.receive_ready():
                 if header[0] == messages.RUN:
                     for mini_batch, attempt, input_index, piece in header[1]:
                         self._run(mini_batch, attempt, input_index, piece)
@@ -51,7 +49,8 @@ class Child:
     def _run(self, mini_batch: int, attempt: int, input_index: int, piece: Any) -> None:
         started, begin, cpu = time.time(), _clock(), _cpu_clock()
         given = self._inputs[input_index]
-        items, count = piece, -1  # type: Any, int
+        items: Any = piece
+        count = -1
         try:
             if given.tabular is not None:
                 items = _load_table(piece, given.tabular)
@@ -69,7 +68,7 @@ class Child:
             rendered = self._renderer.render(result)
         except ConnectionLost:
             raise
-        except BaseException as error:  # noqa: BLE001  (the user's code may raise anything)
+        except BaseException as error:
             category, message, trace = _explain(error, piece if given.tabular is None else [])
             self._log_error(mini_batch, attempt, error)
             elapsed = _clock() - begin
@@ -98,7 +97,7 @@ class Child:
     def _log_error(self, mini_batch: int, attempt: int, error: BaseException) -> None:
         os.makedirs(os.path.dirname(self._errors_log), exist_ok=True)
         with open(self._errors_log, "a", encoding="utf-8") as file:
-            file.write("mini-batch {}, attempt {}\n{}\n\n".format(mini_batch, attempt, entry.short_traceback(error)))
+            file.write("mini-batch {}, attempt {}\n{}\n\n".format(mini_batch, attempt, entry.full_traceback(error)))
 
 
 def _load_table(piece: Any, tabular: Any) -> Any:
@@ -148,33 +147,27 @@ def main() -> int:
         try:
             child = _start(connection, spec, process)
         except entry.EntryScriptError as error:
-            print(error.trace or str(error), file=sys.stderr)
+            sys.stderr.write((error.trace or str(error)) + "\n")
             connection.send([messages.INIT_FAILED, error.category, str(error), error.trace])
             return 1
-        with profiling(spec, process):
+        if spec.profiling_module is None:
             child.serve()
+        else:
+            _profile(spec, process, child)
     except ConnectionLost:
         return 1
     return 0
 
 
-class profiling:  # noqa: N801  (used like a function)
-    """Write a profile of the process when the step asks for one (profilingModule)."""
-
-    def __init__(self, spec: HostSpec, process: int) -> None:
-        self._profile = None  # type: Any
-        if spec.profiling_module is not None:
-            self._profile = __import__(spec.profiling_module).Profile()
-        self._path = os.path.join(spec.log_dir, "sys", "node", spec.worker, process_name(process) + ".profile")
-
-    def __enter__(self) -> None:
-        if self._profile is not None and hasattr(self._profile, "enable"):
-            self._profile.enable()
-
-    def __exit__(self, *_: Any) -> None:
-        if self._profile is not None:
-            os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            self._profile.dump_stats(self._path)
+def _profile(spec: HostSpec, process: int, child: Child) -> None:
+    """Serve under the step's profilingModule; one file of statistics per process."""
+    profile = __import__(str(spec.profiling_module)).Profile()
+    folder = os.path.join(spec.log_dir, "sys", "node", spec.worker)
+    os.makedirs(folder, exist_ok=True)
+    try:
+        profile.runcall(child.serve)
+    finally:
+        profile.dump_stats(os.path.join(folder, process_name(process) + ".profile"))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class Connection:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._decoder = Decoder()
-        self._received = []  # type: List[Tuple[List[Any], bytes]]
+        self._received: List[Tuple[List[Any], bytes]] = []
 
     def fileno(self) -> int:
         """Return the socket's descriptor, for select()."""
@@ -35,11 +35,19 @@ class Connection:
     def receive(self) -> List[Any]:
         """Wait for the next message and return its header. Raises ConnectionLost."""
         while not self._received:
-            self._received = self.receive_ready()[::-1]
-        return self._received.pop()[0]
+            self._received = self._read()
+        return self._received.pop(0)[0]
 
-    def receive_ready(self) -> List[Tuple[List[Any], bytes]]:
-        """Read once from the socket (waiting for bytes) and return the frames now complete. Raises ConnectionLost."""
+    def receive_ready(self) -> List[List[Any]]:
+        """Return the headers that came with an earlier one; else read once, waiting for bytes. Raises ConnectionLost."""
+        frames, self._received = self._received or self._read(), []
+        return [header for header, _ in frames]
+
+    def has_received(self) -> bool:
+        """Tell whether messages are here already, of which select() knows nothing."""
+        return bool(self._received)
+
+    def _read(self) -> List[Tuple[List[Any], bytes]]:
         try:
             data = self._socket.recv(262144)
         except OSError as error:

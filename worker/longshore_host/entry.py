@@ -34,12 +34,12 @@ class MiniBatchContext:
     """The second argument of a two-argument run().
 
     `minibatch_index` (str) is unique over all inputs and the same at every retry; `partition_key_value` (dict) is empty
-    without partition keys; `input_name` (str), `attempt` (int, from 1) and `items_total` (int) are Longshore's additions.
+    without partition keys. Longshore adds `input_name` (str), `attempt` (int, from 1) and `items_total` (int).
     """
 
     def __init__(self, *, mini_batch: int, attempt: int, input_name: str, items_total: int) -> None:
         self.minibatch_index = str(mini_batch)
-        self.partition_key_value = {}  # type: Dict[str, Any]
+        self.partition_key_value: Dict[str, Any] = {}
         self.input_name = input_name
         self.attempt = attempt
         self.items_total = items_total
@@ -59,10 +59,10 @@ class EntryScript:
                 ),
                 category=errors.WRONG_RETURN,
             )
-        self.run = run  # type: Callable[..., Any]
+        self.run: Callable[..., Any] = run
         self.takes_context = _takes_context(run)
-        self.init = getattr(module, "init", None)  # type: Optional[Callable[[], Any]]
-        self.shutdown = getattr(module, "shutdown", None)  # type: Optional[Callable[[], Any]]
+        self.init: Optional[Callable[[], Any]] = getattr(module, "init", None)
+        self.shutdown: Optional[Callable[[], Any]] = getattr(module, "shutdown", None)
 
 
 def load(spec: HostSpec) -> EntryScript:
@@ -79,12 +79,12 @@ def load(spec: HostSpec) -> EntryScript:
         script = EntryScript(_import(path), path)
     except EntryScriptError:
         raise
-    except BaseException as error:  # noqa: BLE001  (the user's code may raise anything, SystemExit included)
+    except BaseException as error:
         raise _describe("importing {} failed".format(os.path.basename(path)), error) from error
     if script.init is not None:
         try:
             script.init()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             raise _describe("init() failed", error) from error
     return script
 
@@ -112,12 +112,16 @@ def link_models(spec: HostSpec) -> None:
 
 
 def short_traceback(error: BaseException) -> str:
-    """Return the last lines of the user's traceback, without the frames of this package."""
+    """Return the last lines of the user's traceback."""
+    return "\n".join(full_traceback(error).split("\n")[-TRACEBACK_LINES:])
+
+
+def full_traceback(error: BaseException) -> str:
+    """Return the user's traceback, without the frames of this package."""
     trace = error.__traceback__
     while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == os.path.dirname(__file__):
         trace = trace.tb_next
-    lines = "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n").split("\n")
-    return "\n".join(lines[-TRACEBACK_LINES:])
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
 
 
 def one_line(error: BaseException) -> str:
@@ -137,9 +141,7 @@ def category_of(error: BaseException, items: List[Any]) -> str:
 
 def _describe(what: str, error: BaseException) -> EntryScriptError:
     category = errors.OUT_OF_MEMORY if isinstance(error, MemoryError) else errors.USER_ERROR
-    return EntryScriptError(
-        "{}: {}".format(what, one_line(error)), category=category, trace=short_traceback(error)
-    )
+    return EntryScriptError("{}: {}".format(what, one_line(error)), category=category, trace=short_traceback(error))
 
 
 def _import(path: str) -> ModuleType:

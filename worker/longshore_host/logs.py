@@ -18,7 +18,7 @@ class CappedLogs:
     """
 
     def __init__(self) -> None:
-        self._paths = []  # type: List[str]
+        self._paths: List[str] = []
         self._next = 0.0
 
     def watch(self, path: str) -> None:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import Dict, List, Optional
+from typing import BinaryIO, Dict, Optional
 
 from longshore_host.connection import Connection, ConnectionLost
 from longshore_host.linux import children_of, environment_of, out_of_memory_kills
@@ -31,8 +31,8 @@ class Supervisor:
         self._connection = connection
         self._spec = spec
         self._socket_path = socket_path
-        self._alive = {}  # type: Dict[int, int]  # pid of each child -> its process number
-        self._groups = {}  # type: Dict[int, int]  # process number -> pid, which is its process group too
+        self._alive: Dict[int, int] = {}  # pid of each child -> its process number
+        self._groups: Dict[int, int] = {}  # process number -> pid, which is its process group too
         self._logs = CappedLogs()
         self._kills_seen = out_of_memory_kills()
 
@@ -54,13 +54,15 @@ class Supervisor:
             os.close(wake)
 
     def _serve(self, deaths: int) -> bool:
+        socket = self._connection.fileno()
         while True:
-            ready, _, _ = select.select([self._connection, deaths], [], [], 1.0 if self._alive else None)
+            patience = 0.0 if self._connection.has_received() else 1.0 if self._alive else None
+            ready, _, _ = select.select([socket, deaths], [], [], patience)
             if deaths in ready:
                 os.read(deaths, 4096)
             self._reap()
-            if self._connection in ready:
-                for header, _ in self._connection.receive_ready():
+            if socket in ready or self._connection.has_received():
+                for header in self._connection.receive_ready():
                     if header[0] == messages.SPAWN:
                         self._spawn(header[1])
                     elif header[0] == messages.KILL:
@@ -92,7 +94,7 @@ class Supervisor:
         self._alive[child.pid] = process
         self._groups[process] = child.pid
 
-    def _log(self, stream: str, name: str):  # type: ignore[no-untyped-def]  # the file type's name differs by version
+    def _log(self, stream: str, name: str) -> BinaryIO:
         folder = os.path.join(self._spec.log_dir, "user", stream, self._spec.worker)
         os.makedirs(folder, exist_ok=True)
         path = os.path.join(folder, "{}.{}.txt".format(name, stream))

@@ -9,7 +9,8 @@ import io
 import json
 import re
 import warnings
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Tuple
 
 from longshore_protocol import records
 from longshore_protocol.errors import DATA_ERROR
@@ -32,13 +33,15 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     `slice` is {"path", "start", "end"} in bytes of a local csv or jsonl file, or, of a Parquet file, {"path",
     "row_groups": [first, last + 1], "rows": [first, last + 1] within those groups, or null for all}. A csv without
     header has the columns Column1, Column2, … Raises SliceError for rows that cannot be read, and for an environment
-    without the package that reads them.
+    without the package that reads them; MemoryError as it is.
     """
     try:
         if format.format == "parquet":
             return _read_parquet(slice, format)
         with open(slice["path"], "rb") as file:
             return _read_text(file, format, start=slice["start"], end=slice["end"])
+    except MemoryError:  # the data is well
+        raise
     except ImportError as error:
         package = "pyarrow" if "pyarrow" in str(error) else "pandas"
         message = 'A {} input needs the Python package "{}" in the environment: {}.'
@@ -70,27 +73,39 @@ def _parse_csv(first: bytes, rows: bytes, format: TabularFormat, encoding: str) 
     """Parse `rows`; `first` is the first record of the file, which names the columns or shows how many there are."""
     import pandas
 
-    first = records.without_mark(first)
     if not first:
         return pandas.DataFrame()
-    is_simple = len(format.separator) == 1
-    options: Dict[str, Any] = {
-        "sep": format.separator if is_simple else re.escape(format.separator),
-        "engine": "c" if is_simple else "python",  # only the slower one knows separators of several characters
-        "encoding": encoding,
-        "index_col": False,  # else a first row with too many fields would silently become an index
-    }
-    if records.has_header(format):
-        names = list(pandas.read_csv(io.BytesIO(first), nrows=0, **options).columns)
-    else:
-        count = len(pandas.read_csv(io.BytesIO(first), header=None, nrows=1, **options).columns)
-        names = ["Column{}".format(number) for number in range(1, count + 1)]
+    names = _column_names(first, format.separator, encoding, has_header=records.has_header(format))
     types = {name: str if _is_date(kind) else kind for name, kind in format.column_types.items()}
     with warnings.catch_warnings():
         # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
         warnings.simplefilter("error", pandas.errors.ParserWarning)
-        frame = pandas.read_csv(io.BytesIO(rows), names=names, header=None, dtype=types, **options)
+        frame = pandas.read_csv(
+            io.BytesIO(rows), names=list(names), header=None, dtype=types, **_options(format.separator, encoding)
+        )
     return _typed(frame, {name: kind for name, kind in format.column_types.items() if _is_date(kind)})
+
+
+@lru_cache(maxsize=16)  # the slices of a file share its header
+def _column_names(first: bytes, separator: str, encoding: str, *, has_header: bool) -> Tuple[str, ...]:
+    """Return the columns as pandas names them (a second "a" is "a.1"), or Column1, Column2, ... without a header."""
+    import pandas
+
+    file, options = io.BytesIO(records.without_mark(first)), _options(separator, encoding)
+    if has_header:
+        return tuple(pandas.read_csv(file, nrows=0, **options).columns)
+    count = len(pandas.read_csv(file, header=None, nrows=1, **options).columns)
+    return tuple("Column{}".format(number) for number in range(1, count + 1))
+
+
+def _options(separator: str, encoding: str) -> Dict[str, Any]:
+    is_simple = len(separator) == 1
+    return {
+        "sep": separator if is_simple else re.escape(separator),
+        "engine": "c" if is_simple else "python",  # only the slower one knows separators of several characters
+        "encoding": encoding,
+        "index_col": False,  # else a first row with too many fields would silently become an index
+    }
 
 
 def _parse_lines(rows: bytes, format: TabularFormat, encoding: str) -> pandas.DataFrame:
@@ -130,6 +145,8 @@ def _typed(frame: pandas.DataFrame, types: Dict[str, str]) -> pandas.DataFrame:
     """Return the frame with the columns that it has of `types` converted."""
     import pandas
 
+    if not types:
+        return frame
     frame = frame.astype({name: kind for name, kind in types.items() if name in frame and not _is_date(kind)})
     for name, kind in types.items():
         if name in frame and _is_date(kind):

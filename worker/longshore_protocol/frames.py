@@ -41,7 +41,7 @@ class Decoder:
         """
         buffer = self._buffer
         buffer += data
-        frames = []  # type: List[Tuple[List[Any], bytes]]
+        frames: List[Tuple[List[Any], bytes]] = []
         at = 0
         end = len(buffer)
         while end - at >= 8:

@@ -26,7 +26,8 @@ HELLO_CHILD = "hello-child"  # [kind, process, pid]
 READY = "ready"  # [kind, seconds of import and init()]
 INIT_FAILED = "init-failed"  # [kind, category, message, traceback]
 LOADED = "loaded"  # [kind, mini-batch, attempt]: its rows are read, run() begins
-DONE = "done"  # [kind, mini-batch, attempt, succeeded, items, started, elapsed, run seconds, CPU seconds, header]; body: rows
+# [kind, mini-batch, attempt, succeeded, items, started, elapsed, run seconds, CPU seconds, header]; its body: the rows
+DONE = "done"
 FAILED = "failed"  # [kind, mini-batch, attempt, items, category, message, traceback, started, elapsed]
 BYE = "bye"  # [kind]: shutdown() is through
 

@@ -23,7 +23,9 @@ class Grant(NamedTuple):
     mini_batch: int
     attempt: int
     input: int  # index into Job.inputs
-    slice: Any  # file input: list of paths. Tabular: {"path", "start", "end"} in bytes, or {"path", "row_groups": [first, last + 1], "rows": [first, last + 1] or null}
+    # File input: a list of paths. Text: {"path", "start", "end"}, in bytes. Parquet: {"path", "row_groups": [first,
+    # end], "rows": [first, end] or null}.
+    slice: Any
 
 
 class Completion(NamedTuple):
@@ -74,7 +76,8 @@ def report(
     """Return the body of POST /v1/report.
 
     `returned` and `held` are [mini_batch, attempt] pairs: given back unstarted, and still wanted (their leases are
-    renewed). `init_failed` tells of processes that never came to run(); their mini_batch is -1. `processes` is the state of each of the worker's processes, for the status.
+    renewed). `init_failed` tells of processes that never came to run(); their mini_batch is -1. `processes` is what
+    each of the worker's processes does, for the status.
     """
     return {
         "agent": agent,

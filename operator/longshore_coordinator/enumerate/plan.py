@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from longshore_coordinator.enumerate.slices import Slice
 from longshore_protocol.job import Job
@@ -13,7 +14,8 @@ from longshore_protocol.job import Job
 _LONGEST = 200  # characters of a value that a sentence shows
 
 
-class Checkpoint(NamedTuple):
+@dataclass(frozen=True)
+class Checkpoint:
     """What the plan was up to some mini-batch."""
 
     count: int  # mini-batches so far
