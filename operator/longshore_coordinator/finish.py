@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from longshore_coordinator.assembly import Assembled, Piece, assemble
+from longshore_coordinator.assembly import Assembled, AssemblyError, Piece, assemble
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.plan import Plan
 from longshore_coordinator.reports import Done, Outcome, ProgressOverview, Tried, write_reports
@@ -20,14 +20,17 @@ SUCCEEDED_MARKER = "state/succeeded.json"
 _TIMING = "logs/sys/job_report/timing.json"
 
 
-def write_output(job: Job, store: Store, ledger: Ledger) -> Assembled:
+def write_output(job: Job, store: Store, ledger: Ledger, *, expected: int) -> Assembled:
     """Write the one output file of an append_row step; summary_only writes none.
 
-    Raises AssemblyError, OSError, ImportError.
+    `expected` is the number of mini-batches that the leases call done: the ledger must hold each of them. Raises
+    AssemblyError, OSError, ImportError.
     """
     if job.output.action != APPEND_ROW:
         return Assembled(rows=0, bytes=0)
     committed, _ = ledger_entries(ledger.records())
+    if len(committed) != expected:
+        raise AssemblyError(f"the ledger holds {len(committed)} mini-batches, and {expected} are done")
     pieces = (
         Piece(each.mini_batch, segment, each.offset, each.length, each.succeeded, header)
         for _, segment, header, each in committed

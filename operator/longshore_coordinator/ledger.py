@@ -16,6 +16,7 @@ A record is a JSON object with one key that names its kind:
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,13 +30,15 @@ class SupersededError(Exception):
 
 
 class Ledger:
-    """The ledger of one run, as the coordinator of one epoch writes it. Blocking; used by one thread at a time."""
+    """The ledger of one run, as the coordinator of one epoch writes it."""
 
     def __init__(self, store: Store, epoch: int) -> None:
         self._store = store
         self.epoch = epoch
         self._written = 0
         self._lines: list[bytes] = []
+        self._gathering = threading.Lock()  # held for a moment: records come from the event loop
+        self._writing = threading.Lock()  # held while an object is written
 
     @staticmethod
     def claim(store: Store, about: dict[str, Any]) -> Ledger:
@@ -75,22 +78,35 @@ class Ledger:
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record to the next flush."""
-        self._lines.append(_encode(record))
+        line = _encode(record)
+        with self._gathering:
+            self._lines.append(line)
 
-    def take(self) -> list[bytes]:
-        """Return the lines to be flushed, and begin to gather anew."""
-        lines, self._lines = self._lines, []
-        return lines
+    def flush(self) -> None:
+        """Write what was appended as the next object, durably.
 
-    def write(self, lines: list[bytes]) -> None:
-        """Write lines as the next object, durably. Raises SupersededError, OSError (nothing is written then)."""
-        if lines:
-            name = f"{_LEDGER}/{self.epoch:06d}-{self._written + 1:06d}.jsonl"
-            if not self._store.create(name, b"".join(lines)):
-                raise SupersededError(f"another coordinator wrote {name}")
-            self._written += 1
+        Blocks; safe to call from any thread, and to call again after an error, for nothing is forgotten before it is
+        written. Raises SupersededError when a later coordinator claimed the run, OSError.
+        """
+        with self._writing:
+            with self._gathering:
+                lines, self._lines = self._lines, []
+            try:
+                self._write(lines)
+            except BaseException:
+                with self._gathering:
+                    self._lines = lines + self._lines
+                raise
         if self._store.exists(f"{_EPOCHS}/{self.epoch + 1:06d}.json"):
             raise SupersededError(f"another coordinator claimed epoch {self.epoch + 1}")
+
+    def _write(self, lines: list[bytes]) -> None:
+        if lines:
+            name, data = f"{_LEDGER}/{self.epoch:06d}-{self._written + 1:06d}.jsonl", b"".join(lines)
+            # An object that is there already is ours if an earlier try wrote it and only the answer was lost.
+            if not self._store.create(name, data) and self._store.get(name) != data:
+                raise SupersededError(f"another coordinator wrote {name}")
+            self._written += 1
 
     def done(self) -> Iterator[tuple[str, str, list[str], list[list[Any]]]]:
         """Yield (worker, segment, headers, completions) of every valid record, this epoch's flushed ones included."""

@@ -35,6 +35,7 @@ class Plan:
     def __init__(self) -> None:
         self.complete = False
         self.items_scheduled = 0
+        self.all_counted = True  # the items of every mini-batch are known before it is run
         self._payloads: list[bytes] = []
         self._inputs = array("H")
         self._items = array("l")
@@ -49,6 +50,7 @@ class Plan:
             self._inputs.append(each.input)
             self._items.append(_UNKNOWN if each.items is None else each.items)
             self.items_scheduled += each.items or 0
+            self.all_counted = self.all_counted and each.items is not None
 
     def grants(self, pairs: Iterable[tuple[int, int]]) -> bytes:
         """Return the JSON array of `wire.Grant` for (mini-batch, attempt) pairs."""

@@ -54,7 +54,6 @@ class Coordinator:
         self._changed = asyncio.Event()  # replaced at each change: those who wait look again
         self._decided = asyncio.Event()
         self._plan_ended = asyncio.Event()
-        self._flush_lock = asyncio.Lock()
         self._written = Assembled(rows=0, bytes=0)
         self._last_progress: float | None = None
         self._listing_seconds: float | None = None
@@ -257,8 +256,7 @@ class Coordinator:
         self._see_verdict()
 
     async def _flush(self) -> None:
-        async with self._flush_lock:
-            await asyncio.to_thread(self._ledger.write, self._ledger.take())
+        await asyncio.to_thread(self._ledger.flush)
 
     async def _flush_regularly(self) -> None:
         while True:
@@ -306,7 +304,9 @@ class Coordinator:
             self._state = snapshot.ASSEMBLING
             try:
                 await self._flush()
-                self._written = await asyncio.to_thread(write_output, self.job, self._store, self._ledger)
+                self._written = await asyncio.to_thread(
+                    write_output, self.job, self._store, self._ledger, expected=self._run.leases.counts[State.DONE]
+                )
             except SupersededError as error:
                 verdict = Verdict(verdicts.SUPERSEDED, f"{error}; this coordinator writes nothing more")
             except (AssemblyError, OSError, ImportError) as error:

@@ -33,7 +33,7 @@ _LAYERED = ("loop", "ram", "zram", "dm-", "md", "sr")  # what they move is count
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second
 _PAGE = os.sysconf("SC_PAGE_SIZE")  # bytes
 
-Cells = Sequence[float | int | str | None]
+Cells = Sequence[float | str | None]
 
 
 class ResourceMonitor:
@@ -84,7 +84,7 @@ class ResourceMonitor:
             self._node.add([node])
             self._processes.add(processes)
         except OSError as error:
-            print(f"longshore-agent: use of resources is not written: {error}", file=sys.stderr)
+            sys.stderr.write(f"longshore-agent: use of resources is not written: {error}\n")
 
     def _machine(self) -> Cells:
         before, self._cpu = self._cpu, cpu_ticks(self._read("/proc/stat"))
@@ -194,7 +194,7 @@ def _line(cells: Cells) -> bytes:
     return (",".join(map(_cell, cells)) + "\n").encode()
 
 
-def _cell(value: float | int | str | None) -> str:
+def _cell(value: float | str | None) -> str:
     if value is None:
         return ""
     return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -7,6 +7,7 @@ coordinator are in `agent`.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -72,9 +73,11 @@ class Worker:
         return [[number, lease.grant.attempt] for number, lease in self._held.items()]
 
     def pids(self) -> dict[str, int]:
-        """Return the pids of host and processes by name, for the use of resources; 0 for one that is out of sight."""
+        """Return the pids of agent, host and processes by name; 0 for one that is out of this machine's sight."""
         pids = {process_name(process): peer.pid for process, peer in self._peers.items()}
-        return pids if self._host is None else {"host": self._host.pid, **pids}
+        if self._host is not None:
+            pids["host"] = self._host.pid
+        return {**pids, "agent": os.getpid()}
 
     def is_idle(self) -> bool:
         """Tell whether nothing is running or waiting: what is in the outbox is all there will be for now."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from longshore_coordinator.reports.records import duration, encoded, utc
+from longshore_storage.lines import Lines
 from longshore_storage.store import Store
 
 _LINES = 2000  # of one hour that are kept; a line every ten seconds makes 360
@@ -47,22 +47,12 @@ class ProgressOverview:
         """Take a store on the run folder and a clock of Unix seconds."""
         self._store = store
         self._clock = clock
-        self._name = ""
-        self._lines: deque[str] = deque(maxlen=_LINES)
+        self._hour: Lines | None = None
 
     def write(self, line: str) -> None:
         """Add a line, stamped with the time. Blocks; raises OSError."""
         now = self._clock()
         name = f"logs/job_progress_overview.{datetime.fromtimestamp(now, UTC):%Y%m%d%H}.txt"
-        if name != self._name:
-            self._name = name
-            self._lines = deque(self._written(), maxlen=_LINES)
-        self._lines.append(f"{utc(now)} UTC  {line}\n")
-        self._store.put(name, encoded("".join(self._lines)))
-
-    def _written(self) -> list[str]:
-        """Return what an earlier coordinator of this run wrote within the same hour."""
-        try:
-            return self._store.get(self._name).decode().splitlines(keepends=True)
-        except FileNotFoundError:
-            return []
+        if self._hour is None or self._hour.name != name:
+            self._hour = Lines(self._store, name, limit=_LINES)
+        self._hour.add([encoded(f"{utc(now)} UTC  {line}\n")])

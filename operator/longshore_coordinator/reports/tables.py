@@ -14,7 +14,7 @@ from longshore_coordinator.reports.records import Describe, Done, Tried, utc
 from longshore_protocol import errors
 from longshore_protocol.wire import process_name
 
-_STATUS = {
+STATUS = {
     errors.USER_ERROR: "RUN_EXCEPTION",
     errors.TIMEOUT: "RUN_TIMEOUT",
     errors.OUT_OF_MEMORY: "RUN_OUT_OF_MEMORY",
@@ -130,7 +130,7 @@ def _tried_row(each: Tried, picked: int, describe: Describe) -> Sequence[Any]:
         *(failure.mini_batch, picked, each.worker, process, utc(failure.started)),
         *(items, 0, items),
         *(f"{failure.elapsed:.6f}", "", ""),
-        *(_STATUS[failure.category], failure.category, failure.message, _json(describe(failure.mini_batch))),
+        *(STATUS[failure.category], failure.category, failure.message, _json(describe(failure.mini_batch))),
     )
 
 

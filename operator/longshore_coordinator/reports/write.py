@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from longshore_coordinator.reports.records import Describe, Done, Outcome, Tried, encoded
 from longshore_coordinator.reports.tables import failed_jsonl, node_summary, process_summary, processed_mini_batches
 from longshore_coordinator.reports.texts import error_summary, error_text, readme_txt, result_text
+from longshore_coordinator.reports.work import work_logs
 from longshore_protocol import errors
 from longshore_storage.store import Store
 
@@ -30,6 +31,7 @@ def write_reports(
         _JOB_REPORT + "processed_mini-batches.csv": processed_mini_batches(done, tried, describe),
         _JOB_REPORT + "process_summary.csv": process_summary(done, tried),
         _JOB_REPORT + "node_summary.csv": node_summary(done, tried),
+        **{"logs/sys/node/" + name: text for name, text in work_logs(done, tried).items()},
     }
     for name, text in texts.items():
         store.put(name, encoded(text))

@@ -1,0 +1,48 @@
+"""The metrics of a run over time: a JSON line every few seconds, under the names that Azure ML's Metrics tab shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from longshore_coordinator.reports.records import utc
+from longshore_protocol.snapshot import Snapshot
+from longshore_storage.lines import Lines
+from longshore_storage.store import Store
+
+METRICS = "logs/metrics.jsonl"
+
+_LIMIT = 5000  # lines; at one every ten seconds the last fourteen hours
+
+
+def metrics(snapshot: Snapshot, *, items_scheduled: int | None) -> dict[str, float | None]:
+    """Return the metrics by name. `items_scheduled`: of the mini-batches cut so far, None where nobody counted them.
+
+    What cannot be known yet is None: the total, and the progress in percent of it, before the inputs are listed to
+    their end. What remains is counted over the mini-batches cut so far.
+    """
+    counts, items = snapshot.mini_batches, snapshot.items
+    ended = counts.succeeded + counts.failed
+    return {
+        "Total mini batches": counts.total,
+        "Remaining mini batches": counts.scheduled - ended,
+        "Remaining items": None if items_scheduled is None else max(0, items_scheduled - items.total),
+        "Failed items": items.failed,
+        "Job progress": round(100.0 * ended / counts.total, 2) if counts.total else None,
+    }
+
+
+class MetricsLog:
+    """Keeps `logs/metrics.jsonl`: {"time", and each metric under `prefix` and its name}."""
+
+    def __init__(self, store: Store, *, prefix: str, clock: Callable[[], float]) -> None:
+        """Take a store on the run folder, `metrics_name_prefix` and a clock of Unix seconds."""
+        self._lines = Lines(store, METRICS, limit=_LIMIT)
+        self._prefix = prefix
+        self._clock = clock
+
+    def write(self, values: dict[str, float | None]) -> None:
+        """Add a line. Blocks; raises OSError."""
+        line = {self._prefix + name: value for name, value in values.items()}
+        time = utc(self._clock()).replace(" ", "T") + "Z"
+        self._lines.add([json.dumps({"time": time, **line}).encode() + b"\n"])

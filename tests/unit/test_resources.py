@@ -1,0 +1,231 @@
+"""The use of resources: what /proc says, and the tables that a worker leaves behind."""
+
+import asyncio
+import csv
+import io
+import itertools
+import os
+import subprocess
+import sys
+
+import pytest
+
+from longshore_agent import gateway, resources
+from longshore_agent.resources import NODE_COLUMNS, PROCESS_COLUMNS, ResourceMonitor
+from longshore_protocol import messages
+from longshore_protocol.frames import encode
+from longshore_protocol.wire import PROTOCOL
+from longshore_storage.store import LocalStore
+
+START = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
+DEADLINE = 30.0  # seconds for what should take none
+
+STAT = """\
+cpu  100 10 50 800 20 5 15 0 40 0
+cpu0 50 5 25 400 10 2 8 0 20 0
+intr 12345
+"""
+MEMINFO = "MemTotal:        8388608 kB\nMemFree:          100000 kB\nMemAvailable:    6291456 kB\nBuffers: 1 kB\n"
+DISKSTATS = """\
+   8       0 sda 100 0 4096 10 50 0 2048 20 0 0 0
+   8       1 sda1 60 0 2048 10 40 0 1024 20 0 0 0
+ 259       0 nvme0n1 10 0 2048 1 5 0 4096 2 0 0 0 0 0 0 0 0 0
+ 259       1 nvme0n1p1 9 0 1024 1 4 0 1024 2 0 0 0 0 0 0 0 0 0
+ 253       0 dm-0 500 0 9999 1 500 0 9999 1 0 0 0
+   7       0 loop0 7 0 70 1 7 0 70 1 0 0 0
+ 252       0 vdb1 1 0 2048 1 2 0 4096 1 0 0 0
+"""
+NET_DEV = """\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
+    lo: 9999999   10    0    0    0     0          0         0  9999999   10    0    0    0     0       0          0
+  eth0: 2097152   10    0    0    0     0          0         0  1048576   10    0    0    0     0       0          0
+  eth1:1048576    10    0    0    0     0          0         0  3145728   10    0    0    0     0       0          0
+"""
+SOCKSTAT = "sockets: used 41\nTCP: inuse 11 orphan 0 tw 5 alloc 11 mem 124\nUDP: inuse 3 mem 0\nUDPLITE: inuse 9\n"
+SOCKSTAT6 = "TCP6: inuse 4\nUDP6: inuse 2\nUDPLITE6: inuse 0\n"
+PROCESS = "4711 (a (b) c d) S 1 4711 4711 0 -1 4194560 1 2 3 4 250 50 9 9 20 0 4 0 100 999 512 1 1 1 1\n"
+
+
+def test_the_processors_are_busy_with_all_but_idling_and_waiting_for_disks():
+    assert resources.cpu_ticks(STAT) == (180, 1000)
+
+
+@pytest.mark.parametrize("stat", ["", "cpu0 1 2 3 4 5\n", "cpu  1 2\n"])
+def test_ticks_that_are_not_there_are_none(stat):
+    assert resources.cpu_ticks(stat) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "percent"),
+    [
+        ((180, 1000), (230, 1200), 25.0),
+        ((180, 1000), (180, 1200), 0.0),
+        (None, (180, 1000), None),
+        ((180, 1000), None, None),
+        ((180, 1000), (180, 1000), None),
+    ],
+)
+def test_the_use_of_processors_is_that_between_two_samples(before, now, percent):
+    assert resources.cpu_percent(before, now) == percent
+
+
+def test_memory_is_used_when_it_is_not_available():
+    assert resources.memory(MEMINFO) == (8192.0, 6144.0, 2048.0, 25.0)
+    assert resources.memory("MemTotal: 8388608 kB\n") == (8192.0, None, None, None)
+    assert resources.memory("") == (None, None, None, None)
+
+
+def test_each_disk_counts_once_without_its_partitions_and_what_is_layered_on_it():
+    reads, read, writes, written = resources.disks(DISKSTATS)
+    assert (reads, writes) == (100 + 10 + 1, 50 + 5 + 2)
+    assert (read, written) == (2.0 + 1.0 + 1.0, 1.0 + 2.0 + 2.0)
+    assert resources.disks("") == (None, None, None, None)
+
+
+def test_the_network_is_all_interfaces_but_the_loopback():
+    assert resources.network(NET_DEV) == (1.0 + 3.0, 2.0 + 1.0)
+    assert resources.network("") == (None, None)
+
+
+def test_connections_of_both_internet_protocols_are_counted_together():
+    assert resources.connections(SOCKSTAT + SOCKSTAT6) == (15, 5)
+    assert resources.connections(SOCKSTAT) == (11, 3)
+    assert resources.connections("") == (None, None)
+
+
+def test_a_process_is_read_whatever_its_name_holds():
+    assert resources.process_usage(PROCESS, ticks=100, page=4096) == (3.0, 2.0)
+    assert resources.process_usage("", ticks=100, page=4096) == (None, None)
+
+
+FILES = {
+    "/proc/stat": STAT,
+    "/proc/meminfo": MEMINFO,
+    "/proc/diskstats": DISKSTATS,
+    "/proc/net/dev": NET_DEV,
+    "/proc/net/sockstat": SOCKSTAT,
+    "/proc/net/sockstat6": SOCKSTAT6,
+    "/proc/4711/stat": PROCESS,
+}
+
+
+def table(store, name):
+    text = store.get(f"logs/perf/worker-0/{name}_resource_usage.csv").decode()
+    return list(csv.reader(io.StringIO(text)))
+
+
+async def sampled(store, *, interval, samples, pids, read=FILES.get):
+    """Run a monitor until it took so many samples, then let it end."""
+    times = itertools.count(START)
+    taken = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    asked = 0
+
+    def clock():
+        nonlocal asked
+        asked += 1
+        if asked >= samples:
+            loop.call_soon_threadsafe(taken.set)
+        return next(times)
+
+    def found(path):
+        return read(path) or ""
+
+    monitor = ResourceMonitor(store, "worker-0", interval=interval, clock=clock, read=found)
+    ending = asyncio.Event()
+    running = asyncio.create_task(monitor.run(lambda: pids, ending))
+    await asyncio.wait_for(taken.wait(), DEADLINE)
+    ending.set()
+    await asyncio.wait_for(running, DEADLINE)
+
+
+def test_there_is_a_sample_at_the_start_and_one_at_the_end_however_short_the_run(tmp_path):
+    store = LocalStore(str(tmp_path))
+    asyncio.run(sampled(store, interval=3600.0, samples=1, pids={"process000": 4711}))
+    header, first, last = table(store, "node")
+    assert ",".join(header) == NODE_COLUMNS
+    assert first == ["2027-01-15 08:00:00", "", "8192.00", "6144.00", "2048.00", "25.00",
+                     "111", "4.00", "57", "5.00", "4.00", "3.00", "15", "5"]  # fmt: skip
+    assert last == ["2027-01-15 08:00:01", *first[1:]]
+    assert table(store, "processes") == [
+        PROCESS_COLUMNS.split(","),
+        ["2027-01-15 08:00:00", "process000", "4711", "3.00", "2.00"],
+        ["2027-01-15 08:00:01", "process000", "4711", "3.00", "2.00"],
+    ]
+
+
+def test_between_them_there_is_one_at_every_interval(tmp_path):
+    store = LocalStore(str(tmp_path))
+    asyncio.run(sampled(store, interval=0.001, samples=4, pids={}))
+    rows = table(store, "node")[1:]
+    assert len(rows) >= 4
+    assert [row[0] for row in rows] == sorted({row[0] for row in rows})
+
+
+def test_what_proc_does_not_show_gives_empty_cells(tmp_path):
+    store = LocalStore(str(tmp_path))
+    pids = {"process000": 4712, "process001": 0}
+    asyncio.run(sampled(store, interval=3600.0, samples=1, pids=pids, read={}.get))
+    assert table(store, "node")[1] == ["2027-01-15 08:00:00"] + [""] * 13
+    assert table(store, "processes")[1:3] == [
+        ["2027-01-15 08:00:00", "process000", "4712", "", ""],
+        ["2027-01-15 08:00:00", "process001", "", "", ""],
+    ]
+
+
+def test_an_agent_that_is_started_again_adds_to_what_the_earlier_one_wrote(tmp_path):
+    store = LocalStore(str(tmp_path))
+    for _ in range(2):
+        asyncio.run(sampled(store, interval=3600.0, samples=1, pids={}))
+    assert len(table(store, "node")) == 1 + 2 * 2
+
+
+def test_no_interval_means_no_samples(tmp_path):
+    async def run():
+        monitor = ResourceMonitor(LocalStore(str(tmp_path)), "worker-0", interval=0.0)
+        await asyncio.wait_for(monitor.run(dict, asyncio.Event()), DEADLINE)
+
+    asyncio.run(run())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_takes_nothing_does_not_stop_the_worker(tmp_path, capsys):
+    (tmp_path / "logs").write_text("in the way of the folder")
+    asyncio.run(sampled(LocalStore(str(tmp_path)), interval=3600.0, samples=1, pids={}))
+    assert capsys.readouterr().err.count("use of resources is not written") == 2
+
+
+def test_a_process_of_this_machine_is_read_until_it_has_ended():
+    cpu_seconds, rss = resources.process_usage(resources.read_text("/proc/self/stat"), ticks=100, page=4096)
+    assert cpu_seconds >= 0.0
+    assert rss > 0.0
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert resources.read_text(f"/proc/{ended.pid}/stat") == ""
+
+
+def test_a_peer_has_the_pid_that_the_kernel_knows_it_by(tmp_path):
+    async def connected():
+        loop = asyncio.get_running_loop()
+        introduced = loop.create_future()
+
+        class Handler:
+            def host_connected(self, peer):
+                introduced.set_result(peer.pid)
+
+            def host_gone(self, peer):
+                pass
+
+            def settle(self):
+                pass
+
+        server = await gateway.serve(gateway.bind(str(tmp_path / "socket")), lambda: gateway.Peer(Handler()))
+        _, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+        writer.write(encode([messages.HELLO_HOST, PROTOCOL, 4711]))  # whatever it says of itself
+        pid = await asyncio.wait_for(introduced, DEADLINE)
+        writer.close()
+        server.close()
+        return pid
+
+    assert asyncio.run(connected()) == os.getpid()
