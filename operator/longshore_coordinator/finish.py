@@ -10,7 +10,7 @@ from typing import Any
 from longshore_coordinator.assembly import Assembled, AssemblyError, Piece, assemble
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.plan import Plan
-from longshore_coordinator.reports import Done, Outcome, ProgressOverview, Tried, write_reports
+from longshore_coordinator.reports import Done, MetricsLog, Outcome, ProgressOverview, Tried, write_reports
 from longshore_coordinator.restore import ledger_entries
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.snapshot import Snapshot
@@ -54,6 +54,8 @@ def write_end(
     Raises OSError.
     """
     ProgressOverview(store, time.time).write(overview)
+    metrics = MetricsLog(store, prefix=job.metrics_name_prefix, clock=time.time)
+    metrics.write(last, items_scheduled=plan.items_counted())
     done, tried = ledger_entries(ledger.records())
     picked = Counter(each.failure.mini_batch for each in tried)
     error = last.first_error

@@ -12,7 +12,7 @@ used up when run() failed, none when the worker was taken away. Pure: time is pa
 from __future__ import annotations
 
 import enum
-import heapq
+import math
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -60,7 +60,7 @@ class LeaseStore:
         self._again: deque[int] = deque()  # was leased before and waits again
         self._leases: dict[int, _Lease] = {}
         self._by_agent: dict[str, set[int]] = {}
-        self._deadlines: list[tuple[float, int]] = []  # lazy heap: renewed leases are found out when popped
+        self._earliest = math.inf  # no lease expires before this: most of the time nothing has to be looked at
         self.counts = [0, 0, 0, 0]  # mini-batches by State
 
     def __len__(self) -> int:
@@ -124,8 +124,9 @@ class LeaseStore:
             self._states[mini_batch] = State.LEASED
             self._leases[mini_batch] = _Lease(agent, deadline)
             mine.add(mini_batch)
-            heapq.heappush(self._deadlines, (deadline, mini_batch))
             granted.append((mini_batch, attempt))
+        if granted:
+            self._earliest = min(self._earliest, deadline)
         self.counts[State.WAITING] -= len(granted)
         self.counts[State.LEASED] += len(granted)
         return granted
@@ -172,21 +173,12 @@ class LeaseStore:
 
     def expire(self, now: float) -> list[int]:
         """Take back every lease whose deadline has passed. Return the mini-batches that thereby failed."""
-        overdue = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, mini_batch = heapq.heappop(self._deadlines)
-            lease = self._leases.get(mini_batch)
-            if lease is None:
-                continue
-            if lease.deadline <= now:
-                overdue.append(mini_batch)
-            else:
-                heapq.heappush(self._deadlines, (lease.deadline, mini_batch))
-        return self._lost(dict.fromkeys(overdue))
-
-    def next_deadline(self) -> float | None:
-        """Return a time before which no lease can expire; None when nothing is leased."""
-        return self._deadlines[0][0] if self._leases else None
+        if now < self._earliest:
+            return []
+        overdue = [mini_batch for mini_batch, lease in self._leases.items() if lease.deadline <= now]
+        failed = self._lost(overdue)
+        self._earliest = min((lease.deadline for lease in self._leases.values()), default=math.inf)
+        return failed
 
     def _next(self, capacity: int) -> Iterator[int]:
         while capacity > 0 and self._again:

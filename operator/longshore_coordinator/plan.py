@@ -19,6 +19,7 @@ from typing import Any
 from longshore_coordinator.accounts import items_in
 from longshore_coordinator.enumerate import PlanDigest, Slice, cut, plan_settings, setting_difference
 from longshore_protocol.job import Job
+from longshore_protocol.wire import Grant
 
 _LOT = 1000  # mini-batches handed over at once...
 _LOT_SECONDS = 0.1  # ...or what was cut in this time
@@ -35,10 +36,10 @@ class Plan:
     def __init__(self) -> None:
         self.complete = False
         self.items_scheduled = 0
-        self.all_counted = True  # the items of every mini-batch are known before it is run
         self._payloads: list[bytes] = []
         self._inputs = array("H")
         self._items = array("l")
+        self._uncounted = 0  # mini-batches whose rows nobody knows before they are read
 
     def __len__(self) -> int:
         return len(self._payloads)
@@ -50,14 +51,16 @@ class Plan:
             self._inputs.append(each.input)
             self._items.append(_UNKNOWN if each.items is None else each.items)
             self.items_scheduled += each.items or 0
-            self.all_counted = self.all_counted and each.items is not None
+            self._uncounted += each.items is None
 
-    def grants(self, pairs: Iterable[tuple[int, int]]) -> bytes:
-        """Return the JSON array of `wire.Grant` for (mini-batch, attempt) pairs."""
+    def items_counted(self) -> int | None:
+        """Return the items of all mini-batches cut so far; None when rows of some are not counted yet."""
+        return None if self._uncounted else self.items_scheduled
+
+    def grants(self, pairs: Iterable[tuple[int, int]]) -> list[Grant]:
+        """Return what is sent for (mini-batch, attempt) pairs."""
         payloads, inputs = self._payloads, self._inputs
-        return b"[%s]" % b",".join(
-            [b"[%d,%d,%d,%s]" % (number, attempt, inputs[number], payloads[number]) for number, attempt in pairs]
-        )
+        return [Grant(number, attempt, inputs[number], payloads[number]) for number, attempt in pairs]
 
     def items(self, mini_batch: int) -> int:
         """Return the items of a mini-batch; 1 for rows that nobody counted yet."""

@@ -18,9 +18,7 @@ from longshore_coordinator.restore import Restored
 from longshore_coordinator.verdict import Tally, Verdict
 from longshore_protocol import errors
 from longshore_protocol.job import Job
-from longshore_protocol.wire import Completion, Failure
-
-_LONGEST_LEASE = 60.0  # seconds; agents renew far more often, so a silent one is noticed within this
+from longshore_protocol.wire import Completion, Failure, lease_term
 
 
 class Run:
@@ -30,7 +28,7 @@ class Run:
         self.job = job
         self.leases = LeaseStore(
             max_tries=job.max_tries,
-            term=min(job.timeouts.run_invocation + job.timeouts.task_overhead, _LONGEST_LEASE),
+            term=lease_term(job.timeouts),
         )
         self.plan = Plan()
         self.accounts = Accounts()

@@ -1,7 +1,9 @@
 """The coordinator's HTTP face: four calls of agents, each a POST of JSON with the run's token.
 
+Orders, with every answer but the first: {drain?, stop?, finished?}.
+
     POST /v1/register   {worker, boot, protocol}  -> {agent, epoch, job}
-    POST /v1/lease      {agent, epoch, want}      -> {granted: [Grant, ...], drain?, stop?, finished?}   (long poll)
+    POST /v1/lease      {agent, epoch, want}      -> wire.pack_grants: orders and grants   (long poll)
     POST /v1/report     wire.report               -> {drain?, stop?, finished?, lost?}
     POST /v1/bye        {agent, epoch}            -> {}
     GET  /v1/snapshot                             -> snapshot.Snapshot
@@ -22,7 +24,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.service import Coordinator
-from longshore_protocol.wire import PROTOCOL
+from longshore_protocol.wire import PROTOCOL, pack_grants
 
 _LARGEST = 64 * 1024 * 1024  # bytes of a report
 
@@ -69,8 +71,7 @@ class Server:
     async def _lease(self, request: web.Request) -> web.Response:
         body = json.loads(await request.read())
         granted, orders = await self._coordinator.lease(body["agent"], body["epoch"], body["want"])
-        head = json.dumps({**orders, "granted": None}, separators=(",", ":")).encode()
-        return _raw(head.removesuffix(b"null}") + granted + b"}")
+        return web.Response(body=pack_grants(orders, granted), content_type="application/octet-stream")
 
     async def _report(self, request: web.Request) -> web.Response:
         return _answer(self._coordinator.report(json.loads(await request.read())))

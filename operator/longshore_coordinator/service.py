@@ -21,13 +21,14 @@ from longshore_coordinator.finish import write_end, write_output
 from longshore_coordinator.leases import State
 from longshore_coordinator.ledger import Ledger, SupersededError
 from longshore_coordinator.plan import PlanChangedError, PlanReader
-from longshore_coordinator.reports import Progress, ProgressOverview, progress_line
+from longshore_coordinator.reports import MetricsLog, Progress, ProgressOverview, progress_line
 from longshore_coordinator.restore import restore
 from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import snapshot
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.snapshot import ItemCounts, MiniBatchCounts, Snapshot, WorkerCounts
+from longshore_protocol.wire import Grant
 from longshore_storage.store import Store, open_store
 
 _FLUSH_SECONDS = 0.5  # between flushes of the ledger: what was accepted is durable within a second
@@ -140,8 +141,8 @@ class Coordinator:
         self._wake()
         return agent, self._ledger.epoch
 
-    async def lease(self, agent: str, epoch: int, want: int) -> tuple[bytes, dict[str, Any]]:
-        """Lease up to `want` mini-batches, waiting a while for some; return the JSON array of grants, and orders.
+    async def lease(self, agent: str, epoch: int, want: int) -> tuple[list[Grant], dict[str, Any]]:
+        """Lease up to `want` mini-batches, waiting a while for some; return them, and orders.
 
         Raises UnknownAgentError.
         """
@@ -152,7 +153,7 @@ class Coordinator:
             self._run.agents.heard(agent, now)
             orders = self._orders()
             if orders or now >= give_up:
-                return b"[]", orders
+                return [], orders
             pairs = self._run.grant(agent, want, now)
             if pairs:
                 self._state = snapshot.RUNNING
@@ -275,9 +276,12 @@ class Coordinator:
 
     async def _overview(self) -> None:
         overview = ProgressOverview(self._store, time.time)
+        metrics = MetricsLog(self._store, prefix=self.job.metrics_name_prefix, clock=time.time)
         while True:
             await asyncio.sleep(_OVERVIEW_SECONDS)
+            items = self._run.plan.items_counted()
             await asyncio.to_thread(overview.write, self._progress_line())
+            await asyncio.to_thread(metrics.write, self.snapshot(), items_scheduled=items)
 
     def _progress_line(self) -> str:
         run, now = self._run, time.time()

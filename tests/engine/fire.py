@@ -141,8 +141,8 @@ class Act:
 
     kind: str  # "kill" or "stop"
     victim: str
-    calls: int  # of run() since the act before
-    delay: float  # seconds after those calls
+    calls: int  # of run() that were begun before
+    delay: float  # seconds after that, and after the act before
     pick: float  # 0 to 1: which of the processes there are then
     seconds: float  # how long it is stopped
 
@@ -155,17 +155,17 @@ def plan(seed: int, *, counts: dict[tuple[str, str], int], calls: int, stops: di
     chance = random.Random(seed)
     deeds = [deed for deed, count in sorted(counts.items()) for _ in range(count)]
     chance.shuffle(deeds)
-    moments = sorted(chance.randrange(calls) for _ in deeds)
+    moments = sorted(chance.randrange(1, calls) for _ in deeds)
     return [
         Act(
             kind,
             victim,
-            calls=moment - before,
+            calls=moment,
             delay=chance.uniform(0.0, 0.2),
             pick=chance.random(),
             seconds=chance.uniform(*stops.get(victim, (0.0, 0.0))),
         )
-        for (kind, victim), moment, before in zip(deeds, moments, [0, *moments], strict=False)
+        for (kind, victim), moment in zip(deeds, moments, strict=True)
     ]
 
 
@@ -188,8 +188,7 @@ class Arsonist:
     def burn(self) -> None:
         """Do all the plan says, resuming the run whenever its coordinator was killed."""
         for act in self._acts:
-            due = self._calls() + act.calls
-            self._until(lambda due=due: self._calls() >= due, f"{act.calls} more calls of run() before {act}")
+            self._until(lambda act=act: self._calls() >= act.calls, f"{act.calls} calls of run() before {act}")
             moment = time.monotonic() + act.delay
             self._until(lambda moment=moment: time.monotonic() >= moment, "the moment")
             if act.victim == COORDINATOR:

@@ -28,9 +28,9 @@ STOPS = {CHILD: (2.2, 3.5), HOST: (1.0, 4.0), AGENT: (3.3, 4.5)}
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_output_is_that_of_a_sequential_run_whatever_is_killed_or_stopped(seed: int, tmp_path: Path):
-    varied = Varied(tmp_path, mini_batches=MINI_BATCHES, size=3, workers=3, processes=2, milliseconds=12)
+    varied = Varied(tmp_path, mini_batches=MINI_BATCHES, size=3, workers=3, processes=2, milliseconds=20)
     oracle = varied.oracle()
-    acts = plan(seed, counts=COUNTS, calls=MINI_BATCHES * 9 // 10, stops=STOPS)
+    acts = plan(seed, counts=COUNTS, calls=MINI_BATCHES * 7 // 10, stops=STOPS)
     run = LocalRun(tmp_path, mark=str(tmp_path))
     try:
         run.start("--run-dir", run.run_dir)

@@ -45,10 +45,10 @@ def done(mini_batch, *, worker="node-0", attempt=1, tries=1, succeeded=5, items=
         items=items,
         header=-1,
         process=process,
-        started=START + at,
-        elapsed=2.0,
-        run_seconds=1.5,
-        cpu_seconds=0.5,
+        started_us=int((START + at) * 1e6),
+        elapsed_us=2_000_000,
+        run_us=1_500_000,
+        cpu_us=500_000,
     )
     return Done(worker, completion, tries)
 
@@ -321,6 +321,7 @@ ALWAYS = {
     "logs/sys/job_report/process_summary.csv",
     "logs/sys/job_report/processed_mini-batches.csv",
 }
+WORK = "logs/sys/node/node-0/process000.txt"  # of the one process that did something
 ON_ERRORS = {"logs/job_error.txt", "logs/user/error.txt", "logs/sys/error.txt"}
 
 
@@ -328,7 +329,7 @@ def test_a_failed_run_leaves_every_report_with_user_and_system_errors_apart(tmp_
     store = LocalStore(str(tmp_path))
     attempts = [tried(1, terminal=True), tried(2, category=errors.SYSTEM, message="the bucket did not answer")]
     write(store, FAILED, [done(2, tries=2)], attempts)
-    assert set(store.names()) == ALWAYS | ON_ERRORS
+    assert set(store.names()) == ALWAYS | ON_ERRORS | {WORK}
     assert store.get("logs/user/error.txt").startswith(b"UserError: ValueError: no digit\n")
     assert store.get("logs/sys/error.txt").startswith(b"System: the bucket did not answer\n")
     assert b"\n" in store.get("failed.jsonl")
@@ -345,9 +346,9 @@ def test_a_resumed_run_that_succeeds_takes_back_what_the_failed_one_said(tmp_pat
     write(store, FAILED, [], [tried(1, terminal=True)])
     write(store, OUTCOME, [done(1, attempt=2)], [tried(1, terminal=True)])
     assert store.get("failed.jsonl") == b""
-    assert set(store.names()) == ALWAYS | {"logs/user/error.txt"}
+    assert set(store.names()) == ALWAYS | {"logs/user/error.txt", WORK}
     write(store, OUTCOME, [done(1)], [])
-    assert set(store.names()) == ALWAYS
+    assert set(store.names()) == ALWAYS | {WORK}
 
 
 def test_a_file_name_that_is_no_utf8_can_be_reported(tmp_path):

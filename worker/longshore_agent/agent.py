@@ -19,7 +19,7 @@ from longshore_protocol import errors, wire
 from longshore_protocol.job import Job
 from longshore_storage.store import Store, open_store
 
-_HEARTBEAT = 5.0  # seconds between reports when nothing happens; leases are renewed with each
+_HEARTBEAT = 2.0  # seconds between reports when nothing happens
 _SEGMENT_TRIES = 5
 
 
@@ -88,6 +88,8 @@ class Agent:
         self._segments: Store = open_store(job.run_uri)
         self._resources = ResourceMonitor(self._segments, worker.name, interval=job.resource_monitor_interval)
         self._clock = asyncio.get_running_loop().time
+        self._renew_every = wire.lease_term(job.timeouts) / 4
+        self._renew_at = self._clock() + self._renew_every
 
     async def work(self, stopping: asyncio.Event) -> None:
         """Work until told to end, or until `stopping` asks for a drain. Raises Superseded, Refused, Unreachable."""
@@ -126,7 +128,7 @@ class Agent:
         """Report when the outbox is due: at once when the worker is idle, else after a moment's gathering."""
         while True:
             now = self._clock()
-            due = min(self.worker.outbox.due(now), _HEARTBEAT)
+            due = min(self.worker.outbox.due(now), _HEARTBEAT, self._renew_every)
             if self.worker.outbox.oldest is not None and self.worker.is_idle():
                 due = 0.0
             if due > 0.0:
@@ -144,6 +146,10 @@ class Agent:
         name, epoch = self._identity
         if batch.rows:
             await self._write(batch)
+        now = self._clock()
+        held = []
+        if now >= self._renew_at:
+            held, self._renew_at = self.worker.held(), now + self._renew_every
         orders = await self._client.report(
             wire.report(
                 name,
@@ -153,7 +159,7 @@ class Agent:
                 completed=batch.completed,
                 failed=batch.failed,
                 returned=batch.returned,
-                held=self.worker.held(),
+                held=held,
                 init_failed=batch.init_failed,
                 processes=self.worker.states(),
             )

@@ -10,7 +10,7 @@ from typing import Any, Self
 import aiohttp
 
 from longshore_protocol.job import Job
-from longshore_protocol.wire import PROTOCOL, Grant
+from longshore_protocol.wire import PROTOCOL, Grant, unpack_grants
 
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries; the last one repeats
 
@@ -72,7 +72,7 @@ class CoordinatorClient:
 
         Raises Refused when versions or tokens differ, Unreachable.
         """
-        answer = await self._post("register", {"worker": self._worker, "boot": boot, "protocol": PROTOCOL})
+        answer = json.loads(await self._post("register", {"worker": self._worker, "boot": boot, "protocol": PROTOCOL}))
         self._identity = {"agent": answer["agent"], "epoch": answer["epoch"]}
         return Registration(answer["agent"], answer["epoch"], Job.from_json(json.dumps(answer["job"])))
 
@@ -81,18 +81,18 @@ class CoordinatorClient:
 
         Raises Superseded, Refused, Unreachable.
         """
-        answer = await self._post("lease", {**self._identity, "want": want})
-        return [Grant(*each) for each in answer["granted"]], _orders(answer)
+        orders, grants = unpack_grants(await self._post("lease", {**self._identity, "want": want}))
+        return grants, _orders(orders)
 
     async def report(self, body: dict[str, Any]) -> Orders:
         """Deliver a `wire.report`. Raises Superseded, Refused, Unreachable."""
-        return _orders(await self._post("report", body))
+        return _orders(json.loads(await self._post("report", body)))
 
     async def bye(self) -> None:
         """Say that this agent ends and holds nothing any more. Raises Superseded, Refused, Unreachable."""
         await self._post("bye", self._identity)
 
-    async def _post(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _post(self, call: str, body: dict[str, Any]) -> bytes:
         assert self._session is not None, "used outside its `async with`"
         data = json.dumps(body, separators=(",", ":")).encode()
         loop = asyncio.get_running_loop()
@@ -103,14 +103,13 @@ class CoordinatorClient:
                 async with self._session.post(f"{self._url}/v1/{call}", data=data) as response:
                     text = await response.read()
                     if response.status == 200:
-                        answer: dict[str, Any] = json.loads(text)
-                        return answer
+                        return text
                     if response.status == 409:
                         raise Superseded(text.decode(errors="replace"))
                     if response.status < 500:
                         raise Refused(text.decode(errors="replace"))
                     trouble: object = f"HTTP {response.status}"
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            except (aiohttp.ClientError, TimeoutError) as error:
                 trouble = error or type(error).__name__
             if loop.time() > give_up:
                 raise Unreachable(f"no coordinator at {self._url} for {self._patience:.0f} s: {trouble}")

@@ -74,10 +74,10 @@ class Peer(asyncio.Protocol):
             self._handler.host_gone(self)
         self._handler.settle()
 
-    def send(self, header: Sequence[Any]) -> None:
+    def send(self, header: Sequence[Any], body: bytes = b"") -> None:
         """Send a message; one sent to a closed connection is lost, and the closing is told to the handler."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode(header))
+            self._transport.write(encode(header, body))
 
     @property
     def pid(self) -> int:

@@ -48,7 +48,7 @@ class Outbox:
 
     def complete(self, message: list[Any], *, process: int, rows: bytes, now: float) -> None:
         """Add a result: a child's DONE message and its rows."""
-        _, mini_batch, attempt, succeeded, items, started, elapsed, run_seconds, cpu_seconds, header = message
+        _, mini_batch, attempt, succeeded, items, started, elapsed, run, cpu, header = message
         batch = self.batch
         header_index = -1
         if header:
@@ -67,8 +67,8 @@ class Outbox:
                 process,
                 started,
                 elapsed,
-                run_seconds,
-                cpu_seconds,
+                run,
+                cpu,
             )
         )
         if rows:

@@ -186,7 +186,7 @@ class Worker:
         kind, now = message[0], self._clock()
         if kind == messages.DONE:
             lease = slot.head_done(now)
-            slot.took(message[6])
+            slot.took(message[6] / 1e6)
             slot.blameless = slot.killed is not None
             if not lease.abandoned:
                 del self._held[message[1]]
@@ -247,7 +247,8 @@ class Worker:
             leases.append(self._ready.popleft())
         if leases:
             slot.sent(leases, now)
-            self._peers[slot.process].send([messages.RUN, [lease.grant for lease in leases]])
+            slices = b"[%s]" % b",".join([lease.grant.slice for lease in leases])
+            self._peers[slot.process].send([messages.RUN, [lease.grant[:3] for lease in leases]], slices)
         elif self.ending.is_set() and not slot.queue:
             slot.state, slot.since = State.ENDING, now
             self._peers[slot.process].send([messages.SHUTDOWN])
@@ -295,8 +296,6 @@ class Worker:
         started, elapsed = times
         grant = lease.grant
         del self._held[grant.mini_batch]
-        if items < 0 and not lease.tabular:
-            items = len(grant.slice)
         self._outbox.fail(
             Failure(
                 grant.mini_batch,

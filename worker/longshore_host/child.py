@@ -6,6 +6,7 @@ raises becomes a message; whatever kills the process is noticed by the host.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -36,9 +37,9 @@ class Child:
     def serve(self) -> None:
         """Run what the agent sends until it says shutdown. Raises ConnectionLost, SystemExit from the script."""
         while True:
-            for header in self._connection.receive_ready():
+            for header, body in self._connection.receive_ready():
                 if header[0] == messages.RUN:
-                    for mini_batch, attempt, input_index, piece in header[1]:
+                    for (mini_batch, attempt, input_index), piece in zip(header[1], json.loads(body.decode())):
                         self._run(mini_batch, attempt, input_index, piece)
                 elif header[0] == messages.SHUTDOWN:
                     if self._script.shutdown is not None:
@@ -85,10 +86,10 @@ class Child:
                 attempt,
                 rendered.succeeded,
                 count,
-                started,
-                _clock() - begin,
-                ran - running,
-                _cpu_clock() - cpu,
+                int(started * 1e6),
+                int((_clock() - begin) * 1e6),
+                int((ran - running) * 1e6),
+                int((_cpu_clock() - cpu) * 1e6),
                 rendered.header,
             ],
             rendered.data,

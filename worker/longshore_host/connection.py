@@ -38,10 +38,10 @@ class Connection:
             self._received = self._read()
         return self._received.pop(0)[0]
 
-    def receive_ready(self) -> List[List[Any]]:
-        """Return the headers that came with an earlier one; else read once, waiting for bytes. Raises ConnectionLost."""
+    def receive_ready(self) -> List[Tuple[List[Any], bytes]]:
+        """Return the frames that came with an earlier one; else read once, waiting for bytes. Raises ConnectionLost."""
         frames, self._received = self._received or self._read(), []
-        return [header for header, _ in frames]
+        return frames
 
     def has_received(self) -> bool:
         """Tell whether messages are here already, of which select() knows nothing."""

@@ -62,7 +62,7 @@ class Supervisor:
                 os.read(deaths, 4096)
             self._reap()
             if socket in ready or self._connection.has_received():
-                for header in self._connection.receive_ready():
+                for header, _ in self._connection.receive_ready():
                     if header[0] == messages.SPAWN:
                         self._spawn(header[1])
                     elif header[0] == messages.KILL:

@@ -15,6 +15,7 @@ from typing import Any, List, Sequence, Tuple
 
 _LENGTHS = struct.Struct(">II")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_decode = json.JSONDecoder().decode
 MAX_HEADER = 64 * 1024 * 1024  # a peer that announces more is not one of ours
 
 
@@ -26,6 +27,14 @@ def encode(header: Sequence[Any], body: bytes = b"") -> bytes:
     """Return one frame. Raises TypeError when the header does not fit into JSON."""
     head = _encode(header).encode()
     return _LENGTHS.pack(len(head), len(body)) + head + body
+
+
+def decode(frame: bytes) -> Tuple[List[Any], bytes]:
+    """Return header and body of exactly one frame. Raises FrameError for anything else."""
+    found = Decoder().feed(frame)
+    if len(found) != 1 or len(frame) != 8 + sum(_LENGTHS.unpack_from(frame)):
+        raise FrameError("{} bytes that are not one frame".format(len(frame)))
+    return found[0]
 
 
 class Decoder:
@@ -52,7 +61,7 @@ class Decoder:
             if end < body_at + body_length:
                 break
             try:
-                header = json.loads(buffer[at + 8 : body_at])
+                header = _decode(buffer[at + 8 : body_at].decode())
             except ValueError as error:
                 raise FrameError("a frame's header is not JSON: {}".format(error)) from error
             at = body_at + body_length

@@ -7,9 +7,24 @@ was handed out. Records that come by the thousand travel as lists, in the order 
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+from longshore_protocol import frames
+from longshore_protocol.job import Timeouts
 
 PROTOCOL = 1  # both sides refuse another number
+
+
+_LONGEST_LEASE = 60.0  # seconds
+
+
+def lease_term(timeouts: Timeouts) -> float:
+    """Return the seconds that a lease lasts: what one mini-batch may take, but at most a minute.
+
+    Agents renew what they still want several times within a term, so a silent agent is noticed within a minute however
+    long run() may take.
+    """
+    return min(timeouts.run_invocation + timeouts.task_overhead, _LONGEST_LEASE)
 
 
 def process_name(process: int) -> str:
@@ -23,13 +38,31 @@ class Grant(NamedTuple):
     mini_batch: int
     attempt: int
     input: int  # index into Job.inputs
-    # File input: a list of paths. Text: {"path", "start", "end"}, in bytes. Parquet: {"path", "row_groups": [first,
-    # end], "rows": [first, end] or null}.
-    slice: Any
+    # JSON, made once by the coordinator and read by the process that runs it; agents pass it on unread. File input: a
+    # list of paths. Text: {"path", "start", "end"}, in bytes. Parquet: {"path", "row_groups": [first, end], "rows":
+    # [first, end] or null}.
+    slice: bytes
+
+
+def pack_grants(orders: Dict[str, Any], grants: Sequence[Grant]) -> bytes:
+    """Return the answer to a lease call: one frame, [orders, [[mini-batch, attempt, input, length], ...]] and slices."""
+    header = [orders, [(each.mini_batch, each.attempt, each.input, len(each.slice)) for each in grants]]
+    return frames.encode(header, b"".join([each.slice for each in grants]))
+
+
+def unpack_grants(answer: bytes) -> Tuple[Dict[str, Any], List[Grant]]:
+    """Read what `pack_grants` wrote. Raises FrameError, ValueError when it is something else."""
+    ((orders, heads), body) = frames.decode(answer)
+    grants = []
+    at = 0
+    for mini_batch, attempt, given, length in heads:
+        grants.append(Grant(mini_batch, attempt, given, body[at : at + length]))
+        at += length
+    return orders, grants
 
 
 class Completion(NamedTuple):
-    """One finished run(): where its rows lie and what it took. Seconds are floats, `started` is Unix time."""
+    """One finished run(): where its rows lie and what it took. Times are whole microseconds, which travel fast."""
 
     mini_batch: int
     attempt: int
@@ -39,10 +72,30 @@ class Completion(NamedTuple):
     items: int  # len(mini_batch)
     header: int  # index into the report's headers, -1 for none
     process: int
-    started: float
-    elapsed: float  # loading, run() and handing over
-    run_seconds: float
-    cpu_seconds: float
+    started_us: int  # Unix time
+    elapsed_us: int  # loading, run() and handing over
+    run_us: int
+    cpu_us: int
+
+    @property
+    def started(self) -> float:
+        """Unix time in seconds."""
+        return self.started_us / 1e6
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of loading, run() and handing over."""
+        return self.elapsed_us / 1e6
+
+    @property
+    def run_seconds(self) -> float:
+        """Seconds in run()."""
+        return self.run_us / 1e6
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds of processor time."""
+        return self.cpu_us / 1e6
 
 
 class Failure(NamedTuple):

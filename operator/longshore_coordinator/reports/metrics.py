@@ -41,8 +41,9 @@ class MetricsLog:
         self._prefix = prefix
         self._clock = clock
 
-    def write(self, values: dict[str, float | None]) -> None:
-        """Add a line. Blocks; raises OSError."""
-        line = {self._prefix + name: value for name, value in values.items()}
+    def write(self, snapshot: Snapshot, *, items_scheduled: int | None) -> None:
+        """Add the line of `metrics`. Blocks; raises OSError."""
         time = utc(self._clock()).replace(" ", "T") + "Z"
-        self._lines.add([json.dumps({"time": time, **line}).encode() + b"\n"])
+        values = metrics(snapshot, items_scheduled=items_scheduled)
+        line = {"time": time, **{self._prefix + name: value for name, value in values.items()}}
+        self._lines.add([json.dumps(line).encode() + b"\n"])

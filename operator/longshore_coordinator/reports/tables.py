@@ -113,11 +113,11 @@ def failed_jsonl(tried: Iterable[Tried], describe: Describe) -> str:
 
 
 def _done_row(each: Done, describe: Describe) -> Sequence[Any]:
-    number, _, _, _, succeeded, items, _, process, started, elapsed, run_seconds, cpu_seconds = each.completion
+    number, _, _, _, succeeded, items, _, process, started, elapsed, run, cpu = each.completion  # times in microseconds
     return (
-        *(number, each.tries, each.worker, process_name(process), utc(started)),
+        *(number, each.tries, each.worker, process_name(process), utc(started / 1e6)),
         *(items, succeeded, max(0, items - succeeded)),
-        *(f"{elapsed:.6f}", f"{cpu_seconds:.6f}", f"{run_seconds:.6f}"),
+        *(f"{elapsed / 1e6:.6f}", f"{cpu / 1e6:.6f}", f"{run / 1e6:.6f}"),
         *("RUN_DONE", "", "", _json(describe(number))),
     )
 

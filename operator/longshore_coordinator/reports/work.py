@@ -26,21 +26,31 @@ def work_logs(done: Iterable[Done], tried: Iterable[Tried]) -> dict[str, str]:
 
 
 def _done_line(each: Done) -> tuple[str, int, float, str]:
-    number, attempt, _, _, succeeded, items, _, process, started, elapsed, run_seconds, _ = each.completion
+    done = each.completion
+    started, elapsed = done.started, done.elapsed
     text = (
-        f"picked {utc(started)}, finished {utc(started + elapsed)} UTC: mini-batch {number}, attempt {attempt}, "
-        f"RUN_DONE, {elapsed:.4f} s with {run_seconds:.4f} s in run(), {succeeded} of {items} items succeeded\n"
+        f"{_span(started, elapsed)}: mini-batch {done.mini_batch}, attempt {done.attempt}, "
+        f"RUN_DONE, {elapsed:.4f} s with {done.run_seconds:.4f} s in run(), "
+        f"{done.succeeded} of {done.items} items succeeded\n"
     )
-    return each.worker, process, started, text
+    return each.worker, done.process, started, text
 
 
 def _tried_line(each: Tried) -> tuple[str, int, float, str]:
     number, attempt, _, process, category, message, _, started, elapsed, _ = each.failure
     if number < 0:
-        text = f"ended {utc(started)} UTC before run(): {STATUS[category]}: {message}\n"
+        text = f"ended {_moment(started)} UTC before run(): {STATUS[category]}: {message}\n"
     else:
         text = (
-            f"picked {utc(started)}, finished {utc(started + elapsed)} UTC: mini-batch {number}, attempt {attempt}, "
+            f"{_span(started, elapsed)}: mini-batch {number}, attempt {attempt}, "
             f"{STATUS[category]}, {elapsed:.4f} s{', the last try' if each.terminal else ''}: {message}\n"
         )
     return each.worker, process, started, text
+
+
+def _span(started: float, elapsed: float) -> str:
+    return f"picked {_moment(started)}, finished {_moment(started + elapsed)} UTC"
+
+
+def _moment(instant: float) -> str:
+    return f"{utc(instant)}.{int(instant * 1000) % 1000:03}"
