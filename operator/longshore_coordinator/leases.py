@@ -90,7 +90,7 @@ class LeaseStore:
 
     def retried(self) -> int:
         """Return how many mini-batches needed more than one try so far."""
-        return len(self._tries)
+        return len(self._tries) if self._max_tries > 1 else 0
 
     def restore_done(self, mini_batch: int, attempt: int) -> None:
         """Take over from the ledger that a mini-batch is done. Repeating it changes nothing."""
@@ -104,14 +104,6 @@ class LeaseStore:
         self._tries[mini_batch] = self._tries.get(mini_batch, 0) + 1
         if terminal and self._states[mini_batch] == State.WAITING:
             self._move(mini_batch, State.FAILED)
-
-    def restore_retry(self, mini_batch: int) -> None:
-        """Take over that the tries of a failed mini-batch are given back: it may run again."""
-        self._tries.pop(mini_batch, None)
-        if self._states[mini_batch] == State.FAILED:
-            self._move(mini_batch, State.WAITING)
-            if mini_batch < self._fresh:
-                self._again.append(mini_batch)
 
     def grant(self, agent: str, capacity: int, now: float) -> list[tuple[int, int]]:
         """Lease up to `capacity` waiting mini-batches to an agent; return (mini-batch, attempt) pairs."""

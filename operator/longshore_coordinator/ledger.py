@@ -54,20 +54,12 @@ class Ledger:
 
         Raises OSError, ValueError for an object that is no ledger.
         """
-        names = self._store.names(_LEDGER)
-        void_from: dict[int, int] = {}
-        last: dict[int, int] = {}
-        for name in names:
-            epoch, number = _place(name)
-            last[epoch] = number
-            if number == 1:
-                first = json.loads(self._store.get(name).split(b"\n", 1)[0])
-                for earlier, objects in first.get("replayed", {}).items():
-                    void_from[int(earlier)] = min(objects + 1, void_from.get(int(earlier), objects + 1))
+        names = sorted(self._store.names(_LEDGER), key=_place)
+        limits = self._limits(names)
         taken_over: dict[str, int] = {}
         for name in names:
             epoch, number = _place(name)
-            if epoch >= self.epoch or number >= void_from.get(epoch, number + 1):
+            if epoch >= self.epoch or number > limits.get(epoch, number):
                 continue
             taken_over[str(epoch)] = number
             for line in self._store.get(name).splitlines():
@@ -75,6 +67,23 @@ class Ledger:
                 if "replayed" not in record:
                     yield record
         self._lines.insert(0, _encode({"replayed": taken_over}))
+
+    def _limits(self, names: list[str]) -> dict[int, int]:
+        """Return how many objects of each epoch are valid, where a later epoch has said so.
+
+        Latest epoch first: one whose own objects are void, the first included, was displaced before it took over
+        anything, and has no say over the epochs before it.
+        """
+        limits: dict[int, int] = {}
+        for name in reversed(names):
+            epoch, number = _place(name)
+            if number != 1 or limits.get(epoch) == 0:
+                continue
+            replayed = json.loads(self._store.get(name).split(b"\n", 1)[0]).get("replayed", {})
+            for earlier in range(1, epoch):  # one that had written nothing yet is not named: all it wrote later is void
+                taken = replayed.get(str(earlier), 0)
+                limits[earlier] = min(taken, limits.get(earlier, taken))
+        return limits
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record to the next flush."""
@@ -101,12 +110,17 @@ class Ledger:
             raise SupersededError(f"another coordinator claimed epoch {self.epoch + 1}")
 
     def _write(self, lines: list[bytes]) -> None:
-        if lines:
-            name, data = f"{_LEDGER}/{self.epoch:06d}-{self._written + 1:06d}.jsonl", b"".join(lines)
-            # An object that is there already is ours if an earlier try wrote it and only the answer was lost.
-            if not self._store.create(name, data) and self._store.get(name) != data:
-                raise SupersededError(f"another coordinator wrote {name}")
+        data = b"".join(lines)
+        while data:
+            name = f"{_LEDGER}/{self.epoch:06d}-{self._written + 1:06d}.jsonl"
+            written = data
+            if not self._store.create(name, data):
+                # An object that is there already is ours if an earlier try wrote it and only the answer was lost.
+                written = self._store.get(name)
+                if not data.startswith(written):
+                    raise SupersededError(f"another coordinator wrote {name}")
             self._written += 1
+            data = data[len(written) :]
 
     def done(self) -> Iterator[tuple[str, str, list[str], list[list[Any]]]]:
         """Yield (worker, segment, headers, completions) of every valid record, this epoch's flushed ones included."""

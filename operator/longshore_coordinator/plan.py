@@ -97,7 +97,8 @@ class PlanReader(threading.Thread):
     """Cuts the plan, lot by lot.
 
     `deliver` is called in this thread with each lot and its ledger record; it hands both to the event loop. `ended` is
-    called once, with None or with what stopped it: InputError, EmptyInputError, PlanChangedError or a bug.
+    called once, unless the reader is stopped before: with None, or with what ended it early, which is InputError,
+    EmptyInputError, PlanChangedError or a bug.
     """
 
     def __init__(
@@ -128,7 +129,8 @@ class PlanReader(threading.Thread):
         except Exception as error:  # noqa: BLE001  (the event loop decides what it means)
             self._ended(error)
         else:
-            self._ended(None)
+            if not self._stopped:
+                self._ended(None)
 
     def _read(self) -> None:
         settings = plan_settings(self._job)
@@ -140,20 +142,22 @@ class PlanReader(threading.Thread):
         digest = PlanDigest()
         lot: list[Slice] = []
         limit, until = 1, time.monotonic() + _LOT_SECONDS  # the first mini-batch is not kept waiting
-        expected = self._record.checkpoints
+        known, total = self._record.checkpoints, self._record.total
+        proven_to = max(known, default=0)  # until there nothing is handed over before it is proven to be as it was
         for each in islice(self._cut(self._job), self._job.sample):
             if self._stopped:
                 return
             lot.append(each)
             digest.add(each)
-            if digest.count in expected or len(lot) >= limit or time.monotonic() > until:
+            is_new = digest.count > proven_to and total is None
+            if digest.count in known or (is_new and (len(lot) >= limit or time.monotonic() > until)):
                 self._hand_over(lot, digest)
                 lot, limit, until = [], min(_LOT, limit * 10), time.monotonic() + _LOT_SECONDS
+        if proven_to > digest.count or total not in (None, digest.count):
+            planned = proven_to if total is None else total
+            raise PlanChangedError(f"The plan had {planned} mini-batches and has {digest.count} now.")
         if lot:
             self._hand_over(lot, digest)
-        planned = max([self._record.total or 0, *expected])
-        if planned > digest.count or self._record.total not in (None, digest.count):
-            raise PlanChangedError(f"The plan had {planned} mini-batches and has {digest.count} now.")
         self._deliver([], {"total": digest.count})
 
     def _hand_over(self, lot: list[Slice], digest: PlanDigest) -> None:

@@ -111,8 +111,8 @@ class Run:
         """Take back what expired, measure the pace, and see whether the run has stalled."""
         self._lost(self.leases.expire(now), "")
         self.accounts.mark(self.ended(), now)
-        if self.agents.ready() == 0:
-            self._ready_since = None
+        if not self.agents.ready() or not len(self.leases):
+            self._ready_since = None  # nothing can finish: this time counts as no lack of progress
         since = None
         if self._ready_since is not None and not self.draining:
             since = now - max(self._ready_since, self.last_end or 0.0)

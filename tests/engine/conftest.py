@@ -21,7 +21,7 @@ import yaml
 
 ENTRIES = Path(__file__).parents[1] / "data" / "entries"
 MARKER = "TEST_MARKER"
-PATIENCE = 120.0  # seconds: far more than anything takes, so that only a hang meets it
+PATIENCE = 60.0  # seconds: far more than anything takes, so that only a hang meets it
 
 
 def wait_until(condition, *, patience=PATIENCE):

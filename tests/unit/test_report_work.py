@@ -8,7 +8,9 @@ START = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 
 
 def done(mini_batch, *, worker="node-0", process=0, at=0.0, succeeded=5):
-    completion = Completion(mini_batch, 1, 0, 10, succeeded, 5, -1, process, START + at, 2.25, 1.5, 0.5)
+    completion = Completion(
+        mini_batch, 1, 0, 10, succeeded, 5, -1, process, int((START + at) * 1e6), 2_250_000, 1_500_000, 500_000
+    )
     return Done(worker, completion, 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import secrets
 import signal
 import socket
 import tempfile
@@ -57,21 +57,20 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                 return peers[-1]
 
             server: asyncio.AbstractServer | None = None
-            registered = 0
             while True:
-                registered += 1
-                registration = await client.register(f"{os.getpid()}-{registered}")
+                # Random, not the pid: that of a restarted container is the same again, and segments carry this name.
+                registration = await client.register(secrets.token_hex(4))
                 spec = staging.host_spec(registration.job, worker=settings.worker, work_dir=work_dir)
                 agent = Agent(client, registration.job, Worker(registration.job, spec, agent=registration.agent),
                               identity=(registration.agent, registration.epoch))  # fmt: skip
+                for peer in peers:  # hosts and children of the old epoch end, and the host comes back
+                    peer.close()
+                peers.clear()
                 if server is None:
                     server = await gateway.serve(listening, make_peer)
                 try:
                     await agent.work(stopping)
                 except Superseded:
-                    for peer in peers:  # hosts and children of the old epoch end, and the host comes back
-                        peer.close()
-                    peers.clear()
                     continue
                 server.close()
                 return
@@ -87,6 +86,7 @@ class Agent:
         self._identity = identity
         self._segments: Store = open_store(job.run_uri)
         self._resources = ResourceMonitor(self._segments, worker.name, interval=job.resource_monitor_interval)
+        self._sending = asyncio.Lock()
         self._clock = asyncio.get_running_loop().time
         self._renew_every = wire.lease_term(job.timeouts) / 4
         self._renew_at = self._clock() + self._renew_every
@@ -104,10 +104,11 @@ class Agent:
                 if task.done():
                     task.result()  # raises what ended it
         finally:
-            for task in (ended, *tasks):
-                task.cancel()
+            async with self._sending:  # a report on its way is not torn: it holds results
+                for task in (ended, *tasks):
+                    task.cancel()
             await asyncio.gather(ended, *tasks, return_exceptions=True)
-        await self._send(self.worker.outbox.take())
+        await self._send()
         await self._client.bye()
 
     async def _lease(self) -> None:
@@ -140,14 +141,18 @@ class Agent:
                         await asyncio.sleep(min(remaining, 0.05))  # gather: news come by the thousand
                     continue
             self.worker.news.clear()
-            await self._send(self.worker.outbox.take())
+            await self._send()
 
-    async def _send(self, batch: Batch) -> None:
+    async def _send(self) -> None:
+        async with self._sending:
+            await self._deliver(self.worker.outbox.take())
+
+    async def _deliver(self, batch: Batch) -> None:
         name, epoch = self._identity
         if batch.rows:
             await self._write(batch)
         now = self._clock()
-        held = []
+        held: list[list[int]] = []
         if now >= self._renew_at:
             held, self._renew_at = self.worker.held(), now + self._renew_every
         orders = await self._client.report(
@@ -164,6 +169,9 @@ class Agent:
                 processes=self.worker.states(),
             )
         )
+        if orders.lost:  # in the very attempts that were named: later ones may have been granted meanwhile
+            lost = set(orders.lost)
+            self.worker.forget([pair for pair in held if pair[0] in lost])
         self._obey(orders)
 
     async def _write(self, batch: Batch) -> None:
@@ -206,8 +214,6 @@ class Agent:
 
     def _obey(self, orders: Orders) -> bool:
         """Carry out what the coordinator wants; tell whether it wants no more leasing."""
-        if orders.lost:
-            self.worker.forget(orders.lost)
         if orders.stop:
             self.worker.stop()
         elif orders.drain or orders.finished:

@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from longshore_protocol import messages
 from longshore_protocol.frames import Decoder, FrameError, encode
@@ -49,8 +49,7 @@ class Peer(asyncio.Protocol):
         self._is_host = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # no event loop but asyncio's own derives from it
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -157,7 +157,7 @@ class Slot:
             running = waiting.pop(0)
         if self.state in (State.SPAWNING, State.STARTING):
             self.failures += 1
-            self.not_before = now + (0.0 if self.failures < 3 else min(30.0, 0.1 * 2**self.failures))
+            self.not_before = now + (0.0 if self.failures < 3 else min(30.0, 0.1 * 2 ** min(self.failures, 10)))
         self.state = State.GONE
         return running, waiting
 

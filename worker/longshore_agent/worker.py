@@ -63,6 +63,9 @@ class Worker:
 
     def take(self, leases: Iterable[Lease]) -> None:
         """Leases came in: hand them to the processes."""
+        leases = list(leases)
+        # One that expired while we stalled may come back to us: its earlier attempt is not ours any more.
+        self._abandon(self._held.pop(lease.grant.mini_batch, None) for lease in leases)
         for lease in leases:
             self._held[lease.grant.mini_batch] = lease
             self._ready.append(lease)
@@ -83,13 +86,12 @@ class Worker:
         """Tell whether nothing is running or waiting: what is in the outbox is all there will be for now."""
         return not self._ready and not any(slot.queue for slot in self._slots)
 
-    def forget(self, mini_batches: Iterable[int]) -> None:
-        """These leases are no longer ours: do not run what is not started, do not report what is."""
-        gone = set(mini_batches) & self._held.keys()
-        for number in gone:
-            self._held.pop(number).abandoned = True
-        if gone:
-            self._ready = deque(lease for lease in self._ready if not lease.abandoned)
+    def forget(self, leases: Iterable[list[int]]) -> None:
+        """These [mini_batch, attempt] are no longer ours: do not run what is not started, do not report what is."""
+        held = self._held
+        self._abandon(
+            held.pop(number) for number, attempt in leases if number in held and held[number].grant.attempt == attempt
+        )
 
     def drain(self) -> None:
         """Give back what no process has yet; once the rest is done, end the processes in an orderly way."""
@@ -229,6 +231,13 @@ class Worker:
             self.news.set()
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _abandon(self, leases: Iterable[Lease | None]) -> None:
+        gone = [lease for lease in leases if lease is not None]
+        for lease in gone:
+            lease.abandoned = True
+        if gone:
+            self._ready = deque(lease for lease in self._ready if not lease.abandoned)
 
     def _spawn(self, slot: Slot, now: float) -> None:
         assert self._host is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 from longshore_host.connection import ConnectionLost, connect
 from longshore_host.linux import adopt_orphans, die_with_parent
@@ -15,6 +16,7 @@ from longshore_host.supervisor import Supervisor
 from longshore_protocol import messages
 from longshore_protocol.wire import PROTOCOL
 
+PAUSE = 0.1  # seconds before the next try when an agent is lost: one that fails at once is not worth more
 PATIENCE = 120.0  # seconds to wait for an agent before giving up
 
 
@@ -34,10 +36,12 @@ def main() -> int:
             connection.send([messages.HELLO_HOST, PROTOCOL, os.getpid()])
             spec = messages.host_spec_from_dict(connection.receive()[1])
         except ConnectionLost:
+            time.sleep(PAUSE)
             continue
         if Supervisor(connection, spec, socket_path=socket_path).run():
             return 0
         connection.close()
+        time.sleep(PAUSE)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ raises becomes a message; whatever kills the process is noticed by the host.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ class Child:
         self._script = script
         self._inputs = spec.inputs
         self._errors_log = os.path.join(spec.log_dir, "user", "error", spec.worker, process_name(process) + ".txt")
+        self._load_table = _table_loader(spec)
         settings = rows.read_settings(os.path.dirname(os.path.join(spec.source, spec.entry_script)))
         self._renderer = rows.Renderer(spec.output, settings)
 
@@ -54,7 +56,7 @@ class Child:
         count = -1
         try:
             if given.tabular is not None:
-                items = _load_table(piece, given.tabular)
+                items = self._load_table(piece, given.tabular)
                 self._connection.send([messages.LOADED, mini_batch, attempt])
             count = len(items)
             running = _clock()
@@ -101,10 +103,24 @@ class Child:
             file.write("mini-batch {}, attempt {}\n{}\n\n".format(mini_batch, attempt, entry.full_traceback(error)))
 
 
-def _load_table(piece: Any, tabular: Any) -> Any:
-    from longshore_host.tabular import load  # late: a file input needs no pandas
+def _table_loader(spec: HostSpec) -> Any:
+    """Return what reads tables, with all that it imports; None where no input is tabular, and no pandas is needed.
 
-    return load(piece, tabular)
+    Raises EntryScriptError when the environment lacks a package: before the first mini-batch, not once for each.
+    """
+    formats = {given.tabular.format for given in spec.inputs if given.tabular is not None}
+    if not formats:
+        return None
+    for package in ["pandas"] + ["pyarrow.parquet"] * ("parquet" in formats):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            message = "a {} input needs the Python package {} in the environment: {}"
+            text = message.format(" or ".join(sorted(formats)), package.split(".")[0], entry.one_line(error))
+            raise entry.EntryScriptError(text) from error
+    from longshore_host.tabular import load
+
+    return load
 
 
 def _explain(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:

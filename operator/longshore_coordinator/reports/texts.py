@@ -26,7 +26,7 @@ job_progress_overview.<yyyymmddhh>.txt     how far the run was, about every ten 
 metrics.jsonl                              mini-batches and items in all, remaining and failed, at the same moments
 user/error.txt                             all errors in user code and input data, grouped, with an example each;
                                            absent when there were none
-user/error/<node>/processNNN.txt           the end of every traceback that left run(), by mini-batch and attempt
+user/error/<node>/processNNN.txt           every traceback that left run(), by mini-batch and attempt
 user/stdout/<node>/processNNN.stdout.txt   what the entry script printed and logged
 user/stderr/<node>/processNNN.stderr.txt   its standard error, and the traceback of a failed import or init()
                                            (of a stream that grew large, the part before the last cut is in ...txt.1)

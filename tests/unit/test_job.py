@@ -1,0 +1,132 @@
+"""A job crosses processes as JSON and arrives as it left."""
+
+import json
+from dataclasses import fields
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longshore_protocol.job import (
+    Input,
+    Job,
+    MiniBatchSize,
+    Model,
+    Output,
+    TabularFormat,
+    Thresholds,
+    Timeouts,
+)
+
+TEXT = st.text(max_size=10)
+NUMBER = st.integers(-1, 10**6)
+SECONDS = st.floats(0, 1e6, allow_nan=False)
+
+
+def of(kind, **strategies):
+    """Build a dataclass with every field drawn: a field that no strategy is given for would go untested."""
+    assert set(strategies) == {field.name for field in fields(kind)}
+    return st.builds(kind, **strategies)
+
+
+TABULAR = of(
+    TabularFormat,
+    format=st.sampled_from(["csv", "jsonl", "parquet"]),
+    separator=TEXT,
+    header=st.booleans(),
+    encoding=TEXT,
+    column_types=st.dictionaries(TEXT, TEXT, max_size=3),
+    multi_line=st.booleans(),
+)
+INPUT = of(
+    Input, name=TEXT, paths=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT, tabular=st.none() | TABULAR
+)  # fmt: skip
+JOB = of(
+    Job,
+    name=TEXT,
+    run_id=TEXT,
+    run_uri=TEXT,
+    inputs=st.lists(INPUT, max_size=3).map(tuple),
+    mini_batch=of(MiniBatchSize, unit=TEXT, value=NUMBER),
+    output=of(
+        Output,
+        action=TEXT,
+        uri=TEXT,
+        file_name=TEXT,
+        format=TEXT,
+        header=st.booleans(),
+        separator=st.none() | TEXT,
+    ),
+    source_uri=TEXT,
+    entry_script=TEXT,
+    arguments=st.lists(TEXT, max_size=3).map(tuple),
+    variables=st.dictionaries(TEXT, TEXT, max_size=3),
+    models=st.lists(of(Model, name=TEXT, version=NUMBER, uri=TEXT), max_size=3).map(tuple),
+    workers=NUMBER,
+    processes_per_worker=NUMBER,
+    max_tries=NUMBER,
+    thresholds=of(
+        Thresholds,
+        error_threshold=NUMBER,
+        allowed_failed_count=NUMBER,
+        allowed_failed_percent=st.none() | SECONDS,
+    ),
+    timeouts=of(
+        Timeouts,
+        run_invocation=SECONDS,
+        task_overhead=SECONDS,
+        init=SECONDS,
+        first_task_creation=SECONDS,
+        progress_update=st.none() | SECONDS,
+    ),
+    logging_level=TEXT,
+    resource_monitor_interval=SECONDS,
+    profiling_module=st.none() | TEXT,
+    metrics_name_prefix=TEXT,
+    sample=st.none() | NUMBER,
+)
+
+
+@settings(max_examples=50)
+@given(job=JOB)
+def test_a_job_arrives_as_it_left(job):
+    text = job.to_json()
+    assert Job.from_json(text) == job
+    assert Job.from_json(text).to_json() == text
+
+
+@pytest.fixture
+def raw():
+    job = Job("n", "1", "/r", (Input("i", ("/i",)),), MiniBatchSize("files", 1), Output("append_row", "/o"), "/c", "e")
+    return json.loads(job.to_json())
+
+
+def test_what_is_not_said_has_its_default(raw):
+    for name in ("thresholds", "timeouts"):
+        raw[name] = {}
+    for name in ("workers", "variables", "sample"):
+        del raw[name]
+    job = Job.from_json(json.dumps(raw))
+    assert (job.thresholds, job.timeouts) == (Thresholds(), Timeouts())
+    assert (job.workers, job.variables, job.sample) == (1, {}, None)
+
+
+@pytest.mark.parametrize("place", [[], ["output"], ["timeouts"]], ids=["the job", "its output", "its timeouts"])
+def test_a_field_that_this_version_does_not_know_is_refused(raw, place):
+    inside = raw
+    for name in place:
+        inside = inside[name]
+    inside["colour"] = "red"
+    with pytest.raises(TypeError, match="colour"):
+        Job.from_json(json.dumps(raw))
+
+
+def test_a_field_that_is_missing_is_refused(raw):
+    del raw["entry_script"]
+    with pytest.raises(TypeError, match="entry_script"):
+        Job.from_json(json.dumps(raw))
+
+
+def test_what_is_not_json_is_refused():
+    with pytest.raises(ValueError, match="Expecting"):
+        Job.from_json("name: step")

@@ -1,0 +1,481 @@
+"""What agents' calls do to a run, with time passed in and no store behind the ledger."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from longshore_coordinator.agents import UnknownAgentError
+from longshore_coordinator.enumerate import Slice
+from longshore_coordinator.leases import LOSSES_FOR_FREE, State
+from longshore_coordinator.ledger import Ledger
+from longshore_coordinator.restore import ledger_entries, restore
+from longshore_coordinator.run import Run
+from longshore_protocol import errors, wire
+from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Thresholds, Timeouts
+from longshore_protocol.wire import Completion, Failure
+from longshore_storage.store import LocalStore
+
+JOB = Job(
+    name="score",
+    run_id="1",
+    run_uri="/run",
+    inputs=(Input("in", ("/in",)),),
+    mini_batch=MiniBatchSize("files", 2),
+    output=Output(APPEND_ROW, "/out"),
+    source_uri="/code",
+    entry_script="score.py",
+    max_tries=2,
+    timeouts=Timeouts(run_invocation=6, task_overhead=4, progress_update=1000),
+)
+TERM = 10.0
+ITEMS = 2
+READY = [{"process": "process000", "state": "ready", "mini_batch": None, "seconds": 0.0}]
+STARTING = [{"process": "process000", "state": "starting", "mini_batch": None, "seconds": 0.0}]
+
+
+class Bench:
+    """A run of some mini-batches of two files, and its clock."""
+
+    def __init__(self, store, *, mini_batches=4, listed=True, resumed_by_user=None, **changes):
+        self.now = 0.0
+        self.ledger = Ledger.claim(store, {})
+        restored = restore(self.ledger, resumed_by_user=bool(resumed_by_user))
+        self.run = Run(replace(JOB, **changes), ledger=self.ledger, restored=restored, now=self.now)
+        for number in range(mini_batches):  # in lots of one: what is restored is laid over each lot
+            self.run.add([Slice(0, ITEMS, b'["/in/%d-a","/in/%d-b"]' % (number, number))])
+        if listed:
+            self.run.listed()
+
+    def agent(self, worker="w0", boot="1"):
+        return self.run.register(worker, boot, self.now)
+
+    def grant(self, agent, want=1):
+        return self.run.grant(agent, want, self.now)
+
+    def report(self, agent, *, processes=READY, **what):
+        body = json.loads(json.dumps(wire.report(agent, self.ledger.epoch, processes=processes, **what)))
+        return self.run.report(body, self.now)
+
+    def complete(self, agent, *pairs, succeeded=ITEMS):
+        return self.report(agent, segment="s", completed=[completion(*pair, succeeded=succeeded) for pair in pairs])
+
+    def fail(self, agent, *pairs, **what):
+        return self.report(agent, failed=[failure(*pair, **what) for pair in pairs])
+
+    def tick(self, seconds):
+        self.now += seconds
+        self.run.tick(self.now)
+
+    def records(self, kind):
+        self.ledger.flush()
+        return [each[kind] for each in self.ledger.records() if kind in each]
+
+    def counts(self):
+        return {state.name.lower(): self.run.leases.counts[state] for state in State if self.run.leases.counts[state]}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(str(tmp_path / "run"))
+
+
+@pytest.fixture
+def bench(store):
+    return Bench(store)
+
+
+def completion(mini_batch, attempt, *, succeeded=ITEMS):
+    return Completion(mini_batch, attempt, 0, 10, succeeded, ITEMS, -1, 0, 1_000_000, 2_000, 1_000, 500)
+
+
+def failure(mini_batch, attempt, *, items=ITEMS, category=errors.USER_ERROR, message="ValueError: no"):
+    return Failure(mini_batch, attempt, items, 0, category, message, "Traceback", 1.0, 0.5, "log")
+
+
+# --- success ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_succeeds_when_every_mini_batch_is_done(bench):
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent, 3))
+    assert bench.run.verdict is None
+    bench.complete(agent, *bench.grant(agent, 3))
+    assert bench.run.verdict.reason == "Succeeded"
+    accounts = bench.run.accounts
+    assert (accounts.items_ended, accounts.items_succeeded, accounts.items_failed) == (8, 8, 0)
+
+
+def test_a_run_does_not_end_before_its_inputs_are_listed(store):
+    bench = Bench(store, listed=False)
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent, 4))
+    assert bench.run.verdict is None
+    bench.run.listed()
+    assert bench.run.verdict.succeeded
+
+
+def test_what_is_accepted_is_in_the_ledger_once_however_often_it_is_reported(bench):
+    agent = bench.agent()
+    pairs = bench.grant(agent, 2)
+    for _ in range(3):
+        assert bench.complete(agent, *pairs) == []
+    (done,) = bench.records("done")
+    assert (done["worker"], done["segment"]) == ("w0", "s")
+    assert [each[:2] for each in done["mini_batches"]] == [[0, 1], [1, 1]]
+    assert bench.run.accounts.items_succeeded == 4
+
+
+def test_the_first_verdict_stands_and_later_reports_change_nothing(store):
+    bench = Bench(store, thresholds=Thresholds(error_threshold=0), max_tries=1)
+    agent = bench.agent()
+    first, second = bench.grant(agent, 2)
+    bench.fail(agent, first)
+    assert bench.run.verdict.reason == "ErrorThresholdExceeded"
+    assert bench.complete(agent, second) == []
+    assert bench.counts() == {"leased": 1, "waiting": 2, "failed": 1}
+    assert bench.records("done") == []
+
+
+# --- failures and tries ----------------------------------------------------------------------------------------------
+
+
+def test_a_failed_mini_batch_is_tried_again_until_its_tries_are_used_up(bench):
+    agent = bench.agent()
+    (pair,) = bench.grant(agent)
+    bench.fail(agent, pair)
+    assert bench.counts() == {"waiting": 4}
+    (again,) = bench.grant(agent)
+    assert again == (0, 2)
+    assert bench.run.accounts.items_failed == 0, "only terminal failures are counted"
+    bench.fail(agent, again)
+    assert bench.counts() == {"waiting": 3, "failed": 1}
+    assert bench.run.accounts.items_failed == ITEMS
+    assert [each["terminal"] for each in bench.records("tried")] == [False, True]
+
+
+def test_a_failure_that_is_reported_twice_costs_one_try(bench):
+    agent = bench.agent()
+    (pair,) = bench.grant(agent)
+    bench.fail(agent, pair)
+    bench.fail(agent, pair)
+    assert bench.run.leases.tries(0) == 1
+    assert len(bench.records("tried")) == 1
+
+
+def test_a_mini_batch_that_could_not_be_loaded_fails_with_the_items_of_the_plan(store):
+    bench = Bench(store, max_tries=1)
+    agent = bench.agent()
+    bench.fail(agent, *bench.grant(agent), items=-1)
+    assert bench.run.accounts.items_failed == ITEMS
+    assert Failure(*bench.records("tried")[0]["failure"]).items == ITEMS
+
+
+def test_the_first_error_is_kept(bench):
+    agent = bench.agent()
+    first, second = bench.grant(agent, 2)
+    bench.fail(agent, second, message="KeyError: 'first'")
+    bench.fail(agent, first, message="KeyError: 'second'")
+    error = bench.run.accounts.first_error
+    assert (error.category, error.message, error.worker) == ("UserError", "KeyError: 'first'", "w0")
+    assert (error.mini_batch, error.traceback) == (1, "Traceback")
+
+
+def test_a_short_return_succeeds_and_its_missing_items_fail(bench):
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent), succeeded=1)
+    assert bench.counts() == {"waiting": 3, "done": 1}
+    assert (bench.run.accounts.items_succeeded, bench.run.accounts.items_failed) == (1, 1)
+
+
+def test_more_results_than_items_are_no_error(bench):
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent), succeeded=5)
+    assert (bench.run.accounts.items_succeeded, bench.run.accounts.items_failed) == (5, 0)
+
+
+def test_a_short_return_is_a_failed_try_where_failed_mini_batches_are_counted(store):
+    bench = Bench(store, thresholds=Thresholds(error_threshold=100, allowed_failed_count=0))
+    agent = bench.agent()
+    full, short = bench.grant(agent, 2)
+    bench.report(agent, segment="s", completed=[completion(*full), completion(*short, succeeded=1)])
+    assert bench.counts() == {"waiting": 3, "done": 1}
+    (tried,) = [Failure(*each["failure"]) for each in bench.records("tried")]
+    assert (tried.mini_batch, tried.category) == (1, errors.WRONG_RETURN)
+    assert tried.message == "run() returned 1 results for 2 items, and failed mini-batches are counted"
+    assert [each[0] for each in bench.records("done")[0]["mini_batches"]] == [0]
+    bench.complete(agent, *bench.grant(agent), succeeded=0)
+    assert bench.run.verdict.reason == "AllowedFailedCountExceeded"
+
+
+# --- what costs no try -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_given_back_waits_again_and_costs_no_try(bench):
+    agent = bench.agent()
+    pairs = bench.grant(agent, 2)
+    bench.report(agent, returned=[list(pair) for pair in pairs])
+    assert bench.counts() == {"waiting": 4}
+    assert bench.run.leases.tries(0) == bench.run.leases.losses(0) == 0
+
+
+@pytest.mark.parametrize("how", ["gone", "registered anew", "farewell"])
+def test_what_a_lost_agent_held_waits_again_at_once_and_costs_no_try(bench, how):
+    agent = bench.agent()
+    pairs = bench.grant(agent, 2)
+    if how == "gone":
+        bench.run.worker_gone("w0")
+    elif how == "registered anew":
+        bench.agent(boot="2")
+    else:
+        bench.run.bye(agent)
+    assert bench.counts() == {"waiting": 4}
+    assert bench.run.leases.tries(0) == 0
+    with pytest.raises(UnknownAgentError, match="is not registered here, or was replaced"):
+        bench.complete(agent, *pairs)
+    assert bench.records("tried") == bench.records("done") == []
+
+
+def test_a_silent_agent_loses_its_leases_and_what_it_renews_it_keeps(bench):
+    silent, other = bench.agent("w0"), bench.agent("w1")
+    lost, kept = bench.grant(silent), bench.grant(other)
+    bench.tick(6)
+    assert bench.report(other, held=[list(kept[0])]) == []
+    bench.tick(6)
+    assert bench.counts() == {"waiting": 3, "leased": 1}
+    assert bench.report(silent, held=[list(lost[0])]) == [0]
+    assert bench.complete(other, *kept) == []
+    assert bench.counts() == {"waiting": 3, "done": 1}
+
+
+def test_an_agent_that_slept_through_its_lease_cannot_commit_what_another_has_now(bench):
+    asleep, awake = bench.agent("w0"), bench.agent("w1")
+    (late,) = bench.grant(asleep)
+    bench.tick(TERM)
+    (pair,) = bench.grant(awake)
+    assert pair == (0, 2)
+    bench.complete(asleep, late)
+    assert bench.records("done") == []
+    bench.complete(awake, pair)
+    assert [each["worker"] for each in bench.records("done")] == ["w1"]
+
+
+def test_a_mini_batch_that_is_lost_with_worker_after_worker_fails_in_the_end(bench):
+    for number in range(LOSSES_FOR_FREE + JOB.max_tries):
+        assert bench.counts() == {"waiting": 4}
+        agent = bench.agent(boot=str(number))
+        assert bench.grant(agent)[0][0] == 0
+        bench.run.worker_gone("w0")
+    assert bench.counts() == {"waiting": 3, "failed": 1}
+    assert bench.run.accounts.items_failed == ITEMS
+    (tried,) = bench.records("tried")
+    lost = Failure(*tried["failure"])
+    assert (tried["terminal"], lost.category) == (True, errors.SYSTEM)
+    assert lost.message == "lost with its worker 12 times: it may be what ends workers"
+
+
+# --- fair shares -----------------------------------------------------------------------------------------------------
+
+
+def test_one_agent_alone_gets_what_it_asks_for(store):
+    bench = Bench(store, mini_batches=100)
+    assert len(bench.grant(bench.agent(), 1000)) == 100
+
+
+def test_an_agent_gets_half_an_even_share_of_what_waits_and_at_least_one(store):
+    bench = Bench(store, mini_batches=100, workers=2)
+    agent = bench.agent()
+    shares = []
+    while share := bench.grant(agent, 1000):
+        shares.append(len(share))
+    assert shares[:4] == [25, 19, 14, 11]
+    assert shares[-1] == 1
+    assert sum(shares) == 100
+
+
+def test_shares_are_for_the_workers_that_are_to_come_as_for_those_that_are_here(store):
+    bench = Bench(store, mini_batches=80, workers=4)
+    assert len(bench.grant(bench.agent("w0"), 1000)) == 10
+    for number in range(1, 7):
+        bench.agent(f"w{number}")
+    assert len(bench.grant(bench.agent("w7"), 1000)) == 5
+
+
+def test_the_time_of_the_first_lease_is_kept(bench):
+    agent = bench.agent()
+    bench.tick(5)
+    bench.grant(agent)
+    bench.tick(1)
+    bench.grant(agent)
+    assert bench.run.first_lease == 5
+
+
+# --- init ------------------------------------------------------------------------------------------------------------
+
+
+def init_failure(message="ImportError: no module"):
+    return Failure(-1, 0, 0, 0, errors.USER_ERROR, message, "Traceback", 1.0, 0.0, "log")
+
+
+def test_a_step_whose_processes_never_come_to_run_is_stopped(store):
+    bench = Bench(store, processes_per_worker=2)
+    agent = bench.agent()
+    for _ in range(3):
+        bench.report(agent, processes=STARTING, init_failed=[init_failure()])
+        assert bench.run.verdict is None
+    bench.report(agent, processes=STARTING, init_failed=[init_failure("ImportError: again")])
+    assert bench.run.verdict.reason == "InitFailed"
+    assert bench.run.verdict.message == "4 processes failed before run(), none came through: ImportError: again"
+    error = bench.run.accounts.first_error
+    assert (error.message, error.mini_batch) == ("ImportError: no module", None)
+
+
+def test_once_a_process_came_to_run_failures_of_init_stop_nothing(bench):
+    agent = bench.agent()
+    bench.report(agent, processes=READY)
+    for _ in range(10):
+        bench.report(agent, processes=STARTING, init_failed=[init_failure()])
+    assert bench.run.verdict is None
+
+
+# --- time limits -----------------------------------------------------------------------------------------------------
+
+
+def limited(store, **what):
+    return Bench(store, timeouts=Timeouts(first_task_creation=100, progress_update=20), **what)
+
+
+def test_a_step_for_which_nothing_is_cut_in_time_is_ended(store):
+    bench = limited(store, mini_batches=0, listed=False)
+    bench.report(bench.agent())
+    bench.tick(100)
+    assert bench.run.verdict is None, "waiting for the first mini-batch is no lack of progress"
+    bench.tick(1)
+    assert bench.run.verdict.reason == "FirstTaskCreationTimeout"
+
+
+def test_the_time_without_progress_begins_when_there_is_something_to_do_and_a_process_to_do_it(store):
+    bench = limited(store, mini_batches=0, listed=False)
+    agent = bench.agent()
+    bench.report(agent)
+    bench.tick(90)
+    bench.run.add([Slice(0, 1, b'["/in/a"]')])
+    bench.tick(1)
+    bench.report(agent)
+    bench.tick(20)
+    assert bench.run.verdict is None
+    bench.tick(1)
+    assert bench.run.verdict.reason == "NoProgress"
+
+
+def test_progress_is_counted_from_the_last_mini_batch_that_ended(store):
+    bench = limited(store)
+    agent = bench.agent()
+    bench.report(agent)
+    bench.tick(15)
+    bench.complete(agent, *bench.grant(agent))
+    bench.tick(15)
+    (pair,) = bench.grant(agent)
+    bench.fail(agent, pair)  # it waits again: that is no end
+    bench.tick(5)
+    assert bench.run.verdict is None
+    bench.tick(1)
+    assert bench.run.verdict.reason == "NoProgress"
+
+
+def test_while_no_process_is_ready_no_progress_is_expected(store):
+    bench = limited(store)
+    agent = bench.agent()
+    bench.report(agent, processes=STARTING)
+    bench.tick(500)
+    bench.report(agent, processes=READY)
+    bench.tick(20)
+    assert bench.run.verdict is None
+    bench.report(agent, processes=STARTING)
+    bench.tick(500)
+    assert bench.run.verdict is None
+
+
+def test_a_run_that_is_drained_is_not_said_to_stand_still(store):
+    bench = limited(store)
+    bench.report(bench.agent())
+    bench.run.draining = True
+    bench.tick(500)
+    assert bench.run.verdict is None
+
+
+# --- a run that goes on ----------------------------------------------------------------------------------------------
+
+
+def interrupted(store):
+    """Run until 0 is done, 1 failed for good, 2 failed once, 3 is leased; then the coordinator dies."""
+    bench = Bench(store)
+    agent = bench.agent()
+    pairs = bench.grant(agent, 4)
+    bench.complete(agent, pairs[0], succeeded=1)
+    bench.fail(agent, pairs[1], message="ValueError: the very first")
+    bench.fail(agent, bench.grant(agent)[0])
+    bench.fail(agent, pairs[2])
+    assert bench.counts() == {"done": 1, "failed": 1, "waiting": 1, "leased": 1}
+    bench.ledger.flush()
+    return agent
+
+
+def test_a_new_coordinator_goes_on_where_the_ledger_ends(store):
+    interrupted(store)
+    bench = Bench(store)
+    assert bench.counts() == {"done": 1, "failed": 1, "waiting": 2}
+    accounts = bench.run.accounts
+    assert (accounts.items_ended, accounts.items_succeeded, accounts.items_failed) == (4, 1, 3)
+    assert accounts.first_error.message == "ValueError: the very first"
+    agent = bench.agent()
+    assert bench.grant(agent, 4) == [(2, 2), (3, 1)]
+    bench.fail(agent, (2, 2))
+    assert bench.counts() == {"done": 1, "failed": 2, "leased": 1}, "tries are counted on"
+
+
+def test_when_the_user_resumes_a_run_what_failed_gets_all_its_tries_again(store):
+    interrupted(store)
+    bench = Bench(store, resumed_by_user=True)
+    assert bench.counts() == {"done": 1, "waiting": 3}
+    assert (bench.run.accounts.items_failed, bench.run.accounts.first_error) == (1, None)
+    agent = bench.agent()
+    for attempt in (1, 2):
+        assert bench.grant(agent)[0] == (1, attempt)
+        bench.fail(agent, (1, attempt))
+    assert bench.counts() == {"done": 1, "failed": 1, "waiting": 2}
+    bench.ledger.flush()
+    assert Bench(store).counts() == {"done": 1, "failed": 1, "waiting": 2}, "and only once"
+
+
+def test_an_agent_of_an_earlier_epoch_is_unknown(store):
+    old = interrupted(store)
+    bench = Bench(store)
+    with pytest.raises(UnknownAgentError):
+        bench.complete(old, (3, 1))
+    bench.agent()
+    with pytest.raises(UnknownAgentError):
+        bench.complete(old, (3, 1))
+
+
+def test_a_run_whose_ledger_says_that_all_is_done_succeeds_at_once(store):
+    bench = Bench(store)
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent, 4))
+    bench.ledger.flush()
+    again = Bench(store)
+    assert again.run.verdict.reason == "Succeeded"
+    assert again.counts() == {"done": 4}
+
+
+def test_a_mini_batch_has_one_completion_in_the_ledger_whichever_epochs_it_passed(store):
+    interrupted(store)
+    bench = Bench(store, resumed_by_user=True)
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent, 4))
+    bench.ledger.flush()
+    done, tried = ledger_entries(bench.ledger.records())
+    assert [(each.completion.mini_batch, each.worker, each.segment) for each in done] == [
+        (number, "w0", "s") for number in range(4)
+    ]
+    assert [(each.failure.mini_batch, each.terminal) for each in tried] == [(1, False), (1, True), (2, False)]

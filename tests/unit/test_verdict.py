@@ -1,0 +1,211 @@
+"""When a step gives up, and when it has succeeded: tables of what is counted and what follows."""
+
+from dataclasses import replace
+
+import pytest
+
+from longshore_coordinator import verdict
+from longshore_coordinator.verdict import Tally, Verdict
+from longshore_protocol.job import (
+    APPEND_ROW,
+    SUMMARY_ONLY,
+    Input,
+    Job,
+    MiniBatchSize,
+    Output,
+    Thresholds,
+    Timeouts,
+)
+
+
+def job(*, action=APPEND_ROW, thresholds=None, timeouts=None, processes=1):
+    return Job(
+        name="score",
+        run_id="1",
+        run_uri="/run",
+        inputs=(Input("in", ("/in",)),),
+        mini_batch=MiniBatchSize("files", 1),
+        output=Output(action, "/out"),
+        source_uri="/code",
+        entry_script="score.py",
+        thresholds=thresholds or Thresholds(),
+        timeouts=timeouts or Timeouts(),
+        processes_per_worker=processes,
+    )
+
+
+LISTED = Tally(total=10, listed=True)
+
+CROSSED = [
+    ("no threshold is set, so nothing is too much", Thresholds(), replace(LISTED, failed=10, items_failed=99), None),
+    ("as many failed items as allowed", Thresholds(error_threshold=3), replace(LISTED, items_failed=3), None),
+    (
+        "one failed item more than allowed",
+        Thresholds(error_threshold=3),
+        replace(LISTED, items_failed=4),
+        Verdict("ErrorThresholdExceeded", "4 items failed, errorThreshold allows 3"),
+    ),
+    (
+        "with none allowed, the first failed item is one too many",
+        Thresholds(error_threshold=0),
+        Tally(total=1, items_failed=1),
+        Verdict("ErrorThresholdExceeded", "1 items failed, errorThreshold allows 0"),
+    ),
+    ("none allowed and none failed", Thresholds(error_threshold=0), LISTED, None),
+    ("failed mini-batches do not count as items", Thresholds(error_threshold=0), replace(LISTED, failed=5), None),
+    ("as many failed mini-batches as allowed", Thresholds(allowed_failed_count=2), replace(LISTED, failed=2), None),
+    (
+        "one failed mini-batch more than allowed, though the listing goes on",
+        Thresholds(allowed_failed_count=2),
+        Tally(total=10, failed=3),
+        Verdict("AllowedFailedCountExceeded", "3 mini-batches failed, allowedFailedCount allows 2"),
+    ),
+    (
+        "failed items do not count as mini-batches",
+        Thresholds(allowed_failed_count=0),
+        replace(LISTED, items_failed=5),
+        None,
+    ),
+    ("exactly the allowed percentage", Thresholds(allowed_failed_percent=20.0), replace(LISTED, failed=2), None),
+    (
+        "above the allowed percentage",
+        Thresholds(allowed_failed_percent=20.0),
+        replace(LISTED, failed=3),
+        Verdict("AllowedFailedPercentExceeded", "3 of 10 mini-batches failed (30 %), allowedFailedPercent allows 20"),
+    ),
+    (
+        "a percentage is nothing before all mini-batches are known",
+        Thresholds(allowed_failed_percent=0.0),
+        Tally(total=10, failed=10),
+        None,
+    ),
+    (
+        "zero percent allows none",
+        Thresholds(allowed_failed_percent=0.0),
+        replace(LISTED, failed=1),
+        Verdict("AllowedFailedPercentExceeded", "1 of 10 mini-batches failed (10 %), allowedFailedPercent allows 0"),
+    ),
+    ("a hundred percent allows all", Thresholds(allowed_failed_percent=100.0), replace(LISTED, failed=10), None),
+    ("a percentage of no mini-batches", Thresholds(allowed_failed_percent=0.0), Tally(listed=True), None),
+    (
+        "of several crossed thresholds the items speak first",
+        Thresholds(error_threshold=0, allowed_failed_count=0, allowed_failed_percent=0.0),
+        replace(LISTED, failed=1, items_failed=1),
+        Verdict("ErrorThresholdExceeded", "1 items failed, errorThreshold allows 0"),
+    ),
+    (
+        "each threshold counts by itself: items are ignored, mini-batches are not",
+        Thresholds(error_threshold=-1, allowed_failed_count=0),
+        replace(LISTED, failed=1, items_failed=10),
+        Verdict("AllowedFailedCountExceeded", "1 mini-batches failed, allowedFailedCount allows 0"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("thresholds", "tally", "expected"), [case[1:] for case in CROSSED], ids=[c[0] for c in CROSSED])
+def test_a_threshold_is_crossed_strictly_above_it(thresholds, tally, expected):
+    assert verdict.threshold_crossed(job(thresholds=thresholds), tally) == expected
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "fails"),
+    [
+        (Thresholds(), False),
+        (Thresholds(error_threshold=10), False),
+        (Thresholds(allowed_failed_count=0), False),
+        (Thresholds(allowed_failed_percent=0.0), False),
+        (Thresholds(error_threshold=0, allowed_failed_count=0), True),
+        (Thresholds(error_threshold=10, allowed_failed_percent=0.0), True),
+    ],
+    ids=[
+        "nothing is counted",
+        "items alone are counted",
+        "mini-batches are counted, items are ignored",
+        "a percentage is counted, items are ignored",
+        "both are counted",
+        "items and a percentage are counted",
+    ],
+)
+def test_a_short_return_fails_the_mini_batch_where_mini_batches_and_items_are_counted(thresholds, fails):
+    assert verdict.short_return_fails(job(thresholds=thresholds)) is fails
+
+
+ALL_PROCESSED = [
+    ("some are still running", Tally(total=3, listed=True, done=1, failed=1, items_succeeded=1), APPEND_ROW, None),
+    ("more may come: the listing goes on", Tally(total=3, done=3, items_succeeded=3), APPEND_ROW, None),
+    (
+        "all are done",
+        Tally(total=3, listed=True, done=3, items_succeeded=3),
+        APPEND_ROW,
+        Verdict("Succeeded", "3 of 3 mini-batches succeeded"),
+    ),
+    (
+        "some have failed, and no threshold minded",
+        Tally(total=3, listed=True, done=2, failed=1, items_succeeded=2, items_failed=1),
+        APPEND_ROW,
+        Verdict("Succeeded", "2 of 3 mini-batches succeeded, 1 failed within the thresholds"),
+    ),
+    (
+        "nothing was returned, and append_row needs a row",
+        Tally(total=3, listed=True, done=2, failed=1, items_failed=3),
+        APPEND_ROW,
+        Verdict(
+            "NoResultToAppend",
+            "no succeeded mini-batch item was returned from run(): "
+            "2 mini-batches returned nothing, 1 failed, and append_row needs a row",
+        ),
+    ),
+    (
+        "nothing was returned, and summary_only needs none",
+        Tally(total=3, listed=True, done=3, items_failed=3),
+        SUMMARY_ONLY,
+        Verdict("Succeeded", "3 of 3 mini-batches succeeded"),
+    ),
+    (
+        "even all failed mini-batches are within thresholds that are off",
+        Tally(total=3, listed=True, failed=3, items_failed=3),
+        SUMMARY_ONLY,
+        Verdict("Succeeded", "0 of 3 mini-batches succeeded, 3 failed within the thresholds"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("tally", "action", "expected"), [case[1:] for case in ALL_PROCESSED], ids=[c[0] for c in ALL_PROCESSED])  # fmt: skip
+def test_a_step_ends_when_every_mini_batch_has_ended(tally, action, expected):
+    found = verdict.all_processed(job(action=action), tally)
+    assert found == expected
+    assert found is None or found.succeeded == (expected.reason == "Succeeded")
+
+
+@pytest.mark.parametrize(("processes", "limit"), [(1, 3), (2, 4), (8, 16)])
+def test_init_may_fail_twice_in_each_process_of_a_worker_and_at_least_three_times(processes, limit):
+    assert verdict.init_limit(job(processes=processes)) == limit
+
+
+STALLED = [
+    ("nothing waits for anything", None, None, None),
+    ("the first mini-batch is due, and not overdue", 600.0, None, None),
+    (
+        "the first mini-batch is overdue",
+        600.1,
+        None,
+        Verdict("FirstTaskCreationTimeout", "no mini-batch was cut within firstTaskCreationTimeoutSeconds (600 s)"),
+    ),
+    ("the next end is due, and not overdue", None, 270.0, None),
+    (
+        "the next end is overdue",
+        None,
+        270.1,
+        Verdict("NoProgress", "no mini-batch finished within progressUpdateTimeoutSeconds (270 s)"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "progress", "expected"), [case[1:] for case in STALLED], ids=[c[0] for c in STALLED])
+def test_a_step_that_stands_still_is_ended(first, progress, expected):
+    assert verdict.stalled(job(), waited_for_first=first, since_progress=progress) == expected
+
+
+def test_the_time_without_progress_follows_the_time_of_a_mini_batch_unless_it_is_set():
+    assert verdict.progress_timeout(Timeouts(run_invocation=100, task_overhead=20)) == 360
+    assert verdict.progress_timeout(Timeouts(run_invocation=100, task_overhead=20, progress_update=7)) == 7
