@@ -19,17 +19,15 @@ class Accounts:
     items_succeeded: int = 0
     items_failed: int = 0
     items_ended: int = 0  # items of the mini-batches that ended
-    rows: int = 0
     first_error: FirstError | None = None
     init_failures: int = 0
     ever_ready: bool = False  # a process came through init()
-    _pace: deque[tuple[float, int]] = field(default_factory=lambda: deque([(0.0, 0)]))
+    _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
     def completed(self, *, items: int, succeeded: int) -> None:
-        """A mini-batch of `items` is done with `succeeded` results (azureml.md 1.4: more than items is no error)."""
+        """A mini-batch of `items` is done with `succeeded` results (more than items is no error)."""
         self.items_ended += items
         self.items_succeeded += succeeded
-        self.rows += succeeded
         if succeeded < items:
             self.items_failed += items - succeeded
 
@@ -37,11 +35,6 @@ class Accounts:
         """A mini-batch failed for good."""
         self.items_ended += items
         self.items_failed += items
-
-    def took_back(self, items: int) -> None:
-        """A mini-batch that had failed for good gets new tries."""
-        self.items_ended -= items
-        self.items_failed -= items
 
     def saw_error(self, worker: str, failure: Failure) -> None:
         """Remember the first error of all."""
@@ -53,10 +46,6 @@ class Accounts:
                 mini_batch=failure.mini_batch if failure.mini_batch >= 0 else None,
                 traceback=failure.traceback,
             )
-
-    def forget_errors(self) -> None:
-        """A resumed run judges anew."""
-        self.first_error = None
 
     def began(self, ended: int, now: float) -> None:
         """Measure the pace from here: `ended` mini-batches were over before."""
@@ -70,7 +59,7 @@ class Accounts:
 
     def per_minute(self, ended: int, now: float) -> float | None:
         """Return how many mini-batches end a minute, over the last minute; None before any did."""
-        then, before = self._pace[0]
+        then, before = self._pace[0] if self._pace else (now, ended)
         if ended <= before or now <= then:
             return None
         return 60.0 * (ended - before) / (now - then)

@@ -49,7 +49,8 @@ class Server:
                 web.get("/v1/snapshot", self._snapshot),
             ]
         )
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        # A lease call whose agent hung up must not wait on, to be granted what nobody takes.
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)
         await site.start()
@@ -90,7 +91,7 @@ def _guard(expected: bytes) -> Middleware:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode()
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, expected):
             return web.Response(status=401, text="the token is missing or wrong")
         try:

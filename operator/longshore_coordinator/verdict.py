@@ -1,6 +1,6 @@
 """When a step ends, and why: the thresholds and time limits, as pure functions.
 
-Thresholds count terminal failures, after the last try; azureml.md's instantaneous counting is not reproduced.
+Thresholds count terminal failures, after the last try; Azure ML's, which counts every failed try, is not reproduced.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Tally:
 
 
 def threshold_crossed(job: Job, tally: Tally) -> Verdict | None:
-    """Return the verdict of the first threshold that is crossed, if one is (azureml.md 1.4)."""
+    """Return the verdict of the first threshold that is crossed, if one is."""
     limits = job.thresholds
     if limits.error_threshold != -1 and tally.items_failed > limits.error_threshold:
         return Verdict(
@@ -75,7 +75,7 @@ def threshold_crossed(job: Job, tally: Tally) -> Verdict | None:
 
 
 def short_return_fails(job: Job) -> bool:
-    """Tell whether fewer results than items fail the mini-batch (azureml.md 1.9, rule 10)."""
+    """Tell whether fewer results than items fail the mini-batch: where failed mini-batches and items both count."""
     limits = job.thresholds
     counts_mini_batches = limits.allowed_failed_count != -1 or limits.allowed_failed_percent is not None
     return counts_mini_batches and limits.error_threshold != -1

@@ -10,40 +10,28 @@ import heapq
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-MARK = "FIRE_MARK"  # names the run in the environment of all its processes; hosts pass LONGSHORE_... on to no child
-DEADLINE = 120.0  # seconds: far longer than anything here takes on a loaded machine
+from typing import Any
 
 CHILD, HOST, AGENT, COORDINATOR = "child", "host", "agent", "coordinator"
 _MODULES = {"longshore_host.child": CHILD, "longshore_host": HOST, "longshore_agent": AGENT}
-
-
-def until(condition: Callable[[], object], what: str, *, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Wait until the condition holds, calling `meanwhile` again and again; fail, saying `what` was waited for."""
-    give_up = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < give_up, f"waited in vain for {DEADLINE:.0f} s: {what}"
-        meanwhile()
-        time.sleep(0.01)
+_PATIENCE = 120.0  # seconds: far longer than anything takes on a loaded machine
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process of a run, told from a later one with the same pid by its start."""
+    """A process, told by its start from a later one with the same pid."""
 
     pid: int
-    start: str  # clock ticks since boot
+    start: int  # clock ticks since boot
 
     def send(self, number: signal.Signals) -> bool:
         """Send a signal; return whether the process was still there."""
-        if _stat(self.pid)[1] != self.start:
+        if self.state() in "XZ":
             return False
         try:
             os.kill(self.pid, number)
@@ -52,87 +40,28 @@ class Process:
         return True
 
     def state(self) -> str:
-        """Return the kernel's letter for what it does: T for stopped, X or Z for dead."""
-        state, start = _stat(self.pid)
-        return state if start == self.start else "X"
+        """Return the kernel's letter for what it does: T is stopped, Z is dead and X is gone."""
+        fields = _stat(self.pid)
+        return fields[0] if fields and int(fields[19]) == self.start else "X"
+
+    def arguments(self) -> list[str]:
+        """Return its command line."""
+        return _strings(f"/proc/{self.pid}/cmdline")
+
+    def environment(self) -> list[str]:
+        """Return its environment, as NAME=VALUE."""
+        return _strings(f"/proc/{self.pid}/environ")
 
 
-class LocalRun:
-    """`longshore run` as a user starts it, in a folder; `mark` is found in the environment of all its processes."""
-
-    def __init__(self, folder: Path, *, mark: str) -> None:
-        self.folder = folder
-        self.run_dir = folder / "run"
-        self.mark = mark
-        self.command: subprocess.Popen[bytes]
-        self._starts = 0
-
-    def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
-        """Start `longshore run` on the folder's manifest with more arguments; it is the run's coordinator from now."""
-        self._starts += 1
-        scratch = self.folder / "t"  # a short name: sockets go there, and their paths are limited
-        scratch.mkdir(exist_ok=True)
-        command = [Path(sys.executable).with_name("longshore"), "run", self.folder / "step.yaml", "--json", *arguments]
-        with self._path("out").open("wb") as out, self._path("err").open("wb") as err:
-            self.command = subprocess.Popen(
-                command,
-                env={**os.environ, MARK: self.mark, "TMPDIR": str(scratch)},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        return self.command
-
-    def resume(self) -> subprocess.Popen[bytes]:
-        """Start a coordinator that goes on with the run."""
-        return self.start("--resume", self.run_dir)
-
-    def output(self, start: int | None = None) -> str:
-        """Return what the start of this number (from 1), or else the last one, wrote on stdout."""
-        return self._path("out", start).read_text()
-
-    def complaints(self, start: int | None = None) -> str:
-        """Return what it wrote on stderr."""
-        return self._path("err", start).read_text()
-
-    def assert_running(self) -> None:
-        """Fail when the run's coordinator has ended."""
-        code = self.command.poll()
-        assert code is None, f"start {self._starts} ended with {code}: {self.output()}{self.complaints()}"
-
-    def processes(self, kind: str) -> list[Process]:
-        """Return the processes of a kind that work for the present coordinator, in the order of their start."""
-        found = []
-        for pid in self._marked():
-            start, parent = _stat(pid)[1], _parent(pid)
-            owner = _parent(parent) if kind == CHILD else parent
-            if _kind(pid) == kind and owner == self.command.pid:
-                found.append(Process(pid, start))
-        return sorted(found, key=lambda process: (int(process.start), process.pid))
-
-    def is_deserted(self) -> bool:
-        """Tell whether no process of this run is left, dead ones that nobody has buried yet not counted."""
-        return not any(True for _ in self._marked())
-
-    def sweep(self) -> None:
-        """Kill what is left, so that a failed test leaves nothing either."""
-        while not self.is_deserted():
-            for pid in self._marked():
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            self.command.poll()
-
-    def _marked(self) -> Iterator[int]:
-        mark = f"{MARK}={self.mark}".encode()
-        for entry in os.listdir("/proc"):
-            if entry.isdigit() and mark in _read(f"/proc/{entry}/environ").split(b"\0"):
-                yield int(entry)
-
-    def _path(self, stream: str, start: int | None = None) -> Path:
-        return self.folder / f"{start or self._starts}.{stream}"
+def processes(kind: str, command: Any, pids: list[int]) -> list[Process]:
+    """Return the processes of a kind, of these pids, that a command has started: the oldest comes first."""
+    found = []
+    for pid in pids:
+        fields = _stat(pid)
+        parent = int(fields[1]) if fields else 0
+        if _kind(pid) == kind and command.pid == (_parent(parent) if kind == CHILD else parent):
+            found.append(Process(pid, int(fields[19])))
+    return sorted(found, key=lambda process: (process.start, process.pid))
 
 
 @dataclass(frozen=True)
@@ -147,7 +76,7 @@ class Act:
     seconds: float  # how long it is stopped
 
 
-def plan(seed: int, *, counts: dict[tuple[str, str], int], calls: int, stops: dict[str, tuple[float, float]]) -> list[Act]:  # fmt: skip
+def plan(seed: int, *, counts: Mapping[tuple[str, str], int], calls: int, stops: Mapping[str, tuple[float, float]]) -> list[Act]:  # fmt: skip
     """Return so many acts of each (kind, victim), shuffled and spread over this number of calls of run().
 
     `stops` says between how many seconds a victim of each kind is stopped.
@@ -170,14 +99,18 @@ def plan(seed: int, *, counts: dict[tuple[str, str], int], calls: int, stops: di
 
 
 class Arsonist:
-    """Carries out a plan on a run. Use in a `with`: at its end nothing is stopped any more."""
+    """Carries out a plan on a run. Use in a `with`: at its end nothing is stopped any more.
 
-    def __init__(self, run: LocalRun, acts: list[Act], *, calls: Callable[[], int]) -> None:
+    `longshore` is the fixture that started the run, `command` what it returned; `calls` counts the calls of run().
+    """
+
+    def __init__(self, longshore: Any, command: Any, acts: list[Act], *, calls: Callable[[], int]) -> None:
         self.done: Counter[tuple[str, str]] = Counter()
-        self._run = run
+        self._longshore = longshore
+        self._command = command
         self._acts = acts
         self._calls = calls
-        self._stopped: list[tuple[float, int, Process]] = []  # heap: monotonic time of its release first
+        self._stopped: list[tuple[float, int, Process]] = []  # heap: what is released first, by monotonic time
 
     def __enter__(self) -> Arsonist:
         return self
@@ -185,25 +118,26 @@ class Arsonist:
     def __exit__(self, *_: object) -> None:
         self._release(all_of_them=True)
 
-    def burn(self) -> None:
-        """Do all the plan says, resuming the run whenever its coordinator was killed."""
+    def burn(self) -> Any:
+        """Do all the plan says, resuming the run whenever its coordinator was killed; then let it come to its end.
+
+        Returns what the last command left behind.
+        """
         for act in self._acts:
-            self._until(lambda act=act: self._calls() >= act.calls, f"{act.calls} calls of run() before {act}")
+            self._until(lambda act=act: self._calls() >= act.calls)
             moment = time.monotonic() + act.delay
-            self._until(lambda moment=moment: time.monotonic() >= moment, "the moment")
+            self._until(lambda moment=moment: time.monotonic() >= moment)
             if act.victim == COORDINATOR:
                 self._kill_coordinator()
             else:
-                self._until(lambda act=act: self._strike(act), f"a process for {act}")
+                self._until(lambda act=act: self._strike(act))
             self.done[act.kind, act.victim] += 1
-
-    def finish(self) -> int:
-        """Wait for the end of the run, releasing what is stopped in time; return the command's exit code."""
-        until(lambda: self._run.command.poll() is not None, "the end of the run", meanwhile=self._release)
-        return self._run.command.wait()
+        self._until(lambda: not self._stopped or not self._command.is_running(), may_end=True)
+        return self._command.wait(patience=_PATIENCE)
 
     def _strike(self, act: Act) -> bool:
-        candidates = [each for each in self._run.processes(act.victim) if each.state() != "T"]
+        found = processes(act.victim, self._command, self._longshore.processes())
+        candidates = [process for process in found if process.state() != "T"]
         if not candidates:
             return False
         victim = candidates[int(act.pick * len(candidates))]
@@ -214,17 +148,18 @@ class Arsonist:
         return victim.send(signal.SIGSTOP)
 
     def _kill_coordinator(self) -> None:
-        self._run.command.kill()
-        self._run.command.wait()
-        until(self._run.is_deserted, "the end of all processes of a killed run", meanwhile=self._release)
-        self._run.resume()
+        self._command.signal(signal.SIGKILL)
+        self._command.wait()
+        self._until(lambda: not self._longshore.processes(), may_end=True)  # all of the run dies with it
+        self._command = self._longshore.start("--resume", str(self._longshore.run_dir))
 
-    def _until(self, condition: Callable[[], object], what: str) -> None:
-        def meanwhile() -> None:
+    def _until(self, condition: Callable[[], bool], *, may_end: bool = False) -> None:
+        def looked() -> bool:
             self._release()
-            self._run.assert_running()
+            assert may_end or self._command.is_running(), self._command.wait()
+            return condition()
 
-        until(condition, what, meanwhile=meanwhile)
+        self._longshore.wait_until(looked, patience=_PATIENCE)
 
     def _release(self, *, all_of_them: bool = False) -> None:
         while self._stopped and (all_of_them or self._stopped[0][0] <= time.monotonic()):
@@ -238,17 +173,21 @@ def _read(path: str) -> bytes:
         return b""  # it ended meanwhile
 
 
-def _stat(pid: int) -> tuple[str, str]:
-    """Return a process's state and start; "X" and "" for one that is gone."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return (fields[0].decode(), fields[19].decode()) if fields else ("X", "")
+def _stat(pid: int) -> list[str]:
+    """Return a process's state, parent and so on, as /proc/PID/stat has them after the name; empty when it is gone."""
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].decode().split()
 
 
 def _parent(pid: int) -> int:
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    fields = _stat(pid)
     return int(fields[1]) if fields else 0
 
 
 def _kind(pid: int) -> str:
-    arguments = _read(f"/proc/{pid}/cmdline").decode(errors="replace").split("\0")
+    arguments = _strings(f"/proc/{pid}/cmdline")
     return next((kind for module, kind in _MODULES.items() if module in arguments), "")
+
+
+def _strings(path: str) -> list[str]:
+    """Return strings that each end in NUL."""
+    return _read(path).decode(errors="replace").split("\0")[:-1]

@@ -19,6 +19,7 @@ from longshore_protocol import errors
 from longshore_protocol.messages import HostSpec
 
 TRACEBACK_LINES = 20  # of the user's traceback that travel into status and reports; the log has all of it
+LINE_CHARACTERS = 500  # of each: an exception's text may be megabytes
 
 
 class EntryScriptError(Exception):
@@ -113,7 +114,7 @@ def link_models(spec: HostSpec) -> None:
 
 def short_traceback(error: BaseException) -> str:
     """Return the last lines of the user's traceback."""
-    return "\n".join(full_traceback(error).split("\n")[-TRACEBACK_LINES:])
+    return "\n".join(line[:LINE_CHARACTERS] for line in full_traceback(error).split("\n")[-TRACEBACK_LINES:])
 
 
 def full_traceback(error: BaseException) -> str:
@@ -126,8 +127,11 @@ def full_traceback(error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """Return the exception as "ValueError: the message", on one line."""
-    text = " ".join(str(error).split())
-    return "{}: {}".format(type(error).__name__, text[:500]) if text else type(error).__name__
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # the script's own exception classes may fail even here
+        text = "(an exception whose text cannot be had: its __str__ raises)"
+    return "{}: {}".format(type(error).__name__, text[:LINE_CHARACTERS]) if text else type(error).__name__
 
 
 def category_of(error: BaseException, items: List[Any]) -> str:

@@ -28,10 +28,12 @@ class CappedLogs:
 
     def cap(self) -> None:
         """Cut what has grown too long; looks at most once a second."""
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + 1.0
+        if time.monotonic() >= self._next:
+            self.cap_now()
+
+    def cap_now(self) -> None:
+        """Cut what has grown too long, whenever the last look was: for when nobody writes any more."""
+        self._next = time.monotonic() + 1.0
         for path in self._paths:
             try:
                 if os.path.getsize(path) > LIMIT:

@@ -157,6 +157,7 @@ class Supervisor:
         self._alive.clear()
         self._groups.clear()
         self._kill_orphans(None)
+        self._logs.cap_now()
         shutil.rmtree(self._spec.work_dir, ignore_errors=True)
 
 

@@ -1,0 +1,272 @@
+"""The coordinator over HTTP, as an agent meets it."""
+
+import asyncio
+import json
+import queue
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from longshore_coordinator.enumerate import Slice
+from longshore_coordinator.server import Server
+from longshore_coordinator.service import Coordinator
+from longshore_protocol import wire
+from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
+from longshore_protocol.snapshot import Snapshot
+from longshore_protocol.wire import Completion, unpack_grants
+
+TOKEN = "the run's secret"
+
+
+class Listing:
+    """A listing that goes on when it is told to."""
+
+    def __init__(self):
+        self._names = queue.SimpleQueue()
+        self.count = 0
+
+    def add(self, count=1):
+        for _ in range(count):
+            self._names.put(f"/in/{self.count}")
+            self.count += 1
+
+    def end(self):
+        self._names.put(None)
+
+    def __call__(self, _):
+        for name in iter(self._names.get, None):
+            yield Slice(0, 1, json.dumps([name]).encode())
+
+
+class Caller:
+    """Speaks to a server under test; one agent's view."""
+
+    def __init__(self, session, url, coordinator, listing):
+        self.session, self.url, self.coordinator, self.listing = session, url, coordinator, listing
+        self.identity = {}
+
+    async def post(self, call, body, *, status=200, headers=None):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with self.session.post(f"{self.url}/v1/{call}", data=data, headers=headers) as response:
+            answer = await response.read()
+            assert response.status == status, answer
+            return answer
+
+    async def register(self, worker="w0"):
+        answer = json.loads(await self.post("register", {"worker": worker, "boot": "x", "protocol": wire.PROTOCOL}))
+        self.identity = {"agent": answer["agent"], "epoch": answer["epoch"]}
+        return answer
+
+    async def lease(self, want=1):
+        orders, grants = unpack_grants(await self.post("lease", {**self.identity, "want": want}))
+        return grants, orders
+
+    async def report(self, **what):
+        return json.loads(await self.post("report", wire.report(*self.identity.values(), **what)))
+
+    async def snapshot(self):
+        async with self.session.get(f"{self.url}/v1/snapshot") as response:
+            return Snapshot.from_json(await response.text())
+
+
+def job(folder):
+    return Job(
+        name="score",
+        run_id="1",
+        run_uri=str(folder / "run"),
+        inputs=(Input("in", ("/in",)),),
+        mini_batch=MiniBatchSize("files", 1),
+        output=Output(SUMMARY_ONLY, str(folder / "out")),
+        source_uri="/code",
+        entry_script="score.py",
+    )
+
+
+@asynccontextmanager
+async def serving(folder):
+    listing = Listing()
+    coordinator = Coordinator(job(folder), cut=listing)
+    await coordinator.open()
+    server = Server(coordinator, token=TOKEN)
+    url = f"http://127.0.0.1:{await server.start('127.0.0.1')}"
+    try:
+        async with asyncio.timeout(120), aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+            yield Caller(session, url, coordinator, listing)
+    finally:
+        listing.end()
+        await server.stop()
+
+
+def completed(*grants):
+    return [Completion(each.mini_batch, each.attempt, 0, 0, 1, 1, -1, 0, 0, 0, 0, 0) for each in grants]
+
+
+def test_an_agent_is_told_its_identity_the_epoch_and_the_job(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            answer = await caller.register()
+            assert answer["epoch"] == 1
+            assert answer["agent"].startswith("w0.1.")
+            assert Job.from_json(json.dumps(answer["job"])) == job(tmp_path)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer the run's secre", f"Basic {TOKEN}", "Bearer ∞"])
+def test_who_does_not_know_the_token_gets_nothing(tmp_path, authorization):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            for call in ("register", "lease", "report", "bye"):
+                answer = await caller.post(call, b"", status=401, headers={"Authorization": authorization})
+                assert answer == b"the token is missing or wrong"
+            async with caller.session.get(f"{caller.url}/v1/snapshot", headers={"Authorization": authorization}) as got:
+                assert got.status == 401
+
+    asyncio.run(scenario())
+
+
+def test_a_token_that_is_no_text_is_wrong_too(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            port = int(caller.url.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /v1/snapshot HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
+            assert b" 401 " in await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_of_another_protocol_is_refused_with_a_sentence(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            answer = await caller.post("register", {"worker": "w", "boot": "x", "protocol": 99}, status=400)
+            expected = f"the agent speaks protocol 99, this coordinator {wire.PROTOCOL}: use the same version"
+            assert answer.decode() == expected
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"{}", b"\xff"])
+def test_what_is_no_message_is_refused_with_a_sentence(tmp_path, body):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            for call in ("register", "lease", "report", "bye"):
+                answer = await caller.post(call, body, status=400)
+                assert answer.startswith(b"not a message of this protocol: ")
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_that_is_not_known_must_register_anew(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            stranger = {"agent": "w9.1.x", "epoch": 1}
+            await caller.post("lease", {**stranger, "want": 1}, status=409)
+            await caller.post("report", wire.report("w9.1.x", 1), status=409)
+            await caller.register()
+            mine = caller.identity["agent"]
+            answer = await caller.post("report", wire.report(mine, 2), status=409)
+            assert answer.decode() == "this is epoch 1, the agent belongs to epoch 2"
+            await caller.post("lease", {"agent": mine, "epoch": 0, "want": 1}, status=409)
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_whose_worker_registered_again_is_not_known_any_more(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            caller.listing.add()
+            await caller.register()
+            old = caller.identity
+            (grant,), _ = await caller.lease()
+            await caller.post("register", {"worker": "w0", "boot": "y", "protocol": wire.PROTOCOL})
+            await caller.post("report", wire.report(*old.values(), completed=completed(grant)), status=409)
+
+    asyncio.run(scenario())
+
+
+def test_a_lease_call_waits_for_work_and_wakes_when_some_appears(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            await caller.register()
+            waiting = asyncio.create_task(caller.lease(10))
+            await caller.snapshot()
+            assert not waiting.done()
+            caller.listing.add()
+            (grant,), orders = await waiting
+            assert (grant.mini_batch, grant.attempt, grant.slice, orders) == (0, 1, b'["/in/0"]', {})
+
+    asyncio.run(scenario())
+
+
+def test_a_lease_call_wakes_when_another_gives_back_what_it_held(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            caller.listing.add()
+            await caller.register("w0")
+            first = caller.identity
+            (grant,), _ = await caller.lease()
+            await caller.register("w1")
+            waiting = asyncio.create_task(caller.lease())
+            await caller.post("report", wire.report(*first.values(), returned=[[grant.mini_batch, grant.attempt]]))
+            (again,), _ = await waiting
+            assert (again.mini_batch, again.attempt) == (0, 2)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("call", "orders"), [("drain", {"drain": True}), ("interrupt", {"stop": True})])
+def test_a_lease_call_wakes_when_the_run_is_to_end(tmp_path, call, orders):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            await caller.register()
+            waiting = asyncio.create_task(caller.lease())
+            await caller.snapshot()
+            getattr(caller.coordinator, call)()
+            assert await waiting == ([], orders)
+            assert await caller.report() == orders
+
+    asyncio.run(scenario())
+
+
+def test_who_hung_up_while_it_waited_is_leased_nothing(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            await caller.register("w0")
+            waiting = asyncio.create_task(caller.lease())
+            await caller.snapshot()
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await caller.register("w1")
+            caller.listing.add()
+            (grant,), _ = await caller.lease()
+            assert (grant.mini_batch, grant.attempt) == (0, 1)
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_works_from_its_registration_to_the_end(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            running = asyncio.create_task(caller.coordinator.run())
+            caller.listing.add(25)
+            caller.listing.end()
+            await caller.register()
+            done, orders = 0, {}
+            while not orders:
+                grants, orders = await caller.lease(10)
+                if grants:
+                    orders = await caller.report(completed=completed(*grants))
+                    done += len(grants)
+            assert (orders, done) == ({"finished": True}, 25)
+            await caller.post("bye", caller.identity)
+            last = await running
+            assert (last.state, last.mini_batches.succeeded, last.items.succeeded) == ("Succeeded", 25, 25)
+            told = await caller.snapshot()
+            assert replace(told, rate_per_minute=None) == replace(last, rate_per_minute=None)
+
+    asyncio.run(scenario())
