@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from longshore_coordinator.assembly import Assembled, AssemblyError, Piece, assemble
 from longshore_coordinator.ledger import Ledger
+from longshore_coordinator.observe import Moments
 from longshore_coordinator.plan import Plan
-from longshore_coordinator.reports import Done, MetricsLog, Outcome, ProgressOverview, Tried, write_reports
+from longshore_coordinator.reports import Done, Outcome, Tried, write_reports
 from longshore_coordinator.restore import ledger_entries
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.snapshot import Snapshot
@@ -46,16 +47,9 @@ def write_end(
     last: Snapshot,
     *,
     written: Assembled,
-    timing: dict[str, float],
-    overview: str,
+    moments: Moments,
 ) -> None:
-    """Write the reports, and the final marker of a run that succeeded. `overview` is the last line of progress.
-
-    Raises OSError.
-    """
-    ProgressOverview(store, time.time).write(overview)
-    metrics = MetricsLog(store, prefix=job.metrics_name_prefix, clock=time.time)
-    metrics.write(last, items_scheduled=plan.items_counted())
+    """Write the reports, and the final marker of a run that succeeded. Raises OSError."""
     done, tried = ledger_entries(ledger.records())
     picked = Counter(each.failure.mini_batch for each in tried)
     error = last.first_error
@@ -90,7 +84,9 @@ def write_end(
         tried=(Tried(*each) for each in tried),
         describe=describe,
     )
-    store.put(_TIMING, json.dumps(timing).encode())
+    store.put(
+        _TIMING, json.dumps({name: value for name, value in asdict(moments).items() if value is not None}).encode()
+    )
     if outcome.succeeded:
         store.create(SUCCEEDED_MARKER, json.dumps({"epoch": ledger.epoch, "rows": written.rows}).encode())
         store.delete("state/segments")  # their rows are in the output now

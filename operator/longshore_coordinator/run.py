@@ -41,6 +41,7 @@ class Run:
         self._restored = restored
         self._began = now
         self._ready_since: float | None = None  # monotonic: some process has been past init() since
+        self._init_failures: set[tuple[str, int, float]] = set()
         self._short_return_fails = verdicts.short_return_fails(job)
 
     # --- the plan --------------------------------------------------------------------------------------------------
@@ -214,6 +215,9 @@ class Run:
             self._ledger.append({"tried": {"worker": worker, "terminal": True, "failure": failure}})
 
     def _init_failed(self, worker: str, failure: Failure) -> None:
+        if (worker, failure.process, failure.started) in self._init_failures:
+            return  # a report that is repeated, because its answer was lost
+        self._init_failures.add((worker, failure.process, failure.started))
         self.accounts.init_failures += 1
         self.accounts.saw_error(worker, failure)
         self._ledger.append({"tried": {"worker": worker, "terminal": False, "failure": failure}})

@@ -10,24 +10,23 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.assembly import Assembled, AssemblyError
 from longshore_coordinator.enumerate import EmptyInputError, InputError, Slice, cut
-from longshore_coordinator.finish import write_end, write_output
+from longshore_coordinator.finish import SUCCEEDED_MARKER, write_end, write_output
 from longshore_coordinator.leases import State
 from longshore_coordinator.ledger import Ledger, SupersededError
+from longshore_coordinator.observe import Moments, Overview, take_snapshot
 from longshore_coordinator.plan import PlanChangedError, PlanReader
-from longshore_coordinator.reports import MetricsLog, Progress, ProgressOverview, progress_line
 from longshore_coordinator.restore import restore
 from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import snapshot
 from longshore_protocol.job import APPEND_ROW, Job
-from longshore_protocol.snapshot import ItemCounts, MiniBatchCounts, Snapshot, WorkerCounts
+from longshore_protocol.snapshot import Snapshot
 from longshore_protocol.wire import Grant
 from longshore_storage.store import Store, open_store
 
@@ -56,12 +55,11 @@ class Coordinator:
         self._decided = asyncio.Event()
         self._plan_ended = asyncio.Event()
         self._written = Assembled(rows=0, bytes=0)
-        self._last_progress: float | None = None
-        self._listing_seconds: float | None = None
-        self._timing = {"started": time.time()}
+        self._moments = Moments(started=time.time())
         self._run: Run
         self._ledger: Ledger
         self._reader: PlanReader
+        self._overview: Overview
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -71,10 +69,11 @@ class Coordinator:
         Raises OSError when the run folder cannot be used, ValueError when its ledger cannot be read.
         """
         self._store.make()
-        about = {"started": self._timing["started"], "process": os.getpid(), "step": self.job.name}
+        about = {"started": self._moments.started, "process": os.getpid(), "step": self.job.name}
         self._ledger = await asyncio.to_thread(Ledger.claim, self._store, about)
         restored = await asyncio.to_thread(restore, self._ledger, resumed_by_user=self._resumed)
         self._run = Run(self.job, ledger=self._ledger, restored=restored, now=self._clock())
+        self._overview = Overview(self._store, self._run, self._moments)
         loop = asyncio.get_running_loop()
         self._reader = PlanReader(
             self.job,
@@ -93,7 +92,7 @@ class Coordinator:
     async def run(self) -> Snapshot:
         """Run to the verdict, write output and reports, and return the last snapshot. Call after `open()`."""
         decided = asyncio.create_task(_wait(self._decided))
-        tasks = [asyncio.create_task(each) for each in (self._flush_regularly(), self._watch(), self._overview())]
+        tasks = [asyncio.create_task(each) for each in (self._flush_regularly(), self._watch(), self._show_progress())]
         try:
             await asyncio.wait({decided, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -157,7 +156,7 @@ class Coordinator:
             pairs = self._run.grant(agent, want, now)
             if pairs:
                 self._state = snapshot.RUNNING
-                self._timing.setdefault("first_lease", time.time())
+                self._moments.first_lease = self._moments.first_lease or time.time()
                 return self._run.plan.grants(pairs), {}
             try:
                 await asyncio.wait_for(changed.wait(), give_up - now)
@@ -170,7 +169,7 @@ class Coordinator:
         run, ended = self._run, self._run.ended()
         lost = run.report(body, self._clock())
         if run.ended() != ended:
-            self._last_progress = self._timing["last_commit"] = time.time()
+            self._moments.last_commit = time.time()
         if run.leases.waiting():
             self._wake()
         self._see_verdict()
@@ -184,36 +183,13 @@ class Coordinator:
 
     def snapshot(self) -> Snapshot:
         """Return where the run is."""
-        run, now = self._run, self._clock()
-        counts, ended, verdict = run.leases.counts, run.ended(), run.verdict
-        waiting = run.agents.waiting() if verdict is None and not counts[State.LEASED] else ("", "")
-        return Snapshot(
+        return take_snapshot(
+            self._run,
+            self._moments,
             state=self._state,
-            run_id=self.job.run_id,
-            run_uri=self.job.run_uri,
-            output_uri=self.job.output.uri,
             epoch=self._ledger.epoch,
-            reason=verdict.reason if verdict else "",
-            message=verdict.message if verdict else "",
-            waiting_reason=waiting[0],
-            waiting_message=waiting[1],
-            started=self._timing["started"],
-            finished=self._timing.get("finished"),
-            last_progress=self._last_progress,
-            rate_per_minute=run.accounts.per_minute(ended, now),
-            mini_batches=MiniBatchCounts(
-                total=len(run.leases) if run.plan.complete else None,
-                scheduled=len(run.leases),
-                running=counts[State.LEASED],
-                succeeded=counts[State.DONE],
-                failed=counts[State.FAILED],
-                retried=run.leases.retried(),
-            ),
-            items=ItemCounts(run.accounts.items_ended, run.accounts.items_succeeded, run.accounts.items_failed),
-            workers=WorkerCounts(self.job.workers, run.agents.ready()),
-            first_error=run.accounts.first_error,
-            output_file=self.job.output.file_name if "assembled" in self._timing else None,
-            rows=self._written.rows if "assembled" in self._timing else None,
+            written=self._written,
+            now=self._clock(),
         )
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -248,7 +224,7 @@ class Coordinator:
             self._wake()
 
     def _listed(self, error: Exception | None) -> None:
-        self._listing_seconds = time.time() - self._timing["started"]
+        self._moments.listed = time.time()
         if error is None:
             self._run.listed()
         else:
@@ -274,30 +250,10 @@ class Coordinator:
                 self.interrupt()
             self._see_verdict()
 
-    async def _overview(self) -> None:
-        overview = ProgressOverview(self._store, time.time)
-        metrics = MetricsLog(self._store, prefix=self.job.metrics_name_prefix, clock=time.time)
+    async def _show_progress(self) -> None:
         while True:
             await asyncio.sleep(_OVERVIEW_SECONDS)
-            items = self._run.plan.items_counted()
-            await asyncio.to_thread(overview.write, self._progress_line())
-            await asyncio.to_thread(metrics.write, self.snapshot(), items_scheduled=items)
-
-    def _progress_line(self) -> str:
-        run, now = self._run, time.time()
-        ended, elapsed = run.ended(), now - self._timing["started"]
-        rate = run.accounts.per_minute(ended, self._clock())
-        return progress_line(
-            Progress(
-                scheduled=len(run.leases),
-                scheduling_finished=run.plan.complete,
-                scheduling_seconds=elapsed if self._listing_seconds is None else self._listing_seconds,
-                items=run.plan.items_scheduled,
-                processed=ended,
-                elapsed=elapsed,
-                remaining=60.0 * (len(run.leases) - ended) / rate if rate and run.plan.complete else None,
-            )
-        )
+            await asyncio.to_thread(self._overview.write, self.snapshot())
 
     async def _end(self) -> None:
         """Part with the agents, then write what a run leaves behind."""
@@ -315,12 +271,15 @@ class Coordinator:
                 verdict = Verdict(verdicts.SUPERSEDED, f"{error}; this coordinator writes nothing more")
             except (AssemblyError, OSError, ImportError) as error:
                 verdict = Verdict(verdicts.OUTPUT_ERROR, f"the output cannot be written: {error}")
+                if await asyncio.to_thread(self._store.exists, SUCCEEDED_MARKER):
+                    # Displaced too late to notice, our predecessor wrote the output and removed the segments.
+                    verdict = Verdict(verdicts.SUPERSEDED, "an earlier coordinator finished the run meanwhile")
             else:
                 if self.job.output.action == APPEND_ROW:
-                    self._timing["assembled"] = time.time()
+                    self._moments.assembled = time.time()
         await parted
         self._run.verdict = verdict
-        self._timing["finished"] = time.time()
+        self._moments.finished = time.time()
         self._state = _final_state(verdict)
         if verdict.reason != verdicts.SUPERSEDED:
             await self._write_end(verdict)
@@ -328,7 +287,8 @@ class Coordinator:
     async def _write_end(self, verdict: Verdict) -> None:
         try:
             await self._flush()
-            last = replace(self.snapshot(), message=verdict.message)
+            last = self.snapshot()
+            await asyncio.to_thread(self._overview.write, last)
             await asyncio.to_thread(
                 write_end,
                 self.job,
@@ -337,8 +297,7 @@ class Coordinator:
                 self._run.plan,
                 last,
                 written=self._written,
-                timing=self._timing,
-                overview=self._progress_line(),
+                moments=self._moments,
             )
         except SupersededError as error:
             self._run.verdict = Verdict(verdicts.SUPERSEDED, str(error))

@@ -1,7 +1,7 @@
 """The lease store against a model of itself: whatever agents say, in whatever order, its promises hold.
 
-Never two live leases on a mini-batch; a stale attempt never succeeds; done is never undone; tries stay within the limit;
-no mini-batch is ever lost: what is not leased, done or failed is granted to whoever asks.
+Never two live leases on a mini-batch; a stale attempt never succeeds; done is never undone; tries stay within the
+limit; no mini-batch is ever lost: what is not leased, done or failed is granted to whoever asks.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The ledger: whatever crashes between whichever two writes, and whoever else writes, what was acknowledged is replayed.
+"""The ledger: whatever crashes between whichever writes, and whoever else writes, what was acknowledged is replayed.
 
 The last test lets coordinators run against each other in every order hypothesis can think of, one store call at a time.
 """

@@ -1,6 +1,6 @@
 """A coordinator with a million files to hand out, in a process of its own: prints what it took as one JSON object.
 
-    python a_million_files.py RUN_FOLDER
+python a_million_files.py RUN_FOLDER
 """
 
 import asyncio

@@ -28,7 +28,11 @@ TIMEOUT = r"run\(\) took longer than runInvocationTimeoutSeconds \(1 s\)"
 
 FAILING_RUNS = {
     "raises": Case("raises.py", "UserError", "ValueError: these pixels make no sense", trace='raises.py", line'),
-    "raises what cannot be printed": Case("raises_unprintable.py", "UserError", r"Unprintable: \(an exception whose text cannot be had: its __str__ raises\)"),
+    "raises what cannot be printed": Case(
+        "raises_unprintable.py",
+        "UserError",
+        r"Unprintable: \(an exception whose text cannot be had: its __str__ raises\)",
+    ),
     "raises MemoryError": Case("raises_memory_error.py", "OutOfMemory", "MemoryError", trace="bytearray"),
     "returns None": Case("returns_none.py", "WrongReturn", re.escape(f"run() returned None; {REQUIRED}")),
     "returns a number": Case("returns_scalar.py", "WrongReturn", r"run\(\) returned a value of type int; .*"),
@@ -85,7 +89,10 @@ FAILING_STARTS = {
         trace="import a_package_that_nobody_installed",
     ),
     "is no Python": Case(
-        "syntax_error.py", "UserError", r"importing syntax_error\.py failed: SyntaxError: .*", trace="def run(mini_batch)"
+        "syntax_error.py",
+        "UserError",
+        r"importing syntax_error\.py failed: SyntaxError: .*",
+        trace="def run(mini_batch)",
     ),
     "exits on import": Case("exits_on_import.py", "UserError", r"importing exits_on_import\.py failed: SystemExit: 5"),
     "raises in init": Case(
@@ -300,7 +307,9 @@ def confined(longshore):
     try:
         group.mkdir()
     except OSError as error:
-        pytest.skip(f"NOT TESTED: no memory control group can be made here, so no process is killed for memory: {error}")
+        pytest.skip(
+            f"NOT TESTED: no memory control group can be made here, so no process is killed for memory: {error}"
+        )
     try:
         try:
             (group / limit).write_text(str(400 << 20))

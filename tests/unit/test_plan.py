@@ -223,7 +223,8 @@ def test_a_file_more_beyond_where_the_listing_was_interrupted_is_no_change():
     [
         (
             lambda now: now.remove("00011"),
-            'The files changed between mini-batch 11 and 110, of which the first was "/in/00011" and is "/in/00012" now.',
+            "The files changed between mini-batch 11 and 110, "
+            'of which the first was "/in/00011" and is "/in/00012" now.',
         ),
         (
             lambda now: now.remove("00050"),

@@ -32,15 +32,40 @@ def numbers(found):
 # --- deadlines -------------------------------------------------------------------------------------------------------
 
 DEADLINES = [
-    ("a process that is being started", State.SPAWNING, (), False, 60, "import and init() took longer than initTimeoutSeconds (60 s)"),
-    ("a process in init()", State.STARTING, (), False, 60, "import and init() took longer than initTimeoutSeconds (60 s)"),
+    (
+        "a process that is being started",
+        State.SPAWNING,
+        (),
+        False,
+        60,
+        "import and init() took longer than initTimeoutSeconds (60 s)",
+    ),
+    (
+        "a process in init()",
+        State.STARTING,
+        (),
+        False,
+        60,
+        "import and init() took longer than initTimeoutSeconds (60 s)",
+    ),
     ("a process in run()", State.READY, (1,), False, 10, "run() took longer than runInvocationTimeoutSeconds (10 s)"),
-    ("a process that reads rows", State.READY, (1,), True, 5, "loading took longer than taskOverheadTimeoutSeconds (5 s)"),
+    (
+        "a process that reads rows",
+        State.READY,
+        (1,),
+        True,
+        5,
+        "loading took longer than taskOverheadTimeoutSeconds (5 s)",
+    ),
     ("a process in shutdown()", State.ENDING, (), False, SHUTDOWN_SECONDS, "shutdown() took longer than 30 s"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("state", "queue", "tabular", "limit", "sentence"), [case[1:] for case in DEADLINES], ids=[case[0] for case in DEADLINES])  # fmt: skip
+@pytest.mark.parametrize(
+    ("state", "queue", "tabular", "limit", "sentence"),
+    [case[1:] for case in DEADLINES],
+    ids=[case[0] for case in DEADLINES],
+)
 def test_a_process_is_overdue_above_its_limit_and_not_at_it(state, queue, tabular, limit, sentence):
     made = slot(state, queue=queue, now=100.0, tabular=tabular)
     assert made.overdue(TIMEOUTS, 100.0 + limit) is None
@@ -83,7 +108,7 @@ def test_loading_and_run_have_a_time_of_their_own():
     assert made.overdue(TIMEOUTS, 20.1).message.startswith("loading")
 
 
-# --- how much a process is given ----------------------------------------------------------------------------------------
+# --- how much a process is given -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -112,15 +137,23 @@ DEATHS = [
     ("an unknown signal", (-63, False), None, errors.PROCESS_DIED, "process007 was killed by signal 63"),
     ("an end of its own", (3, False), None, errors.PROCESS_DIED, "process007 ended by itself with exit code 3"),
     ("an end with 0", (0, False), None, errors.PROCESS_DIED, "process007 ended by itself with exit code 0"),
-    ("the kernel, for memory", (-9, True), None, errors.OUT_OF_MEMORY, "process007 was killed by the kernel for lack of memory"),
+    (
+        "the kernel, for memory",
+        (-9, True),
+        None,
+        errors.OUT_OF_MEMORY,
+        "process007 was killed by the kernel for lack of memory",
+    ),
     ("us", (-9, False), KILLED, errors.TIMEOUT, "run() took too long"),
     ("us, while another was killed for memory", (-9, True), KILLED, errors.TIMEOUT, "run() took too long"),
     ("its host", None, None, errors.PROCESS_DIED, "the host of process007 died, and process007 with it"),
     ("us, and its host is gone", None, KILLED, errors.TIMEOUT, "run() took too long"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("exit", "killed", "category", "message"), [case[1:] for case in DEATHS], ids=[case[0] for case in DEATHS])  # fmt: skip
+@pytest.mark.parametrize(
+    ("exit", "killed", "category", "message"), [case[1:] for case in DEATHS], ids=[case[0] for case in DEATHS]
+)
 def test_the_cause_of_a_death_is_said(exit, killed, category, message):
     made = slot(queue=(1,))
     made.exit, made.killed = exit, killed
@@ -160,7 +193,7 @@ def test_a_new_process_starts_with_a_clean_slate():
     made.spawned(8, 6.0)
     assert (made.state, made.process, made.since) == (State.SPAWNING, 8, 6.0)
     assert (made.killed, made.exit, made.dying_since) == (None, None, None)
-    assert not (made.blameless or made.told or made.connected)
+    assert (made.blameless, made.told, made.connected) == (False, False, False)
 
 
 def test_processes_that_never_come_through_are_started_ever_more_slowly():

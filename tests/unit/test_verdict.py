@@ -102,7 +102,9 @@ CROSSED = [
 ]
 
 
-@pytest.mark.parametrize(("thresholds", "tally", "expected"), [case[1:] for case in CROSSED], ids=[c[0] for c in CROSSED])
+@pytest.mark.parametrize(
+    ("thresholds", "tally", "expected"), [case[1:] for case in CROSSED], ids=[c[0] for c in CROSSED]
+)
 def test_a_threshold_is_crossed_strictly_above_it(thresholds, tally, expected):
     assert verdict.threshold_crossed(job(thresholds=thresholds), tally) == expected
 
@@ -170,7 +172,9 @@ ALL_PROCESSED = [
 ]
 
 
-@pytest.mark.parametrize(("tally", "action", "expected"), [case[1:] for case in ALL_PROCESSED], ids=[c[0] for c in ALL_PROCESSED])  # fmt: skip
+@pytest.mark.parametrize(
+    ("tally", "action", "expected"), [case[1:] for case in ALL_PROCESSED], ids=[c[0] for c in ALL_PROCESSED]
+)
 def test_a_step_ends_when_every_mini_batch_has_ended(tally, action, expected):
     found = verdict.all_processed(job(action=action), tally)
     assert found == expected

@@ -129,7 +129,7 @@ def one_line(error: BaseException) -> str:
     """Return the exception as "ValueError: the message", on one line."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # the script's own exception classes may fail even here
+    except Exception:  # noqa: BLE001  (the script's own exception classes may fail even here)
         text = "(an exception whose text cannot be had: its __str__ raises)"
     return "{}: {}".format(type(error).__name__, text[:LINE_CHARACTERS]) if text else type(error).__name__
 
