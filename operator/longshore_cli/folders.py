@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from longshore_api.errors import InvalidDocuments, Problem
+from longshore_coordinator.finish import earlier_end
+from longshore_protocol.snapshot import Snapshot
+from longshore_storage.store import Store, open_store
 
 _ABOUT = "state/run.json"
 
@@ -22,13 +25,18 @@ class RunFolder:
 
     def remember(self, step: str) -> None:
         """Write down whose run this is, for a later --resume. Raises OSError."""
-        about = self.path / _ABOUT
-        about.parent.mkdir(parents=True, exist_ok=True)
-        about.write_text(json.dumps({"runId": self.run_id, "step": step}))
+        self._store().put(_ABOUT, json.dumps({"runId": self.run_id, "step": step}).encode())
 
-    def has_succeeded(self) -> bool:
-        """Tell whether the run is complete: there is nothing to resume."""
-        return (self.path / "state" / "succeeded.json").exists()
+    def keep(self, status: str) -> None:
+        """Write down the status that a run ended with. Raises OSError."""
+        self._store().put("status.json", status.encode())
+
+    def success(self) -> Snapshot | None:
+        """Return the last snapshot of a run that is complete; None while there is something to resume."""
+        return earlier_end(self._store())
+
+    def _store(self) -> Store:
+        return open_store(str(self.path))
 
 
 def new_folder(given: Path | None, *, now: datetime) -> RunFolder:

@@ -17,6 +17,7 @@ from longshore_cli.folders import RunFolder, earlier_folder, new_folder
 from longshore_planner.documents import load
 from longshore_planner.resolve import Resolved, resolve
 from longshore_planner.status import step_status
+from longshore_protocol.snapshot import Snapshot
 
 SUCCEEDED, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -46,11 +47,9 @@ def _run(options: argparse.Namespace) -> int:
     python = _interpreter(resolved)
     if options.explain:
         return _explain(resolved, python=python, folder=folder if options.resume else None)
-    if options.resume and folder.has_succeeded():
+    if options.resume and (last := folder.success()) is not None:
         print(f"longshore: the run in {folder.path} has succeeded already: there is nothing to resume", file=sys.stderr)
-        if options.json:
-            print((folder.path / "status.json").read_text())
-        return SUCCEEDED
+        return _tell(last, options, folder=folder, name=resolved.step.name)
     return _execute(resolved, options, folder=folder, python=python)
 
 
@@ -60,7 +59,8 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
     name = resolved.step.name
     stream = default_stream(json=options.json)
     try:
-        folder.remember(name)
+        if not options.resume:
+            folder.remember(name)
         snapshot = asyncio.run(
             run_locally(
                 resolved.job,
@@ -75,8 +75,15 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
     except (OSError, ValueError) as error:
         print(f"longshore: the run folder {folder.path} cannot be used: {error}", file=sys.stderr)
         return FAILED
-    status = step_status(snapshot, previous=None, now=datetime.now(UTC))
-    (folder.path / "status.json").write_text(status.to_json())
+    return _tell(snapshot, options, folder=folder, name=name)
+
+
+def _tell(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder, name: str) -> int:
+    """Keep and print the status of an ended run; return the exit code."""
+    ended = datetime.now(UTC) if snapshot.finished is None else datetime.fromtimestamp(snapshot.finished, UTC)
+    status = step_status(snapshot, previous=None, now=ended)
+    if snapshot.reason != "Superseded":  # then the folder is another command's by now
+        folder.keep(status.to_json())
     if options.json:
         print(status.to_json())
     else:

@@ -88,5 +88,16 @@ def write_end(
         _TIMING, json.dumps({name: value for name, value in asdict(moments).items() if value is not None}).encode()
     )
     if outcome.succeeded:
-        store.create(SUCCEEDED_MARKER, json.dumps({"epoch": ledger.epoch, "rows": written.rows}).encode())
-        store.delete("state/segments")  # their rows are in the output now
+        store.create(SUCCEEDED_MARKER, last.to_json().encode())
+        # Their rows are in the output now. A later coordinator that may be at the same point sees the marker, if this
+        # one does not see its claim.
+        if not ledger.is_superseded():
+            store.delete("state/segments")
+
+
+def earlier_end(store: Store) -> Snapshot | None:
+    """Return the last snapshot of a run that has succeeded; None while it has not. Raises OSError."""
+    try:
+        return Snapshot.from_json(store.get(SUCCEEDED_MARKER).decode())
+    except FileNotFoundError:
+        return None

@@ -106,8 +106,12 @@ class Ledger:
                 with self._gathering:
                     self._lines = lines + self._lines
                 raise
-        if self._store.exists(f"{_EPOCHS}/{self.epoch + 1:06d}.json"):
+        if self.is_superseded():
             raise SupersededError(f"another coordinator claimed epoch {self.epoch + 1}")
+
+    def is_superseded(self) -> bool:
+        """Tell whether a later coordinator has claimed the run. Raises OSError."""
+        return self._store.exists(f"{_EPOCHS}/{self.epoch + 1:06d}.json")
 
     def _write(self, lines: list[bytes]) -> None:
         data = b"".join(lines)

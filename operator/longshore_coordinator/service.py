@@ -16,7 +16,7 @@ from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.assembly import Assembled, AssemblyError
 from longshore_coordinator.enumerate import EmptyInputError, InputError, Slice, cut
-from longshore_coordinator.finish import SUCCEEDED_MARKER, write_end, write_output
+from longshore_coordinator.finish import earlier_end, write_end, write_output
 from longshore_coordinator.leases import State
 from longshore_coordinator.ledger import Ledger, SupersededError
 from longshore_coordinator.observe import Moments, Overview, take_snapshot
@@ -107,8 +107,7 @@ class Coordinator:
             for task in (decided, *tasks):
                 task.cancel()
             await asyncio.gather(decided, *tasks, return_exceptions=True)
-        await self._end()
-        return self.snapshot()
+        return await self._end()
 
     def drain(self) -> None:
         """Lease nothing more; what runs may finish. The run ends as Interrupted once no agent is left."""
@@ -255,8 +254,8 @@ class Coordinator:
             await asyncio.sleep(_OVERVIEW_SECONDS)
             await asyncio.to_thread(self._overview.write, self.snapshot())
 
-    async def _end(self) -> None:
-        """Part with the agents, then write what a run leaves behind."""
+    async def _end(self) -> Snapshot:
+        """Part with the agents, write what a run leaves behind, and return the last snapshot."""
         verdict = self._run.verdict
         assert verdict is not None
         parted = asyncio.create_task(self._part())
@@ -264,6 +263,10 @@ class Coordinator:
             self._state = snapshot.ASSEMBLING
             try:
                 await self._flush()
+                last = await asyncio.to_thread(earlier_end, self._store)
+                if last is not None:  # our predecessor was stopped, or displaced too late to notice, after its end
+                    await parted
+                    return last
                 self._written = await asyncio.to_thread(
                     write_output, self.job, self._store, self._ledger, expected=self._run.leases.counts[State.DONE]
                 )
@@ -271,9 +274,6 @@ class Coordinator:
                 verdict = Verdict(verdicts.SUPERSEDED, f"{error}; this coordinator writes nothing more")
             except (AssemblyError, OSError, ImportError) as error:
                 verdict = Verdict(verdicts.OUTPUT_ERROR, f"the output cannot be written: {error}")
-                if await asyncio.to_thread(self._store.exists, SUCCEEDED_MARKER):
-                    # Displaced too late to notice, our predecessor wrote the output and removed the segments.
-                    verdict = Verdict(verdicts.SUPERSEDED, "an earlier coordinator finished the run meanwhile")
             else:
                 if self.job.output.action == APPEND_ROW:
                     self._moments.assembled = time.time()
@@ -283,6 +283,7 @@ class Coordinator:
         self._state = _final_state(verdict)
         if verdict.reason != verdicts.SUPERSEDED:
             await self._write_end(verdict)
+        return self.snapshot()
 
     async def _write_end(self, verdict: Verdict) -> None:
         try:

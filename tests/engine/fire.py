@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 CHILD, HOST, AGENT, COORDINATOR = "child", "host", "agent", "coordinator"
 _MODULES = {"longshore_host.child": CHILD, "longshore_host": HOST, "longshore_agent": AGENT}
@@ -76,7 +76,9 @@ class Act:
     seconds: float  # how long it is stopped
 
 
-def plan(seed: int, *, counts: Mapping[tuple[str, str], int], calls: int, stops: Mapping[str, tuple[float, float]]) -> list[Act]:  # fmt: skip
+def plan(
+    seed: int, *, counts: Mapping[tuple[str, str], int], calls: int, stops: Mapping[str, tuple[float, float]]
+) -> list[Act]:
     """Return so many acts of each (kind, victim), shuffled and spread over this number of calls of run().
 
     `stops` says between how many seconds a victim of each kind is stopped.
@@ -112,7 +114,7 @@ class Arsonist:
         self._calls = calls
         self._stopped: list[tuple[float, int, Process]] = []  # heap: what is released first, by monotonic time
 
-    def __enter__(self) -> Arsonist:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

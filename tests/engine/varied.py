@@ -32,7 +32,9 @@ class Oracle:
 class Varied:
     """The step, in the folder of the fixture `longshore`. A lease lasts three seconds: run() has two, all else one."""
 
-    def __init__(self, longshore: Any, *, mini_batches: int, size: int, workers: int, processes: int, milliseconds: int) -> None:  # fmt: skip
+    def __init__(
+        self, longshore: Any, *, mini_batches: int, size: int, workers: int, processes: int, milliseconds: int
+    ) -> None:
         self._longshore = longshore
         self._total = mini_batches
         self._size = size

@@ -1,12 +1,10 @@
-"""What waits to be reported, and when it is due."""
-
-import math
+"""What waits to be reported, and when it is so much that it must be."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_agent.outbox import FLUSH_BYTES, FLUSH_SECONDS, Outbox
+from longshore_agent.outbox import FLUSH_BYTES, FLUSH_OUTCOMES, Outbox
 from longshore_protocol import messages
 from longshore_protocol.wire import Completion, Failure
 
@@ -22,13 +20,12 @@ def done(mini_batch, *, succeeded=2, header=""):
     return [messages.DONE, mini_batch, 1, succeeded, 2, 1_000_000, 400, 300, 200, header]
 
 
-def complete(outbox, mini_batch, rows=b"row\n", *, header="", now=0.0):
-    outbox.complete(done(mini_batch, header=header), process=4, rows=rows, now=now)
+def complete(outbox, mini_batch, rows=b"row\n", *, header=""):
+    outbox.complete(done(mini_batch, header=header), process=4, rows=rows)
 
 
-def test_an_empty_outbox_is_never_due(outbox):
-    assert outbox.oldest is None
-    assert outbox.due(1e9) == math.inf
+def test_an_empty_outbox_has_nothing_to_report(outbox):
+    assert not outbox.is_full()
     assert outbox.batch.is_empty()
 
 
@@ -51,31 +48,29 @@ def test_each_result_points_at_its_own_rows_and_its_own_header(results):
         assert (batch.headers[found.header] if found.header >= 0 else "") == header
 
 
-def test_a_report_is_due_when_its_oldest_outcome_is_a_second_old(outbox):
-    complete(outbox, 1, now=10.0)
-    complete(outbox, 2, now=10.5)
-    assert outbox.due(10.0) == FLUSH_SECONDS
-    assert outbox.due(10.75) == pytest.approx(FLUSH_SECONDS - 0.75)
-    assert outbox.due(12.0) == 0.0
-
-
-def test_a_large_segment_is_due_at_once(outbox):
+def test_a_large_segment_is_reported_at_once(outbox):
     complete(outbox, 1, b"x" * (FLUSH_BYTES - 1))
-    assert outbox.due(0.0) > 0
+    assert not outbox.is_full()
     complete(outbox, 2, b"x")
-    assert outbox.due(0.0) == 0.0
+    assert outbox.is_full()
+
+
+def test_many_small_results_are_reported_at_once(outbox):
+    for number in range(FLUSH_OUTCOMES):
+        assert not outbox.is_full()
+        complete(outbox, number, b"")
+    assert outbox.is_full()
 
 
 def test_a_process_that_never_came_to_run_is_told_of_at_once(outbox):
-    outbox.init_failed(FAILURE._replace(mini_batch=-1), 0.0)
-    assert outbox.due(0.0) == 0.0
+    outbox.init_failed(FAILURE._replace(mini_batch=-1))
+    assert outbox.is_full()
     assert not outbox.batch.is_empty()
 
 
 def test_failures_and_what_is_given_back_are_reported_too(outbox):
-    outbox.fail(FAILURE, 5.0)
-    outbox.give_back(9, 2, 6.0)
-    assert outbox.oldest == 5.0
+    outbox.fail(FAILURE)
+    outbox.give_back(9, 2)
     batch = outbox.take()
     assert (batch.failed, batch.returned, batch.completed) == ([FAILURE], [[9, 2]], [])
 
@@ -85,7 +80,6 @@ def test_what_is_taken_is_gone_and_every_batch_has_a_segment_of_its_own(outbox):
     for number in range(3):
         complete(outbox, number)
         names.append(outbox.take().segment)
-        assert outbox.oldest is None
         assert outbox.batch.is_empty()
     assert names == [f"state/segments/w0.1.x-00000{number}" for number in (1, 2, 3)]
     assert Outbox("w0.1.y").take().segment not in names

@@ -223,12 +223,11 @@ def test_a_file_more_beyond_where_the_listing_was_interrupted_is_no_change():
     [
         (
             lambda now: now.remove("00011"),
-            "The files changed between mini-batch 11 and 110, "
-            'of which the first was "/in/00011" and is "/in/00012" now.',
+            'between mini-batch 11 and 110, of which the first was "/in/00011" and is "/in/00012" now.',
         ),
         (
             lambda now: now.remove("00050"),
-            'The files changed between mini-batch 11 and 110, of which the first was "/in/00011".',
+            'between mini-batch 11 and 110, of which the first was "/in/00011".',
         ),
     ],
     ids=["the first of a lot", "inside a lot"],
@@ -236,7 +235,7 @@ def test_a_file_more_beyond_where_the_listing_was_interrupted_is_no_change():
 def test_the_refusal_says_where(change, sentence):
     now = files(500)
     change(now)
-    assert Reading(now, earlier=Reading(files(500)).entries).refusal == sentence
+    assert Reading(now, earlier=Reading(files(500)).entries).refusal == f"The files changed {sentence}"
 
 
 def test_a_plan_that_was_empty_and_is_not_any_more_is_refused():

@@ -313,28 +313,37 @@ def test_the_time_of_the_first_lease_is_kept(bench):
 # --- init ------------------------------------------------------------------------------------------------------------
 
 
-def init_failure(message="ImportError: no module"):
-    return Failure(-1, 0, 0, 0, errors.USER_ERROR, message, "Traceback", 1.0, 0.0, "log")
+def init_failure(process, message="ImportError: no module"):
+    return Failure(-1, 0, 0, process, errors.USER_ERROR, message, "Traceback", 1.0, 0.0, "log")
 
 
 def test_a_step_whose_processes_never_come_to_run_is_stopped(store):
     bench = Bench(store, processes_per_worker=2)
     agent = bench.agent()
-    for _ in range(3):
-        bench.report(agent, processes=STARTING, init_failed=[init_failure()])
+    for process in range(3):
+        for _ in range(2):  # a report whose answer was lost comes again, and counts once
+            bench.report(agent, processes=STARTING, init_failed=[init_failure(process)])
         assert bench.run.verdict is None
-    bench.report(agent, processes=STARTING, init_failed=[init_failure("ImportError: again")])
+    bench.report(agent, processes=STARTING, init_failed=[init_failure(3, "ImportError: again")])
     assert bench.run.verdict.reason == "InitFailed"
     assert bench.run.verdict.message == "4 processes failed before run(), none came through: ImportError: again"
     error = bench.run.accounts.first_error
     assert (error.message, error.mini_batch) == ("ImportError: no module", None)
 
 
+def test_a_failure_of_init_that_is_reported_twice_counts_once(bench):
+    agent = bench.agent()
+    for _ in range(10):
+        bench.report(agent, processes=STARTING, init_failed=[init_failure(0)])
+    assert bench.run.verdict is None
+    assert len(bench.records("tried")) == bench.run.accounts.init_failures == 1
+
+
 def test_once_a_process_came_to_run_failures_of_init_stop_nothing(bench):
     agent = bench.agent()
     bench.report(agent, processes=READY)
-    for _ in range(10):
-        bench.report(agent, processes=STARTING, init_failed=[init_failure()])
+    for process in range(10):
+        bench.report(agent, processes=STARTING, init_failed=[init_failure(process)])
     assert bench.run.verdict is None
 
 

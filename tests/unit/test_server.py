@@ -12,10 +12,10 @@ import pytest
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
-from longshore_protocol import wire
-from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
+from longshore_protocol import errors, wire
+from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output, Thresholds
 from longshore_protocol.snapshot import Snapshot
-from longshore_protocol.wire import Completion, unpack_grants
+from longshore_protocol.wire import Completion, Failure, unpack_grants
 
 TOKEN = "the run's secret"
 
@@ -71,7 +71,7 @@ class Caller:
             return Snapshot.from_json(await response.text())
 
 
-def job(folder):
+def job(folder, **changes):
     return Job(
         name="score",
         run_id="1",
@@ -81,13 +81,14 @@ def job(folder):
         output=Output(SUMMARY_ONLY, str(folder / "out")),
         source_uri="/code",
         entry_script="score.py",
+        **changes,
     )
 
 
 @asynccontextmanager
-async def serving(folder):
+async def serving(folder, **changes):
     listing = Listing()
-    coordinator = Coordinator(job(folder), cut=listing)
+    coordinator = Coordinator(job(folder, **changes), cut=listing)
     await coordinator.open()
     server = Server(coordinator, token=TOKEN)
     url = f"http://127.0.0.1:{await server.start('127.0.0.1')}"
@@ -268,5 +269,23 @@ def test_an_agent_works_from_its_registration_to_the_end(tmp_path):
             assert (last.state, last.mini_batches.succeeded, last.items.succeeded) == ("Succeeded", 25, 25)
             told = await caller.snapshot()
             assert replace(told, rate_per_minute=None) == replace(last, rate_per_minute=None)
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_gave_up_while_its_inputs_were_listed_does_not_claim_to_know_them_all(tmp_path):
+    async def scenario():
+        async with serving(tmp_path, thresholds=Thresholds(error_threshold=0), max_tries=1) as caller:
+            running = asyncio.create_task(caller.coordinator.run())
+            caller.listing.add(2)
+            await caller.register()
+            (grant,), _ = await caller.lease()
+            failure = Failure(grant.mini_batch, 1, 1, 0, errors.USER_ERROR, "ValueError: no", "", 1.0, 0.1, "log")
+            assert await caller.report(failed=[failure]) == {"stop": True}
+            caller.listing.add()  # the reader looks up, and sees that it is to stop
+            await caller.post("bye", caller.identity)
+            last = await running
+            assert (last.state, last.reason) == ("Failed", "ErrorThresholdExceeded")
+            assert (last.mini_batches.total, last.mini_batches.failed) == (None, 1)
 
     asyncio.run(scenario())

@@ -19,6 +19,7 @@ from longshore_protocol import errors, wire
 from longshore_protocol.job import Job
 from longshore_storage.store import Store, open_store
 
+_REPORT_SECONDS = 1.0  # a result waits no longer than this to be reported
 _HEARTBEAT = 2.0  # seconds between reports when nothing happens
 _SEGMENT_TRIES = 5
 
@@ -88,6 +89,7 @@ class Agent:
         self._resources = ResourceMonitor(self._segments, worker.name, interval=job.resource_monitor_interval)
         self._sending = asyncio.Lock()
         self._clock = asyncio.get_running_loop().time
+        self._sent = self._clock()
         self._renew_every = wire.lease_term(job.timeouts) / 4
         self._renew_at = self._clock() + self._renew_every
 
@@ -126,22 +128,14 @@ class Agent:
                 self.worker.demand.set()  # the call waited at the coordinator in vain: ask again
 
     async def _report(self) -> None:
-        """Report when the outbox is due: at once when the worker is idle, else after a moment's gathering."""
+        """Report what there is every second, at once when it is much or the worker is idle; and give signs of life."""
         while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.worker.report_now.wait(), min(_REPORT_SECONDS, self._renew_every))
+            self.worker.report_now.clear()
             now = self._clock()
-            due = min(self.worker.outbox.due(now), _HEARTBEAT, self._renew_every)
-            if self.worker.outbox.oldest is not None and self.worker.is_idle():
-                due = 0.0
-            if due > 0.0:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.worker.news.wait(), due)
-                    self.worker.news.clear()
-                    if not self.worker.outbox.batch.init_failed and not self.worker.is_idle():
-                        remaining = self.worker.outbox.due(self._clock())
-                        await asyncio.sleep(min(remaining, 0.05))  # gather: news come by the thousand
-                    continue
-            self.worker.news.clear()
-            await self._send()
+            if not self.worker.outbox.batch.is_empty() or now >= min(self._sent + _HEARTBEAT, self._renew_at):
+                await self._send()
 
     async def _send(self) -> None:
         async with self._sending:
@@ -149,6 +143,7 @@ class Agent:
 
     async def _deliver(self, batch: Batch) -> None:
         name, epoch = self._identity
+        self._sent = self._clock()
         if batch.rows:
             await self._write(batch)
         now = self._clock()

@@ -12,7 +12,7 @@ from typing import Any
 from longshore_protocol.wire import Completion, Failure
 
 FLUSH_BYTES = 8 * 1024 * 1024  # of rows: a segment that large is written at once
-FLUSH_SECONDS = 1.0  # a result waits no longer than this to be reported
+FLUSH_OUTCOMES = 1000  # so many results are reported at once, while the processes go on
 
 
 @dataclass
@@ -39,14 +39,13 @@ class Outbox:
     def __init__(self, agent: str) -> None:
         self._agent = agent
         self._count = 0
-        self.oldest: float | None = None  # monotonic: when the first waiting outcome came
         self.batch = self._new()
 
     def _new(self) -> Batch:
         self._count += 1
         return Batch(f"state/segments/{self._agent}-{self._count:06d}")
 
-    def complete(self, message: list[Any], *, process: int, rows: bytes, now: float) -> None:
+    def complete(self, message: list[Any], *, process: int, rows: bytes) -> None:
         """Add a result: a child's DONE message and its rows."""
         _, mini_batch, attempt, succeeded, items, started, elapsed, run, cpu, header = message
         batch = self.batch
@@ -74,36 +73,25 @@ class Outbox:
         if rows:
             batch.rows.append(rows)
             batch.size += len(rows)
-        self._touch(now)
 
-    def fail(self, failure: Failure, now: float) -> None:
+    def fail(self, failure: Failure) -> None:
         """Add a failed attempt."""
         self.batch.failed.append(failure)
-        self._touch(now)
 
-    def init_failed(self, failure: Failure, now: float) -> None:
+    def init_failed(self, failure: Failure) -> None:
         """Add a process that never came to run()."""
         self.batch.init_failed.append(failure)
-        self._touch(now)
 
-    def give_back(self, mini_batch: int, attempt: int, now: float) -> None:
+    def give_back(self, mini_batch: int, attempt: int) -> None:
         """Add an unstarted mini-batch that this agent will not run."""
         self.batch.returned.append([mini_batch, attempt])
-        self._touch(now)
 
     def take(self) -> Batch:
         """Return what there is to report, and begin anew."""
-        batch, self.batch, self.oldest = self.batch, self._new(), None
+        batch, self.batch = self.batch, self._new()
         return batch
 
-    def due(self, now: float) -> float:
-        """Return the seconds until the next report must leave; 0 when it is large or old enough, inf when empty."""
-        if self.oldest is None:
-            return float("inf")
-        if self.batch.size >= FLUSH_BYTES or self.batch.init_failed:
-            return 0.0
-        return max(0.0, self.oldest + FLUSH_SECONDS - now)
-
-    def _touch(self, now: float) -> None:
-        if self.oldest is None:
-            self.oldest = now
+    def is_full(self) -> bool:
+        """Tell whether there is so much, or such news, that it should be reported now."""
+        batch = self.batch
+        return batch.size >= FLUSH_BYTES or len(batch.completed) >= FLUSH_OUTCOMES or bool(batch.init_failed)

@@ -42,7 +42,7 @@ class Worker:
         self._held: dict[int, Lease] = {}
         self._clock = time.monotonic
         self.demand = asyncio.Event()  # more leases are wanted
-        self.news = asyncio.Event()  # the outbox should be looked at
+        self.report_now = asyncio.Event()  # the outbox is worth a report, or there is nothing to wait for
         self.ending = asyncio.Event()  # no process will be started any more
         self.ended = asyncio.Event()  # no process is left and none will be started
 
@@ -95,11 +95,10 @@ class Worker:
 
     def drain(self) -> None:
         """Give back what no process has yet; once the rest is done, end the processes in an orderly way."""
-        now = self._clock()
         while self._ready:
             lease = self._ready.popleft()
             self._held.pop(lease.grant.mini_batch, None)
-            self._outbox.give_back(lease.grant.mini_batch, lease.grant.attempt, now)
+            self._outbox.give_back(lease.grant.mini_batch, lease.grant.attempt)
         self.ending.set()
         self.settle()
 
@@ -192,7 +191,7 @@ class Worker:
             slot.blameless = slot.killed is not None
             if not lease.abandoned:
                 del self._held[message[1]]
-                self._outbox.complete(message, process=process, rows=body, now=now)
+                self._outbox.complete(message, process=process, rows=body)
         elif kind == messages.LOADED:
             slot.head_loaded(now)
         elif kind == messages.FAILED:
@@ -203,7 +202,7 @@ class Worker:
             self._fail(lease, process, items=items, said=(category, text, trace), times=(started, elapsed))
         elif kind == messages.READY:
             slot.state, slot.failures, slot.since = State.READY, 0, now
-            self.news.set()
+            self.report_now.set()
         elif kind == messages.INIT_FAILED:
             _, category, text, trace = message
             slot.told = True
@@ -227,8 +226,8 @@ class Worker:
             self.ended.set()
         if self.want():
             self.demand.set()
-        if self._outbox.oldest is not None:
-            self.news.set()
+        if self._outbox.is_full() or (self.is_idle() and not self._outbox.batch.is_empty()):
+            self.report_now.set()
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -317,14 +316,12 @@ class Worker:
                 started,
                 elapsed,
                 self._log(process),
-            ),
-            self._clock(),
+            )
         )
 
     def _init_failed(self, slot: Slot, category: str, text: str, trace: str) -> None:
         self._outbox.init_failed(
-            Failure(-1, 0, 0, slot.process, category, text, trace, time.time(), 0.0, self._log(slot.process)),
-            self._clock(),
+            Failure(-1, 0, 0, slot.process, category, text, trace, time.time(), 0.0, self._log(slot.process))
         )
 
     def _log(self, process: int) -> str:
