@@ -57,10 +57,6 @@ class Agents:
         """Note what an agent's processes do."""
         self._agents[agent].processes = processes
 
-    def processes(self) -> dict[str, list[dict[str, Any]]]:
-        """Return what the processes of each worker do, as their agents last told."""
-        return {entry.worker: entry.processes for entry in self._agents.values()}
-
     def count(self) -> int:
         """Return how many agents are here."""
         return len(self._agents)

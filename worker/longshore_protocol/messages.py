@@ -26,8 +26,7 @@ HELLO_CHILD = "hello-child"  # [kind, process, pid]
 READY = "ready"  # [kind, seconds of import and init()]
 INIT_FAILED = "init-failed"  # [kind, category, message, traceback]
 LOADED = "loaded"  # [kind, mini-batch, attempt]: its rows are read, run() begins
-# [kind, mini-batch, attempt, succeeded, items, started, elapsed, run, CPU, header], times in microseconds; body: rows
-DONE = "done"
+DONE = "done"  # the kind, the fields of `wire.Completion` that a child knows (see `outbox`), header; body: the rows
 FAILED = "failed"  # [kind, mini-batch, attempt, items, category, message, traceback, started, elapsed]
 BYE = "bye"  # [kind]: shutdown() is through
 

@@ -45,7 +45,7 @@ class Grant(NamedTuple):
 
 
 def pack_grants(orders: Dict[str, Any], grants: Sequence[Grant]) -> bytes:
-    """Return the answer to a lease call: a frame of [orders, [[mini-batch, attempt, input, length], ...]] and slices."""
+    """Return the answer to a lease call: a frame of [orders, [(mini-batch, attempt, input, length), ...]], slices."""
     header = [orders, [(each.mini_batch, each.attempt, each.input, len(each.slice)) for each in grants]]
     return frames.encode(header, b"".join([each.slice for each in grants]))
 
