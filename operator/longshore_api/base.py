@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -22,6 +22,11 @@ class Fields(BaseModel):
         use_attribute_docstrings=True,
         protected_namespaces=(),
     )
+
+
+def keyed_by(name: str) -> dict[str, Any]:
+    """Return what a list's schema says when that field tells its elements apart: Kubernetes then merges by it."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [name]}
 
 
 class Metadata(Fields):

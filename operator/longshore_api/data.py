@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from longshore_api.base import Fields, NameRef, Resource
+from longshore_api.status import ResourceStatus
 from longshore_api.values import FilledString, Flag, ResourceName, Separator, broken
 
 Paths = Annotated[list[FilledString], Field(min_length=1)]
@@ -39,6 +40,8 @@ class Datastore(Resource):
     """Kind of the resource."""
     spec: DatastoreSpec
     """Where the store is."""
+    status: ResourceStatus | None = None
+    """Written by Longshore."""
 
 
 class FileDataset(Fields):
@@ -93,3 +96,5 @@ class Dataset(Resource):
     """Kind of the resource."""
     spec: DatasetSpec
     """Which files or rows."""
+    status: ResourceStatus | None = None
+    """Written by Longshore."""

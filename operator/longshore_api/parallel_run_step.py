@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from longshore_api.base import Fields, Metadata, NameRef, Resource
+from longshore_api.base import Fields, Metadata, NameRef, Resource, keyed_by
 from longshore_api.data import FileDataset, TabularDataset
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.values import (
@@ -28,6 +28,7 @@ from longshore_api.values import (
     broken,
 )
 
+INPUTS_MAX = 256  # bounds what it costs an API server to check the rules of each
 SEPARATED = ("text", "csv", "tsv")  # output formats with a separator and a header line
 
 
@@ -125,7 +126,7 @@ class ParallelRunStepSpec(Fields):
 
     description: str = ""
     """Free text."""
-    inputs: Annotated[list[StepInput], Field(min_length=1)]
+    inputs: Annotated[list[StepInput], Field(min_length=1, max_length=INPUTS_MAX, json_schema_extra=keyed_by("name"))]
     """Worked off one after another; all of one kind, files or rows. A mini-batch never mixes inputs."""
     output: StepOutput | None = None
     """Required with `append_row`."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from longshore_api.base import Fields, Resource
+from longshore_api.status import ComputeClusterStatus, ResourceStatus
 from longshore_api.values import FilledString, PortName, Quantity, ResourceName, Variables, Whole, broken
 
 
@@ -51,6 +52,8 @@ class ComputeCluster(Resource):
     """Kind of the resource."""
     spec: ComputeClusterSpec
     """Number and size of the nodes."""
+    status: ComputeClusterStatus | None = None
+    """Written by Longshore."""
 
 
 class EnvironmentSpec(Fields):
@@ -72,6 +75,8 @@ class Environment(Resource):
     """Kind of the resource."""
     spec: EnvironmentSpec
     """Image, interpreter, variables."""
+    status: ResourceStatus | None = None
+    """Written by Longshore."""
 
 
 class ModelSpec(Fields):
@@ -94,3 +99,5 @@ class Model(Resource):
     """Kind of the resource."""
     spec: ModelSpec
     """Name, version and place."""
+    status: ResourceStatus | None = None
+    """Written by Longshore."""

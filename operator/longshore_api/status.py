@@ -1,12 +1,14 @@
-"""The status of a ParallelRunStep: the same object in the custom resource and from `longshore run --json`."""
+"""The statuses of custom resources; a ParallelRunStep's is also what `longshore run --json` prints."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
+
+from longshore_api.base import keyed_by
 
 
 def _seconds_in_utc(instant: datetime) -> str:
@@ -44,6 +46,64 @@ class Condition(_Observed):
     """When `status` last changed."""
     observed_generation: int
     """Generation of the spec that this is about."""
+
+
+Conditions = Annotated[list[Condition], Field(json_schema_extra=keyed_by("type"))]
+
+
+class ResourceStatus(_Observed):
+    """What Longshore found out about a resource."""
+
+    observed_generation: int
+    """Generation of the spec that this status is about."""
+    conditions: Conditions
+    """One per type."""
+
+    def condition(self, type_: str) -> Condition | None:
+        """Return the condition of that type, or None."""
+        return next((each for each in self.conditions if each.type == type_), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the status as the JSON object of the custom resource, without what is absent."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def to_json(self) -> str:
+        """Return the same as indented JSON text."""
+        return self.model_dump_json(by_alias=True, exclude_none=True, indent=2)
+
+
+class NodeStateCounts(_Observed):
+    """Nodes of a ComputeCluster by what they do."""
+
+    idle_node_count: int = 0
+    """Kept ready, without work."""
+    leaving_node_count: int = 0
+    """On their way out: they finish what they have and take nothing more."""
+    preempted_node_count: int = 0
+    """Taken away by the cluster, and not replaced yet."""
+    preparing_node_count: int = 0
+    """Asked for, and not at work yet."""
+    running_node_count: int = 0
+    """At work."""
+    unusable_node_count: int = 0
+    """Failed, and not replaced yet."""
+
+
+class ComputeClusterStatus(ResourceStatus):
+    """The nodes that a ComputeCluster has."""
+
+    conditions: Conditions
+    """One per type: Ready, whose reason says what nodes are waiting for."""
+    allocation_state: Literal["Steady", "Resizing"]
+    """Whether the number of nodes is the one wanted, or on its way there."""
+    allocation_state_transition_time: Instant | None = None
+    """When `allocationState` last changed."""
+    current_node_count: int = 0
+    """Nodes there are."""
+    target_node_count: int = 0
+    """Nodes wanted."""
+    node_state_counts: NodeStateCounts
+    """Nodes by what they do."""
 
 
 class MiniBatchCounts(_Observed):
@@ -143,12 +203,10 @@ class OutputStatus(_Observed):
     """Rows in that file."""
 
 
-class ParallelRunStepStatus(_Observed):
+class ParallelRunStepStatus(ResourceStatus):
     """What became of a ParallelRunStep so far."""
 
-    observed_generation: int
-    """Generation of the spec that this status is about."""
-    conditions: list[Condition]
+    conditions: Conditions
     """One per type: Succeeded (its reason is the state), Ready, Stalled, Finished."""
     progress: Progress
     """How far the step is."""
@@ -164,15 +222,3 @@ class ParallelRunStepStatus(_Observed):
     """Identifies the run."""
     run_uri: str | None = None
     """The run's folder: ledger, logs, failed.jsonl."""
-
-    def condition(self, type_: str) -> Condition | None:
-        """Return the condition of that type, or None."""
-        return next((each for each in self.conditions if each.type == type_), None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the status as the JSON object of the custom resource, without what is absent."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-    def to_json(self) -> str:
-        """Return the same as indented JSON text."""
-        return self.model_dump_json(by_alias=True, exclude_none=True, indent=2)

@@ -107,6 +107,8 @@ def _text(detail: ErrorDetails, loc: Loc, model: type[BaseModel]) -> str:
             rule = "must be a mapping of fields"
         case "too_short":
             return f"must hold at least {context['min_length']} element"
+        case "too_long":
+            return f"holds {context['actual_length']} elements: must hold at most {context['max_length']}"
         case _:
             rule = detail["msg"][:1].lower() + detail["msg"][1:]
     return f"is {shown(value)}: {rule}"

@@ -30,6 +30,16 @@ def broken(rule: str, *, field: str = "") -> PydanticCustomError:
     return PydanticCustomError("rule", "{rule}", {"rule": rule, "field": field})
 
 
+def integer_or_string(spelt: str, **limits: int) -> JsonSchemaValue:
+    """Return the schema of a number, or of a string that `spelt` matches as a whole.
+
+    The limits hold for the number alone: a schema does not look into a string. `spelt` must suit Go's expressions,
+    which the API server uses: no look-ahead, no look-behind.
+    """
+    either = [{"type": "integer"}, {"type": "string"}]
+    return {"x-kubernetes-int-or-string": True, "anyOf": either, "pattern": f"^({spelt})$", **limits}
+
+
 def parse_size(value: int | str) -> tuple[int, bool]:
     """Read 10, "10", "1024KB", "10MB" or "1GB" (1024-based, any case) as (number, whether a unit was given).
 
@@ -72,9 +82,8 @@ class Whole:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        either = [{"type": "integer"}, {"type": "string"}]
-        limits = {"minimum": self.minimum, "maximum": self.maximum}
-        return {"x-kubernetes-int-or-string": True, "anyOf": either, **limits}
+        spelt = "|".join(("[+-]?[0-9]{1,18}", *self.words))
+        return integer_or_string(spelt, minimum=self.minimum, maximum=self.maximum)
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,7 @@ class _Size:
         return core_schema.no_info_plain_validator_function(_read_size)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+        return integer_or_string("[0-9]{1,18} *([kKmMgG][bB])?", minimum=1)
 
 
 class _Quantity:
@@ -161,7 +170,7 @@ class _Quantity:
         return core_schema.no_info_plain_validator_function(_read_quantity)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+        return integer_or_string(_QUANTITY.pattern.replace(r"\d", "[0-9]"), minimum=0)
 
 
 def _read_quantity(value: Any) -> str:
@@ -231,7 +240,16 @@ PortName = Annotated[
         longest=64,
     ),
 ]
-FileName = Annotated[str, Matching(r"(?!\.{1,2}$)[^/\\\x00-\x1f]+", "must be a file name without folders", longest=255)]
+_IN_NAME = r"[^/\\\x00-\x1f]"
+_FIRST_IN_NAME = r"[^./\\\x00-\x1f]"
+FileName = Annotated[
+    str,
+    Matching(
+        rf"({_FIRST_IN_NAME}|\.{_FIRST_IN_NAME}|\.\.{_IN_NAME}){_IN_NAME}*",  # neither "." nor ".."
+        "must be a file name without folders",
+        longest=255,
+    ),
+]
 Separator = Annotated[str, Matching(r'[^"\r\n]', "must be one character, and no quote or line end", longest=1)]
 FilledString = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a string that is not empty", longest=4096)]
 Flag = Annotated[bool, _Flag()]

@@ -15,7 +15,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     from longshore_cli.run_command import run_command  # late: --help needs none of it
 
-    return run_command(options)
+    try:
+        return run_command(options)
+    except KeyboardInterrupt:  # before anything was started; from then on the run decides how to end
+        print("longshore: interrupted", file=sys.stderr)
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -82,6 +83,8 @@ def _drain_on_signals(coordinator: Coordinator) -> None:
             return
         asked = True
         coordinator.drain()
+        told = f"longshore: what runs may finish within {GRACE:.0f} s; interrupt again to stop at once"
+        print(told, file=sys.stderr, flush=True)
         loop.call_later(GRACE, coordinator.interrupt)
 
     for number in (signal.SIGINT, signal.SIGTERM):

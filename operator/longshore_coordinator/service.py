@@ -56,6 +56,7 @@ class Coordinator:
         self._plan_ended = asyncio.Event()
         self._written = Assembled(rows=0, bytes=0)
         self._moments = Moments(started=time.time())
+        self._ended: float | None = None  # monotonic: when the run was over, from then on its pace stands still
         self._run: Run
         self._ledger: Ledger
         self._reader: PlanReader
@@ -158,7 +159,8 @@ class Coordinator:
                 self._moments.first_lease = self._moments.first_lease or time.time()
                 return self._run.plan.grants(pairs), {}
             try:
-                await asyncio.wait_for(changed.wait(), give_up - now)
+                async with asyncio.timeout(give_up - now):  # wait_for may lose a cancellation up to Python 3.11
+                    await changed.wait()
             except TimeoutError:
                 continue
 
@@ -188,7 +190,7 @@ class Coordinator:
             state=self._state,
             epoch=self._ledger.epoch,
             written=self._written,
-            now=self._clock(),
+            now=self._clock() if self._ended is None else self._ended,
         )
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -279,7 +281,7 @@ class Coordinator:
                     self._moments.assembled = time.time()
         await parted
         self._run.verdict = verdict
-        self._moments.finished = time.time()
+        self._moments.finished, self._ended = time.time(), self._clock()
         self._state = _final_state(verdict)
         if verdict.reason != verdicts.SUPERSEDED:
             await self._write_end(verdict)
@@ -313,7 +315,8 @@ class Coordinator:
         while self._run.agents.count() and self._clock() < give_up:
             changed = self._changed
             try:
-                await asyncio.wait_for(changed.wait(), give_up - self._clock())
+                async with asyncio.timeout(give_up - self._clock()):
+                    await changed.wait()
             except TimeoutError:
                 return
 

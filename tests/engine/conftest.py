@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,9 @@ import yaml
 
 ENTRIES = Path(__file__).parents[1] / "data" / "entries"
 MARKER = "TEST_MARKER"
-PATIENCE = 60.0  # seconds: far more than anything takes, so that only a hang meets it
+PATIENCE = (
+    40.0  # seconds: far more than anything takes, and less than a run waits for an agent that does not say goodbye
+)
 
 
 def wait_until(condition, *, patience=PATIENCE):
@@ -98,7 +99,7 @@ class Command:
 
     def __init__(self, process, folder, run_dir):
         self._process = process
-        self._folder = folder
+        self.folder = folder
         self.run_dir = run_dir
 
     @property
@@ -119,11 +120,11 @@ class Command:
             self._process.kill()
             self._process.wait()
             pytest.fail(f"the command did not end within {patience:.0f} s:\n{self.stderr}")
-        return Ended(code, (self._folder / "stdout").read_text(), self.stderr, self.run_dir)
+        return Ended(code, (self.folder / "stdout").read_text(), self.stderr, self.run_dir)
 
     @property
     def stderr(self):
-        return (self._folder / "stderr").read_text()
+        return (self.folder / "stderr").read_text()
 
 
 class Longshore:
@@ -163,7 +164,8 @@ class Longshore:
             "resourceMonitorIntervalSeconds": 0,
             **spec,
         }
-        return self.document("ParallelRunStep", "test-step", **{key: each for key, each in fields.items() if each is not None})  # fmt: skip
+        given = {key: each for key, each in fields.items() if each is not None}
+        return self.document("ParallelRunStep", "test-step", **given)
 
     def document(self, kind, name, /, **spec):
         """Return one custom resource."""
@@ -173,16 +175,17 @@ class Longshore:
         """Write the documents, in the place of earlier ones."""
         self.write("manifest.yaml", yaml.safe_dump_all(documents, sort_keys=False))
 
-    def start(self, *arguments, paths=("manifest.yaml",), json=True, prefix=(), run_dir=None, **popen):
-        """Start `longshore run`, in a new run folder if the arguments do not say which, and return at once.
+    def start(self, *arguments, paths=("manifest.yaml",), anywhere=False, json=True, prefix=(), **popen):
+        """Start `longshore run` and return at once.
 
-        `prefix` is a command that runs it; `popen` goes to the process, whose streams are files if not given.
+        The run's folder is run/, unless the arguments name one, or `anywhere` leaves it to the command. `prefix` is a
+        command that runs it; `popen` goes to the process, whose streams are files if not given.
         """
         self._calls += 1
         streams = self.folder / f"call-{self._calls}"
         streams.mkdir()
-        run_dir = self.run_dir if run_dir is None else run_dir
-        where = () if {"--run-dir", "--resume"} & set(arguments) else ("--run-dir", str(run_dir))
+        named = anywhere or {"--run-dir", "--resume"} & set(arguments)
+        where = () if named else ("--run-dir", str(self.run_dir))
         command = [*prefix, sys.executable, "-m", "longshore_cli", "run", *paths, *where, *arguments]
         environment = {**os.environ, **self.variables, MARKER: self.marker}
         with (streams / "stdout").open("wb") as stdout, (streams / "stderr").open("wb") as stderr:
@@ -193,7 +196,7 @@ class Longshore:
                 env=environment,
                 start_new_session=True,
             )
-        return Command(process, streams, run_dir)
+        return Command(process, streams, self.run_dir)
 
     def run(self, *arguments, patience=PATIENCE, **options):
         """Run `longshore run` to its end, and see that nothing of it is left running."""
@@ -238,13 +241,3 @@ def longshore(tmp_path):
         bench.nothing_is_left_running()
     finally:
         bench.kill_all()
-
-
-@pytest.fixture
-def counted():
-    """Return a function that counts the lines of files, one file for each process that wrote them."""
-
-    def count(folder):
-        return Counter(line for each in folder.iterdir() for line in each.read_text().splitlines())
-
-    return count

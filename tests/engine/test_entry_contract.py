@@ -28,7 +28,8 @@ def init():
 
 
 def model_files():
-    return sorted(os.path.join(folder, name) for folder, _, names in os.walk("azureml-models", followlinks=True) for name in names)
+    walk = os.walk("azureml-models", followlinks=True)
+    return sorted(os.path.join(folder, name) for folder, _, names in walk for name in names)
 
 
 def run(mini_batch):
@@ -243,7 +244,9 @@ def test_any_sized_sequence_or_table_is_a_result(longshore, script):
 
 def test_a_series_is_a_result(longshore):
     longshore.data("a.txt", "b.txt")
-    longshore.write("code/series.py", "import pandas as pd\n\n\ndef run(mini_batch):\n    return pd.Series([0.5, 2.0])\n")
+    longshore.write(
+        "code/series.py", "import pandas as pd\n\n\ndef run(mini_batch):\n    return pd.Series([0.5, 2.0])\n"
+    )
     longshore.manifest(longshore.step("series.py", source={"uri": "code"}))
     assert longshore.run().rows == ["0.5", "2.0"]
 
@@ -253,7 +256,8 @@ def test_a_script_in_a_folder_below_the_source_finds_both(longshore):
     longshore.write("code/shared.py", "VALUE = 'shared'\n")
     longshore.write("code/jobs/near.py", "VALUE = 'near'\n")
     longshore.write(
-        "code/jobs/entry.py", "import near\nimport shared\n\n\ndef run(mini_batch):\n    return [near.VALUE + shared.VALUE]\n"
+        "code/jobs/entry.py",
+        "import near\nimport shared\n\n\ndef run(mini_batch):\n    return [near.VALUE + shared.VALUE]\n",
     )
     longshore.manifest(longshore.step("jobs/entry.py", source={"uri": "file:code"}))
     assert longshore.run().rows == ["nearshared"]

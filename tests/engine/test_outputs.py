@@ -45,7 +45,12 @@ TEXTS = {
     "text of tuples": ("tuples", "text", {}, TUPLES),
     "text of a table": ("table", "text", {}, SPACED),
     "text of a table with header": ("table", "text", {"header": True}, ["name number note", *SPACED]),
-    "text of a table with separator": ("table", "text", {"separator": "|"}, [f"{n}.txt|{i}|{QUOTED}" for i, n in enumerate("abc", 1)]),  # fmt: skip
+    "text of a table with separator": (
+        "table",
+        "text",
+        {"separator": "|"},
+        [f"{n}.txt|{i}|{QUOTED}" for i, n in enumerate("abc", 1)],
+    ),
     "csv of dicts with header": ("dicts", "csv", {"header": True}, ["name,number,note", *CSV]),
     "csv of tuples": ("tuples", "csv", {}, CSV),
     "csv of a table with header": ("table", "csv", {"header": True}, ["name,number,note", *CSV]),
@@ -136,7 +141,9 @@ def test_summary_only_counts_results_and_keeps_the_scripts_own_files(longshore):
 
     assert (ended.code, ended.items) == (0, {"total": 3, "succeeded": 3})
     assert ended.status["output"] == {"uri": str(ended.run_dir / "out")}
-    assert {each.name: each.read_text() for each in (ended.run_dir / "out").iterdir()} == {f"{n}.seen": n for n in NAMES}
+    assert {each.name: each.read_text() for each in (ended.run_dir / "out").iterdir()} == {
+        f"{n}.seen": n for n in NAMES
+    }
 
 
 def test_the_scripts_own_files_lie_beside_the_one_output_file(longshore):
@@ -252,7 +259,7 @@ def test_a_csv_without_header_has_azure_mls_column_names_and_the_declared_types(
     longshore.write("data/a.csv", "007,1.5,2026-01-31\n008,2,2026-02-01\n")
     script = """
 def run(mini_batch):
-    return [f"{column} {kind}" for column, kind in mini_batch.dtypes.items()] + [str(mini_batch.iloc[0].tolist())]
+    return [f"{column} {kind}" for column, kind in mini_batch.dtypes.items()] + [" ".join(map(str, mini_batch.iloc[0]))]
 """
     longshore.write("code/entry.py", script)
     types = {"Column1": "string", "Column2": "float32", "Column3": "datetime64[ns]"}
@@ -270,13 +277,16 @@ def run(mini_batch):
     assert ended.code == 0, ended.first_error
     assert [row.split()[1].partition("[")[0] for row in ended.rows[:3]] == ["string", "float32", "datetime64"]
     assert [row.split()[0] for row in ended.rows[:3]] == ["Column1", "Column2", "Column3"]
-    assert ended.rows[3] == "['007', 1.5, Timestamp('2026-01-31 00:00:00')]"
+    assert ended.rows[3] == "007 1.5 2026-01-31 00:00:00"
 
 
 def test_inputs_are_worked_off_one_after_another_and_no_mini_batch_mixes_them(longshore):
     longshore.data("a.txt", "b.txt", "c.txt", under="second")
     longshore.data("d.txt", "e.txt", "deep/f.txt", under="first")
-    script = "def run(mini_batch, context):\n    return [f'{context.input_name} {len(mini_batch)} {p[-5:]}' for p in mini_batch]\n"
+    script = """
+def run(mini_batch, context):
+    return [f"{context.input_name} {len(mini_batch)} {path[-5:]}" for path in mini_batch]
+"""
     longshore.write("code/entry.py", script)
     longshore.manifest(
         longshore.document("Dataset", "later", file={"paths": ["second"]}),
@@ -295,7 +305,16 @@ def test_inputs_are_worked_off_one_after_another_and_no_mini_batch_mixes_them(lo
 def test_the_output_is_in_the_order_of_the_plan_whatever_order_the_work_was_done_in(longshore):
     names = [f"{number:03}.txt" for number in range(120)]
     longshore.data(*names)
-    script = "import os, time\n\n\ndef run(mini_batch):\n    time.sleep(hash(mini_batch[0]) % 5 / 1000)\n    return [os.path.basename(each) for each in mini_batch]\n"
+    script = """
+import os
+import time
+
+
+def run(mini_batch):
+    (name,) = map(os.path.basename, mini_batch)
+    time.sleep(7 * int(name[:3]) % 5 / 1000)
+    return [name]
+"""
     longshore.write("code/entry.py", script)
     longshore.manifest(
         longshore.step("entry.py", source={"uri": "code"}, miniBatchSize=1, nodeCount=2, processCountPerNode=2)

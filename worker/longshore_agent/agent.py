@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 from dataclasses import dataclass
+from typing import Any
 
 from longshore_agent import gateway, staging
 from longshore_agent.coordinator_client import CoordinatorClient, Orders, Superseded
@@ -110,6 +111,7 @@ class Agent:
                 for task in (ended, *tasks):
                     task.cancel()
             await asyncio.gather(ended, *tasks, return_exceptions=True)
+            await self.worker.close()
         await self._send()
         await self._client.bye()
 
@@ -130,8 +132,10 @@ class Agent:
     async def _report(self) -> None:
         """Report what there is every second, at once when it is much or the worker is idle; and give signs of life."""
         while True:
+            # Not wait_for: up to Python 3.11 it loses a cancellation that meets the event, and we would never end.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.worker.report_now.wait(), min(_REPORT_SECONDS, self._renew_every))
+                async with asyncio.timeout(min(_REPORT_SECONDS, self._renew_every)):
+                    await self.worker.report_now.wait()
             self.worker.report_now.clear()
             now = self._clock()
             if not self.worker.outbox.batch.is_empty() or now >= min(self._sent + _HEARTBEAT, self._renew_at):
@@ -150,7 +154,7 @@ class Agent:
         held: list[list[int]] = []
         if now >= self._renew_at:
             held, self._renew_at = self.worker.held(), now + self._renew_every
-        orders = await self._client.report(
+        await self._tell(
             wire.report(
                 name,
                 epoch,
@@ -164,9 +168,12 @@ class Agent:
                 processes=self.worker.states(),
             )
         )
+
+    async def _tell(self, report: dict[str, Any]) -> None:
+        orders = await self._client.report(report)
         if orders.lost:  # in the very attempts that were named: later ones may have been granted meanwhile
             lost = set(orders.lost)
-            self.worker.forget([pair for pair in held if pair[0] in lost])
+            self.worker.forget([pair for pair in report["held"] if pair[0] in lost])
         self._obey(orders)
 
     async def _write(self, batch: Batch) -> None:
@@ -175,7 +182,7 @@ class Agent:
         trouble: OSError | None = None
         for attempt in range(_SEGMENT_TRIES):
             try:
-                await asyncio.to_thread(self._segments.put, batch.segment, rows)
+                await self._put(batch, rows)
             except OSError as error:
                 trouble = error
                 await asyncio.sleep(0.2 * 2**attempt)
@@ -188,6 +195,16 @@ class Agent:
                              done.started, done.elapsed, "")
             )  # fmt: skip
         batch.completed = []
+
+    async def _put(self, batch: Batch, rows: bytes) -> None:
+        """Write a segment. However slow the store, no lease expires meanwhile: neither of its rows nor of what runs."""
+        writing = asyncio.create_task(asyncio.to_thread(self._segments.put, batch.segment, rows))
+        while not (await asyncio.wait({writing}, timeout=self._renew_every))[0]:
+            of_rows = [[done.mini_batch, done.attempt] for done in batch.completed]
+            await self._tell(
+                wire.report(*self._identity, held=self.worker.held() + of_rows, processes=self.worker.states())
+            )
+        writing.result()
 
     async def _watch(self) -> None:
         """Look after timeouts, several times within the shortest of them."""

@@ -72,7 +72,8 @@ class ResourceMonitor:
             if is_last:
                 return
             try:
-                await asyncio.wait_for(ending.wait(), self._interval)
+                async with asyncio.timeout(self._interval):  # wait_for may lose a cancellation up to Python 3.11
+                    await ending.wait()
             except TimeoutError:
                 continue
 

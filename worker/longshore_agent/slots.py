@@ -39,6 +39,7 @@ class Lease:
     grant: Grant
     tabular: bool
     abandoned: bool = False  # the lease is no longer ours: the result will not be reported
+    folder: str | None = None  # with what was staged for this lease alone
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 from longshore_agent.gateway import Peer
 from longshore_agent.outbox import Outbox
 from longshore_agent.slots import Lease, Slot, State, Verdict
+from longshore_agent.stager import Stager
 from longshore_protocol import errors, messages
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
@@ -26,7 +27,7 @@ _UNKILLABLE = 10.0  # seconds a process may outlive its kill (a stopped host) be
 
 
 class Worker:
-    """Feeds the slots of one worker. Implements `gateway.Handler`."""
+    """Feeds the slots of one worker. Implements `gateway.Handler` and `stager.Takers`."""
 
     def __init__(self, job: Job, spec: HostSpec, *, agent: str) -> None:
         self.name = spec.worker
@@ -40,6 +41,10 @@ class Worker:
         self._host: Peer | None = None
         self._ready: deque[Lease] = deque()
         self._held: dict[int, Lease] = {}
+        # Beside the processes' folder, and not in it: a host that ends removes that.
+        inputs = os.path.join(os.path.dirname(spec.work_dir), f"longshore-inputs-{job.run_id}-{spec.worker}")
+        self._stager = Stager(job.inputs, inputs, takers=self)
+        self._ahead = self._stager.ahead if self._stager.remote else Slot.backlog
         self._clock = time.monotonic
         self.demand = asyncio.Event()  # more leases are wanted
         self.report_now = asyncio.Event()  # the outbox is worth a report, or there is nothing to wait for
@@ -57,7 +62,7 @@ class Worker:
         """Return how many more mini-batches to lease now; 0 when what is held will do."""
         if self.ending.is_set():
             return 0
-        target = sum(slot.depth() + slot.backlog() for slot in self._slots if slot.state is State.READY)
+        target = sum(slot.depth() + self._ahead(slot) for slot in self._slots if slot.state is State.READY)
         missing = target - len(self._held)
         return missing if missing >= max(1, target // 4) else 0
 
@@ -66,9 +71,13 @@ class Worker:
         leases = list(leases)
         # One that expired while we stalled may come back to us: its earlier attempt is not ours any more.
         self._abandon(self._held.pop(lease.grant.mini_batch, None) for lease in leases)
+        remote = self._stager.remote
         for lease in leases:
             self._held[lease.grant.mini_batch] = lease
-            self._ready.append(lease)
+            if lease.grant.input in remote:
+                self._stager.add(lease)
+            else:
+                self._ready.append(lease)
         self.settle()
 
     def held(self) -> list[list[int]]:
@@ -83,8 +92,8 @@ class Worker:
         return {**pids, "agent": os.getpid()}
 
     def is_idle(self) -> bool:
-        """Tell whether nothing is running or waiting: what is in the outbox is all there will be for now."""
-        return not self._ready and not any(slot.queue for slot in self._slots)
+        """Tell whether nothing is held: what is in the outbox is all there will be for now."""
+        return not self._held
 
     def forget(self, leases: Iterable[list[int]]) -> None:
         """These [mini_batch, attempt] are no longer ours: do not run what is not started, do not report what is."""
@@ -95,10 +104,11 @@ class Worker:
 
     def drain(self) -> None:
         """Give back what no process has yet; once the rest is done, end the processes in an orderly way."""
-        while self._ready:
-            lease = self._ready.popleft()
+        unstarted = [*self._ready, *self._stager.underway()]
+        for lease in unstarted:
             self._held.pop(lease.grant.mini_batch, None)
             self._outbox.give_back(lease.grant.mini_batch, lease.grant.attempt)
+        self._abandon(unstarted)
         self.ending.set()
         self.settle()
 
@@ -108,6 +118,10 @@ class Worker:
         if self._host is not None:
             self._host.send([messages.STOP])
         self.ended.set()
+
+    async def close(self) -> None:
+        """Leave nothing on this machine of what was staged."""
+        await self._stager.close()
 
     def states(self) -> list[dict[str, Any]]:
         """Return what each process does, for the status: name, state, mini-batch and seconds since when."""
@@ -187,6 +201,7 @@ class Worker:
         kind, now = message[0], self._clock()
         if kind == messages.DONE:
             lease = slot.head_done(now)
+            self._stager.release(lease)
             slot.took(message[6] / 1e6)
             slot.blameless = slot.killed is not None
             if not lease.abandoned:
@@ -197,6 +212,7 @@ class Worker:
         elif kind == messages.FAILED:
             _, _, _, items, category, text, trace, started, elapsed = message
             lease = slot.head_done(now)
+            self._stager.release(lease)
             slot.took(elapsed)
             slot.blameless = slot.killed is not None or category == errors.PROCESS_DIED
             self._fail(lease, process, items=items, said=(category, text, trace), times=(started, elapsed))
@@ -213,7 +229,7 @@ class Worker:
         now, ending = self._clock(), self.ending.is_set()
         for slot in self._slots:
             if slot.state is State.READY:
-                if slot.killed is None and not slot.blameless:
+                if slot.connected and slot.killed is None and not slot.blameless:
                     self._feed(slot, now)
             elif slot.state is State.GONE and not ending and self._host is not None and now >= slot.not_before:
                 self._spawn(slot, now)
@@ -229,6 +245,18 @@ class Worker:
         if self._outbox.is_full() or (self.is_idle() and not self._outbox.batch.is_empty()):
             self.report_now.set()
 
+    # --- stager.Takers ---------------------------------------------------------------------------------------------
+
+    def staged(self, lease: Lease) -> None:
+        """A mini-batch can be run now."""
+        self._ready.append(lease)
+        self.settle()
+
+    def not_staged(self, lease: Lease, said: tuple[str, str], times: tuple[float, float]) -> None:
+        """A mini-batch failed before any process had it."""
+        self._fail(lease, -1, items=-1, said=(*said, ""), times=times)
+        self.settle()
+
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _abandon(self, leases: Iterable[Lease | None]) -> None:
@@ -236,7 +264,8 @@ class Worker:
         for lease in gone:
             lease.abandoned = True
         if gone:
-            self._ready = deque(lease for lease in self._ready if not lease.abandoned)
+            earlier, self._ready = self._ready, deque()
+            self._wait_again(earlier)
 
     def _spawn(self, slot: Slot, now: float) -> None:
         assert self._host is not None
@@ -277,47 +306,32 @@ class Worker:
         if peer is not None:
             peer.close()
         if running is not None:
+            self._stager.release(running)
             elapsed = now - since
-            self._fail(
-                running,
-                slot.process,
-                items=-1,
-                said=(cause.category, cause.message, ""),
-                times=(time.time() - elapsed, elapsed),
-            )
+            said, times = (cause.category, cause.message, ""), (time.time() - elapsed, elapsed)
+            self._fail(running, slot.process, items=-1, said=said, times=times)
         elif before_ready and not slot.told and not self.ending.is_set():
             self._init_failed(slot, cause.category, f"{cause.message} before init() was through", "")
-        self._ready.extendleft(reversed([lease for lease in waiting if not lease.abandoned]))
+        self._wait_again(waiting)
+
+    def _wait_again(self, leases: Iterable[Lease]) -> None:
+        """Leases that no process has begun go before those that wait; for abandoned ones it is the end."""
+        wanted = []
+        for lease in leases:
+            if lease.abandoned:
+                self._stager.release(lease)
+            else:
+                wanted.append(lease)
+        self._ready.extendleft(reversed(wanted))
 
     def _fail(
-        self,
-        lease: Lease,
-        process: int,
-        *,
-        items: int,
-        said: tuple[str, str, str],
-        times: tuple[float, float],
+        self, lease: Lease, process: int, *, items: int, said: tuple[str, str, str], times: tuple[float, float]
     ) -> None:
         if lease.abandoned:
             return
-        category, text, trace = said
-        started, elapsed = times
         grant = lease.grant
         del self._held[grant.mini_batch]
-        self._outbox.fail(
-            Failure(
-                grant.mini_batch,
-                grant.attempt,
-                items,
-                process,
-                category,
-                text,
-                trace,
-                started,
-                elapsed,
-                self._log(process),
-            )
-        )
+        self._outbox.fail(Failure(grant.mini_batch, grant.attempt, items, process, *said, *times, self._log(process)))
 
     def _init_failed(self, slot: Slot, category: str, text: str, trace: str) -> None:
         self._outbox.init_failed(
@@ -325,4 +339,4 @@ class Worker:
         )
 
     def _log(self, process: int) -> str:
-        return f"logs/user/stderr/{self._spec.worker}/{process_name(process)}.stderr.txt"
+        return "" if process < 0 else f"logs/user/stderr/{self._spec.worker}/{process_name(process)}.stderr.txt"

@@ -33,7 +33,8 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     `slice` is {"path", "start", "end"} in bytes of a local csv or jsonl file, or, of a Parquet file, {"path",
     "row_groups": [first, last + 1], "rows": [first, last + 1] within those groups, or null for all}. A csv without
     header has the columns Column1, Column2, … Raises SliceError for rows that cannot be read, and for an environment
-    without the package that reads them; MemoryError as it is.
+    without the package that reads them; MemoryError as it is. "copy_of", if there, is the slice of another machine's
+    file that this one was copied from: the one that its user knows.
     """
     try:
         if format.format == "parquet":
@@ -48,7 +49,8 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
         raise SliceError(message.format(format.format, package, _cause(error))) from error
     except Exception as error:  # whatever a parser raises: the data is unreadable
         message = 'The file "{}" could not be read as {} from {} on: {}.'
-        raise SliceError(message.format(slice["path"], format.format, _place(slice), _cause(error))) from error
+        known = slice.get("copy_of", slice)
+        raise SliceError(message.format(known["path"], format.format, _place(known), _cause(error))) from error
 
 
 def _read_text(file: BinaryIO, format: TabularFormat, *, start: int, end: int) -> pandas.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from longshore_storage.store import local_path
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import fsspec
 
 _BUFFER = 1 << 20  # bytes
+_SMALL_BUFFER = 1 << 16
 
 
 def file_size(path: str, **options: Any) -> int:
@@ -23,14 +25,31 @@ def file_size(path: str, **options: Any) -> int:
     return int(fs.info(inside)["size"])
 
 
-def open_file(path: str, **options: Any) -> BinaryIO:
-    """Open a file for seeking and reading; `options` go to its file system. Raises FileNotFoundError, OSError."""
+def open_file(path: str, *, read_ahead: bool = True, **options: Any) -> BinaryIO:
+    """Open a file for seeking and reading; `options` go to its file system.
+
+    Without `read_ahead`, little more is asked of a store than what is read. Raises FileNotFoundError, OSError.
+    """
     local = local_path(path)
     if local is not None:
         return open(local, "rb", buffering=_BUFFER)
     fs, inside = _file_system(path, options)
     # fsspec's own files read line by line far too slowly.
-    return cast("BinaryIO", io.BufferedReader(fs.open(inside, "rb"), _BUFFER))
+    if read_ahead:
+        return cast("BinaryIO", io.BufferedReader(fs.open(inside, "rb"), _BUFFER))
+    return cast("BinaryIO", io.BufferedReader(fs.open(inside, "rb", cache_type="none"), _SMALL_BUFFER))
+
+
+def fetch_file(path: str, target: str, *, check: Callable[[], None], **options: Any) -> None:
+    """Copy a file to the local path `target`; `options` go to its file system.
+
+    `check` is called after each part; what it raises ends the copy, and comes out. Raises FileNotFoundError, OSError,
+    and what the store's library raises; a part of the file may be there then.
+    """
+    from fsspec.callbacks import Callback
+
+    fs, inside = _file_system(path, options)
+    fs.get_file(inside, target, callback=Callback(hooks={"check": lambda *_, **__: check()}))
 
 
 def _file_system(path: str, options: dict[str, Any]) -> tuple[fsspec.AbstractFileSystem, str]:

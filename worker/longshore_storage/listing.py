@@ -2,7 +2,8 @@
 
 A path is a file, a folder (all files in it, however deep) or a glob with `*`, `?`, `[...]` and `**`, as the shell
 reads them: a leading dot is matched by a leading dot only, and `**` stands for any number of folders. A path that
-exists as it is written is no glob, whatever characters it has.
+exists as it is written is no glob, whatever characters it has. Over HTTP, where all is files, a folder is what ends
+with a slash and answers with a page of links to what is in it.
 
 Folders are read one by one, each when its turn comes: the first file is there before the last folder is listed.
 """
@@ -48,8 +49,8 @@ def list_files(path: str, **options: Any) -> Iterator[str]:
 
 
 def _files(place: _Place, path: str) -> Iterator[str]:
-    path = path.rstrip("/") if path.strip("/") and not path.endswith("://") else path
     kind = place.kind(path)
+    path = path.rstrip("/") if path.strip("/") and not path.endswith("://") else path
     if kind == "file":
         yield path
     elif kind == "folder":
@@ -157,7 +158,7 @@ class _Place(ABC):
 class _Local(_Place):
     def kind(self, path: str) -> str | None:
         try:
-            mode = os.stat(path).st_mode
+            mode = os.stat(path.rstrip("/") or "/").st_mode
         except (FileNotFoundError, NotADirectoryError):
             return None
         return "folder" if stat.S_ISDIR(mode) else "file"
@@ -186,19 +187,23 @@ class _Remote(_Place):
 
         self._fs = cast("fsspec.AbstractFileSystem", fsspec.core.url_to_fs(url, **options)[0])
         self._inside: Callable[[str], str] = fsspec.core.strip_protocol
+        self._slash = "/" if url.startswith(("http://", "https://")) else ""  # what a folder's address ends with
         self._fs.invalidate_cache()
 
     def kind(self, path: str) -> str | None:
         try:
-            return "folder" if self._fs.info(self._inside(path))["type"] == "directory" else "file"
+            found = self._fs.info(self._inside(path))["type"]
         except FileNotFoundError:
             return None
+        return "folder" if found == "directory" or (self._slash and path.endswith("/")) else "file"
 
     def names(self, folder: str) -> list[str]:
         path = self._inside(folder).rstrip("/")
         found = []
-        for entry in self._fs.ls(path, detail=True):
+        for entry in self._fs.ls(path + self._slash, detail=True):
             full, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
+            if self._slash and not _is_right_below(full, path):
+                continue
             # Stores that have no folders mark them by empty objects: the folder's own name, or one with a slash.
             if full != path and (is_folder or not entry["name"].endswith("/")):
                 found.append(full.rpartition("/")[2] + ("/" if is_folder else ""))
@@ -208,3 +213,9 @@ class _Remote(_Place):
 
     def identity(self, folder: str) -> object:
         return None
+
+
+def _is_right_below(url: str, folder: str) -> bool:
+    """Tell whether a link of a page leads to something in its folder: pages of servers link to other orders too."""
+    parent, _, name = url.rpartition("/")
+    return parent == folder and not name.startswith(("?", "#"))

@@ -1,0 +1,186 @@
+"""The custom resource definitions: what kubectl calls and shows of each kind, around the schema of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from longshore_api.base import API_VERSION
+from longshore_api.crdgen.schema import Schema, observed, structural
+from longshore_api.validation import KINDS
+
+CATEGORY = "longshore"
+GROUP, _, VERSION = API_VERSION.partition("/")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of `kubectl get`. A field that may be a number or a string is shown as string."""
+
+    name: str
+    path: str  # JSON path
+    description: str
+    type: str = "string"
+    wide: bool = False  # shown with `-o wide` only
+
+    def to_dict(self) -> dict[str, Any]:
+        shown = {"name": self.name, "type": self.type, "jsonPath": self.path, "description": self.description}
+        return {**shown, "priority": 1} if self.wide else shown
+
+
+@dataclass(frozen=True)
+class Names:
+    """What kubectl calls a kind, and its columns beside NAME and AGE."""
+
+    plural: str
+    short: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+
+def _of(condition: str, field: str) -> str:
+    return f'.status.conditions[?(@.type=="{condition}")].{field}'
+
+
+_READY = Column("READY", _of("Ready", "status"), "Whether it can be used")
+_REASON = Column("REASON", _of("Ready", "reason"), "Why it can or cannot be used")
+_MESSAGE = Column("MESSAGE", _of("Ready", "message"), "The reason in a sentence", wide=True)
+_AGE = Column("AGE", ".metadata.creationTimestamp", "Time since it was created", type="date")
+
+# Short names beginning with ls: other projects have datasets, environments and models, too.
+NAMES: Mapping[str, Names] = {
+    "ParallelRunStep": Names(
+        "parallelrunsteps",
+        ("prs", "parallelrun"),
+        (
+            Column("SUCCEEDED", _of("Succeeded", "status"), "Unknown while it runs, then True or False"),
+            Column("REASON", _of("Succeeded", "reason"), "Its state, or why it failed"),
+            Column("DONE", ".status.progress.columns.done", "Mini-batches that ended, of all"),
+            Column("FAILED", ".status.progress.columns.failed", "Mini-batches that failed for good"),
+            Column("RATE", ".status.progress.columns.rate", "Mini-batches that end per minute"),
+            Column("ETA", ".status.progress.columns.eta", "Time until the last mini-batch ends, at that rate"),
+            Column("WORKERS", ".status.progress.columns.workers", "Workers that are ready, of those wanted"),
+            Column("COMPUTE", ".spec.computeTarget", "Its ComputeCluster", wide=True),
+            Column("OUTPUT", ".status.output.uri", "The output folder", wide=True),
+            Column("MESSAGE", _of("Succeeded", "message"), "The reason in a sentence", wide=True),
+        ),
+    ),
+    "ComputeCluster": Names(
+        "computeclusters",
+        ("amlcompute",),
+        (
+            Column("STATE", ".status.allocationState", "Steady or Resizing"),
+            Column("NODES", ".status.currentNodeCount", "Nodes there are", type="integer"),
+            Column("TARGET", ".status.targetNodeCount", "Nodes wanted", type="integer"),
+            Column("MIN", ".spec.minNodes", "Nodes kept while there is nothing to do"),
+            Column("MAX", ".spec.maxNodes", "Nodes at most"),
+            Column("BUSY", ".status.nodeStateCounts.runningNodeCount", "Nodes at work", type="integer", wide=True),
+            Column("SIZE", ".spec.vmSize", "Azure's name of the nodes' size", wide=True),
+            Column("PRIORITY", ".spec.vmPriority", "Whether nodes may be reclaimed at any time", wide=True),
+            Column("REASON", _of("Ready", "reason"), "What it waits for"),
+            _MESSAGE,
+        ),
+    ),
+    "Datastore": Names(
+        "datastores",
+        ("lsstore",),
+        (
+            Column("URI", ".spec.uri", "Root of the store"),
+            Column("DEFAULT", ".spec.default", "Taken where none is named", type="boolean"),
+            _READY,
+            _REASON,
+            _MESSAGE,
+        ),
+    ),
+    "Dataset": Names(
+        "datasets",
+        ("lsdata",),
+        (
+            Column("FILES", ".spec.file.paths", "Paths of a file dataset"),
+            Column("ROWS", ".spec.tabular.paths", "Paths of a tabular dataset"),
+            Column("FORMAT", ".spec.tabular.format", "Format of the rows", wide=True),
+            _READY,
+            _REASON,
+            _MESSAGE,
+        ),
+    ),
+    "Environment": Names(
+        "environments",
+        ("lsenv",),
+        (
+            Column("IMAGE", ".spec.image", "Container image"),
+            Column("PYTHON", ".spec.python", "Interpreter inside the image", wide=True),
+            _READY,
+            _REASON,
+            _MESSAGE,
+        ),
+    ),
+    "Model": Names(
+        "models",
+        ("lsmodel",),
+        (
+            Column("MODEL", ".spec.name", "Name that scripts ask for"),
+            Column("VERSION", ".spec.version", "Version"),
+            Column("PATH", ".spec.path", "File or folder"),
+            Column("DATASTORE", ".spec.datastore", "Datastore that the path is relative to", wide=True),
+            _READY,
+            _REASON,
+            _MESSAGE,
+        ),
+    ),
+}
+
+
+def definitions() -> dict[str, dict[str, Any]]:
+    """Return the definition of each kind, an object of apiextensions.k8s.io/v1, by the kind's plural."""
+    return {names.plural: _definition(kind, names) for kind, names in NAMES.items()}
+
+
+def _definition(kind: str, names: Names) -> dict[str, Any]:
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "additionalPrinterColumns": [each.to_dict() for each in (*names.columns, _AGE)],
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": _schema(KINDS[kind])},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": names.plural,
+                "singular": kind.lower(),
+                "shortNames": list(names.short),
+                "categories": [CATEGORY],
+            },
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+
+
+def _schema(model: type[BaseModel]) -> Schema:
+    """Return the schema of a kind's objects; of its metadata, Kubernetes lets a definition restrict the name only."""
+    whole = structural(model)
+    fields = whole["properties"]
+    (status,) = (each for each in model.model_fields["status"].annotation.__args__ if each is not type(None))
+    return {
+        "description": whole["description"],
+        "type": "object",
+        "properties": {
+            "apiVersion": {"description": fields["apiVersion"]["description"], "type": "string"},
+            "kind": {"description": fields["kind"]["description"], "type": "string"},
+            "metadata": {"type": "object", "properties": {"name": fields["metadata"]["properties"]["name"]}},
+            "spec": fields["spec"],
+            "status": {**observed(status), "description": fields["status"]["description"]},
+        },
+        "required": ["spec"],
+    }

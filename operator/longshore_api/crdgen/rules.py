@@ -1,0 +1,90 @@
+"""Rules between fields, which no schema can state, in CEL: the API server then refuses what the models refuse.
+
+Each is the twin of a check in the model that it stands under, with the same words; the models keep all of them, for
+API servers before 1.25 prune CEL. A rule sees its object after defaults are filled in. The API server estimates a
+rule's cost from the lengths that the schema allows: a rule may look through bounded lists and strings only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from longshore_api.data import DatasetSpec
+from longshore_api.parallel_run_step import (
+    SEPARATED,
+    MiniBatch,
+    ParallelRunStepSpec,
+    Source,
+    StepInput,
+    StepOutput,
+)
+from longshore_api.resources import ComputeClusterSpec
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What must be true of an object, and the sentence for when it is not."""
+
+    cel: str
+    text: str  # as the model says it
+    field: str = ""  # below the object, "" for the object as a whole
+
+    @property
+    def message(self) -> str:
+        """The sentence; the API server puts the object's path before it."""
+        return f"{self.field} {self.text}".lstrip()
+
+
+def _exactly_one(*fields: str) -> str:
+    given = ", ".join(f"has(self.{each})" for each in fields)
+    return f"[{given}].exists_one(given, given)"
+
+
+_IS_SEPARATED = f"self.format in [{', '.join(map(repr, SEPARATED))}]"
+
+RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
+    DatasetSpec: (Rule(_exactly_one("file", "tabular"), "must have exactly one of file and tabular"),),
+    StepInput: (
+        Rule(_exactly_one("dataset", "file", "tabular"), "must have exactly one of dataset, file and tabular"),
+    ),
+    StepOutput: (
+        Rule(
+            "!(self.name in ['state', 'logs'])",
+            "must be another name: the run keeps its own files in state and logs",
+            field="name",
+        ),
+        Rule(f"!has(self.separator) || {_IS_SEPARATED}", "must be left out with format", field="separator"),
+        Rule(f"!self.header || {_IS_SEPARATED}", "must be left out with format", field="header"),
+    ),
+    Source: (Rule(_exactly_one("uri", "configMap", "image"), "must have exactly one of uri, configMap and image"),),
+    MiniBatch: (Rule(_exactly_one("files", "bytes", "rows"), "must have exactly one of files, bytes and rows"),),
+    ParallelRunStepSpec: (
+        Rule(
+            "!has(self.miniBatch) || !has(self.miniBatchSize)",
+            "must be left out when miniBatchSize is given",
+            field="miniBatch",
+        ),
+        Rule(
+            "self.outputAction != 'append_row' || has(self.output)",
+            "is missing: outputAction append_row needs an output",
+            field="output",
+        ),
+        Rule(
+            "self.entryScript.endsWith('.py') && !self.entryScript.matches('^/|(^|/)[.][.](/|$)')",
+            "must be the path of a .py file below the source folder",
+            field="entryScript",
+        ),
+        Rule(  # among themselves, the inputs' names are held apart by the list's key
+            "!has(self.output) || !self.inputs.exists(each, each.name == self.output.name)",
+            "must have names of their own",
+            field="inputs",
+        ),
+    ),
+    ComputeClusterSpec: (
+        Rule("int(self.minNodes) <= int(self.maxNodes)", "must not be above maxNodes", field="minNodes"),
+        Rule("!has(self.vmSize) || !has(self.resources)", "must have only one of vmSize and resources"),
+    ),
+}

@@ -1,0 +1,368 @@
+"""The command's own manners: what it prints where, --explain, --sample, --resume, and how it is interrupted."""
+
+import csv
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+NAMES = [f"{number:02}.txt" for number in range(10)]  # five mini-batches of two
+
+# Leaves a file for each call of run(), named by its number; fails where a file called "broken" says so; waits on
+# mini-batches from number 2 on until there is a file called "go".
+NOTES_CALLS = """
+import os
+import time
+
+HERE = {folder!r}
+calls = 0
+
+
+def run(mini_batch, context):
+    global calls
+    calls += 1
+    number = context.minibatch_index
+    open(os.path.join(HERE, "calls", f"{{number}}.{{os.getpid()}}.{{calls}}"), "x").close()
+    while not os.path.exists(os.path.join(HERE, f"go.{{number}}")) and not os.path.exists(os.path.join(HERE, "go")):
+        time.sleep(0.01)
+    if os.path.exists(os.path.join(HERE, f"broken.{{number}}")):
+        raise ValueError("broken " + number)
+    return [os.path.basename(path) for path in mini_batch]
+"""
+
+
+@pytest.fixture
+def noted(longshore):
+    """A step over ten files whose script notes its calls; and a function that counts them by mini-batch."""
+    longshore.data(*NAMES)
+    longshore.write("code/notes_calls.py", NOTES_CALLS.format(folder=str(longshore.folder)))
+    (longshore.folder / "calls").mkdir()
+
+    def step(**spec):
+        return longshore.step("notes_calls.py", source={"uri": "code"}, **spec)
+
+    longshore.manifest(step())
+    longshore.noted_step = step
+    longshore.calls = lambda: Counter(int(each.name.split(".")[0]) for each in (longshore.folder / "calls").iterdir())
+    return longshore
+
+
+def committed(ended):
+    """The mini-batches that a run's report calls done."""
+    rows = csv.DictReader(ended.log("sys/job_report/processed_mini-batches.csv").splitlines())
+    return {int(row["Mini-batch ID"]) for row in rows if row["Status"] == "RUN_DONE"}
+
+
+def test_json_is_the_status_and_nothing_else_is_on_stdout(longshore):
+    longshore.data(*NAMES)
+    longshore.manifest(longshore.step())
+
+    ended = longshore.run()
+
+    assert ended.stderr == ""
+    status = ended.status
+    assert json.loads((ended.run_dir / "status.json").read_text()) == status
+    assert {each["type"]: each["status"] for each in status["conditions"]} == {
+        "Succeeded": "True",
+        "Ready": "True",
+        "Stalled": "False",
+        "Finished": "True",
+    }
+    assert status["observedGeneration"] == 1
+    assert status["progress"]["columns"]["done"] == "5/5"
+    assert status["runUri"] == str(ended.run_dir)
+    assert status["output"] == {"uri": f"{ended.run_dir}/out", "file": "parallel_run_step.txt", "rows": 10}
+    assert status["startTime"] <= status["completionTime"]
+
+
+def test_without_json_a_person_reads_what_came_out_and_where_it_is(longshore):
+    longshore.data(*NAMES)
+    longshore.manifest(longshore.step())
+    ended = longshore.run(json=False)
+    assert ended.code == 0
+    assert ended.stdout.splitlines()[0] == "test-step: Succeeded. 5 of 5 mini-batches succeeded."
+    assert f"{ended.run_dir}/out/parallel_run_step.txt (10 rows)" in ended.stdout
+    assert "--resume" not in ended.stdout
+
+
+def test_without_json_a_person_reads_why_it_failed_and_how_to_go_on(longshore):
+    longshore.data(*NAMES)
+    longshore.manifest(longshore.step("raises.py", runMaxTry=1, errorThreshold=0))
+
+    ended = longshore.run("-q", json=False)
+
+    assert ended.code == 1
+    assert re.match(r"test-step: ErrorThresholdExceeded\. \d+ items failed, errorThreshold allows 0\.\n", ended.stdout)
+    assert "first error   UserError in mini-batch 0 on worker-0: ValueError: these pixels make no sense" in ended.stdout
+    assert 'raise ValueError("these pixels make no sense")' in ended.stdout
+    assert f"--resume {ended.run_dir}" in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_run_without_a_folder_gets_a_new_one_below_the_present_folder(longshore):
+    longshore.data(*NAMES)
+    longshore.manifest(longshore.step())
+
+    first, second = (longshore.run(anywhere=True) for _ in range(2))
+
+    folders = {first.status["runUri"], second.status["runUri"]}
+    assert folders == {str(each) for each in (longshore.folder / "longshore-runs").iterdir()}
+    assert len(folders) == 2
+
+
+def test_a_run_of_several_paths_and_documents_takes_parameters(longshore):
+    longshore.data(*NAMES)
+    step = longshore.step(
+        "prints_argv.py",
+        inputs=[{"name": "files", "dataset": "digits"}],
+        miniBatchSize="$(parameters.size)",
+        arguments=["--model", "$(parameters.model)"],
+    )
+    longshore.manifest(step)
+    longshore.write(
+        "more/data.yml", json.dumps(longshore.document("Dataset", "digits", file={"paths": ["../data/0[0-2].txt"]}))
+    )
+
+    ended = longshore.run("-p", "size=1", "-p", "model=a=b", paths=["manifest.yaml", "more"])
+
+    assert (ended.code, ended.mini_batches["total"]) == (0, 3)
+    assert ended.rows == ["--model a=b"] * 3
+
+
+def test_explain_says_what_would_be_done_and_does_nothing(longshore):
+    longshore.data(*NAMES[:9])
+    longshore.manifest(longshore.step(nodeCount=2, processCountPerNode=3, arguments=["--fast"]))
+
+    ended = longshore.run("--explain", json=False)
+
+    assert ended.code == 0
+    assert ended.stderr == ""
+    lines = dict(line.split(maxsplit=1) for line in ended.stdout.replace("entry script", "script").splitlines())
+    assert lines["input"] == f"files: {longshore.folder}/data/* (files, 5 mini-batches)"
+    assert lines["mini-batches"] == "5 of at most 2 files"
+    assert lines["sizes"] == "smallest 1, median 2, largest 2 files"
+    assert lines["processes"].startswith("2 workers x 3 processes of ")
+    assert lines["script"] == f"{longshore.entries}/echo.py --fast"
+    assert lines["reused"] == "nothing: this is a new run"
+    assert not ended.run_dir.exists()
+
+
+def test_explain_of_an_input_that_is_not_there_fails_with_a_sentence(longshore):
+    longshore.manifest(longshore.step())
+    ended = longshore.run("--explain", json=False)
+    assert ended.code == 1
+    assert re.fullmatch(r'longshore: Input "files" .*\n', ended.stderr)
+
+
+def test_a_sample_is_the_first_mini_batches_only(longshore):
+    longshore.data(*NAMES)
+    longshore.manifest(longshore.step())
+    ended = longshore.run("--sample", "2")
+    assert ended.code == 0
+    assert ended.mini_batches == {"total": 2, "scheduled": 2, "succeeded": 2}
+    assert ended.rows == NAMES[:4]
+
+
+def test_a_failed_run_goes_on_with_a_repaired_script_and_redoes_nothing_that_is_committed(noted):
+    noted.write("go", "")
+    noted.write("broken.2", "")
+    noted.manifest(noted.noted_step(runMaxTry=2, errorThreshold=0))
+    failed = noted.run()
+    assert (failed.code, failed.reason) == (1, "ErrorThresholdExceeded")
+    done = committed(failed)
+    assert {0, 1} <= done
+    assert 2 not in done
+    explained = noted.resume("--explain", json=False)
+    assert f"reused        {len(done)} committed mini-batches of the run to resume" in explained.stdout
+    (noted.folder / "broken.2").unlink()
+
+    resumed = noted.resume()
+
+    assert (resumed.code, resumed.reason) == (0, "Succeeded")
+    assert resumed.rows == NAMES
+    assert resumed.mini_batches == {"total": 5, "scheduled": 5, "succeeded": 5}
+    assert resumed.items == {"total": 10, "succeeded": 10}
+    assert resumed.first_error == {}
+    assert resumed.failed == []
+    assert not (resumed.run_dir / "logs" / "job_error.txt").exists()
+    assert resumed.status["runId"] == failed.status["runId"]
+    calls = noted.calls()
+    assert {number: calls[number] for number in done} == dict.fromkeys(done, 1)
+    assert calls[2] == 3  # two tries of the first run, one of the second
+
+
+def test_a_resumed_run_that_fails_again_has_had_all_its_tries_again(noted):
+    noted.write("go", "")
+    noted.write("broken.4", "")
+    noted.manifest(noted.noted_step(runMaxTry=2, errorThreshold=0))
+    for run in (noted.run, noted.resume, noted.resume):
+        ended = run()
+        assert (ended.code, ended.reason) == (1, "ErrorThresholdExceeded")
+        assert ended.mini_batches == {"total": 5, "scheduled": 5, "succeeded": 4, "failed": 1, "retried": 1}
+    assert noted.calls() == {0: 1, 1: 1, 2: 1, 3: 1, 4: 6}
+
+
+def test_a_run_with_another_plan_is_not_resumed_and_loses_nothing_by_the_refusal(noted):
+    noted.write("go", "")
+    noted.write("broken.4", "")
+    noted.manifest(noted.noted_step(runMaxTry=1, errorThreshold=0))
+    assert noted.run().code == 1
+    noted.manifest(noted.noted_step(runMaxTry=1, errorThreshold=0, miniBatchSize=3))
+
+    refused = noted.resume()
+
+    assert (refused.code, refused.stdout) == (2, "")
+    sentence = 'The setting "mini-batch size" was "2 files" and is "3 files" now.'
+    assert refused.stderr == f"longshore: --resume: {noted.run_dir} cannot be resumed: {sentence}\n"
+
+    noted.manifest(noted.noted_step(runMaxTry=1, errorThreshold=0))
+    noted.data("00-more.txt")
+    refused = noted.resume()
+    assert (refused.code, refused.stdout) == (2, "")
+    assert re.fullmatch(r"longshore: --resume: .* cannot be resumed: The (plan|files) .*\.\n", refused.stderr)
+
+    (noted.folder / "data" / "00-more.txt").unlink()
+    (noted.folder / "broken.4").unlink()
+    resumed = noted.resume()
+    assert (resumed.code, resumed.rows) == (0, NAMES)
+    assert noted.calls() == {0: 1, 1: 1, 2: 1, 3: 1, 4: 2}
+
+
+def test_a_run_that_has_succeeded_is_left_as_it_is_when_resumed(longshore):
+    longshore.data(*NAMES)
+    longshore.manifest(longshore.step())
+    first = longshore.run()
+
+    again = longshore.resume()
+
+    assert again.code == 0
+    assert again.status == first.status
+    assert again.stderr == (
+        f"longshore: the run in {longshore.run_dir} has succeeded already: there is nothing to resume\n"
+    )
+
+
+def interrupt(command, number=signal.SIGINT):
+    """Interrupt the command as a terminal does: every process of its group."""
+    os.killpg(command.pid, number)
+
+
+def test_an_interrupted_run_finishes_what_runs_and_goes_on_later(noted):
+    noted.manifest(noted.noted_step(processCountPerNode=2))
+    command = noted.start()
+    noted.wait_until(lambda: len(noted.calls()) == 2)
+    assert len(noted.processes("longshore_host.child")) == 2  # so they are known by their mark, should they be left
+    interrupt(command)
+    noted.wait_until(lambda: "interrupt again to stop at once" in command.stderr)
+    noted.write("go.0", "")
+    noted.write("go.1", "")
+
+    interrupted = command.wait()
+
+    noted.nothing_is_left_running()
+    assert (interrupted.code, interrupted.reason) == (1, "Interrupted")
+    assert interrupted.mini_batches == {"total": 5, "scheduled": 5, "succeeded": 2}
+    assert interrupted.first_error == {}
+    assert noted.calls() == {0: 1, 1: 1}
+    assert "Traceback" not in interrupted.stderr
+
+    noted.write("go", "")
+    resumed = noted.resume()
+    assert (resumed.code, resumed.rows) == (0, NAMES)
+    assert noted.calls() == dict.fromkeys(range(5), 1)
+
+
+def test_a_run_that_is_interrupted_twice_stops_at_once_and_goes_on_later(noted):
+    noted.write("go.0", "")
+    command = noted.start()
+    noted.wait_until(lambda: noted.calls() == {0: 1, 1: 1})  # the second one waits for ever
+    interrupt(command, signal.SIGTERM)
+    noted.wait_until(lambda: "interrupt again to stop at once" in command.stderr)
+    interrupt(command)
+
+    interrupted = command.wait(patience=25.0)  # less than what one interruption gives
+
+    noted.nothing_is_left_running()
+    assert (interrupted.code, interrupted.reason) == (1, "Interrupted")
+    assert interrupted.mini_batches["succeeded"] == 1
+    assert interrupted.failed == []
+
+    noted.write("go", "")
+    resumed = noted.resume()
+    assert (resumed.code, resumed.rows) == (0, NAMES)
+    assert noted.calls() == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1}
+
+
+def test_a_command_that_is_interrupted_before_it_has_started_anything_says_so(longshore):
+    pipe = longshore.folder / "manifest.yaml"
+    os.mkfifo(pipe)
+    # Whoever starts the tests may ignore SIGINT (a shell's background job does), and a process inherits that.
+    command = longshore.start(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    writing = longshore.wait_until(lambda: _open_for_writing(pipe))  # there is a reader from now on
+    interrupt(command)
+    ended = command.wait()
+    os.close(writing)
+    assert (ended.code, ended.stdout, ended.stderr) == (1, "", "longshore: interrupted\n")
+
+
+def _open_for_writing(pipe):
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None  # nobody reads it yet
+
+
+def test_without_a_terminal_a_plain_line_says_how_far_the_run_is(noted):
+    noted.write("go.0", "")
+    command = noted.start(json=False)
+    stdout = command.folder / "stdout"
+    line = noted.wait_until(stdout.read_text)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d test-step: 1/5 mini-batches, .*1/1 workers\n", line)
+    noted.write("go", "")
+    assert command.wait().stdout.startswith(line)
+
+
+def test_on_a_terminal_a_live_display_moves_and_leaves_the_summary(noted):
+    terminal, screen = pty.openpty()
+    noted.variables = {"TERM": "xterm", "COLUMNS": "100"}
+    noted.write("go.0", "")
+    command = noted.start(json=False, stdout=screen, stderr=screen)
+    os.close(screen)
+    shown = ""
+    while chunk := _read(terminal):
+        shown += chunk
+        if "1/5 mini-batches" in shown:
+            noted.write("go", "")
+    os.close(terminal)
+
+    assert command.wait().code == 0
+    assert "\x1b[" in shown
+    assert "0/? mini-batches" in shown or "0/5 mini-batches" in shown
+    assert "1/5 mini-batches" in shown
+    assert "test-step: Succeeded. 5 of 5 mini-batches succeeded." in shown
+    assert "Traceback" not in shown
+
+
+def _read(terminal):
+    ready, _, _ = select.select([terminal], [], [], 60.0)
+    assert ready, "nothing was shown for a minute"
+    try:
+        return os.read(terminal, 65536).decode()
+    except OSError:  # nobody has the terminal open any more
+        return ""
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["run", "--help"], 0), ([], 2), (["walk"], 2)])
+def test_the_command_explains_itself(arguments, code):
+    ended = subprocess.run(
+        [sys.executable, "-m", "longshore_cli", *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == code
+    assert "usage: longshore" in ended.stdout + ended.stderr

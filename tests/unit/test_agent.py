@@ -1,0 +1,81 @@
+"""How an agent delivers results."""
+
+import asyncio
+import threading
+
+from longshore_agent.agent import Agent
+from longshore_agent.coordinator_client import Orders
+from longshore_agent.worker import Worker
+from longshore_protocol import messages
+from longshore_protocol.job import Input, Job, MiniBatchSize, Output, Timeouts
+from longshore_protocol.messages import HostSpec
+
+OUTPUT = Output(action="append_row", uri="memory://out")
+JOB = Job(
+    name="step",
+    run_id="run",
+    run_uri="memory://run",
+    inputs=(Input("files", ("/in/*",)),),
+    mini_batch=MiniBatchSize("files", 1),
+    output=OUTPUT,
+    source_uri="/code",
+    entry_script="script.py",
+    timeouts=Timeouts(run_invocation=0.1, task_overhead=0.1),
+)
+SPEC = HostSpec(
+    source="/code",
+    entry_script="script.py",
+    arguments=(),
+    variables={},
+    inputs=(),
+    output=OUTPUT,
+    models=(),
+    work_dir="/work",
+    log_dir="/logs",
+    worker="worker-0",
+)
+
+
+class Client:
+    """A coordinator that keeps what it is told, and lets the store end its write once leases were renewed."""
+
+    def __init__(self, store):
+        self.reports = []
+        self._store = store
+
+    async def report(self, body):
+        self.reports.append(body)
+        if len(self.reports) == 3:
+            self._store.may_end.set()
+        return Orders()
+
+
+class SlowStore:
+    """A store whose write takes as long as the test wants."""
+
+    def __init__(self):
+        self.may_end = threading.Event()
+        self.written = {}
+
+    def put(self, name, data):
+        assert self.may_end.wait(60.0)
+        self.written[name] = data
+
+
+def test_leases_are_renewed_while_a_slow_store_takes_the_rows():
+    store = SlowStore()
+    client = Client(store)
+
+    async def deliver():
+        worker = Worker(JOB, SPEC, agent="worker-0.1.a")
+        agent = Agent(client, JOB, worker, identity=("worker-0.1.a", 1))
+        agent._segments = store
+        worker.outbox.complete([messages.DONE, 7, 2, 1, 1, 0, 0, 0, 0, ""], process=0, rows=b"row\n")
+        await agent._send()
+
+    asyncio.run(deliver())
+    *renewals, last = client.reports
+    assert len(renewals) >= 3
+    assert all(each["held"] == [[7, 2]] and not each["completed"] for each in renewals)
+    assert [each[:2] for each in last["completed"]] == [(7, 2)]
+    assert store.written == {last["segment"]: b"row\n"}

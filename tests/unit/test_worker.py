@@ -1,0 +1,124 @@
+"""What a worker makes of leases that end while its process runs them."""
+
+import asyncio
+
+import pytest
+
+from longshore_agent.slots import Lease
+from longshore_agent.worker import Worker
+from longshore_protocol import messages
+from longshore_protocol.job import Input, Job, MiniBatchSize, Output
+from longshore_protocol.messages import HostSpec, InputSpec
+from longshore_protocol.wire import Grant
+
+OUTPUT = Output(action="append_row", uri="/run/out")
+JOB = Job(
+    name="step",
+    run_id="run",
+    run_uri="/run",
+    inputs=(Input("files", ("/in/*",)),),
+    mini_batch=MiniBatchSize("files", 1),
+    output=OUTPUT,
+    source_uri="/code",
+    entry_script="script.py",
+)
+SPEC = HostSpec(
+    source="/code",
+    entry_script="script.py",
+    arguments=(),
+    variables={},
+    inputs=(InputSpec("files"),),
+    output=OUTPUT,
+    models=(),
+    work_dir="/work",
+    log_dir="/logs",
+    worker="worker-0",
+)
+PROCESS = 0
+
+
+class Peer:
+    """The other end of a connection: keeps what it is sent."""
+
+    def __init__(self):
+        self.received = []
+
+    def send(self, header, body=b""):
+        self.received.append(header)
+
+    def close(self):
+        pass
+
+    def was_to_run(self):
+        """Return the [mini-batch, attempt] of all that it was to run."""
+        runs = [header[1] for header in self.received if header[0] == messages.RUN]
+        return [list(grant[:2]) for grants in runs for grant in grants]
+
+
+@pytest.fixture
+def child():
+    return Peer()
+
+
+@pytest.fixture
+def worker(child):
+    """A worker whose only process is past init()."""
+
+    async def make():
+        made = Worker(JOB, SPEC, agent="worker-0.1.a")
+        made.host_connected(Peer())
+        made.settle()
+        assert made.child_connected(child, PROCESS)
+        made.child_said(PROCESS, [messages.READY, 0.1], b"")
+        made.settle()
+        return made
+
+    return asyncio.run(make())
+
+
+def leases(*pairs):
+    return [Lease(Grant(mini_batch, attempt, 0, b'["/in/a"]'), tabular=False) for mini_batch, attempt in pairs]
+
+
+def done(worker, mini_batch, attempt):
+    worker.child_said(PROCESS, [messages.DONE, mini_batch, attempt, 1, 1, 0, 100_000, 0, 0, ""], b"row\n")
+    worker.settle()
+
+
+def completed(worker):
+    return [[each[0], each[1]] for each in worker.outbox.batch.completed]
+
+
+def test_an_expired_lease_that_comes_back_takes_the_place_of_its_earlier_attempt(worker, child):
+    worker.take(leases((0, 1), (1, 1)))  # 0 runs; 1 waits
+    worker.take(leases((0, 2), (1, 2)))
+    assert sorted(worker.held()) == [[0, 2], [1, 2]]
+    done(worker, 0, 1)
+    assert completed(worker) == []  # that attempt is nobody's any more
+    done(worker, 0, 2)
+    done(worker, 1, 2)
+    assert child.was_to_run() == [[0, 1], [0, 2], [1, 2]]
+    assert completed(worker) == [[0, 2], [1, 2]]
+    assert worker.held() == []
+    assert worker.is_idle()
+
+
+def test_the_loss_of_an_attempt_leaves_a_later_one_alone(worker, child):
+    worker.take(leases((0, 1), (1, 1)))
+    told_of = worker.held()
+    worker.take(leases((1, 2)))  # granted between a report and its answer
+    worker.forget(told_of)
+    assert worker.held() == [[1, 2]]
+    done(worker, 0, 1)
+    done(worker, 1, 2)
+    assert child.was_to_run() == [[0, 1], [1, 2]]
+    assert completed(worker) == [[1, 2]]
+
+
+def test_what_is_forgotten_while_it_waits_is_not_run(worker, child):
+    worker.take(leases((0, 1), (1, 1), (2, 1)))
+    worker.forget([[1, 1]])
+    done(worker, 0, 1)
+    done(worker, 2, 1)
+    assert child.was_to_run() == [[0, 1], [2, 1]]
+    assert completed(worker) == [[0, 1], [2, 1]]

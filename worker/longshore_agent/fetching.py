@@ -1,0 +1,79 @@
+"""Bringing one file, or the rows of one slice, to this machine: blocking, and without a second try."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from longshore_protocol import records
+from longshore_protocol.job import TabularFormat
+from longshore_storage.files import fetch_file, open_file
+
+Check = Callable[[], None]  # called between the parts of a copy; what it raises ends the copy
+
+_PART = 16 << 20  # bytes of rows in memory at once
+
+
+def base_name(url: str) -> str:
+    """Return the name that a file is given here; over HTTP, the query is no part of it."""
+    if url.startswith(("http://", "https://")):
+        url = unquote(urlsplit(url).path)
+    return url.rpartition("/")[2] or "file"
+
+
+def whole(url: str, target: str, *, check: Check) -> str:
+    """Copy a file to `target`, a path in a folder that may not be there yet, and return that path.
+
+    Raises OSError, and what the store's library raises.
+    """
+    check()
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    fetch_file(url, target, check=check)
+    return target
+
+
+def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Check) -> dict[str, Any]:
+    """Copy the rows of a slice of a csv or jsonl file, with the file's first record; return the slice of the copy.
+
+    It gives the very rows of the original, and says in "copy_of" what that is. Raises as `whole`.
+    """
+    check()
+    copied = {**piece, "path": target, "copy_of": piece}
+    with open_file(piece["path"], read_ahead=False) as source:
+        size = source.seek(0, os.SEEK_END)
+        start, end = piece["start"], piece["end"]
+        # What can be read only as a whole is never cut.
+        if (start > 0 or end < size) and records.is_splittable(format.encoding):
+            first, start, end = _places(source, format, start=start, end=end, size=size)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "wb") as copy:
+                copy.write(first)
+                _copy(source, copy, start=start, end=end, check=check)
+            return {**copied, "start": len(first), "end": len(first) + end - start}
+    whole(piece["path"], target, check=check)
+    return copied
+
+
+def _places(source: BinaryIO, format: TabularFormat, *, start: int, end: int, size: int) -> tuple[bytes, int, int]:
+    """Return what the copy begins with, and the range of the rows."""
+    header = records.header_line(source, format) if format.format == "csv" else b""
+    start, end = records.aligned_range(source, start, end, size)
+    if records.has_header(format):
+        start, end = max(start, len(header)), max(end, len(header))
+    # The first record tells the columns, also where it does not name them. Rows from the middle of a file must not
+    # become the first bytes of one, where a byte order mark would be dropped: a blank line keeps them from it.
+    first = b"" if start == 0 else header or b"\n"
+    return first, start, end
+
+
+def _copy(source: BinaryIO, copy: BinaryIO, *, start: int, end: int, check: Check) -> None:
+    source.seek(start)
+    while start < end:
+        check()
+        part = source.read(min(_PART, end - start))
+        if not part:
+            raise OSError(f"the file ends at byte {start}, before byte {end}")
+        copy.write(part)
+        start += len(part)

@@ -1,0 +1,256 @@
+"""Brings the inputs that lie elsewhere to this machine, ahead of the processes that need them.
+
+A lease of such an input is held like any other, and given to a process once its slice names local paths only. Its
+files lie in a folder of their own, which goes when the lease does; a Parquet file is kept until the end, since many
+mini-batches read it. Lives on the event loop; only the copying happens in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import json
+import math
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from longshore_agent import fetching
+from longshore_agent.slots import Lease, Slot
+from longshore_agent.threads import Threads
+from longshore_protocol import errors
+from longshore_protocol.job import Input
+from longshore_storage.store import local_path
+
+T = TypeVar("T")
+
+_COPIES = 8  # at once
+_AHEAD = 8  # mini-batches per process, at most
+_PAUSES = (0.2, 1.0, 3.0)  # seconds before each further try
+_LEAVE = 2.0  # seconds that copies get to notice the end
+_LATER = (408, 425, 429)  # the HTTP errors of the 400s that may pass
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # it is this machine that cannot take the file
+
+
+class Takers(Protocol):
+    """Who is told how staging ended; `Worker` is."""
+
+    def staged(self, lease: Lease) -> None:
+        """The lease's slice is on this machine."""
+
+    def not_staged(self, lease: Lease, said: tuple[str, str], times: tuple[float, float]) -> None:
+        """The lease's slice cannot be brought, of which category and why; Unix time of the start, and seconds."""
+
+
+class _Unwanted(Exception):
+    """Nobody needs the rest of what is being copied."""
+
+
+class _NotBrought(Exception):
+    """A file cannot be brought to this machine; the text is a sentence."""
+
+    def __init__(self, url: str, error: Exception) -> None:
+        told = _told(error)
+        text = " ".join(str(told).split()).rstrip(".")
+        cause = f"{type(told).__name__}: {text}" if text else type(told).__name__
+        if isinstance(told, FileNotFoundError):
+            cause = "it is not there"
+        super().__init__(f'The file "{url}" cannot be brought to this machine: {cause}.')
+        is_full = isinstance(told, OSError) and told.errno in _FULL
+        self.category = errors.SYSTEM if is_full else errors.DATA_ERROR
+
+
+@dataclass
+class _Errand:
+    """What is being brought for one mini-batch."""
+
+    lease: Lease
+    folder: str
+    given_up: bool = False  # a part of it cannot be brought, or all is over
+
+    def check(self) -> None:
+        """Raise _Unwanted when the rest would be for nothing. Called in threads too."""
+        if self.given_up or self.lease.abandoned:
+            raise _Unwanted
+
+
+class Stager:
+    """Stages the leases of one worker in `folder`, which is not there, or was left by an agent that was killed."""
+
+    def __init__(self, inputs: Sequence[Input], folder: str, *, takers: Takers) -> None:
+        self.remote = frozenset(
+            index for index, given in enumerate(inputs) if any(local_path(path) is None for path in given.paths)
+        )  # the inputs that are to be staged, as indices
+        self._inputs = inputs
+        self._folder = folder
+        self._takers = takers
+        self._threads = Threads(_COPIES)
+        self._numbers = itertools.count()
+        self._underway: dict[asyncio.Task[None], _Errand] = {}
+        self._kept: dict[str, asyncio.Task[str]] = {}  # the files that are kept, by URL
+        self._closed = False
+        self._average: float | None = None  # seconds from a lease to its files, smoothed
+        if self.remote:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.mkdir(folder, mode=0o750)
+
+    def add(self, lease: Lease) -> None:
+        """Bring what a lease needs, then tell."""
+        lease.folder = self._new_folder()
+        errand = _Errand(lease, lease.folder)
+        task = asyncio.create_task(self._bring(errand))
+        self._underway[task] = errand
+        task.add_done_callback(self._underway.pop)
+
+    def underway(self) -> list[Lease]:
+        """Return the leases that are not staged yet."""
+        return [errand.lease for errand in self._underway.values() if not errand.lease.abandoned]
+
+    def release(self, lease: Lease) -> None:
+        """Delete what was brought for a lease: no process needs it any more."""
+        if lease.folder is not None:
+            asyncio.get_running_loop().run_in_executor(None, partial(shutil.rmtree, lease.folder, ignore_errors=True))
+            lease.folder = None
+
+    def ahead(self, slot: Slot) -> int:
+        """Return how many mini-batches to hold for a slot besides what its process has.
+
+        As `Slot.backlog` says, and enough to bring one while the others run; not many, since they fill the disk.
+        """
+        ahead = max(1, slot.backlog())
+        if self._average is not None and slot.average is not None:
+            ahead = max(ahead, math.ceil(self._average / max(slot.average, 1e-3)))
+        return min(ahead, _AHEAD)
+
+    async def close(self) -> None:
+        """End all copies, tell of none, and delete everything."""
+        self._closed = True
+        for errand in self._underway.values():
+            errand.given_up = True
+        tasks = [*self._underway, *self._kept.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.remote:
+            await asyncio.to_thread(self._threads.end, _LEAVE)
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def _new_folder(self) -> str:
+        return f"{self._folder}/{next(self._numbers):06d}"
+
+    def _check(self) -> None:
+        if self._closed:
+            raise _Unwanted
+
+    async def _bring(self, errand: _Errand) -> None:
+        lease, started, begin = errand.lease, time.time(), time.monotonic()
+        failure: tuple[str, str] | None = None
+        piece: Any = None
+        try:
+            piece = await self._localized(errand)
+        except _Unwanted:
+            pass  # its lease is abandoned
+        except _NotBrought as error:
+            failure = error.category, str(error)
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is this mini-batch's end and not the agent's)
+            failure = errors.SYSTEM, f"The mini-batch cannot be staged: {type(error).__name__}: {error}."
+        elapsed = time.monotonic() - begin
+        if lease.abandoned or failure is not None:
+            self.release(lease)
+        if lease.abandoned:
+            return
+        if failure is not None:
+            self._takers.not_staged(lease, failure, (started, elapsed))
+            return
+        lease.grant = lease.grant._replace(slice=json.dumps(piece).encode("ascii"))
+        self._average = elapsed if self._average is None else 0.8 * self._average + 0.2 * elapsed
+        self._takers.staged(lease)
+
+    async def _localized(self, errand: _Errand) -> Any:
+        """Return the slice of an errand's lease, naming paths on this machine. Raises _NotBrought, _Unwanted."""
+        grant = errand.lease.grant
+        table, piece = self._inputs[grant.input].tabular, json.loads(grant.slice)
+        if table is None:
+            return await self._files(errand, piece)
+        url = piece["path"]
+        if local_path(url) is not None:
+            return piece
+        if table.format == "parquet":
+            return {**piece, "path": await self._whole(url), "copy_of": piece}
+        target = f"{errand.folder}/{fetching.base_name(url)}"
+        copy = partial(fetching.rows, piece, table, target, check=errand.check)
+        return await self._patiently(url, copy, errand.check)
+
+    async def _files(self, errand: _Errand, paths: list[str]) -> list[str]:
+        names: Counter[str] = Counter()
+
+        async def bring(url: str) -> str:
+            if local_path(url) is not None:
+                return url
+            name = fetching.base_name(url)
+            target = f"{errand.folder}/{names[name]}/{name}"  # files of one name lie in folders of their own
+            names[name] += 1
+            copy = partial(fetching.whole, url, target, check=errand.check)
+            try:
+                return await self._patiently(url, copy, errand.check)
+            except _NotBrought:
+                errand.given_up = True
+                raise
+
+        # All are waited for: nothing may write into the folder of a mini-batch that has failed.
+        brought = await asyncio.gather(*map(bring, paths), return_exceptions=True)
+        failures = [each for each in brought if isinstance(each, BaseException)]
+        if failures:
+            raise next((each for each in failures if not isinstance(each, _Unwanted)), failures[0])
+        return [each for each in brought if isinstance(each, str)]
+
+    async def _whole(self, url: str) -> str:
+        """Return the copy of a file that is kept; whoever needs it first has it made."""
+        task = self._kept.get(url)
+        if task is None:
+            task = self._kept[url] = asyncio.create_task(self._keep(url))
+        return await asyncio.shield(task)  # one mini-batch that is not wanted any more must not end it for others
+
+    async def _keep(self, url: str) -> str:
+        folder = self._new_folder()
+        target = f"{folder}/{fetching.base_name(url)}"
+        try:
+            return await self._patiently(url, partial(fetching.whole, url, target, check=self._check), self._check)
+        except _NotBrought:
+            del self._kept[url]  # the next one that needs it tries again
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            raise
+
+    async def _patiently(self, url: str, copy: Callable[[], T], check: fetching.Check) -> T:
+        """Run a copy in a thread, some more times when it fails. Raises _NotBrought, _Unwanted."""
+        for pause in (*_PAUSES, None):
+            try:
+                return await self._threads.run(copy)
+            except _Unwanted:
+                raise
+            except Exception as error:  # each store's library raises its own
+                if pause is None or _is_final(error):
+                    raise _NotBrought(url, error) from error
+            await asyncio.sleep(pause)
+            check()
+        raise AssertionError("the last try returns or raises")
+
+
+def _told(error: Exception) -> BaseException:
+    """Return what tells most: fsspec calls a file missing whatever kept it from asking for its size."""
+    return error.__cause__ or error if isinstance(error, FileNotFoundError) else error
+
+
+def _is_final(error: Exception) -> bool:
+    """Tell whether a further try would be for nothing."""
+    told = _told(error)
+    status = getattr(told, "status", None)  # aiohttp's
+    if isinstance(status, int):
+        return 400 <= status < 500 and status not in _LATER
+    return isinstance(told, (FileNotFoundError, PermissionError)) or (isinstance(told, OSError) and told.errno in _FULL)
