@@ -135,9 +135,11 @@ async def sampled(store, *, interval, samples, pids, read=FILES.get):
     monitor = ResourceMonitor(store, "worker-0", interval=interval, clock=clock, read=found)
     ending = asyncio.Event()
     running = asyncio.create_task(monitor.run(lambda: pids, ending))
-    await asyncio.wait_for(taken.wait(), DEADLINE)
+    async with asyncio.timeout(DEADLINE):
+        await taken.wait()
     ending.set()
-    await asyncio.wait_for(running, DEADLINE)
+    async with asyncio.timeout(DEADLINE):
+        await running
 
 
 def test_there_is_a_sample_at_the_start_and_one_at_the_end_however_short_the_run(tmp_path):
@@ -184,7 +186,8 @@ def test_an_agent_that_is_started_again_adds_to_what_the_earlier_one_wrote(tmp_p
 def test_no_interval_means_no_samples(tmp_path):
     async def run():
         monitor = ResourceMonitor(LocalStore(str(tmp_path)), "worker-0", interval=0.0)
-        await asyncio.wait_for(monitor.run(dict, asyncio.Event()), DEADLINE)
+        async with asyncio.timeout(DEADLINE):
+            await monitor.run(dict, asyncio.Event())
 
     asyncio.run(run())
     assert list(tmp_path.iterdir()) == []
@@ -223,7 +226,8 @@ def test_a_peer_has_the_pid_that_the_kernel_knows_it_by(tmp_path):
         server = await gateway.serve(gateway.bind(str(tmp_path / "socket")), lambda: gateway.Peer(Handler()))
         _, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
         writer.write(encode([messages.HELLO_HOST, PROTOCOL, 4711]))  # whatever it says of itself
-        pid = await asyncio.wait_for(introduced, DEADLINE)
+        async with asyncio.timeout(DEADLINE):
+            pid = await introduced
         writer.close()
         server.close()
         return pid

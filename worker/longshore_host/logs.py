@@ -6,15 +6,15 @@ import os
 import time
 from typing import List
 
-LIMIT = 16 * 1024 * 1024  # bytes a stream may grow to before its older part is put aside
-KEPT = 4 * 1024 * 1024  # bytes of the older part that are kept, in a file ending in .1
+LIMIT = 16 * 1024 * 1024  # bytes a stream may grow to before its older part is dropped
+KEPT = 4 * 1024 * 1024  # bytes of its end that stay
 
 
 class CappedLogs:
-    """Cuts log files that grew past LIMIT, keeping the last KEPT bytes beside them.
+    """Cuts log files that grew past LIMIT down to their last KEPT bytes.
 
-    The writers hold the files open for appending, so a file cut to nothing goes on from its start. What is printed
-    in the very moment of the cut may be lost: a bounded disk is worth that.
+    The writers hold the files open for appending, so they go on behind what is left. What is printed in the very
+    moment of the cut may be lost or change places: a bounded disk is worth that.
     """
 
     def __init__(self) -> None:
@@ -46,6 +46,6 @@ def _cut(path: str) -> None:
     with open(path, "r+b") as file:
         file.seek(-KEPT, os.SEEK_END)
         tail = file.read(KEPT)
-        with open(path + ".1", "wb") as older:
-            older.write(tail)
         file.truncate(0)
+    with open(path, "ab") as file:  # behind what a writer may have added meanwhile
+        file.write(tail)

@@ -29,7 +29,7 @@ user/error.txt                             all errors in user code and input dat
 user/error/<node>/processNNN.txt           every traceback that left run(), by mini-batch and attempt
 user/stdout/<node>/processNNN.stdout.txt   what the entry script printed and logged
 user/stderr/<node>/processNNN.stderr.txt   its standard error, and the traceback of a failed import or init()
-                                           (of a stream that grew large, the part before the last cut is in ...txt.1)
+                                           (a stream that grew above 16 MB holds its last 4 MB)
 sys/error.txt                              errors of storage, network and Longshore itself, grouped; absent without any
 sys/node/<node>/processNNN.txt             what the process picked and finished, in the order of time
 sys/node/<node>/processNNN.profile         its profile, when the step sets profilingModule
