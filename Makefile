@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 .DEFAULT_GOAL := help
-.PHONY: help setup test check fmt demo bench clean
+.PHONY: help setup test check fmt crds demo bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,6 +20,9 @@ check: setup ## lint, formatting, types, import contracts, and the host's Python
 
 fmt: setup ## format, and repair what ruff can
 	ruff format . && ruff check --fix .
+
+crds: setup ## make the custom resource definitions in crds/ from the models
+	python -m longshore_api.crdgen crds
 
 demo: setup ## score real handwritten digits with 2 workers of 2 processes
 	python deploy/examples/digits/prepare.py

@@ -2,7 +2,7 @@
 
 Imports pydantic and nothing of ours, and reads no files: text becomes a mapping elsewhere. What is said here about a
 field (its docstring, its range) is what its custom resource definition says, so schemas keep to what Kubernetes calls
-structural: no tuples, and no unions but integer-or-string.
+structural: no tuples, and no unions but integer-or-string. `crdgen` makes the definitions, and is imported by nothing.
 """
 
 from longshore_api.base import API_VERSION, Metadata, Resource

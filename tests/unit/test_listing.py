@@ -2,7 +2,10 @@
 
 import glob
 import os
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 import fsspec
@@ -176,3 +179,33 @@ def test_listings_agree_with_the_standard_library_and_are_sorted(tmp_path_factor
     if "*" in pattern or "?" in pattern:
         matched = glob.glob(f"{root}/{pattern}", recursive=True)
         assert list(list_files(f"{root}/{pattern}")) == sorted({path for path in matched if os.path.isfile(path)})
+
+
+def test_over_http_a_folder_is_what_its_page_of_links_says(tmp_path):
+    pages = {
+        "index.html": '<a href="../">up</a><a href="?C=N;O=D">order</a><a href="/else/f.txt">far</a><a href="#t">t</a>'
+        '<a href="b.txt">b</a><a href="a/">a</a><a href="a-b.txt">a-b</a><a href="http://localhost:1/c.txt">c</a>',
+        "a/index.html": '<a href="d%20e.txt">d</a><a href="/a/f.txt">f</a>',
+    }
+    (tmp_path / "a").mkdir()
+    for name, page in pages.items():
+        (tmp_path / name).write_text(page)
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path)) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            root = f"http://127.0.0.1:{server.server_address[1]}"
+            names = ["a-b.txt", "a/d%20e.txt", "a/f.txt", "b.txt"]
+            assert list(list_files(root + "/")) == [f"{root}/{name}" for name in names]
+            assert list(list_files(root + "/**/*.txt")) == [f"{root}/{name}" for name in names]
+            assert list(list_files(root + "/index.html")) == [root + "/index.html"]
+            with pytest.raises(ListingError, match="does not exist"):
+                list(list_files(root + "/none/"))
+        finally:
+            server.shutdown()
+            thread.join()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from longshore_agent.slots import SHUTDOWN_SECONDS, Lease, Slot, State, Verdict
+from longshore_agent.slots import DEEPEST, SHUTDOWN_SECONDS, Lease, Slot, State, Verdict
 from longshore_protocol import errors
 from longshore_protocol.job import Timeouts
 from longshore_protocol.wire import Grant
@@ -113,7 +113,7 @@ def test_loading_and_run_have_a_time_of_their_own():
 
 @pytest.mark.parametrize(
     ("seconds", "depth", "backlog"),
-    [(None, 1, 0), (3.0, 1, 0), (0.1, 1, 3), (0.005, 3, 50), (0.001, 11, 250), (0.0, 64, 2000)],
+    [(None, 1, 0), (3.0, 1, 0), (0.1, 1, 3), (0.005, 3, 50), (0.001, 11, 250), (0.0, DEEPEST, 2000)],
     ids=["nothing known", "seconds", "a tenth of a second", "five milliseconds", "a millisecond", "no time at all"],
 )
 def test_a_process_holds_many_mini_batches_of_microseconds_and_one_of_seconds(seconds, depth, backlog):

@@ -46,26 +46,21 @@ def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Ch
         start, end = piece["start"], piece["end"]
         # What can be read only as a whole is never cut.
         if (start > 0 or end < size) and records.is_splittable(format.encoding):
-            first, start, end = _places(source, format, start=start, end=end, size=size)
+            header = records.header_line(source, format) if format.format == "csv" else b""
+            start, end = records.aligned_range(source, start, end, size)
+            if records.has_header(format):
+                start, end = max(start, len(header)), max(end, len(header))
+            # The first record tells the columns, also where it does not name them. Without one, rows from the middle
+            # of a file follow a blank line: as the first bytes of a file they would lose what is a byte order mark.
+            ended = header if header.endswith(b"\n") else header + b"\n"
+            before = ended if start else b""
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(target, "wb") as copy:
-                copy.write(first)
-                _copy(source, copy, start=start, end=end, check=check)
-            return {**copied, "start": len(first), "end": len(first) + end - start}
+                copy.write(before)
+                _copy(source, copy, start=start, end=end if start else max(end, len(header)), check=check)
+            return {**copied, "start": len(before), "end": len(before) + end - start}
     whole(piece["path"], target, check=check)
     return copied
-
-
-def _places(source: BinaryIO, format: TabularFormat, *, start: int, end: int, size: int) -> tuple[bytes, int, int]:
-    """Return what the copy begins with, and the range of the rows."""
-    header = records.header_line(source, format) if format.format == "csv" else b""
-    start, end = records.aligned_range(source, start, end, size)
-    if records.has_header(format):
-        start, end = max(start, len(header)), max(end, len(header))
-    # The first record tells the columns, also where it does not name them. Rows from the middle of a file must not
-    # become the first bytes of one, where a byte order mark would be dropped: a blank line keeps them from it.
-    first = b"" if start == 0 else header or b"\n"
-    return first, start, end
 
 
 def _copy(source: BinaryIO, copy: BinaryIO, *, start: int, end: int, check: Check) -> None:

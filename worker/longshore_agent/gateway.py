@@ -12,6 +12,8 @@ from typing import Any, Protocol, cast
 from longshore_protocol import messages
 from longshore_protocol.frames import Decoder, FrameError, encode
 
+_REST = 0.001  # seconds
+
 
 class Handler(Protocol):
     """Who takes the messages; `Worker` does."""
@@ -27,6 +29,9 @@ class Handler(Protocol):
 
     def child_said(self, process: int, message: list[Any], body: bytes) -> None:
         """A child sent a message."""
+
+    def is_busy(self, process: int) -> bool:
+        """Tell whether a child has so much to do that its next messages can wait a moment."""
 
     def settle(self) -> None:
         """Everything received so far is handed over: act on it."""
@@ -65,6 +70,19 @@ class Peer(asyncio.Protocol):
             else:
                 self._introduce(message)
         self._handler.settle()
+        if self._process is not None and self._handler.is_busy(self._process):
+            self._rest()
+
+    def _rest(self) -> None:
+        """Let more messages gather in the socket before the next read: each read costs as much as several messages."""
+        assert self._transport is not None, "it just received"
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(_REST, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, _error: Exception | None) -> None:
         if self._process is not None:

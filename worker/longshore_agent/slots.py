@@ -19,6 +19,8 @@ from longshore_protocol import errors
 from longshore_protocol.job import Timeouts
 from longshore_protocol.wire import Grant, process_name
 
+DEEPEST = 512  # mini-batches that a child may hold
+BUSY = 100  # a child that holds so many will not run dry within a millisecond
 SHUTDOWN_SECONDS = 30.0  # for the script's shutdown()
 
 
@@ -101,7 +103,7 @@ class Slot:
         """How many mini-batches the child should hold: many of microseconds, one of seconds."""
         if self.average is None or self.average > 0.05:
             return 1
-        return min(64, 1 + math.ceil(0.01 / max(self.average, 1e-5)))
+        return min(DEEPEST, 1 + math.ceil(0.01 / max(self.average, 1e-5)))
 
     def backlog(self) -> int:
         """How many more the agent should hold leased for this slot, so that a lease call never leaves it idle."""

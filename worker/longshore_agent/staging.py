@@ -46,7 +46,7 @@ def host_spec(job: Job, *, worker: str, work_dir: str) -> HostSpec:
 
 
 def stage(job: Job, grant: Grant) -> Lease:
-    """Return the lease of a granted mini-batch; its files lie on this machine or a mounted volume, and stay there."""
+    """Return the lease of a granted mini-batch, its slice unread; what it names elsewhere, `Stager` brings here."""
     return Lease(grant, tabular=job.inputs[grant.input].tabular is not None)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from longshore_agent.gateway import Peer
 from longshore_agent.outbox import Outbox
-from longshore_agent.slots import Lease, Slot, State, Verdict
+from longshore_agent.slots import BUSY, Lease, Slot, State, Verdict
 from longshore_agent.stager import Stager
 from longshore_protocol import errors, messages
 from longshore_protocol.job import Job
@@ -223,6 +223,11 @@ class Worker:
             _, category, text, trace = message
             slot.told = True
             self._init_failed(slot, category, text, trace)
+
+    def is_busy(self, process: int) -> bool:
+        """Tell whether a child has so many short mini-batches queued that its results can wait a moment."""
+        slot = self._by_process.get(process)
+        return slot is not None and len(slot.queue) >= BUSY
 
     def settle(self) -> None:
         """Act on what changed: start processes, feed them, ask for more, report."""

@@ -38,9 +38,9 @@ class Grant(NamedTuple):
     mini_batch: int
     attempt: int
     input: int  # index into Job.inputs
-    # JSON, made once by the coordinator and read by the process that runs it; agents pass it on unread. File input: a
-    # list of paths. Text: {"path", "start", "end"}, in bytes. Parquet: {"path", "row_groups": [first, end], "rows":
-    # [first, end] or null}.
+    # JSON, made once by the coordinator and read by the process that runs it; agents pass it on unread, unless what it
+    # names is not on their machine. File input: a list of paths. Text: {"path", "start", "end"}, in bytes. Parquet:
+    # {"path", "row_groups": [first, end], "rows": [first, end] or null}.
     slice: bytes
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from longshore_api.crdgen.definitions import definitions
 
-HEADER = "# Generated from operator/longshore_api by `make crds`: change the models and make it again, never this file.\n"
+HEADER = "# Generated from operator/longshore_api by `make crds`: change the models, never this file.\n"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -171,7 +171,7 @@ def _schema(model: type[BaseModel]) -> Schema:
     """Return the schema of a kind's objects; of its metadata, Kubernetes lets a definition restrict the name only."""
     whole = structural(model)
     fields = whole["properties"]
-    (status,) = (each for each in model.model_fields["status"].annotation.__args__ if each is not type(None))
+    status, _ = get_args(model.model_fields["status"].annotation)  # or None
     return {
         "description": whole["description"],
         "type": "object",

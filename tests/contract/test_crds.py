@@ -1,0 +1,547 @@
+"""The files in crds/: fresh, structural, readable, and of one mind with the models."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import celpy
+import jsonschema
+import pytest
+import re2
+import yaml
+
+from longshore_api import KINDS, InvalidDocuments, ParallelRunStepStatus, parse
+from longshore_api.crdgen.__main__ import texts
+from longshore_api.crdgen.rules import RULES, Rule
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "crds").iterdir())
+CRDS: dict[str, dict[str, Any]] = {
+    each["spec"]["names"]["kind"]: each for each in (yaml.safe_load(file.read_text()) for file in FILES)
+}
+SCHEMAS = {
+    kind: each["spec"]["versions"][0]["schema"]["openAPIV3Schema"]  # each has one version
+    for kind, each in CRDS.items()
+}
+API_VERSION = "longshore.dev/v1alpha1"
+EVERY_FIELD = ROOT / "tests" / "data" / "manifests" / "every_field.yaml"
+KEYWORDS_OF_1_20 = {
+    *("type", "format", "enum", "default", "pattern", "minLength", "maxLength", "minimum", "maximum"),
+    *("items", "minItems", "maxItems", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
+    *("properties", "required", "additionalProperties", "x-kubernetes-preserve-unknown-fields"),
+    *("description", "anyOf", "x-kubernetes-int-or-string"),
+}
+INTEGER_OR_STRING = [{"type": "integer"}, {"type": "string"}]
+YAML_1_1_BOOLEANS = {"n", "y", "on", "off", "no", "yes", "true", "false"}
+
+per_kind = pytest.mark.parametrize("kind", CRDS)
+
+
+def parts(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a schema and all below it, each with its path."""
+    yield path, schema
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from parts(schema[key], f"{path}[]")
+    for name, each in schema.get("properties", {}).items():
+        yield from parts(each, f"{path}.{name}")
+
+
+def breaches(schema: dict[str, Any]) -> list[str]:
+    """Return where a schema is not what Kubernetes 1.20 calls structural, once x-kubernetes-validations is pruned."""
+    root_metadata = schema.get("properties", {}).get("metadata", {})
+    found = ["the root is not an object"] if schema.get("type") != "object" else []
+    if "additionalProperties" in schema:
+        found.append("additionalProperties at the root")
+    if root_metadata.keys() - {"type", "properties"} or set(root_metadata.get("properties", {})) - {"name"}:
+        found.append("metadata restricts more than the name")
+    return found + [f"{path}: {each}" for path, part in parts(schema) for each in breaches_of(part)]
+
+
+def breaches_of(part: dict[str, Any]) -> Iterator[str]:
+    if unknown := part.keys() - KEYWORDS_OF_1_20 - {"x-kubernetes-validations"}:
+        yield f"unknown keywords {sorted(unknown)}"
+    if "default" in part and not is_valid(part, part["default"]):
+        yield "its default is not valid"
+    yield from breaches_of_type(part)
+    yield from breaches_below(part)
+
+
+def breaches_of_type(part: dict[str, Any]) -> Iterator[str]:
+    either = part.get("x-kubernetes-int-or-string", False)
+    anything = part.get("x-kubernetes-preserve-unknown-fields", False)
+    if ("type" in part) + either + anything != 1:
+        yield "not exactly one of a type, an integer or string, or anything"
+    if "anyOf" in part and not (either and part["anyOf"] == INTEGER_OR_STRING):
+        yield "a union other than integer-or-string"
+    if (part.get("type") == "array") != ("items" in part):
+        yield "items if and only if it is an array"
+    if "pattern" in part:
+        yield from not_in_re2(part["pattern"])
+
+
+def breaches_below(part: dict[str, Any]) -> Iterator[str]:
+    if "properties" in part and "additionalProperties" in part:
+        yield "both properties and additionalProperties"
+    if not isinstance(part.get("additionalProperties", {}), dict):
+        yield "additionalProperties is no schema"
+    if missing := set(part.get("required", ())) - set(part.get("properties", ())):
+        yield f"requires unknown fields {sorted(missing)}"
+    for key in part.get("x-kubernetes-list-map-keys", ()):
+        fields = part["items"].get("properties", {})
+        if key not in part["items"].get("required", ()) or fields[key].get("type") not in ("string", "integer"):
+            yield f"its key {key} is not a required scalar"
+
+
+def not_in_re2(pattern: str) -> Iterator[str]:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        yield f"its pattern is none of Go's: {error}"
+
+
+def plain(schema: Any) -> Any:
+    """Return the schema as any JSON schema tool reads it: without Kubernetes' extensions."""
+    if isinstance(schema, dict):
+        kept = {key: each for key, each in schema.items() if not key.startswith("x-kubernetes-")}
+        return {key: plain(each) for key, each in kept.items()}
+    return schema
+
+
+def is_valid(schema: dict[str, Any], value: Any) -> bool:
+    return jsonschema.Draft7Validator(plain(schema)).is_valid(value)
+
+
+def with_defaults(schema: dict[str, Any], value: Any) -> Any:
+    """Fill in defaults and prune unknown fields, as the API server does before it looks at the rules."""
+    if isinstance(value, list):
+        return [with_defaults(schema["items"], each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "properties" not in schema:
+        return {name: with_defaults(schema.get("additionalProperties", {}), each) for name, each in value.items()}
+    fields = schema["properties"]
+    given = {name: with_defaults(fields[name], each) for name, each in value.items() if name in fields}
+    defaults = {name: each["default"] for name, each in fields.items() if "default" in each}
+    return {**defaults, **given}
+
+
+@cache
+def program(rule: str) -> celpy.Runner:
+    environment = celpy.Environment()
+    return environment.program(environment.compile(rule))
+
+
+def broken_rules(schema: dict[str, Any], value: Any) -> Iterator[str]:
+    """Yield the message of each rule that the value, defaults filled in, breaks."""
+    for rule in schema.get("x-kubernetes-validations", ()):
+        if not program(rule["rule"]).evaluate({"self": celpy.json_to_cel(value)}):
+            yield rule["message"]
+    if isinstance(value, list):
+        for each in value:
+            yield from broken_rules(schema["items"], each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            below = schema.get("properties", {}).get(name) or schema.get("additionalProperties", {})
+            yield from broken_rules(below, each)
+
+
+def field_paths(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[str]:
+    """Yield the path of each field that the value holds, written as `parts` does."""
+    if path:
+        yield path
+    if isinstance(value, list):
+        for each in value:
+            yield from field_paths(schema["items"], each, f"{path}[]")
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if "properties" in schema:
+                yield from field_paths(schema["properties"][name], each, f"{path}.{name}")
+            else:
+                yield from field_paths(schema["additionalProperties"], each, f"{path}[]")
+
+
+# The files
+
+
+def test_the_files_are_those_that_make_crds_writes():
+    assert {each.name: each.read_text() for each in FILES} == texts(), "crds/ is stale: run `make crds`"
+
+
+def test_each_kind_has_a_definition():
+    assert CRDS.keys() == KINDS.keys()
+
+
+@per_kind
+def test_a_definition_names_its_kind_as_kubernetes_wants_it(kind: str):
+    crd = CRDS[kind]
+    names = crd["spec"]["names"]
+    assert crd["metadata"]["name"] == f"{names['plural']}.longshore.dev"
+    assert names["categories"] == ["longshore"]
+    assert [each["name"] for each in crd["spec"]["versions"]] == ["v1alpha1"]
+    assert crd["spec"]["versions"][0]["subresources"] == {"status": {}}
+
+
+def test_no_two_kinds_are_called_alike():
+    names = [each["spec"]["names"] for each in CRDS.values()]
+    called = [name for each in names for name in (each["plural"], each["singular"], *each["shortNames"])]
+    assert len(called) == len(set(called))
+    assert {"prs", "parallelrun", "amlcompute"} <= set(called)
+
+
+# The schemas
+
+
+@per_kind
+def test_a_schema_is_structural(kind: str):
+    assert breaches(SCHEMAS[kind]) == []
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {},
+        {"$ref": "#/definitions/Other"},
+        {"type": "string", "title": "Field"},
+        {"type": "string", "nullable": True},
+        {"type": "array"},
+        {"type": "array", "items": {}},
+        {"type": "object", "additionalProperties": False},
+        {"type": "object", "additionalProperties": {"type": "string"}, "properties": {"a": {"type": "string"}}},
+        {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["b"]},
+        {"type": "string", "anyOf": [{"minLength": 1}]},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        {"type": "string", "x-kubernetes-int-or-string": True},
+        {"type": "integer", "default": "1"},
+        {"type": "string", "pattern": "(?!a)b"},
+        {
+            "type": "array",
+            "items": {"type": "object", "properties": {"a": {"type": "string"}}},
+            "x-kubernetes-list-map-keys": ["a"],
+        },
+    ],
+    ids=str,
+)
+def test_the_walker_finds_what_is_not_structural(field: dict[str, Any]):
+    assert breaches({"type": "object", "properties": {"field": field}})
+
+
+def test_the_walker_finds_a_bad_root():
+    assert breaches({"type": "string"})
+    assert breaches({"type": "object", "additionalProperties": {"type": "string"}})
+    assert breaches({"type": "object", "properties": {"metadata": {"type": "object", "description": "Mine."}}})
+
+
+@per_kind
+def test_every_field_explains_itself(kind: str):
+    nameless = {".metadata"}  # Kubernetes explains it, and lets nobody else
+    fields = [(path, each) for path, each in parts(SCHEMAS[kind]) if not path.endswith("[]")]
+    assert [path for path, each in fields if not each.get("description") and path not in nameless] == []
+
+
+@per_kind
+def test_no_field_reads_as_a_boolean_in_old_yaml(kind: str):
+    names = {name.lower() for _, each in parts(SCHEMAS[kind]) for name in each.get("properties", ())}
+    assert not names & YAML_1_1_BOOLEANS
+
+
+@per_kind
+def test_conditions_merge_by_type(kind: str):
+    conditions = SCHEMAS[kind]["properties"]["status"]["properties"]["conditions"]
+    assert conditions["x-kubernetes-list-type"] == "map"
+    assert conditions["x-kubernetes-list-map-keys"] == ["type"]
+
+
+@per_kind
+def test_a_status_requires_only_keys_and_defaults_nothing(kind: str):
+    status = SCHEMAS[kind]["properties"]["status"]
+    assert [path for path, each in parts(status) if "default" in each] == []
+    assert {path: each["required"] for path, each in parts(status) if "required" in each} == {
+        ".conditions[]": ["type"],
+    }
+
+
+def test_a_status_that_the_models_write_fits_and_loses_nothing():
+    condition = {
+        "type": "Succeeded",
+        "status": "False",
+        "reason": "ErrorThresholdExceeded",
+        "message": "11 items failed.",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "observedGeneration": 1,
+    }
+    written = ParallelRunStepStatus.model_validate(
+        {
+            "observedGeneration": 1,
+            "conditions": [condition],
+            "progress": {
+                "miniBatches": {"total": 40, "scheduled": 40, "succeeded": 30, "failed": 2},
+                "items": {"total": 160, "succeeded": 149, "failed": 11},
+                "workers": {"wanted": 2, "ready": 2},
+                "ratePerMinute": 12.5,
+                "estimatedRemainingSeconds": 30,
+                "lastProgressTime": "2026-01-01T00:00:00Z",
+                "columns": {"done": "32/40", "failed": "2", "rate": "12/min", "eta": "30s", "workers": "2/2"},
+            },
+            "firstError": {"category": "UserError", "message": "ValueError: bad", "miniBatch": 3, "pod": "w-0"},
+            "output": {"uri": "file:///out", "file": "rows.txt", "rows": 149},
+            "startTime": "2026-01-01T00:00:00Z",
+            "runId": "a",
+        }
+    ).to_dict()
+    schema = SCHEMAS["ParallelRunStep"]["properties"]["status"]
+    jsonschema.Draft7Validator(plain(schema)).validate(written)
+    assert with_defaults(schema, written) == written
+
+
+# The columns
+
+
+def field_at(schema: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the schema that a column's JSON path leads to; KeyError if it leads nowhere."""
+    found = schema
+    for step in path.removeprefix(".").replace(".type==", "type==").split("."):
+        name, _, wanted = step.partition("[?(@type==")
+        found = found["properties"][name]
+        if wanted:
+            assert found["x-kubernetes-list-map-keys"] == ["type"]
+            assert wanted.removesuffix(")]").strip('"') in {"Succeeded", "Ready", "Stalled", "Finished"}
+            found = found["items"]
+    return found
+
+
+@per_kind
+def test_each_column_shows_a_field_of_its_type(kind: str):
+    *columns, age = CRDS[kind]["spec"]["versions"][0]["additionalPrinterColumns"]
+    assert (age["name"], age["type"], age["jsonPath"]) == ("AGE", "date", ".metadata.creationTimestamp")
+    for each in columns:
+        field = field_at(SCHEMAS[kind], each["jsonPath"])
+        printable = {"integer", "boolean"} & {field.get("type")} or {"string"}  # what is no scalar is printed as text
+        assert {each["type"]} == printable, each
+
+
+def test_a_column_that_leads_nowhere_is_found():
+    with pytest.raises(KeyError):
+        field_at(SCHEMAS["ParallelRunStep"], ".status.progress.columns.speed")
+
+
+def test_the_columns_of_a_step_are_those_people_watch():
+    columns = CRDS["ParallelRunStep"]["spec"]["versions"][0]["additionalPrinterColumns"]
+    shown = [each["name"] for each in columns if not each.get("priority")]
+    assert shown == ["SUCCEEDED", "REASON", "DONE", "FAILED", "RATE", "ETA", "WORKERS", "AGE"]
+
+
+# Manifests
+
+
+def literals(file: Path) -> Iterator[Any]:
+    """Yield the documents that a Python file holds as text or as a literal mapping."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        try:
+            if isinstance(node, ast.Dict):
+                yield ast.literal_eval(node)
+            elif isinstance(node, ast.Constant) and f"apiVersion: {API_VERSION}" in str(node.value):
+                yield from yaml.safe_load_all(node.value)
+        except (TypeError, ValueError, yaml.YAMLError):
+            continue  # made up of more than literals, a template, or bad on purpose
+
+
+def manifests() -> Iterator[Any]:
+    """Yield each manifest of the examples and the tests that the models take."""
+    for file in sorted({*(ROOT / "deploy").rglob("*.yaml"), *(ROOT / "tests").rglob("*.yaml")}):
+        yield from accepted(file, yaml.safe_load_all(file.read_text()))
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        if "entries" not in file.parts:
+            yield from accepted(file, literals(file))
+
+
+def accepted(file: Path, documents: Iterator[Any]) -> Iterator[Any]:
+    for number, raw in enumerate(documents):
+        try:
+            parse(raw)
+        except InvalidDocuments:
+            continue
+        name = f"{file.relative_to(ROOT)}-{number}-{raw['kind']}"
+        yield pytest.param(raw, id=name)
+
+
+@pytest.mark.parametrize("raw", list(manifests()))
+def test_the_schema_takes_a_manifest_that_the_models_take(raw: dict[str, Any]):
+    schema = SCHEMAS[raw["kind"]]
+    jsonschema.Draft7Validator(plain(schema)).validate(raw)
+    filled = with_defaults(schema["properties"]["spec"], raw["spec"])
+    assert covers(filled, raw["spec"])
+    assert list(broken_rules(schema["properties"]["spec"], filled)) == []
+    parse({**raw, "spec": filled})
+
+
+def covers(filled: Any, given: Any) -> bool:
+    """Whether nothing that was given got lost."""
+    if isinstance(given, dict):
+        return all(name in filled and covers(filled[name], each) for name, each in given.items())
+    if isinstance(given, list):
+        return len(filled) == len(given) and all(map(covers, filled, given))
+    return bool(filled == given)
+
+
+def every_field() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(EVERY_FIELD.read_text()))
+
+
+@per_kind
+def test_every_field_is_tried(kind: str):
+    schema = SCHEMAS[kind]["properties"]["spec"]
+    tried = {path for raw in every_field() if raw["kind"] == kind for path in field_paths(schema, raw["spec"])}
+    assert tried == {path for path, _ in parts(schema) if path}
+
+
+# Rules, and their twins in the models
+
+
+def manifest(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "bad"}, "spec": spec}
+
+
+def step(*without: str, **spec: Any) -> dict[str, Any]:
+    good = {
+        "inputs": [{"name": "scans", "dataset": "scans"}],
+        "output": {"name": "scores"},
+        "entryScript": "score.py",
+        "outputAction": "append_row",
+    }
+    return manifest("ParallelRunStep", {key: each for key, each in {**good, **spec}.items() if key not in without})
+
+
+FILES_AND_ROWS = {"file": {"paths": ["a"]}, "tabular": {"paths": ["a"]}}
+BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
+    ("DatasetSpec", "must have exactly one of file and tabular"): [
+        manifest("Dataset", {}),
+        manifest("Dataset", FILES_AND_ROWS),
+    ],
+    ("StepInput", "must have exactly one of dataset, file and tabular"): [
+        step(inputs=[{"name": "scans"}]),
+        step(inputs=[{"name": "scans", "dataset": "scans"}, {"name": "more", **FILES_AND_ROWS}]),
+        step(inputs=[{"name": "scans", "dataset": "scans", **FILES_AND_ROWS}]),
+    ],
+    ("StepOutput", "name must be another name: the run keeps its own files in state and logs"): [
+        step(output={"name": "state"}),
+        step(output={"name": "logs"}),
+    ],
+    ("StepOutput", "separator must be left out with format"): [
+        step(output={"name": "scores", "format": "parquet", "separator": ";"}),
+    ],
+    ("StepOutput", "header must be left out with format"): [
+        step(output={"name": "scores", "format": "jsonl", "header": True}),
+    ],
+    ("Source", "must have exactly one of uri, configMap and image"): [
+        step(source={}),
+        step(source={"uri": "file:.", "image": "/code"}),
+        step(source={"uri": "file:.", "configMap": "code", "image": "/code"}),
+    ],
+    ("MiniBatch", "must have exactly one of files, bytes and rows"): [
+        step(miniBatch={}),
+        step(miniBatch={"files": 1, "rows": 1}),
+    ],
+    ("ParallelRunStepSpec", "miniBatch must be left out when miniBatchSize is given"): [
+        step(miniBatchSize=1, miniBatch={"files": 1}),
+    ],
+    ("ParallelRunStepSpec", "output is missing: outputAction append_row needs an output"): [step("output")],
+    ("ParallelRunStepSpec", "entryScript must be the path of a .py file below the source folder"): [
+        step(entryScript=each) for each in ("score.sh", "/score.py", "../score.py", "a/../score.py", "a/..")
+    ],
+    ("ParallelRunStepSpec", "inputs must have names of their own"): [step(output={"name": "scans"})],
+    ("ComputeClusterSpec", "minNodes must not be above maxNodes"): [
+        manifest("ComputeCluster", {"minNodes": 3, "maxNodes": 2}),
+        manifest("ComputeCluster", {"minNodes": "10", "maxNodes": "9"}),
+        manifest("ComputeCluster", {"minNodes": 5}),
+    ],
+    ("ComputeClusterSpec", "must have only one of vmSize and resources"): [
+        manifest("ComputeCluster", {"vmSize": "STANDARD_D2_V2", "resources": {"limits": {"cpu": 1}}}),
+    ],
+}
+TWINS = {(model.__name__, rule.message): rule for model, rules in RULES.items() for rule in rules}
+
+
+def test_each_rule_has_a_twin_and_each_twin_a_rule():
+    assert list(TWINS) == list(BAD)
+
+
+def test_the_definitions_hold_each_rule_and_no_other():
+    held = [
+        (rule["rule"], rule["message"])
+        for schema in SCHEMAS.values()
+        for _, part in parts(schema)
+        for rule in part.get("x-kubernetes-validations", ())
+    ]
+    assert sorted(held) == sorted((each.cel, each.message) for each in TWINS.values())
+
+
+@pytest.mark.parametrize(
+    ("rule", "raw"),
+    [pytest.param(TWINS[key], raw, id=f"{key[1]}-{n}") for key, all_ in BAD.items() for n, raw in enumerate(all_)],
+)
+def test_a_bad_manifest_is_refused_by_rule_and_model_alike(rule: Rule, raw: dict[str, Any]):
+    schema = SCHEMAS[raw["kind"]]["properties"]["spec"]
+    jsonschema.Draft7Validator(plain(schema)).validate(raw["spec"])  # or the rule would be needless
+    assert list(broken_rules(schema, with_defaults(schema, raw["spec"]))) == [rule.message]
+    with pytest.raises(InvalidDocuments) as caught:
+        parse(raw)
+    (problem,) = caught.value.problems
+    assert rule.text in problem.text
+    assert problem.path.endswith(rule.field)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        step(nodeCount=0),
+        step(nodeCount="two"),
+        step(nodeCount=1.5),
+        step(processCountPerNode="most"),
+        step(miniBatchSize="10XB"),
+        step(appendRowFileName="a/b"),
+        step(appendRowFileName=".."),
+        step(outputAction="append-row"),
+        step(inputs=[]),
+        step("entryScript"),
+        {**step(), "metadata": {"name": "Upper"}},
+        {**step(), "metadata": {"name": "a" * 33}},
+        manifest("ComputeCluster", {"resources": {"limits": {"cpu": "two"}}}),
+        manifest("Dataset", {"file": {"paths": []}}),
+    ],
+    ids=str,
+)
+def test_what_a_schema_can_say_is_refused_by_schema_and_model_alike(raw: dict[str, Any]):
+    assert not is_valid(SCHEMAS[raw["kind"]], raw)
+    with pytest.raises(InvalidDocuments):
+        parse(copy.deepcopy(raw))
+
+
+def test_inputs_are_told_apart_by_the_lists_key():
+    inputs = SCHEMAS["ParallelRunStep"]["properties"]["spec"]["properties"]["inputs"]
+    assert inputs["x-kubernetes-list-map-keys"] == ["name"]
+    with pytest.raises(InvalidDocuments, match="must have names of their own: 'scans' is used twice"):
+        parse(step(inputs=[{"name": "scans", "dataset": "a"}, {"name": "scans", "dataset": "b"}]))
+
+
+def looked_through(rule: str) -> set[str]:
+    """Return the lists that a rule goes through element by element."""
+    macros = (".all(", ".exists(", ".map(", ".filter(")
+    return {rule[: rule.index(each)].rpartition("self.")[2] for each in macros if each in rule}
+
+
+@per_kind
+def test_a_rule_looks_through_bounded_lists_and_lies_below_bounded_ones(kind: str):
+    """Else the API server refuses the whole definition: the rule might cost too much."""
+    unbounded = {path for path, each in parts(SCHEMAS[kind]) if each.get("type") == "array" and "maxItems" not in each}
+    for path, each in parts(SCHEMAS[kind]):
+        for rule in each.get("x-kubernetes-validations", ()):
+            assert not {f"{path}.{name}" for name in looked_through(rule["rule"])} & unbounded
+            assert not any(path.startswith(f"{above}[]") for above in unbounded)
