@@ -1,7 +1,8 @@
-"""Who was displaced writes nothing more: an earlier coordinator of a run, an agent whose leases are over."""
+"""Who was displaced writes nothing more: a coordinator, an agent whose leases are over; and an end stays the end."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import time
@@ -13,6 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds n
 
 from fire import AGENT, CHILD, Process, processes
 from varied import Varied
+
+from longshore_coordinator.service import Coordinator
+from longshore_planner.documents import load
+from longshore_planner.resolve import resolve
+from longshore_protocol.snapshot import Snapshot
 
 
 @pytest.fixture
@@ -58,6 +64,33 @@ def test_an_agent_that_slept_past_its_leases_cannot_commit_what_was_run_for_it(l
     [(committer, completion)] = [each for each in varied.committed() if each[1].mini_batch == mini_batch]
     assert committer != worker
     assert completion.attempt > 1
+
+
+def test_a_run_that_was_killed_right_after_its_end_has_succeeded(longshore):
+    varied = Varied(longshore, mini_batches=10, size=3, workers=1, processes=1, milliseconds=0)
+    first = longshore.run()
+    (longshore.run_dir / "status.json").unlink()  # the command was killed before it wrote that
+    resumed = longshore.resume()
+    assert "there is nothing to resume" in resumed.stderr
+    assert resumed.status == first.status
+    varied.assert_exactly_once(resumed, varied.oracle())
+
+
+def test_a_coordinator_that_is_started_after_the_end_tells_the_same_end(longshore):
+    varied = Varied(longshore, mini_batches=10, size=3, workers=1, processes=1, milliseconds=0)
+    first = longshore.run()
+    found = resolve(
+        load([longshore.folder / "manifest.yaml"]), run_uri=str(longshore.run_dir), run_id="same", cores=1, sample=None
+    )
+
+    async def start() -> Snapshot:
+        coordinator = Coordinator(found.job)
+        await coordinator.open()
+        return await coordinator.run()
+
+    last = asyncio.run(start())  # the rows' segments are deleted: it cannot write the output again
+    assert (last.state, last.epoch) == ("Succeeded", 1)
+    varied.assert_exactly_once(first, varied.oracle())
 
 
 def put_an_agent_to_sleep(longshore, command, varied) -> tuple[Process, str, int]:

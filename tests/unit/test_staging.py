@@ -476,6 +476,29 @@ def test_eight_copies_run_at_once_and_no_more(staging, monkeypatch):
     staging(body)
 
 
+def test_where_one_file_does_not_come_the_others_are_let_be(staging, monkeypatch):
+    held, begun = Held(monkeypatch), []
+
+    def fetch(path, target, *, check):
+        begun.append(path)
+        if path == "memory://none":
+            raise PermissionError(path)
+        hold(path, target, check=check)
+
+    hold = fetching.fetch_file
+    monkeypatch.setattr(fetching, "fetch_file", fetch)
+
+    async def body(made, outcomes):
+        made.add(lease(["memory://none", *[f"memory://{number}" for number in range(30)]]))
+        await until(lambda: held.running >= 7 and all(each.given_up for each in made._underway.values()))
+        held.go.set()
+        _, (_, sentence) = await outcomes.next()
+        assert "memory://none" in sentence
+        assert len(begun) <= 9  # the one, and those that were underway beside it
+
+    staging(body)
+
+
 def test_an_abandoned_lease_is_not_staged_to_its_end(staging, tmp_path, monkeypatch):
     held = Held(monkeypatch)
 

@@ -215,7 +215,7 @@ class Stager:
         task = self._kept.get(url)
         if task is None:
             task = self._kept[url] = asyncio.create_task(self._keep(url))
-        return await asyncio.shield(task)  # one mini-batch that is not wanted any more must not end it for others
+        return await task
 
     async def _keep(self, url: str) -> str:
         folder = self._new_folder()
