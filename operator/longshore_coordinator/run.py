@@ -41,6 +41,7 @@ class Run:
         self._restored = restored
         self._began = now
         self._ready_since: float | None = None  # monotonic: some process has been past init() since
+        self._unready_since: float | None = None  # monotonic: workers are connected, and no process is ready, since
         self._init_failures: set[tuple[str, int, float]] = set()
         self._short_return_fails = verdicts.short_return_fails(job)
 
@@ -118,7 +119,12 @@ class Run:
         if self._ready_since is not None and not self.draining:
             since = now - max(self._ready_since, self.last_end or 0.0)
         waited = now - self._began if not len(self.leases) and not self.plan.complete else None
-        stalled = verdicts.stalled(self.job, waited_for_first=waited, since_progress=since)
+        if self.agents.ready() or not self.agents.count() or self.draining:
+            self._unready_since = None
+        elif self._unready_since is None:
+            self._unready_since = now
+        connected = None if self._unready_since is None else now - self._unready_since
+        stalled = verdicts.stalled(self.job, waited_for_first=waited, since_progress=since, since_connected=connected)
         if stalled is not None:
             self.decide(stalled)
         self.judge()

@@ -26,6 +26,9 @@ STORAGE_ERROR = "StorageError"
 SUPERSEDED = "Superseded"
 
 
+_STARTING = 60.0  # seconds that processes may need to start at all, before import and init()
+
+
 @dataclass(frozen=True)
 class Verdict:
     """How a step ended: a CamelCase reason and one sentence."""
@@ -107,12 +110,21 @@ def progress_timeout(timeouts: Timeouts) -> float:
     return 3 * (timeouts.run_invocation + timeouts.task_overhead)
 
 
-def stalled(job: Job, *, waited_for_first: float | None, since_progress: float | None) -> Verdict | None:
+def stalled(
+    job: Job, *, waited_for_first: float | None, since_progress: float | None, since_connected: float | None
+) -> Verdict | None:
     """Return the verdict of a time limit that has passed.
 
     `waited_for_first`: seconds since the start while no mini-batch is cut yet. `since_progress`: seconds since a
-    mini-batch finished, or since the first process was ready; None while no process is ready.
+    mini-batch finished, or since the first process was ready; None while no process is ready. `since_connected`:
+    seconds that workers are connected and none of their processes is ready; None while one is, or nobody is there.
     """
+    if since_connected is not None and since_connected > job.timeouts.init + _STARTING:
+        return Verdict(
+            NO_PROGRESS,
+            f"workers are connected, and for {since_connected:.0f} s none of their processes came through init() "
+            f"(initTimeoutSeconds is {job.timeouts.init:g})",
+        )
     if waited_for_first is not None and waited_for_first > job.timeouts.first_task_creation:
         return Verdict(
             FIRST_TASK_TIMEOUT,

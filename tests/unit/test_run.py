@@ -392,6 +392,23 @@ def test_progress_is_counted_from_the_last_mini_batch_that_ended(store):
     assert bench.run.verdict.reason == "NoProgress"
 
 
+def test_workers_whose_processes_never_start_end_the_step_and_not_those_that_come_in_time(store):
+    bench = limited(store)
+    agent = bench.agent()
+    bench.report(agent, processes=STARTING)
+    bench.tick(0)
+    bench.tick(Timeouts().init + 60)
+    assert bench.run.verdict is None
+    bench.report(agent, processes=READY)
+    bench.tick(5)
+    bench.report(agent, processes=STARTING)
+    bench.tick(5)
+    bench.tick(Timeouts().init + 60)
+    assert bench.run.verdict is None, "the time begins anew whenever a process was ready"
+    bench.tick(1)
+    assert bench.run.verdict.reason == "NoProgress"
+
+
 def test_while_no_process_is_ready_no_progress_is_expected(store):
     bench = limited(store)
     agent = bench.agent()

@@ -207,9 +207,20 @@ STALLED = [
 
 @pytest.mark.parametrize(("first", "progress", "expected"), [case[1:] for case in STALLED], ids=[c[0] for c in STALLED])
 def test_a_step_that_stands_still_is_ended(first, progress, expected):
-    assert verdict.stalled(job(), waited_for_first=first, since_progress=progress) == expected
+    assert verdict.stalled(job(), waited_for_first=first, since_progress=progress, since_connected=None) == expected
 
 
 def test_the_time_without_progress_follows_the_time_of_a_mini_batch_unless_it_is_set():
     assert verdict.progress_timeout(Timeouts(run_invocation=100, task_overhead=20)) == 360
     assert verdict.progress_timeout(Timeouts(run_invocation=100, task_overhead=20, progress_update=7)) == 7
+
+
+def test_workers_that_are_connected_must_have_a_process_past_init_within_the_time_for_init_and_a_minute():
+    def judge(seconds):
+        return verdict.stalled(job(), waited_for_first=None, since_progress=None, since_connected=seconds)
+
+    limit = job().timeouts.init + 60.0
+    assert judge(limit) is None
+    found = judge(limit + 1)
+    assert found.reason == verdict.NO_PROGRESS
+    assert "none of their processes came through init()" in found.message
