@@ -12,9 +12,10 @@ from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.observe import Moments
 from longshore_coordinator.plan import Plan
 from longshore_coordinator.reports import Done, Outcome, Tried, write_reports
-from longshore_coordinator.restore import ledger_entries
+from longshore_coordinator.restore import committed, failed_attempts
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.snapshot import Snapshot
+from longshore_protocol.wire import Completion
 from longshore_storage.store import Store, open_store
 
 SUCCEEDED_MARKER = "state/succeeded.json"
@@ -29,13 +30,13 @@ def write_output(job: Job, store: Store, ledger: Ledger, *, expected: int) -> As
     """
     if job.output.action != APPEND_ROW:
         return Assembled(rows=0, bytes=0)
-    committed, _ = ledger_entries(ledger.records())
-    if len(committed) != expected:
-        raise AssemblyError(f"the ledger holds {len(committed)} mini-batches, and {expected} are done")
-    pieces = (
-        Piece(each.mini_batch, segment, each.offset, each.length, each.succeeded, header)
-        for _, segment, header, each in committed
-    )
+    pieces = [
+        Piece(number, entry["segment"], offset, length, rows, entry["headers"][header] if header >= 0 else "")
+        for entry, (number, _, offset, length, rows, _, header, *_) in committed(ledger.records())
+    ]
+    if len(pieces) != expected:
+        raise AssemblyError(f"the ledger holds {len(pieces)} mini-batches, and {expected} are done")
+    pieces.sort()
     return assemble(store, open_store(job.output.uri), job, pieces)
 
 
@@ -50,7 +51,9 @@ def write_end(
     moments: Moments,
 ) -> None:
     """Write the reports, and the final marker of a run that succeeded. Raises OSError."""
-    done, tried = ledger_entries(ledger.records())
+    records = list(ledger.records())
+    done = sorted((Completion(*raw), entry["worker"]) for entry, raw in committed(records))
+    tried = failed_attempts(records)
     picked = Counter(each.failure.mini_batch for each in tried)
     error = last.first_error
     first = next((Tried(*each) for each in tried if error and each.failure.message == error.message), None)
@@ -80,7 +83,7 @@ def write_end(
     write_reports(
         store,
         outcome,
-        done=(Done(each.worker, each.completion, picked[each.completion.mini_batch] + 1) for each in done),
+        done=(Done(worker, each, picked[each.mini_batch] + 1) for each, worker in done),
         tried=(Tried(*each) for each in tried),
         describe=describe,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -62,15 +62,6 @@ def restore(ledger: Ledger, *, resumed_by_user: bool) -> Restored:
     return restored
 
 
-class Committed(NamedTuple):
-    """A mini-batch's one valid completion, and where its rows are."""
-
-    worker: str
-    segment: str
-    header: str
-    completion: Completion
-
-
 class Attempt(NamedTuple):
     """An attempt that failed."""
 
@@ -79,19 +70,22 @@ class Attempt(NamedTuple):
     terminal: bool
 
 
-def ledger_entries(records: Iterable[dict[str, Any]]) -> tuple[list[Committed], list[Attempt]]:
-    """Return what a whole ledger holds for output and reports: completions in mini-batch order, and failed attempts."""
-    done: dict[int, Committed] = {}
-    tried = []
+def committed(records: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """Yield each mini-batch's one valid completion, as the `done` entry that holds it and the Completion as a list.
+
+    The first one counts: a displaced coordinator may have accepted another, later in the ledger.
+    """
+    seen: set[int] = set()
     for record in records:
         if "done" in record:
             entry = record["done"]
             for raw in entry["mini_batches"]:
-                if raw[0] not in done:
-                    completion = Completion(*raw)
-                    header = entry["headers"][completion.header] if completion.header >= 0 else ""
-                    done[raw[0]] = Committed(entry["worker"], entry["segment"], header, completion)
-        elif "tried" in record:
-            entry = record["tried"]
-            tried.append(Attempt(entry["worker"], Failure(*entry["failure"]), entry["terminal"]))
-    return [done[mini_batch] for mini_batch in sorted(done)], tried
+                if raw[0] not in seen:
+                    seen.add(raw[0])
+                    yield entry, raw
+
+
+def failed_attempts(records: Iterable[dict[str, Any]]) -> list[Attempt]:
+    """Return the attempts that failed, in the order they were told."""
+    entries = (record["tried"] for record in records if "tried" in record)
+    return [Attempt(each["worker"], Failure(*each["failure"]), each["terminal"]) for each in entries]

@@ -9,7 +9,7 @@ from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.leases import LOSSES_FOR_FREE, State
 from longshore_coordinator.ledger import Ledger
-from longshore_coordinator.restore import ledger_entries, restore
+from longshore_coordinator.restore import committed, failed_attempts, restore
 from longshore_coordinator.run import Run
 from longshore_protocol import errors, wire
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Thresholds, Timeouts
@@ -500,8 +500,11 @@ def test_a_mini_batch_has_one_completion_in_the_ledger_whichever_epochs_it_passe
     agent = bench.agent()
     bench.complete(agent, *bench.grant(agent, 4))
     bench.ledger.flush()
-    done, tried = ledger_entries(bench.ledger.records())
-    assert [(each.completion.mini_batch, each.worker, each.segment) for each in done] == [
-        (number, "w0", "s") for number in range(4)
+    records = list(bench.ledger.records())
+    done = sorted((raw[0], entry["worker"], entry["segment"]) for entry, raw in committed(records))
+    assert done == [(number, "w0", "s") for number in range(4)]
+    assert [(each.failure.mini_batch, each.terminal) for each in failed_attempts(records)] == [
+        (1, False),
+        (1, True),
+        (2, False),
     ]
-    assert [(each.failure.mini_batch, each.terminal) for each in tried] == [(1, False), (1, True), (2, False)]
