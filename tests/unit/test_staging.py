@@ -695,7 +695,7 @@ def test_what_a_dead_process_had_begun_is_deleted_and_the_rest_runs_elsewhere(wo
 def test_a_drain_gives_back_what_is_underway_and_what_waits(working, monkeypatch, tmp_path):
     async def body(worker, children, job):
         worker.take(grants(job, remote(), remote(), remote()))
-        await until(lambda: all(child.run() for child in children))
+        await until(lambda: all(child.run() for child in children) and not worker._stager.underway())
         [waits] = {number for number, _ in worker.held()} - {each.mini_batch for each in running(worker)}
         held = Held(monkeypatch)
         worker.take(grants(job, "memory://g", first=3))
