@@ -25,6 +25,8 @@ from longshore_protocol.wire import Failure, process_name
 
 _UNKILLABLE = 10.0  # seconds a process may outlive its kill (a stopped host) before it is given up
 
+_Said = tuple[str, str, str]  # category, one line, the traceback's last lines
+
 
 class Worker:
     """Feeds the slots of one worker. Implements `gateway.Handler` and `stager.Takers`."""
@@ -215,14 +217,15 @@ class Worker:
             self._stager.release(lease)
             slot.took(elapsed)
             slot.blameless = slot.killed is not None or category == errors.PROCESS_DIED
-            self._fail(lease, process, items=items, said=(category, text, trace), times=(started, elapsed))
+            said, log = (category, text, trace), self._log("error", process)  # where the child wrote all of it
+            self._fail(lease, process, items=items, said=said, times=(started, elapsed), log=log)
         elif kind == messages.READY:
             slot.state, slot.failures, slot.since = State.READY, 0, now
             self.report_now.set()
         elif kind == messages.INIT_FAILED:
             _, category, text, trace = message
             slot.told = True
-            self._init_failed(slot, category, text, trace)
+            self._init_failed(slot, (category, text, trace))
 
     def is_busy(self, process: int) -> bool:
         """Tell whether a child has so many short mini-batches queued that its results can wait a moment."""
@@ -259,7 +262,7 @@ class Worker:
 
     def not_staged(self, lease: Lease, said: tuple[str, str], times: tuple[float, float]) -> None:
         """A mini-batch failed before any process had it."""
-        self._fail(lease, -1, items=-1, said=(*said, ""), times=times)
+        self._fail(lease, -1, items=-1, said=(*said, ""), times=times, log="")
         self.settle()
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -314,9 +317,10 @@ class Worker:
             self._stager.release(running)
             elapsed = now - since
             said, times = (cause.category, cause.message, ""), (time.time() - elapsed, elapsed)
-            self._fail(running, slot.process, items=-1, said=said, times=times)
+            log = self._log("stderr", slot.process)
+            self._fail(running, slot.process, items=-1, said=said, times=times, log=log)
         elif before_ready and not slot.told and not self.ending.is_set():
-            self._init_failed(slot, cause.category, f"{cause.message} before init() was through", "")
+            self._init_failed(slot, (cause.category, f"{cause.message} before init() was through", ""))
         self._wait_again(waiting)
 
     def _wait_again(self, leases: Iterable[Lease]) -> None:
@@ -330,18 +334,17 @@ class Worker:
         self._ready.extendleft(reversed(wanted))
 
     def _fail(
-        self, lease: Lease, process: int, *, items: int, said: tuple[str, str, str], times: tuple[float, float]
+        self, lease: Lease, process: int, *, items: int, said: _Said, times: tuple[float, float], log: str
     ) -> None:
-        if lease.abandoned:
-            return
-        grant = lease.grant
-        del self._held[grant.mini_batch]
-        self._outbox.fail(Failure(grant.mini_batch, grant.attempt, items, process, *said, *times, self._log(process)))
+        if not lease.abandoned:
+            grant = lease.grant
+            del self._held[grant.mini_batch]
+            self._outbox.fail(Failure(grant.mini_batch, grant.attempt, items, process, *said, *times, log))
 
-    def _init_failed(self, slot: Slot, category: str, text: str, trace: str) -> None:
-        self._outbox.init_failed(
-            Failure(-1, 0, 0, slot.process, category, text, trace, time.time(), 0.0, self._log(slot.process))
-        )
+    def _init_failed(self, slot: Slot, said: _Said) -> None:
+        log = self._log("stderr", slot.process)
+        self._outbox.init_failed(Failure(-1, 0, 0, slot.process, *said, time.time(), 0.0, log))
 
-    def _log(self, process: int) -> str:
-        return "" if process < 0 else f"logs/user/stderr/{self._spec.worker}/{process_name(process)}.stderr.txt"
+    def _log(self, kind: str, process: int) -> str:
+        suffix = "" if kind == "error" else "." + kind
+        return f"logs/user/{kind}/{self._spec.worker}/{process_name(process)}{suffix}.txt"
