@@ -56,7 +56,13 @@ async def run_locally(
     port = await server.start("127.0.0.1")
     scratch = Path(tempfile.mkdtemp(prefix="longshore-"))
     place = Place(scratch, run_dir / "logs" / "sys" / "node", python, f"http://127.0.0.1:{port}", token)
-    workers = Workers(job.workers, place, on_gone=coordinator.worker_gone, on_failed=coordinator.worker_failed)
+    workers = Workers(
+        job.workers,
+        place,
+        on_gone=coordinator.worker_gone,
+        on_failed=coordinator.worker_failed,
+        over=lambda: bool(coordinator.orders()),
+    )
     _drain_on_signals(coordinator)
     showing = asyncio.ensure_future(show(coordinator.snapshot))
     try:

@@ -83,11 +83,14 @@ def _tell(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder,
     ended = datetime.now(UTC) if snapshot.finished is None else datetime.fromtimestamp(snapshot.finished, UTC)
     status = step_status(snapshot, previous=None, now=ended)
     if snapshot.reason != "Superseded":  # then the folder is another command's by now
-        folder.keep(status.to_json())
-    if options.json:
-        print(status.to_json())
-    else:
-        print(summary(status, name=name, run_dir=str(folder.path)))
+        try:
+            folder.keep(status.to_json())
+        except OSError as error:
+            print(f"longshore: the status is not kept in {folder.path}: {error}", file=sys.stderr)
+    try:
+        print(status.to_json() if options.json else summary(status, name=name, run_dir=str(folder.path)), flush=True)
+    except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return SUCCEEDED if snapshot.state == "Succeeded" else FAILED
 
 

@@ -32,7 +32,7 @@ class Place:
 
 
 class Workers:
-    """Starts the processes of `count` workers and replaces what dies."""
+    """Starts the processes of `count` workers and replaces what dies, until the run is `over`."""
 
     def __init__(
         self,
@@ -41,10 +41,12 @@ class Workers:
         *,
         on_gone: Callable[[str], None],
         on_failed: Callable[[str, str], None],
+        over: Callable[[], bool],
     ) -> None:
         self._place = place
         self._on_gone = on_gone
         self._on_failed = on_failed
+        self._over = over
         self._names = [f"worker-{index}" for index in range(count)]
         self._running: dict[tuple[str, str], asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -93,9 +95,9 @@ class Workers:
             del self._running[worker, part]
             if part == "agent":
                 self._on_gone(worker)
-            if code == 0 or self._ending:
-                return
-            quick_ends = quick_ends + 1 if code > 0 and time.monotonic() - began < _QUICK else 0
+            if self._ending or (code == 0 and self._over()):
+                return  # one that ended in an orderly way before the run is over was told to, by a signal from outside
+            quick_ends = quick_ends + 1 if code >= 0 and time.monotonic() - began < _QUICK else 0
             if quick_ends == _QUICK_ENDS:
                 self._on_failed(worker, f"its {part} ended {quick_ends} times in a row: {_last_line(log)}")
                 return
@@ -132,8 +134,9 @@ def _link_packages(scratch: Path) -> str:
 
 
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):  # not send_signal: it may reap what the event loop is to reap
+            os.kill(process.pid, number)
 
 
 def _last_line(log: Path) -> str:

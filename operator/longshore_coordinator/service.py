@@ -119,9 +119,8 @@ class Coordinator:
 
     def interrupt(self) -> None:
         """End now: what runs is stopped, what is committed is kept."""
-        self._decide(
-            Verdict(verdicts.INTERRUPTED, "interrupted; what is committed is kept, and the run can be resumed")
-        )
+        message = "interrupted; what is committed is kept, and the run can be resumed"
+        self._decide(Verdict(verdicts.INTERRUPTED, message))
 
     def worker_gone(self, worker: str) -> None:
         """A worker's agent is known to be dead: others get what it held, at once. No try is lost."""
@@ -150,7 +149,7 @@ class Coordinator:
         while True:
             changed, now = self._changed, self._clock()
             self._run.agents.heard(agent, now)
-            orders = self._orders()
+            orders = self.orders()
             if orders or now >= give_up:
                 return [], orders
             pairs = self._run.grant(agent, want, now)
@@ -174,13 +173,20 @@ class Coordinator:
         if run.leases.waiting():
             self._wake()
         self._see_verdict()
-        orders = self._orders()
+        orders = self.orders()
         return {**orders, "lost": lost} if lost else orders
 
     def bye(self, agent: str) -> None:
         """An agent ended and holds nothing any more."""
         self._run.bye(agent)
         self._wake()
+
+    def orders(self) -> dict[str, Any]:
+        """Return what agents are told with every answer: {} while there is work, or may be, for them."""
+        verdict = self._run.verdict
+        if verdict is not None:
+            return {"finished": True} if verdict.succeeded else {"stop": True}
+        return {"drain": True} if self._run.draining else {}
 
     def snapshot(self) -> Snapshot:
         """Return where the run is."""
@@ -198,12 +204,6 @@ class Coordinator:
     def _check(self, epoch: int) -> None:
         if epoch != self._ledger.epoch:
             raise UnknownAgentError(f"this is epoch {self._ledger.epoch}, the agent belongs to epoch {epoch}")
-
-    def _orders(self) -> dict[str, Any]:
-        verdict = self._run.verdict
-        if verdict is not None:
-            return {"finished": True} if verdict.succeeded else {"stop": True}
-        return {"drain": True} if self._run.draining else {}
 
     def _wake(self) -> None:
         self._changed.set()

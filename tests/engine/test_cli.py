@@ -106,6 +106,17 @@ def test_without_json_a_person_reads_why_it_failed_and_how_to_go_on(longshore):
     assert "Traceback" not in ended.stderr
 
 
+def test_a_reader_that_leaves_early_changes_nothing_about_how_the_run_ended(longshore):
+    longshore.data("a.txt")
+    longshore.manifest(longshore.step())
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = longshore.run(json=False, stdout=writer)
+    os.close(writer)
+    assert ended.code == 0
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_run_without_a_folder_gets_a_new_one_below_the_present_folder(longshore):
     longshore.data(*NAMES)
     longshore.manifest(longshore.step())
@@ -277,6 +288,29 @@ def test_an_interrupted_run_finishes_what_runs_and_goes_on_later(noted):
     resumed = noted.resume()
     assert (resumed.code, resumed.rows) == (0, NAMES)
     assert noted.calls() == dict.fromkeys(range(5), 1)
+
+
+def test_a_worker_that_is_told_to_end_before_the_run_is_over_is_replaced(noted):
+    noted.manifest(noted.noted_step())
+    command = noted.start()
+    noted.wait_until(lambda: len(noted.calls()) == 1)
+    (agent,) = noted.processes("longshore_agent")
+    os.kill(agent, signal.SIGTERM)
+    noted.write("go", "")
+
+    ended = command.wait()
+
+    noted.nothing_is_left_running()
+    assert (ended.code, ended.rows) == (0, NAMES)
+
+
+def test_an_interpreter_that_ends_at_once_fails_the_step_soon(longshore):
+    longshore.data("a.txt")
+    longshore.manifest(
+        longshore.document("Environment", "odd", python="/bin/true"), longshore.step(environment={"name": "odd"})
+    )
+    ended = longshore.run()
+    assert (ended.code, ended.reason) == (1, "WorkerFailed")
 
 
 def test_a_run_that_is_interrupted_twice_stops_at_once_and_goes_on_later(noted):

@@ -352,6 +352,27 @@ def test_the_environments_interpreter_runs_the_script_and_needs_nothing_of_ours(
     assert not [each for each in found["path"] if each.startswith(sys.prefix)]
 
 
+def test_a_pythonpath_of_the_step_is_the_scripts_and_costs_it_nothing(longshore):
+    longshore.data("a.txt")
+    longshore.write("elsewhere/my_own_helper.py", "WORD = 'helped'")
+    longshore.write("code/uses.py", "import my_own_helper\n\ndef run(files):\n    return [my_own_helper.WORD]\n")
+    venv.create(longshore.folder / "environment", with_pip=False, symlinks=True)
+    longshore.manifest(
+        longshore.document("Environment", "bare", python="environment/bin/python"),
+        longshore.step(
+            "uses.py",
+            source={"uri": "file:code"},
+            environment={"name": "bare"},
+            environmentVariables={"PYTHONPATH": str(longshore.folder / "elsewhere")},
+        ),
+    )
+
+    ended = longshore.run()
+
+    assert ended.code == 0, (ended.first_error, ended.logs("user/stderr/worker-0/*"))
+    assert ended.rows == ["helped"]
+
+
 @pytest.mark.parametrize("module", ["cProfile", "profile"])
 def test_each_process_leaves_a_profile_when_asked_for(longshore, module):
     longshore.data("a.txt", "b.txt", "c.txt")

@@ -245,6 +245,38 @@ def test_what_a_script_leaves_running_ends_with_it_wherever_it_hides(longshore, 
         assert {each["category"] for each in ended.failed} == {"Timeout"}
 
 
+FORKS = """
+import os
+
+NAMES = []
+
+def init():
+    {init}
+
+def run(mini_batch):
+    NAMES.append(mini_batch)
+    if len(NAMES) == 20:
+        {run}
+    return [os.path.basename(path) for path in mini_batch]
+"""
+
+
+@pytest.mark.parametrize("where", ["init", "run"])
+def test_a_copy_that_a_script_forks_and_lets_return_does_not_answer_for_it(longshore, where):
+    names = [f"{number:03}" for number in range(60)]
+    longshore.data(*names)
+    code = FORKS.format(**{"init": "pass", "run": "pass", where: "os.fork()"})
+    longshore.write("code/forks.py", code)
+    longshore.manifest(longshore.step("forks.py", source={"uri": "file:code"}, miniBatchSize=1, runMaxTry=1))
+
+    ended = longshore.run()
+
+    assert ended.code == 0
+    assert ended.rows == names
+    assert ended.mini_batches == {"total": 60, "scheduled": 60, "succeeded": 60}
+    assert ended.logs("sys/node/*/agent.txt") == ""
+
+
 def test_a_script_that_prints_without_end_succeeds_and_its_logs_stay_bounded(longshore):
     longshore.data("a.txt")
     longshore.manifest(longshore.step("prints_100_mb.py"))

@@ -1,6 +1,7 @@
 """How an agent delivers results."""
 
 import asyncio
+import json
 import threading
 
 from longshore_agent.agent import Agent
@@ -9,6 +10,7 @@ from longshore_agent.worker import Worker
 from longshore_protocol import messages
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, Timeouts
 from longshore_protocol.messages import HostSpec
+from longshore_protocol.wire import Failure
 
 OUTPUT = Output(action="append_row", uri="memory://out")
 JOB = Job(
@@ -79,3 +81,20 @@ def test_leases_are_renewed_while_a_slow_store_takes_the_rows():
     assert all(each["held"] == [[7, 2]] and not each["completed"] for each in renewals)
     assert [each[:2] for each in last["completed"]] == [(7, 2)]
     assert store.written == {last["segment"]: b"row\n"}
+
+
+def test_many_failures_with_long_tracebacks_are_told_in_reports_that_the_coordinator_takes():
+    client = Client(SlowStore())
+    trace = "\n".join(["\N{PILE OF POO}" * 500] * 20)  # the longest there is: JSON writes twelve bytes for each
+    failures = [Failure(number, 1, 1, 0, "UserError", "no", trace, 0.0, 0.0, "log") for number in range(700)]
+
+    async def deliver():
+        worker = Worker(JOB, SPEC, agent="worker-0.1.a")
+        agent = Agent(client, JOB, worker, identity=("worker-0.1.a", 1))
+        for failure in failures:
+            worker.outbox.fail(failure)
+        await agent._send()
+
+    asyncio.run(deliver())
+    assert [failure for each in client.reports for failure in each["failed"]] == failures
+    assert all(len(json.dumps(each)) < 64 * 1024 * 1024 for each in client.reports)

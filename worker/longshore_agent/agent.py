@@ -23,6 +23,7 @@ from longshore_storage.store import Store, open_store
 _REPORT_SECONDS = 1.0  # a result waits no longer than this to be reported
 _HEARTBEAT = 2.0  # seconds between reports when nothing happens
 _SEGMENT_TRIES = 5
+_FAILURES_AT_ONCE = 200  # in one report: each may carry 20 long lines of a traceback, and a coordinator takes 64 MB
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,9 @@ class Agent:
         self._sent = self._clock()
         if batch.rows:
             await self._write(batch)
+        while len(batch.failed) > _FAILURES_AT_ONCE:
+            some, batch.failed = batch.failed[:_FAILURES_AT_ONCE], batch.failed[_FAILURES_AT_ONCE:]
+            await self._tell(wire.report(name, epoch, failed=some, processes=self.worker.states()))
         now = self._clock()
         held: list[list[int]] = []
         if now >= self._renew_at:

@@ -158,6 +158,8 @@ def main() -> int:
     connection = connect(socket_path, 30.0)
     if connection is None:
         return 1
+    # A copy that the script forks, and that comes back here, must neither answer in our name nor read what is ours.
+    os.register_at_fork(after_in_child=connection.close)
     try:
         connection.send([messages.HELLO_CHILD, process, os.getpid()])
         spec = messages.host_spec_from_dict(connection.receive()[1])

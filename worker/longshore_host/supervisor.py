@@ -21,6 +21,7 @@ from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import process_name
 
 PROCESS_VARIABLE = "LONGSHORE_PROCESS"  # names the child in the environment of all that it starts
+_PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PRIVATE = ("LONGSHORE_",)  # the agent's own settings never reach the user's process
 
 
@@ -77,6 +78,10 @@ class Supervisor:
         os.makedirs(folder, exist_ok=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
         environment.update(self._spec.variables)
+        if (
+            "PYTHONPATH" in self._spec.variables
+        ):  # the child itself must still be found, in an image that has none of us
+            environment["PYTHONPATH"] = os.pathsep.join([_PACKAGES, environment["PYTHONPATH"]])
         environment[PROCESS_VARIABLE] = name
         command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), str(os.getpid())]
         with self._log("stdout", name) as stdout, self._log("stderr", name) as stderr:
