@@ -41,7 +41,7 @@ def apply_status(kube: Kube, step: Step, status: ParallelRunStepStatus) -> None:
         "apiVersion": names.API_VERSION,
         "kind": names.STEP_KIND,
         "metadata": {"name": step.name, "namespace": step.namespace, "uid": step.uid},
-        "status": status.to_dict(),
+        "status": _filled(status.to_dict()),
     }
     try:
         kube.apply(manifest, status=True)
@@ -76,6 +76,20 @@ def send_event(kube: Kube, step: Step, event: Event, *, now: datetime) -> None:
         kube.create(manifest)
     except Conflict:
         return
+
+
+def _filled(value: Any) -> Any:
+    """Return a JSON value without empty strings, which mean what their absence does.
+
+    Kubernetes 1.20 takes an empty string in an applied status for a null, and refuses that.
+    """
+    match value:
+        case dict():
+            return {key: _filled(each) for key, each in value.items() if each != ""}
+        case list():
+            return [_filled(each) for each in value]
+        case _:
+            return value
 
 
 def body(model: Any) -> Manifest:

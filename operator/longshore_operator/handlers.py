@@ -17,6 +17,10 @@ def registry(queue: WorkQueue[Key], *, threads: int) -> kopf.OperatorRegistry:
     """Return the handlers of an operator whose work is done by that queue."""
     handlers = kopf.OperatorRegistry()
 
+    @kopf.on.login(registry=handlers)
+    def login(**kwargs: Any) -> Any:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
     @kopf.on.startup(registry=handlers)
     def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.posting.enabled = False  # events are ours to make, about milestones
