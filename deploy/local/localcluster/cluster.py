@@ -15,7 +15,7 @@ from localcluster.binaries import binaries
 from localcluster.pki import write_pki
 from localcluster.places import Places, Record, locked, read_record, write_record
 from localcluster.processes import Problem, wait_until
-from localcluster.sandbox import connect, make_cgroups, pid_of, remove_cgroups, start_keeper
+from localcluster.sandbox import connect, disconnect, make_cgroups, pid_of, remove_cgroups, start_keeper
 
 PATIENCE = 120.0  # seconds: far more than any part needs, on a busy machine too
 
@@ -91,10 +91,12 @@ def pid(place: Places, name: str) -> int:
 
 
 def _start(place: Places, found: Path, *, with_node: bool) -> Record:
+    place.state.mkdir(parents=True, exist_ok=True)
+    place.mark.touch()
     for folder in (place.logs, place.components, place.held, place.running, place.state / "cni"):
         folder.mkdir(parents=True)
-    keeper, shell = start_keeper(place)
-    try:
+    keeper, begin = start_keeper(place)
+    with begin:
         record = Record(keeper, 0, with_node, ready=False)
         write_record(place, record)  # from here on a later command finds and ends what was begun
         network = connect(place, keeper)
@@ -103,12 +105,7 @@ def _start(place: Places, found: Path, *, with_node: bool) -> Record:
         for name, text in components.files(on).items():
             (place.state / name).write_text(text)
         make_cgroups(place)
-        assert shell.stdin
-        shell.stdin.write(b"begin\n")
-        shell.stdin.flush()
-    finally:
-        assert shell.stdin
-        shell.stdin.close()
+        begin.write(b"begin\n")
     _start_components(place, on, with_node=with_node)
     record = replace(record, network=network.number, ready=True)
     write_record(place, record)
@@ -142,9 +139,12 @@ def _clear(place: Places) -> None:
     A cluster whose processes were killed leaves files and empty cgroups only: the kernel takes mounts, bridge and
     routes away with the namespace's last process.
     """
+    if place.state.exists() and any(place.state.iterdir()) and not place.mark.exists():
+        raise Problem(f"{place.state} is no cluster's folder: it is left as it is")
     if record := read_record(place):
         record.keeper.kill()
         wait_until(lambda: not record.keeper.is_alive(), "the cluster to end", seconds=PATIENCE)
+    disconnect(place)
     remove_cgroups(place)
     if place.state.exists():
         shutil.rmtree(place.state)

@@ -33,6 +33,11 @@ class Places:
         return hashlib.sha256(str(self.state).encode()).hexdigest()[:8]
 
     @property
+    def mark(self) -> Path:
+        """The file that says that the folder is a cluster's, and may be removed."""
+        return self.state / "KUBE-LOCAL"
+
+    @property
     def record(self) -> Path:
         return self.state / "cluster.json"
 

@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from localcluster.places import Places
 from localcluster.processes import Problem, Process, children, descendants, process, run, wait_until
@@ -56,29 +57,40 @@ class Network:
         return f"10.{self.number}.64.2"
 
 
-def start_keeper(place: Places) -> tuple[Process, subprocess.Popen[bytes]]:
-    """Start the namespace; its first process waits for a line before it does anything."""
+def start_keeper(place: Places) -> tuple[Process, IO[bytes]]:
+    """Start the namespace, and return its first process, with the pipe on which that waits for a line.
+
+    A shell is its parent for a moment, so that it becomes the machine's child and not ours.
+    """
     alone = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"]
     keeper = [sys.executable, "-m", "localcluster.keeper", str(place.state)]
-    with (place.logs / "keeper.log").open("ab") as log:
-        shell = subprocess.Popen(
-            [*alone, *keeper],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-            start_new_session=True,
-        )
-    wait_until(lambda: bool(children(shell.pid)) or shell.poll() is not None, "the namespace", seconds=10)
-    if not (found := children(shell.pid)):
-        raise Problem(f"no namespace can be made here; see {place.logs / 'keeper.log'}")
-    return process(found[0]), shell
+    log = place.logs / "keeper.log"
+    leave = 'log=$1; shift; exec 3<&0; "$@" <&3 >>"$log" 2>&1 3<&- & echo $!'
+    reads, writes = os.pipe()
+    with ExitStack() as undo:
+        begin = undo.enter_context(os.fdopen(writes, "wb"))
+        with os.fdopen(reads, "rb") as stdin:
+            started = subprocess.run(
+                ["sh", "-c", leave, "sh", log, *alone, *keeper],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                cwd="/",
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+                start_new_session=True,
+                check=True,
+            )
+        outer = process(int(started.stdout))
+        wait_until(lambda: bool(children(outer.pid)) or not outer.is_alive(), "the namespace", seconds=10)
+        if not (found := children(outer.pid)):
+            raise Problem(f"no namespace can be made here: {log.read_text()}")
+        inner = process(found[0])
+        undo.pop_all()
+    return inner, begin
 
 
 def connect(place: Places, keeper: Process) -> Network:
     """Join the namespace to the machine, with addresses that the machine does not use otherwise."""
-    name = f"kl-{place.id}"
+    name = _link(place)
     inside = ("nsenter", f"--net=/proc/{keeper.pid}/ns/net")
     run("ip", "link", "add", name, "type", "veth", "peer", "name", "machine", "netns", str(keeper.pid))
     network = _unused()
@@ -97,6 +109,16 @@ def connect(place: Places, keeper: Process) -> Network:
     run("ip", "route", "add", network.all, "via", network.inside)
     run(*inside, "sysctl", "-qw", "net.ipv4.ip_forward=1")
     return network
+
+
+def disconnect(place: Places) -> None:
+    """Remove the link of a cluster that ended: the kernel does so too, but a while later."""
+    with suppress(Problem):  # it is gone already
+        run("ip", "link", "delete", _link(place))
+
+
+def _link(place: Places) -> str:
+    return f"kl-{place.id}"
 
 
 def _unused() -> Network:
