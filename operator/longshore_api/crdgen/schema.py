@@ -21,6 +21,7 @@ _KNOWN = (  # to API servers from 1.20 on, in the order of reading; x-kubernetes
     "format",
     "x-kubernetes-int-or-string",
     "x-kubernetes-preserve-unknown-fields",
+    "anyOf",
     "enum",
     "default",
     "pattern",
@@ -89,7 +90,7 @@ def _inlined(raw: Schema, models: Mapping[str, Schema], *, path: str) -> Schema:
 
 def _without_null(raw: Schema, *, path: str) -> Schema:
     """Return the schema with "this or null" as this; the field's own description and default stay."""
-    if "anyOf" not in raw:
+    if "anyOf" not in raw or "x-kubernetes-int-or-string" in raw:
         return dict(raw)
     variants = [each for each in raw["anyOf"] if each != _NULL]
     if len(variants) != 1:
