@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -129,7 +129,7 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
     around = [each for kind in _AROUND for each in kube.list(kind, step.namespace)]
     try:
         documents = _documents(raw, around)
-        return resolve_on_cluster(
+        run = resolve_on_cluster(
             documents,
             namespace=step.namespace,
             uid=step.uid,
@@ -138,6 +138,21 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
         )
     except InvalidDocuments as error:
         return tuple(error.problems)
+    return tuple(_missing(kube, run, where=label(raw))) or run
+
+
+def _missing(kube: Kube, run: ClusterRun, *, where: str) -> Iterator[Problem]:
+    """Yield what the run's pods would wait for in vain."""
+    if run.config_map is not None:
+        source = kube.read("ConfigMap", run.namespace, run.config_map)
+        script = run.job.entry_script
+        if source is None:
+            yield Problem(where, "spec.source.configMap", f"is {run.config_map!r}: there is no such ConfigMap")
+        elif script not in {**source.get("data", {}), **source.get("binaryData", {})}:
+            yield Problem(where, "spec.entryScript", f"is {script!r}: ConfigMap {run.config_map} has no such key")
+    for name in run.secrets:
+        if kube.read("Secret", run.namespace, name) is None:
+            yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
 
 
 def _documents(raw: Manifest, around: Iterable[Manifest]) -> Documents:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from longshore_coordinator.last_words import LIMIT, last_words
+from longshore_operator.coordinator_client import CoordinatorError, HttpCoordinators, Line
 from longshore_operator.credentials import issue
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 from longshore_protocol.snapshot import FirstError, Snapshot
@@ -179,6 +180,26 @@ def test_a_worker_that_is_gone_can_be_told_by_who_knows_the_token(tmp_path):
             pod.ask("gone", body={"worker": "w-0"}, token="another")
         with pytest.raises(urllib.error.HTTPError, match="400"):
             pod.ask("gone", body={})
+
+
+def test_the_operator_asks_by_address_and_checks_the_name(tmp_path):
+    with setup(tmp_path) as pod:
+        pod.coordinator()
+        eventually(lambda: pod.ask("snapshot"), what="it serves")
+        line = Line("127.0.0.1", pod.port, "localhost", (tmp_path / "ca.crt").read_text(), pod.token)
+        coordinators = HttpCoordinators()
+        assert coordinators.snapshot(line).run_id == "score-1"
+        coordinators.gone(line, "w-0")
+        other = issue("localhost", now=datetime.now(UTC)).authority
+        for wrong in (replace(line, host="example.com"), replace(line, authority=other), replace(line, token="other")):
+            with pytest.raises(CoordinatorError):
+                coordinators.snapshot(wrong)
+        with pytest.raises(CoordinatorError):
+            coordinators.snapshot(replace(line, port=free_port()))
+
+
+def test_neither_token_nor_certificate_shows_where_a_line_is_printed():
+    assert "secret" not in repr(Line("10.0.0.1", 1, "host", authority="secret", token="secret"))
 
 
 def test_a_coordinator_that_cannot_work_says_why_and_asks_for_another_start(tmp_path):

@@ -30,7 +30,7 @@ def test_a_step_runs_in_pods_to_its_end(world):
         "observedGeneration": 1,
     }
     assert status["progress"]["columns"]["done"] == "6/6"
-    assert status["output"]["uri"] == "pvc:claim/longshore/score-00000004/scores"
+    assert status["output"]["uri"] == f"pvc:claim/longshore/{world.run_id()}/scores"
 
 
 def test_what_costs_or_grants_something_is_gone_after_the_end(world):
@@ -57,7 +57,9 @@ def test_every_object_goes_with_its_step(world):
     world.reconcile()
     uid = world.kube.objects["ParallelRunStep", NAMESPACE, "score"]["metadata"]["uid"]
     for made in ("ConfigMap", "Secret", "Service", "NetworkPolicy", "Pod"):
-        for each in world.kube.of(made).values():
+        ours = [each for name, each in world.kube.of(made).items() if name != "code"]
+        assert ours
+        for each in ours:
             assert [owner["uid"] for owner in each["metadata"]["ownerReferences"]] == [uid]
 
 
@@ -279,7 +281,39 @@ def test_bad_input_ends_the_step_with_the_field_and_nothing_is_started(world):
         "observedGeneration": 1,
     }
     assert world.finished()
-    assert {key[0] for key in world.kube.objects} == {"ParallelRunStep", "Datastore", "Environment", "Event"}
+    assert {key[0] for key in world.kube.objects} == {
+        "ParallelRunStep",
+        "Datastore",
+        "Environment",
+        "ConfigMap",
+        "Event",
+    }
+    assert set(world.kube.of("ConfigMap")) == {"code"}
+
+
+@pytest.mark.parametrize(
+    ("gone", "says"),
+    [
+        (("ConfigMap", "code"), "spec.source.configMap is 'code': there is no such ConfigMap"),
+        (("Secret", "key"), "spec.secretRef.name is 'key': there is no such Secret"),
+    ],
+)
+def test_what_pods_would_wait_for_in_vain_is_bad_input(world, gone, says):
+    secret = kind("Secret", "key") | {"apiVersion": "v1", "data": {}}
+    bucket = kind("Datastore", "bucket", uri="gs://bucket", secretRef={"name": "key"})
+    world.submit(step(), *AROUND, secret, bucket)
+    del world.kube.objects[gone[0], NAMESPACE, gone[1]]
+    world.tick(11.0)
+    world.reconcile()
+    assert says in world.condition()["message"]
+    assert not world.kube.of("Pod")
+
+
+def test_a_source_without_the_entry_script_is_bad_input(world):
+    world.submit(step(entryScript="other.py"), *AROUND)
+    world.tick(11.0)
+    world.reconcile()
+    assert "spec.entryScript is 'other.py': ConfigMap code has no such key" in world.condition()["message"]
 
 
 def test_a_step_whose_bad_input_was_put_right_begins(world):

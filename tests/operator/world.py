@@ -21,6 +21,7 @@ from longshore_protocol.snapshot import (
 NAMESPACE = "research"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GROUP = "longshore.dev/v1alpha1"
+CODE = {"score.py": "def run(mini_batch): ..."}
 
 
 def kind(kind_, name, **spec):
@@ -50,6 +51,7 @@ AROUND = (
     kind("Dataset", "images", file={"paths": ["in/*.png"]}),
     kind("Datastore", "data", uri="pvc:claim", default=True),
     kind("Environment", "scikit", image="python:3.11-slim"),
+    {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code", "namespace": NAMESPACE}, "data": CODE},
 )
 
 
@@ -81,7 +83,7 @@ class FakeKube:
             }
             self.objects[key] = made
         else:
-            earlier["spec"] = made["spec"]
+            earlier |= {name: made[name] for name in ("spec", "data") if name in made}
             earlier["metadata"]["generation"] += 1
 
     def read(self, kind, namespace, name):
@@ -201,14 +203,17 @@ class World:
     def is_done(self):
         return self.done == self.mini_batches
 
+    def run_id(self):
+        return "score-" + self.kube.objects["ParallelRunStep", NAMESPACE, "score"]["metadata"]["uid"][:8]
+
     def last(self):
         running = [each for name, each in self.kube.of("Pod").items() if "worker" in name]
         state = SUCCEEDED if self.is_done() else RUNNING if running else PENDING
         return Snapshot(
             state=self.state or state,
-            run_id="score-00000004",
-            run_uri="/mnt/longshore/claim/claim/longshore/score-00000004",
-            output_uri="/mnt/longshore/claim/claim/longshore/score-00000004/scores",
+            run_id=self.run_id(),
+            run_uri=f"/mnt/longshore/claim/claim/longshore/{self.run_id()}",
+            output_uri=f"/mnt/longshore/claim/claim/longshore/{self.run_id()}/scores",
             epoch=1,
             started=START.timestamp(),
             finished=START.timestamp() if self.is_done() else None,

@@ -119,9 +119,7 @@ def _inject(settings: Settings) -> V1Container:
 
 
 def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
-    token = V1EnvVarSource(
-        secret_key_ref=V1SecretKeySelector(name=names.run_objects(run.step), key=objects.TOKEN)
-    )
+    token = V1EnvVarSource(secret_key_ref=V1SecretKeySelector(name=names.run_objects(run.step), key=objects.TOKEN))
     return V1Container(
         name="agent",
         image=settings.image,
@@ -243,6 +241,4 @@ def _data_volumes(run: ClusterRun) -> list[V1Volume]:
 
 
 def _data_mounts(run: ClusterRun) -> list[V1VolumeMount]:
-    return [
-        V1VolumeMount(name=f"data-{index}", mount_path=each.mount_path) for index, each in enumerate(run.volumes)
-    ]
+    return [V1VolumeMount(name=f"data-{index}", mount_path=each.mount_path) for index, each in enumerate(run.volumes)]
