@@ -143,8 +143,11 @@ def _leave_out(why):
     pytest.skip(why)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter):
-    """Say it where the eye rests last."""
+    """Say it last, after the list of what was skipped."""
+    result = yield
     for why in sorted(set(_left_out)):
         terminalreporter.section("NOT TESTED ON A CLUSTER", sep="!", red=True, bold=True)
         terminalreporter.write_line(why)
+    return result
