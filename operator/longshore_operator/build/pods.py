@@ -42,8 +42,8 @@ from longshore_planner.cluster import SOURCE, ClusterRun
 
 OUR_USER, SCRIPT_USER, GROUP = 65532, 65533, 65532
 _UMASK = "007"
-_RUN, _SECRET, _AUTHORITY, _WORK, _PACKAGES = (
-    f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages")
+_RUN, _SECRET, _AUTHORITY, _WORK, _PACKAGES, _SCRATCH = (
+    f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages", "scratch")
 )
 _SOCKET = f"{_WORK}/agent.sock"
 _OURS = V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"})
@@ -92,6 +92,7 @@ def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
     volumes = [
         V1Volume(name="packages", empty_dir=V1EmptyDirVolumeSource()),
         V1Volume(name="work", empty_dir=V1EmptyDirVolumeSource()),
+        V1Volume(name="scratch", empty_dir=V1EmptyDirVolumeSource()),
         V1Volume(name="authority", secret=authority),
         *source,
         *_data_volumes(run),
@@ -134,7 +135,7 @@ def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
                 LONGSHORE_WORK_DIR=_WORK,
                 LONGSHORE_CA=f"{_AUTHORITY}/{objects.AUTHORITY}",
                 LONGSHORE_UMASK=_UMASK,
-                TMPDIR=_WORK,
+                TMPDIR=_SCRATCH,
             ),
         ],
         env_from=_credentials(run),
@@ -142,6 +143,7 @@ def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
         security_context=_confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="work", mount_path=_WORK),
+            V1VolumeMount(name="scratch", mount_path=_SCRATCH),  # what the agent keeps to itself
             V1VolumeMount(name="authority", mount_path=_AUTHORITY, read_only=True),
             *_data_mounts(run),
         ],
