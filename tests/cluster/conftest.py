@@ -88,7 +88,7 @@ class Kubectl:
 def kubectl():
     """Kubectl for a cluster with a node."""
     place = places()
-    if _is_up(place):
+    if local.takes_images(place):
         yield Kubectl(place.kubeconfig)
         return
     if os.geteuid() or not machine.is_debian():
@@ -127,13 +127,6 @@ def namespace(kubectl, crds):  # noqa: ARG001, a fixture cannot ask for another 
     kubectl("create", "namespace", name)
     yield kubectl.in_namespace(name)
     kubectl("delete", "namespace", name, "--wait=false")
-
-
-def _is_up(place):
-    try:
-        return local.running(place).with_node
-    except Problem:
-        return False
 
 
 def _leave_out(why):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from localcluster import cluster, images
 from localcluster.binaries import binaries
-from localcluster.places import Places, places
+from localcluster.places import Places, locked, places
 from localcluster.processes import Problem
 
 
@@ -102,20 +102,16 @@ def _binaries(asked: argparse.Namespace, place: Places) -> None:
 
 
 def _image(asked: argparse.Namespace, place: Places) -> None:
-    if asked.base:
-        images.base_image()
-        archive = images.archive_of(images.BASE)
-    elif asked.file:
-        archive = images.build(asked.file, asked.context or asked.file.parent, asked.tag)
-    else:
-        archive = images.product_image()
-    print(archive)
-    try:
-        with_node = cluster.running(place).with_node
-    except Problem:
-        return
-    if with_node:
-        images.load(place, archive)
+    with locked(images.store()):
+        if asked.base:
+            archive = images.base_archive()
+        elif asked.file:
+            archive = images.build(asked.file, asked.context or asked.file.parent, asked.tag)
+        else:
+            archive = images.product_image()
+        print(archive)
+        if cluster.takes_images(place):
+            images.load(place, archive)
 
 
 if __name__ == "__main__":

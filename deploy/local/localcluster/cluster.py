@@ -25,7 +25,7 @@ def up(place: Places, *, with_node: bool) -> Record:
     machine.need_root()
     machine.have({**machine.CLUSTER, **machine.NODE} if with_node else machine.CLUSTER)
     found = binaries()
-    with locked(place):
+    with locked(place.state):
         if (record := read_record(place)) and record.keeper.is_alive() and record.ready:
             if with_node and not record.with_node:
                 raise Problem("a cluster without a node is up: `cluster down` first")
@@ -43,7 +43,7 @@ def up(place: Places, *, with_node: bool) -> Record:
 
 def down(place: Places) -> bool:
     """End the cluster and remove its files; return whether there was one."""
-    with locked(place):
+    with locked(place.state):
         there = place.state.exists()
         if there:
             machine.need_root()
@@ -57,6 +57,12 @@ def running(place: Places) -> Record:
     if not record or not record.keeper.is_alive() or not record.ready:
         raise Problem("no cluster is up: `cluster up` first")
     return record
+
+
+def takes_images(place: Places) -> bool:
+    """Whether a cluster with a node runs."""
+    record = read_record(place)
+    return record is not None and record.keeper.is_alive() and record.ready and record.with_node
 
 
 def states(place: Places) -> dict[str, str]:

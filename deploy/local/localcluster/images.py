@@ -1,6 +1,7 @@
 """Images: built without a container engine, loaded into the cluster's containerd.
 
-What is built here is kept apart from the images of the machine's user, in a store of its own.
+What is built here is kept apart from the images of the machine's user, in a store of its own that all checkouts share:
+who builds and loads holds `store()` locked.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ int main(void) {
   for (;;) pause();
 }
 """
+
+
+def store() -> Path:
+    """Return the folder of the images that are built here."""
+    return cache() / "images"
 
 
 def load(place: Places, archive: Path) -> None:
@@ -78,12 +84,21 @@ def build(dockerfile: Path, context: Path, reference: str) -> Path:
         volumes = [word for each in shared for word in ("--volume", each)]
         isolated = ["--isolation", "chroot", "--network", "host", "--pull-never"]
         show([*_buildah(), "bud", *isolated, *volumes, "--file", dockerfile, "--tag", reference, context])
+    run(*_buildah(), "rmi", "--prune")  # what earlier builds of the name left
     return archive_of(reference)
 
 
 def product_image() -> Path:
     """Build Longshore's own image and return the archive that holds it."""
     return build(CHECKOUT / "deploy" / "Dockerfile", CHECKOUT, PRODUCT)
+
+
+def base_archive() -> Path:
+    """Return the archive that holds the base image."""
+    need_root()
+    have(IMAGES)
+    base_image()
+    return archive_of(BASE)
 
 
 def archive_of(reference: str) -> Path:
@@ -151,7 +166,7 @@ def pip_settings(listed: str) -> tuple[str, list[str]]:
 
 
 def _buildah() -> list[str]:
-    return ["buildah", "--root", str(cache() / "images"), "--storage-driver", "overlay"]
+    return ["buildah", "--root", str(store()), "--storage-driver", "overlay"]
 
 
 def _has(reference: str) -> bool:

@@ -111,9 +111,9 @@ def write_record(place: Places, record: Record) -> None:
 
 
 @contextmanager
-def locked(place: Places) -> Iterator[None]:
-    """Hold off other commands about the same cluster; the lock goes with its process."""
-    place.state.parent.mkdir(parents=True, exist_ok=True)
-    with place.state.with_name(place.state.name + ".lock").open("w") as file:
+def locked(path: Path) -> Iterator[None]:
+    """Hold off other commands that are about the same path; the lock goes with its process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
