@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from localcluster import cluster, components
+from localcluster.binaries import version_of
 from localcluster.images import pip_settings
 from localcluster.names import Names, answer
 from localcluster.places import Places, Record, places, read_record, write_record
@@ -92,6 +93,11 @@ def test_many_questions_at_once_cost_one_look(api):
 @pytest.mark.parametrize("rubbish", [b"", b"\0" * 11, query("a")[:-3], b"\0\0\x80\0\0\1" + b"\0" * 12, query("a")[:13]])
 def test_what_is_no_question_gets_no_answer(api, rubbish):
     assert answer(rubbish, Names(api)) is None
+
+
+@pytest.mark.parametrize("version", ["1.20.2", "1.20.5+really1.20.2", "1.20.2+dfsg"])
+def test_the_binaries_name_the_version_that_they_are(version):
+    assert version_of(f"kubernetes_{version}.orig.tar.gz") == "1.20.2"
 
 
 def test_an_image_is_built_with_pip_as_it_is_set_up_here():

@@ -95,7 +95,8 @@ def _newer_reflect2(source: Path) -> None:
 
 
 def _compile(work: Path, source: Path) -> Path:
-    version, stamp = _version(work), work / "version"
+    (archive,) = work.glob("kubernetes_*.orig.tar.*")
+    version, stamp = version_of(archive.name), work / "version"
     major, minor, _ = version.split(".")
     words = {"COMMIT": "debian", "TREE_STATE": "archive", "VERSION": f"v{version}", "MAJOR": major, "MINOR": minor}
     stamp.write_text("".join(f"KUBE_GIT_{name}='{each}'\n" for name, each in words.items()))
@@ -110,6 +111,6 @@ def _compile(work: Path, source: Path) -> Path:
     return source / "_output" / "local" / "bin" / "linux" / "amd64"
 
 
-def _version(work: Path) -> str:
-    (archive,) = work.glob("kubernetes_*.orig.tar.*")
-    return archive.name.removeprefix("kubernetes_").partition(".orig")[0].partition("+")[0]
+def version_of(archive: str) -> str:
+    """Return the version of Kubernetes in a source archive; Debian writes 1.20.5+really1.20.2 where it went back."""
+    return archive.removeprefix("kubernetes_").partition(".orig")[0].rpartition("+really")[2].partition("+")[0]
