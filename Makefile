@@ -4,15 +4,18 @@ PYTHON ?= python3
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 .DEFAULT_GOAL := help
-.PHONY: help setup test check fmt crds demo bench clean
+.PHONY: help setup test test-cluster check fmt crds demo cluster-up cluster-down image bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: .venv/ready ## make .venv with everything that development needs
 
 test: setup check ## run every test: unit first, then contract, then engine
 	pytest
+
+test-cluster: setup ## run the tests on a real Kubernetes; one is made on this machine where none is up
+	pytest tests/cluster
 
 check: setup ## lint, formatting, types, import contracts, and the host's Python 3.7
 	ruff check . && ruff format --check . && mypy
@@ -28,6 +31,16 @@ demo: setup ## score real handwritten digits with 2 workers of 2 processes
 	python deploy/examples/digits/prepare.py
 	longshore run deploy/examples/digits --run-dir $(RUN)
 	python deploy/examples/digits/show_results.py $(RUN)
+
+cluster-up: ## start a real Kubernetes on this machine; needs root, and Debian for what is missing
+	deploy/local/cluster up
+	deploy/local/cluster image --base
+
+cluster-down: ## end it, and remove all of it
+	deploy/local/cluster down
+
+image: ## build the one image of operator, coordinator and agent, and load it into the cluster that is up
+	deploy/local/cluster image
 
 bench: setup ## compare with multiprocessing.Pool doing the same work
 	python tests/benchmarks/run.py

@@ -150,9 +150,9 @@ class Columns(_Observed):
     """Ended of all mini-batches, such as "120/400"."""
     failed: str
     """Failed mini-batches."""
-    rate: str
+    rate: str = ""
     """Such as "240/min"; empty while unknown."""
-    eta: str
+    eta: str = ""
     """Such as "2m30s"; empty while unknown and at the end."""
     workers: str
     """Ready of wanted workers, such as "2/2"."""

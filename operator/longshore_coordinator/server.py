@@ -1,4 +1,4 @@
-"""The coordinator's HTTP face: four calls of agents, each a POST of JSON with the run's token.
+"""The coordinator's HTTP face: calls of agents and of who keeps the workers, JSON with the run's token.
 
 Orders, with every answer but the first: {drain?, stop?, finished?}.
 
@@ -6,6 +6,7 @@ Orders, with every answer but the first: {drain?, stop?, finished?}.
     POST /v1/lease      {agent, epoch, want}      -> wire.pack_grants: orders and grants   (long poll)
     POST /v1/report     wire.report               -> {drain?, stop?, finished?, lost?}
     POST /v1/bye        {agent, epoch}            -> {}
+    POST /v1/gone       {worker}                  -> {}     (the worker's agent is dead: says who keeps the workers)
     GET  /v1/snapshot                             -> snapshot.Snapshot
 
 401: no or a wrong token. 400: a message that is none, or another protocol. 409: this coordinator does not know the
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import ssl
 from dataclasses import asdict
 from typing import Any
 
@@ -37,8 +39,8 @@ class Server:
         self._expected = f"Bearer {token}".encode()
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str, port: int = 0) -> int:
-        """Listen; return the port (0 asks for any free one). Raises OSError."""
+    async def start(self, host: str, port: int = 0, *, tls: ssl.SSLContext | None = None) -> int:
+        """Listen, with TLS if a context is given; return the port (0 asks for any free one). Raises OSError."""
         application = web.Application(middlewares=[_guard(self._expected)], client_max_size=_LARGEST)
         application.add_routes(
             [
@@ -46,13 +48,14 @@ class Server:
                 web.post("/v1/lease", self._lease),
                 web.post("/v1/report", self._report),
                 web.post("/v1/bye", self._bye),
+                web.post("/v1/gone", self._gone),
                 web.get("/v1/snapshot", self._snapshot),
             ]
         )
         # A lease call whose agent hung up must not wait on, to be granted what nobody takes.
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
+        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
         await site.start()
         return int(self._runner.addresses[0][1])
 
@@ -80,6 +83,11 @@ class Server:
     async def _bye(self, request: web.Request) -> web.Response:
         body = json.loads(await request.read())
         self._coordinator.bye(body["agent"])
+        return _answer({})
+
+    async def _gone(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        self._coordinator.worker_gone(body["worker"])
         return _answer({})
 
     async def _snapshot(self, _: web.Request) -> web.Response:

@@ -1,7 +1,8 @@
 """`python -m longshore_agent`: the container `agent` of a worker, or an agent process of a local run.
 
 Takes its settings from the environment: LONGSHORE_COORDINATOR (URL), LONGSHORE_TOKEN, LONGSHORE_WORKER,
-LONGSHORE_SOCKET, and optionally LONGSHORE_WORK_DIR.
+LONGSHORE_SOCKET, and optionally LONGSHORE_WORK_DIR, LONGSHORE_CA (the run's own certificate authority, a file) and
+LONGSHORE_UMASK (octal: where host and agent are two users of one group, what one writes must be open to the other).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from longshore_agent.gateway import bind
 def main() -> int:
     """Run one agent: 0 when its work is over, 1 when it could not work (the reason is on stderr)."""
     environment = os.environ
+    if "LONGSHORE_UMASK" in environment:
+        os.umask(int(environment["LONGSHORE_UMASK"], 8))
     listening = bind(environment["LONGSHORE_SOCKET"])  # first of all: the host connects while the rest is imported
 
     import asyncio
@@ -29,6 +32,7 @@ def main() -> int:
         worker=environment["LONGSHORE_WORKER"],
         socket_path=environment["LONGSHORE_SOCKET"],
         work_dir=environment.get("LONGSHORE_WORK_DIR"),
+        ca=environment.get("LONGSHORE_CA"),
     )
     try:
         asyncio.run(run_agent(settings, listening))

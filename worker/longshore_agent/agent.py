@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import socket
@@ -36,6 +37,7 @@ class Settings:
     socket_path: str
     work_dir: str | None = None  # for the processes' private folders; None: a temporary folder
     patience: float = 300.0  # seconds to wait for a coordinator that does not answer
+    ca: str | None = None  # file with the certificate that the coordinator's must be signed by
 
 
 async def run_agent(settings: Settings, listening: socket.socket) -> None:
@@ -48,8 +50,14 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     with tempfile.TemporaryDirectory(prefix="longshore-", dir=settings.work_dir) as work_dir:
+        if settings.work_dir is not None:
+            os.chmod(work_dir, 0o770)  # noqa: S103  (the host may run as another user of our group)
         async with CoordinatorClient(
-            settings.coordinator, token=settings.token, worker=settings.worker, patience=settings.patience
+            settings.coordinator,
+            token=settings.token,
+            worker=settings.worker,
+            patience=settings.patience,
+            ca=settings.ca,
         ) as client:
             peers: list[gateway.Peer] = []
             agent: Agent | None = None

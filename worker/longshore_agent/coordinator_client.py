@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -49,10 +50,11 @@ class Orders:
 class CoordinatorClient:
     """Calls of one agent to its coordinator. Every call is repeated until it is answered or patience ends."""
 
-    def __init__(self, url: str, *, token: str, worker: str, patience: float) -> None:
+    def __init__(self, url: str, *, token: str, worker: str, patience: float, ca: str | None = None) -> None:
         self._url = url
         self._worker = worker
         self._patience = patience
+        self._tls = True if ca is None else ssl.create_default_context(cafile=ca)  # no other authority counts then
         self._headers = {"Authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
         self._identity: dict[str, Any] = {}
@@ -100,7 +102,7 @@ class CoordinatorClient:
         tries = 0
         while True:
             try:
-                async with self._session.post(f"{self._url}/v1/{call}", data=data) as response:
+                async with self._session.post(f"{self._url}/v1/{call}", data=data, ssl=self._tls) as response:
                     text = await response.read()
                     if response.status == 200:
                         return text

@@ -25,6 +25,8 @@ def main() -> int:
     socket_path = sys.argv[1]
     if len(sys.argv) > 2:  # started by a local run: end with it
         die_with_parent(int(sys.argv[2]))
+    if "LONGSHORE_UMASK" in os.environ:  # a pod's containers may be two users of one group
+        os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
     adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:

@@ -1,0 +1,116 @@
+"""The Kubernetes binaries: those that KUBE_BIN names, those built here before, or built now.
+
+They are built from Debian's source package with Debian's Go: no other server has to be reached, and 1.20 is the oldest
+release that Longshore is tested with. It takes five minutes on two cores, once a machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from localcluster.machine import BUILD, have, is_debian, need_root
+from localcluster.places import cache
+from localcluster.processes import Problem, run, show
+
+NAMES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
+_RELEASE = "bookworm"
+_REFLECT2 = "github.com/modern-go/reflect2"
+
+
+def binaries() -> Path:
+    """Return the folder with all of them; Problem if there is none and none can be built."""
+    named = os.environ.get("KUBE_BIN")
+    folder = Path(named) if named else cache() / "kube-bin"
+    if all(os.access(folder / each, os.X_OK) for each in NAMES):
+        return folder
+    if named:
+        raise Problem(f"KUBE_BIN: {folder} must hold {', '.join(NAMES)}")
+    _build(folder)
+    return folder
+
+
+def _build(folder: Path) -> None:
+    if not is_debian():
+        raise Problem("KUBE_BIN must name a folder with the Kubernetes binaries: only on Debian are they built here")
+    need_root()
+    print("building Kubernetes from Debian's source package: this takes minutes, once", file=sys.stderr)
+    have(BUILD)
+    work = cache() / f"kube-build-{os.getpid()}"
+    try:
+        source = _source(work)
+        made = _compile(work, source)
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in NAMES:  # whole or not at all: another process may look for them now
+            new = folder / f".{each}.{os.getpid()}"
+            shutil.copy2(made / each, new)
+            new.replace(folder / each)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _source(work: Path) -> Path:
+    """Fetch and unpack the source, with a private apt state: the machine's own may lack the source index."""
+    for each in ("lists/partial", "cache/archives/partial"):
+        (work / "apt" / each).mkdir(parents=True)
+    list_file = work / "apt" / "sources.list"
+    list_file.write_text(f"deb-src {_mirror()} {_RELEASE} main\n")
+    options = {
+        "Dir::Etc::sourcelist": list_file,
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::State::Lists": work / "apt" / "lists",
+        "Dir::Cache": work / "apt" / "cache",
+        "APT::Sandbox::User": "root",
+    }
+    apt = ["apt-get", "-q", *(f"-o{name}={each}" for name, each in options.items())]
+    show([*apt, "update"])
+    show([*apt, "source", "--download-only", "kubernetes"], cwd=work)
+    (archive,) = work.glob("kubernetes_*.orig.tar.*")
+    source = work / "go" / "src" / "k8s.io" / "kubernetes"
+    source.mkdir(parents=True)
+    show(["tar", "-xf", archive, "-C", source, "--strip-components=1"])
+    _newer_reflect2(source)
+    return source
+
+
+def _mirror() -> str:
+    """Return the address from which this machine gets its packages."""
+    for line in run("apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(CREATED_BY)").splitlines():
+        site, *rest = line.split()
+        if rest == [_RELEASE, "Packages"]:
+            return site
+    raise Problem(f"apt knows no archive of Debian {_RELEASE} on this machine")
+
+
+def _newer_reflect2(source: Path) -> None:
+    """Replace the vendored reflect2: 1.0.1 walks maps in a way that crashes under Go 1.18 and later."""
+    vendored, packaged = source / "vendor" / _REFLECT2, Path("/usr/share/gocode/src") / _REFLECT2
+    for old in (*vendored.glob("*.go"), *vendored.glob("*.s")):
+        old.unlink()
+    for new in (*packaged.glob("*.go"), *packaged.glob("*.s")):
+        if not new.name.endswith("_test.go"):
+            shutil.copy(new, vendored)
+
+
+def _compile(work: Path, source: Path) -> Path:
+    (archive,) = work.glob("kubernetes_*.orig.tar.*")
+    version, stamp = version_of(archive.name), work / "version"
+    major, minor, _ = version.split(".")
+    words = {"COMMIT": "debian", "TREE_STATE": "archive", "VERSION": f"v{version}", "MAJOR": major, "MINOR": minor}
+    stamp.write_text("".join(f"KUBE_GIT_{name}='{each}'\n" for name, each in words.items()))
+    show(
+        ["make", f"WHAT={' '.join(f'cmd/{each}' for each in NAMES)}", "GOLDFLAGS=-s -w"],
+        cwd=source,
+        HOME=work,
+        GOPATH=work / "go",
+        CGO_ENABLED="0",
+        KUBE_GIT_VERSION_FILE=stamp,
+    )
+    return source / "_output" / "local" / "bin" / "linux" / "amd64"
+
+
+def version_of(archive: str) -> str:
+    """Return the version of Kubernetes in a source archive; Debian writes 1.20.5+really1.20.2 where it went back."""
+    return archive.removeprefix("kubernetes_").partition(".orig")[0].rpartition("+really")[2].partition("+")[0]

@@ -1,0 +1,80 @@
+"""Calls of a run's coordinator: where its run is, and that a worker is gone."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from longshore_protocol.snapshot import Snapshot
+
+_TIMEOUT = 5.0  # seconds; one that does not answer is asked again in the next reconcile
+
+
+class CoordinatorError(Exception):
+    """The coordinator could not be asked, or refused; the message says why."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """How to reach a coordinator."""
+
+    address: str  # of its pod: no name server is needed
+    port: int
+    host: str  # which its certificate must name
+    authority: str = field(repr=False)  # PEM
+    token: str = field(repr=False)
+
+
+class Coordinators(Protocol):
+    """All that the operator asks of coordinators. Each call raises CoordinatorError."""
+
+    def snapshot(self, line: Line) -> Snapshot:
+        """Return where the run is."""
+
+    def gone(self, line: Line, worker: str) -> None:
+        """Say that a worker's agent is dead."""
+
+
+class HttpCoordinators:
+    """Coordinators over HTTPS."""
+
+    def snapshot(self, line: Line) -> Snapshot:
+        try:
+            return Snapshot.from_json(_call(line, "GET", "/v1/snapshot"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CoordinatorError(f"no snapshot of this version: {error}") from error
+
+    def gone(self, line: Line, worker: str) -> None:
+        _call(line, "POST", "/v1/gone", body=json.dumps({"worker": worker}))
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Connects to an address and checks the certificate for another name."""
+
+    def __init__(self, line: Line) -> None:
+        self._tls = ssl.create_default_context(cadata=line.authority)
+        super().__init__(line.address, line.port, timeout=_TIMEOUT, context=self._tls)
+        self._name = line.host
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
+
+
+def _call(line: Line, method: str, path: str, body: str | None = None) -> str:
+    connection = _Connection(line)
+    try:
+        connection.request(method, path, body=body, headers={"Authorization": f"Bearer {line.token}"})
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise CoordinatorError(f"{line.address}:{line.port}: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != http.HTTPStatus.OK:
+        raise CoordinatorError(f"{line.address}:{line.port}: {answer.status} {text}")
+    return text

@@ -1,0 +1,168 @@
+"""Calls of the Kubernetes API: the one place that makes them, and that knows the client's exceptions.
+
+Trouble           what may pass: the caller tries again later
+|-- Conflict      somebody else was faster: look again, then decide again
+NotFound          what was to be changed is not there (any more); what was to be read is None then
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from kubernetes import config
+from kubernetes.client import ApiClient
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from longshore_operator.build.names import GROUP, MANAGER, VERSION
+
+Manifest = dict[str, Any]
+
+_OURS = f"apis/{GROUP}/{VERSION}"
+_PATHS: Mapping[str, tuple[str, str]] = {  # kind -> API, plural
+    "ConfigMap": ("api/v1", "configmaps"),
+    "Secret": ("api/v1", "secrets"),
+    "Service": ("api/v1", "services"),
+    "Pod": ("api/v1", "pods"),
+    "Event": ("api/v1", "events"),
+    "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
+    "ParallelRunStep": (_OURS, "parallelrunsteps"),
+    "ComputeCluster": (_OURS, "computeclusters"),
+    "Datastore": (_OURS, "datastores"),
+    "Dataset": (_OURS, "datasets"),
+    "Environment": (_OURS, "environments"),
+    "Model": (_OURS, "models"),
+}
+_TIMEOUT = 30.0  # seconds a call may take
+
+
+class Trouble(Exception):
+    """The API did not do it; it may do so later."""
+
+
+class Conflict(Trouble):
+    """The object is there already, or is another than the one that was looked at."""
+
+
+class NotFound(Exception):
+    """There is no such object."""
+
+
+class Kube(Protocol):
+    """All that the operator asks of a cluster. Each call raises Trouble."""
+
+    def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Return an object, None when there is none."""
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
+        """Return the objects of a kind with these labels."""
+
+    def create(self, manifest: Manifest) -> None:
+        """Make an object. Raises Conflict when its name is taken."""
+
+    def apply(self, manifest: Manifest, *, status: bool = False) -> None:
+        """Make an object (or its status) be so. Raises NotFound for the status of none."""
+
+    def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete this very object. Raises Conflict when it is another by now; one that is gone is well."""
+
+
+class ApiKube:
+    """The API server behind a client."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        try:
+            return self._call("GET", _path(kind, namespace, name))
+        except NotFound:
+            return None
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
+        api, _ = _PATHS[kind]
+        query = [("labelSelector", selector)] if selector else []
+        found = self._call("GET", _path(kind, namespace), query=query)
+        version = api.partition("/")[2]  # elements of a list say neither, and are documents like others
+        return [{"apiVersion": version, "kind": kind, **each} for each in found["items"]]
+
+    def create(self, manifest: Manifest) -> None:
+        self._call("POST", _path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
+
+    def apply(self, manifest: Manifest, *, status: bool = False) -> None:
+        metadata = manifest["metadata"]
+        path = _path(manifest["kind"], metadata["namespace"], metadata["name"]) + ("/status" if status else "")
+        query = [("fieldManager", MANAGER), ("force", "true")]
+        self._call("PATCH", path, query=query, body=manifest, content="application/apply-patch+yaml")
+
+    def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        try:
+            self._call("DELETE", _path(kind, namespace, name), body=options)
+        except NotFound:
+            return
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: Manifest | None = None,
+        content: str = "application/json",
+    ) -> Manifest:
+        headers = {"Accept": "application/json", "Content-Type": content}
+        method, url, headers, sent, _ = self._client.param_serialize(
+            method,
+            path,
+            query_params=list(query),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            answer = self._client.call_api(method, url, headers, sent, _request_timeout=_TIMEOUT)
+            text: bytes = answer.read()  # type: ignore[no-untyped-call]
+        except ApiException as error:
+            raise _translated(error.status, f"{method} {path}: {error.reason}: {_said(error.body)}") from error
+        except HTTPError as error:
+            raise Trouble(f"{method} {path}: {error}") from error
+        if answer.status >= 400:
+            raise _translated(answer.status, f"{method} {path}: {_said(text)}")
+        found: Manifest = json.loads(text)
+        return found
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    api, plural = _PATHS[kind]
+    return f"/{api}/namespaces/{quote(namespace)}/{plural}" + (f"/{quote(name)}" if name else "")
+
+
+def _translated(status: int | None, text: str) -> Exception:
+    match status:
+        case 404:
+            return NotFound(text)
+        case 409:
+            return Conflict(text)
+        case _:
+            return Trouble(text)
+
+
+def _said(body: Any) -> str:
+    """Return the API server's own sentence."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def client_from_environment() -> ApiClient:
+    """Return a client of the cluster that this process is in, or that its kubeconfig names."""
+    try:
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        config.load_kube_config()  # type: ignore[no-untyped-call]
+    return ApiClient()

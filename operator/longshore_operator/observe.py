@@ -1,0 +1,186 @@
+"""Reads all that there is of a step. A read that fails raises, and nothing is decided."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from longshore_api.base import Resource
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.parallel_run_step import ParallelRunStep
+from longshore_api.status import ParallelRunStepStatus
+from longshore_api.validation import label, parse
+from longshore_operator.build import names, objects
+from longshore_operator.coordinator_client import CoordinatorError, Coordinators, Line
+from longshore_operator.kube import Kube, Manifest
+from longshore_operator.plan.observed import Observed, Step, Unreachable
+from longshore_operator.plan.pods import pod
+from longshore_operator.settings import Settings
+from longshore_planner.catalogue import Document, Documents, gather
+from longshore_planner.cluster import ClusterRun, resolve_on_cluster
+from longshore_protocol.snapshot import Snapshot
+
+_AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
+_METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was observed, and how the coordinator can be told something."""
+
+    observed: Observed
+    line: Line | None = None
+
+
+def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, namespace: str, name: str) -> Sight | None:
+    """Read a step and all of its objects; None when there is no such step, or it is being deleted.
+
+    Raises kube.Trouble. Pods are read before their coordinator is asked: it knows what ended them.
+    """
+    raw = kube.read(names.STEP_KIND, namespace, name)
+    if raw is None or "deletionTimestamp" in raw["metadata"]:
+        return None
+    step = _step(raw)
+    beside = {
+        "ConfigMap": kube.read("ConfigMap", namespace, names.run_objects(name)),
+        "Secret": kube.read("Secret", namespace, names.run_objects(name)),
+        "Service": kube.read("Service", namespace, names.coordinator(name)),
+        "NetworkPolicy": kube.read("NetworkPolicy", namespace, names.run_objects(name)),
+    }
+    found = kube.list("Pod", namespace, names.selector(name))
+    foreign = _foreign([*filter(None, beside.values()), *found], step.uid)
+    pods = [each for each in found if _owner(each) == step.uid]
+    run = None
+    if not foreign and beside["ConfigMap"] is not None:
+        run = ClusterRun.from_json(beside["ConfigMap"]["data"][objects.RUN_KEY])
+    resolved = None
+    if run is None and not foreign:
+        resolved = _resolve(kube, raw, step, settings)
+    line = None if foreign else _line(beside["Secret"], pods, step)
+    seen = Observed(
+        step=step,
+        run=run,
+        resolved=resolved,
+        objects={
+            kind: each["metadata"]["uid"]
+            for kind, each in beside.items()
+            if kind != "ConfigMap" and each is not None and _owner(each) == step.uid
+        },
+        pods=tuple(pod(each, step=name) for each in pods),
+        foreign=foreign,
+        progress=None if line is None else _ask(coordinators, line),
+    )
+    return Sight(seen, line)
+
+
+def _step(raw: Manifest) -> Step:
+    metadata = raw["metadata"]
+    try:
+        status = ParallelRunStepStatus.model_validate(raw["status"]) if raw.get("status") else None
+    except ValidationError:
+        status = None  # of another version: made anew
+    return Step(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 1),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        status=status,
+    )
+
+
+def _owner(raw: Mapping[str, Manifest]) -> str:
+    owners = raw["metadata"].get("ownerReferences", [])
+    return next((str(each["uid"]) for each in owners if each.get("controller")), "")
+
+
+def _foreign(found: Iterable[Manifest], uid: str) -> str:
+    """Return the first object that has one of our names and another owner: an earlier step of this name, or nobody."""
+    for each in found:
+        if _owner(each) != uid:
+            return f"{each.get('kind', 'object')} {each['metadata']['name']}"
+    return ""
+
+
+def _line(secret: Manifest | None, pods: Iterable[Manifest], step: Step) -> Line | None:
+    coordinator = next((each for each in pods if each["metadata"]["name"] == names.coordinator(step.name)), None)
+    if secret is None or coordinator is None:
+        return None
+    status = coordinator.get("status", {})
+    if status.get("phase") != "Running" or not status.get("podIP"):
+        return None
+    data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+    host = names.host(step.name, step.namespace)
+    return Line(status["podIP"], names.PORT, host, authority=data[objects.AUTHORITY], token=data[objects.TOKEN])
+
+
+def _ask(coordinators: Coordinators, line: Line) -> Snapshot | Unreachable:
+    try:
+        return coordinators.snapshot(line)
+    except CoordinatorError as error:
+        return Unreachable(str(error))
+
+
+def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> ClusterRun | tuple[Problem, ...]:
+    around = [each for kind in _AROUND for each in kube.list(kind, step.namespace)]
+    try:
+        documents = _documents(raw, around)
+        run = resolve_on_cluster(
+            documents,
+            namespace=step.namespace,
+            uid=step.uid,
+            generation=step.generation,
+            host_paths=settings.host_paths,
+        )
+    except InvalidDocuments as error:
+        return tuple(error.problems)
+    return tuple(_missing(kube, run, where=label(raw))) or run
+
+
+def _missing(kube: Kube, run: ClusterRun, *, where: str) -> Iterator[Problem]:
+    """Yield what the run's pods would wait for in vain."""
+    if run.config_map is not None:
+        source = kube.read("ConfigMap", run.namespace, run.config_map)
+        script = run.job.entry_script
+        if source is None:
+            yield Problem(where, "spec.source.configMap", f"is {run.config_map!r}: there is no such ConfigMap")
+        elif script not in {**source.get("data", {}), **source.get("binaryData", {})}:
+            yield Problem(where, "spec.entryScript", f"is {script!r}: ConfigMap {run.config_map} has no such key")
+    for name in run.secrets:
+        if kube.read("Secret", run.namespace, name) is None:
+            yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
+
+
+def _documents(raw: Manifest, around: Iterable[Manifest]) -> Documents:
+    """Return the step and what it may refer to. Raises InvalidDocuments for what it does refer to and is not valid."""
+    step = _document(raw)
+    assert isinstance(step.resource, ParallelRunStep), "its kind says so"
+    spec = step.resource.spec
+    referred = {("Dataset", each.dataset) for each in spec.inputs if each.dataset}
+    referred |= {("Environment", spec.environment.name)} if spec.environment else set()
+    referred |= {("ComputeCluster", spec.compute_target)} if spec.compute_target else set()
+    documents: list[Document[Resource]] = [step]
+    for each in around:
+        is_open = each["kind"] in ("Datastore", "Model")  # by default, or by their names for scripts
+        if not is_open and (each["kind"], each["metadata"]["name"]) not in referred:
+            continue
+        try:
+            documents.append(_document(each))
+        except InvalidDocuments:
+            if not is_open:
+                raise
+    return gather(documents)
+
+
+def _document(raw: Manifest) -> Document[Resource]:
+    written = {
+        "apiVersion": raw["apiVersion"],
+        "kind": raw["kind"],
+        "metadata": {key: value for key, value in raw["metadata"].items() if key in _METADATA},
+        "spec": raw.get("spec", {}),
+    }
+    return Document(label(raw), "/", parse(written))

@@ -1,0 +1,69 @@
+"""What a plan may ask for: a closed set, each safe to repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubernetes.client import V1ConfigMap, V1NetworkPolicy, V1Pod, V1Service
+
+from longshore_api.status import ParallelRunStepStatus
+from longshore_planner.cluster import ClusterRun
+
+
+@dataclass(frozen=True)
+class Create:
+    """Make an object that is never changed; one that is there already is looked at in the next reconcile."""
+
+    manifest: V1ConfigMap | V1Pod
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Make an object be so, whatever it was."""
+
+    manifest: V1Service | V1NetworkPolicy
+
+
+@dataclass(frozen=True)
+class Issue:
+    """Make the run's secret, with a new token and certificate."""
+
+    run: ClusterRun
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete what was looked at, and nothing that has its name by now."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class TellGone:
+    """Tell the coordinator that a worker's agent is dead, so that others get at once what it held."""
+
+    worker: str
+
+
+Action = Create | Apply | Issue | Delete | TellGone
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to a step, for `kubectl describe`."""
+
+    type: str  # Normal or Warning
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one reconcile does: actions in this order, then the status, then the events."""
+
+    actions: tuple[Action, ...] = ()
+    status: ParallelRunStepStatus | None = None  # None: as it is
+    events: tuple[Event, ...] = ()
+    look_again: float | None = None  # seconds; None: when something happens

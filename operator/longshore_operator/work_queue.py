@@ -1,0 +1,119 @@
+"""A queue of keys: each at most once in it, each worked on by one thread at a time, again later where asked for.
+
+add ------> due -----> worked on -----> gone, or due later
+             ^             |
+             `-- added meanwhile, or failed: due again (at once, or after a growing pause)
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 60.0  # seconds after a failure
+
+_log = logging.getLogger("longshore.operator")
+
+
+class WorkQueue(Generic[K]):
+    """Calls `work` for keys; it returns the seconds until the key is due again, None for never.
+
+    An exception of `work` is logged, and the key is due again after a pause that doubles with each failure.
+    """
+
+    def __init__(self, work: Callable[[K], float | None], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._work = work
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._due: dict[K, float] = {}  # when
+        self._order: list[tuple[float, int, K]] = []  # a heap; entries that `_due` does not confirm are void
+        self._entries = 0  # decides between equal times: keys need no order
+        self._busy: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._threads: list[threading.Thread] = []
+        self._stopped = False
+
+    def add(self, key: K, *, delay: float = 0.0) -> None:
+        """See to it that the key is worked on, no later than after the delay (seconds)."""
+        with self._changed:
+            when = self._clock() + delay
+            if key in self._due and self._due[key] <= when:
+                return
+            self._due[key] = when
+            self._entries += 1
+            heapq.heappush(self._order, (when, self._entries, key))
+            self._changed.notify()
+
+    def start(self, threads: int) -> None:
+        """Begin to work."""
+        self._threads = [threading.Thread(target=self._serve, name=f"reconcile-{n}") for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing more, and wait for what is worked on."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._due)
+
+    def _serve(self) -> None:
+        while (key := self._take()) is not None:
+            (taken,) = key
+            again: float | None
+            try:
+                again = self._work(taken)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the key must not be lost)
+                again = self._pause(taken)
+                _log.warning("%s: again in %.1f s: %s: %s", taken, again, type(error).__name__, error)
+                _log.debug("", exc_info=error)
+            else:
+                self._failures.pop(taken, None)
+            with self._changed:
+                self._busy.discard(taken)
+                self._changed.notify_all()
+            if again is not None:
+                self.add(taken, delay=again)
+
+    def _pause(self, key: K) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        return float(min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE))
+
+    def _take(self) -> tuple[K] | None:
+        """Wait for a key that is due and that nobody works on; None when stopped."""
+        with self._changed:
+            while not self._stopped:
+                wait = None
+                put_back = []
+                found: tuple[K] | None = None
+                while self._order and found is None:
+                    when, _, key = self._order[0]
+                    if self._due.get(key) != when:
+                        heapq.heappop(self._order)
+                    elif key in self._busy:
+                        put_back.append(heapq.heappop(self._order))
+                    elif when <= self._clock():
+                        heapq.heappop(self._order)
+                        found = (key,)
+                    else:
+                        wait = when - self._clock()
+                        break
+                for entry in put_back:
+                    heapq.heappush(self._order, entry)
+                if found is not None:
+                    del self._due[found[0]]
+                    self._busy.add(found[0])
+                    return found
+                self._changed.wait(wait)
+            return None

@@ -1,0 +1,246 @@
+"""The definitions in crds/ as a real API server takes them, and manifests as it takes or refuses them."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+KINDS = ["computeclusters", "datasets", "datastores", "environments", "models", "parallelrunsteps"]
+MANIFESTS = [
+    pytest.param(raw, id=f"{file.stem}-{number}-{raw['kind']}")
+    for folder in ("deploy/examples", "tests/data/manifests")
+    for file in sorted((ROOT / folder).rglob("*.yaml"))
+    for number, raw in enumerate(yaml.safe_load_all(file.read_text()))
+]
+API_VERSION = "longshore.dev/v1alpha1"
+
+
+def manifest(kind, name="sample", /, **spec):
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def step(*without, **spec):
+    good = {
+        "inputs": [{"name": "scans", "dataset": "scans"}],
+        "output": {"name": "scores"},
+        "entryScript": "score.py",
+        "outputAction": "append_row",
+    }
+    return manifest("ParallelRunStep", **{key: each for key, each in {**good, **spec}.items() if key not in without})
+
+
+def without_namespace(raw):
+    return {**raw, "metadata": {key: each for key, each in raw["metadata"].items() if key != "namespace"}}
+
+
+def words(text):
+    """Return the rows of a table that kubectl printed."""
+    return [line.split() for line in text.splitlines()]
+
+
+# The definitions
+
+
+def test_each_file_becomes_an_established_definition(kubectl, crds):
+    assert crds == [f"{kind}.longshore.dev" for kind in KINDS]
+    for each in crds:
+        conditions = {c["type"]: c["status"] for c in kubectl.get("crd", each)["status"]["conditions"]}
+        assert conditions == {"NamesAccepted": "True", "Established": "True"}  # NonStructuralSchema would be a third
+
+
+@pytest.mark.usefixtures("crds")
+def test_each_kind_is_found_by_its_short_names_and_category(kubectl):
+    listed = words(kubectl("api-resources", "--categories=longshore", "--no-headers"))
+    short = {line[0]: line[1].split(",") for line in listed}
+    assert short == {
+        "computeclusters": ["amlcompute"],
+        "datasets": ["lsdata"],
+        "datastores": ["lsstore"],
+        "environments": ["lsenv"],
+        "models": ["lsmodel"],
+        "parallelrunsteps": ["prs", "parallelrun"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "explained"),
+    [
+        ("parallelrunstep.spec.miniBatchSize", "Files (file inputs, 10 if not given) or bytes such as 1024"),
+        ("prs.spec.inputs.tabular.separator", "Character between fields (csv)."),
+        ("prs.status.progress.miniBatches.total", "All of them; absent until the inputs are listed to the end."),
+        ("amlcompute.spec.minNodes", "Nodes that are kept while there is nothing to do."),
+    ],
+)
+@pytest.mark.usefixtures("crds")
+def test_kubectl_explains_a_field(kubectl, field, explained):
+    def told():
+        ended = kubectl.try_("explain", field)  # the server publishes a new definition's schema a little later
+        return ended.returncode == 0 and " ".join(ended.stdout.split())
+
+    assert explained in kubectl.eventually(told)
+
+
+# Manifests
+
+
+@pytest.mark.parametrize("raw", MANIFESTS)
+def test_a_manifest_of_the_examples_and_tests_is_taken_and_loses_nothing(namespace, raw):
+    namespace("create", "--filename=-", stdin=without_namespace(raw))
+    kept = namespace.get(f"{raw['kind']}.longshore.dev", raw["metadata"]["name"])
+    assert covers(kept["spec"], raw["spec"])
+
+
+def covers(kept, given):
+    if isinstance(given, dict):
+        return all(name in kept and covers(kept[name], each) for name, each in given.items())
+    if isinstance(given, list):
+        return len(kept) == len(given) and all(map(covers, kept, given))
+    return kept == given
+
+
+def test_what_is_not_given_gets_its_default(namespace):
+    namespace("create", "--filename=-", stdin=manifest("ComputeCluster"))
+    spec = namespace.get("amlcompute", "sample")["spec"]
+    assert spec == {"vmPriority": "dedicated", "minNodes": 0, "maxNodes": 4, "idleSecondsBeforeScaleDown": 1800}
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (step(nodeCount=0), "spec.nodeCount"),
+        (step(nodeCount="two"), "spec.nodeCount"),
+        (step(nodeCount=1.5), "spec.nodeCount"),
+        (step(processCountPerNode="most"), "spec.processCountPerNode"),
+        (step(miniBatchSize="10XB"), "spec.miniBatchSize"),
+        (step(miniBatch={"files": 0}), "spec.miniBatch.files"),
+        (step(appendRowFileName="a/b"), "spec.appendRowFileName"),
+        (step(appendRowFileName=".."), "spec.appendRowFileName"),
+        (step(outputAction="append-row"), "spec.outputAction"),
+        (step(inputs=[]), "spec.inputs"),
+        (step(inputs=[{"name": "a", "dataset": "b", "mode": "stream"}]), "spec.inputs.mode"),
+        (step(inputs=[{"name": "a", "dataset": "b"}, {"name": "a", "dataset": "c"}]), "spec.inputs[1]"),
+        (step("entryScript"), "spec.entryScript"),
+        (step(runMaxTry=-1), "spec.runMaxTry"),
+        (step(loggingLevel="LOUD"), "spec.loggingLevel"),
+        ({**step(), "spec": None}, "spec"),
+        ({**step(), "metadata": {"name": "Upper"}}, "metadata.name"),
+        ({**step(), "metadata": {"name": "a" * 33}}, "metadata.name"),
+        (manifest("ComputeCluster", resources={"limits": {"cpu": "two"}}), "spec.resources.limits.cpu"),
+        (manifest("ComputeCluster", vmPriority="spot"), "spec.vmPriority"),
+        (manifest("ComputeCluster", maxNodes=0), "spec.maxNodes"),
+        (manifest("Dataset", file={"paths": []}), "spec.file.paths"),
+        (manifest("Dataset", tabular={"paths": ["a"], "format": "xls"}), "spec.tabular.format"),
+        (manifest("Datastore"), "spec.uri"),
+        (manifest("Model", name="m"), "spec.path"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_a_bad_manifest_is_refused_by_the_server_with_its_fields_name(namespace, raw, field):
+    ended = namespace.try_("create", "--validate=false", "--filename=-", stdin=raw)  # else kubectl might refuse it
+    assert ended.returncode != 0
+    assert "is invalid" in ended.stderr
+    assert f"{field}:" in ended.stderr
+    assert namespace.get(f"{raw['kind']}.longshore.dev") == []
+
+
+def test_a_misspelt_field_is_refused_by_kubectl_and_pruned_by_the_server(namespace):
+    namespace.eventually(lambda: namespace.try_("explain", "prs.spec").returncode == 0)  # kubectl knows the fields
+    ended = namespace.try_("create", "--validate=true", "--filename=-", stdin=step(nodeCounts=2))
+    assert ended.returncode != 0
+    assert "nodeCounts" in ended.stderr
+    namespace("create", "--validate=false", "--filename=-", stdin=step(nodeCounts=2))
+    assert "nodeCounts" not in namespace.get("prs", "sample")["spec"]
+
+
+# Status
+
+
+def condition(type_, status, reason):
+    since = "2026-01-01T00:00:00Z"
+    return {"type": type_, "status": status, "reason": reason, "message": "All is well.", "lastTransitionTime": since}
+
+
+STATUS = {
+    "observedGeneration": 1,
+    "conditions": [condition("Succeeded", "Unknown", "Running")],
+    "progress": {
+        "miniBatches": {"total": 40, "scheduled": 40, "succeeded": 30, "failed": 2},
+        "columns": {"done": "32/40", "failed": "2", "rate": "12/min", "eta": "40s", "workers": "2/2"},
+    },
+}
+
+
+def path_of(kubectl, name="sample"):
+    return f"/apis/{API_VERSION}/namespaces/{kubectl.namespace}/parallelrunsteps/{name}"
+
+
+def test_the_columns_of_a_step_show_its_status(namespace):
+    namespace("create", "--filename=-", stdin=step())
+    made = namespace.get("prs", "sample")
+    namespace.request("PUT", f"{path_of(namespace)}/status", {**made, "status": STATUS})
+    titles, row = words(namespace("get", "prs"))
+    assert titles == ["NAME", "SUCCEEDED", "REASON", "DONE", "FAILED", "RATE", "ETA", "WORKERS", "AGE"]
+    assert row[:-1] == ["sample", "Unknown", "Running", "32/40", "2", "12/min", "40s", "2/2"]
+    assert "MESSAGE" in words(namespace("get", "prs", "--output=wide"))[0]
+
+
+def test_spec_and_status_are_written_apart(namespace):
+    namespace("create", "--filename=-", stdin={**step(), "status": STATUS})
+    made = namespace.get("prs", "sample")
+    assert "status" not in made
+    written = {**made, "spec": {**made["spec"], "nodeCount": 7}, "status": STATUS}
+    kept = namespace.request("PUT", f"{path_of(namespace)}/status", written)
+    assert (kept["spec"], kept["status"]) == (made["spec"], STATUS)
+    assert kept["metadata"]["generation"] == 1
+    kept = namespace.request("PUT", path_of(namespace), {**kept, "spec": written["spec"], "status": {}})
+    assert (kept["spec"]["nodeCount"], kept["status"]) == (7, STATUS)
+    assert kept["metadata"]["generation"] == 2
+
+
+@pytest.mark.parametrize("status", [{"conditions": [{"status": "True"}]}, {"observedGeneration": "one"}], ids=str)
+def test_a_bad_status_is_refused(namespace, status):
+    namespace("create", "--filename=-", stdin=step())
+    made = namespace.get("prs", "sample")
+    stdin = {**made, "status": status}
+    ended = namespace.try_("replace", f"--raw={path_of(namespace)}/status", "--filename=-", stdin=stdin)
+    assert ended.returncode != 0
+    assert f"status.{next(iter(status))}" in ended.stderr
+
+
+def test_conditions_that_two_apply_merge_by_type(namespace):
+    """Of a kind without integer-or-string: for the others, API servers before 1.21 take each list as one value."""
+    namespace("create", "--filename=-", stdin=manifest("Datastore", uri="file:///data"))
+    path = f"/apis/{API_VERSION}/namespaces/{namespace.namespace}/datastores/sample/status"
+    head = {"apiVersion": API_VERSION, "kind": "Datastore"}
+    for manager, type_ in (("one", "Ready"), ("two", "Stalled"), ("one", "Ready")):
+        status = {"conditions": [condition(type_, "True", manager.capitalize())]}
+        namespace.request("PATCH", path, {**head, "status": status}, fieldManager=manager)
+    kept = namespace.get("lsstore", "sample")["status"]["conditions"]
+    assert {each["type"]: each["reason"] for each in kept} == {"Ready": "One", "Stalled": "Two"}
+
+
+def test_an_applied_status_of_a_step_takes_the_place_of_the_earlier_one(namespace):
+    namespace("create", "--filename=-", stdin=step())
+    head = {"apiVersion": API_VERSION, "kind": "ParallelRunStep"}
+    for done in ("31/40", "32/40"):
+        progress = {**STATUS["progress"], "columns": {"done": done}}
+        body = {**head, "status": {**STATUS, "progress": progress}}
+        namespace.request("PATCH", f"{path_of(namespace)}/status", body, fieldManager="longshore")
+    kept = namespace.get("prs", "sample")
+    assert kept["status"] == body["status"]
+    assert kept["metadata"]["generation"] == 1
+
+
+def test_a_field_belongs_to_who_applied_it(namespace):
+    def apply(raw, *more):
+        return namespace.try_("apply", "--server-side", *more, "--validate=false", "--filename=-", stdin=raw)
+
+    mine, theirs = "--field-manager=mine", "--field-manager=theirs"
+    assert apply(step(nodeCount=2), mine).returncode == 0
+    ended = apply(step(nodeCount=3), theirs)
+    assert ended.returncode != 0
+    assert ".spec.nodeCount" in ended.stderr
+    assert namespace.get("prs", "sample")["spec"]["nodeCount"] == 2
+    assert apply(step(nodeCount=3), theirs, "--force-conflicts").returncode == 0
+    assert namespace.get("prs", "sample")["spec"]["nodeCount"] == 3

@@ -1,0 +1,128 @@
+"""The manifests of a run, held by golden files. UPDATE_GOLDEN=1 writes them anew: read the difference."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from longshore_operator.build import names, objects, pods
+from longshore_operator.settings import Settings
+from longshore_planner.cluster import ClusterRun, Volume
+from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
+
+GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
+SETTINGS = Settings(image="longshore:test")
+
+
+def a_run(**changes):
+    base = "/mnt/longshore/claim/images"
+    job = Job(
+        name="score",
+        run_id="score-0f8a7c52",
+        run_uri=f"{base}/longshore/score-0f8a7c52",
+        inputs=(Input("in", (f"{base}/in",)),),
+        mini_batch=MiniBatchSize("files", 5),
+        output=Output(APPEND_ROW, f"{base}/longshore/score-0f8a7c52/scores"),
+        source_uri="/longshore/source",
+        entry_script="score.py",
+        workers=2,
+    )
+    run = {
+        "namespace": "research",
+        "step": "score",
+        "uid": "0f8a7c52-1111-2222-3333-444444444444",
+        "generation": 3,
+        "job": job,
+        "image": "example.com/scikit:1",
+        "interpreter": "python3",
+        "volumes": (Volume(claim="images"), Volume(host_path="/srv/data")),
+        "secrets": ("gcs-key",),
+        "config_map": "score-code",
+        "requests": {"cpu": "2"},
+        "limits": {"memory": "4Gi"},
+    }
+    return ClusterRun(**{**run, **changes})
+
+
+def dumped(model):
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+MANIFESTS = {
+    "config_map": objects.config_map,
+    "secret": lambda run: objects.secret(run, {objects.TOKEN: "t", objects.KEY: "k"}),
+    "service": objects.service,
+    "network_policy": objects.network_policy,
+    "coordinator_pod": lambda run: pods.coordinator_pod(run, SETTINGS),
+    "worker_pod": lambda run: pods.worker_pod(run, SETTINGS, 1),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_is_the_golden_one(name):
+    manifest = dumped(MANIFESTS[name](a_run()))
+    path = GOLDEN / f"{name}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(manifest, sort_keys=False, width=120))
+    assert manifest == yaml.safe_load(path.read_text())
+
+
+def every_pod():
+    run = a_run()
+    return [dumped(each) for each in (pods.coordinator_pod(run, SETTINGS), pods.worker_pod(run, SETTINGS, 0))]
+
+
+def containers(pod):
+    return pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
+
+
+@pytest.mark.parametrize("pod", every_pod(), ids=lambda pod: pod["metadata"]["name"])
+def test_pods_pass_pod_security_restricted_and_get_no_token(pod):
+    spec = pod["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for each in containers(pod):
+        context = each["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["runAsUser"] > 0
+
+
+def test_the_users_container_sees_no_credential():
+    (main,) = [each for each in every_pod()[1]["spec"]["containers"] if each["name"] == "main"]
+    assert "envFrom" not in main
+    assert {each["name"] for each in main["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "HOME"}
+    assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "data-1"}
+
+
+def test_a_worker_sees_of_the_runs_secret_the_authority_only():
+    volumes = {each["name"]: each for each in every_pod()[1]["spec"]["volumes"]}
+    assert [each["key"] for each in volumes["authority"]["secret"]["items"]] == ["ca.crt"]
+
+
+def test_a_source_in_the_image_needs_no_volume():
+    pod = dumped(pods.worker_pod(a_run(config_map=None), SETTINGS, 0))
+    assert "source" not in {each["name"] for each in pod["spec"]["volumes"]}
+
+
+def test_the_name_of_a_worker_tells_its_index():
+    assert names.worker_index("score", names.worker("score", 12)) == 12
+    assert names.worker_index("score", "score-coordinator") is None
+    assert names.worker_index("score", "score-worker-x") is None
+
+
+def test_an_image_that_has_nothing_of_ours_can_run_what_is_injected(tmp_path):
+    import subprocess
+    import sys
+
+    from longshore_agent.inject import inject
+
+    inject(str(tmp_path))
+    inject(str(tmp_path))  # a container that is started again
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["longshore_host", "longshore_protocol"]
+    command = [sys.executable, "-S", "-c", "import longshore_host.supervisor as s; print(s.__file__)"]
+    found = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(str(tmp_path))

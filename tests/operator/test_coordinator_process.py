@@ -1,0 +1,230 @@
+"""The coordinator as the process of a pod: HTTPS, its last words, its end."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from longshore_coordinator.last_words import LIMIT, last_words
+from longshore_operator.coordinator_client import CoordinatorError, HttpCoordinators, Line
+from longshore_operator.credentials import issue
+from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
+from longshore_protocol.snapshot import FirstError, Snapshot
+
+ENTRIES = Path(__file__).resolve().parents[1] / "data" / "entries"
+PATIENCE = 120.0  # seconds; a machine may be busy
+
+
+def eventually(find, *, what):
+    """Return what `find` finds, once it finds something."""
+    give_up = time.monotonic() + PATIENCE
+    while not (found := find()):
+        assert time.monotonic() < give_up, f"in vain: {what}"
+        time.sleep(0.05)
+    return found
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Setup:
+    """A run folder with job and secret, and the processes of a pod or two."""
+
+    def __init__(self, folder, *, script="echo.py", items=6):
+        self.folder = folder
+        self.port = free_port()
+        self.processes = []
+        for index in range(items):
+            (folder / "in").mkdir(exist_ok=True)
+            (folder / "in" / f"{index}.txt").write_text(str(index))
+        job = Job(
+            name="score",
+            run_id="score-1",
+            run_uri=str(folder / "run"),
+            inputs=(Input("in", (str(folder / "in"),)),),
+            mini_batch=MiniBatchSize("files", 1),
+            output=Output(APPEND_ROW, str(folder / "run" / "out")),
+            source_uri=str(ENTRIES),
+            entry_script=script,
+        )
+        credentials = issue("localhost", now=datetime.now(UTC))
+        self.token = credentials.token
+        (folder / "job.json").write_text(job.to_json())
+        for name, text in (
+            ("token", credentials.token),
+            ("tls.crt", credentials.certificate),
+            ("tls.key", credentials.key),
+            ("ca.crt", credentials.authority),
+        ):
+            (folder / name).write_text(text)
+
+    def coordinator(self, *, linger=0.0):
+        words = ["--last-words", str(self.folder / "words"), "--linger", str(linger), "--port", str(self.port)]
+        files = ["--job", str(self.folder / "job.json"), "--secret", str(self.folder)]
+        return self._start("longshore_coordinator", *files, *words)
+
+    def worker(self, name="w-0"):
+        path = str(self.folder / f"{name}.sock")
+        agent = {
+            "LONGSHORE_COORDINATOR": f"https://localhost:{self.port}",
+            "LONGSHORE_TOKEN": self.token,
+            "LONGSHORE_WORKER": name,
+            "LONGSHORE_SOCKET": path,
+            "LONGSHORE_WORK_DIR": str(self.folder),
+            "LONGSHORE_CA": str(self.folder / "ca.crt"),
+            "LONGSHORE_UMASK": "007",
+        }
+        return self._start("longshore_agent", **agent), self._start("longshore_host", path, LONGSHORE_UMASK="007")
+
+    def _start(self, module, *arguments, **environment):
+        process = subprocess.Popen([sys.executable, "-m", module, *arguments], env={**os.environ, **environment})
+        self.processes.append(process)
+        return process
+
+    def ask(self, path, *, body=None, token=None):
+        context = ssl.create_default_context(cafile=self.folder / "ca.crt")
+        headers = {"Authorization": f"Bearer {token or self.token}"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"https://localhost:{self.port}/v1/{path}", headers=headers, data=data)
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            return ""  # not up yet
+
+    def words(self):
+        with suppress(FileNotFoundError, ValueError):
+            return Snapshot.from_json((self.folder / "words").read_text())
+
+
+@contextmanager
+def setup(folder, **what):
+    pod = Setup(folder, **what)
+    try:
+        yield pod
+    finally:
+        for process in pod.processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_run_over_https_ends_with_its_output_and_its_last_words(tmp_path):
+    with setup(tmp_path) as pod:
+        coordinator = pod.coordinator()
+        processes = pod.worker()
+        assert coordinator.wait(PATIENCE) == 0
+        assert [each.wait(PATIENCE) for each in processes] == [0, 0]
+        last = pod.words()
+        assert (last.state, last.mini_batches.succeeded) == ("Succeeded", 6)
+        assert len((tmp_path / "run/out/parallel_run_step.txt").read_text().splitlines()) == 6
+
+
+def test_what_one_container_writes_is_open_to_its_group_and_closed_to_others(tmp_path):
+    with setup(tmp_path) as pod:
+        coordinator = pod.coordinator()
+        pod.worker()
+        assert coordinator.wait(PATIENCE) == 0
+        logs = list((tmp_path / "run/logs/user").rglob("*"))
+        assert logs
+        assert {each.stat().st_mode & 0o077 for each in logs} <= {0o070, 0o060}
+
+
+def test_a_coordinator_that_is_told_to_end_drains_and_the_next_one_goes_on(tmp_path):
+    with setup(tmp_path, script="sleeps.py") as pod:
+        first = pod.coordinator()
+        worker = pod.worker()
+        eventually(lambda: '"running":1' in pod.ask("snapshot"), what="a mini-batch runs")
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(PATIENCE) == 1
+        assert pod.words().reason == "Interrupted"
+        assert [each.wait(PATIENCE) for each in worker] == [0, 0]
+        second = pod.coordinator()
+        pod.worker()
+        assert second.wait(PATIENCE) == 0
+        assert pod.words().state == "Succeeded"
+        assert pod.words().epoch == 2
+
+
+def test_the_last_snapshot_can_be_asked_for_until_the_pod_is_told_to_end(tmp_path):
+    with setup(tmp_path) as pod:
+        coordinator = pod.coordinator(linger=PATIENCE)
+        pod.worker()
+        eventually(lambda: '"state":"Succeeded"' in pod.ask("snapshot"), what="the run succeeds")
+        coordinator.send_signal(signal.SIGTERM)
+        assert coordinator.wait(PATIENCE) == 0
+
+
+def test_a_worker_that_is_gone_can_be_told_by_who_knows_the_token(tmp_path):
+    with setup(tmp_path) as pod:
+        pod.coordinator()
+        eventually(lambda: pod.ask("snapshot"), what="it serves")
+        assert pod.ask("gone", body={"worker": "w-0"}) == "{}"
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            pod.ask("gone", body={"worker": "w-0"}, token="another")
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            pod.ask("gone", body={})
+
+
+def test_the_operator_asks_by_address_and_checks_the_name(tmp_path):
+    with setup(tmp_path) as pod:
+        pod.coordinator()
+        eventually(lambda: pod.ask("snapshot"), what="it serves")
+        line = Line("127.0.0.1", pod.port, "localhost", (tmp_path / "ca.crt").read_text(), pod.token)
+        coordinators = HttpCoordinators()
+        assert coordinators.snapshot(line).run_id == "score-1"
+        coordinators.gone(line, "w-0")
+        other = issue("localhost", now=datetime.now(UTC)).authority
+        for wrong in (replace(line, host="example.com"), replace(line, authority=other), replace(line, token="other")):
+            with pytest.raises(CoordinatorError):
+                coordinators.snapshot(wrong)
+        with pytest.raises(CoordinatorError):
+            coordinators.snapshot(replace(line, port=free_port()))
+
+
+def test_neither_token_nor_certificate_shows_where_a_line_is_printed():
+    assert "secret" not in repr(Line("10.0.0.1", 1, "host", authority="secret", token="secret"))
+
+
+def test_a_coordinator_that_cannot_work_says_why_and_asks_for_another_start(tmp_path):
+    with setup(tmp_path) as pod:
+        (tmp_path / "job.json").write_text("{")
+        assert pod.coordinator().wait(PATIENCE) == 1
+        assert "the coordinator cannot work" in (tmp_path / "words").read_text()
+
+
+def test_an_agent_of_another_run_does_not_trust_this_coordinator(tmp_path):
+    with setup(tmp_path) as pod:
+        pod.coordinator()
+        eventually(lambda: pod.ask("snapshot"), what="it serves")
+        (tmp_path / "ca.crt").write_text(issue("localhost", now=datetime.now(UTC)).authority)
+        assert pod.ask("snapshot") == ""
+
+
+@pytest.mark.parametrize("message", ["short", "ä" * 9000])
+@pytest.mark.parametrize("traceback", ["", "x" * 500, "ö\n" * 50_000])
+def test_last_words_fit_into_a_termination_message(message, traceback):
+    error = FirstError("UserError", message, worker="w", mini_batch=3, traceback=traceback)
+    snapshot = Snapshot("Failed", "r", "/run", "/out", 3, message=message, first_error=error)
+    text = last_words(snapshot)
+    assert len(text.encode()) <= LIMIT
+    read = Snapshot.from_json(text)
+    assert (read.state, read.epoch, read.first_error.mini_batch) == ("Failed", 3, 3)
+    if len(message) + len(traceback) < 1000:
+        assert read == replace(snapshot)

@@ -1,0 +1,95 @@
+"""The calls of the API, as a server sees them."""
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from kubernetes.client import ApiClient, Configuration
+
+from longshore_operator.kube import ApiKube, Conflict, NotFound, Trouble
+
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}}
+
+
+@contextmanager
+def serving(status=200, body=None):
+    """A server that gives one answer, and notes what it was asked."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self):
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            asked.append((self.command, self.path, self.headers["Content-Type"], json.loads(sent) if sent else None))
+            text = json.dumps({"items": []} if body is None else body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    client = ApiClient(Configuration(host=f"http://127.0.0.1:{server.server_port}"))
+    try:
+        yield ApiKube(client), asked
+    finally:
+        client.rest_client.pool_manager.clear()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_what_is_applied_is_owned_and_keeps_its_spelling():
+    with serving() as (kube, asked):
+        kube.apply({"kind": "Service", "metadata": {"name": "s", "namespace": "n"}, "spec": {"clusterIP": "None"}})
+        kube.apply({"kind": "ParallelRunStep", "metadata": {"name": "p", "namespace": "n"}, "status": {}}, status=True)
+    (method, path, content, body), (_, status_path, _, _) = asked
+    assert (method, content) == ("PATCH", "application/apply-patch+yaml")
+    assert path == "/api/v1/namespaces/n/services/s?fieldManager=longshore&force=true"
+    assert body["spec"] == {"clusterIP": "None"}
+    assert status_path.startswith("/apis/longshore.dev/v1alpha1/namespaces/n/parallelrunsteps/p/status?")
+
+
+def test_only_what_was_looked_at_is_deleted():
+    with serving() as (kube, asked):
+        kube.delete("Pod", "n", "p", "uid-1")
+    assert asked[0][3]["preconditions"] == {"uid": "uid-1"}
+
+
+def test_elements_of_a_list_say_what_they_are():
+    with serving(body={"items": [{"metadata": {"name": "p"}}]}) as (kube, asked):
+        assert kube.list("Pod", "n", "a=b") == [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}]
+        (dataset,) = kube.list("Dataset", "n")
+    assert dataset["apiVersion"] == "longshore.dev/v1alpha1"
+    assert asked[0][1] == "/api/v1/namespaces/n/pods?labelSelector=a%3Db"
+
+
+def test_what_is_absent_is_none_and_what_cannot_be_read_is_an_error():
+    with serving(404, {"message": "no pod p"}) as (kube, _):
+        assert kube.read("Pod", "n", "p") is None
+        kube.delete("Pod", "n", "p", "uid")
+        with pytest.raises(NotFound, match="no pod p"):
+            kube.create(POD)
+    for status in (401, 403, 429, 500, 503):
+        with serving(status, {"message": "not now"}) as (kube, _), pytest.raises(Trouble, match="not now"):
+            kube.read("Pod", "n", "p")
+
+
+def test_an_object_that_is_there_already_is_a_conflict():
+    with serving(409, {"message": "already exists"}) as (kube, _), pytest.raises(Conflict, match="already exists"):
+        kube.create(POD)
+
+
+def test_a_server_that_is_away_is_trouble():
+    with serving() as (kube, _):
+        pass
+    kube._client.configuration.retries = False
+    with pytest.raises(Trouble):
+        kube.read("Pod", "n", "p")

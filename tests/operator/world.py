@@ -1,0 +1,264 @@
+"""A cluster in memory: the API's objects, what a kubelet would do to pods, and a coordinator that gets on with it."""
+
+import base64
+import copy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from longshore_operator.coordinator_client import CoordinatorError
+from longshore_operator.kube import Conflict, NotFound
+from longshore_operator.reconcile import Reconciler
+from longshore_operator.settings import Settings
+from longshore_protocol.snapshot import (
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    MiniBatchCounts,
+    Snapshot,
+    WorkerCounts,
+)
+
+NAMESPACE = "research"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+GROUP = "longshore.dev/v1alpha1"
+CODE = {"score.py": "def run(mini_batch): ..."}
+
+
+def kind(kind_, name, **spec):
+    return {
+        "apiVersion": GROUP,
+        "kind": kind_,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": spec,
+    }
+
+
+def step(**changes):
+    spec = {
+        "inputs": [{"name": "images", "dataset": "images"}],
+        "output": {"name": "scores"},
+        "source": {"configMap": "code"},
+        "entryScript": "score.py",
+        "environment": {"name": "scikit"},
+        "outputAction": "append_row",
+        "nodeCount": 2,
+        **changes,
+    }
+    return kind("ParallelRunStep", "score", **{name: value for name, value in spec.items() if value is not None})
+
+
+AROUND = (
+    kind("Dataset", "images", file={"paths": ["in/*.png"]}),
+    kind("Datastore", "data", uri="pvc:claim", default=True),
+    kind("Environment", "scikit", image="python:3.11-slim"),
+    {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code", "namespace": NAMESPACE}, "data": CODE},
+)
+
+
+class Crash(BaseException):
+    """The operator is killed."""
+
+
+class FakeKube:
+    """The API as the operator uses it."""
+
+    def __init__(self):
+        self.objects = {}
+        self.writes = []
+        self.crash_after = None
+        self.fail = None  # a function of (verb, kind, name) that may raise
+        self._uids = 0
+
+    def put(self, manifest):
+        """Somebody else makes an object, or changes its spec."""
+        key = _key(manifest)
+        earlier = self.objects.get(key)
+        made = copy.deepcopy(manifest)
+        if earlier is None:
+            self._uids += 1
+            made["metadata"] |= {
+                "uid": f"{self._uids:08d}-aaaa-bbbb-cccc-dddddddddddd",
+                "creationTimestamp": START.isoformat().replace("+00:00", "Z"),
+                "generation": 1,
+            }
+            self.objects[key] = made
+        else:
+            earlier |= {name: made[name] for name in ("spec", "data") if name in made}
+            earlier["metadata"]["generation"] += 1
+
+    def read(self, kind, namespace, name):
+        self._ask("read", kind, name)
+        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+
+    def list(self, kind, namespace, selector=""):
+        self._ask("list", kind, "")
+        label, _, value = selector.partition("=")
+        return [
+            copy.deepcopy(each)
+            for (of, where, _), each in sorted(self.objects.items())
+            if (of, where) == (kind, namespace)
+            and (not selector or each["metadata"].get("labels", {}).get(label) == value)
+        ]
+
+    def create(self, manifest):
+        self._ask("create", manifest["kind"], manifest["metadata"]["name"])
+        if _key(manifest) in self.objects:
+            raise Conflict("it is there already")
+        made = copy.deepcopy(manifest)
+        if "stringData" in made:
+            texts = made.pop("stringData")
+            made["data"] = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
+        self.put(made)
+        self._wrote("create", manifest)
+
+    def apply(self, manifest, *, status=False):
+        self._ask("apply", manifest["kind"], manifest["metadata"]["name"])
+        key = _key(manifest)
+        if status:
+            if key not in self.objects:
+                raise NotFound("there is none")
+            self.objects[key]["status"] = copy.deepcopy(manifest["status"])
+        else:
+            self.put(manifest)
+        self._wrote("status" if status else "apply", manifest)
+
+    def delete(self, kind, namespace, name, uid):
+        self._ask("delete", kind, name)
+        found = self.objects.get((kind, namespace, name))
+        if found is None:
+            return
+        if found["metadata"]["uid"] != uid:
+            raise Conflict("another one")
+        del self.objects[kind, namespace, name]
+        self._wrote("delete", found)
+
+    def of(self, kind):
+        return {name: each for (of, _, name), each in self.objects.items() if of == kind}
+
+    def _ask(self, verb, kind, name):
+        if self.fail is not None:
+            self.fail(verb, kind, name)
+
+    def _wrote(self, verb, manifest):
+        self.writes.append((verb, manifest["kind"], manifest["metadata"]["name"]))
+        if self.crash_after is not None and len(self.writes) == self.crash_after:
+            raise Crash
+
+
+def _key(manifest):
+    return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+@dataclass
+class World:
+    """Time, kubelets and the engine. `mini_batches` are done one per worker and tick."""
+
+    kube: FakeKube = field(default_factory=FakeKube)
+    mini_batches: int = 6
+    done: int = 0
+    now: datetime = START
+    answers: bool = True
+    state: str | None = None  # a state the coordinator says it is in, whatever is done
+    gone: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.reconciler = self.operator()
+        self.seconds = 0.0
+
+    def operator(self):
+        """A new process of the operator."""
+        settings = Settings(image="longshore:test")
+        return Reconciler(self.kube, Coordinators(self), settings, now=lambda: self.now, monotonic=lambda: self.seconds)
+
+    def submit(self, *manifests):
+        for each in manifests or (*AROUND, step()):
+            self.kube.put(each)
+
+    def reconcile(self):
+        return self.reconciler.reconcile(NAMESPACE, "score")
+
+    def tick(self, seconds=2.0):
+        """Let time pass: pods come up, work is done, what is over ends."""
+        self.now += timedelta(seconds=seconds)
+        self.seconds += seconds
+        pods = self.kube.of("Pod")
+        coordinator = pods.get("score-coordinator")
+        workers = [each for name, each in pods.items() if "worker" in name]
+        for each in pods.values():
+            status = each.setdefault("status", {"phase": "Pending"})
+            if status["phase"] == "Pending" and "conditions" not in status and "containerStatuses" not in status:
+                status |= {"phase": "Running", "podIP": "10.0.0.1"}
+        if coordinator is None or coordinator["status"]["phase"] != "Running":
+            return
+        if self.is_done():
+            ended = {"name": "c", "state": {"terminated": {"exitCode": 0, "message": self.last().to_json()}}}
+            coordinator["status"] |= {"phase": "Succeeded", "containerStatuses": [ended]}
+            return
+        running = [each for each in workers if each["status"]["phase"] == "Running"]
+        self.done = min(self.mini_batches, self.done + len(running))
+        if self.is_done():
+            for each in running:
+                each["status"]["phase"] = "Succeeded"
+
+    def is_done(self):
+        return self.done == self.mini_batches
+
+    def run_id(self):
+        return "score-" + self.kube.objects["ParallelRunStep", NAMESPACE, "score"]["metadata"]["uid"][:8]
+
+    def last(self):
+        running = [each for name, each in self.kube.of("Pod").items() if "worker" in name]
+        state = SUCCEEDED if self.is_done() else RUNNING if running else PENDING
+        return Snapshot(
+            state=self.state or state,
+            run_id=self.run_id(),
+            run_uri=f"/mnt/longshore/claim/claim/longshore/{self.run_id()}",
+            output_uri=f"/mnt/longshore/claim/claim/longshore/{self.run_id()}/scores",
+            epoch=1,
+            started=START.timestamp(),
+            finished=START.timestamp() if self.is_done() else None,
+            mini_batches=MiniBatchCounts(total=self.mini_batches, scheduled=self.mini_batches, succeeded=self.done),
+            workers=WorkerCounts(2, len(running)),
+        )
+
+    def run(self, *, limit=60):
+        """Reconcile and let time pass until nothing more is wanted; return the final status."""
+        for _ in range(limit):
+            wanted = self.reconcile()
+            if wanted is None and self.finished():
+                return self.status()
+            self.tick()
+        raise AssertionError(f"no end: {self.status()}")
+
+    def finished(self):
+        return self.condition("Finished").get("status") == "True"
+
+    def status(self):
+        return self.kube.objects["ParallelRunStep", NAMESPACE, "score"].get("status", {})
+
+    def condition(self, type_="Succeeded"):
+        return next((each for each in self.status().get("conditions", []) if each["type"] == type_), {})
+
+    def pod(self, name):
+        return self.kube.objects["Pod", NAMESPACE, name]
+
+    # --- the coordinator --------------------------------------------------------------------------------------------
+
+    def snapshot(self, line):
+        assert line.token
+        assert line.host == "score-coordinator.research.svc"
+        if not self.answers:
+            raise CoordinatorError("connection refused")
+        return self.last()
+
+    def gone_(self, line, worker):
+        if not self.answers:
+            raise CoordinatorError("connection refused")
+        self.gone.append(worker)
+
+
+class Coordinators:
+    """The operator's view of the world's coordinator."""
+
+    def __init__(self, world):
+        self.snapshot, self.gone = world.snapshot, world.gone_

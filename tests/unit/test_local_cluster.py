@@ -1,0 +1,184 @@
+"""What of the local cluster can be looked at without one."""
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+
+import pytest
+from localcluster import cluster, components
+from localcluster.binaries import version_of
+from localcluster.images import pip_settings
+from localcluster.names import Names, answer
+from localcluster.places import Places, Record, places, read_record, write_record
+from localcluster.processes import Problem, Process, process, run
+from localcluster.sandbox import Network
+
+
+class Api:
+    """Answers as the API server would, and counts."""
+
+    def __init__(self, services, endpoints):
+        self.objects = {"/api/v1/services": {"items": services}, "/api/v1/endpoints": {"items": endpoints}}
+        self.calls = 0
+
+    def get(self, path):
+        self.calls += 1
+        return self.objects[path] if self.objects else None
+
+
+def named(name, **more):
+    return {"metadata": {"name": name, "namespace": "default"}, **more}
+
+
+@pytest.fixture
+def api():
+    addresses = [{"ip": "10.200.0.5", "hostname": "web-0"}, {"ip": "10.200.0.6"}]
+    return Api(
+        [named("web", spec={"clusterIP": "None"}), named("one", spec={"clusterIP": "10.200.128.9"})],
+        [named("web", subsets=[{"addresses": addresses}]), named("one", subsets=[{"addresses": addresses}])],
+    )
+
+
+def query(name, kind=1):
+    labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
+    return struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", kind, 1)
+
+
+def answered(api, name, kind=1):
+    """Return the code of the answer and its addresses."""
+    said = answer(query(name, kind), Names(api))
+    number, flags, questions, count, *_ = struct.unpack_from("!6H", said)
+    assert (number, questions, flags & 0x8000) == (7, 1, 0x8000)
+    records = said[len(query(name, kind)) :]
+    assert len(records) == 16 * count
+    return flags & 0xF, [socket.inet_ntoa(records[16 * n + 12 : 16 * n + 16]) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("one.default.svc.cluster.local", (0, ["10.200.128.9"])),
+        ("ONE.default.svc.Cluster.Local", (0, ["10.200.128.9"])),
+        ("web.default.svc.cluster.local", (0, ["10.200.0.5", "10.200.0.6"])),
+        ("web-0.web.default.svc.cluster.local", (0, ["10.200.0.5"])),
+        ("web-0.one.default.svc.cluster.local", (0, ["10.200.0.5"])),
+        ("web.other.svc.cluster.local", (3, [])),
+        ("example.com", (3, [])),
+    ],
+)
+def test_a_name_leads_to_its_addresses(api, name, expected):
+    assert answered(api, name) == expected
+
+
+def test_a_name_without_an_address_of_the_kind_asked_for_is_no_unknown_name(api):
+    assert answered(api, "one.default.svc.cluster.local", kind=28) == (0, [])  # IPv6
+
+
+def test_names_outlive_an_api_server_that_is_away(api):
+    names = Names(api)
+    assert names.addresses("one.default.svc.cluster.local")
+    api.objects, names._read_at = {}, float("-inf")
+    assert names.addresses("one.default.svc.cluster.local") == ["10.200.128.9"]
+
+
+def test_many_questions_at_once_cost_one_look(api):
+    names = Names(api)
+    for _ in range(100):
+        names.addresses("one.default.svc.cluster.local")
+    assert api.calls == 2  # services and endpoints
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"\0" * 11, query("a")[:-3], b"\0\0\x80\0\0\1" + b"\0" * 12, query("a")[:13]])
+def test_what_is_no_question_gets_no_answer(api, rubbish):
+    assert answer(rubbish, Names(api)) is None
+
+
+@pytest.mark.parametrize("version", ["1.20.2", "1.20.5+really1.20.2", "1.20.2+dfsg"])
+def test_the_binaries_name_the_version_that_they_are(version):
+    assert version_of(f"kubernetes_{version}.orig.tar.gz") == "1.20.2"
+
+
+def test_an_image_is_built_with_pip_as_it_is_set_up_here():
+    listed = (
+        ":env:.find-links='/wheels'\nglobal.cert='/certs/ca.crt'\nglobal.index-url='https://index.test/simple'\n"
+        "global.extra-index-url='file:///index/simple file:///more/simple'\nfreeze.timeout='1'\n"
+    )
+    config, paths = pip_settings(listed)
+    assert config.splitlines() == [
+        "[global]",
+        "find-links = /wheels",
+        "cert = /certs/ca.crt",
+        "index-url = https://index.test/simple",
+        "extra-index-url = file:///index/simple file:///more/simple",
+    ]
+    assert paths == ["/certs/ca.crt", "/index", "/more", "/wheels"]  # a local index links to files beside it
+
+
+def test_each_checkout_has_a_cluster_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.delenv("LONGSHORE_CLUSTER_STATE", raising=False)
+    assert places() == places()
+    monkeypatch.setattr("localcluster.places.CHECKOUT", tmp_path)
+    mine = places()
+    monkeypatch.setattr("localcluster.places.CHECKOUT", tmp_path / "other")
+    assert places() != mine
+    assert places().id != mine.id
+
+
+def test_every_address_of_a_cluster_lies_in_its_network():
+    network = Network(203)
+    assert network.all == "10.203.0.0/16"
+    everywhere = (network.node, network.pods, network.services, network.api_service, network.outside, network.inside)
+    assert all(each.startswith("10.203.") for each in everywhere)
+
+
+def test_no_file_of_a_cluster_lies_outside_its_folder(tmp_path):
+    on = components.Setting(Places(tmp_path), Network(200), tmp_path / "bin")
+    assert set(components.files(on)) == {
+        "containerd.toml",
+        "kubelet.yaml",
+        "proxy.yaml",
+        "cni/10-kube.conflist",
+        "resolv.conf",
+    }
+
+
+def test_a_record_reads_as_it_was_written_and_rubbish_as_none(tmp_path):
+    place = Places(tmp_path)
+    assert read_record(place) is None
+    record = Record(Process(1, 2, "boot"), 200, with_node=True, ready=False)
+    write_record(place, record)
+    assert read_record(place) == record
+    for rubbish in ("", "[]", '{"keeper": {}}', '{"keeper": null}'):
+        place.record.write_text(rubbish)
+        assert read_record(place) is None
+
+
+def test_a_process_that_has_the_id_of_a_dead_one_is_neither_alive_nor_killed():
+    ours = process(os.getpid())
+    assert ours.is_alive()
+    for other in (Process(ours.pid, ours.start + 1, ours.boot), Process(ours.pid, ours.start, "another boot")):
+        assert not other.is_alive()
+        other.kill()  # or this test would not go on
+
+
+def test_a_process_is_killed_once_and_dead_before_it_is_reaped():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as started:
+        child = process(started.pid)
+        child.kill()
+        os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+        assert not child.is_alive()
+        child.kill()
+
+
+def test_a_folder_that_is_no_clusters_is_never_removed(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(Problem, match="is no cluster's folder"):
+        cluster._clear(Places(tmp_path))
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_command_that_fails_says_which_and_why():
+    with pytest.raises(Problem, match=r"sh -c echo no >&2; exit 3 ended with 3: no"):
+        run("sh", "-c", "echo no >&2; exit 3")

@@ -1,0 +1,130 @@
+"""Steps of a cluster, resolved to runs: what the pods get, and what is refused."""
+
+import pytest
+
+from longshore_api.errors import InvalidDocuments
+from longshore_api.validation import parse
+from longshore_planner.catalogue import Document, gather
+from longshore_planner.cluster import ClusterRun, Volume, resolve_on_cluster
+
+UID = "0f8a7c52-1111-2222-3333-444444444444"
+
+
+def kind(kind_, name, **spec):
+    return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind_, "metadata": {"name": name}, "spec": spec}
+
+
+def step(**changes):
+    spec = {
+        "inputs": [{"name": "images", "dataset": "images"}],
+        "output": {"name": "scores"},
+        "source": {"configMap": "code"},
+        "entryScript": "score.py",
+        "environment": {"name": "scikit"},
+        "outputAction": "append_row",
+        **changes,
+    }
+    return kind("ParallelRunStep", "score", **{name: value for name, value in spec.items() if value is not None})
+
+
+DATASET = kind("Dataset", "images", file={"paths": ["in/*.png"]})
+DATASTORE = kind("Datastore", "data", uri="pvc:claim-1/base", default=True)
+ENVIRONMENT = kind("Environment", "scikit", image="python:3.11-slim")
+
+
+def resolved(*documents, host_paths=False):
+    given = [Document(f"{raw['kind']}/{raw['metadata']['name']}", "/", parse(raw)) for raw in documents]
+    return resolve_on_cluster(gather(given), namespace="n", uid=UID, generation=3, host_paths=host_paths)
+
+
+def problems(*documents, **how):
+    with pytest.raises(InvalidDocuments) as caught:
+        resolved(*documents, **how)
+    return "\n".join(each.sentence for each in caught.value.problems)
+
+
+def test_places_are_those_inside_the_pods():
+    run = resolved(step(), DATASET, DATASTORE, ENVIRONMENT)
+    base = "/mnt/longshore/claim/claim-1/base"
+    assert run.job.inputs[0].paths == (f"{base}/in/*.png",)
+    assert run.job.run_uri == f"{base}/longshore/score-0f8a7c52"
+    assert run.job.output.uri == f"{base}/longshore/score-0f8a7c52/scores"
+    assert run.job.source_uri == "/longshore/source"
+    assert run.volumes == (Volume(claim="claim-1"),)
+    assert (run.config_map, run.image, run.interpreter) == ("code", "python:3.11-slim", "python")
+
+
+def test_users_are_shown_places_as_they_know_them():
+    run = resolved(step(), DATASET, DATASTORE, ENVIRONMENT)
+    assert run.shown(run.job.output.uri) == "pvc:claim-1/base/longshore/score-0f8a7c52/scores"
+    assert run.shown("gs://bucket/x") == "gs://bucket/x"
+    assert run.shown("/mnt/longshore/claim/claim-11/x") == "/mnt/longshore/claim/claim-11/x"
+
+
+def test_a_run_survives_being_written_down():
+    run = resolved(step(), DATASET, DATASTORE, ENVIRONMENT)
+    assert ClusterRun.from_json(run.to_json()) == run
+
+
+def test_a_source_in_the_image_needs_no_volume():
+    run = resolved(step(source={"image": "/opt/code"}), DATASET, DATASTORE, ENVIRONMENT)
+    assert (run.config_map, run.job.source_uri) == (None, "/opt/code")
+
+
+def test_folders_of_the_nodes_are_for_who_allows_them():
+    store = kind("Datastore", "data", uri="file:///srv/data", default=True)
+    run = resolved(step(), DATASET, store, ENVIRONMENT, host_paths=True)
+    assert run.job.inputs[0].paths == ("/mnt/longshore/host/srv/data/in/*.png",)
+    assert run.volumes == (Volume(host_path="/srv/data"),)
+    assert run.shown(run.job.run_uri) == "file:///srv/data/longshore/score-0f8a7c52"
+    assert "does not give to pods" in problems(step(), DATASET, store, ENVIRONMENT)
+
+
+def test_secrets_of_stores_and_resources_of_nodes_are_kept():
+    bucket = kind("Datastore", "bucket", uri="gs://bucket", secretRef={"name": "key"})
+    cluster = kind("ComputeCluster", "cpu", maxNodes=2, resources={"requests": {"cpu": 2}, "limits": {"cpu": "3500m"}})
+    given = step(computeTarget="cpu", nodeCount=5, processCountPerNode="auto")
+    run = resolved(given, DATASET, DATASTORE, bucket, ENVIRONMENT, cluster)
+    assert run.secrets == ("key",)
+    assert (run.requests, run.limits) == ({"cpu": "2"}, {"cpu": "3500m"})
+    assert (run.job.workers, run.job.processes_per_worker) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([step(), DATASTORE, ENVIRONMENT], "spec.inputs[0].dataset is 'images': there is no such Dataset"),
+        ([step(), DATASET, DATASTORE], "spec.environment.name is 'scikit': there is no such Environment"),
+        ([step(environment=None), DATASET, DATASTORE], "spec.environment is missing"),
+        ([step(), DATASET, DATASTORE, kind("Environment", "scikit")], "Environment/scikit: spec.image is missing"),
+        ([step(), DATASET, ENVIRONMENT], "ParallelRunStep/score: spec.output.datastore is missing, and no Datastore"),
+        ([step(), DATASET, ENVIRONMENT], "Dataset/images: spec.file.paths[0] is 'in/*.png': is relative"),
+        ([step(source=None), DATASET, DATASTORE, ENVIRONMENT], "spec.source is missing"),
+        ([step(source={"uri": "file:."}), DATASET, DATASTORE, ENVIRONMENT], "must be configMap or image"),
+        ([step(computeTarget="cpu"), DATASET, DATASTORE, ENVIRONMENT], "there is no such ComputeCluster"),
+        (
+            [step(), kind("Dataset", "images", file={"paths": ["file:///etc/*"]}), DATASTORE, ENVIRONMENT],
+            "spec.file.paths[0] is 'file:///etc/*': must be relative to a Datastore",
+        ),
+        (
+            [step(), kind("Dataset", "images", file={"paths": ["/etc/*"]}), DATASTORE, ENVIRONMENT],
+            "without a leading /",
+        ),
+        (
+            [step(), DATASET, kind("Datastore", "data", uri="gs://bucket", default=True), ENVIRONMENT],
+            "Datastore/data: spec.uri is 'gs://bucket': must be on a volume",
+        ),
+        ([step(), DATASET, kind("Datastore", "data", uri="pvc:", default=True), ENVIRONMENT], "must name a claim"),
+        ([step(), DATASET, kind("Datastore", "data", uri="data", default=True), ENVIRONMENT], "must be a URL"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_what_means_nothing_on_a_cluster_is_refused(given, sentence):
+    assert sentence in problems(*given)
+
+
+def test_no_path_leaves_its_volume():
+    climbing = kind("Dataset", "images", file={"paths": ["../../../../etc/passwd"]})
+    assert "must stay below its Datastore" in problems(step(), climbing, DATASTORE, ENVIRONMENT)
+    climbing = kind("Datastore", "data", uri="pvc:claim/../../etc", default=True)
+    assert "must stay below its Datastore" in problems(step(), DATASET, climbing, ENVIRONMENT)
