@@ -119,7 +119,7 @@ class Coordinator:
 
     def interrupt(self) -> None:
         """End now: what runs is stopped, what is committed is kept."""
-        message = "interrupted; what is committed is kept, and the run can be resumed"
+        message = "what is committed is kept, and the run can be resumed"
         self._decide(Verdict(verdicts.INTERRUPTED, message))
 
     def worker_gone(self, worker: str) -> None:

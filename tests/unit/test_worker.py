@@ -42,12 +42,13 @@ class Peer:
 
     def __init__(self):
         self.received = []
+        self.closed = False
 
     def send(self, header, body=b""):
         self.received.append(header)
 
     def close(self):
-        pass
+        self.closed = True
 
     def was_to_run(self):
         """Return the [mini-batch, attempt] of all that it was to run."""
@@ -122,3 +123,22 @@ def test_what_is_forgotten_while_it_waits_is_not_run(worker, child):
     done(worker, 2, 1)
     assert child.was_to_run() == [[0, 1], [2, 1]]
     assert completed(worker) == [[0, 1], [2, 1]]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [messages.DONE, 0, 2, 1, 1, 0, 100_000, 0, 0, ""],
+        [messages.DONE, 1, 1, 1, 1, 0, 100_000, 0, 0, ""],
+        [messages.FAILED, 7, 1, 1, "UserError", "no", "", 0.0, 0.1],
+        [messages.LOADED, 1, 1],
+    ],
+    ids=["another attempt", "one that waits behind", "one that it never had", "loaded out of turn"],
+)
+def test_who_speaks_of_what_the_process_does_not_run_is_cut_off_and_believed_nothing(worker, child, message):
+    worker.take(leases((0, 1), (1, 1)))
+    worker.child_said(PROCESS, message, b"row\n")
+    worker.settle()
+    assert child.closed
+    assert worker.outbox.batch.is_empty()
+    assert sorted(worker.held()) == [[0, 1], [1, 1]]

@@ -84,6 +84,10 @@ class Slot:
             self._head_begins(now, leases[0])
         self.queue.extend(leases)
 
+    def runs(self, mini_batch: int, attempt: int) -> bool:
+        """Tell whether that is what the child is running."""
+        return bool(self.queue) and self.queue[0].grant[:2] == (mini_batch, attempt)
+
     def head_done(self, now: float) -> Lease:
         """The child answered for its head, in whatever way. Raises IndexError when it had none."""
         lease = self.queue.popleft()
@@ -137,19 +141,18 @@ class Slot:
 
     def cause_of_death(self) -> Verdict:
         """Say why the process died. The host has told its exit, or is gone itself."""
-        name = process_name(self.process)
-        if self.exit is None:
-            if self.killed is not None:
-                return self.killed
-            return Verdict(errors.PROCESS_DIED, f"the host of {name} died, and {name} with it")
-        code, for_memory = self.exit
-        if for_memory and self.killed is None:
-            return Verdict(errors.OUT_OF_MEMORY, f"{name} was killed by the kernel for lack of memory")
         if self.killed is not None:
             return self.killed
+        name = process_name(self.process)
+        when = " before init() was through" if self.state in (State.SPAWNING, State.STARTING) else ""
+        if self.exit is None:
+            return Verdict(errors.PROCESS_DIED, f"the host of {name} died, and {name} with it{when}")
+        code, for_memory = self.exit
+        if for_memory:
+            return Verdict(errors.OUT_OF_MEMORY, f"{name} was killed by the kernel for lack of memory{when}")
         if code < 0:
-            return Verdict(errors.PROCESS_DIED, f"{name} was killed by {_signal_name(-code)}")
-        return Verdict(errors.PROCESS_DIED, f"{name} ended by itself with exit code {code}")
+            return Verdict(errors.PROCESS_DIED, f"{name} was killed by {_signal_name(-code)}{when}")
+        return Verdict(errors.PROCESS_DIED, f"{name} ended by itself with exit code {code}{when}")
 
     def died(self, now: float) -> tuple[Lease | None, list[Lease]]:
         """The process is dead: return what it was running (None: nothing) and what it had not started."""

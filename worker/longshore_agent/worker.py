@@ -23,8 +23,8 @@ from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import Failure, process_name
 
+_OF_THE_HEAD = (messages.DONE, messages.FAILED, messages.LOADED)
 _UNKILLABLE = 10.0  # seconds a process may outlive its kill (a stopped host) before it is given up
-
 _Said = tuple[str, str, str]  # category, one line, the traceback's last lines
 
 
@@ -201,7 +201,9 @@ class Worker:
         if slot is None:
             return
         kind, now = message[0], self._clock()
-        if kind == messages.DONE:
+        if kind in _OF_THE_HEAD and not slot.runs(message[1], message[2]):
+            self._peers[process].close()  # whoever speaks there is not, or not only, the process that we feed
+        elif kind == messages.DONE:
             lease = slot.head_done(now)
             self._stager.release(lease)
             slot.took(message[6] / 1e6)
@@ -223,9 +225,8 @@ class Worker:
             slot.state, slot.failures, slot.since = State.READY, 0, now
             self.report_now.set()
         elif kind == messages.INIT_FAILED:
-            _, category, text, trace = message
             slot.told = True
-            self._init_failed(slot, (category, text, trace))
+            self._init_failed(slot, (message[1], message[2], message[3]))
 
     def is_busy(self, process: int) -> bool:
         """Tell whether a child has so many short mini-batches queued that its results can wait a moment."""
@@ -317,10 +318,9 @@ class Worker:
             self._stager.release(running)
             elapsed = now - since
             said, times = (cause.category, cause.message, ""), (time.time() - elapsed, elapsed)
-            log = self._log("stderr", slot.process)
-            self._fail(running, slot.process, items=-1, said=said, times=times, log=log)
+            self._fail(running, slot.process, items=-1, said=said, times=times, log=self._log("stderr", slot.process))
         elif before_ready and not slot.told and not self.ending.is_set():
-            self._init_failed(slot, (cause.category, f"{cause.message} before init() was through", ""))
+            self._init_failed(slot, (cause.category, cause.message, ""))
         self._wait_again(waiting)
 
     def _wait_again(self, leases: Iterable[Lease]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, List, Tuple
 from longshore_host import entry, rows
 from longshore_host.connection import Connection, ConnectionLost, connect
 from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
+from longshore_host.logs import LIMIT
 from longshore_protocol import errors, messages
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import process_name
@@ -100,7 +101,9 @@ class Child:
     def _log_error(self, mini_batch: int, attempt: int, error: BaseException) -> None:
         os.makedirs(os.path.dirname(self._errors_log), exist_ok=True)
         with open(self._errors_log, "a", encoding="utf-8") as file:
-            file.write("mini-batch {}, attempt {}\n{}\n\n".format(mini_batch, attempt, entry.full_traceback(error)))
+            if file.tell() < LIMIT:  # the first tracebacks tell most, and a disk is not endless
+                text = "mini-batch {}, attempt {}\n{}\n\n"
+                file.write(text.format(mini_batch, attempt, entry.full_traceback(error)))
 
 
 def _table_loader(spec: HostSpec) -> Any:
