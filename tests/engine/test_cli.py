@@ -341,8 +341,8 @@ def test_a_command_that_is_interrupted_before_it_has_started_anything_says_so(lo
     command = longshore.start(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     writing = longshore.wait_until(lambda: _open_for_writing(pipe))  # there is a reader from now on
     interrupt(command)
+    os.close(writing)  # ends a read that began just after the signal: Python looks at signals between system calls
     ended = command.wait()
-    os.close(writing)
     assert (ended.code, ended.stdout, ended.stderr) == (1, "", "longshore: interrupted\n")
 
 
