@@ -16,7 +16,8 @@ from longshore_api.base import Resource
 from longshore_api.data import Dataset, Datastore, DatastoreSpec
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.parallel_run_step import ParallelRunStep, Source
-from longshore_api.resources import ComputeCluster, Environment, Model, ResourceRequirements
+from longshore_api.nodes import ResourceRequirements
+from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.places import is_url, join
 from longshore_planner.resolve import resolve
