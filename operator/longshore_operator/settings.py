@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LowPriority:
+    """What the pods of lowpriority nodes get besides."""
+
+    priority_class_name: str = ""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -13,6 +23,9 @@ class Settings:
     image: str  # of coordinators and agents: the operator's own
     pull_policy: str = "IfNotPresent"
     host_paths: bool = False  # whether Datastores may lie on folders of the nodes: for tests and single machines
+    placeholder_priority_class: str = ""  # PriorityClass below all others: placeholders yield to whatever needs room
+    low_priority: LowPriority = LowPriority()
+    image_pull_secrets: tuple[str, ...] = ()
 
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> Settings:
