@@ -128,16 +128,7 @@ class Worker:
     def states(self) -> list[dict[str, Any]]:
         """Return what each process does, for the status: name, state, mini-batch and seconds since when."""
         now = self._clock()
-        return [
-            {
-                "process": process_name(slot.process),
-                "state": slot.state.value,
-                "mini_batch": slot.queue[0].grant.mini_batch if slot.queue else None,
-                "seconds": round(now - slot.since, 1),
-            }
-            for slot in self._slots
-            if slot.process >= 0
-        ]
+        return [slot.described(now) for slot in self._slots if slot.process >= 0]
 
     def tick(self) -> None:
         """Kill what is overdue, give up what cannot be killed, start what waited long enough."""
