@@ -128,6 +128,11 @@ class Coordinator:
         self._run.worker_gone(worker)
         self._changes.tell()
 
+    def drain_worker(self, worker: str) -> None:
+        """A worker is wanted elsewhere: its agent ends once what its processes run is reported. No try is lost."""
+        self._run.agents.drain(worker)
+        self._changes.tell()
+
     def worker_failed(self, worker: str, message: str) -> None:
         """A worker cannot be run at all: the step fails."""
         self._decide(Verdict("WorkerFailed", f"{worker}: {message}"))
@@ -150,7 +155,7 @@ class Coordinator:
         while True:
             now = self._clock()
             self._run.agents.heard(agent, now)
-            orders = self.orders()
+            orders = self.orders(agent)
             if orders or now >= give_up:
                 return [], orders
             pairs = self._run.grant(agent, want, now)
@@ -170,7 +175,7 @@ class Coordinator:
         if run.leases.waiting():
             self._changes.tell()
         self._see_verdict()
-        orders = self.orders()
+        orders = self.orders(body["agent"])
         return {**orders, "lost": lost} if lost else orders
 
     def bye(self, agent: str) -> None:
@@ -178,12 +183,13 @@ class Coordinator:
         self._run.bye(agent)
         self._changes.tell()
 
-    def orders(self) -> dict[str, Any]:
-        """Return what agents are told with every answer: {} while there is work, or may be, for them."""
+    def orders(self, agent: str | None = None) -> dict[str, Any]:
+        """Return what an agent (None: every agent) is told with each answer: {} while there is, or may be, work."""
         verdict = self._run.verdict
         if verdict is not None:
             return {"finished": True} if verdict.succeeded else {"stop": True}
-        return {"drain": True} if self._run.draining else {}
+        draining = self._run.draining or (agent is not None and self._run.agents.is_draining(agent))
+        return {"drain": True} if draining else {}
 
     def snapshot(self) -> Snapshot:
         """Return where the run is."""
