@@ -7,6 +7,7 @@ Orders, with every answer but the first: {drain?, stop?, finished?}.
     POST /v1/report     wire.report               -> {drain?, stop?, finished?, lost?}
     POST /v1/bye        {agent, epoch}            -> {}
     POST /v1/gone       {worker}                  -> {}     (the worker's agent is dead: says who keeps the workers)
+    POST /v1/drain      {worker}                  -> {}     (the worker is wanted elsewhere: its agent is to end)
     GET  /v1/snapshot                             -> snapshot.Snapshot
 
 401: no or a wrong token. 400: a message that is none, or another protocol. 409: this coordinator does not know the
@@ -49,6 +50,7 @@ class Server:
                 web.post("/v1/report", self._report),
                 web.post("/v1/bye", self._bye),
                 web.post("/v1/gone", self._gone),
+                web.post("/v1/drain", self._drain),
                 web.get("/v1/snapshot", self._snapshot),
             ]
         )
@@ -88,6 +90,11 @@ class Server:
     async def _gone(self, request: web.Request) -> web.Response:
         body = json.loads(await request.read())
         self._coordinator.worker_gone(body["worker"])
+        return _answer({})
+
+    async def _drain(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        self._coordinator.drain_worker(body["worker"])
         return _answer({})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
