@@ -22,7 +22,7 @@ from longshore_coordinator.leases import State
 from longshore_coordinator.ledger import Ledger, SupersededError
 from longshore_coordinator.observe import Moments, Overview, final_state, take_snapshot
 from longshore_coordinator.plan import PlanReader, verdict_on
-from longshore_coordinator.restore import restore
+from longshore_coordinator.restore import belongs_to_another, restore
 from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import snapshot
@@ -42,7 +42,7 @@ class Coordinator:
     """Serves the agents of one run.
 
     Make one, await `open()`, route the agents' calls to it, await `run()`. `resumed_by_user` gives failed mini-batches
-    all their tries again.
+    all their tries again, as does a step that goes on with the run of another one.
     """
 
     def __init__(self, job: Job, *, resumed_by_user: bool = False, cut: Callable[[Job], Iterator[Slice]] = cut) -> None:
@@ -57,6 +57,7 @@ class Coordinator:
         self._plan_ended = asyncio.Event()
         self._written = Assembled(rows=0, bytes=0)
         self._moments = Moments(started=time.time())
+        self._earlier: Snapshot | None = None  # the last one of the coordinator under which the run had succeeded
         self._ended: float | None = None  # monotonic: when the run was over, from then on its pace stands still
         self._run: Run
         self._ledger: Ledger
@@ -66,14 +67,15 @@ class Coordinator:
     # --- life ------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Claim the run's next epoch, replay its ledger, and begin to cut the plan.
+        """Claim the run's next epoch, replay its ledger, and begin to cut the plan. A run that has succeeded is over.
 
         Raises OSError when the run folder cannot be used, ValueError when its ledger cannot be read.
         """
         self._store.make()
         about = {"started": self._moments.started, "process": os.getpid(), "step": self.job.name}
         self._ledger = await asyncio.to_thread(Ledger.claim, self._store, about)
-        restored = await asyncio.to_thread(restore, self._ledger, resumed_by_user=self._resumed)
+        resumed = self._resumed or await asyncio.to_thread(belongs_to_another, self._ledger, step=self.job.name)
+        restored = await asyncio.to_thread(restore, self._ledger, resumed_by_user=resumed)
         self._run = Run(self.job, ledger=self._ledger, restored=restored, now=self._clock())
         self._overview = Overview(self._store, self._run, self._moments)
         loop = asyncio.get_running_loop()
@@ -84,7 +86,12 @@ class Coordinator:
             ended=lambda error: _call(loop, self._listed, error),
             cut=self._cut,
         )
-        self._reader.start()
+        self._earlier = await asyncio.to_thread(earlier_end, self._store)
+        if self._earlier is None:
+            self._reader.start()
+        else:
+            self._plan_ended.set()
+            self._decide(Verdict(verdicts.SUCCEEDED, self._earlier.message))
 
     async def plan_complete(self) -> Verdict | None:
         """Wait until the plan is cut to its end; return the verdict if that already ended the run."""
@@ -193,6 +200,8 @@ class Coordinator:
 
     def snapshot(self) -> Snapshot:
         """Return where the run is."""
+        if self._earlier is not None:
+            return self._earlier
         return take_snapshot(
             self._run,
             self._moments,
@@ -264,10 +273,10 @@ class Coordinator:
             self._state = snapshot.ASSEMBLING
             try:
                 await self._flush()
-                last = await asyncio.to_thread(earlier_end, self._store)
-                if last is not None:  # our predecessor was stopped, or displaced too late to notice, after its end
+                self._earlier = await asyncio.to_thread(earlier_end, self._store)
+                if self._earlier is not None:  # also when our predecessor was displaced too late to notice
                     await parted
-                    return last
+                    return self._earlier
                 self._written = await asyncio.to_thread(
                     write_output, self.job, self._store, self._ledger, expected=self._run.leases.counts[State.DONE]
                 )

@@ -21,7 +21,7 @@ from longshore_coordinator.last_words import LIMIT, last_words
 from longshore_coordinator.ledger import Ledger
 from longshore_operator.coordinator_client import CoordinatorError, HttpCoordinators, Line
 from longshore_operator.credentials import issue
-from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
+from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Thresholds
 from longshore_protocol.snapshot import FirstError, Snapshot
 from longshore_storage.store import open_store
 
@@ -55,7 +55,7 @@ class Setup:
         for index in range(items):
             (folder / "in").mkdir(exist_ok=True)
             (folder / "in" / f"{index}.txt").write_text(str(index))
-        job = Job(
+        self.job = Job(
             name="score",
             run_id="score-1",
             run_uri=str(folder / "run"),
@@ -68,7 +68,7 @@ class Setup:
         )
         credentials = issue("localhost", now=datetime.now(UTC))
         self.token = credentials.token
-        (folder / "job.json").write_text(job.to_json())
+        self.is_now()
         for name, text in (
             ("token", credentials.token),
             ("tls.crt", credentials.certificate),
@@ -76,6 +76,18 @@ class Setup:
             ("ca.crt", credentials.authority),
         ):
             (folder / name).write_text(text)
+
+    def is_now(self, **changes):
+        """Change the job of coordinators that start from now on."""
+        self.job = replace(self.job, **changes)
+        (self.folder / "job.json").write_text(self.job.to_json())
+
+    def run(self):
+        """Run a coordinator and a worker to their ends; return the last words."""
+        coordinator = self.coordinator()
+        self.worker()
+        assert coordinator.wait(PATIENCE) == 0
+        return self.words()
 
     def coordinator(self, *, linger=0.0):
         words = ["--last-words", str(self.folder / "words"), "--linger", str(linger), "--port", str(self.port)]
@@ -181,6 +193,62 @@ def test_a_coordinator_that_is_told_to_end_drains_and_the_next_one_goes_on(tmp_p
         assert second.wait(PATIENCE) == 0
         assert pod.words().state == "Succeeded"
         assert pod.words().epoch == 2
+
+
+@pytest.fixture
+def failed(tmp_path):
+    """A run of two mini-batches, of which one failed for good, and the step with it."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.txt").touch()
+    with setup(tmp_path, script="raises_on_some.py", items=1) as pod:
+        pod.is_now(max_tries=2, thresholds=Thresholds(error_threshold=0))
+        assert pod.run().reason == "ErrorThresholdExceeded"
+        yield pod
+
+
+def tries(pod):
+    return [record["tried"]["failure"][1] for record in pod.ledger() if "tried" in record]
+
+
+def test_a_coordinator_of_the_same_step_comes_to_the_same_end_and_tries_nothing_again(failed):
+    failed.is_now(entry_script="echo.py")
+    assert failed.coordinator().wait(PATIENCE) == 0
+    last = failed.words()
+    assert (last.state, last.reason, last.epoch) == ("Failed", "ErrorThresholdExceeded", 2)
+    assert tries(failed) == [1, 2]
+
+
+def test_a_step_that_goes_on_with_anothers_run_gives_what_failed_all_its_tries_again(failed):
+    failed.is_now(name="score-again")
+    last = failed.run()
+    assert (last.state, last.mini_batches.succeeded, last.mini_batches.failed) == ("Failed", 1, 1)
+    assert tries(failed) == [1, 2, 1, 2]
+    failed.is_now(entry_script="echo.py")
+    assert failed.coordinator().wait(PATIENCE) == 0, "its own failures stay, until another step resumes it"
+    assert failed.words().mini_batches.failed == 1
+    failed.is_now(name="score-third")
+    last = failed.run()
+    assert (last.state, last.epoch, last.mini_batches.succeeded, last.mini_batches.failed) == ("Succeeded", 4, 2, 0)
+    assert failed.rows() == ["0.txt", "bad.txt"]
+    assert tries(failed) == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["score", "score-again"], ids=["the same step", "another step"])
+def test_a_run_that_has_succeeded_is_over_for_every_later_coordinator(tmp_path, name):
+    with setup(tmp_path) as pod:
+        first = pod.run()
+        output = tmp_path / "run/out/parallel_run_step.txt"
+        written = (output.stat().st_ino, output.stat().st_mtime_ns)
+        pod.is_now(name=name)
+        for each in (tmp_path / "in").iterdir():
+            each.unlink()  # it does not even list them again
+        again = pod.coordinator(linger=PATIENCE)
+        eventually(lambda: pod.ask("snapshot") == first.to_json(), what="it tells the end")
+        assert [each.wait(PATIENCE) for each in pod.worker("late")] == [0, 0]
+        again.send_signal(signal.SIGTERM)
+        assert again.wait(PATIENCE) == 0
+        assert pod.words() == first
+        assert (output.stat().st_ino, output.stat().st_mtime_ns) == written
 
 
 def test_the_last_snapshot_can_be_asked_for_until_the_pod_is_told_to_end(tmp_path):

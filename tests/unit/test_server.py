@@ -128,6 +128,18 @@ def test_who_does_not_know_the_token_gets_nothing(tmp_path, authorization):
     asyncio.run(scenario())
 
 
+def test_health_is_told_without_a_token_and_nothing_else_is(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller, aiohttp.ClientSession() as stranger:
+            async with stranger.get(f"{caller.url}/healthz") as answer:
+                assert (answer.status, await answer.text()) == (200, "ok")
+            for path in ("/healthz/", "/", "/v1/healthz", "/v1/snapshot", "/healthz/../v1/snapshot"):
+                async with stranger.get(f"{caller.url}{path}") as answer:
+                    assert answer.status == 401, path
+
+    asyncio.run(scenario())
+
+
 def test_a_token_that_is_no_text_is_wrong_too(tmp_path):
     async def scenario():
         async with serving(tmp_path) as caller:
