@@ -48,7 +48,7 @@ class Reconciler:
         step, now = sight.observed.step, self.now()
         plan = decide(sight.observed, self.settings, now=now)
         for action in plan.actions:
-            _log.info("%s/%s: %s", namespace, name, _told(action))
+            _log.info("%s", _told(action))
             apply_action(action, self.kube, self.coordinators, namespace=namespace, line=sight.line, now=now)
         waits = self._status(step, plan, now=now)
         if waits is not None:
@@ -65,7 +65,7 @@ class Reconciler:
         apply_status(self.kube, step, plan.status)
         self._written[key] = clock
         for event in plan.events:
-            _log.info("%s/%s: %s: %s", step.namespace, step.name, event.reason, event.message)
+            _log.info("%s: %s", event.reason, event.message)
             send_event(self.kube, step, event, now=now)
         return None
 
