@@ -81,7 +81,7 @@ class Reconciler:
     def _act(self, subject: Subject, actions: tuple[Action, ...], *, line: Line | None, now: datetime) -> None:
         hands = Hands(self.kube, self.coordinators, self.locks)
         for action in actions:
-            _log.info("%s/%s: %s", subject.namespace, subject.name, _told(action))
+            _log.info("%s", _told(action))
             apply_action(action, hands, namespace=subject.namespace, line=line, now=now)
 
     def _tell(self, subject: Subject, plan: Plan[S], *, before: S | None, now: datetime) -> float | None:
@@ -97,7 +97,7 @@ class Reconciler:
         apply_status(self.kube, subject, plan.status)
         self._written[key] = clock
         for event in plan.events:
-            _log.info("%s/%s: %s: %s", subject.namespace, subject.name, event.reason, event.message)
+            _log.info("%s: %s", event.reason, event.message)
             send_event(self.kube, subject, event, now=now)
         return plan.look_again
 

@@ -12,6 +12,7 @@ COMPUTE_KIND, COMPUTE_PLURAL = "ComputeCluster", "computeclusters"
 MANAGER = "longshore"  # who manages the fields it applies
 OPERATOR = "longshore-operator"
 MANAGED_BY = "app.kubernetes.io/managed-by"
+OURS = f"{MANAGED_BY}={MANAGER}"  # label selector of all that we make
 APP_NAME = "app.kubernetes.io/name"
 STEP_LABEL = f"{GROUP}/step"
 ROLE_LABEL = f"{GROUP}/role"
