@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from longshore_storage.store import LocalStore, ObjectStore, Store, local_path, open_store
+from longshore_storage.objects import ObjectStore
+from longshore_storage.store import LocalStore, Store, local_path, open_store
 
 
 @pytest.fixture(params=["local", "memory"])
