@@ -14,7 +14,7 @@ from longshore_storage.store import local_path
 
 @contextlib.contextmanager
 def source_at_hand(resolved: Resolved) -> Iterator[Resolved]:
-    """Give the step with its source in a folder of this machine. Raises InvalidDocuments when that cannot be brought."""
+    """Give the step with its source in a folder of this machine. Raises InvalidDocuments when it cannot be there."""
     uri = resolved.job.source_uri
     if local_path(uri) is not None and not uri.lower().endswith(".zip"):
         yield resolved

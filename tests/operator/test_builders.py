@@ -75,11 +75,7 @@ def test_a_manifest_is_the_golden_one(name):
 
 def every_pod():
     run, fetching = a_run(), a_run(config_map=None, source_uri="gs://bucket/code.zip")
-    made = (
-        pods.coordinator_pod(run, SETTINGS),
-        pods.worker_pod(run, SETTINGS, 0),
-        pods.worker_pod(fetching, SETTINGS, 1),
-    )
+    workers = pods.worker_pod(run, SETTINGS, 0), pods.worker_pod(fetching, SETTINGS, 1)
     return [dumped(each) for each in (pods.coordinator_pod(run, SETTINGS), *workers)]
 
 
