@@ -13,10 +13,9 @@ from uuid import uuid4
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fire import AGENT, CHILD, COORDINATOR, HOST, Arsonist, plan
-from object_stores import BUCKET, s3_server
+from object_stores import BUCKET
 from varied import Varied
 
 from longshore_storage.store import open_store
@@ -54,7 +53,6 @@ class S3Bench:
         self.longshore = longshore
         self.s3 = s3
         self.prefix = uuid4().hex
-        longshore.variables.update(s3.variables)
         longshore.run_dir = self.uri("run")
 
     def uri(self, name):
@@ -75,17 +73,9 @@ class S3Bench:
         return replace(ended, run_dir=folder)
 
 
-@pytest.fixture(scope="module")
-def server():
-    with s3_server() as made:
-        yield made
-
-
 @pytest.fixture
-def bench(longshore, server, monkeypatch):
-    for name, value in server.variables.items():
-        monkeypatch.setenv(name, value)  # for what the test itself reads
-    return S3Bench(longshore, server)
+def bench(longshore, s3):
+    return S3Bench(longshore, s3)
 
 
 def test_a_run_in_a_store_leaves_there_what_one_on_this_machine_leaves_here(longshore, bench):
