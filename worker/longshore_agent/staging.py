@@ -40,6 +40,8 @@ def host_spec(job: Job, *, worker: str, work_dir: str) -> HostSpec:
         work_dir=work_dir,
         log_dir=logs + "/logs",
         worker=worker,
+        processes=job.processes_per_worker,
+        gpus=job.gpus_per_worker,
         logging_level=job.logging_level,
         profiling_module=job.profiling_module,
     )
