@@ -79,6 +79,7 @@ async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, s
     operator = asyncio.create_task(
         kopf.operator(
             registry=handlers,
+            identity=names.OPERATOR,  # type: ignore[arg-type]  # a str; kopf's own guess needs the user to have a name
             standalone=True,
             namespaces=options.namespace,
             clusterwide=not options.namespace,
@@ -89,7 +90,8 @@ async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, s
     )
     operator.add_done_callback(lambda _: started.set())
     await started.wait()
-    _log.info("watching %s", ", ".join(options.namespace) or "all namespaces")
+    if not operator.done():
+        _log.info("watching %s", ", ".join(options.namespace) or "all namespaces")
     for number in (signal.SIGTERM, signal.SIGINT):  # kopf's own until now; a second one does no harm to ours
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
