@@ -16,7 +16,7 @@ def written(capsys):
     root = logging.getLogger()
     before = (root.level, list(root.handlers))
     levels = {name: logging.getLogger(name).level for name in logs._FOREIGN}
-    yield lambda: capsys.readouterr().err.splitlines()
+    yield lambda: capsys.readouterr().err.splitlines()  # noqa: PLW0108
     logging.captureWarnings(False)
     root.handlers[:] = before[1]
     root.setLevel(before[0])
@@ -54,11 +54,11 @@ def test_the_object_that_kopf_names_is_named_the_same_way(written):
 def test_an_exception_stays_in_its_line(written):
     logs.configure(level="INFO", form="json")
     try:
-        raise ValueError("no")
+        int("no")
     except ValueError:
         logging.getLogger("longshore.operator").exception("failed")
     (line,) = map(json.loads, written())
-    assert line["exception"].endswith("ValueError: no")
+    assert line["exception"].endswith("ValueError: invalid literal for int() with base 10: 'no'")
 
 
 def test_text_is_for_people(written):

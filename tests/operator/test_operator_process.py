@@ -1,4 +1,4 @@
-"""The operator as a process, before an API server that notes what it is asked: what it needs, when it is ready, its end."""
+"""The operator as a process, before an API server that notes what it is asked: its needs, its readiness, its end."""
 
 import json
 import os
