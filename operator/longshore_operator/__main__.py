@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 import kopf
 
 from longshore_operator import logs
-from longshore_operator.build import names
 from longshore_operator.coordinator_client import HttpCoordinators
 from longshore_operator.endpoints import serving
 from longshore_operator.handlers import WATCHED, Key, registry
@@ -43,7 +42,7 @@ def main() -> int:
     reconciler = Reconciler(MeteredKube(kube, metrics), HttpCoordinators(), settings)
 
     def work(key: Key) -> float | None:
-        with metrics.reconcile(names.STEP_KIND) as ended:
+        with metrics.reconcile(key[0]) as ended:
             again = reconciler.reconcile(*key)
             ended(again)
         return again
@@ -101,8 +100,8 @@ async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, s
 
 
 def _about(key: Key) -> AbstractContextManager[None]:
-    namespace, name = key
-    return logs.about(kind=names.STEP_KIND, namespace=namespace, name=name)
+    kind, namespace, name = key
+    return logs.about(kind=kind, namespace=namespace, name=name)
 
 
 def _options() -> argparse.Namespace:

@@ -1,4 +1,9 @@
-"""What kopf calls: watching and nothing else. Every event of a step or of one of its pods puts the step's key up."""
+"""What kopf calls: watching and nothing else. An event puts up the keys of what it may change.
+
+step            itself, and the ComputeCluster that it uses
+ComputeCluster  itself
+pod of ours     its step, and the ComputeCluster that it is a node of
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,10 @@ from longshore_operator.build import names
 from longshore_operator.watches import Watches
 from longshore_operator.work_queue import WorkQueue
 
-Key = tuple[str, str]  # namespace, name of a step
+Key = tuple[str, str, str]  # kind, namespace, name
 
-WATCHED = (names.STEP_KIND, "Pod")
-_OURS = frozenset({names.STEP_KIND})  # of them, what must be served before anything can be watched
+WATCHED = (names.STEP_KIND, names.COMPUTE_KIND, "Pod")
+_OURS = frozenset({names.STEP_KIND, names.COMPUTE_KIND})  # of them, what must be served before anything can be watched
 
 
 def registry(queue: WorkQueue[Key], watches: Watches, *, served: Callable[[], frozenset[str]]) -> kopf.OperatorRegistry:
@@ -33,7 +38,7 @@ def registry(queue: WorkQueue[Key], watches: Watches, *, served: Callable[[], fr
     def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.posting.enabled = False  # events are ours to make, about milestones
         settings.scanning.disabled = True  # else it watches all namespaces and definitions, and needs the right to
-        settings.watching.label_selectors["", "v1", "pods"] = names.STEP_LABEL  # other pods never come here
+        settings.watching.label_selectors["", "v1", "pods"] = names.OURS  # other pods never come here
         settings.watching.server_timeout = 300
         settings.watching.client_timeout = 330
         settings.watching.connect_timeout = 30
@@ -44,18 +49,31 @@ def registry(queue: WorkQueue[Key], watches: Watches, *, served: Callable[[], fr
         if missing := sorted(_OURS - served()):
             raise kopf.TemporaryError(f"the API server does not serve {missing[0]}: is its CRD installed?", delay=2)
 
-    @kopf.on.event(names.GROUP, names.VERSION, names.STEP_PLURAL, registry=handlers)
-    def on_step(namespace: str | None, name: str, **_: Any) -> None:
-        assert namespace is not None, "steps are namespaced"
-        queue.add((namespace, name))
-
-    @kopf.on.event("", "v1", "pods", labels={names.STEP_LABEL: kopf.PRESENT}, registry=handlers)
-    def on_pod(namespace: str | None, labels: Any, **_: Any) -> None:
-        assert namespace is not None, "pods are namespaced"
-        queue.add((namespace, labels[names.STEP_LABEL]))
-
     @kopf.on.probe(registry=handlers, id="queued")
     def queued(**_: Any) -> int:
         return len(queue)
 
+    _watch(handlers, queue)
     return handlers
+
+
+def _watch(handlers: kopf.OperatorRegistry, queue: WorkQueue[Key]) -> None:
+    @kopf.on.event(names.GROUP, names.VERSION, names.STEP_PLURAL, registry=handlers)
+    def on_step(namespace: str | None, name: str, spec: Any, **_: Any) -> None:
+        assert namespace is not None, "steps are namespaced"
+        queue.add((names.STEP_KIND, namespace, name))
+        if compute := spec.get("computeTarget"):
+            queue.add((names.COMPUTE_KIND, namespace, compute))
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.COMPUTE_PLURAL, registry=handlers)
+    def on_compute(namespace: str | None, name: str, **_: Any) -> None:
+        assert namespace is not None, "ComputeClusters are namespaced"
+        queue.add((names.COMPUTE_KIND, namespace, name))
+
+    @kopf.on.event("", "v1", "pods", labels={names.MANAGED_BY: names.MANAGER}, registry=handlers)
+    def on_pod(namespace: str | None, labels: Any, **_: Any) -> None:
+        assert namespace is not None, "pods are namespaced"
+        if step := labels.get(names.STEP_LABEL):
+            queue.add((names.STEP_KIND, namespace, step))
+        if compute := labels.get(names.COMPUTE_LABEL):
+            queue.add((names.COMPUTE_KIND, namespace, compute))

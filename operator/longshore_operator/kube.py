@@ -2,6 +2,7 @@
 
 Trouble           what may pass: the caller tries again later
 |-- Conflict      somebody else was faster: look again, then decide again
+|-- Refused       it is against a rule of the cluster, such as a quota: its users must be told
 NotFound          what was to be changed is not there (any more); what was to be read is None then
 """
 
@@ -53,6 +54,10 @@ class Conflict(Trouble):
     """The object is there already, or is another than the one that was looked at."""
 
 
+class Refused(Trouble):
+    """The API server does not allow it; the message is its own sentence."""
+
+
 class NotFound(Exception):
     """There is no such object."""
 
@@ -72,8 +77,11 @@ class Kube(Protocol):
     def apply(self, manifest: Manifest, *, status: bool = False) -> None:
         """Make an object (or its status) be so. Raises NotFound for the status of none."""
 
-    def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Delete this very object. Raises Conflict when it is another by now; one that is gone is well."""
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        """Delete this very object. Raises Conflict when it is another by now; one that is gone is well.
+
+        `at_once` does not wait for a pod's node to say that it has ended.
+        """
 
 
 class ApiKube:
@@ -115,8 +123,10 @@ class ApiKube:
         query = [("fieldManager", MANAGER), ("force", "true")]
         self._call("PATCH", where, query=query, body=manifest, content="application/apply-patch+yaml")
 
-    def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if at_once:
+            options["gracePeriodSeconds"] = 0
         try:
             self._call("DELETE", path(kind, namespace, name), body=options)
         except NotFound:
@@ -147,13 +157,13 @@ class ApiKube:
             code = str(answer.status)
         except ApiException as error:
             code = str(error.status or code)
-            raise _translated(error.status, f"{method} {where}: {error.reason}: {_said(error.body)}") from error
+            raise _translated(error.status, f"{method} {where}", _said(error.body) or str(error.reason)) from error
         except HTTPError as error:
             raise Trouble(f"{method} {where}: {error}") from error
         finally:
             self._count(*asked(method, where), code)
         if answer.status >= 400:
-            raise _translated(answer.status, f"{method} {where}: {_said(text)}")
+            raise _translated(answer.status, f"{method} {where}", _said(text))
         found: Manifest = json.loads(text)
         return found
 
@@ -178,8 +188,11 @@ def asked(method: str, where: str) -> tuple[str, str]:
     return _VERBS.get(method, reading), kind + (found["sub"] or "")
 
 
-def _translated(status: int | None, text: str) -> Exception:
+def _translated(status: int | None, call: str, said: str) -> Exception:
+    text = f"{call}: {said}"
     match status:
+        case 403 | 422:
+            return Refused(said or text)
         case 404:
             return NotFound(text)
         case 409:

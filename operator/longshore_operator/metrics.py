@@ -203,5 +203,5 @@ class MeteredKube:
         if status and manifest["kind"] == names.STEP_KIND:
             self._metrics.step(manifest)
 
-    def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        self._kube.delete(kind, namespace, name, uid)
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        self._kube.delete(kind, namespace, name, uid, at_once=at_once)
