@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 import kopf
 
 from longshore_operator import logs
+from longshore_operator.build import names
 from longshore_operator.coordinator_client import HttpCoordinators
 from longshore_operator.endpoints import serving
 from longshore_operator.handlers import WATCHED, Key, registry

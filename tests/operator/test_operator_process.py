@@ -15,6 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from longshore_operator.build import names
+
 PATIENCE = 30.0
 OURS, DEFINITIONS = "/apis/longshore.dev/v1alpha1", "/apis/apiextensions.k8s.io/v1"
 VERBS = ["create", "delete", "get", "list", "patch", "watch"]
@@ -30,6 +32,7 @@ def kind(plural, kind_):
 
 
 NAMESPACES, CRDS = kind("namespaces", "Namespace"), kind("customresourcedefinitions", "CustomResourceDefinition")
+COMPUTE = kind("computeclusters", "ComputeCluster")
 STEPS, PODS = kind("parallelrunsteps", "ParallelRunStep"), kind("pods", "Pod")
 
 
@@ -37,7 +40,7 @@ class ApiServer:
     """Discovery, empty lists, and watches that are held open until `end`; `kinds` are those of ours it serves."""
 
     def __init__(self):
-        self.kinds = [STEPS]
+        self.kinds = [STEPS, COMPUTE]
         self.asked = []  # method, path, query
         self.watch = threading.Event()  # until then, watches get no answer
         self.ended = threading.Event()
@@ -80,7 +83,7 @@ class ApiServer:
             OURS: {"resources": self.kinds},
         }
         empty = {"metadata": {"resourceVersion": "1"}, "items": []}
-        return answers.get(path, empty if path.endswith(("/pods", "/parallelrunsteps")) else None)
+        return answers.get(path, empty if path.endswith(("/pods", "/parallelrunsteps", "/computeclusters")) else None)
 
     def end(self):
         self.watch.set()
@@ -165,7 +168,7 @@ def start(api, tmp_path):
 
 def test_it_is_ready_once_its_watches_run_and_ends_when_told_to(api, start):
     operator = start()
-    operator.until(lambda: len([1 for _, _, query in api.asked if "watch" in query]) == 2)
+    operator.until(lambda: len([1 for _, _, query in api.asked if "watch" in query]) == 3)
     assert operator.get("/readyz")[0] == 503
     api.watch.set()
     operator.until(lambda: operator.get("/readyz")[0] == 200)
@@ -183,17 +186,14 @@ def test_it_asks_for_nothing_but_what_there_is_and_what_it_watches(api, start):
     operator.until(lambda: operator.get("/readyz")[0] == 200)
     operator.stop()
     discovery = {"/api", "/apis", "/api/v1", OURS, DEFINITIONS}
-    watched = {
-        f"/{api}/namespaces/{each}/{kind}"
-        for each in "ab"
-        for api, kind in (("api/v1", "pods"), ("apis/longshore.dev/v1alpha1", "parallelrunsteps"))
-    }
+    watched = {f"/api/v1/namespaces/{each}/pods" for each in "ab"}
+    watched |= {f"{OURS}/namespaces/{each}/{kind['name']}" for each in "ab" for kind in (STEPS, COMPUTE)}
     assert {path for _, path, query in api.asked if not query} <= discovery | watched
     assert {path for _, path, query in api.asked if "watch" in query} == watched
     assert {path for _, path, _ in api.asked} == discovery | watched
     assert {method for method, _, _ in api.asked} == {"GET"}
     selectors = {query.get("labelSelector") for _, path, query in api.asked if path.endswith("/pods")}
-    assert selectors == {"longshore.dev/step"}  # pods of others never come here
+    assert selectors == {names.OURS}  # pods of others never come here
 
 
 def test_it_waits_for_its_definitions_and_can_be_ended_meanwhile(api, start):
@@ -211,7 +211,7 @@ def test_definitions_that_come_later_are_found(api, start):
     api.watch.set()
     operator = start()
     operator.until(lambda: operator.log.exists() and "is its CRD installed?" in operator.log.read_text())
-    api.kinds = [STEPS]
+    api.kinds = [STEPS, COMPUTE]
     operator.until(lambda: operator.get("/readyz")[0] == 200)
     assert operator.stop() == 0
 
