@@ -42,7 +42,11 @@ class Ledger:
 
     @staticmethod
     def claim(store: Store, about: dict[str, Any]) -> Ledger:
-        """Claim the next epoch of a run; `about` is kept with the claim. Raises OSError."""
+        """Claim the next epoch of a run; `about` is kept with the claim.
+
+        Raises OSError, also for a store that gives a name to two.
+        """
+        store.prove()
         while True:
             taken = store.names(_EPOCHS)
             epoch = int(taken[-1].rpartition("/")[2][:6]) + 1 if taken else 1
@@ -68,13 +72,10 @@ class Ledger:
         """
         names = sorted(self._store.names(_LEDGER), key=_place)
         limits = self._limits(names)
-        taken_over: dict[str, int] = {}
-        for name in names:
-            epoch, number = _place(name)
-            if epoch >= self.epoch or number > limits.get(epoch, number):
-                continue
-            taken_over[str(epoch)] = number
-            for line in self._store.get(name).splitlines():
+        valid = [name for name in names if _is_valid(_place(name), before=self.epoch, limits=limits)]
+        taken_over = {str(epoch): number for epoch, number in map(_place, valid)}  # the last one of each
+        for data in self._store.get_each(valid):
+            for line in data.splitlines():
                 record = json.loads(line)
                 if "replayed" not in record:
                     yield record
@@ -153,6 +154,11 @@ class Ledger:
 def _place(name: str) -> tuple[int, int]:
     epoch, _, number = name.rpartition("/")[2].partition(".")[0].partition("-")
     return int(epoch), int(number)
+
+
+def _is_valid(place: tuple[int, int], *, before: int, limits: dict[int, int]) -> bool:
+    epoch, number = place
+    return epoch < before and number <= limits.get(epoch, number)
 
 
 def _encode(record: dict[str, Any]) -> bytes:

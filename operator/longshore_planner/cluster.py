@@ -25,6 +25,7 @@ from longshore_protocol.job import Job
 MOUNTS = "/mnt/longshore"
 SOURCE = "/longshore/source"
 
+_READ_ONLY = ("http://", "https://")
 _NO_WAY_UP = "must stay below its Datastore: no .. in it"
 
 
@@ -60,6 +61,7 @@ class ClusterRun:
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[str, ...] = ()  # names of Secrets with credentials of stores: for coordinator and agents
     config_map: str | None = None  # the source folder, if it is one
+    source_uri: str | None = None  # where else the source is to be fetched from: a URL, or a place inside the pods
     node: NodeShape = field(default_factory=NodeShape)  # of one worker
 
     def shown(self, uri: str) -> str:
@@ -128,6 +130,7 @@ def resolve_on_cluster(
         volumes=tuple(sorted(ground.volumes, key=lambda each: each.uri)),
         secrets=tuple(sorted(ground.secrets)),
         config_map=source.config_map if source else None,
+        source_uri=ground.source_uri,
         node=node,
     )
 
@@ -143,12 +146,13 @@ class _Ground:
         self.problems: list[Problem] = []
         self.volumes: set[Volume] = set()
         self.secrets: set[str] = set()
+        self.source_uri: str | None = None
 
     def documents_in_pods(self) -> Documents:
         return Documents(tuple(self._in_pods(each) for each in self._documents))
 
     def output_store(self, grounded: Documents) -> str | None:
-        """Return the place of the Datastore that the run's folder is in, which must be on a volume."""
+        """Return the place of the Datastore that the run's folder is in: on a volume, or in an object store."""
         output = self._step.resource.spec.output
         name = output.datastore if output else None
         path = "spec.output.datastore"
@@ -166,8 +170,8 @@ class _Ground:
                 return None
             store = found
         uri = store.resource.spec.uri
-        if not uri.startswith(MOUNTS + "/"):
-            rule = "must be on a volume (pvc:CLAIM/FOLDER), because the run's folder is in it"
+        if uri.startswith(_READ_ONLY):
+            rule = "is read-only, and the run's folder is to be in it: take an object store, or pvc:CLAIM/FOLDER"
             self.problems.append(store.wrong("spec.uri", uri, rule))
             return None
         return uri
@@ -218,41 +222,46 @@ class _Ground:
     def _datastore(self, document: Document[Resource], spec: DatastoreSpec) -> DatastoreSpec:
         if spec.secret_ref is not None:
             self.secrets.add(spec.secret_ref.name)
-        uri = spec.uri
+        return spec.model_copy(update={"uri": self._place_in_pods(document, spec.uri, "spec.uri")})
+
+    def _place_in_pods(self, document: Document[Any], uri: str, path: str) -> str:
+        """Return a URL as it is, and a place on a volume, which the run then has, as the path inside its pods."""
         if uri.startswith("pvc:"):
             claim, _, folder = uri.removeprefix("pvc:").lstrip("/").partition("/")
             if not claim:
-                self.problems.append(document.wrong("spec.uri", uri, "must name a claim: pvc:CLAIM/FOLDER"))
+                self.problems.append(document.wrong(path, uri, "must name a claim: pvc:CLAIM/FOLDER"))
             if ".." in folder.split("/"):
-                self.problems.append(document.wrong("spec.uri", uri, _NO_WAY_UP))
-            return self._on(Volume(claim=claim), folder, spec)
+                self.problems.append(document.wrong(path, uri, _NO_WAY_UP))
+            return self._on(Volume(claim=claim), folder)
         if uri.startswith("file:"):
-            path = posixpath.normpath("/" + uri.removeprefix("file:").lstrip("/"))
+            folder = posixpath.normpath("/" + uri.removeprefix("file:").lstrip("/"))
             if not self._host_paths:
                 rule = "is a folder of the cluster's nodes, which this operator does not give to pods: use pvc:CLAIM"
-                self.problems.append(document.wrong("spec.uri", uri, rule))
+                self.problems.append(document.wrong(path, uri, rule))
             elif not uri.startswith("file:///"):
-                self.problems.append(document.wrong("spec.uri", uri, "must be absolute: file:///FOLDER"))
-            return self._on(Volume(host_path=path), "", spec)
+                self.problems.append(document.wrong(path, uri, "must be absolute: file:///FOLDER"))
+            return self._on(Volume(host_path=folder), "")
         if "://" not in uri:
-            self.problems.append(document.wrong("spec.uri", uri, "must be a URL, or pvc:CLAIM/FOLDER"))
-        return spec
+            self.problems.append(document.wrong(path, uri, "must be a URL, or pvc:CLAIM/FOLDER"))
+        return uri
 
-    def _on(self, volume: Volume, folder: str, spec: DatastoreSpec) -> DatastoreSpec:
+    def _on(self, volume: Volume, folder: str) -> str:
         self.volumes.add(volume)
-        return spec.model_copy(update={"uri": join(volume.mount_path, folder) if folder else volume.mount_path})
+        return join(volume.mount_path, folder) if folder else volume.mount_path
 
     def _source(self, source: Source | None) -> Source | None:
         path = "spec.source"
         if source is None:
-            text = "is missing: on a cluster the script is in a ConfigMap (configMap) or in the image (image)"
+            text = "is missing: on a cluster the script is in a ConfigMap (configMap), in the image (image) or at a URL"
             self.problems.append(self._step.problem(path, text))
             return None
         if source.uri is not None:
-            rule = "must be configMap or image instead, on a cluster"
-            self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule))
-            return source
-        return Source(uri=SOURCE if source.config_map else source.image)
+            if source.uri.startswith("file:"):
+                rule = "must be a URL of a store or pvc:CLAIM/FOLDER, or configMap or image instead, on a cluster"
+                self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule))
+            else:
+                self.source_uri = self._place_in_pods(self._step, source.uri, f"{path}.uri")
+        return Source(uri=source.image or SOURCE)
 
     def _check(self, document: Document[Resource], data: Any, path: str) -> None:
         if data is not None:

@@ -6,17 +6,19 @@ import threading
 
 from longshore_agent.agent import Agent
 from longshore_agent.coordinator_client import Orders
+from longshore_agent.places import places_of
+from longshore_agent.shipping import Shipper
 from longshore_agent.worker import Worker
 from longshore_protocol import messages
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, Timeouts
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import Failure
 
-OUTPUT = Output(action="append_row", uri="memory://out")
+OUTPUT = Output(action="append_row", uri="/out")
 JOB = Job(
     name="step",
     run_id="run",
-    run_uri="memory://run",
+    run_uri="/run",
     inputs=(Input("files", ("/in/*",)),),
     mini_batch=MiniBatchSize("files", 1),
     output=OUTPUT,
@@ -64,13 +66,19 @@ class SlowStore:
         self.written[name] = data
 
 
+def agent_of(client, worker):
+    places = places_of(JOB, worker="worker-0", shared="/work")
+    shipper = Shipper(JOB, places, worker="worker-0", private="/private")
+    return Agent(client, JOB, worker, identity=("worker-0.1.a", 1), shipper=shipper)
+
+
 def test_leases_are_renewed_while_a_slow_store_takes_the_rows():
     store = SlowStore()
     client = Client(store)
 
     async def deliver():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        agent = Agent(client, JOB, worker, identity=("worker-0.1.a", 1))
+        agent = agent_of(client, worker)
         agent._segments = store
         worker.outbox.complete([messages.DONE, 7, 2, 1, 1, 0, 0, 0, 0, ""], process=0, rows=b"row\n")
         await agent._send()
@@ -90,7 +98,7 @@ def test_many_failures_with_long_tracebacks_are_told_in_reports_that_the_coordin
 
     async def deliver():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        agent = Agent(client, JOB, worker, identity=("worker-0.1.a", 1))
+        agent = agent_of(client, worker)
         for failure in failures:
             worker.outbox.fail(failure)
         await agent._send()

@@ -71,6 +71,26 @@ def test_a_source_in_the_image_needs_no_volume():
     assert (run.config_map, run.job.source_uri) == (None, "/opt/code")
 
 
+def test_a_source_in_a_store_is_fetched_into_the_pods():
+    run = resolved(step(source={"uri": "s3://bucket/code.zip"}), DATASET, DATASTORE, ENVIRONMENT)
+    assert (run.source_uri, run.job.source_uri, run.config_map) == ("s3://bucket/code.zip", "/longshore/source", None)
+    assert ClusterRun.from_json(run.to_json()) == run
+
+
+def test_a_source_on_a_claim_is_fetched_from_where_the_pods_have_it():
+    run = resolved(step(source={"uri": "pvc:code/digits"}), DATASET, DATASTORE, ENVIRONMENT)
+    assert run.source_uri == "/mnt/longshore/claim/code/digits"
+    assert run.volumes == (Volume(claim="claim-1"), Volume(claim="code"))
+
+
+def test_a_run_may_lie_in_an_object_store():
+    bucket = kind("Datastore", "bucket", uri="gs://bucket/x", default=True, secretRef={"name": "key"})
+    run = resolved(step(), DATASET, bucket, ENVIRONMENT)
+    assert run.job.run_uri == "gs://bucket/x/longshore/score-0f8a7c52"
+    assert run.job.output.uri == "gs://bucket/x/longshore/score-0f8a7c52/scores"
+    assert (run.volumes, run.secrets) == ((), ("key",))
+
+
 def test_folders_of_the_nodes_are_for_who_allows_them():
     store = kind("Datastore", "data", uri="file:///srv/data", default=True)
     run = resolved(step(), DATASET, store, ENVIRONMENT, host_paths=True)
@@ -100,7 +120,7 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
         ([step(), DATASET, ENVIRONMENT], "ParallelRunStep/score: spec.output.datastore is missing, and no Datastore"),
         ([step(), DATASET, ENVIRONMENT], "Dataset/images: spec.file.paths[0] is 'in/*.png': is relative"),
         ([step(source=None), DATASET, DATASTORE, ENVIRONMENT], "spec.source is missing"),
-        ([step(source={"uri": "file:."}), DATASET, DATASTORE, ENVIRONMENT], "must be configMap or image"),
+        ([step(source={"uri": "file:."}), DATASET, DATASTORE, ENVIRONMENT], "must be a URL of a store or pvc:"),
         ([step(computeTarget="cpu"), DATASET, DATASTORE, ENVIRONMENT], "there is no such ComputeCluster"),
         (
             [step(), kind("Dataset", "images", file={"paths": ["file:///etc/*"]}), DATASTORE, ENVIRONMENT],
@@ -111,8 +131,13 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
             "without a leading /",
         ),
         (
-            [step(), DATASET, kind("Datastore", "data", uri="gs://bucket", default=True), ENVIRONMENT],
-            "Datastore/data: spec.uri is 'gs://bucket': must be on a volume",
+            [step(), DATASET, kind("Datastore", "data", uri="https://host/x", default=True), ENVIRONMENT],
+            "Datastore/data: spec.uri is 'https://host/x': is read-only",
+        ),
+        ([step(source={"uri": "code"}), DATASET, DATASTORE, ENVIRONMENT], "spec.source.uri is 'code': must be a URL"),
+        (
+            [step(source={"uri": "pvc:c/../x"}), DATASET, DATASTORE, ENVIRONMENT],
+            "'pvc:c/../x': must stay below",
         ),
         ([step(), DATASET, kind("Datastore", "data", uri="pvc:", default=True), ENVIRONMENT], "must name a claim"),
         ([step(), DATASET, kind("Datastore", "data", uri="data", default=True), ENVIRONMENT], "must be a URL"),

@@ -1,6 +1,7 @@
 """The pods of a run: one coordinator, and workers of an agent (our image) and a host (the user's image).
 
     worker pod   init: inject      copies host and protocol into `packages`, for an image that has nothing of ours
+                 init: source      fetches the source folder, where a store has it; credentials of stores
                  agent             token, credentials of stores; no user code
                  main              the user's code; no token, no credential of ours
                  both              `work` with the agent's socket and the processes' folders, and the data volumes
@@ -118,7 +119,7 @@ def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
         metadata,
         placement.on_node(run.node, settings),
         containers=[_agent(run, settings, index), _main(run, has_source=bool(source))],
-        init_containers=[_inject(settings)],
+        init_containers=[_inject(settings), *_fetch_source(run, settings)],
         volumes=volumes,
     )
 
@@ -133,6 +134,27 @@ def _inject(settings: Settings) -> V1Container:
         security_context=confined(OUR_USER),
         volume_mounts=[V1VolumeMount(name="packages", mount_path=_PACKAGES)],
     )
+
+
+def _fetch_source(run: ClusterRun, settings: Settings) -> list[V1Container]:
+    if run.source_uri is None:
+        return []
+    container = V1Container(
+        name="source",
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=["python", "-m", "longshore_agent.fetch_source", run.source_uri, SOURCE],
+        env=_environment(LONGSHORE_UMASK=_UMASK, TMPDIR=_SCRATCH),
+        env_from=_credentials(run),
+        resources=_OURS,
+        security_context=confined(OUR_USER),
+        volume_mounts=[
+            V1VolumeMount(name="source", mount_path=SOURCE),
+            V1VolumeMount(name="scratch", mount_path=_SCRATCH),
+            *_data_mounts(run),
+        ],
+    )
+    return [container]
 
 
 def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
@@ -244,6 +266,8 @@ def _item(key: str) -> V1KeyToPath:
 
 
 def _source_volumes(run: ClusterRun) -> list[V1Volume]:
+    if run.source_uri is not None:
+        return [V1Volume(name="source", empty_dir=V1EmptyDirVolumeSource())]
     if run.config_map is None:
         return []
     return [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=run.config_map))]
