@@ -96,6 +96,7 @@ async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, s
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         await operator
+        _log.info("stopped")
     except asyncio.CancelledError:  # so it ends when it is told to before it has begun
         _log.info("stopped before it began")
 
