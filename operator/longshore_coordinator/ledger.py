@@ -53,6 +53,18 @@ class Ledger:
             if store.create(f"{_EPOCHS}/{epoch:06d}.json", json.dumps(about).encode()):
                 return Ledger(store, epoch)
 
+    def last_writer(self) -> dict[str, Any] | None:
+        """Return what the latest earlier coordinator that wrote to the ledger said of itself with its claim.
+
+        None when none has written. One that claimed an epoch and ended before its first flush left no trace. Raises
+        OSError, ValueError.
+        """
+        earlier = [epoch for epoch, _ in map(_place, self._store.names(_LEDGER)) if epoch < self.epoch]
+        if not earlier:
+            return None
+        about: dict[str, Any] = json.loads(self._store.get(f"{_EPOCHS}/{max(earlier):06d}.json"))
+        return about
+
     def replay(self) -> Iterator[dict[str, Any]]:
         """Yield every valid record of the earlier epochs, in order, and remember in this epoch what was taken over.
 

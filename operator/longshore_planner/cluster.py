@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,8 +15,9 @@ from longshore_api.base import Resource
 from longshore_api.data import Dataset, Datastore, DatastoreSpec
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.parallel_run_step import ParallelRunStep, Source
-from longshore_api.resources import ComputeCluster, Environment, Model, ResourceRequirements
+from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_planner.catalogue import Document, Documents
+from longshore_planner.nodes import NodeShape, node_shape
 from longshore_planner.places import is_url, join
 from longshore_planner.resolve import resolve
 from longshore_protocol.job import Job
@@ -62,8 +62,7 @@ class ClusterRun:
     secrets: tuple[str, ...] = ()  # names of Secrets with credentials of stores: for coordinator and agents
     config_map: str | None = None  # the source folder, if it is one
     source_uri: str | None = None  # where else the source is to be fetched from: a URL, or a place inside the pods
-    requests: dict[str, str] = field(default_factory=dict)  # of one worker
-    limits: dict[str, str] = field(default_factory=dict)
+    node: NodeShape = field(default_factory=NodeShape)  # of one worker
 
     def shown(self, uri: str) -> str:
         """Return a place in the run's pods as its users know it: on the Datastore's volume."""
@@ -83,16 +82,23 @@ class ClusterRun:
         raw["job"] = Job.from_json(json.dumps(raw["job"]))
         raw["volumes"] = tuple(Volume(**each) for each in raw["volumes"])
         raw["secrets"] = tuple(raw["secrets"])
+        raw["node"] = NodeShape.from_dict(raw["node"])
         return ClusterRun(**raw)
 
 
 def resolve_on_cluster(
-    documents: Documents, *, namespace: str, uid: str, generation: int, host_paths: bool
+    documents: Documents,
+    *,
+    namespace: str,
+    uid: str,
+    generation: int,
+    host_paths: bool,
+    resumed: str | None = None,
 ) -> ClusterRun:
     """Resolve the one ParallelRunStep of the documents for the cluster they come from.
 
-    `uid` and `generation` are the step's; `host_paths` allows Datastores on folders of the nodes. Raises
-    InvalidDocuments with every problem found.
+    `uid` and `generation` are the step's; `host_paths` allows Datastores on folders of the nodes; `resumed` is the id
+    of the run that this one goes on with. Raises InvalidDocuments with every problem found.
     """
     steps = documents.of(ParallelRunStep)
     assert len(steps) == 1, "the step, and what is around it"
@@ -101,15 +107,15 @@ def resolve_on_cluster(
     grounded = ground.documents_in_pods()
     store = ground.output_store(grounded)
     environment = ground.environment()
+    node = ground.node()
     if ground.problems:
         raise InvalidDocuments(ground.problems)
     assert store is not None, "or there is a problem"
     assert environment is not None, "or there is a problem"
-    run_id = f"{step.name}-{uid[:8]}"
-    resources = ground.resources()
+    run_id = resumed or f"{step.name}-{uid[:8]}"
     job = resolve(grounded, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1).job
     if step.resource.spec.process_count_per_node == "auto":
-        job = replace(job, processes_per_worker=_whole_cores(resources))
+        job = replace(job, processes_per_worker=node.processes)
     source = step.resource.spec.source
     spec = environment.resource.spec
     assert spec.image is not None, "or there is a problem"
@@ -125,8 +131,7 @@ def resolve_on_cluster(
         secrets=tuple(sorted(ground.secrets)),
         config_map=source.config_map if source else None,
         source_uri=ground.source_uri,
-        requests=dict(resources.requests),
-        limits=dict(resources.limits),
+        node=node,
     )
 
 
@@ -186,11 +191,15 @@ class _Ground:
             self.problems.append(found.problem("spec.image", text))
         return found
 
-    def resources(self) -> ResourceRequirements:
-        """Return what one worker gets. A `vmSize` alone reserves nothing."""
+    def node(self) -> NodeShape:
+        """Return what one worker gets; a ComputeCluster that is not there is told of where it is resolved."""
         name = self._step.resource.spec.compute_target
         cluster = self._documents.find(ComputeCluster, name) if name else None
-        return (cluster.resource.spec.resources if cluster else None) or ResourceRequirements()
+        try:
+            return node_shape(cluster) if cluster else NodeShape()
+        except InvalidDocuments as error:
+            self.problems += error.problems
+            return NodeShape()
 
     def _in_pods(self, document: Document[Resource]) -> Document[Resource]:
         match document.resource:
@@ -273,10 +282,3 @@ class _Ground:
         elif place.startswith("/") and datastore is None:
             rule = "must be relative to a Datastore, without a leading /"
             self.problems.append(document.wrong(path, place, rule))
-
-
-def _whole_cores(resources: ResourceRequirements) -> int:
-    """Return the processor cores of a worker, at least one: `auto` means a process each."""
-    amounts: Mapping[str, str] = {**resources.requests, **resources.limits}
-    cpu = str(amounts.get("cpu", "1"))
-    return max(1, int(float(cpu[:-1]) / 1000) if cpu.endswith("m") else int(float(cpu)))

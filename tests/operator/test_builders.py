@@ -10,6 +10,7 @@ import yaml
 from longshore_operator.build import names, objects, pods
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun, Volume
+from longshore_planner.nodes import NodeShape
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
@@ -40,8 +41,24 @@ def a_run(**changes):
         "volumes": (Volume(claim="images"), Volume(host_path="/srv/data")),
         "secrets": ("gcs-key",),
         "config_map": "score-code",
-        "requests": {"cpu": "2"},
-        "limits": {"memory": "4Gi"},
+        "node": NodeShape(
+            compute="gpus",
+            requests={"cpu": "2"},
+            limits={"memory": "4Gi", "nvidia.com/gpu": "1"},
+            gpus=1,
+            low_priority=True,
+            node_selector={"pool": "gpu"},
+            tolerations=({"key": "gpu", "operator": "Exists"},),
+            queue="research",
+            template={
+                "metadata": {"labels": {"team": "vision"}, "annotations": {"example.com/why": "test"}},
+                "spec": {
+                    "schedulerName": "volcano",
+                    "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
+                    "containers": [{"name": "main", "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}]}],
+                },
+            },
+        ),
     }
     return ClusterRun(**{**run, **changes})
 
@@ -101,7 +118,7 @@ def test_the_users_container_sees_no_credential(pod):
     (main,) = [each for each in pod["spec"]["containers"] if each["name"] == "main"]
     assert "envFrom" not in main
     assert {each["name"] for each in main["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "HOME"}
-    assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "data-1"}
+    assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "data-1", "shm"}
 
 
 def test_a_worker_sees_of_the_runs_secret_the_authority_only():

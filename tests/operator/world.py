@@ -92,12 +92,12 @@ class FakeKube:
 
     def list(self, kind, namespace, selector=""):
         self._ask("list", kind, "")
-        label, _, value = selector.partition("=")
+        wanted = [each.split("=") for each in selector.split(",") if each]
         return [
             copy.deepcopy(each)
             for (of, where, _), each in sorted(self.objects.items())
             if (of, where) == (kind, namespace)
-            and (not selector or each["metadata"].get("labels", {}).get(label) == value)
+            and all(each["metadata"].get("labels", {}).get(label) == value for label, value in wanted)
         ]
 
     def create(self, manifest):
@@ -122,7 +122,7 @@ class FakeKube:
             self.put(manifest)
         self._wrote("status" if status else "apply", manifest)
 
-    def delete(self, kind, namespace, name, uid):
+    def delete(self, kind, namespace, name, uid, *, at_once=False):
         self._ask("delete", kind, name)
         found = self.objects.get((kind, namespace, name))
         if found is None:
@@ -175,7 +175,7 @@ class World:
             self.kube.put(each)
 
     def reconcile(self):
-        return self.reconciler.reconcile(NAMESPACE, "score")
+        return self.reconciler.reconcile("ParallelRunStep", NAMESPACE, "score")
 
     def tick(self, seconds=2.0):
         """Let time pass: pods come up, work is done, what is over ends."""

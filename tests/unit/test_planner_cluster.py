@@ -106,7 +106,7 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
     given = step(computeTarget="cpu", nodeCount=5, processCountPerNode="auto")
     run = resolved(given, DATASET, DATASTORE, bucket, ENVIRONMENT, cluster)
     assert run.secrets == ("key",)
-    assert (run.requests, run.limits) == ({"cpu": "2"}, {"cpu": "3500m"})
+    assert (run.node.requests, run.node.limits) == ({"cpu": "2"}, {"cpu": "3500m"})
     assert (run.job.workers, run.job.processes_per_worker) == (2, 3)
 
 
