@@ -1,0 +1,108 @@
+"""One script step: what is to be run, and what became of it.
+
+Whoever runs a pipeline resolves a script step into a `ScriptJob` and gets a `ScriptResult` back. Durations are seconds,
+times are seconds since 1970, places are absolute local paths or fsspec URLs. Readers pass over fields that they do not
+know: what a later Longshore wrote can be read by this one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Dict, Optional, Tuple, Type, TypeVar
+
+from longshore_protocol.job import Model
+
+MOUNT, DOWNLOAD, UPLOAD = "mount", "download", "upload"
+SUCCEEDED, FAILED, TIMED_OUT, CANCELLED = "succeeded", "failed", "timed_out", "cancelled"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ScriptInput:
+    """Data that the script finds at a path of its machine, which `$(inputs.NAME)` in its arguments stands for.
+
+    One URI of a file is that file; one of a folder that folder; globs and several URIs are a folder of what they mean.
+    """
+
+    name: str
+    uris: Tuple[str, ...]  # files, folders (read recursively) or globs
+    mode: str = MOUNT  # "mount": where it is, if it is a path of the machine; "download": always a copy
+
+
+@dataclass(frozen=True)
+class ScriptOutput:
+    """A folder that exists when the script starts, and that `$(outputs.NAME)` in its arguments stands for."""
+
+    name: str
+    uri: str
+    mode: str = MOUNT  # "mount": written in place, if it is a path of the machine; "upload": after success only
+    overwrite: bool = True  # False: the folder must be empty when the step begins
+
+
+@dataclass(frozen=True)
+class ScriptJob:
+    """One script step, resolved."""
+
+    name: str
+    run_id: str
+    run_uri: str  # the folder of this step's run: logs/ and outputs/ are its artifacts
+    source_uri: str  # folder, or .zip, with the script
+    script: str  # path inside the source folder
+    arguments: Tuple[str, ...] = ()  # with $(inputs.NAME) and $(outputs.NAME) still in them
+    inputs: Tuple[ScriptInput, ...] = ()
+    outputs: Tuple[ScriptOutput, ...] = ()
+    variables: Dict[str, str] = field(default_factory=dict)  # environment of the script
+    params: Dict[str, str] = field(default_factory=dict)  # the same as AML_PARAMETER_<name>
+    models: Tuple[Model, ...] = ()
+    timeout: Optional[float] = None  # of the script alone, not of bringing its data; None: no limit
+    logging_level: str = "INFO"
+
+    def to_json(self) -> str:
+        """Return the job as one JSON document that `from_json` reads back."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> ScriptJob:
+        """Read what `to_json` wrote; unknown fields are ignored.
+
+        Raises ValueError for text that is not JSON, TypeError for a missing field.
+        """
+        raw = json.loads(text)
+        for name, kind in (("inputs", ScriptInput), ("outputs", ScriptOutput), ("models", Model)):
+            raw[name] = [known(kind, each) for each in raw.get(name, [])]
+        return known(ScriptJob, raw)
+
+
+@dataclass(frozen=True)
+class ScriptResult:
+    """How one execution of a script step ended."""
+
+    state: str  # "succeeded", "failed", "timed_out" or "cancelled"
+    exit_code: Optional[int]  # negative: the signal that ended the script; None: it was never started
+    message: str  # one sentence, or the line with which the script's traceback ends
+    metrics: Dict[str, Any]  # name -> number, string, or list of those or of rows
+    started: float  # seconds since 1970
+    finished: float
+    git: Optional[Dict[str, Any]] = None  # repository, branch, commit (strings), dirty (bool): of the source's folder
+
+    def to_json(self) -> str:
+        """Return the result as one JSON document that `from_json` reads back."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> ScriptResult:
+        """Read what `to_json` wrote; unknown fields are ignored.
+
+        Raises ValueError for text that is not JSON, TypeError for a missing field.
+        """
+        return known(ScriptResult, json.loads(text))
+
+
+def known(kind: Type[T], raw: Dict[str, Any]) -> T:
+    """Build a dataclass from those entries that it has fields for, lists as tuples. Raises TypeError for a missing one."""
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass, as its callers see to
+    return kind(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in raw.items() if name in names}
+    )
