@@ -24,8 +24,8 @@ check: setup ## lint, formatting, types, import contracts, and the host's Python
 fmt: setup ## format, and repair what ruff can
 	ruff format . && ruff check --fix .
 
-crds: setup ## make the custom resource definitions in crds/ from the models
-	python -m longshore_api.crdgen crds
+crds: setup ## make the custom resource definitions in crds/ and the chart from the models
+	python -m longshore_api.crdgen crds charts/longshore/files/crds
 
 demo: setup ## score real handwritten digits with 2 workers of 2 processes
 	python deploy/examples/digits/prepare.py

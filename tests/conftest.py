@@ -1,6 +1,33 @@
-"""What holds for all tests: no example of hypothesis is failed for being slow, for a machine may be busy."""
+"""What holds for all tests: no example of hypothesis is failed for being slow, for a machine may be busy.
 
+And the object stores that several tiers use: started when the first test asks for one.
+"""
+
+import os
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
+
+import object_stores
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """A store that speaks S3, which this process and those that it starts are led to."""
+    with object_stores.s3_server() as server, mock.patch.dict(os.environ, server.variables):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs():
+    """A store that speaks Google's protocol, which this process and those that it starts are led to."""
+    with object_stores.gcs_server() as server, mock.patch.dict(os.environ, server.variables):
+        yield server

@@ -7,17 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from longshore_api.base import Fields, Resource
+from longshore_api.nodes import GpuRequest, PodTemplate, ResourceRequirements, Toleration
 from longshore_api.status import ComputeClusterStatus, ResourceStatus
-from longshore_api.values import FilledString, PortName, Quantity, ResourceName, Variables, Whole, broken
-
-
-class ResourceRequirements(Fields):
-    """What one node has, in Kubernetes' terms."""
-
-    requests: dict[str, Quantity] = Field(default_factory=dict)
-    """Reserved amounts, such as `{cpu: 2, memory: 4Gi}`."""
-    limits: dict[str, Quantity] = Field(default_factory=dict)
-    """Upper limits, such as `{memory: 4Gi, nvidia.com/gpu: 1}`."""
+from longshore_api.values import FilledString, LabelValue, PortName, ResourceName, Variables, Whole, broken
 
 
 class ComputeClusterSpec(Fields):
@@ -27,6 +19,8 @@ class ComputeClusterSpec(Fields):
     """Azure's name of a machine size, such as STANDARD_D2_V2; not together with `resources`."""
     resources: ResourceRequirements | None = None
     """The resources of one node; not together with `vmSize`."""
+    gpu: GpuRequest | None = None
+    """The GPUs of one node; if not given those of the `vmSize`, under the name nvidia.com/gpu."""
     vm_priority: Literal["dedicated", "lowpriority"] = "dedicated"
     """Whether nodes may be reclaimed at any time."""
     min_nodes: Annotated[int, Whole(0)] = 0
@@ -35,6 +29,14 @@ class ComputeClusterSpec(Fields):
     """Nodes at most, over all steps that run at a time."""
     idle_seconds_before_scale_down: Annotated[int, Whole(0)] = 1800
     """How long a node may be idle before it goes."""
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    """Labels of the Kubernetes nodes that pods may run on."""
+    tolerations: list[Toleration] = Field(default_factory=list)
+    """Taints of the Kubernetes nodes that pods may run on."""
+    queue_name: LabelValue | None = None
+    """Kueue's LocalQueue that worker pods wait in (label kueue.x-k8s.io/queue-name)."""
+    pod_template: PodTemplate = Field(default_factory=PodTemplate)
+    """What worker pods get besides: labels, affinity, volumes and the like."""
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:

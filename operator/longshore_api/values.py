@@ -173,6 +173,22 @@ class _Quantity:
         return integer_or_string(_QUANTITY.pattern.replace(r"\d", "[0-9]"), minimum=0)
 
 
+class _FreeForm:
+    """An object of Kubernetes' own, passed on as it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_read_object)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def _read_object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise broken("must be an object")
+    return value
+
+
 def _read_quantity(value: Any) -> str:
     text = "" if isinstance(value, bool) else str(value)
     if not _QUANTITY.fullmatch(text):
@@ -252,7 +268,16 @@ FileName = Annotated[
 ]
 Separator = Annotated[str, Matching(r'[^"\r\n]', "must be one character, and no quote or line end", longest=1)]
 FilledString = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a string that is not empty", longest=4096)]
+LabelValue = Annotated[
+    str,
+    Matching(
+        "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?",
+        "must be at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+        longest=63,
+    ),
+]
 Flag = Annotated[bool, _Flag()]
+FreeForm = Annotated[dict[str, Any], _FreeForm()]
 Argument = Annotated[str, _Argument()]
 Quantity = Annotated[str, _Quantity()]
 Variables = Annotated[dict[str, str], AfterValidator(_read_variables)]

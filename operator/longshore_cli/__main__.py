@@ -42,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         help="value of $(parameters.NAME); may be given several times",
     )
     where = run.add_mutually_exclusive_group()
-    where.add_argument("--run-dir", type=Path, metavar="DIR", help="new folder for the run (default: longshore-runs/…)")
-    where.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR; redo nothing committed")
+    where.add_argument("--run-dir", metavar="DIR", help="new folder for the run, or a URL (default: longshore-runs/…)")
+    where.add_argument("--resume", metavar="DIR", help="go on with the run in DIR; redo nothing committed")
     run.add_argument("--sample", type=_positive, metavar="N", help="run the first N mini-batches only")
     run.add_argument("--explain", action="store_true", help="print what would be done, and do nothing")
     run.add_argument("--json", action="store_true", help="print the final status as JSON, and nothing else, on stdout")

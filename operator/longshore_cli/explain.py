@@ -65,7 +65,7 @@ def _reuse(committed: int | None) -> str:
     return f"{committed} committed mini-batches of the run to resume"
 
 
-def committed_in(run_dir: Path) -> int:
+def committed_in(run_dir: str) -> int:
     """Return how many mini-batches the run in a folder has committed. Raises OSError, ValueError."""
-    ledger = Ledger(open_store(str(run_dir)), epoch=1_000_000)  # later than any: all that is there counts
+    ledger = Ledger(open_store(run_dir), epoch=1_000_000)  # later than any: all that is there counts
     return len({raw[0] for _, _, _, completions in ledger.done() for raw in completions})

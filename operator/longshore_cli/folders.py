@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_coordinator.finish import earlier_end
 from longshore_protocol.snapshot import Snapshot
-from longshore_storage.store import Store, open_store
+from longshore_storage.store import Store, local_path, open_store
 
 _ABOUT = "state/run.json"
 
@@ -20,7 +20,7 @@ _ABOUT = "state/run.json"
 class RunFolder:
     """A run's folder and identity."""
 
-    path: Path
+    uri: str  # an absolute path, or a URL
     run_id: str
 
     def remember(self, step: str) -> None:
@@ -36,25 +36,41 @@ class RunFolder:
         return earlier_end(self._store())
 
     def _store(self) -> Store:
-        return open_store(str(self.path))
+        return open_store(self.uri)
 
 
-def new_folder(given: Path | None, *, now: datetime) -> RunFolder:
-    """Return the folder for a new run. Raises InvalidDocuments when the given one is in use."""
+def new_folder(given: str | None, *, now: datetime) -> RunFolder:
+    """Return the folder for a new run: a path or a URL. Raises InvalidDocuments when the given one is in use."""
     stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
     run_id = f"run-{stamp}-{secrets.token_hex(2)}"
     if given is None:
-        return RunFolder(Path("longshore-runs").absolute() / run_id, run_id)
-    if given.exists() and (not given.is_dir() or any(given.iterdir())):
+        return RunFolder(os.path.abspath(f"longshore-runs/{run_id}"), run_id)
+    path = local_path(given)
+    if path is None:
+        is_used = bool(_listed(given))
+    else:
+        is_used = os.path.exists(path) and (not os.path.isdir(path) or bool(os.listdir(path)))
+    if is_used:
         rule = "must be an empty or a new folder; to go on with a run that is there, say --resume"
-        raise InvalidDocuments([Problem("--run-dir", "", f"is {str(given)!r}: {rule}")])
-    return RunFolder(given.absolute(), run_id)
+        raise InvalidDocuments([Problem("--run-dir", "", f"is {given!r}: {rule}")])
+    return RunFolder(path or given.rstrip("/"), run_id)
 
 
-def earlier_folder(given: Path) -> RunFolder:
+def earlier_folder(given: str) -> RunFolder:
     """Return the folder of the run to resume. Raises InvalidDocuments when there is no run in it."""
+    uri = local_path(given) or given.rstrip("/")
     try:
-        about = json.loads((given / _ABOUT).read_text())
-        return RunFolder(given.absolute(), about["runId"])
-    except (OSError, ValueError, KeyError):
-        raise InvalidDocuments([Problem("--resume", "", f"is {str(given)!r}: there is no run in it")]) from None
+        about = json.loads(open_store(uri).get(_ABOUT))
+        return RunFolder(uri, about["runId"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+        cause = "there is no run in it"
+    except (OSError, ImportError) as error:
+        cause = f"it cannot be read: {error}"
+    raise InvalidDocuments([Problem("--resume", "", f"is {given!r}: {cause}")])
+
+
+def _listed(uri: str) -> list[str]:
+    try:
+        return open_store(uri).names()
+    except (OSError, ValueError, ImportError) as error:
+        raise InvalidDocuments([Problem("--run-dir", "", f"is {uri!r}: it cannot be used: {error}")]) from None

@@ -32,7 +32,6 @@ class PlanChanged(Exception):
 async def run_locally(
     job: Job,
     *,
-    run_dir: Path,
     python: str,
     resume: bool,
     show: Callable[[Callable[[], Snapshot]], Awaitable[None]],
@@ -55,9 +54,9 @@ async def run_locally(
     server = Server(coordinator, token=token)
     port = await server.start("127.0.0.1")
     scratch = Path(tempfile.mkdtemp(prefix="longshore-"))
-    place = Place(scratch, run_dir / "logs" / "sys" / "node", python, f"http://127.0.0.1:{port}", token)
+    place = Place(scratch, python, f"http://127.0.0.1:{port}", token)
     workers = Workers(
-        job.workers,
+        job,
         place,
         on_gone=coordinator.worker_gone,
         on_failed=coordinator.worker_failed,

@@ -14,6 +14,7 @@ from pathlib import Path
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_cli.display import default_stream, display, summary
 from longshore_cli.folders import RunFolder, earlier_folder, new_folder
+from longshore_cli.source import source_at_hand
 from longshore_planner.documents import load
 from longshore_planner.resolve import Resolved, resolve
 from longshore_planner.status import step_status
@@ -38,17 +39,22 @@ def _run(options: argparse.Namespace) -> int:
     parameters = dict(options.parameters)
     resolved = resolve(
         load(options.paths, parameters=parameters),
-        run_uri=str(folder.path),
+        run_uri=folder.uri,
         run_id=folder.run_id,
         cores=os.cpu_count() or 1,
         sample=options.sample,
     )
+    with source_at_hand(resolved) as at_hand:
+        return _carry_out(at_hand, options, folder=folder)
+
+
+def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder) -> int:
     _check_entry_script(resolved)
     python = _interpreter(resolved)
     if options.explain:
         return _explain(resolved, python=python, folder=folder if options.resume else None)
     if options.resume and (last := folder.success()) is not None:
-        print(f"longshore: the run in {folder.path} has succeeded already: there is nothing to resume", file=sys.stderr)
+        print(f"longshore: the run in {folder.uri} has succeeded already: there is nothing to resume", file=sys.stderr)
         return _tell(last, options, folder=folder, name=resolved.step.name)
     return _execute(resolved, options, folder=folder, python=python)
 
@@ -64,16 +70,15 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
         snapshot = asyncio.run(
             run_locally(
                 resolved.job,
-                run_dir=folder.path,
                 python=python,
                 resume=options.resume is not None,
                 show=display(stream, name=name, quiet=options.quiet),
             )
         )
     except PlanChanged as error:
-        raise InvalidDocuments([Problem("--resume", "", f"{folder.path} cannot be resumed: {error}")]) from None
+        raise InvalidDocuments([Problem("--resume", "", f"{folder.uri} cannot be resumed: {error}")]) from None
     except (OSError, ValueError) as error:
-        print(f"longshore: the run folder {folder.path} cannot be used: {error}", file=sys.stderr)
+        print(f"longshore: the run folder {folder.uri} cannot be used: {error}", file=sys.stderr)
         return FAILED
     return _tell(snapshot, options, folder=folder, name=name)
 
@@ -86,9 +91,9 @@ def _tell(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder,
         try:
             folder.keep(status.to_json())
         except OSError as error:
-            print(f"longshore: the status is not kept in {folder.path}: {error}", file=sys.stderr)
+            print(f"longshore: the status is not kept in {folder.uri}: {error}", file=sys.stderr)
     try:
-        print(status.to_json() if options.json else summary(status, name=name, run_dir=str(folder.path)), flush=True)
+        print(status.to_json() if options.json else summary(status, name=name, run_dir=folder.uri), flush=True)
     except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return SUCCEEDED if snapshot.state == "Succeeded" else FAILED
@@ -98,7 +103,7 @@ def _explain(resolved: Resolved, *, python: str, folder: RunFolder | None) -> in
     from longshore_cli.explain import committed_in, explain
     from longshore_coordinator.enumerate import InputError
 
-    committed = None if folder is None else committed_in(folder.path)
+    committed = None if folder is None else committed_in(folder.uri)
     try:
         print(explain(resolved.job, python=python, committed=committed))
     except InputError as error:

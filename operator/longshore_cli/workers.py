@@ -14,9 +14,15 @@ from pathlib import Path
 
 import longshore_host
 import longshore_protocol
+from longshore_agent.places import Places, places_of
+from longshore_agent.shipping import Shipper
+from longshore_protocol.job import Job
 
 _QUICK = 5.0  # seconds: a process that ends sooner than this did not work
 _QUICK_ENDS = 4  # so many quick ends in a row, and the worker is given up
+# What a cluster gives to agent and coordinator alone: our own settings, and the credentials of stores. A script that
+# needs some has them from its step's environmentVariables.
+_OURS_ALONE = ("LONGSHORE_", "FSSPEC_", "AWS_", "AZURE_", "GOOGLE_APPLICATION_CREDENTIALS")
 _LEAVE = 5.0  # seconds that processes get to end by themselves
 
 
@@ -25,29 +31,29 @@ class Place:
     """Where a local run keeps what is not part of its results."""
 
     scratch: Path  # sockets and private folders; short, for a socket's path may have 107 bytes
-    logs: Path  # the run folder's logs/sys/node
     python: str  # the interpreter for the entry script
     url: str  # of the coordinator
     token: str
 
 
 class Workers:
-    """Starts the processes of `count` workers and replaces what dies, until the run is `over`."""
+    """Starts the processes of a job's workers and replaces what dies, until the run is `over`."""
 
     def __init__(
         self,
-        count: int,
+        job: Job,
         place: Place,
         *,
         on_gone: Callable[[str], None],
         on_failed: Callable[[str, str], None],
         over: Callable[[], bool],
     ) -> None:
+        self._job = job
         self._place = place
         self._on_gone = on_gone
         self._on_failed = on_failed
         self._over = over
-        self._names = [f"worker-{index}" for index in range(count)]
+        self._names = [f"worker-{index}" for index in range(job.workers)]
         self._running: dict[tuple[str, str], asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = False
@@ -72,12 +78,12 @@ class Workers:
             _send(process, signal.SIGKILL)
         if pending:
             await asyncio.wait(pending)
+        await asyncio.to_thread(self._ship_last_words)
 
     async def _keep(self, worker: str, part: str, start: tuple[Sequence[str], dict[str, str]]) -> None:
         command, environment = start
         quick_ends = 0
-        log = self._place.logs / worker / f"{part}.txt"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log = self._log(worker, part)
         while not self._ending:
             began = time.monotonic()
             with log.open("ab") as output:
@@ -102,6 +108,25 @@ class Workers:
                 self._on_failed(worker, f"its {part} ended {quick_ends} times in a row: {_last_line(log)}")
                 return
 
+    def _log(self, worker: str, part: str) -> Path:
+        path = Path(self._places(worker).logs, "sys", "node", worker, f"{part}.txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _places(self, worker: str) -> Places:
+        return places_of(self._job, worker=worker, shared=str(self._place.scratch))
+
+    def _ship_last_words(self) -> None:
+        """Write what agents and hosts had to say, and what agents that were killed left, where the run's folder is."""
+        for worker in self._names:
+            places = self._places(worker)
+            if not places.copies_logs:
+                return
+            try:
+                Shipper(self._job, places, worker=worker, private=str(self._place.scratch)).ship_logs()
+            except OSError as error:
+                print(f"longshore: the logs of {worker} are not all in {self._job.run_uri}: {error}", file=sys.stderr)
+
     def _agent(self, worker: str) -> tuple[Sequence[str], dict[str, str]]:
         environment = {
             **os.environ,
@@ -110,11 +135,12 @@ class Workers:
             "LONGSHORE_WORKER": worker,
             "LONGSHORE_SOCKET": self._socket(worker),
             "LONGSHORE_WORK_DIR": str(self._place.scratch),
+            "TMPDIR": str(self._place.scratch),
         }
         return [sys.executable, "-m", "longshore_cli.tethered", str(os.getpid()), "longshore_agent"], environment
 
     def _host(self, worker: str) -> tuple[Sequence[str], dict[str, str]]:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("LONGSHORE_")}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(_OURS_ALONE)}
         inherited = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [self._packages, inherited]))
         return [self._place.python, "-m", "longshore_host", self._socket(worker), str(os.getpid())], environment

@@ -15,6 +15,7 @@ class _Agent:
     worker: str
     heard: float  # monotonic
     processes: list[dict[str, Any]] = field(default_factory=list)
+    draining: bool = False
 
     def is_ready(self) -> bool:
         return any(each["state"] in ("ready", "ending") for each in self.processes)
@@ -41,6 +42,17 @@ class Agents:
                 return agent
         return None
 
+    def drain(self, worker: str) -> None:
+        """The agent that a worker has now is to end once its processes are through; one that comes later is not."""
+        for entry in self._agents.values():
+            if entry.worker == worker:
+                entry.draining = True
+
+    def is_draining(self, agent: str) -> bool:
+        """Tell whether this one agent is to end."""
+        entry = self._agents.get(agent)
+        return entry is not None and entry.draining
+
     def bye(self, agent: str) -> None:
         """An agent said farewell."""
         self._agents.pop(agent, None)
@@ -60,6 +72,10 @@ class Agents:
     def count(self) -> int:
         """Return how many agents are here."""
         return len(self._agents)
+
+    def workers(self) -> dict[str, str]:
+        """Return the worker of each agent that is here."""
+        return {agent: entry.worker for agent, entry in self._agents.items()}
 
     def ready(self) -> int:
         """Return how many workers have a process that is past init()."""

@@ -163,6 +163,16 @@ class LeaseStore:
         """An agent is gone: take back all it held; return the mini-batches that thereby failed (LOSSES_FOR_FREE)."""
         return self._lost(sorted(self._by_agent.pop(agent, ())))
 
+    def release(self, agent: str) -> None:
+        """An agent took its leave: what it still held waits again. As it was not taken away, that is no loss."""
+        for mini_batch in sorted(self._by_agent.pop(agent, ())):
+            self._end_lease(mini_batch)
+            self._wait_again(mini_batch)
+
+    def held(self, agent: str) -> int:
+        """Return how many mini-batches are leased to an agent."""
+        return len(self._by_agent.get(agent, ()))
+
     def expire(self, now: float) -> list[int]:
         """Take back every lease whose deadline has passed. Return the mini-batches that thereby failed."""
         if now < self._earliest:

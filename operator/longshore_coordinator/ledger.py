@@ -42,12 +42,28 @@ class Ledger:
 
     @staticmethod
     def claim(store: Store, about: dict[str, Any]) -> Ledger:
-        """Claim the next epoch of a run; `about` is kept with the claim. Raises OSError."""
+        """Claim the next epoch of a run; `about` is kept with the claim.
+
+        Raises OSError, also for a store that gives a name to two.
+        """
+        store.prove()
         while True:
             taken = store.names(_EPOCHS)
             epoch = int(taken[-1].rpartition("/")[2][:6]) + 1 if taken else 1
             if store.create(f"{_EPOCHS}/{epoch:06d}.json", json.dumps(about).encode()):
                 return Ledger(store, epoch)
+
+    def last_writer(self) -> dict[str, Any] | None:
+        """Return what the latest earlier coordinator that wrote to the ledger said of itself with its claim.
+
+        None when none has written. One that claimed an epoch and ended before its first flush left no trace. Raises
+        OSError, ValueError.
+        """
+        earlier = [epoch for epoch, _ in map(_place, self._store.names(_LEDGER)) if epoch < self.epoch]
+        if not earlier:
+            return None
+        about: dict[str, Any] = json.loads(self._store.get(f"{_EPOCHS}/{max(earlier):06d}.json"))
+        return about
 
     def replay(self) -> Iterator[dict[str, Any]]:
         """Yield every valid record of the earlier epochs, in order, and remember in this epoch what was taken over.
@@ -56,13 +72,10 @@ class Ledger:
         """
         names = sorted(self._store.names(_LEDGER), key=_place)
         limits = self._limits(names)
-        taken_over: dict[str, int] = {}
-        for name in names:
-            epoch, number = _place(name)
-            if epoch >= self.epoch or number > limits.get(epoch, number):
-                continue
-            taken_over[str(epoch)] = number
-            for line in self._store.get(name).splitlines():
+        valid = [name for name in names if _is_valid(_place(name), before=self.epoch, limits=limits)]
+        taken_over = {str(epoch): number for epoch, number in map(_place, valid)}  # the last one of each
+        for data in self._store.get_each(valid):
+            for line in data.splitlines():
                 record = json.loads(line)
                 if "replayed" not in record:
                     yield record
@@ -141,6 +154,11 @@ class Ledger:
 def _place(name: str) -> tuple[int, int]:
     epoch, _, number = name.rpartition("/")[2].partition(".")[0].partition("-")
     return int(epoch), int(number)
+
+
+def _is_valid(place: tuple[int, int], *, before: int, limits: dict[int, int]) -> bool:
+    epoch, number = place
+    return epoch < before and number <= limits.get(epoch, number)
 
 
 def _encode(record: dict[str, Any]) -> bytes:

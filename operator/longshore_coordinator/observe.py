@@ -5,11 +5,22 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.assembly import Assembled
 from longshore_coordinator.leases import State
 from longshore_coordinator.reports import MetricsLog, Progress, ProgressOverview, progress_line
 from longshore_coordinator.run import Run
-from longshore_protocol.snapshot import ItemCounts, MiniBatchCounts, Snapshot, WorkerCounts
+from longshore_coordinator.verdict import Verdict
+from longshore_protocol.snapshot import (
+    FAILED,
+    INTERRUPTED,
+    MOST_IDLE,
+    SUCCEEDED,
+    ItemCounts,
+    MiniBatchCounts,
+    Snapshot,
+    WorkerCounts,
+)
 from longshore_storage.store import Store
 
 
@@ -53,10 +64,18 @@ def take_snapshot(run: Run, moments: Moments, *, state: str, epoch: int, written
         ),
         items=ItemCounts(run.accounts.items_ended, run.accounts.items_succeeded, run.accounts.items_failed),
         workers=WorkerCounts(job.workers, run.agents.ready()),
+        idle_workers=tuple(run.idle_workers()[:MOST_IDLE]),
         first_error=run.accounts.first_error,
         output_file=job.output.file_name if moments.assembled else None,
         rows=written.rows if moments.assembled else None,
     )
+
+
+def final_state(verdict: Verdict) -> str:
+    """Return the state in which a verdict leaves its run."""
+    if verdict.succeeded:
+        return SUCCEEDED
+    return INTERRUPTED if verdict.reason == verdicts.INTERRUPTED else FAILED
 
 
 class Overview:

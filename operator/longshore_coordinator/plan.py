@@ -16,8 +16,18 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.accounts import items_in
-from longshore_coordinator.enumerate import PlanDigest, Slice, cut, plan_settings, setting_difference
+from longshore_coordinator.enumerate import (
+    EmptyInputError,
+    InputError,
+    PlanDigest,
+    Slice,
+    cut,
+    plan_settings,
+    setting_difference,
+)
+from longshore_coordinator.verdict import Verdict
 from longshore_protocol.job import Job
 from longshore_protocol.wire import Grant
 
@@ -171,3 +181,14 @@ class PlanReader(threading.Thread):
                 f"The files changed between mini-batch {first} and {checkpoint.count - 1}, of which the first {where}."
             )
         self._deliver(lot, {"count": checkpoint.count, "digest": checkpoint.digest, "first": checkpoint.first})
+
+
+def verdict_on(error: Exception) -> Verdict:
+    """Return the verdict on a run whose plan ended early, with this error."""
+    if isinstance(error, PlanChangedError):
+        return Verdict(verdicts.PLAN_CHANGED, str(error))
+    if isinstance(error, EmptyInputError):
+        return Verdict(verdicts.EMPTY_INPUT, str(error))
+    if isinstance(error, InputError):
+        return Verdict(verdicts.INPUT_ERROR, str(error))
+    return Verdict(verdicts.INPUT_ERROR, f"listing the inputs failed: {type(error).__name__}: {error}")

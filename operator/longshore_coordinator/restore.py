@@ -37,6 +37,17 @@ class Restored:
                 accounts.completed(items=items, succeeded=succeeded)
 
 
+def belongs_to_another(ledger: Ledger, *, step: str) -> bool:
+    """Tell whether what the ledger holds was last written for another step than this: its user resumes it with us.
+
+    Asked of the last one who wrote, and not of the last claim: so a coordinator that ends before it noted the
+    resumption leaves that to the next one, and the next one of many notes it no second time. Blocks. Raises OSError,
+    ValueError.
+    """
+    writer = ledger.last_writer()
+    return writer is not None and writer.get("step", step) != step
+
+
 def restore(ledger: Ledger, *, resumed_by_user: bool) -> Restored:
     """Replay the earlier epochs. A resumption by the user gives the failed mini-batches all their tries again.
 

@@ -73,9 +73,18 @@ class Run:
             self._lost(self.leases.lose(agent), worker)
 
     def bye(self, agent: str) -> None:
-        """An agent ended and holds nothing any more."""
+        """An agent ended in an orderly way: what was still on its way to it waits again."""
         self.agents.bye(agent)
-        self._lost(self.leases.lose(agent), agent)
+        self.leases.release(agent)
+
+    def idle_workers(self) -> list[str]:
+        """Return the sorted names of the workers that could go at once: they hold nothing, and nothing waits.
+
+        None before the inputs are listed to their end, nor after the verdict, when all go anyway.
+        """
+        if self.verdict is not None or not self.plan.complete or self.leases.waiting():
+            return []
+        return sorted(worker for agent, worker in self.agents.workers().items() if not self.leases.held(agent))
 
     def grant(self, agent: str, want: int, now: float) -> list[tuple[int, int]]:
         """Lease up to `want` mini-batches to an agent, leaving other agents their part; [] when none waits.

@@ -7,7 +7,9 @@ Orders, with every answer but the first: {drain?, stop?, finished?}.
     POST /v1/report     wire.report               -> {drain?, stop?, finished?, lost?}
     POST /v1/bye        {agent, epoch}            -> {}
     POST /v1/gone       {worker}                  -> {}     (the worker's agent is dead: says who keeps the workers)
+    POST /v1/drain      {worker}                  -> {}     (the worker is wanted elsewhere: its agent is to end)
     GET  /v1/snapshot                             -> snapshot.Snapshot
+    GET  /healthz                                 -> ok     (asked without token: its event loop turns)
 
 401: no or a wrong token. 400: a message that is none, or another protocol. 409: this coordinator does not know the
 agent, which must register anew.
@@ -28,6 +30,7 @@ from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.service import Coordinator
 from longshore_protocol.wire import PROTOCOL, pack_grants
 
+_HEALTH = "/healthz"
 _LARGEST = 64 * 1024 * 1024  # bytes of a report
 
 
@@ -49,7 +52,9 @@ class Server:
                 web.post("/v1/report", self._report),
                 web.post("/v1/bye", self._bye),
                 web.post("/v1/gone", self._gone),
+                web.post("/v1/drain", self._drain),
                 web.get("/v1/snapshot", self._snapshot),
+                web.get(_HEALTH, _health),
             ]
         )
         # A lease call whose agent hung up must not wait on, to be granted what nobody takes.
@@ -90,15 +95,26 @@ class Server:
         self._coordinator.worker_gone(body["worker"])
         return _answer({})
 
+    async def _drain(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        self._coordinator.drain_worker(body["worker"])
+        return _answer({})
+
     async def _snapshot(self, _: web.Request) -> web.Response:
         return _raw(self._coordinator.snapshot().to_json().encode())
 
 
+async def _health(_: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
 def _guard(expected: bytes) -> Middleware:
-    """Let in only who knows the token; turn what handlers raise into an answer."""
+    """Let in only who knows the token, and who but asks for our health; turn what handlers raise into an answer."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path == _HEALTH:
+            return await handler(request)
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, expected):
             return web.Response(status=401, text="the token is missing or wrong")

@@ -15,13 +15,14 @@ from typing import Any
 from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.assembly import Assembled, AssemblyError
-from longshore_coordinator.enumerate import EmptyInputError, InputError, Slice, cut
+from longshore_coordinator.changes import Changes
+from longshore_coordinator.enumerate import Slice, cut
 from longshore_coordinator.finish import earlier_end, write_end, write_output
 from longshore_coordinator.leases import State
 from longshore_coordinator.ledger import Ledger, SupersededError
-from longshore_coordinator.observe import Moments, Overview, take_snapshot
-from longshore_coordinator.plan import PlanChangedError, PlanReader
-from longshore_coordinator.restore import restore
+from longshore_coordinator.observe import Moments, Overview, final_state, take_snapshot
+from longshore_coordinator.plan import PlanReader, verdict_on
+from longshore_coordinator.restore import belongs_to_another, restore
 from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import snapshot
@@ -41,7 +42,7 @@ class Coordinator:
     """Serves the agents of one run.
 
     Make one, await `open()`, route the agents' calls to it, await `run()`. `resumed_by_user` gives failed mini-batches
-    all their tries again.
+    all their tries again, as does a step that goes on with the run of another one.
     """
 
     def __init__(self, job: Job, *, resumed_by_user: bool = False, cut: Callable[[Job], Iterator[Slice]] = cut) -> None:
@@ -51,11 +52,12 @@ class Coordinator:
         self._cut = cut
         self._clock = time.monotonic
         self._state = snapshot.PENDING
-        self._changed = asyncio.Event()  # replaced at each change: those who wait look again
+        self._changes = Changes()
         self._decided = asyncio.Event()
         self._plan_ended = asyncio.Event()
         self._written = Assembled(rows=0, bytes=0)
         self._moments = Moments(started=time.time())
+        self._earlier: Snapshot | None = None  # the last one of the coordinator under which the run had succeeded
         self._ended: float | None = None  # monotonic: when the run was over, from then on its pace stands still
         self._run: Run
         self._ledger: Ledger
@@ -65,14 +67,15 @@ class Coordinator:
     # --- life ------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Claim the run's next epoch, replay its ledger, and begin to cut the plan.
+        """Claim the run's next epoch, replay its ledger, and begin to cut the plan. A run that has succeeded is over.
 
         Raises OSError when the run folder cannot be used, ValueError when its ledger cannot be read.
         """
         self._store.make()
         about = {"started": self._moments.started, "process": os.getpid(), "step": self.job.name}
         self._ledger = await asyncio.to_thread(Ledger.claim, self._store, about)
-        restored = await asyncio.to_thread(restore, self._ledger, resumed_by_user=self._resumed)
+        resumed = self._resumed or await asyncio.to_thread(belongs_to_another, self._ledger, step=self.job.name)
+        restored = await asyncio.to_thread(restore, self._ledger, resumed_by_user=resumed)
         self._run = Run(self.job, ledger=self._ledger, restored=restored, now=self._clock())
         self._overview = Overview(self._store, self._run, self._moments)
         loop = asyncio.get_running_loop()
@@ -83,7 +86,12 @@ class Coordinator:
             ended=lambda error: _call(loop, self._listed, error),
             cut=self._cut,
         )
-        self._reader.start()
+        self._earlier = await asyncio.to_thread(earlier_end, self._store)
+        if self._earlier is None:
+            self._reader.start()
+        else:
+            self._plan_ended.set()
+            self._decide(Verdict(verdicts.SUCCEEDED, self._earlier.message))
 
     async def plan_complete(self) -> Verdict | None:
         """Wait until the plan is cut to its end; return the verdict if that already ended the run."""
@@ -115,7 +123,7 @@ class Coordinator:
         self._run.draining = True
         if self._run.verdict is None:
             self._state = snapshot.DRAINING
-        self._wake()
+        self._changes.tell()
 
     def interrupt(self) -> None:
         """End now: what runs is stopped, what is committed is kept."""
@@ -125,7 +133,12 @@ class Coordinator:
     def worker_gone(self, worker: str) -> None:
         """A worker's agent is known to be dead: others get what it held, at once. No try is lost."""
         self._run.worker_gone(worker)
-        self._wake()
+        self._changes.tell()
+
+    def drain_worker(self, worker: str) -> None:
+        """A worker is wanted elsewhere: its agent ends once what its processes run is reported. No try is lost."""
+        self._run.agents.drain(worker)
+        self._changes.tell()
 
     def worker_failed(self, worker: str, message: str) -> None:
         """A worker cannot be run at all: the step fails."""
@@ -136,7 +149,7 @@ class Coordinator:
     def register(self, worker: str, boot: str) -> tuple[str, int]:
         """Take in a worker's agent; return the identity under which it leases, and the epoch."""
         agent = self._run.register(worker, boot, self._clock())
-        self._wake()
+        self._changes.tell()
         return agent, self._ledger.epoch
 
     async def lease(self, agent: str, epoch: int, want: int) -> tuple[list[Grant], dict[str, Any]]:
@@ -147,9 +160,9 @@ class Coordinator:
         self._check(epoch)
         give_up = self._clock() + _LONG_POLL
         while True:
-            changed, now = self._changed, self._clock()
+            now = self._clock()
             self._run.agents.heard(agent, now)
-            orders = self.orders()
+            orders = self.orders(agent)
             if orders or now >= give_up:
                 return [], orders
             pairs = self._run.grant(agent, want, now)
@@ -157,11 +170,7 @@ class Coordinator:
                 self._state = snapshot.RUNNING
                 self._moments.first_lease = self._moments.first_lease or time.time()
                 return self._run.plan.grants(pairs), {}
-            try:
-                async with asyncio.timeout(give_up - now):  # wait_for may lose a cancellation up to Python 3.11
-                    await changed.wait()
-            except TimeoutError:
-                continue
+            await self._changes.wait(give_up - now)
 
     def report(self, body: dict[str, Any]) -> dict[str, Any]:
         """Take in an agent's report (`wire.report`); return orders. Raises UnknownAgentError."""
@@ -171,25 +180,28 @@ class Coordinator:
         if run.ended() != ended:
             self._moments.last_commit = time.time()
         if run.leases.waiting():
-            self._wake()
+            self._changes.tell()
         self._see_verdict()
-        orders = self.orders()
+        orders = self.orders(body["agent"])
         return {**orders, "lost": lost} if lost else orders
 
     def bye(self, agent: str) -> None:
         """An agent ended and holds nothing any more."""
         self._run.bye(agent)
-        self._wake()
+        self._changes.tell()
 
-    def orders(self) -> dict[str, Any]:
-        """Return what agents are told with every answer: {} while there is work, or may be, for them."""
+    def orders(self, agent: str | None = None) -> dict[str, Any]:
+        """Return what an agent (None: every agent) is told with each answer: {} while there is, or may be, work."""
         verdict = self._run.verdict
         if verdict is not None:
             return {"finished": True} if verdict.succeeded else {"stop": True}
-        return {"drain": True} if self._run.draining else {}
+        draining = self._run.draining or (agent is not None and self._run.agents.is_draining(agent))
+        return {"drain": True} if draining else {}
 
     def snapshot(self) -> Snapshot:
         """Return where the run is."""
+        if self._earlier is not None:
+            return self._earlier
         return take_snapshot(
             self._run,
             self._moments,
@@ -205,10 +217,6 @@ class Coordinator:
         if epoch != self._ledger.epoch:
             raise UnknownAgentError(f"this is epoch {self._ledger.epoch}, the agent belongs to epoch {epoch}")
 
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
     def _decide(self, verdict: Verdict) -> None:
         self._run.decide(verdict)
         self._see_verdict()
@@ -216,20 +224,20 @@ class Coordinator:
     def _see_verdict(self) -> None:
         if self._run.verdict is not None and not self._decided.is_set():
             self._decided.set()
-            self._wake()
+            self._changes.tell()
 
     def _add(self, lot: list[Slice], record: dict[str, Any]) -> None:
         self._ledger.append({"plan": record})
         if lot:
             self._run.add(lot)
-            self._wake()
+            self._changes.tell()
 
     def _listed(self, error: Exception | None) -> None:
         self._moments.listed = time.time()
         if error is None:
             self._run.listed()
         else:
-            self._run.decide(_input_verdict(error))
+            self._run.decide(verdict_on(error))
         self._plan_ended.set()
         self._see_verdict()
 
@@ -246,7 +254,7 @@ class Coordinator:
             await asyncio.sleep(_TICK_SECONDS)
             self._run.tick(self._clock())
             if self._run.leases.waiting():
-                self._wake()
+                self._changes.tell()
             if self._run.draining and not self._run.agents.count():
                 self.interrupt()
             self._see_verdict()
@@ -265,10 +273,10 @@ class Coordinator:
             self._state = snapshot.ASSEMBLING
             try:
                 await self._flush()
-                last = await asyncio.to_thread(earlier_end, self._store)
-                if last is not None:  # our predecessor was stopped, or displaced too late to notice, after its end
+                self._earlier = await asyncio.to_thread(earlier_end, self._store)
+                if self._earlier is not None:  # also when our predecessor was displaced too late to notice
                     await parted
-                    return last
+                    return self._earlier
                 self._written = await asyncio.to_thread(
                     write_output, self.job, self._store, self._ledger, expected=self._run.leases.counts[State.DONE]
                 )
@@ -282,7 +290,7 @@ class Coordinator:
         await parted
         self._run.verdict = verdict
         self._moments.finished, self._ended = time.time(), self._clock()
-        self._state = _final_state(verdict)
+        self._state = final_state(verdict)
         if verdict.reason != verdicts.SUPERSEDED:
             await self._write_end(verdict)
         return self.snapshot()
@@ -307,34 +315,13 @@ class Coordinator:
         except OSError as error:
             if verdict.succeeded:
                 self._run.verdict = Verdict(verdicts.STORAGE_ERROR, f"the run folder cannot be written: {error}")
-        self._state = _final_state(self._run.verdict or verdict)
+        self._state = final_state(self._run.verdict or verdict)
 
     async def _part(self) -> None:
         """Wait until every agent has taken its leave, or has had its time."""
         give_up = self._clock() + _GOODBYE
         while self._run.agents.count() and self._clock() < give_up:
-            changed = self._changed
-            try:
-                async with asyncio.timeout(give_up - self._clock()):
-                    await changed.wait()
-            except TimeoutError:
-                return
-
-
-def _final_state(verdict: Verdict) -> str:
-    if verdict.succeeded:
-        return snapshot.SUCCEEDED
-    return snapshot.INTERRUPTED if verdict.reason == verdicts.INTERRUPTED else snapshot.FAILED
-
-
-def _input_verdict(error: Exception) -> Verdict:
-    if isinstance(error, PlanChangedError):
-        return Verdict(verdicts.PLAN_CHANGED, str(error))
-    if isinstance(error, EmptyInputError):
-        return Verdict(verdicts.EMPTY_INPUT, str(error))
-    if isinstance(error, InputError):
-        return Verdict(verdicts.INPUT_ERROR, str(error))
-    return Verdict(verdicts.INPUT_ERROR, f"listing the inputs failed: {type(error).__name__}: {error}")
+            await self._changes.wait(give_up - self._clock())
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:

@@ -3,51 +3,115 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
+import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 import kopf
 
+from longshore_operator import logs
+from longshore_operator.build import names
 from longshore_operator.coordinator_client import HttpCoordinators
-from longshore_operator.handlers import Key, registry
+from longshore_operator.endpoints import serving
+from longshore_operator.handlers import WATCHED, Key, registry
 from longshore_operator.kube import ApiKube, client_from_environment
+from longshore_operator.metrics import MeteredKube, Metrics
 from longshore_operator.reconcile import Reconciler
-from longshore_operator.settings import Settings
+from longshore_operator.settings import InvalidSettings, Settings
+from longshore_operator.watches import Watches
 from longshore_operator.work_queue import WorkQueue
 
 _THREADS = 4
 
+_log = logging.getLogger("longshore.operator")
+
 
 def main() -> int:
-    """Run the operator; 1 when it is not told what it must know."""
+    """Run the operator; 1 when it is not told what it must know, or cannot go on."""
     options = _options()
-    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure(level=options.log_level, form=options.log_format)
     try:
         settings = Settings.from_environment(os.environ)
-    except KeyError as error:
-        print(f"longshore-operator: {error.args[0]} is missing: the image of coordinators and agents", file=sys.stderr)
+    except InvalidSettings as error:
+        _log.critical("%s", error)
         return 1
-    reconciler = Reconciler(ApiKube(client_from_environment()), HttpCoordinators(), settings)
+    metrics = Metrics()
+    kube = ApiKube(client_from_environment(), metrics.api_request)
+    reconciler = Reconciler(MeteredKube(kube, metrics), HttpCoordinators(), settings)
 
     def work(key: Key) -> float | None:
-        return reconciler.reconcile(*key)
+        with metrics.reconcile(key[0]) as ended:
+            again = reconciler.reconcile(*key)
+            ended(again)
+        return again
 
-    queue: WorkQueue[Key] = WorkQueue(work)
-    kopf.run(
-        registry=registry(queue, threads=_THREADS),
-        standalone=True,
-        namespaces=options.namespace,
-        clusterwide=not options.namespace,
-        liveness_endpoint=options.liveness,
-    )
+    queue: WorkQueue[Key] = WorkQueue(work, about=_about)
+    metrics.queue_depth(queue.__len__)
+    watches = Watches(WATCHED, options.namespace, metrics.api_request)
+    handlers = registry(queue, watches, served=kube.served)
+    stopping = asyncio.Event()
+
+    def ready() -> bool:
+        return watches.run and not stopping.is_set()
+
+    endpoints: AbstractContextManager[object] = nullcontext()
+    try:
+        if options.metrics_port:
+            endpoints = serving(("0.0.0.0", options.metrics_port), metrics.registry, ready)  # noqa: S104  (a pod's)
+        with endpoints:
+            queue.start(_THREADS)
+            try:
+                asyncio.run(_watch(handlers, options, stopping))
+            finally:
+                queue.stop()  # what is begun is ended: seconds, as each call has a time limit
+    except Exception:  # noqa: BLE001  (whatever it is, the log is where it is looked for)
+        _log.critical("the operator cannot go on", exc_info=True)
+        return 1
     return 0
+
+
+async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, stopping: asyncio.Event) -> None:
+    """Let kopf watch until SIGTERM or SIGINT, which set `stopping`."""
+    started = asyncio.Event()
+    operator = asyncio.create_task(
+        kopf.operator(
+            registry=handlers,
+            identity=names.OPERATOR,  # type: ignore[arg-type]  # a str; kopf's own guess needs the user to have a name
+            standalone=True,
+            namespaces=options.namespace,
+            clusterwide=not options.namespace,
+            liveness_endpoint=options.liveness,
+            ready_flag=started,
+            stop_flag=stopping,
+        )
+    )
+    operator.add_done_callback(lambda _: started.set())
+    await started.wait()
+    if not operator.done():
+        _log.info("watching %s", ", ".join(options.namespace) or "all namespaces")
+    for number in (signal.SIGTERM, signal.SIGINT):  # kopf's own until now; a second one does no harm to ours
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        await operator
+        _log.info("stopped")
+    except asyncio.CancelledError:  # so it ends when it is told to before it has begun
+        _log.info("stopped before it began")
+
+
+def _about(key: Key) -> AbstractContextManager[None]:
+    kind, namespace, name = key
+    return logs.about(kind=kind, namespace=namespace, name=name)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="longshore_operator", description=__doc__)
     parser.add_argument("--namespace", action="append", default=[], help="a namespace to watch; all if not given")
     parser.add_argument("--liveness", help="URL to answer probes at, such as http://0.0.0.0:8080/healthz")
+    parser.add_argument("--metrics-port", type=int, default=0, help="to serve /metrics and /readyz at; 0: none")
+    parser.add_argument("--log-format", default="text", choices=["json", "text"])
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
     return parser.parse_args()
 

@@ -3,66 +3,96 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, assert_never
 
-from longshore_api.status import ParallelRunStepStatus
+from longshore_api.status import ResourceStatus
 from longshore_operator.build import names, objects
 from longshore_operator.coordinator_client import CoordinatorError, Coordinators, Line
 from longshore_operator.credentials import issue
 from longshore_operator.kube import Conflict, Kube, Manifest, NotFound
-from longshore_operator.plan.actions import Action, Apply, Create, Delete, Event, Issue, TellGone
-from longshore_operator.plan.observed import Step
+from longshore_operator.plan.actions import Action, Create, Delete, Drain, Event, Issue, Occupy, TellGone
+from longshore_operator.plan.observed import Subject
 from longshore_planner.cluster import ClusterRun
 
 
-def apply_action(
-    action: Action, kube: Kube, coordinators: Coordinators, *, namespace: str, line: Line | None, now: datetime
-) -> None:
+class Locks:
+    """A lock per ComputeCluster, so that no two steps count its free nodes at the same time."""
+
+    def __init__(self) -> None:
+        self._all = threading.Lock()
+        self._each: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+
+    def of(self, namespace: str, compute: str) -> threading.Lock:
+        """Return the lock of one ComputeCluster."""
+        with self._all:
+            return self._each[namespace, compute]
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What actions are carried out with."""
+
+    kube: Kube
+    coordinators: Coordinators
+    locks: Locks = field(default_factory=Locks)
+
+
+def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | None, now: datetime) -> None:
     """Carry out one action. Raises kube.Trouble."""
+    kube = hands.kube
     match action:
         case Create(manifest):
             kube.create(body(manifest))
-        case Apply(manifest):
-            kube.apply(body(manifest))
+        case Occupy(compute, max_nodes, pods):
+            with hands.locks.of(namespace, compute):
+                taken = len(kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER)))
+                for pod in pods[: max(0, max_nodes - taken)]:
+                    kube.create(body(pod))
         case Issue(run):
             kube.create(body(objects.secret(run, _contents(run, now=now))))
-        case Delete(kind, name, uid):
-            kube.delete(kind, namespace, name, uid)
+        case Delete(kind, name, uid, at_once):
+            kube.delete(kind, namespace, name, uid, at_once=at_once)
         case TellGone(worker):
-            _tell(coordinators, line, worker)
+            _tell(hands.coordinators.gone, line, worker)
+        case Drain(worker):
+            _tell(hands.coordinators.drain, line, worker)
         case _:
             assert_never(action)
 
 
-def apply_status(kube: Kube, step: Step, status: ParallelRunStepStatus) -> None:
-    """Write the whole status. A step that is gone needs none. Raises kube.Trouble."""
+def apply_status(kube: Kube, subject: Subject, status: ResourceStatus) -> None:
+    """Write the whole status. A resource that is gone needs none. Raises kube.Trouble."""
     manifest = {
         "apiVersion": names.API_VERSION,
-        "kind": names.STEP_KIND,
-        "metadata": {"name": step.name, "namespace": step.namespace, "uid": step.uid},
+        "kind": subject.kind,
+        "metadata": {"name": subject.name, "namespace": subject.namespace, "uid": subject.uid},
         "status": _filled(status.to_dict()),
     }
     try:
-        kube.apply(manifest, status=True)
+        kube.write_status(manifest)
     except NotFound:
         return
 
 
-def send_event(kube: Kube, step: Step, event: Event, *, now: datetime) -> None:
-    """Make an event about the step; one that was made before is well. Raises kube.Trouble."""
+def send_event(kube: Kube, subject: Subject, event: Event, *, now: datetime) -> None:
+    """Make an event about a resource; one that was made before is well. Raises kube.Trouble."""
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    digest = hashlib.sha256(f"{step.uid} {event.reason} {event.message} {stamp}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{subject.uid} {event.reason} {event.message} {stamp}".encode()).hexdigest()
     manifest: Manifest = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{step.name}.{digest[:16]}", "namespace": step.namespace},
+        "metadata": {"name": f"{subject.name}.{digest[:16]}", "namespace": subject.namespace},
         "involvedObject": {
             "apiVersion": names.API_VERSION,
-            "kind": names.STEP_KIND,
-            "name": step.name,
-            "namespace": step.namespace,
-            "uid": step.uid,
+            "kind": subject.kind,
+            "name": subject.name,
+            "namespace": subject.namespace,
+            "uid": subject.uid,
         },
         "type": event.type,
         "reason": event.reason,
@@ -108,10 +138,10 @@ def _contents(run: ClusterRun, *, now: datetime) -> dict[str, str]:
     }
 
 
-def _tell(coordinators: Coordinators, line: Line | None, worker: str) -> None:
-    """Tell a coordinator of a dead worker. One that does not hear it takes the leases back when they expire."""
+def _tell(call: Callable[[Line, str], None], line: Line | None, worker: str) -> None:
+    """Tell a coordinator something of a worker. One that does not hear it is told again, or finds out itself."""
     if line is not None:
         try:
-            coordinators.gone(line, worker)
+            call(line, worker)
         except CoordinatorError:
             return

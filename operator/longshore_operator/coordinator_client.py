@@ -1,4 +1,4 @@
-"""Calls of a run's coordinator: where its run is, and that a worker is gone."""
+"""Calls of a run's coordinator: where its run is, that a worker is gone, that one is to go."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ class Coordinators(Protocol):
     def gone(self, line: Line, worker: str) -> None:
         """Say that a worker's agent is dead."""
 
+    def drain(self, line: Line, worker: str) -> None:
+        """Ask that a worker's agent ends, without the loss of a try; it ends with exit code 0 when it is through.
+
+        Of the agent that is connected now: one that registers later, under the same name, may work. In vain, and no
+        error, when none is.
+        """
+
 
 class HttpCoordinators:
     """Coordinators over HTTPS."""
@@ -50,6 +57,9 @@ class HttpCoordinators:
 
     def gone(self, line: Line, worker: str) -> None:
         _call(line, "POST", "/v1/gone", body=json.dumps({"worker": worker}))
+
+    def drain(self, line: Line, worker: str) -> None:
+        _call(line, "POST", "/v1/drain", body=json.dumps({"worker": worker}))
 
 
 class _Connection(http.client.HTTPSConnection):

@@ -2,13 +2,15 @@
 
 Trouble           what may pass: the caller tries again later
 |-- Conflict      somebody else was faster: look again, then decide again
+|-- Refused       it is against a rule of the cluster, such as a quota: its users must be told
 NotFound          what was to be changed is not there (any more); what was to be read is None then
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -36,6 +38,11 @@ _PATHS: Mapping[str, tuple[str, str]] = {  # kind -> API, plural
     "Environment": (_OURS, "environments"),
     "Model": (_OURS, "models"),
 }
+_KINDS = {plural: kind for kind, (_, plural) in _PATHS.items()}
+_OBJECTS = re.compile(
+    r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/[^/]+)?/(?P<plural>[a-z]+)(?P<name>/[^/]+)?(?P<sub>/[a-z]+)?"
+)
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _TIMEOUT = 30.0  # seconds a call may take
 
 
@@ -45,6 +52,10 @@ class Trouble(Exception):
 
 class Conflict(Trouble):
     """The object is there already, or is another than the one that was looked at."""
+
+
+class Refused(Trouble):
+    """The API server does not allow it; the message is its own sentence."""
 
 
 class NotFound(Exception):
@@ -63,86 +74,125 @@ class Kube(Protocol):
     def create(self, manifest: Manifest) -> None:
         """Make an object. Raises Conflict when its name is taken."""
 
-    def apply(self, manifest: Manifest, *, status: bool = False) -> None:
-        """Make an object (or its status) be so. Raises NotFound for the status of none."""
+    def write_status(self, manifest: Manifest) -> None:
+        """Make an object's status be so. Raises NotFound when there is no such object."""
 
-    def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Delete this very object. Raises Conflict when it is another by now; one that is gone is well."""
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        """Delete this very object. Raises Conflict when it is another by now; one that is gone is well.
+
+        `at_once` does not wait for a pod's node to say that it has ended.
+        """
 
 
 class ApiKube:
-    """The API server behind a client."""
+    """The API server behind a client; each call's verb, kind and status code ("error" for none) go to `count`."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(
+        self, client: ApiClient, count: Callable[[str, str, str], None] = lambda verb, kind, code: None
+    ) -> None:
         self._client = client
+        self._count = count
+
+    def served(self) -> frozenset[str]:
+        """Return Longshore's own kinds that the API server serves. Raises Trouble."""
+        try:
+            found = self._call("GET", f"/{_OURS}")
+        except NotFound:
+            return frozenset()
+        return frozenset(each["kind"] for each in found["resources"])
 
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         try:
-            return self._call("GET", _path(kind, namespace, name))
+            return self._call("GET", path(kind, namespace, name))
         except NotFound:
             return None
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
         api, _ = _PATHS[kind]
         query = [("labelSelector", selector)] if selector else []
-        found = self._call("GET", _path(kind, namespace), query=query)
+        found = self._call("GET", path(kind, namespace), query=query)
         version = api.partition("/")[2]  # elements of a list say neither, and are documents like others
         return [{"apiVersion": version, "kind": kind, **each} for each in found["items"]]
 
     def create(self, manifest: Manifest) -> None:
-        self._call("POST", _path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
+        self._call("POST", path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
 
-    def apply(self, manifest: Manifest, *, status: bool = False) -> None:
+    def write_status(self, manifest: Manifest) -> None:
         metadata = manifest["metadata"]
-        path = _path(manifest["kind"], metadata["namespace"], metadata["name"]) + ("/status" if status else "")
+        where = path(manifest["kind"], metadata["namespace"], metadata["name"]) + "/status"
         query = [("fieldManager", MANAGER), ("force", "true")]
-        self._call("PATCH", path, query=query, body=manifest, content="application/apply-patch+yaml")
+        self._call("PATCH", where, query=query, body=manifest, content="application/apply-patch+yaml")
 
-    def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if at_once:
+            options["gracePeriodSeconds"] = 0
         try:
-            self._call("DELETE", _path(kind, namespace, name), body=options)
+            self._call("DELETE", path(kind, namespace, name), body=options)
         except NotFound:
             return
 
     def _call(
         self,
         method: str,
-        path: str,
+        where: str,
         *,
         query: Sequence[tuple[str, str]] = (),
         body: Manifest | None = None,
         content: str = "application/json",
     ) -> Manifest:
         headers = {"Accept": "application/json", "Content-Type": content}
-        method, url, headers, sent, _ = self._client.param_serialize(
+        called, url, headers, sent, _ = self._client.param_serialize(
             method,
-            path,
+            where,
             query_params=list(query),
             header_params=headers,
             body=body,
             auth_settings=["BearerToken"],
         )
+        code = "error"
         try:
-            answer = self._client.call_api(method, url, headers, sent, _request_timeout=_TIMEOUT)
+            answer = self._client.call_api(called, url, headers, sent, _request_timeout=_TIMEOUT)
             text: bytes = answer.read()  # type: ignore[no-untyped-call]
+            code = str(answer.status)
         except ApiException as error:
-            raise _translated(error.status, f"{method} {path}: {error.reason}: {_said(error.body)}") from error
+            code = str(error.status or code)
+            raise _translated(error.status, f"{method} {where}", _said(error.body) or str(error.reason)) from error
         except HTTPError as error:
-            raise Trouble(f"{method} {path}: {error}") from error
+            raise Trouble(f"{method} {where}: {error}") from error
+        finally:
+            self._count(*asked(method, where), code)
         if answer.status >= 400:
-            raise _translated(answer.status, f"{method} {path}: {_said(text)}")
+            raise _translated(answer.status, f"{method} {where}", _said(text))
         found: Manifest = json.loads(text)
         return found
 
 
-def _path(kind: str, namespace: str, name: str = "") -> str:
+def path(kind: str, namespace: str = "", name: str = "") -> str:
+    """Return where an object is, or the objects of a kind, in a namespace or in all."""
     api, plural = _PATHS[kind]
-    return f"/{api}/namespaces/{quote(namespace)}/{plural}" + (f"/{quote(name)}" if name else "")
+    below = f"/namespaces/{quote(namespace)}" if namespace else ""
+    return f"/{api}{below}/{plural}" + (f"/{quote(name)}" if name else "")
 
 
-def _translated(status: int | None, text: str) -> Exception:
+def asked(method: str, where: str) -> tuple[str, str]:
+    """Return verb and kind (or kind/subresource) of a call; what concerns no object of ours is a get of "discovery".
+
+    Whether a list is a watch, its path does not say.
+    """
+    found = _OBJECTS.fullmatch(where)
+    kind = _KINDS.get(found["plural"]) if found else None
+    if found is None or kind is None:
+        return _VERBS.get(method, "get"), "discovery"
+    reading = "get" if found["name"] else "list"
+    return _VERBS.get(method, reading), kind + (found["sub"] or "")
+
+
+def _translated(status: int | None, call: str, said: str) -> Exception:
+    text = f"{call}: {said}"
     match status:
+        case 403 | 422:
+            return Refused(said or text)
         case 404:
             return NotFound(text)
         case 409:

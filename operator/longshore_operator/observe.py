@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,14 +18,17 @@ from longshore_api.validation import label, parse
 from longshore_operator.build import names, objects
 from longshore_operator.coordinator_client import CoordinatorError, Coordinators, Line
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.plan.observed import Observed, Step, Unreachable
+from longshore_operator.plan.observed import Control, Observed, Step, Trouble, Unreachable
 from longshore_operator.plan.pods import pod
+from longshore_operator.plan.slots import Pool, is_set
+from longshore_operator.plan.slots import pool as pool_of
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.cluster import ClusterRun, resolve_on_cluster
 from longshore_protocol.snapshot import Snapshot
 
 _AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
+_RESUME = "spec.resumeFrom"
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
 
 
@@ -61,6 +65,7 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
     if run is None and not foreign:
         resolved = _resolve(kube, raw, step, settings)
     line = None if foreign else _line(beside["Secret"], pods, step)
+    settled = run or resolved
     seen = Observed(
         step=step,
         run=run,
@@ -73,6 +78,7 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
         pods=tuple(pod(each, step=name) for each in pods),
         foreign=foreign,
         progress=None if line is None else _ask(coordinators, line),
+        pool=_pool(kube, settled, pods) if isinstance(settled, ClusterRun) else None,
     )
     return Sight(seen, line)
 
@@ -90,6 +96,15 @@ def _step(raw: Manifest) -> Step:
         generation=metadata.get("generation", 1),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         status=status,
+        control=_control(raw.get("spec", {})),
+    )
+
+
+def _control(spec: Mapping[str, Any]) -> Control:
+    """Read what counts at any time, whatever the rest of the spec is: the schema has seen to the types."""
+    ttl = spec.get("ttlSecondsAfterFinished")
+    return Control(
+        suspend=is_set(spec, "suspend"), cancel=is_set(spec, "cancel"), ttl_seconds=None if ttl is None else int(ttl)
     )
 
 
@@ -118,6 +133,22 @@ def _line(secret: Manifest | None, pods: Iterable[Manifest], step: Step) -> Line
     return Line(status["podIP"], names.PORT, host, authority=data[objects.AUTHORITY], token=data[objects.TOKEN])
 
 
+def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
+    """Return the nodes that the step shares with others, if it shares some and has fewer than it may want."""
+    compute = run.node.compute
+    if not compute or sum(names.worker_index(run.step, each["metadata"]["name"]) is not None for each in pods) >= (
+        run.job.workers
+    ):
+        return None
+    return read_pool(kube, run.namespace, compute, kube.read(names.COMPUTE_KIND, run.namespace, compute))
+
+
+def read_pool(kube: Kube, namespace: str, compute: str, cluster: Manifest | None) -> Pool:
+    """Return who claims a ComputeCluster's nodes. Raises kube.Trouble."""
+    workers = kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER))
+    return pool_of(compute, cluster, kube.list(names.STEP_KIND, namespace), workers)
+
+
 def _ask(coordinators: Coordinators, line: Line) -> Snapshot | Unreachable:
     try:
         return coordinators.snapshot(line)
@@ -125,20 +156,44 @@ def _ask(coordinators: Coordinators, line: Line) -> Snapshot | Unreachable:
         return Unreachable(str(error))
 
 
-def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> ClusterRun | tuple[Problem, ...]:
-    around = [each for kind in _AROUND for each in kube.list(kind, step.namespace)]
+def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> ClusterRun | tuple[Problem, ...] | Trouble:
+    where, resumed = label(raw), raw.get("spec", {}).get("resumeFrom")
     try:
-        documents = _documents(raw, around)
+        earlier = None if resumed is None else _earlier_run(kube, step, str(resumed), where=where)
+        if isinstance(earlier, Trouble):
+            return earlier
+        around = [each for kind in _AROUND for each in kube.list(kind, step.namespace)]
         run = resolve_on_cluster(
-            documents,
+            _documents(raw, around),
             namespace=step.namespace,
             uid=step.uid,
             generation=step.generation,
             host_paths=settings.host_paths,
+            resumed=None if earlier is None else earlier.job.run_id,
         )
     except InvalidDocuments as error:
         return tuple(error.problems)
-    return tuple(_missing(kube, run, where=label(raw))) or run
+    if earlier is not None and earlier.job.run_uri != run.job.run_uri:
+        text = f"is {resumed!r}, whose run is in another Datastore: {earlier.shown(earlier.job.run_uri)}"
+        return (Problem(where, _RESUME, text),)
+    return tuple(_missing(kube, run, where=where)) or run
+
+
+def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun | Trouble:
+    """Return the run to go on with. Raises InvalidDocuments when there is none."""
+    earlier = None if name == step.name else kube.read(names.STEP_KIND, step.namespace, name)
+    if earlier is None:
+        raise InvalidDocuments(
+            [Problem(where, _RESUME, f"is {name!r}: there is no other ParallelRunStep of that name")]
+        )
+    status = _step(earlier).status
+    finished = status.condition("Finished") if status else None
+    if finished is None or finished.status != "True":
+        return Trouble("WaitingForStep", f"waiting for {name} to end, whose run this step resumes")
+    settled = kube.read("ConfigMap", step.namespace, names.run_objects(name))
+    if settled is None or _owner(settled) != earlier["metadata"]["uid"]:
+        raise InvalidDocuments([Problem(where, _RESUME, f"is {name!r}, which never began: there is nothing to resume")])
+    return ClusterRun.from_json(settled["data"][objects.RUN_KEY])
 
 
 def _missing(kube: Kube, run: ClusterRun, *, where: str) -> Iterator[Problem]:
@@ -157,7 +212,7 @@ def _missing(kube: Kube, run: ClusterRun, *, where: str) -> Iterator[Problem]:
 
 def _documents(raw: Manifest, around: Iterable[Manifest]) -> Documents:
     """Return the step and what it may refer to. Raises InvalidDocuments for what it does refer to and is not valid."""
-    step = _document(raw)
+    step = document(raw)
     assert isinstance(step.resource, ParallelRunStep), "its kind says so"
     spec = step.resource.spec
     referred = {("Dataset", each.dataset) for each in spec.inputs if each.dataset}
@@ -169,14 +224,15 @@ def _documents(raw: Manifest, around: Iterable[Manifest]) -> Documents:
         if not is_open and (each["kind"], each["metadata"]["name"]) not in referred:
             continue
         try:
-            documents.append(_document(each))
+            documents.append(document(each))
         except InvalidDocuments:
             if not is_open:
                 raise
     return gather(documents)
 
 
-def _document(raw: Manifest) -> Document[Resource]:
+def document(raw: Manifest) -> Document[Resource]:
+    """Return a custom resource as a document of the planner. Raises InvalidDocuments."""
     written = {
         "apiVersion": raw["apiVersion"],
         "kind": raw["kind"],

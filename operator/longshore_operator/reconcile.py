@@ -1,4 +1,4 @@
-"""One reconcile of one step: observe, plan, apply, status once, events. The same call, whatever happened."""
+"""One reconcile of one resource: observe, plan, apply, status once, events. The same call, whatever happened."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from longshore_api.status import ParallelRunStepStatus
-from longshore_operator.apply import apply_action, apply_status, send_event
-from longshore_operator.coordinator_client import Coordinators
-from longshore_operator.kube import Kube
+from longshore_api.status import ResourceStatus
+from longshore_operator.apply import Hands, Locks, apply_action, apply_status, send_event
+from longshore_operator.build import names
+from longshore_operator.coordinator_client import Coordinators, Line
+from longshore_operator.kube import Kube, Refused
 from longshore_operator.observe import observe
-from longshore_operator.plan.actions import Plan
-from longshore_operator.plan.decide import POLL, decide
-from longshore_operator.plan.observed import Step
+from longshore_operator.observe_nodes import observe_nodes
+from longshore_operator.plan.actions import Action, Plan
+from longshore_operator.plan.decide import POLL, after_refusal, decide
+from longshore_operator.plan.nodes import decide_nodes
+from longshore_operator.plan.observed import Subject
 from longshore_operator.settings import Settings
 
 _log = logging.getLogger("longshore.operator")
+
+S = TypeVar("S", bound=ResourceStatus)
 
 
 def _utc() -> datetime:
@@ -27,56 +33,83 @@ def _utc() -> datetime:
 
 @dataclass
 class Reconciler:
-    """Reconciles steps. What it remembers only spares the API server writes; nothing depends on it."""
+    """Reconciles steps and ComputeClusters.
+
+    What it remembers only spares the API server writes; nothing depends on it. `locks` hold for one process: two
+    operators at a time could give a ComputeCluster more nodes than it may have.
+    """
 
     kube: Kube
     coordinators: Coordinators
     settings: Settings
     now: Callable[[], datetime] = _utc
     monotonic: Callable[[], float] = time.monotonic
-    _written: dict[tuple[str, str], float] = field(default_factory=dict)  # when each step's status was
+    locks: Locks = field(default_factory=Locks)
+    _written: dict[tuple[str, str, str], float] = field(default_factory=dict)  # when each one's status was
 
-    def reconcile(self, namespace: str, name: str) -> float | None:
-        """Bring one step further; return the seconds until it wants to be looked at again, None: when it changes.
+    def reconcile(self, kind: str, namespace: str, name: str) -> float | None:
+        """Bring one resource further; return the seconds until it wants to be looked at again, None: when it changes.
 
         Raises kube.Trouble when the API does not do something: then it is to be called again, later.
         """
+        again = self._step if kind == names.STEP_KIND else self._nodes
+        return again(namespace, name)
+
+    def _step(self, namespace: str, name: str) -> float | None:
         sight = observe(self.kube, self.coordinators, self.settings, namespace=namespace, name=name)
         if sight is None:
-            self._written.pop((namespace, name), None)
+            self._written.pop((names.STEP_KIND, namespace, name), None)
             return None  # its objects go with it: they name it as their owner
         step, now = sight.observed.step, self.now()
         plan = decide(sight.observed, self.settings, now=now)
-        for action in plan.actions:
-            _log.info("%s/%s: %s", namespace, name, _told(action))
-            apply_action(action, self.kube, self.coordinators, namespace=namespace, line=sight.line, now=now)
-        waits = self._status(step, plan, now=now)
-        if waits is not None:
-            return waits
-        return plan.look_again
+        try:
+            self._act(step.subject, plan.actions, line=sight.line, now=now)
+        except Refused as error:
+            plan = after_refusal(plan, step, str(error))
+        return self._tell(step.subject, plan, before=step.status, now=now)
 
-    def _status(self, step: Step, plan: Plan, *, now: datetime) -> float | None:
-        """Write the status if it changed; return the seconds to wait when it is too early for one of progress only."""
-        if plan.status is None or _same(step.status, plan.status):
+    def _nodes(self, namespace: str, name: str) -> float | None:
+        seen = observe_nodes(self.kube, namespace=namespace, name=name)
+        if seen is None:
+            self._written.pop((names.COMPUTE_KIND, namespace, name), None)
             return None
-        key, clock = (step.namespace, step.name), self.monotonic()
+        now = self.now()
+        plan = decide_nodes(seen, self.settings, now=now)
+        self._act(seen.subject, plan.actions, line=None, now=now)
+        return self._tell(seen.subject, plan, before=seen.status, now=now)
+
+    def _act(self, subject: Subject, actions: tuple[Action, ...], *, line: Line | None, now: datetime) -> None:
+        hands = Hands(self.kube, self.coordinators, self.locks)
+        for action in actions:
+            _log.info("%s", _told(action))
+            apply_action(action, hands, namespace=subject.namespace, line=line, now=now)
+
+    def _tell(self, subject: Subject, plan: Plan[S], *, before: S | None, now: datetime) -> float | None:
+        """Write the status if it changed, and the events; return the seconds until the next look.
+
+        A status of progress only is too early sometimes: then it is written at the next look.
+        """
+        if plan.status is None or _same(before, plan.status):
+            return plan.look_again
+        key, clock = (subject.kind, subject.namespace, subject.name), self.monotonic()
         if not plan.events and (early := self._written.get(key, clock - POLL) + POLL - clock) > 0:
             return early
-        apply_status(self.kube, step, plan.status)
+        apply_status(self.kube, subject, plan.status)
         self._written[key] = clock
         for event in plan.events:
-            _log.info("%s/%s: %s: %s", step.namespace, step.name, event.reason, event.message)
-            send_event(self.kube, step, event, now=now)
-        return None
+            _log.info("%s: %s", event.reason, event.message)
+            send_event(self.kube, subject, event, now=now)
+        return plan.look_again
 
 
-def _same(before: ParallelRunStepStatus | None, after: ParallelRunStepStatus) -> bool:
+def _same(before: ResourceStatus | None, after: ResourceStatus) -> bool:
     return before is not None and before.to_dict() == after.to_dict()
 
 
 def _told(action: object) -> str:
-    manifest = getattr(action, "manifest", None)
-    if manifest is not None:
-        return f"{type(action).__name__} {manifest.kind} {manifest.metadata.name}"
+    manifests = [each for each in (getattr(action, "manifest", None), *getattr(action, "pods", ())) if each is not None]
+    if manifests:
+        made = ", ".join(f"{each.kind} {each.metadata.name}" for each in manifests)
+        return f"{type(action).__name__} {made}"
     name = getattr(action, "name", "") or getattr(action, "worker", "")
     return " ".join(filter(None, [type(action).__name__, getattr(action, "kind", ""), name]))

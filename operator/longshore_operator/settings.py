@@ -2,23 +2,103 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+_TOLERATION: Mapping[str, tuple[type, frozenset[Any]]] = {  # key -> type, the values it may have; empty: any
+    "key": (str, frozenset()),
+    "operator": (str, frozenset({"Exists", "Equal"})),
+    "value": (str, frozenset()),
+    "effect": (str, frozenset({"NoSchedule", "PreferNoSchedule", "NoExecute"})),
+    "tolerationSeconds": (int, frozenset()),
+}
+
+
+class InvalidSettings(ValueError):
+    """A variable of the environment is missing or not what it must be; the message says which, and the rule."""
+
+
+@dataclass(frozen=True)
+class LowPriority:
+    """What workers of ComputeClusters with `vmPriority: lowpriority` get."""
+
+    priority_class_name: str = ""  # empty: the cluster's default
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, Any], ...] = ()  # each as a pod has it
+
+    @staticmethod
+    def from_json(text: str) -> LowPriority:
+        """Read {"priorityClassName": "...", "nodeSelector": {...}, "tolerations": [...]}, of which each may be absent.
+
+        Raises ValueError.
+        """
+        raw = json.loads(text)
+        if not isinstance(raw, dict):
+            raise ValueError("must be an object")  # noqa: TRY004  (one kind of error for all that is wrong)
+        if unknown := sorted(raw.keys() - {"priorityClassName", "nodeSelector", "tolerations"}):
+            raise ValueError(f"has an unknown field: {unknown[0]}")
+        name, selector = raw.get("priorityClassName", ""), raw.get("nodeSelector", {})
+        tolerations = raw.get("tolerations", [])
+        if not isinstance(name, str):
+            raise ValueError(f"priorityClassName must be a string, not {name!r}")  # noqa: TRY004
+        if not isinstance(selector, dict) or not all(isinstance(each, str) for each in selector.values()):
+            raise ValueError(f"nodeSelector must be an object of strings, not {selector!r}")
+        if not isinstance(tolerations, list):
+            raise ValueError(f"tolerations must be a list, not {tolerations!r}")  # noqa: TRY004
+        for each in tolerations:
+            _check_toleration(each)
+        return LowPriority(name, selector, tuple(tolerations))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The environment contract of the operator."""
+    """The environment contract of the operator: each field is the variable of its name, after LONGSHORE_."""
 
-    image: str  # of coordinators and agents: the operator's own
-    pull_policy: str = "IfNotPresent"
-    host_paths: bool = False  # whether Datastores may lie on folders of the nodes: for tests and single machines
+    image: str  # IMAGE: of coordinators and agents, which is the operator's own. The one that must be given
+    pull_policy: str = "IfNotPresent"  # PULL_POLICY: of that image: Always, IfNotPresent or Never
+    image_pull_secrets: tuple[str, ...] = ()  # IMAGE_PULL_SECRETS: names, comma separated; in each step's namespace
+    host_paths: bool = False  # HOST_PATHS: "true" lets Datastores be folders of the nodes: tests and single machines
+    placeholder_priority_class: str = ""  # PLACEHOLDER_PRIORITY_CLASS: of pods that keep nodes; empty: the default
+    low_priority: LowPriority = field(default_factory=LowPriority)  # LOW_PRIORITY: JSON, see LowPriority
 
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> Settings:
-        """Read LONGSHORE_IMAGE, LONGSHORE_PULL_POLICY and LONGSHORE_HOST_PATHS. Raises KeyError without an image."""
+        """Read the variables. Raises InvalidSettings."""
+        image = environment.get("LONGSHORE_IMAGE", "")
+        if not image:
+            raise InvalidSettings("LONGSHORE_IMAGE is missing: it must be the image of coordinators and agents")
+        secrets = environment.get("LONGSHORE_IMAGE_PULL_SECRETS", "").split(",")
+        try:
+            low_priority = LowPriority.from_json(environment.get("LONGSHORE_LOW_PRIORITY") or "{}")
+        except ValueError as error:
+            raise InvalidSettings(f"LONGSHORE_LOW_PRIORITY is not what it must be: {error}") from error
         return Settings(
-            image=environment["LONGSHORE_IMAGE"],
-            pull_policy=environment.get("LONGSHORE_PULL_POLICY", "IfNotPresent"),
-            host_paths=environment.get("LONGSHORE_HOST_PATHS", "") == "true",
+            image=image,
+            pull_policy=_one_of(environment, "LONGSHORE_PULL_POLICY", "IfNotPresent", "Always", "Never"),
+            image_pull_secrets=tuple(filter(None, map(str.strip, secrets))),
+            host_paths=_one_of(environment, "LONGSHORE_HOST_PATHS", "false", "true") == "true",
+            placeholder_priority_class=environment.get("LONGSHORE_PLACEHOLDER_PRIORITY_CLASS", ""),
+            low_priority=low_priority,
         )
+
+
+def _one_of(environment: Mapping[str, str], name: str, *allowed: str) -> str:
+    """Return a variable's value, the first of those allowed when it is absent or empty."""
+    value = environment.get(name) or allowed[0]
+    if value not in allowed:
+        raise InvalidSettings(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
+    return value
+
+
+def _check_toleration(raw: Any) -> None:
+    if not isinstance(raw, dict):
+        raise ValueError(f"each of tolerations must be an object, not {raw!r}")  # noqa: TRY004
+    for key, value in raw.items():
+        if key not in _TOLERATION:
+            raise ValueError(f"tolerations has an unknown field: {key}")
+        type_, allowed = _TOLERATION[key]
+        if type(value) is not type_ or (allowed and value not in allowed):
+            rule = f"one of {', '.join(sorted(allowed))}" if allowed else f"of type {type_.__name__}"
+            raise ValueError(f"{key} of tolerations must be {rule}, not {value!r}")

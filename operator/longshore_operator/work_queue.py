@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -24,11 +25,19 @@ _log = logging.getLogger("longshore.operator")
 class WorkQueue(Generic[K]):
     """Calls `work` for keys; it returns the seconds until the key is due again, None for never.
 
-    An exception of `work` is logged, and the key is due again after a pause that doubles with each failure.
+    An exception of `work` is logged, and the key is due again after a pause that doubles with each failure. While a
+    key is worked on, `about` of it is entered: log lines can say what they are about.
     """
 
-    def __init__(self, work: Callable[[K], float | None], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        work: Callable[[K], float | None],
+        *,
+        about: Callable[[K], AbstractContextManager[None]] = lambda key: nullcontext(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._work = work
+        self._about = about
         self._clock = clock
         self._changed = threading.Condition()
         self._due: dict[K, float] = {}  # when
@@ -71,20 +80,24 @@ class WorkQueue(Generic[K]):
     def _serve(self) -> None:
         while (key := self._take()) is not None:
             (taken,) = key
-            again: float | None
-            try:
-                again = self._work(taken)
-            except Exception as error:  # noqa: BLE001  (whatever it is, the key must not be lost)
-                again = self._pause(taken)
-                _log.warning("%s: again in %.1f s: %s: %s", taken, again, type(error).__name__, error)
-                _log.debug("", exc_info=error)
-            else:
-                self._failures.pop(taken, None)
+            with self._about(taken):
+                again = self._attempt(taken)
             with self._changed:
                 self._busy.discard(taken)
                 self._changed.notify_all()
             if again is not None:
                 self.add(taken, delay=again)
+
+    def _attempt(self, key: K) -> float | None:
+        try:
+            again = self._work(key)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the key must not be lost)
+            pause = self._pause(key)
+            _log.warning("again in %.1f s: %s: %s", pause, type(error).__name__, error)
+            _log.debug("", exc_info=error)
+            return pause
+        self._failures.pop(key, None)
+        return again
 
     def _pause(self, key: K) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,8 +15,9 @@ from longshore_api.base import Resource
 from longshore_api.data import Dataset, Datastore, DatastoreSpec
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.parallel_run_step import ParallelRunStep, Source
-from longshore_api.resources import ComputeCluster, Environment, Model, ResourceRequirements
+from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_planner.catalogue import Document, Documents
+from longshore_planner.nodes import NodeShape, node_shape
 from longshore_planner.places import is_url, join
 from longshore_planner.resolve import resolve
 from longshore_protocol.job import Job
@@ -25,6 +25,7 @@ from longshore_protocol.job import Job
 MOUNTS = "/mnt/longshore"
 SOURCE = "/longshore/source"
 
+_READ_ONLY = ("http://", "https://")
 _NO_WAY_UP = "must stay below its Datastore: no .. in it"
 
 
@@ -60,8 +61,8 @@ class ClusterRun:
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[str, ...] = ()  # names of Secrets with credentials of stores: for coordinator and agents
     config_map: str | None = None  # the source folder, if it is one
-    requests: dict[str, str] = field(default_factory=dict)  # of one worker
-    limits: dict[str, str] = field(default_factory=dict)
+    source_uri: str | None = None  # where else the source is to be fetched from: a URL, or a place inside the pods
+    node: NodeShape = field(default_factory=NodeShape)  # of one worker
 
     def shown(self, uri: str) -> str:
         """Return a place in the run's pods as its users know it: on the Datastore's volume."""
@@ -81,16 +82,23 @@ class ClusterRun:
         raw["job"] = Job.from_json(json.dumps(raw["job"]))
         raw["volumes"] = tuple(Volume(**each) for each in raw["volumes"])
         raw["secrets"] = tuple(raw["secrets"])
+        raw["node"] = NodeShape.from_dict(raw["node"])
         return ClusterRun(**raw)
 
 
 def resolve_on_cluster(
-    documents: Documents, *, namespace: str, uid: str, generation: int, host_paths: bool
+    documents: Documents,
+    *,
+    namespace: str,
+    uid: str,
+    generation: int,
+    host_paths: bool,
+    resumed: str | None = None,
 ) -> ClusterRun:
     """Resolve the one ParallelRunStep of the documents for the cluster they come from.
 
-    `uid` and `generation` are the step's; `host_paths` allows Datastores on folders of the nodes. Raises
-    InvalidDocuments with every problem found.
+    `uid` and `generation` are the step's; `host_paths` allows Datastores on folders of the nodes; `resumed` is the id
+    of the run that this one goes on with. Raises InvalidDocuments with every problem found.
     """
     steps = documents.of(ParallelRunStep)
     assert len(steps) == 1, "the step, and what is around it"
@@ -99,15 +107,16 @@ def resolve_on_cluster(
     grounded = ground.documents_in_pods()
     store = ground.output_store(grounded)
     environment = ground.environment()
+    node = ground.node()
     if ground.problems:
         raise InvalidDocuments(ground.problems)
     assert store is not None, "or there is a problem"
     assert environment is not None, "or there is a problem"
-    run_id = f"{step.name}-{uid[:8]}"
-    resources = ground.resources()
+    run_id = resumed or f"{step.name}-{uid[:8]}"
     job = resolve(grounded, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1).job
     if step.resource.spec.process_count_per_node == "auto":
-        job = replace(job, processes_per_worker=_whole_cores(resources))
+        job = replace(job, processes_per_worker=node.processes)
+    job = replace(job, gpus_per_worker=node.gpus)
     source = step.resource.spec.source
     spec = environment.resource.spec
     assert spec.image is not None, "or there is a problem"
@@ -122,8 +131,8 @@ def resolve_on_cluster(
         volumes=tuple(sorted(ground.volumes, key=lambda each: each.uri)),
         secrets=tuple(sorted(ground.secrets)),
         config_map=source.config_map if source else None,
-        requests=dict(resources.requests),
-        limits=dict(resources.limits),
+        source_uri=ground.source_uri,
+        node=node,
     )
 
 
@@ -138,12 +147,13 @@ class _Ground:
         self.problems: list[Problem] = []
         self.volumes: set[Volume] = set()
         self.secrets: set[str] = set()
+        self.source_uri: str | None = None
 
     def documents_in_pods(self) -> Documents:
         return Documents(tuple(self._in_pods(each) for each in self._documents))
 
     def output_store(self, grounded: Documents) -> str | None:
-        """Return the place of the Datastore that the run's folder is in, which must be on a volume."""
+        """Return the place of the Datastore that the run's folder is in: on a volume, or in an object store."""
         output = self._step.resource.spec.output
         name = output.datastore if output else None
         path = "spec.output.datastore"
@@ -161,8 +171,8 @@ class _Ground:
                 return None
             store = found
         uri = store.resource.spec.uri
-        if not uri.startswith(MOUNTS + "/"):
-            rule = "must be on a volume (pvc:CLAIM/FOLDER), because the run's folder is in it"
+        if uri.startswith(_READ_ONLY):
+            rule = "is read-only, and the run's folder is to be in it: take an object store, or pvc:CLAIM/FOLDER"
             self.problems.append(store.wrong("spec.uri", uri, rule))
             return None
         return uri
@@ -182,11 +192,15 @@ class _Ground:
             self.problems.append(found.problem("spec.image", text))
         return found
 
-    def resources(self) -> ResourceRequirements:
-        """Return what one worker gets. A `vmSize` alone reserves nothing."""
+    def node(self) -> NodeShape:
+        """Return what one worker gets; a ComputeCluster that is not there is told of where it is resolved."""
         name = self._step.resource.spec.compute_target
         cluster = self._documents.find(ComputeCluster, name) if name else None
-        return (cluster.resource.spec.resources if cluster else None) or ResourceRequirements()
+        try:
+            return node_shape(cluster) if cluster else NodeShape()
+        except InvalidDocuments as error:
+            self.problems += error.problems
+            return NodeShape()
 
     def _in_pods(self, document: Document[Resource]) -> Document[Resource]:
         match document.resource:
@@ -209,41 +223,46 @@ class _Ground:
     def _datastore(self, document: Document[Resource], spec: DatastoreSpec) -> DatastoreSpec:
         if spec.secret_ref is not None:
             self.secrets.add(spec.secret_ref.name)
-        uri = spec.uri
+        return spec.model_copy(update={"uri": self._place_in_pods(document, spec.uri, "spec.uri")})
+
+    def _place_in_pods(self, document: Document[Any], uri: str, path: str) -> str:
+        """Return a URL as it is, and a place on a volume, which the run then has, as the path inside its pods."""
         if uri.startswith("pvc:"):
             claim, _, folder = uri.removeprefix("pvc:").lstrip("/").partition("/")
             if not claim:
-                self.problems.append(document.wrong("spec.uri", uri, "must name a claim: pvc:CLAIM/FOLDER"))
+                self.problems.append(document.wrong(path, uri, "must name a claim: pvc:CLAIM/FOLDER"))
             if ".." in folder.split("/"):
-                self.problems.append(document.wrong("spec.uri", uri, _NO_WAY_UP))
-            return self._on(Volume(claim=claim), folder, spec)
+                self.problems.append(document.wrong(path, uri, _NO_WAY_UP))
+            return self._on(Volume(claim=claim), folder)
         if uri.startswith("file:"):
-            path = posixpath.normpath("/" + uri.removeprefix("file:").lstrip("/"))
+            folder = posixpath.normpath("/" + uri.removeprefix("file:").lstrip("/"))
             if not self._host_paths:
                 rule = "is a folder of the cluster's nodes, which this operator does not give to pods: use pvc:CLAIM"
-                self.problems.append(document.wrong("spec.uri", uri, rule))
+                self.problems.append(document.wrong(path, uri, rule))
             elif not uri.startswith("file:///"):
-                self.problems.append(document.wrong("spec.uri", uri, "must be absolute: file:///FOLDER"))
-            return self._on(Volume(host_path=path), "", spec)
+                self.problems.append(document.wrong(path, uri, "must be absolute: file:///FOLDER"))
+            return self._on(Volume(host_path=folder), "")
         if "://" not in uri:
-            self.problems.append(document.wrong("spec.uri", uri, "must be a URL, or pvc:CLAIM/FOLDER"))
-        return spec
+            self.problems.append(document.wrong(path, uri, "must be a URL, or pvc:CLAIM/FOLDER"))
+        return uri
 
-    def _on(self, volume: Volume, folder: str, spec: DatastoreSpec) -> DatastoreSpec:
+    def _on(self, volume: Volume, folder: str) -> str:
         self.volumes.add(volume)
-        return spec.model_copy(update={"uri": join(volume.mount_path, folder) if folder else volume.mount_path})
+        return join(volume.mount_path, folder) if folder else volume.mount_path
 
     def _source(self, source: Source | None) -> Source | None:
         path = "spec.source"
         if source is None:
-            text = "is missing: on a cluster the script is in a ConfigMap (configMap) or in the image (image)"
+            text = "is missing: on a cluster the script is in a ConfigMap (configMap), in the image (image) or at a URL"
             self.problems.append(self._step.problem(path, text))
             return None
         if source.uri is not None:
-            rule = "must be configMap or image instead, on a cluster"
-            self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule))
-            return source
-        return Source(uri=SOURCE if source.config_map else source.image)
+            if source.uri.startswith("file:"):
+                rule = "must be a URL of a store or pvc:CLAIM/FOLDER, or configMap or image instead, on a cluster"
+                self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule))
+            else:
+                self.source_uri = self._place_in_pods(self._step, source.uri, f"{path}.uri")
+        return Source(uri=source.image or SOURCE)
 
     def _check(self, document: Document[Resource], data: Any, path: str) -> None:
         if data is not None:
@@ -264,10 +283,3 @@ class _Ground:
         elif place.startswith("/") and datastore is None:
             rule = "must be relative to a Datastore, without a leading /"
             self.problems.append(document.wrong(path, place, rule))
-
-
-def _whole_cores(resources: ResourceRequirements) -> int:
-    """Return the processor cores of a worker, at least one: `auto` means a process each."""
-    amounts: Mapping[str, str] = {**resources.requests, **resources.limits}
-    cpu = str(amounts.get("cpu", "1"))
-    return max(1, int(float(cpu[:-1]) / 1000) if cpu.endswith("m") else int(float(cpu)))

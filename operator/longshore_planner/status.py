@@ -56,21 +56,31 @@ def _conditions(
     if not ended and snapshot.waiting_reason:
         reason, message = snapshot.waiting_reason, snapshot.waiting_message
     return [
-        api.Condition(
-            type=type_,
-            status=truth,
-            reason=reason,
-            message=message,
-            last_transition_time=_since(previous, type_, truth, now=now),
-            observed_generation=generation,
-        )
+        condition(type_, truth, reason=reason, message=message, previous=previous, generation=generation, now=now)
         for type_, truth in truths.items()
     ]
 
 
-def _since(previous: api.ParallelRunStepStatus | None, type_: str, truth: Truth, *, now: datetime) -> datetime:
+def condition(
+    type_: str,
+    truth: Truth,
+    *,
+    reason: str,
+    message: str,
+    previous: api.ResourceStatus | None,
+    generation: int,
+    now: datetime,
+) -> api.Condition:
+    """Return a condition; if its status is what it was in `previous`, since then."""
     before = previous.condition(type_) if previous else None
-    return before.last_transition_time if before is not None and before.status == truth else now
+    return api.Condition(
+        type=type_,
+        status=truth,
+        reason=reason,
+        message=message,
+        last_transition_time=before.last_transition_time if before is not None and before.status == truth else now,
+        observed_generation=generation,
+    )
 
 
 def _truth(value: bool) -> Truth:  # noqa: FBT001  (the value is what it is about)

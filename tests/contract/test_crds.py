@@ -75,7 +75,8 @@ def breaches_of(part: dict[str, Any]) -> Iterator[str]:
 def breaches_of_type(part: dict[str, Any]) -> Iterator[str]:
     either = part.get("x-kubernetes-int-or-string", False)
     anything = part.get("x-kubernetes-preserve-unknown-fields", False)
-    if ("type" in part) + either + anything != 1:
+    is_open = anything and part.get("type") == "object"  # of Kubernetes' own
+    if ("type" in part) + either + anything != 1 + is_open:
         yield "not exactly one of a type, an integer or string, or anything"
     if "anyOf" in part and not (either and part["anyOf"] == INTEGER_OR_STRING):
         yield "a union other than integer-or-string"
@@ -122,7 +123,7 @@ def is_valid(schema: dict[str, Any], value: Any) -> bool:
 def with_defaults(schema: dict[str, Any], value: Any) -> Any:
     """Fill in defaults and prune unknown fields, as the API server does before it looks at the rules."""
     if isinstance(value, list):
-        return [with_defaults(schema["items"], each) for each in value]
+        return [with_defaults(schema.get("items", {}), each) for each in value]
     if not isinstance(value, dict):
         return value
     if "properties" not in schema:
@@ -164,7 +165,7 @@ def field_paths(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[
         for name, each in value.items():
             if "properties" in schema:
                 yield from field_paths(schema["properties"][name], each, f"{path}.{name}")
-            else:
+            elif "additionalProperties" in schema:
                 yield from field_paths(schema["additionalProperties"], each, f"{path}[]")
 
 

@@ -109,6 +109,14 @@ class LeaseStoreMachine(RuleBasedStateMachine):
         taken = [number for number, expected in enumerate(self.model) if expected.holder == agent]
         assert self.store.lose(agent) == self.losses_of(taken)
 
+    @rule(name=st.sampled_from(NAMES))
+    def release(self, name):
+        agent = self.agent(name)
+        self.store.release(agent)
+        for expected in self.model:
+            if expected.holder == agent:
+                expected.state, expected.holder = State.WAITING, ""
+
     @rule(seconds=st.sampled_from([TERM / 4, TERM / 2, TERM / 2, TERM]))
     def wait(self, seconds):
         self.now += seconds
@@ -157,6 +165,11 @@ class LeaseStoreMachine(RuleBasedStateMachine):
         for number, expected in enumerate(self.model):
             assert self.store.tries(number) == expected.tries
             assert self.store.losses(number) == expected.losses
+
+    @invariant()
+    def the_store_knows_who_holds_how_many(self):
+        for agent in map(self.agent, NAMES):
+            assert self.store.held(agent) == sum(each.holder == agent for each in self.model)
 
     @invariant()
     def counts_add_up(self):

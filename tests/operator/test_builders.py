@@ -1,6 +1,7 @@
 """The manifests of a run, held by golden files. UPDATE_GOLDEN=1 writes them anew: read the difference."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from longshore_operator.build import names, objects, pods
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun, Volume
+from longshore_planner.nodes import NodeShape
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
@@ -39,8 +41,24 @@ def a_run(**changes):
         "volumes": (Volume(claim="images"), Volume(host_path="/srv/data")),
         "secrets": ("gcs-key",),
         "config_map": "score-code",
-        "requests": {"cpu": "2"},
-        "limits": {"memory": "4Gi"},
+        "node": NodeShape(
+            compute="gpus",
+            requests={"cpu": "2"},
+            limits={"memory": "4Gi", "nvidia.com/gpu": "1"},
+            gpus=1,
+            low_priority=True,
+            node_selector={"pool": "gpu"},
+            tolerations=({"key": "gpu", "operator": "Exists"},),
+            queue="research",
+            template={
+                "metadata": {"labels": {"team": "vision"}, "annotations": {"example.com/why": "test"}},
+                "spec": {
+                    "schedulerName": "volcano",
+                    "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
+                    "containers": [{"name": "main", "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}]}],
+                },
+            },
+        ),
     }
     return ClusterRun(**{**run, **changes})
 
@@ -56,6 +74,9 @@ MANIFESTS = {
     "network_policy": objects.network_policy,
     "coordinator_pod": lambda run: pods.coordinator_pod(run, SETTINGS),
     "worker_pod": lambda run: pods.worker_pod(run, SETTINGS, 1),
+    "worker_pod_of_fetched_source": lambda run: pods.worker_pod(
+        replace(run, config_map=None, source_uri="gs://bucket/code.zip"), SETTINGS, 1
+    ),
 }
 
 
@@ -70,8 +91,9 @@ def test_a_manifest_is_the_golden_one(name):
 
 
 def every_pod():
-    run = a_run()
-    return [dumped(each) for each in (pods.coordinator_pod(run, SETTINGS), pods.worker_pod(run, SETTINGS, 0))]
+    run, fetching = a_run(), a_run(config_map=None, source_uri="gs://bucket/code.zip")
+    workers = pods.worker_pod(run, SETTINGS, 0), pods.worker_pod(fetching, SETTINGS, 1)
+    return [dumped(each) for each in (pods.coordinator_pod(run, SETTINGS), *workers)]
 
 
 def containers(pod):
@@ -91,11 +113,12 @@ def test_pods_pass_pod_security_restricted_and_get_no_token(pod):
         assert context["runAsUser"] > 0
 
 
-def test_the_users_container_sees_no_credential():
-    (main,) = [each for each in every_pod()[1]["spec"]["containers"] if each["name"] == "main"]
+@pytest.mark.parametrize("pod", every_pod()[1:], ids=lambda pod: pod["metadata"]["name"])
+def test_the_users_container_sees_no_credential(pod):
+    (main,) = [each for each in pod["spec"]["containers"] if each["name"] == "main"]
     assert "envFrom" not in main
     assert {each["name"] for each in main["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "HOME"}
-    assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "data-1"}
+    assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "data-1", "shm"}
 
 
 def test_a_worker_sees_of_the_runs_secret_the_authority_only():
@@ -106,6 +129,17 @@ def test_a_worker_sees_of_the_runs_secret_the_authority_only():
 def test_a_source_in_the_image_needs_no_volume():
     pod = dumped(pods.worker_pod(a_run(config_map=None), SETTINGS, 0))
     assert "source" not in {each["name"] for each in pod["spec"]["volumes"]}
+
+
+def test_a_source_in_a_store_is_fetched_by_us_and_read_by_the_script():
+    pod = dumped(pods.worker_pod(a_run(config_map=None, source_uri="gs://bucket/code.zip"), SETTINGS, 0))
+    made = {each["name"]: each for each in containers(pod)}
+    assert made["source"]["command"][-2:] == ["gs://bucket/code.zip", "/longshore/source"]
+    assert made["source"]["envFrom"] == [{"secretRef": {"name": "gcs-key"}}]
+    mounts = {name: [at for at in each["volumeMounts"] if at["name"] == "source"] for name, each in made.items()}
+    assert mounts["source"] == [{"name": "source", "mountPath": "/longshore/source"}]
+    assert mounts["main"] == [{"name": "source", "mountPath": "/longshore/source", "readOnly": True}]
+    assert mounts["agent"] == []
 
 
 def test_the_name_of_a_worker_tells_its_index():

@@ -18,12 +18,15 @@ from pathlib import Path
 import pytest
 
 from longshore_coordinator.last_words import LIMIT, last_words
+from longshore_coordinator.ledger import Ledger
 from longshore_operator.coordinator_client import CoordinatorError, HttpCoordinators, Line
 from longshore_operator.credentials import issue
-from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
+from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Thresholds
 from longshore_protocol.snapshot import FirstError, Snapshot
+from longshore_storage.store import open_store
 
 ENTRIES = Path(__file__).resolve().parents[1] / "data" / "entries"
+LATER = 999_999  # an epoch after all others
 PATIENCE = 120.0  # seconds; a machine may be busy
 
 
@@ -45,14 +48,14 @@ def free_port():
 class Setup:
     """A run folder with job and secret, and the processes of a pod or two."""
 
-    def __init__(self, folder, *, script="echo.py", items=6):
+    def __init__(self, folder, *, script="echo.py", arguments=(), items=6):
         self.folder = folder
         self.port = free_port()
         self.processes = []
         for index in range(items):
             (folder / "in").mkdir(exist_ok=True)
             (folder / "in" / f"{index}.txt").write_text(str(index))
-        job = Job(
+        self.job = Job(
             name="score",
             run_id="score-1",
             run_uri=str(folder / "run"),
@@ -61,10 +64,11 @@ class Setup:
             output=Output(APPEND_ROW, str(folder / "run" / "out")),
             source_uri=str(ENTRIES),
             entry_script=script,
+            arguments=arguments,
         )
         credentials = issue("localhost", now=datetime.now(UTC))
         self.token = credentials.token
-        (folder / "job.json").write_text(job.to_json())
+        self.is_now()
         for name, text in (
             ("token", credentials.token),
             ("tls.crt", credentials.certificate),
@@ -73,12 +77,24 @@ class Setup:
         ):
             (folder / name).write_text(text)
 
+    def is_now(self, **changes):
+        """Change the job of coordinators that start from now on."""
+        self.job = replace(self.job, **changes)
+        (self.folder / "job.json").write_text(self.job.to_json())
+
+    def run(self):
+        """Run a coordinator and a worker to their ends; return the last words."""
+        coordinator = self.coordinator()
+        self.worker()
+        assert coordinator.wait(PATIENCE) == 0
+        return self.words()
+
     def coordinator(self, *, linger=0.0):
         words = ["--last-words", str(self.folder / "words"), "--linger", str(linger), "--port", str(self.port)]
         files = ["--job", str(self.folder / "job.json"), "--secret", str(self.folder)]
         return self._start("longshore_coordinator", *files, *words)
 
-    def worker(self, name="w-0"):
+    def worker(self, name="w-0", **of_the_host):
         path = str(self.folder / f"{name}.sock")
         agent = {
             "LONGSHORE_COORDINATOR": f"https://localhost:{self.port}",
@@ -89,7 +105,8 @@ class Setup:
             "LONGSHORE_CA": str(self.folder / "ca.crt"),
             "LONGSHORE_UMASK": "007",
         }
-        return self._start("longshore_agent", **agent), self._start("longshore_host", path, LONGSHORE_UMASK="007")
+        host = {"LONGSHORE_UMASK": "007", **of_the_host}
+        return self._start("longshore_agent", **agent), self._start("longshore_host", path, **host)
 
     def _start(self, module, *arguments, **environment):
         process = subprocess.Popen([sys.executable, "-m", module, *arguments], env={**os.environ, **environment})
@@ -108,6 +125,23 @@ class Setup:
             raise
         except OSError:
             return ""  # not up yet
+
+    def line(self):
+        """As the operator reaches the coordinator."""
+        return Line("127.0.0.1", self.port, "localhost", (self.folder / "ca.crt").read_text(), self.token)
+
+    def printed(self, worker, process=0):
+        """The words that a process of a worker, and those of its name under later agents, printed."""
+        with suppress(FileNotFoundError):
+            return (self.folder / f"run/logs/user/stdout/{worker}/process{process:03d}.stdout.txt").read_text().split()
+        return []
+
+    def rows(self):
+        return (self.folder / "run/out/parallel_run_step.txt").read_text().splitlines()
+
+    def ledger(self):
+        """Every valid record, as a later coordinator would read them."""
+        return Ledger(open_store(str(self.folder / "run")), LATER).replay()
 
     def words(self):
         with suppress(FileNotFoundError, ValueError):
@@ -133,7 +167,7 @@ def test_a_run_over_https_ends_with_its_output_and_its_last_words(tmp_path):
         assert [each.wait(PATIENCE) for each in processes] == [0, 0]
         last = pod.words()
         assert (last.state, last.mini_batches.succeeded) == ("Succeeded", 6)
-        assert len((tmp_path / "run/out/parallel_run_step.txt").read_text().splitlines()) == 6
+        assert pod.rows() == [f"{index}.txt" for index in range(6)]
 
 
 def test_what_one_container_writes_is_open_to_its_group_and_closed_to_others(tmp_path):
@@ -162,6 +196,62 @@ def test_a_coordinator_that_is_told_to_end_drains_and_the_next_one_goes_on(tmp_p
         assert pod.words().epoch == 2
 
 
+@pytest.fixture
+def failed(tmp_path):
+    """A run of two mini-batches, of which one failed for good, and the step with it."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.txt").touch()
+    with setup(tmp_path, script="raises_on_some.py", items=1) as pod:
+        pod.is_now(max_tries=2, thresholds=Thresholds(error_threshold=0))
+        assert pod.run().reason == "ErrorThresholdExceeded"
+        yield pod
+
+
+def tries(pod):
+    return [record["tried"]["failure"][1] for record in pod.ledger() if "tried" in record]
+
+
+def test_a_coordinator_of_the_same_step_comes_to_the_same_end_and_tries_nothing_again(failed):
+    failed.is_now(entry_script="echo.py")
+    assert failed.coordinator().wait(PATIENCE) == 0
+    last = failed.words()
+    assert (last.state, last.reason, last.epoch) == ("Failed", "ErrorThresholdExceeded", 2)
+    assert tries(failed) == [1, 2]
+
+
+def test_a_step_that_goes_on_with_anothers_run_gives_what_failed_all_its_tries_again(failed):
+    failed.is_now(name="score-again")
+    last = failed.run()
+    assert (last.state, last.mini_batches.succeeded, last.mini_batches.failed) == ("Failed", 1, 1)
+    assert tries(failed) == [1, 2, 1, 2]
+    failed.is_now(entry_script="echo.py")
+    assert failed.coordinator().wait(PATIENCE) == 0, "its own failures stay, until another step resumes it"
+    assert failed.words().mini_batches.failed == 1
+    failed.is_now(name="score-third")
+    last = failed.run()
+    assert (last.state, last.epoch, last.mini_batches.succeeded, last.mini_batches.failed) == ("Succeeded", 4, 2, 0)
+    assert failed.rows() == ["0.txt", "bad.txt"]
+    assert tries(failed) == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["score", "score-again"], ids=["the same step", "another step"])
+def test_a_run_that_has_succeeded_is_over_for_every_later_coordinator(tmp_path, name):
+    with setup(tmp_path) as pod:
+        first = pod.run()
+        output = tmp_path / "run/out/parallel_run_step.txt"
+        written = (output.stat().st_ino, output.stat().st_mtime_ns)
+        pod.is_now(name=name)
+        for each in (tmp_path / "in").iterdir():
+            each.unlink()  # it does not even list them again
+        again = pod.coordinator(linger=PATIENCE)
+        eventually(lambda: pod.ask("snapshot") == first.to_json(), what="it tells the end")
+        assert [each.wait(PATIENCE) for each in pod.worker("late")] == [0, 0]
+        again.send_signal(signal.SIGTERM)
+        assert again.wait(PATIENCE) == 0
+        assert pod.words() == first
+        assert (output.stat().st_ino, output.stat().st_mtime_ns) == written
+
+
 def test_the_last_snapshot_can_be_asked_for_until_the_pod_is_told_to_end(tmp_path):
     with setup(tmp_path) as pod:
         coordinator = pod.coordinator(linger=PATIENCE)
@@ -182,12 +272,71 @@ def test_a_worker_that_is_gone_can_be_told_by_who_knows_the_token(tmp_path):
             pod.ask("gone", body={})
 
 
+def test_a_worker_that_is_drained_in_the_middle_ends_well_and_costs_neither_try_nor_row(tmp_path):
+    gates = tmp_path / "gates"
+    gates.mkdir()
+    with setup(tmp_path, script="waits_at_gates.py", arguments=("--gates", str(gates)), items=200) as pod:
+        coordinator = pod.coordinator()
+        drained, stays = pod.worker("w-0"), pod.worker("w-1")
+        eventually(lambda: pod.printed("w-0") and pod.printed("w-1"), what="both workers run something")
+        coordinators, line = HttpCoordinators(), pod.line()
+        coordinators.drain(line, "w-0")
+        for name in pod.printed("w-0") + pod.printed("w-1"):
+            (gates / name).touch()
+        assert [each.wait(PATIENCE) for each in drained] == [0, 0]
+        counts = coordinators.snapshot(line).mini_batches
+        assert (counts.total, counts.succeeded) == (200, 2)
+        coordinators.drain(line, "w-0")  # in vain, and no error
+        replacement = pod.worker("w-0")
+        eventually(lambda: len(pod.printed("w-0")) > 1, what="the next agent of that name works")
+        (gates / "all").touch()
+        assert coordinator.wait(PATIENCE) == 0
+        assert [each.wait(PATIENCE) for each in (*stays, *replacement)] == [0] * 4
+        last = pod.words()
+        assert (last.state, last.mini_batches.succeeded, last.mini_batches.retried) == ("Succeeded", 200, 0)
+        assert pod.rows() == sorted(f"{index}.txt" for index in range(200))
+        ledger = list(pod.ledger())
+        assert not [record for record in ledger if "tried" in record]
+        assert {record["done"]["worker"] for record in ledger if "done" in record} == {"w-0", "w-1"}
+
+
+def test_each_process_has_its_share_of_the_gpus(tmp_path):
+    gate = tmp_path / "gate"
+    with setup(tmp_path, script="shows_gpus.py", arguments=("--gate", str(gate))) as pod:
+        pod.is_now(processes_per_worker=2, gpus_per_worker=5)
+        coordinator = pod.coordinator()
+        pod.worker(CUDA_VISIBLE_DEVICES="2,3,4,5,6,7")
+        eventually(lambda: pod.printed("w-0", 0) and pod.printed("w-0", 1), what="both processes start")
+        gate.touch()
+        assert coordinator.wait(PATIENCE) == 0
+        assert [pod.printed("w-0", 0), pod.printed("w-0", 1)] == [["2,4,6"], ["3,5"]]
+
+
+def test_a_process_that_replaces_another_has_its_gpus(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.txt").touch()
+    with setup(tmp_path, script="shows_gpus.py", items=0) as pod:
+        pod.is_now(gpus_per_worker=2)
+        coordinator = pod.coordinator()
+        pod.worker()
+        assert coordinator.wait(PATIENCE) == 0
+        assert [pod.printed("w-0", 0), pod.printed("w-0", 1)] == [["0,1"], ["0,1"]]
+        assert pod.rows() == ["0,1"]
+
+
+def test_without_gpus_a_process_inherits_what_its_host_was_given(tmp_path):
+    with setup(tmp_path, script="shows_gpus.py", items=1) as pod:
+        coordinator = pod.coordinator()
+        pod.worker(CUDA_VISIBLE_DEVICES="7")
+        assert coordinator.wait(PATIENCE) == 0
+        assert pod.rows() == ["7"]
+
+
 def test_the_operator_asks_by_address_and_checks_the_name(tmp_path):
     with setup(tmp_path) as pod:
         pod.coordinator()
         eventually(lambda: pod.ask("snapshot"), what="it serves")
-        line = Line("127.0.0.1", pod.port, "localhost", (tmp_path / "ca.crt").read_text(), pod.token)
-        coordinators = HttpCoordinators()
+        coordinators, line = HttpCoordinators(), pod.line()
         assert coordinators.snapshot(line).run_id == "score-1"
         coordinators.gone(line, "w-0")
         other = issue("localhost", now=datetime.now(UTC)).authority

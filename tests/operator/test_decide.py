@@ -7,12 +7,14 @@ import pytest
 
 from longshore_api.errors import Problem
 from longshore_operator.plan import statuses
-from longshore_operator.plan.actions import Delete, TellGone
-from longshore_operator.plan.decide import decide
-from longshore_operator.plan.observed import Observed, Pod, Step, Trouble, Unreachable
+from longshore_operator.plan.actions import Delete, Drain, Occupy, TellGone
+from longshore_operator.plan.decide import after_refusal, decide
+from longshore_operator.plan.observed import Control, Observed, Pod, Step, Trouble, Unreachable
 from longshore_operator.plan.pods import pod
+from longshore_operator.plan.slots import Claim, Pool
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun, Volume
+from longshore_planner.nodes import NodeShape
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 from longshore_protocol.snapshot import MiniBatchCounts, Snapshot
 
@@ -46,21 +48,44 @@ def worker(**changes):
 
 def told(action):
     match action:
-        case Delete(kind, name, _):
-            return f"delete {kind} {name}"
+        case Delete(kind, name, _, at_once):
+            return f"delete {kind} {name}" + (" at once" if at_once else "")
         case TellGone(name):
             return f"gone {name}"
+        case Drain(name):
+            return f"drain {name}"
+        case Occupy(compute, max_nodes, pods):
+            return f"occupy {compute} to {max_nodes}: {' '.join(each.metadata.name for each in pods)}"
         case _:
             manifest = getattr(action, "manifest", None)
             made = f"{manifest.kind} {manifest.metadata.name}" if manifest else "Secret"
             return f"{type(action).__name__.lower()} {made}"
 
 
+def halted(seen=UP, **control):
+    return replace(seen, step=replace(seen.step, control=Control(**control)))
+
+
+def ended(seconds_ago, **control):
+    status = ENDED.status.model_copy(update={"completion_time": NOW - timedelta(seconds=seconds_ago)})
+    return replace(UP, step=replace(ENDED, status=status, control=Control(**control)), objects={}, pods=())
+
+
+def sharing(*, held, of, wanted=2, others=0):
+    """A pool in which the step has some nodes, and a step before it the others."""
+    first = Claim("first", 0, STEP.created - timedelta(minutes=1), others, others)
+    return Pool("cpu", of, (Claim("score", 0, STEP.created, held, wanted), first), held + others)
+
+
+SHARED = replace(RUN, node=NodeShape(compute="cpu"))
+IDLE = replace(RUNNING, mini_batches=replace(COUNTS, succeeded=9), idle_workers=("score-worker-0", "score-worker-1"))
+LATE = NOW - timedelta(seconds=61)
+
 EVERYTHING = [
     "create ConfigMap score-run",
     "issue Secret",
-    "apply Service score-coordinator",
-    "apply NetworkPolicy score-run",
+    "create Service score-coordinator",
+    "create NetworkPolicy score-run",
     "create Pod score-coordinator",
     "create Pod score-worker-0",
     "create Pod score-worker-1",
@@ -82,7 +107,7 @@ CASES = {
         replace(UP, pods=(COORDINATOR, WORKERS[1])),
         ["gone score-worker-0", "create Pod score-worker-0"],
     ),
-    "a worker that leaves is waited for": (replace(UP, pods=(COORDINATOR, worker(leaving=True), WORKERS[1])), []),
+    "a worker that leaves is waited for": (replace(UP, pods=(COORDINATOR, worker(gone_by=NOW), WORKERS[1])), []),
     "a worker that ended while nobody can be asked stays": (
         replace(UP, pods=(COORDINATOR, worker(phase="Succeeded"), WORKERS[1]), progress=Unreachable("away")),
         [],
@@ -93,6 +118,89 @@ CASES = {
     ),
     "a busy worker of more than there is work for is not deleted": (
         replace(UP, progress=replace(RUNNING, mini_batches=replace(COUNTS, succeeded=10))),
+        [],
+    ),
+    "an idle worker of more than there is work for is drained": (
+        replace(UP, progress=IDLE),
+        ["drain score-worker-0"],
+    ),
+    "an idle worker that leaves anyway is not drained, nor is another one": (
+        replace(UP, pods=(COORDINATOR, worker(gone_by=NOW), WORKERS[1]), progress=IDLE),
+        [],
+    ),
+    "an idle worker stays while there may be work for it": (
+        replace(UP, progress=replace(IDLE, mini_batches=COUNTS)),
+        [],
+    ),
+    "a worker that is late in leaving is removed": (
+        replace(UP, pods=(COORDINATOR, worker(gone_by=LATE), WORKERS[1])),
+        ["delete Pod score-worker-0 at once"],
+    ),
+    "a coordinator that is late in leaving is removed": (
+        replace(UP, pods=(replace(COORDINATOR, gone_by=LATE), *WORKERS), progress=None),
+        ["delete Pod score-coordinator at once"],
+    ),
+    "a coordinator that leaves is waited for": (
+        replace(UP, pods=(replace(COORDINATOR, gone_by=NOW), *WORKERS), progress=None),
+        [],
+    ),
+    "a new step takes what nodes it can use of a ComputeCluster": (
+        Observed(STEP, resolved=SHARED, pool=sharing(held=0, of=3)),
+        [*EVERYTHING[:5], "occupy cpu to 3: score-worker-0 score-worker-1"],
+    ),
+    "a new step starts with fewer nodes than it can use": (
+        Observed(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=2)),
+        [*EVERYTHING[:5], "occupy cpu to 3: score-worker-0"],
+    ),
+    "a new step without a node waits, and nothing is started": (
+        Observed(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=3)),
+        [],
+    ),
+    "a step that has begun keeps its coordinator while it has no node": (
+        replace(UP, run=SHARED, pods=(), progress=None, pool=sharing(held=0, of=3, others=3)),
+        ["create Pod score-coordinator"],
+    ),
+    "a step of a ComputeCluster that is gone goes on with the nodes it has": (
+        replace(UP, run=SHARED, pods=(COORDINATOR, WORKERS[0]), pool=sharing(held=1, of=None)),
+        [],
+    ),
+    "a suspended step ends its workers first": (
+        halted(suspend=True),
+        ["delete Pod score-worker-0", "delete Pod score-worker-1"],
+    ),
+    "a suspended step waits for its workers to end": (
+        halted(replace(UP, pods=(COORDINATOR, worker(gone_by=NOW))), suspend=True),
+        [],
+    ),
+    "a suspended step removes a worker that does not end": (
+        halted(replace(UP, pods=(COORDINATOR, worker(gone_by=LATE))), suspend=True),
+        ["delete Pod score-worker-0 at once"],
+    ),
+    "a suspended step ends its coordinator after its workers": (
+        halted(replace(UP, pods=(COORDINATOR,)), suspend=True),
+        ["delete Pod score-coordinator"],
+    ),
+    "a suspended step keeps the run alone": (
+        halted(replace(UP, pods=(), progress=None), suspend=True),
+        ["delete Secret score-run", "delete Service score-coordinator", "delete NetworkPolicy score-run"],
+    ),
+    "a step that was suspended goes on": (replace(UP, objects={}, pods=(), progress=None), EVERYTHING[1:]),
+    "a step that is suspended from the start starts nothing": (halted(Observed(STEP, resolved=RUN), suspend=True), []),
+    "a cancelled step ends its workers first": (
+        halted(cancel=True),
+        ["delete Pod score-worker-0", "delete Pod score-worker-1"],
+    ),
+    "a step that is over before it is cancelled keeps its verdict": (
+        halted(replace(UP, progress=replace(RUNNING, state="Succeeded")), cancel=True),
+        [],
+    ),
+    "an ended step is there until its time has come": (ended(9, ttl_seconds=10), []),
+    "an ended step is deleted when its time has come": (
+        ended(10, ttl_seconds=10),
+        ["delete ParallelRunStep score"],
+    ),
+    "a step that waits for another one's end starts nothing": (
+        Observed(STEP, resolved=Trouble("WaitingForStep", "waiting for first to end")),
         [],
     ),
     "a coordinator that was evicted is deleted": (
@@ -165,6 +273,16 @@ def succeeded(seen):
             ("Unknown", "InvalidInput"),
         ),
         (
+            Observed(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=3)),
+            ("Unknown", "WaitingForNodes"),
+        ),
+        (Observed(STEP, resolved=Trouble("WaitingForStep", "waiting")), ("Unknown", "WaitingForStep")),
+        (halted(suspend=True), ("Unknown", "Suspending")),
+        (halted(replace(UP, pods=(), progress=None), suspend=True), ("Unknown", "Suspended")),
+        (halted(cancel=True), ("Unknown", "Cancelling")),
+        (halted(replace(UP, pods=(), progress=None), cancel=True), ("False", "Cancelled")),
+        (halted(replace(UP, progress=replace(RUNNING, state="Succeeded")), cancel=True), ("True", "Succeeded")),
+        (
             replace(UP, pods=(COORDINATOR, worker(trouble=Trouble("Unschedulable", "no room"))), progress=None),
             ("Unknown", "Unschedulable"),
         ),
@@ -178,9 +296,12 @@ def test_the_condition_says_where_it_is(seen, condition):
     assert succeeded(seen) == condition
 
 
-def test_a_spec_that_is_changed_during_the_run_is_not_what_the_status_is_about():
-    status = decide(replace(UP, step=replace(STEP, generation=7)), Settings(image="i"), now=NOW).status
-    assert status.observed_generation == 1
+@pytest.mark.parametrize("seen", [UP, replace(UP, step=ENDED), replace(UP, pods=(), progress=None)])
+def test_a_change_of_the_spec_is_said_to_be_seen_by_a_step_that_is_settled_already(seen):
+    changed = replace(seen, step=replace(seen.step, generation=7))
+    status = decide(changed, Settings(image="i"), now=NOW).status
+    assert status.observed_generation == 7
+    assert {each.observed_generation for each in status.conditions} == {7}
 
 
 def test_a_status_names_places_as_its_readers_know_them():
@@ -197,3 +318,23 @@ def test_many_problems_are_told_as_a_few_and_a_number():
 def test_of_a_pod_without_a_status_nothing_is_supposed():
     seen = pod({"metadata": {"name": "score-worker-3", "uid": "u"}}, step="score")
     assert seen == Pod("score-worker-3", "u", "Pending", index=3)
+
+
+def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
+    step = replace(STEP, status=statuses.from_snapshot(UP, RUN, RUNNING, now=NOW), control=Control(cancel=True))
+    status = decide(replace(UP, step=step, pods=(), progress=None), Settings(image="i"), now=NOW).status
+    message = "cancelled: 3 of 10 mini-batches are committed; a step with resumeFrom: score goes on from there"
+    assert status.condition("Succeeded").message == message
+    assert status.condition("Finished").status == "True"
+    assert (status.progress.columns.done, status.progress.columns.workers) == ("3/10", "0/0")
+
+
+def test_what_the_api_server_refuses_is_said_while_nothing_runs():
+    plan = decide(Observed(STEP, resolved=RUN), Settings(image="i"), now=NOW)
+    refusal = 'pods "score-worker-1" is forbidden: exceeded quota: small, requested: pods=1'
+    told = after_refusal(plan, STEP, refusal)
+    assert told.status.condition("Succeeded").reason == "QuotaExceeded"
+    assert told.status.condition("Succeeded").message == refusal
+    assert [each.type for each in told.events] == ["Warning"]
+    running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP, refusal)
+    assert running.status.condition("Succeeded").reason == "Running"

@@ -92,12 +92,12 @@ class FakeKube:
 
     def list(self, kind, namespace, selector=""):
         self._ask("list", kind, "")
-        label, _, value = selector.partition("=")
+        wanted = [each.split("=") for each in selector.split(",") if each]
         return [
             copy.deepcopy(each)
             for (of, where, _), each in sorted(self.objects.items())
             if (of, where) == (kind, namespace)
-            and (not selector or each["metadata"].get("labels", {}).get(label) == value)
+            and all(each["metadata"].get("labels", {}).get(label) == value for label, value in wanted)
         ]
 
     def create(self, manifest):
@@ -111,18 +111,15 @@ class FakeKube:
         self.put(made)
         self._wrote("create", manifest)
 
-    def apply(self, manifest, *, status=False):
-        self._ask("apply", manifest["kind"], manifest["metadata"]["name"])
+    def write_status(self, manifest):
+        self._ask("status", manifest["kind"], manifest["metadata"]["name"])
         key = _key(manifest)
-        if status:
-            if key not in self.objects:
-                raise NotFound("there is none")
-            self.objects[key]["status"] = copy.deepcopy(manifest["status"])
-        else:
-            self.put(manifest)
-        self._wrote("status" if status else "apply", manifest)
+        if key not in self.objects:
+            raise NotFound("there is none")
+        self.objects[key]["status"] = copy.deepcopy(manifest["status"])
+        self._wrote("status", manifest)
 
-    def delete(self, kind, namespace, name, uid):
+    def delete(self, kind, namespace, name, uid, *, at_once=False):
         self._ask("delete", kind, name)
         found = self.objects.get((kind, namespace, name))
         if found is None:
@@ -175,7 +172,7 @@ class World:
             self.kube.put(each)
 
     def reconcile(self):
-        return self.reconciler.reconcile(NAMESPACE, "score")
+        return self.reconciler.reconcile("ParallelRunStep", NAMESPACE, "score")
 
     def tick(self, seconds=2.0):
         """Let time pass: pods come up, work is done, what is over ends."""

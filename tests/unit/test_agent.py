@@ -3,20 +3,28 @@
 import asyncio
 import json
 import threading
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
 
 from longshore_agent.agent import Agent
 from longshore_agent.coordinator_client import Orders
+from longshore_agent.places import places_of
+from longshore_agent.shipping import Shipper
 from longshore_agent.worker import Worker
 from longshore_protocol import messages
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, Timeouts
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import Failure
+from longshore_storage.store import open_store
 
-OUTPUT = Output(action="append_row", uri="memory://out")
+OUTPUT = Output(action="append_row", uri="/out")
 JOB = Job(
     name="step",
     run_id="run",
-    run_uri="memory://run",
+    run_uri="/run",
     inputs=(Input("files", ("/in/*",)),),
     mini_batch=MiniBatchSize("files", 1),
     output=OUTPUT,
@@ -64,13 +72,20 @@ class SlowStore:
         self.written[name] = data
 
 
+def agent_of(client, worker, *, job=JOB, folder="/work"):
+    places = places_of(job, worker="worker-0", shared=str(folder))
+    places.make()
+    shipper = Shipper(job, places, worker="worker-0", private=str(folder))
+    return Agent(client, job, worker, identity=("worker-0.1.a", 1), shipper=shipper)
+
+
 def test_leases_are_renewed_while_a_slow_store_takes_the_rows():
     store = SlowStore()
     client = Client(store)
 
     async def deliver():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        agent = Agent(client, JOB, worker, identity=("worker-0.1.a", 1))
+        agent = agent_of(client, worker)
         agent._segments = store
         worker.outbox.complete([messages.DONE, 7, 2, 1, 1, 0, 0, 0, 0, ""], process=0, rows=b"row\n")
         await agent._send()
@@ -90,7 +105,7 @@ def test_many_failures_with_long_tracebacks_are_told_in_reports_that_the_coordin
 
     async def deliver():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        agent = Agent(client, JOB, worker, identity=("worker-0.1.a", 1))
+        agent = agent_of(client, worker)
         for failure in failures:
             worker.outbox.fail(failure)
         await agent._send()
@@ -98,3 +113,57 @@ def test_many_failures_with_long_tracebacks_are_told_in_reports_that_the_coordin
     asyncio.run(deliver())
     assert [failure for each in client.reports for failure in each["failed"]] == failures
     assert all(len(json.dumps(each)) < 64 * 1024 * 1024 for each in client.reports)
+
+
+class Witness:
+    """A coordinator that looks, at each report, what is in a store."""
+
+    def __init__(self, store):
+        self.seen = []
+        self._store = store
+
+    async def report(self, body):
+        self.seen.append(([each[0] for each in body["completed"]], [each[0] for each in body["failed"]], self._there()))
+        return Orders()
+
+    def _there(self):
+        return [name for name in self._store.names() if not name.startswith("state/")]
+
+
+@pytest.fixture
+def remote():
+    uri = f"memory://{uuid4()}"
+    return replace(JOB, run_uri=uri, output=Output(action="summary_only", uri=f"{uri}/out"))
+
+
+def deliver(job, folder, *, refuse=None):
+    """Have mini-batch 7 write a file and be reported; return what the coordinator saw."""
+    client = Witness(open_store(job.run_uri))
+    output = Path(places_of(job, worker="worker-0", shared=str(folder)).output)
+    output.mkdir(parents=True)
+    (output / "made.txt").write_text("x")
+
+    async def run():
+        worker = Worker(job, SPEC, agent="worker-0.1.a")
+        agent = agent_of(client, worker, job=job, folder=folder)
+        if refuse:
+            agent._shipper._output.put = refuse
+        worker.outbox.complete([messages.DONE, 7, 2, 1, 1, 0, 0, 0, 0, ""], process=0, rows=b"")
+        await agent._send()
+
+    asyncio.run(run())
+    return client.seen
+
+
+def test_what_a_mini_batch_wrote_is_in_the_store_when_it_is_reported(remote, tmp_path):
+    assert deliver(remote, tmp_path) == [([7], [], ["out/made.txt"])]
+
+
+def test_a_mini_batch_whose_files_the_store_does_not_take_has_failed(remote, tmp_path, monkeypatch):
+    monkeypatch.setattr("longshore_agent.agent._SEGMENT_TRIES", 1)
+
+    def refuse(*_):
+        raise OSError("no room")
+
+    *_, (completed, failed, there) = deliver(remote, tmp_path, refuse=refuse)
+    assert (completed, failed, there) == ([], [7], [])

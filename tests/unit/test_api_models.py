@@ -58,6 +58,9 @@ def test_defaults_are_those_of_azure_ml():
         "logging_level": "INFO",
         "resource_monitor_interval_seconds": 600,
         "metrics_name_prefix": "",
+        "priority": 0,
+        "suspend": False,
+        "cancel": False,
     }
 
 
@@ -274,3 +277,27 @@ def test_every_field_has_a_description(kind: str):
         for name, each in model["properties"].items()
         if not {"description", "$ref"} & set(each)
     ] == []
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        (
+            {"spec": {"volumes": [{"name": "keys", "secret": {"secretName": "gcs-key"}}]}},
+            "spec.podTemplate.spec.volumes must have a name and one of emptyDir, configMap and persistentVolumeClaim",
+        ),
+        (
+            {"spec": {"volumes": [{"name": "work", "emptyDir": {}}]}},
+            "spec.podTemplate.spec.volumes must have other names: worker pods have a volume work",
+        ),
+        ({"spec": {"hostNetwork": True}}, "spec.podTemplate.spec.hostNetwork is not a known field"),
+        (
+            {"metadata": {"labels": {"longshore.dev/step": "x"}}},
+            "spec.podTemplate.metadata.labels must not have longshore.dev/step: labels of longshore.dev are",
+        ),
+    ],
+    ids=["a secret", "a name of ours", "the host's network", "a label of ours"],
+)
+def test_a_pod_template_cannot_take_pods_out_of_their_limits(template, problem):
+    (found,) = problems(resource("ComputeCluster", {"podTemplate": template}))
+    assert found.startswith(problem)

@@ -4,6 +4,7 @@ import pytest
 
 from longshore_api.errors import InvalidDocuments
 from longshore_api.validation import parse
+from longshore_planner import vm_sizes
 from longshore_planner.catalogue import Document, gather
 from longshore_planner.cluster import ClusterRun, Volume, resolve_on_cluster
 
@@ -71,6 +72,26 @@ def test_a_source_in_the_image_needs_no_volume():
     assert (run.config_map, run.job.source_uri) == (None, "/opt/code")
 
 
+def test_a_source_in_a_store_is_fetched_into_the_pods():
+    run = resolved(step(source={"uri": "s3://bucket/code.zip"}), DATASET, DATASTORE, ENVIRONMENT)
+    assert (run.source_uri, run.job.source_uri, run.config_map) == ("s3://bucket/code.zip", "/longshore/source", None)
+    assert ClusterRun.from_json(run.to_json()) == run
+
+
+def test_a_source_on_a_claim_is_fetched_from_where_the_pods_have_it():
+    run = resolved(step(source={"uri": "pvc:code/digits"}), DATASET, DATASTORE, ENVIRONMENT)
+    assert run.source_uri == "/mnt/longshore/claim/code/digits"
+    assert run.volumes == (Volume(claim="claim-1"), Volume(claim="code"))
+
+
+def test_a_run_may_lie_in_an_object_store():
+    bucket = kind("Datastore", "bucket", uri="gs://bucket/x", default=True, secretRef={"name": "key"})
+    run = resolved(step(), DATASET, bucket, ENVIRONMENT)
+    assert run.job.run_uri == "gs://bucket/x/longshore/score-0f8a7c52"
+    assert run.job.output.uri == "gs://bucket/x/longshore/score-0f8a7c52/scores"
+    assert (run.volumes, run.secrets) == ((), ("key",))
+
+
 def test_folders_of_the_nodes_are_for_who_allows_them():
     store = kind("Datastore", "data", uri="file:///srv/data", default=True)
     run = resolved(step(), DATASET, store, ENVIRONMENT, host_paths=True)
@@ -86,7 +107,7 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
     given = step(computeTarget="cpu", nodeCount=5, processCountPerNode="auto")
     run = resolved(given, DATASET, DATASTORE, bucket, ENVIRONMENT, cluster)
     assert run.secrets == ("key",)
-    assert (run.requests, run.limits) == ({"cpu": "2"}, {"cpu": "3500m"})
+    assert (run.node.requests, run.node.limits) == ({"cpu": "2"}, {"cpu": "3500m"})
     assert (run.job.workers, run.job.processes_per_worker) == (2, 3)
 
 
@@ -100,7 +121,7 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
         ([step(), DATASET, ENVIRONMENT], "ParallelRunStep/score: spec.output.datastore is missing, and no Datastore"),
         ([step(), DATASET, ENVIRONMENT], "Dataset/images: spec.file.paths[0] is 'in/*.png': is relative"),
         ([step(source=None), DATASET, DATASTORE, ENVIRONMENT], "spec.source is missing"),
-        ([step(source={"uri": "file:."}), DATASET, DATASTORE, ENVIRONMENT], "must be configMap or image"),
+        ([step(source={"uri": "file:."}), DATASET, DATASTORE, ENVIRONMENT], "must be a URL of a store or pvc:"),
         ([step(computeTarget="cpu"), DATASET, DATASTORE, ENVIRONMENT], "there is no such ComputeCluster"),
         (
             [step(), kind("Dataset", "images", file={"paths": ["file:///etc/*"]}), DATASTORE, ENVIRONMENT],
@@ -111,8 +132,13 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
             "without a leading /",
         ),
         (
-            [step(), DATASET, kind("Datastore", "data", uri="gs://bucket", default=True), ENVIRONMENT],
-            "Datastore/data: spec.uri is 'gs://bucket': must be on a volume",
+            [step(), DATASET, kind("Datastore", "data", uri="https://host/x", default=True), ENVIRONMENT],
+            "Datastore/data: spec.uri is 'https://host/x': is read-only",
+        ),
+        ([step(source={"uri": "code"}), DATASET, DATASTORE, ENVIRONMENT], "spec.source.uri is 'code': must be a URL"),
+        (
+            [step(source={"uri": "pvc:c/../x"}), DATASET, DATASTORE, ENVIRONMENT],
+            "'pvc:c/../x': must stay below",
         ),
         ([step(), DATASET, kind("Datastore", "data", uri="pvc:", default=True), ENVIRONMENT], "must name a claim"),
         ([step(), DATASET, kind("Datastore", "data", uri="data", default=True), ENVIRONMENT], "must be a URL"),
@@ -128,3 +154,69 @@ def test_no_path_leaves_its_volume():
     assert "must stay below its Datastore" in problems(step(), climbing, DATASTORE, ENVIRONMENT)
     climbing = kind("Datastore", "data", uri="pvc:claim/../../etc", default=True)
     assert "must stay below its Datastore" in problems(step(), DATASET, climbing, ENVIRONMENT)
+
+
+def run_on(**spec):
+    """The run of a step with a process per core or GPU, on a ComputeCluster of that spec."""
+    cluster = kind("ComputeCluster", "cpu", **spec)
+    return resolved(step(computeTarget="cpu", processCountPerNode="auto"), DATASET, DATASTORE, ENVIRONMENT, cluster)
+
+
+@pytest.mark.parametrize(
+    ("spec", "requests", "limits", "processes", "gpus"),
+    [
+        ({}, {}, {}, 1, 0),
+        ({"resources": {"requests": {"cpu": "3500m"}}}, {"cpu": "3500m"}, {}, 3, 0),
+        ({"gpu": {"count": 2}}, {}, {"nvidia.com/gpu": "2"}, 2, 2),
+        ({"gpu": {"count": 1, "resourceName": "amd.com/gpu"}}, {}, {"amd.com/gpu": "1"}, 1, 1),
+        ({"resources": {"limits": {"nvidia.com/gpu": 4}}}, {}, {"nvidia.com/gpu": "4"}, 4, 4),
+        ({"vmSize": "Standard_NC24"}, vm_sizes.requests(vm_sizes.find("NC24")), {"nvidia.com/gpu": "4"}, 4, 4),
+        (
+            {"vmSize": "Standard_NC24", "gpu": {"count": 2}},
+            vm_sizes.requests(vm_sizes.find("NC24")),
+            {"nvidia.com/gpu": "2"},
+            2,
+            2,
+        ),
+    ],
+)
+def test_a_node_has_what_its_compute_cluster_says(spec, requests, limits, processes, gpus):
+    run = run_on(**spec)
+    assert (run.node.requests, run.node.limits) == (requests, limits)
+    assert (run.job.processes_per_worker, run.job.gpus_per_worker) == (processes, gpus)
+
+
+def test_a_worker_asks_for_less_than_a_machine_has_and_works_with_what_is_left():
+    run = run_on(vmSize="STANDARD_D2_V2")
+    assert 1000 < int(run.node.requests["cpu"].removesuffix("m")) < 2000
+    assert run.job.processes_per_worker == 2
+
+
+def test_where_a_node_is_and_what_it_gets_survives_being_written_down():
+    run = run_on(
+        vmPriority="lowpriority",
+        nodeSelector={"pool": "a"},
+        tolerations=[{"key": "spot", "operator": "Exists"}],
+        queueName="research",
+        podTemplate={"metadata": {"labels": {"team": "vision"}}},
+    )
+    assert run.node.compute == "cpu"
+    assert run.node.low_priority
+    assert run.node.template == {"metadata": {"labels": {"team": "vision"}}}
+    assert ClusterRun.from_json(run.to_json()) == run
+
+
+def test_a_machine_size_that_is_not_known_is_told_with_some_that_are():
+    cluster = kind("ComputeCluster", "cpu", vmSize="STANDARD_D2_V22")
+    found = problems(step(computeTarget="cpu"), DATASET, DATASTORE, ENVIRONMENT, cluster)
+    assert "ComputeCluster/cpu" in found
+    assert "spec.vmSize is 'STANDARD_D2_V22': is no machine size that Longshore knows" in found
+    assert "D2_v2" in found
+
+
+def test_a_run_that_goes_on_with_another_one_has_its_id_and_folder():
+    given = [Document(raw["kind"], "/", parse(raw)) for raw in (step(), DATASET, DATASTORE, ENVIRONMENT)]
+    run = resolve_on_cluster(gather(given), namespace="n", uid=UID, generation=1, host_paths=False, resumed="old-1")
+    assert run.job.run_id == "old-1"
+    assert run.job.run_uri.endswith("/longshore/old-1")
+    assert run.job.name == "score"

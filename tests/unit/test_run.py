@@ -236,6 +236,15 @@ def test_what_a_lost_agent_held_waits_again_at_once_and_costs_no_try(bench, how)
     assert bench.records("tried") == bench.records("done") == []
 
 
+def test_an_agent_that_takes_its_leave_loses_nothing_not_even_time_and_again(bench):
+    for number in range(LOSSES_FOR_FREE + JOB.max_tries):
+        agent = bench.agent(boot=str(number))
+        assert bench.grant(agent) == [(0, number + 1)]
+        bench.run.bye(agent)
+    assert bench.counts() == {"waiting": 4}
+    assert bench.run.leases.losses(0) == 0
+
+
 def test_a_silent_agent_loses_its_leases_and_what_it_renews_it_keeps(bench):
     silent, other = bench.agent("w0"), bench.agent("w1")
     lost, kept = bench.grant(silent), bench.grant(other)
@@ -308,6 +317,36 @@ def test_the_time_of_the_first_lease_is_kept(bench):
     bench.tick(1)
     bench.grant(agent)
     assert bench.run.first_lease == 5
+
+
+# --- idle workers ----------------------------------------------------------------------------------------------------
+
+
+def test_workers_that_hold_nothing_are_idle_once_nothing_waits_for_them(bench):
+    busy = bench.agent("w2")
+    pairs = bench.grant(busy, 3)
+    bench.agent("w1")
+    other = bench.agent("w0")
+    assert bench.run.idle_workers() == [], "one mini-batch waits"
+    (last,) = bench.grant(other)
+    assert bench.run.idle_workers() == ["w1"]
+    bench.complete(other, last)
+    assert bench.run.idle_workers() == ["w0", "w1"]
+    bench.fail(busy, pairs[0])
+    assert bench.run.idle_workers() == [], "what failed waits to be tried again"
+
+
+def test_no_worker_is_idle_while_inputs_are_listed_nor_after_the_verdict(store):
+    bench = Bench(store, mini_batches=1, listed=False)
+    agent = bench.agent("w0")
+    bench.agent("w1")
+    pairs = bench.grant(agent)
+    assert bench.run.idle_workers() == []
+    bench.run.listed()
+    assert bench.run.idle_workers() == ["w1"]
+    bench.complete(agent, *pairs)
+    assert bench.run.verdict.succeeded
+    assert bench.run.idle_workers() == []
 
 
 # --- init ------------------------------------------------------------------------------------------------------------

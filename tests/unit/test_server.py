@@ -119,11 +119,23 @@ def test_an_agent_is_told_its_identity_the_epoch_and_the_job(tmp_path):
 def test_who_does_not_know_the_token_gets_nothing(tmp_path, authorization):
     async def scenario():
         async with serving(tmp_path) as caller:
-            for call in ("register", "lease", "report", "bye"):
+            for call in ("register", "lease", "report", "bye", "gone", "drain"):
                 answer = await caller.post(call, b"", status=401, headers={"Authorization": authorization})
                 assert answer == b"the token is missing or wrong"
             async with caller.session.get(f"{caller.url}/v1/snapshot", headers={"Authorization": authorization}) as got:
                 assert got.status == 401
+
+    asyncio.run(scenario())
+
+
+def test_health_is_told_without_a_token_and_nothing_else_is(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller, aiohttp.ClientSession() as stranger:
+            async with stranger.get(f"{caller.url}/healthz") as answer:
+                assert (answer.status, await answer.text()) == (200, "ok")
+            for path in ("/healthz/", "/", "/v1/healthz", "/v1/snapshot", "/healthz/../v1/snapshot"):
+                async with stranger.get(f"{caller.url}{path}") as answer:
+                    assert answer.status == 401, path
 
     asyncio.run(scenario())
 
@@ -155,7 +167,7 @@ def test_an_agent_of_another_protocol_is_refused_with_a_sentence(tmp_path):
 def test_what_is_no_message_is_refused_with_a_sentence(tmp_path, body):
     async def scenario():
         async with serving(tmp_path) as caller:
-            for call in ("register", "lease", "report", "bye"):
+            for call in ("register", "lease", "report", "bye", "gone", "drain"):
                 answer = await caller.post(call, body, status=400)
                 assert answer.startswith(b"not a message of this protocol: ")
 
@@ -230,6 +242,97 @@ def test_a_lease_call_wakes_when_the_run_is_to_end(tmp_path, call, orders):
             getattr(caller.coordinator, call)()
             assert await waiting == ([], orders)
             assert await caller.report() == orders
+
+    asyncio.run(scenario())
+
+
+def test_one_worker_is_drained_and_the_others_lease_on(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            await caller.register("w0")
+            drained = caller.identity
+            waiting = asyncio.create_task(caller.lease())
+            await caller.snapshot()
+            for _ in range(2):  # to say it again changes nothing
+                assert await caller.post("drain", {"worker": "w0"}) == b"{}"
+            assert await waiting == ([], {"drain": True})
+            assert json.loads(await caller.post("report", wire.report(*drained.values()))) == {"drain": True}
+            await caller.register("w1")
+            caller.listing.add()
+            (grant,), orders = await caller.lease()
+            assert (grant.mini_batch, orders) == (0, {})
+            assert await caller.report() == {}
+            caller.identity = drained
+            assert await caller.lease() == ([], {"drain": True})
+
+    asyncio.run(scenario())
+
+
+def test_what_a_drained_worker_gave_back_is_leased_to_others_and_what_it_ran_counts(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            caller.listing.add(2)
+            caller.listing.end()
+            await caller.coordinator.plan_complete()
+            await caller.register("w0")
+            drained = caller.identity
+            (ran, unstarted), _ = await caller.lease(2)
+            await caller.post("drain", {"worker": "w0"})
+            await caller.report(returned=[[unstarted.mini_batch, unstarted.attempt]])
+            assert await caller.report(completed=completed(ran)) == {"drain": True}
+            await caller.post("bye", drained)
+            await caller.register("w1")
+            (again,), _ = await caller.lease()
+            assert (again.mini_batch, again.attempt) == (unstarted.mini_batch, 2)
+            counts = (await caller.snapshot()).mini_batches
+            assert (counts.succeeded, counts.running, counts.retried) == (1, 1, 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_drain_is_for_the_agent_that_a_worker_has_then_and_not_for_a_later_one(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            assert await caller.post("drain", {"worker": "w0"}) == b"{}"  # there is none yet
+            caller.listing.add(2)
+            await caller.register("w0")
+            (first,), orders = await caller.lease()
+            assert (first.mini_batch, orders) == (0, {})
+            caller.listing.end()
+            await caller.post("drain", {"worker": "w0"})
+            assert await caller.lease() == ([], {"drain": True})
+            body = {"worker": "w0", "boot": "another", "protocol": wire.PROTOCOL}
+            answer = json.loads(await caller.post("register", body))
+            caller.identity = {"agent": answer["agent"], "epoch": answer["epoch"]}
+            (again,), orders = await caller.lease()
+            assert (again.mini_batch, orders) == (0, {})
+
+    asyncio.run(scenario())
+
+
+def test_the_end_of_the_run_is_told_to_a_drained_worker_too(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            await caller.register()
+            await caller.post("drain", {"worker": "w0"})
+            caller.coordinator.interrupt()
+            assert await caller.report() == {"stop": True}
+
+    asyncio.run(scenario())
+
+
+def test_the_snapshot_names_at_most_a_hundred_idle_workers(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            caller.listing.add()
+            caller.listing.end()
+            await caller.register("busy")
+            await caller.lease()
+            await caller.coordinator.plan_complete()
+            for number in reversed(range(120)):
+                await caller.register(f"w{number:03d}")
+            idle = (await caller.snapshot()).idle_workers
+            assert idle == tuple(f"w{number:03d}" for number in range(100))
 
     asyncio.run(scenario())
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longshore_agent import fetching, stager
+from longshore_agent.places import places_of
 from longshore_agent.slots import Lease, Slot
 from longshore_agent.stager import Stager
 from longshore_agent.staging import host_spec, stage
@@ -592,7 +593,9 @@ def job(tmp_path, path="memory://given", table=None, processes=2):
 def worker_of(tmp_path, job):
     """Return a worker with a host, each process ready, and the processes' connections."""
     (tmp_path / "work").mkdir()
-    worker = Worker(job, host_spec(job, worker="worker-0", work_dir=str(tmp_path / "work" / "tmp")), agent="a")
+    places = places_of(job, worker="worker-0", shared=str(tmp_path / "work"))
+    spec = host_spec(job, worker="worker-0", work_dir=str(tmp_path / "work" / "tmp"), places=places)
+    worker = Worker(job, spec, agent="a")
     worker.host_connected(Peer())
     worker.settle()
     children = [Peer() for _ in range(job.processes_per_worker)]

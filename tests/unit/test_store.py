@@ -8,12 +8,30 @@ from uuid import uuid4
 
 import pytest
 
-from longshore_storage.store import LocalStore, ObjectStore, Store, local_path, open_store
+from longshore_storage.objects import ObjectStore
+from longshore_storage.store import LocalStore, Store, local_path, open_store
+
+SCHEMES = {"s3": "s3", "gcs": "gs"}
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3", "gcs"])
 def store(request, tmp_path) -> Store:
-    return open_store(str(tmp_path / "run")) if request.param == "local" else open_store(f"memory://{uuid4()}/run")
+    if request.param == "local":
+        return open_store(str(tmp_path / "run"))
+    if request.param == "memory":
+        return open_store(f"memory://{uuid4()}/run")
+    request.getfixturevalue(request.param)
+    return remote(request.param)
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def server(request):
+    """A store that is asked over the network, as (its name, the server)."""
+    return request.param, request.getfixturevalue(request.param)
+
+
+def remote(name) -> Store:
+    return open_store(f"{SCHEMES[name]}://bucket/{uuid4()}/run")
 
 
 class Interrupted(Exception):
@@ -63,8 +81,8 @@ def test_an_object_is_created_once_and_then_left_alone(store):
     assert store.names() == ["epochs/1"]
 
 
-def test_of_many_creators_at_once_exactly_one_wins(tmp_path):
-    store, ready, won = LocalStore(str(tmp_path)), threading.Barrier(8), []
+def test_of_many_creators_at_once_exactly_one_wins(store):
+    ready, won = threading.Barrier(8), []
 
     def create(mark: bytes) -> None:
         ready.wait()
@@ -164,3 +182,93 @@ def test_making_a_store_makes_its_folder(store, tmp_path):
     store.make()
     assert store.names() == []
     assert (tmp_path / "run").is_dir() == isinstance(store, LocalStore)
+
+
+def test_a_store_that_creates_names_once_is_taken_again_and_again(store):
+    store.prove()
+    store.prove()
+
+
+def test_a_store_that_overwrites_what_was_to_be_created_is_refused(server, monkeypatch):
+    name, running = server
+    monkeypatch.setattr(running, "ignores_conditions", True)
+    store = remote(name)
+    with pytest.raises(OSError, match=f"^{store.uri} cannot hold a run: this store overwrites"):
+        store.prove()
+
+
+def test_a_store_that_knows_no_exclusive_names_is_refused():
+    with pytest.raises(OSError, match=r"^http://host/run cannot hold a run: http:// stores give no exclusive right"):
+        open_store("http://host/run").prove()
+
+
+def test_what_another_client_writes_shows_at_once(server):
+    name, _ = server
+    reader = remote(name)
+    writer = ObjectStore(reader.uri, asynchronous=False, skip_instance_cache=True)
+    for number in range(3):
+        assert reader.names("epochs") == [f"epochs/{each}" for each in range(number)]
+        assert not reader.exists(f"epochs/{number}")
+        assert writer.create(f"epochs/{number}", b"x")
+        assert reader.exists(f"epochs/{number}")
+
+
+def test_many_objects_are_read_in_the_order_of_their_names(store):
+    names = [f"ledger/{number}" for number in range(70)]
+    for name in names:
+        store.put(name, name.encode())
+    assert list(store.get_each(names)) == [name.encode() for name in names]
+    with pytest.raises(FileNotFoundError):
+        list(store.get_each([*names, "absent"]))
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # Google's library does
+def test_a_large_object_is_read_back_and_forth(store):
+    content = bytes(range(256)) * 40_000
+    with store.writer("large") as file:
+        for start in range(0, len(content), 1_000_000):
+            file.write(content[start : start + 1_000_000])
+        assert file.tell() == len(content)
+    with store.open("large") as file:
+        for start, size in ((0, 10), (9_000_000, 5_000_000), (4_194_300, 20), (4_194_290, 20), (5, 1)):
+            file.seek(start)
+            assert file.read(size) == content[start : start + size]
+        file.seek(-3, os.SEEK_END)
+        assert file.read() == content[-3:]
+
+
+def test_a_large_s3_object_whose_writer_fails_is_not_there_in_part_either(s3):
+    store = remote("s3")
+    with pytest.raises(Interrupted), store.writer("large") as file:  # noqa: PT012  (the block is what fails)
+        file.write(b"x" * 60_000_000)
+        raise Interrupted
+    assert store.names() == []
+    assert s3.puts[f"/{store.uri.removeprefix('s3://')}/large"] > 0
+
+
+def test_what_a_stores_library_raises_is_an_os_error_that_names_the_object():
+    class Odd(Exception):
+        pass
+
+    class Broken:
+        protocol = "odd"
+
+        def __getattr__(self, name):
+            def fail(*_, **__):
+                raise Odd("no\n luck")
+
+            return fail
+
+    store = ObjectStore("memory://x")
+    store._fs = Broken()
+    for call in (
+        lambda: store.get("a"),
+        lambda: store.put("a", b""),
+        lambda: store.create("a", b""),
+        lambda: store.exists("a"),
+        store.names,
+        lambda: store.open("a"),
+        lambda: store.delete("a"),
+    ):
+        with pytest.raises(OSError, match=r"^memory://x/.*: Odd: no luck$"):
+            call()

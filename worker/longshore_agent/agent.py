@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import tempfile
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 from longshore_agent import gateway, staging
 from longshore_agent.coordinator_client import CoordinatorClient, Orders, Superseded
 from longshore_agent.outbox import Batch
+from longshore_agent.places import bring_models, places_of
 from longshore_agent.resources import ResourceMonitor
+from longshore_agent.shipping import Shipper
 from longshore_agent.worker import Worker
 from longshore_protocol import errors, wire
 from longshore_protocol.job import Job
@@ -24,6 +27,7 @@ from longshore_storage.store import Store, open_store
 _REPORT_SECONDS = 1.0  # a result waits no longer than this to be reported
 _HEARTBEAT = 2.0  # seconds between reports when nothing happens
 _SEGMENT_TRIES = 5
+_SHIP_SECONDS = 2.0  # between looks for logs that are due to be written to the run's folder
 _FAILURES_AT_ONCE = 200  # in one report: each may carry 20 long lines of a traceback, and a coordinator takes 64 MB
 
 
@@ -71,9 +75,15 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
             while True:
                 # Random, not the pid: that of a restarted container is the same again, and segments carry this name.
                 registration = await client.register(secrets.token_hex(4))
-                spec = staging.host_spec(registration.job, worker=settings.worker, work_dir=work_dir)
-                agent = Agent(client, registration.job, Worker(registration.job, spec, agent=registration.agent),
-                              identity=(registration.agent, registration.epoch))  # fmt: skip
+                job = registration.job
+                places = places_of(job, worker=settings.worker, shared=os.path.dirname(work_dir))
+                places.make()
+                if job.models:
+                    await asyncio.to_thread(bring_models, job, places)
+                spec = staging.host_spec(job, worker=settings.worker, work_dir=work_dir, places=places)
+                shipper = Shipper(job, places, worker=settings.worker, private=tempfile.gettempdir())
+                agent = Agent(client, job, Worker(job, spec, agent=registration.agent),
+                              identity=(registration.agent, registration.epoch), shipper=shipper)  # fmt: skip
                 for peer in peers:  # hosts and children of the old epoch end, and the host comes back
                     peer.close()
                 peers.clear()
@@ -90,11 +100,14 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
 class Agent:
     """One registration's worth of work."""
 
-    def __init__(self, client: CoordinatorClient, job: Job, worker: Worker, *, identity: tuple[str, int]) -> None:
+    def __init__(
+        self, client: CoordinatorClient, job: Job, worker: Worker, *, identity: tuple[str, int], shipper: Shipper
+    ) -> None:
         self.worker = worker
         self._client = client
         self._job = job
         self._identity = identity
+        self._shipper = shipper
         self._segments: Store = open_store(job.run_uri)
         self._resources = ResourceMonitor(self._segments, worker.name, interval=job.resource_monitor_interval)
         self._sending = asyncio.Lock()
@@ -109,6 +122,8 @@ class Agent:
             asyncio.create_task(each)
             for each in (self._lease(), self._report(), self._watch(), self._monitor(), self._drain_when(stopping))
         ]
+        if self._shipper.ships_logs:
+            tasks.append(asyncio.create_task(self._ship_logs()))
         ended = asyncio.create_task(_wait(self.worker.ended))
         try:
             await asyncio.wait({ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -122,6 +137,8 @@ class Agent:
             await asyncio.gather(ended, *tasks, return_exceptions=True)
             await self.worker.close()
         await self._send()
+        if self._shipper.ships_logs or self._shipper.ships_output:
+            await asyncio.to_thread(self._ship_the_rest)
         await self._client.bye()
 
     async def _lease(self) -> None:
@@ -157,7 +174,7 @@ class Agent:
     async def _deliver(self, batch: Batch) -> None:
         name, epoch = self._identity
         self._sent = self._clock()
-        if batch.rows:
+        if batch.rows or (batch.completed and self._shipper.ships_output):
             await self._write(batch)
         while len(batch.failed) > _FAILURES_AT_ONCE:
             some, batch.failed = batch.failed[:_FAILURES_AT_ONCE], batch.failed[_FAILURES_AT_ONCE:]
@@ -189,7 +206,7 @@ class Agent:
         self._obey(orders)
 
     async def _write(self, batch: Batch) -> None:
-        """Write the rows as a segment; turn the batch's results into failures when the store will not take it."""
+        """Write rows and output files; turn the batch's results into failures when a store will not take them."""
         rows, batch.rows = b"".join(batch.rows), []
         trouble: OSError | None = None
         for attempt in range(_SEGMENT_TRIES):
@@ -201,7 +218,7 @@ class Agent:
             else:
                 return
         for done in batch.completed:
-            text = f"rows could not be written to {self._segments.child(batch.segment)}: {trouble}"
+            text = f"results could not be written to {self._segments.child(batch.segment)}: {trouble}"
             batch.failed.append(
                 wire.Failure(done.mini_batch, done.attempt, done.items, done.process, errors.SYSTEM, text, "",
                              done.started, done.elapsed, "")
@@ -209,14 +226,34 @@ class Agent:
         batch.completed = []
 
     async def _put(self, batch: Batch, rows: bytes) -> None:
-        """Write a segment. However slow the store, no lease expires meanwhile: neither of its rows nor of what runs."""
-        writing = asyncio.create_task(asyncio.to_thread(self._segments.put, batch.segment, rows))
+        """Make results durable. However slow the store, no lease expires meanwhile: neither theirs nor of what runs."""
+        writing = asyncio.create_task(asyncio.to_thread(self._put_results, batch.segment, rows))
         while not (await asyncio.wait({writing}, timeout=self._renew_every))[0]:
             of_rows = [[done.mini_batch, done.attempt] for done in batch.completed]
             await self._tell(
                 wire.report(*self._identity, held=self.worker.held() + of_rows, processes=self.worker.states())
             )
         writing.result()
+
+    def _put_results(self, segment: str, rows: bytes) -> None:
+        if rows:
+            self._segments.put(segment, rows)
+        self._shipper.ship_output()
+
+    async def _ship_logs(self) -> None:
+        while True:
+            await asyncio.sleep(_SHIP_SECONDS)
+            try:
+                await asyncio.to_thread(self._shipper.ship_logs)
+            except OSError as error:
+                sys.stderr.write(f"longshore-agent: the logs are not in the run's folder yet: {error}\n")
+
+    def _ship_the_rest(self) -> None:
+        try:
+            self._shipper.ship_output()  # what failed mini-batches and shutdown() wrote
+            self._shipper.ship_logs(all_of_them=True)
+        except OSError as error:
+            sys.stderr.write(f"longshore-agent: not all is in the run's folder: {error}\n")
 
     async def _watch(self) -> None:
         """Look after timeouts, several times within the shortest of them."""

@@ -14,6 +14,7 @@ import math
 import signal
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from longshore_protocol import errors
 from longshore_protocol.job import Timeouts
@@ -83,6 +84,15 @@ class Slot:
         if not self.queue:
             self._head_begins(now, leases[0])
         self.queue.extend(leases)
+
+    def described(self, now: float) -> dict[str, Any]:
+        """Return what the process does, for the status: name, state, mini-batch and seconds since when."""
+        return {
+            "process": process_name(self.process),
+            "state": self.state.value,
+            "mini_batch": self.queue[0].grant.mini_batch if self.queue else None,
+            "seconds": round(now - self.since, 1),
+        }
 
     def runs(self, mini_batch: int, attempt: int) -> bool:
         """Tell whether that is what the child is running."""

@@ -69,13 +69,16 @@ class Worker:
         return missing if missing >= max(1, target // 4) else 0
 
     def take(self, leases: Iterable[Lease]) -> None:
-        """Leases came in: hand them to the processes."""
+        """Leases came in: hand them to the processes, or back when they come after a drain."""
         leases = list(leases)
         # One that expired while we stalled may come back to us: its earlier attempt is not ours any more.
         self._abandon(self._held.pop(lease.grant.mini_batch, None) for lease in leases)
+        self._held.update((lease.grant.mini_batch, lease) for lease in leases)
+        if self.ending.is_set():
+            self._give_back(leases)
+            leases = []
         remote = self._stager.remote
         for lease in leases:
-            self._held[lease.grant.mini_batch] = lease
             if lease.grant.input in remote:
                 self._stager.add(lease)
             else:
@@ -106,12 +109,8 @@ class Worker:
 
     def drain(self) -> None:
         """Give back what no process has yet; once the rest is done, end the processes in an orderly way."""
-        unstarted = [*self._ready, *self._stager.underway()]
-        for lease in unstarted:
-            self._held.pop(lease.grant.mini_batch, None)
-            self._outbox.give_back(lease.grant.mini_batch, lease.grant.attempt)
-        self._abandon(unstarted)
         self.ending.set()
+        self._give_back([*self._ready, *self._stager.underway()])
         self.settle()
 
     def stop(self) -> None:
@@ -128,16 +127,7 @@ class Worker:
     def states(self) -> list[dict[str, Any]]:
         """Return what each process does, for the status: name, state, mini-batch and seconds since when."""
         now = self._clock()
-        return [
-            {
-                "process": process_name(slot.process),
-                "state": slot.state.value,
-                "mini_batch": slot.queue[0].grant.mini_batch if slot.queue else None,
-                "seconds": round(now - slot.since, 1),
-            }
-            for slot in self._slots
-            if slot.process >= 0
-        ]
+        return [slot.described(now) for slot in self._slots if slot.process >= 0]
 
     def tick(self) -> None:
         """Kill what is overdue, give up what cannot be killed, start what waited long enough."""
@@ -268,6 +258,13 @@ class Worker:
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
+    def _give_back(self, leases: list[Lease]) -> None:
+        """Leases that no process has begun are for other workers."""
+        for lease in leases:
+            self._held.pop(lease.grant.mini_batch, None)
+            self._outbox.give_back(lease.grant.mini_batch, lease.grant.attempt)
+        self._abandon(leases)
+
     def _abandon(self, leases: Iterable[Lease | None]) -> None:
         gone = [lease for lease in leases if lease is not None]
         for lease in gone:
@@ -282,7 +279,7 @@ class Worker:
         slot.spawned(self._next_process, now)
         self._by_process[slot.process] = slot
         self._next_process += 1
-        self._host.send([messages.SPAWN, slot.process])
+        self._host.send([messages.SPAWN, slot.process, slot.index])
 
     def _feed(self, slot: Slot, now: float) -> None:
         depth = slot.depth()
@@ -332,6 +329,8 @@ class Worker:
             else:
                 wanted.append(lease)
         self._ready.extendleft(reversed(wanted))
+        if wanted and self.ending.is_set():
+            self._give_back(wanted)
 
     def _fail(
         self, lease: Lease, process: int, *, items: int, said: _Said, times: tuple[float, float], log: str

@@ -6,11 +6,13 @@ The coordinator never talks to the Kubernetes API: whoever owns the status asks 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, Optional
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Dict, Optional, Tuple
 
 PENDING, RUNNING, DRAINING, ASSEMBLING = "Pending", "Running", "Draining", "Assembling"
 SUCCEEDED, FAILED, INTERRUPTED = "Succeeded", "Failed", "Interrupted"
+
+MOST_IDLE = 100  # names in `Snapshot.idle_workers`
 
 ENDED = (SUCCEEDED, FAILED, INTERRUPTED)  # states that no other follows; an interrupted run is resumed as a new epoch
 
@@ -75,6 +77,9 @@ class Snapshot:
     mini_batches: MiniBatchCounts = field(default_factory=MiniBatchCounts)
     items: ItemCounts = field(default_factory=ItemCounts)
     workers: WorkerCounts = field(default_factory=WorkerCounts)
+    # Names, sorted, of at most MOST_IDLE workers that are connected and hold no lease, while nothing waits to be leased
+    # and nothing more will come: each can go at once.
+    idle_workers: Tuple[str, ...] = ()
     first_error: Optional[FirstError] = None
     output_file: Optional[str] = None  # the one file with all rows (append_row), once it is complete
     rows: Optional[int] = None  # in that file
@@ -90,13 +95,22 @@ class Snapshot:
 
     @staticmethod
     def from_json(text: str) -> Snapshot:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote, in this version or another: a reader and a coordinator are upgraded apart.
 
-        Raises ValueError for text that is not JSON, KeyError or TypeError for a missing or unknown field.
+        Fields that this version does not know are left out, optional ones that the other did not know have their
+        defaults. Raises ValueError for text that is not JSON, KeyError or TypeError for a missing field.
         """
         raw: Dict[str, Any] = json.loads(text)
-        raw["mini_batches"] = MiniBatchCounts(**raw["mini_batches"])
-        raw["items"] = ItemCounts(**raw["items"])
-        raw["workers"] = WorkerCounts(**raw["workers"])
-        raw["first_error"] = None if raw["first_error"] is None else FirstError(**raw["first_error"])
-        return Snapshot(**raw)
+        raw["mini_batches"] = _known(MiniBatchCounts, raw["mini_batches"])
+        raw["items"] = _known(ItemCounts, raw["items"])
+        raw["workers"] = _known(WorkerCounts, raw["workers"])
+        raw["first_error"] = None if raw["first_error"] is None else _known(FirstError, raw["first_error"])
+        raw["idle_workers"] = tuple(raw.get("idle_workers", ()))
+        snapshot: Snapshot = _known(Snapshot, raw)
+        return snapshot
+
+
+def _known(kind: Any, raw: Dict[str, Any]) -> Any:
+    """Return the dataclass `kind` of those of the fields that it has. Raises TypeError or ValueError for no object."""
+    names = {each.name for each in fields(kind)}
+    return kind(**{name: value for name, value in dict(raw).items() if name in names})

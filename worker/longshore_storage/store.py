@@ -7,18 +7,14 @@ Names are relative to the folder, with "/" between their parts.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO
 from urllib.parse import unquote
-
-if TYPE_CHECKING:
-    import fsspec
 
 UNFINISHED = ".unfinished-"  # a local file that is being written; never listed, never read
 
@@ -39,7 +35,11 @@ def open_store(uri: str, **options: Any) -> Store:
     Raises ValueError for a scheme that fsspec does not know, ImportError when the scheme's package is not installed.
     """
     path = local_path(uri)
-    return ObjectStore(uri, **options) if path is None else LocalStore(path)
+    if path is not None:
+        return LocalStore(path)
+    from longshore_storage.objects import ObjectStore  # late: a run on local files does without it
+
+    return ObjectStore(uri, **options)
 
 
 class Store(ABC):
@@ -62,6 +62,10 @@ class Store(ABC):
     @abstractmethod
     def get(self, name: str) -> bytes:
         """Return an object's bytes. Raises FileNotFoundError, OSError."""
+
+    def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
+        """Yield the bytes of many objects, in the order of the names. Raises FileNotFoundError, OSError."""
+        return map(self.get, names)
 
     @abstractmethod
     def exists(self, name: str) -> bool:
@@ -87,6 +91,10 @@ class Store(ABC):
     def make(self) -> None:
         """Make the folder where the store has folders. Raises OSError."""
 
+    @abstractmethod
+    def prove(self) -> None:
+        """See that `create` really leaves alone what is there, which a ledger rests on. Raises OSError if not."""
+
 
 class LocalStore(Store):
     """A folder on this machine, or on a mounted volume."""
@@ -96,6 +104,9 @@ class LocalStore(Store):
 
     def make(self) -> None:
         os.makedirs(self._root, exist_ok=True)
+
+    def prove(self) -> None:
+        """Do nothing: a link is made once, on every file system that has links."""
 
     def put(self, name: str, data: bytes) -> None:
         with self.writer(name) as file:
@@ -172,68 +183,6 @@ class LocalStore(Store):
                 os.unlink(path)
             raise
         return path
-
-
-class ObjectStore(Store):
-    """A folder of any store that fsspec knows."""
-
-    def __init__(self, uri: str, **options: Any) -> None:
-        import fsspec  # late: a run on local files does without it
-
-        self.uri = uri
-        self._fs, self._root = cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(uri, **options))
-
-    def make(self) -> None:
-        """Do nothing: in an object store a folder is there when an object is."""
-
-    def put(self, name: str, data: bytes) -> None:
-        self._fs.pipe_file(self._path(name), data)
-
-    def create(self, name: str, data: bytes) -> bool:
-        try:
-            self._fs.pipe_file(self._path(name), data, mode="create")
-        except FileExistsError:
-            return False
-        return True
-
-    def get(self, name: str) -> bytes:
-        return cast("bytes", self._fs.cat_file(self._path(name)))
-
-    def exists(self, name: str) -> bool:
-        self._fs.invalidate_cache()
-        return bool(self._fs.exists(self._path(name)))
-
-    def names(self, folder: str = "") -> list[str]:
-        self._fs.invalidate_cache()
-        skip = len(self._root.rstrip("/")) + 1
-        return sorted(path[skip:] for path in self._fs.find(self._path(folder)))
-
-    def open(self, name: str) -> BinaryIO:
-        return cast("BinaryIO", self._fs.open(self._path(name), "rb"))
-
-    @contextlib.contextmanager
-    def writer(self, name: str) -> Iterator[BinaryIO]:
-        if self._fs.protocol == "memory":  # the one store that shows what is not closed yet
-            buffer = io.BytesIO()
-            yield buffer
-            self.put(name, buffer.getvalue())
-            return
-        file = self._fs.open(self._path(name), "wb")
-        try:
-            yield cast("BinaryIO", file)
-        except BaseException:
-            with contextlib.suppress(AttributeError):  # not every store's file has both
-                file.discard()
-                file.closed = True  # else the garbage collector would close, and so finish, the object
-            raise
-        file.close()
-
-    def delete(self, folder: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.rm(self._path(folder), recursive=True)
-
-    def _path(self, name: str) -> str:
-        return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
 
 def _sync_folder(path: str) -> None:

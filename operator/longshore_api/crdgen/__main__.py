@@ -1,4 +1,4 @@
-"""`python -m longshore_api.crdgen FOLDER` writes the definition of each kind into a file of that folder."""
+"""`python -m longshore_api.crdgen FOLDER...` writes the definition of each kind into a file of each folder."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def texts() -> dict[str, str]:
 
 def main() -> None:
     """Write the files; those of kinds that are no more stay, for the test of freshness to name."""
-    folder = Path(sys.argv[1])
-    for name, text in texts().items():
-        (folder / name).write_text(text)
-        print(folder / name)
+    for folder in map(Path, sys.argv[1:]):
+        for name, text in texts().items():
+            (folder / name).write_text(text)
+            print(folder / name)
 
 
 if __name__ == "__main__":

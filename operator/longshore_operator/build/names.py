@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+
 GROUP, VERSION = "longshore.dev", "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 STEP_KIND, STEP_PLURAL = "ParallelRunStep", "parallelrunsteps"
+COMPUTE_KIND, COMPUTE_PLURAL = "ComputeCluster", "computeclusters"
 
 MANAGER = "longshore"  # who manages the fields it applies
 OPERATOR = "longshore-operator"
 MANAGED_BY = "app.kubernetes.io/managed-by"
+OURS = f"{MANAGED_BY}={MANAGER}"  # label selector of all that we make
 APP_NAME = "app.kubernetes.io/name"
 STEP_LABEL = f"{GROUP}/step"
 ROLE_LABEL = f"{GROUP}/role"
-COORDINATOR, WORKER = "coordinator", "worker"
+COMPUTE_LABEL = f"{GROUP}/compute"
+KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
+COORDINATOR, WORKER, PLACEHOLDER = "coordinator", "worker", "placeholder"
 
 PORT = 8443
+
+_LABEL_MAX = 63  # characters of a label's value
 
 
 def run_objects(step: str) -> str:
@@ -34,7 +42,11 @@ def worker(step: str, index: int) -> str:
 
 def worker_index(step: str, name: str) -> int | None:
     """Return the index of the worker of that name; None for a name that is none of this step's workers."""
-    digits = name.removeprefix(f"{step}-worker-")
+    return _index(f"{step}-worker-", name)
+
+
+def _index(prefix: str, name: str) -> int | None:
+    digits = name.removeprefix(prefix)
     return int(digits) if digits != name and digits.isdecimal() else None
 
 
@@ -52,3 +64,25 @@ def labels(step: str, role: str | None = None) -> dict[str, str]:
 def selector(step: str) -> str:
     """Return the label selector of a step's objects."""
     return f"{STEP_LABEL}={step}"
+
+
+def compute_label(compute: str) -> str:
+    """Return a ComputeCluster's name as a label holds it: one that is too long ends with a digest of itself."""
+    if len(compute) <= _LABEL_MAX:
+        return compute
+    return f"{compute[: _LABEL_MAX - 9]}-{hashlib.sha256(compute.encode()).hexdigest()[:8]}"
+
+
+def placeholder(compute: str, index: int) -> str:
+    """Return the name of a ComputeCluster's index-th placeholder: its pod."""
+    return f"{compute_label(compute)}-placeholder-{index}"
+
+
+def placeholder_index(compute: str, name: str) -> int | None:
+    """Return the index of the placeholder of that name; None for a name that is none of this ComputeCluster's."""
+    return _index(f"{compute_label(compute)}-placeholder-", name)
+
+
+def compute_selector(compute: str, role: str | None = None) -> str:
+    """Return the label selector of the pods that are a ComputeCluster's nodes: all, or those of one role."""
+    return f"{COMPUTE_LABEL}={compute_label(compute)}" + (f",{ROLE_LABEL}={role}" if role else "")

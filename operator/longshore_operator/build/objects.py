@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kubernetes.client import (
     V1ConfigMap,
     V1LabelSelector,
@@ -25,13 +27,18 @@ RUN_KEY, JOB_KEY = "run.json", "job.json"  # of the ConfigMap
 TOKEN, CERTIFICATE, KEY, AUTHORITY = "token", "tls.crt", "tls.key", "ca.crt"  # of the Secret
 
 
-def metadata(run: ClusterRun, name: str, *, role: str | None = None) -> V1ObjectMeta:
-    """Return the metadata of an object that goes with its step."""
+def metadata(
+    run: ClusterRun, name: str, *, role: str | None = None, more: Mapping[str, str] | None = None
+) -> V1ObjectMeta:
+    """Return the metadata of an object that goes with its step; `more` are labels besides."""
     owner = V1OwnerReference(
         api_version=names.API_VERSION, kind=names.STEP_KIND, name=run.step, uid=run.uid, controller=True
     )
     return V1ObjectMeta(
-        name=name, namespace=run.namespace, labels=names.labels(run.step, role), owner_references=[owner]
+        name=name,
+        namespace=run.namespace,
+        labels={**(more or {}), **names.labels(run.step, role)},
+        owner_references=[owner],
     )
 
 

@@ -1,6 +1,7 @@
 """The pods of a run: one coordinator, and workers of an agent (our image) and a host (the user's image).
 
     worker pod   init: inject      copies host and protocol into `packages`, for an image that has nothing of ours
+                 init: source      fetches the source folder, where a store has it; credentials of stores
                  agent             token, credentials of stores; no user code
                  main              the user's code; no token, no credential of ours
                  both              `work` with the agent's socket and the processes' folders, and the data volumes
@@ -10,6 +11,8 @@ open to the other, on volumes too.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from kubernetes.client import (
     V1Capabilities,
@@ -21,11 +24,14 @@ from kubernetes.client import (
     V1EnvVar,
     V1EnvVarSource,
     V1HostPathVolumeSource,
+    V1HTTPGetAction,
     V1KeyToPath,
+    V1ObjectMeta,
     V1PersistentVolumeClaimVolumeSource,
     V1Pod,
     V1PodSecurityContext,
     V1PodSpec,
+    V1Probe,
     V1ResourceRequirements,
     V1SeccompProfile,
     V1SecretEnvSource,
@@ -36,7 +42,7 @@ from kubernetes.client import (
     V1VolumeMount,
 )
 
-from longshore_operator.build import names, objects
+from longshore_operator.build import names, objects, placement
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import SOURCE, ClusterRun
 
@@ -46,6 +52,7 @@ _RUN, _SECRET, _AUTHORITY, _WORK, _PACKAGES, _SCRATCH = (
     f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages", "scratch")
 )
 _SOCKET = f"{_WORK}/agent.sock"
+_GRACE = 90  # seconds: what runs may finish, and its results be reported
 _OURS = V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"})
 
 
@@ -58,10 +65,16 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
         image_pull_policy=settings.pull_policy,
         command=[*command, "--port", str(names.PORT), "--last-words", "/dev/termination-log"],
         ports=[V1ContainerPort(name="https", container_port=names.PORT)],
+        liveness_probe=V1Probe(  # generous: a coordinator that is started again has a ledger to read
+            http_get=V1HTTPGetAction(path="/healthz", port=names.PORT, scheme="HTTPS"),
+            period_seconds=20,
+            timeout_seconds=10,
+            failure_threshold=9,
+        ),
         env=_environment(LONGSHORE_UMASK=_UMASK, TMPDIR=_WORK),
         env_from=_credentials(run),
         resources=_OURS,
-        security_context=_confined(OUR_USER),
+        security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="run", mount_path=_RUN, read_only=True),
             V1VolumeMount(name="secret", mount_path=_SECRET, read_only=True),
@@ -80,7 +93,8 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
         V1Volume(name="work", empty_dir=V1EmptyDirVolumeSource()),
         *_data_volumes(run),
     ]
-    return _pod(run, names.coordinator(run.step), names.COORDINATOR, containers=[container], volumes=volumes)
+    metadata = objects.metadata(run, names.coordinator(run.step), role=names.COORDINATOR)
+    return pod(metadata, placement.anywhere(settings), containers=[container], volumes=volumes)
 
 
 def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
@@ -96,13 +110,16 @@ def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
         V1Volume(name="authority", secret=authority),
         *source,
         *_data_volumes(run),
+        *placement.volumes(run.node),
     ]
-    return _pod(
-        run,
-        names.worker(run.step, index),
-        names.WORKER,
+    name, labels = names.worker(run.step, index), placement.labels_of(run.node)
+    metadata = objects.metadata(run, name, role=names.WORKER, more=labels)
+    metadata.annotations = placement.annotations_of(run.node)
+    return pod(
+        metadata,
+        placement.on_node(run.node, settings),
         containers=[_agent(run, settings, index), _main(run, has_source=bool(source))],
-        init_containers=[_inject(settings)],
+        init_containers=[_inject(settings), *_fetch_source(run, settings)],
         volumes=volumes,
     )
 
@@ -114,9 +131,30 @@ def _inject(settings: Settings) -> V1Container:
         image_pull_policy=settings.pull_policy,
         command=["python", "-m", "longshore_agent.inject", _PACKAGES],
         resources=_OURS,
-        security_context=_confined(OUR_USER),
+        security_context=confined(OUR_USER),
         volume_mounts=[V1VolumeMount(name="packages", mount_path=_PACKAGES)],
     )
+
+
+def _fetch_source(run: ClusterRun, settings: Settings) -> list[V1Container]:
+    if run.source_uri is None:
+        return []
+    container = V1Container(
+        name="source",
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=["python", "-m", "longshore_agent.fetch_source", run.source_uri, SOURCE],
+        env=_environment(LONGSHORE_UMASK=_UMASK, TMPDIR=_SCRATCH),
+        env_from=_credentials(run),
+        resources=_OURS,
+        security_context=confined(OUR_USER),
+        volume_mounts=[
+            V1VolumeMount(name="source", mount_path=SOURCE),
+            V1VolumeMount(name="scratch", mount_path=_SCRATCH),
+            *_data_mounts(run),
+        ],
+    )
+    return [container]
 
 
 def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
@@ -140,7 +178,7 @@ def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
         ],
         env_from=_credentials(run),
         resources=_OURS,
-        security_context=_confined(OUR_USER),
+        security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="work", mount_path=_WORK),
             V1VolumeMount(name="scratch", mount_path=_SCRATCH),  # what the agent keeps to itself
@@ -158,35 +196,35 @@ def _main(run: ClusterRun, *, has_source: bool) -> V1Container:
     ]
     if has_source:
         mounts.append(V1VolumeMount(name="source", mount_path=SOURCE, read_only=True))
-    resources = V1ResourceRequirements(requests=run.requests or None, limits=run.limits or None)
     return V1Container(
         name="main",
         image=run.image,
         command=[run.interpreter, "-m", "longshore_host", _SOCKET],
         # This user is no one in the image: scripts that look for a home find one that can be written.
         env=_environment(PYTHONPATH=_PACKAGES, LONGSHORE_UMASK=_UMASK, HOME="/tmp"),  # noqa: S108
-        resources=resources,
-        security_context=_confined(SCRIPT_USER, read_only_root=False),
-        volume_mounts=[*mounts, *_data_mounts(run)],
+        resources=placement.resources_of(run.node),
+        security_context=confined(SCRIPT_USER, read_only_root=False),
+        volume_mounts=[*mounts, *_data_mounts(run), *placement.mounts(run.node)],
     )
 
 
-def _pod(
-    run: ClusterRun,
-    name: str,
-    role: str,
+def pod(
+    metadata: V1ObjectMeta,
+    where: dict[str, Any],
     *,
     containers: list[V1Container],
-    volumes: list[V1Volume],
+    volumes: list[V1Volume] | None = None,
     init_containers: list[V1Container] | None = None,
+    grace: int = _GRACE,
 ) -> V1Pod:
+    """Return a pod that passes Pod Security restricted; `where` is of `placement`, `grace` in seconds."""
     return V1Pod(
         api_version="v1",
         kind="Pod",
-        metadata=objects.metadata(run, name, role=role),
+        metadata=metadata,
         spec=V1PodSpec(
             restart_policy="OnFailure",  # a container that ended well has no more to do
-            termination_grace_period_seconds=90,  # what runs may finish, and its results be reported
+            termination_grace_period_seconds=grace,
             automount_service_account_token=False,
             enable_service_links=False,
             security_context=V1PodSecurityContext(
@@ -200,11 +238,13 @@ def _pod(
             init_containers=init_containers,
             containers=containers,
             volumes=volumes,
+            **where,
         ),
     )
 
 
-def _confined(user: int, *, read_only_root: bool = True) -> V1SecurityContext:
+def confined(user: int, *, read_only_root: bool = True) -> V1SecurityContext:
+    """Return the security context of a container that Pod Security restricted lets run."""
     return V1SecurityContext(
         run_as_user=user,
         allow_privilege_escalation=False,
@@ -226,6 +266,8 @@ def _item(key: str) -> V1KeyToPath:
 
 
 def _source_volumes(run: ClusterRun) -> list[V1Volume]:
+    if run.source_uri is not None:
+        return [V1Volume(name="source", empty_dir=V1EmptyDirVolumeSource())]
     if run.config_map is None:
         return []
     return [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=run.config_map))]

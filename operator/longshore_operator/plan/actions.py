@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from kubernetes.client import V1ConfigMap, V1NetworkPolicy, V1Pod, V1Service
 
-from longshore_api.status import ParallelRunStepStatus
+from longshore_api.status import ResourceStatus
 from longshore_planner.cluster import ClusterRun
 
 
@@ -14,14 +15,7 @@ from longshore_planner.cluster import ClusterRun
 class Create:
     """Make an object that is never changed; one that is there already is looked at in the next reconcile."""
 
-    manifest: V1ConfigMap | V1Pod
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Make an object be so, whatever it was."""
-
-    manifest: V1Service | V1NetworkPolicy
+    manifest: V1ConfigMap | V1NetworkPolicy | V1Pod | V1Service
 
 
 @dataclass(frozen=True)
@@ -38,6 +32,23 @@ class Delete:
     kind: str
     name: str
     uid: str
+    at_once: bool = False  # do not wait for its node to say that it has ended
+
+
+@dataclass(frozen=True)
+class Occupy:
+    """Make pods that are nodes of a ComputeCluster, as far as it has room when it comes to that."""
+
+    compute: str
+    max_nodes: int
+    pods: tuple[V1Pod, ...]
+
+
+@dataclass(frozen=True)
+class Drain:
+    """Ask the coordinator to let a worker end that has nothing to do."""
+
+    worker: str
 
 
 @dataclass(frozen=True)
@@ -47,23 +58,26 @@ class TellGone:
     worker: str
 
 
-Action = Create | Apply | Issue | Delete | TellGone
+Action = Create | Occupy | Issue | Delete | Drain | TellGone
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a step, for `kubectl describe`."""
+    """What happened to a resource, for `kubectl describe`."""
 
     type: str  # Normal or Warning
     reason: str
     message: str
 
 
+S = TypeVar("S", bound=ResourceStatus)
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[S]):
     """What one reconcile does: actions in this order, then the status, then the events."""
 
     actions: tuple[Action, ...] = ()
-    status: ParallelRunStepStatus | None = None  # None: as it is
+    status: S | None = None  # None: as it is
     events: tuple[Event, ...] = ()
     look_again: float | None = None  # seconds; None: when something happens

@@ -1,9 +1,11 @@
 """The next steps of a ParallelRunStep, from all that is known of it.
 
-settled?  ->  clean up, nothing else
-no run?   ->  resolve; what is wrong ends it, with nothing started
-a run     ->  what it needs, coordinator and workers together; replace what is gone; say how far it is
-verdict   ->  the last status, then clean up
+settled?   ->  clean up; delete it when its time has come
+halted?    ->  end its workers, then its coordinator; suspended it waits, cancelled it is over
+no run?    ->  resolve; what is wrong ends it, with nothing started
+no node?   ->  wait in line, with nothing started
+a run      ->  what it needs, coordinator and workers together; replace what is gone; say how far it is
+verdict    ->  the last status, then clean up
 """
 
 from __future__ import annotations
@@ -12,35 +14,62 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from longshore_api.status import ParallelRunStepStatus
-from longshore_operator.build import names, objects, pods
+from longshore_operator.build import names, objects
 from longshore_operator.plan import statuses
-from longshore_operator.plan.actions import Action, Apply, Create, Delete, Issue, Plan, TellGone
-from longshore_operator.plan.observed import Observed, Pod
+from longshore_operator.plan.actions import Action, Create, Delete, Issue, Plan
+from longshore_operator.plan.observed import Observed, Step, Trouble
+from longshore_operator.plan.workers import allowed, coordinator, is_overdue, workers
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
-from longshore_protocol.snapshot import ASSEMBLING, DRAINING, ENDED, Snapshot
+from longshore_protocol.snapshot import ENDED, Snapshot
+
+StepPlan = Plan[ParallelRunStepStatus]
 
 POLL = 2.0  # seconds between looks at a run; its status is written no more often
 _SOON = 1.0
+_REFUSED = 5.0  # seconds until what the API server refused is tried again
+_LATE = 60.0  # seconds between looks at pods that do not go
 _GRACE = timedelta(seconds=10)  # for what a step refers to: applied together, it may come a moment later
 _NO_VERDICT = ("Interrupted", "Superseded")  # another coordinator goes on
 
 
-def decide(seen: Observed, settings: Settings, *, now: datetime) -> Plan:
+def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     """Return what to do next."""
     if _is_settled(seen):
-        return Plan(tuple(_clean_up(seen)))
+        return _after_the_end(seen, now=now)
     if seen.foreign:
         message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
         return _not_begun(seen, "NameTaken", message, final=False, now=now)
     run = seen.run or seen.resolved
-    if not isinstance(run, ClusterRun):
-        final = now - seen.step.created >= _GRACE
-        return _not_begun(seen, statuses.INVALID, statuses.sentence(run or ()), final=final, now=now)
     verdict = _verdict(seen)
-    if verdict is not None:
+    if verdict is not None and isinstance(run, ClusterRun):
         return _with_status(seen, (), statuses.from_snapshot(seen, run, verdict, now=now), look_again=0.0)
-    actions = (*_foundations(seen, run), *_coordinator(seen, run, settings), *_workers(seen, run, settings))
+    if seen.step.control.cancel or seen.step.control.suspend:
+        return _halt(seen, now=now)
+    if isinstance(run, ClusterRun):
+        return _go_on(seen, run, settings, now=now)
+    if not isinstance(run, Trouble):
+        run = Trouble(statuses.INVALID, statuses.sentence(run or ()))
+    final = run.reason == statuses.INVALID and now - seen.step.created >= _GRACE
+    return _not_begun(seen, run.reason, run.message, final=final, now=now)
+
+
+def after_refusal(plan: StepPlan, step: Step, refusal: str) -> StepPlan:
+    """Return what is left of a plan when the API server refused an action: to say so, and to try again."""
+    if plan.status is None:
+        return Plan(look_again=_REFUSED)
+    status = statuses.refused(plan.status, refusal)
+    return Plan((), status, statuses.milestones(step.status, status), look_again=_REFUSED)
+
+
+def _go_on(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
+    if seen.run is None and not allowed(seen, run):
+        return _with_status(seen, (), statuses.before_snapshot(seen, run, now=now), look_again=POLL)
+    actions = (
+        *_foundations(seen, run),
+        *coordinator(seen, run, settings, now=now),
+        *workers(seen, run, settings, now=now),
+    )
     if isinstance(seen.progress, Snapshot) and seen.progress.state not in ENDED:
         status = statuses.from_snapshot(seen, run, seen.progress, now=now)
     else:
@@ -57,21 +86,55 @@ def _is_settled(seen: Observed) -> bool:
     return status.run_id is not None or status.observed_generation == seen.step.generation
 
 
-def _not_begun(seen: Observed, reason: str, message: str, *, final: bool, now: datetime) -> Plan:
+def _after_the_end(seen: Observed, *, now: datetime) -> StepPlan:
+    status, ttl = seen.step.status, seen.step.control.ttl_seconds
+    assert status is not None, "or it had not ended"
+    left: float | None = _LATE if any(each.leaving for each in seen.pods) else None
+    if ttl is not None and status.completion_time is not None:
+        left = (status.completion_time + timedelta(seconds=ttl) - now).total_seconds()
+        if left <= 0:
+            return Plan((Delete(names.STEP_KIND, seen.step.name, seen.step.uid),))
+    told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
+    if status.observed_generation != seen.step.generation:
+        told = statuses.observed_again(status, generation=seen.step.generation)
+    return Plan(tuple(_clean_up(seen, now=now)), told, look_again=left)
+
+
+def _halt(seen: Observed, *, now: datetime) -> StepPlan:
+    """End workers, which may finish what they run, then the coordinator, which commits it; then say so."""
+    ends = [
+        Delete("Pod", each.name, each.uid, at_once=each.leaving)
+        for each in seen.workers
+        if not each.leaving or is_overdue(each, now=now)
+    ]
+    last = seen.coordinator
+    if not seen.workers and last is not None and (not last.leaving or is_overdue(last, now=now)):
+        ends.append(Delete("Pod", last.name, last.uid, at_once=last.leaving))
+    if seen.pods:
+        return _with_status(seen, tuple(ends), statuses.halting(seen, now=now), look_again=_SOON)
+    status = statuses.halted(seen, now=now)
+    return _with_status(
+        seen, tuple(_clean_up(seen, now=now)), status, look_again=0.0 if seen.step.control.cancel else None
+    )
+
+
+def _not_begun(seen: Observed, reason: str, message: str, *, final: bool, now: datetime) -> StepPlan:
     status = statuses.not_begun(seen.step, reason=reason, message=message, final=final, now=now)
-    return _with_status(seen, (), status, look_again=None if final else _SOON)
+    return _with_status(seen, (), status, look_again=0.0 if final else _SOON)
 
 
 def _with_status(
     seen: Observed, actions: tuple[Action, ...], status: ParallelRunStepStatus, *, look_again: float | None
-) -> Plan:
+) -> StepPlan:
     return Plan(actions, status, statuses.milestones(seen.step.status, status), look_again)
 
 
-def _clean_up(seen: Observed) -> Iterator[Action]:
+def _clean_up(seen: Observed, *, now: datetime) -> Iterator[Action]:
     """Delete what costs or grants something. The run written down and the coordinator's ended pod stay, as records."""
     for each in seen.pods:
-        if not each.leaving and (each.index is not None or each.phase not in ("Succeeded", "Running")):
+        if is_overdue(each, now=now):
+            yield Delete("Pod", each.name, each.uid, at_once=True)
+        elif not each.leaving and (each.index is not None or each.phase not in ("Succeeded", "Running")):
             yield Delete("Pod", each.name, each.uid)
     for kind, uid in seen.objects.items():
         name = names.coordinator(seen.step.name) if kind == "Service" else names.run_objects(seen.step.name)
@@ -98,47 +161,6 @@ def _foundations(seen: Observed, run: ClusterRun) -> Iterator[Action]:
     if "Secret" not in seen.objects:
         yield Issue(run)
     if "Service" not in seen.objects:
-        yield Apply(objects.service(run))
+        yield Create(objects.service(run))
     if "NetworkPolicy" not in seen.objects:
-        yield Apply(objects.network_policy(run))
-
-
-def _coordinator(seen: Observed, run: ClusterRun, settings: Settings) -> Iterator[Action]:
-    found = seen.coordinator
-    if found is None:
-        yield Create(pods.coordinator_pod(run, settings))
-    elif _is_over(found):  # evicted, or ended without a verdict
-        yield Delete("Pod", found.name, found.uid)
-
-
-def _workers(seen: Observed, run: ClusterRun, settings: Settings) -> Iterator[Action]:
-    answers = isinstance(seen.progress, Snapshot)
-    for index in range(_wanted(seen, run)):
-        found = seen.worker(index)
-        if found is not None and (found.leaving or not _is_over(found)):
-            continue
-        if found is not None and found.phase == "Succeeded" and not answers:
-            continue  # it may have ended because all is done: its coordinator will say
-        if answers:  # before there is a new one, which would be taken for dead
-            yield TellGone(names.worker(run.step, index))
-        if found is None:
-            yield Create(pods.worker_pod(run, settings, index))
-        else:
-            yield Delete("Pod", found.name, found.uid)
-
-
-def _is_over(pod: Pod) -> bool:
-    return pod.phase in ("Succeeded", "Failed") and not pod.leaving
-
-
-def _wanted(seen: Observed, run: ClusterRun) -> int:
-    """Return how many workers there should be: never more than mini-batches are left."""
-    last = seen.progress
-    if not isinstance(last, Snapshot):
-        return run.job.workers  # they start with the coordinator
-    if last.state in (DRAINING, ASSEMBLING, *ENDED):
-        return 0
-    counts = last.mini_batches
-    if counts.total is None:
-        return run.job.workers
-    return min(run.job.workers, counts.total - counts.succeeded - counts.failed)
+        yield Create(objects.network_policy(run))

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from longshore_api.errors import Problem
 from longshore_api.status import ParallelRunStepStatus
+from longshore_operator.build import names
+from longshore_operator.plan.slots import Pool
 from longshore_planner.cluster import ClusterRun
 from longshore_protocol.snapshot import Snapshot
+
+LONG_AGO = datetime.fromtimestamp(0, tz=UTC)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The resource that a status and events are about."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Control:
+    """What of a step's spec counts while it runs, too."""
+
+    suspend: bool = False
+    cancel: bool = False
+    ttl_seconds: int | None = None  # after its end
 
 
 @dataclass(frozen=True)
@@ -21,11 +44,17 @@ class Step:
     generation: int
     created: datetime
     status: ParallelRunStepStatus | None = None
+    control: Control = Control()
+
+    @property
+    def subject(self) -> Subject:
+        """The step, as what its status and events are about."""
+        return Subject(names.STEP_KIND, self.namespace, self.name, self.uid)
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a pod does not come up."""
+    """Why a step, or one of its pods, does not go on."""
 
     reason: str  # one CamelCase word
     message: str  # one sentence
@@ -38,12 +67,23 @@ class Pod:
     name: str
     uid: str
     phase: str  # Pending, Running, Succeeded, Failed, Unknown
-    index: int | None = None  # of a worker; None: the coordinator
-    leaving: bool = False  # it is being deleted
+    index: int | None = None  # of a worker or placeholder; None: the coordinator
+    created: datetime = LONG_AGO
+    gone_by: datetime | None = None  # it is being deleted, and is to be gone then
     reason: str = ""  # why it failed, such as Evicted
     message: str = ""
     last_words: str = ""  # the termination message of its last container
     trouble: Trouble | None = None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is being deleted."""
+        return self.gone_by is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of its containers have ended for good."""
+        return self.phase in ("Succeeded", "Failed") and not self.leaving
 
 
 @dataclass(frozen=True)
@@ -59,17 +99,19 @@ class Observed:
 
     step: Step
     run: ClusterRun | None = None  # as it was written down when it began
-    resolved: ClusterRun | tuple[Problem, ...] | None = None  # as it would begin now; None when it has begun
+    resolved: ClusterRun | tuple[Problem, ...] | Trouble | None = None  # as it would begin now; None when it has begun
     objects: dict[str, str] = field(default_factory=dict)  # kind -> uid: Secret, Service, NetworkPolicy
     pods: tuple[Pod, ...] = ()
     foreign: str = ""  # an object that has the name of one of ours, and is not
     progress: Snapshot | Unreachable | None = None  # None: there is no coordinator to ask
+    pool: Pool | None = None  # None: the step shares no ComputeCluster, or has all the nodes it can use
 
     @property
     def coordinator(self) -> Pod | None:
         """The coordinator's pod."""
         return next((each for each in self.pods if each.index is None), None)
 
-    def worker(self, index: int) -> Pod | None:
-        """The pod of the index-th worker."""
-        return next((each for each in self.pods if each.index == index), None)
+    @property
+    def workers(self) -> list[Pod]:
+        """The workers' pods, by index."""
+        return sorted((each for each in self.pods if each.index is not None), key=lambda each: each.index or 0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from longshore_operator.build import names
-from longshore_operator.plan.observed import Pod, Trouble
+from longshore_operator.plan.observed import LONG_AGO, Pod, Trouble
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable")
 _BROKEN = ("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
@@ -14,19 +15,34 @@ _BROKEN = ("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerErr
 
 def pod(raw: Mapping[str, Any], *, step: str) -> Pod:
     """Return what there is to know of a step's pod."""
+    return _pod(raw, index=names.worker_index(step, raw["metadata"]["name"]))
+
+
+def placeholder(raw: Mapping[str, Any], *, compute: str) -> Pod:
+    """Return what there is to know of a ComputeCluster's placeholder."""
+    return _pod(raw, index=names.placeholder_index(compute, raw["metadata"]["name"]))
+
+
+def _pod(raw: Mapping[str, Any], *, index: int | None) -> Pod:
     metadata, status = raw["metadata"], raw.get("status", {})
     name = metadata["name"]
+    created = metadata.get("creationTimestamp")
     return Pod(
         name=name,
         uid=metadata["uid"],
         phase=status.get("phase", "Pending"),
-        index=names.worker_index(step, name),
-        leaving="deletionTimestamp" in metadata,
+        index=index,
+        created=LONG_AGO if created is None else datetime.fromisoformat(created),
+        gone_by=_instant(metadata.get("deletionTimestamp")),
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         last_words=_last_words(status),
         trouble=_trouble(name, status),
     )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _last_words(status: Mapping[str, Any]) -> str:

@@ -12,11 +12,12 @@ from longshore_operator.plan.actions import Event
 from longshore_operator.plan.observed import Observed, Step, Trouble
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.status import step_status
-from longshore_protocol.snapshot import FAILED, PENDING, Snapshot, WorkerCounts
+from longshore_protocol.snapshot import ASSEMBLING, DRAINING, FAILED, PENDING, RUNNING, Snapshot, WorkerCounts
 
 INVALID = "InvalidInput"
 _SHOWN_PROBLEMS = 5
-_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", INVALID)
+_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", "Refused", INVALID)
+_GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
 
 
 def from_snapshot(seen: Observed, run: ClusterRun, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
@@ -25,12 +26,16 @@ def from_snapshot(seen: Observed, run: ClusterRun, snapshot: Snapshot, *, now: d
     if snapshot.waiting_reason and trouble is not None:
         snapshot = replace(snapshot, waiting_reason=trouble.reason, waiting_message=trouble.message)
     shown = replace(snapshot, run_uri=run.shown(snapshot.run_uri), output_uri=run.shown(snapshot.output_uri))
-    return step_status(shown, previous=seen.step.status, now=now, generation=run.generation)
+    return step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
 
 
 def before_snapshot(seen: Observed, run: ClusterRun, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status while the coordinator cannot be asked: what was known stays, and why it waits is said."""
     trouble = waiting_for(seen) or _starting(seen)
+    return _standing(seen, run, trouble, now=now)
+
+
+def _standing(seen: Observed, run: ClusterRun, trouble: Trouble, *, now: datetime) -> api.ParallelRunStepStatus:
     previous = seen.step.status
     known = previous is not None and previous.run_id == run.job.run_id and previous.start_time is not None
     snapshot = Snapshot(
@@ -46,7 +51,75 @@ def before_snapshot(seen: Observed, run: ClusterRun, *, now: datetime) -> api.Pa
     status = from_snapshot(seen, run, snapshot, now=now)
     if not known or previous is None:
         return status
-    return previous.model_copy(update={"conditions": status.conditions})
+    return previous.model_copy(update={"conditions": status.conditions, "observed_generation": seen.step.generation})
+
+
+def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
+    """Return the status while the pods of a step end that is suspended or cancelled."""
+    reason = "Cancelling" if seen.step.control.cancel else "Suspending"
+    message = "workers finish the mini-batches that they run, for 90 s at most, and take no more"
+    if seen.run is None:
+        return not_begun(seen.step, reason=reason, message=message, final=False, now=now)
+    if not isinstance(seen.progress, Snapshot):
+        return _standing(seen, seen.run, Trouble(reason, message), now=now)
+    told = replace(seen.progress, waiting_reason=reason, waiting_message=message)
+    shown = replace(told, run_uri=seen.run.shown(told.run_uri), output_uri=seen.run.shown(told.output_uri))
+    return step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
+
+
+def halted(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
+    """Return the status of a step whose pods have ended because it is suspended or cancelled."""
+    final, previous = seen.step.control.cancel, seen.step.status
+    what = "nothing was started"
+    if previous is not None and previous.run_id is not None:
+        counts = previous.progress.mini_batches
+        what = f"{counts.succeeded} of {'?' if counts.total is None else counts.total} mini-batches are committed"
+    how = f"; a step with resumeFrom: {seen.step.name} goes on from there" if final and seen.run is not None else ""
+    reason, message = ("Cancelled", f"cancelled: {what}{how}") if final else ("Suspended", f"suspended: {what}")
+    status = not_begun(seen.step, reason=reason, message=message, final=final, now=now)
+    if previous is None or previous.run_id is None:
+        return status
+    return previous.model_copy(
+        update={
+            "conditions": status.conditions,
+            "observed_generation": status.observed_generation,
+            "completion_time": status.completion_time,
+            "progress": _at_rest(previous.progress),
+        }
+    )
+
+
+def observed_again(status: api.ParallelRunStepStatus, *, generation: int) -> api.ParallelRunStepStatus:
+    """Return the status of a step that has ended, whose spec was changed since: that was seen, and changes nothing."""
+    conditions = [each.model_copy(update={"observed_generation": generation}) for each in status.conditions]
+    return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
+
+
+def refused(status: api.ParallelRunStepStatus, refusal: str) -> api.ParallelRunStepStatus:
+    """Return the status when the API server refused an object for good reason, and nothing runs that could be told of.
+
+    A ResourceQuota is such a reason, or an admission policy.
+    """
+    succeeded = status.condition("Succeeded")
+    if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
+        return status
+    reason = "QuotaExceeded" if "exceeded quota" in refusal else "Refused"
+    conditions = [each.model_copy(update={"reason": reason, "message": refusal}) for each in status.conditions]
+    return status.model_copy(update={"conditions": conditions})
+
+
+def _at_rest(progress: api.Progress) -> api.Progress:
+    """Return the progress of a step that has no worker: what is committed stays."""
+    columns = progress.columns.model_copy(update={"rate": "", "eta": "", "workers": "0/0"})
+    return progress.model_copy(
+        update={
+            "columns": columns,
+            "workers": api.WorkerCounts(),
+            "mini_batches": progress.mini_batches.model_copy(update={"running": 0}),
+            "rate_per_minute": None,
+            "estimated_remaining_seconds": None,
+        }
+    )
 
 
 def not_begun(step: Step, *, reason: str, message: str, final: bool, now: datetime) -> api.ParallelRunStepStatus:
@@ -74,17 +147,23 @@ def sentence(problems: Iterable[Problem]) -> str:
 
 
 def waiting_for(seen: Observed) -> Trouble | None:
-    """Return the trouble of the first pod that has some: the coordinator's first of all."""
+    """Return the trouble of the first pod that has some, the coordinator's first of all; or that there is no node."""
     pods = sorted(seen.pods, key=lambda each: -1 if each.index is None else each.index)
-    return next((each.trouble for each in pods if each.trouble is not None and not each.leaving), None)
+    trouble = next((each.trouble for each in pods if each.trouble is not None and not each.leaving), None)
+    if trouble is None and seen.pool is not None and not seen.workers and not seen.pool.allowed(seen.step.name):
+        return Trouble("WaitingForNodes", seen.pool.waiting(seen.step.name))
+    return trouble
 
 
-def milestones(before: api.ParallelRunStepStatus | None, after: api.ParallelRunStepStatus) -> tuple[Event, ...]:
-    """Return what is worth an event: a new reason of the condition Succeeded."""
-    then, now = before.condition("Succeeded") if before else None, after.condition("Succeeded")
+def milestones(before: api.ResourceStatus | None, after: api.ResourceStatus) -> tuple[Event, ...]:
+    """Return what is worth an event: a new reason of the condition Succeeded, or trouble of a ComputeCluster."""
+    about = "Succeeded" if after.condition("Succeeded") else "Ready"
+    then, now = before.condition(about) if before else None, after.condition(about)
     if now is None or (then is not None and (then.status, then.reason) == (now.status, now.reason)):
         return ()
     bad = now.status == "False" or now.reason in _BAD
+    if about == "Ready" and not bad:
+        return ()  # nodes come and go
     return (Event("Warning" if bad else "Normal", now.reason, now.message or f"the step is {now.reason}"),)
 
 

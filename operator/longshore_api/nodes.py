@@ -1,0 +1,117 @@
+"""What the nodes of a ComputeCluster are: their resources, where their pods may run, what their pods get besides."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from longshore_api.base import Fields, NameRef, keyed_by
+from longshore_api.values import FilledString, FreeForm, Quantity, ResourceName, Whole, broken
+
+_VOLUMES = ("emptyDir", "configMap", "persistentVolumeClaim")
+_OURS = ("authority", "packages", "scratch", "source", "work")  # volumes that worker pods have anyway
+
+
+class ResourceRequirements(Fields):
+    """What one node has, in Kubernetes' terms."""
+
+    requests: dict[str, Quantity] = Field(default_factory=dict)
+    """Reserved amounts, such as `{cpu: 2, memory: 4Gi}`."""
+    limits: dict[str, Quantity] = Field(default_factory=dict)
+    """Upper limits, such as `{memory: 4Gi, nvidia.com/gpu: 1}`."""
+
+
+class GpuRequest(Fields):
+    """The GPUs of one node."""
+
+    count: Annotated[int, Whole(1)]
+    """How many; they are shared out among the processes of the node's worker."""
+    resource_name: FilledString = "nvidia.com/gpu"
+    """What the cluster's device plugin calls them."""
+
+
+class Toleration(Fields):
+    """A taint that nodes may have, in Kubernetes' terms."""
+
+    key: str | None = None
+    """Key of the taint; any if not given."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """How key and value are compared."""
+    value: str | None = None
+    """Value of the taint, with operator Equal."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; any if not given."""
+    toleration_seconds: Annotated[int, Whole(0)] | None = None
+    """How long a NoExecute taint is tolerated; forever if not given."""
+
+
+class TemplateMetadata(Fields):
+    """What is added to the metadata of worker pods."""
+
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels; those of Longshore win."""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """Annotations."""
+
+    @model_validator(mode="after")
+    def _not_ours(self) -> Self:
+        ours = next((each for each in self.labels if each.startswith("longshore.dev/")), None)
+        if ours is not None:
+            raise broken(f"must not have {ours}: labels of longshore.dev are Longshore's own", field="labels")
+        return self
+
+
+class TemplateContainer(Fields):
+    """What is added to a container of worker pods."""
+
+    name: Literal["main"]
+    """`main`, which runs the entry script."""
+    volume_mounts: list[FreeForm] = Field(default_factory=list)
+    """Mounts of the template's volumes, such as `{name: shm, mountPath: /dev/shm}`."""
+
+
+class TemplateSpec(Fields):
+    """What is added to the spec of worker pods: no field that could take a pod out of Pod Security restricted."""
+
+    affinity: FreeForm | None = None
+    """Affinity, as in a pod."""
+    topology_spread_constraints: list[FreeForm] = Field(default_factory=list)
+    """Topology spread constraints, as in a pod."""
+    priority_class_name: ResourceName | None = None
+    """PriorityClass of the pods; wins over the one that lowpriority nodes get."""
+    runtime_class_name: ResourceName | None = None
+    """RuntimeClass of the pods."""
+    scheduler_name: ResourceName | None = None
+    """Scheduler of the pods."""
+    image_pull_secrets: list[NameRef] = Field(default_factory=list)
+    """Secrets to pull the environment's image with."""
+    volumes: list[FreeForm] = Field(default_factory=list)
+    """Volumes for `main`: emptyDir, configMap or persistentVolumeClaim, as in a pod."""
+    containers: Annotated[list[TemplateContainer], Field(json_schema_extra=keyed_by("name"))] = Field(
+        default_factory=list
+    )
+    """What is added to `main`."""
+
+    @model_validator(mode="after")
+    def _volumes_are_harmless(self) -> Self:
+        for index, volume in enumerate(self.volumes):
+            kinds = volume.keys() - {"name"}
+            if "name" not in volume or len(kinds) != 1 or not kinds <= set(_VOLUMES):
+                raise broken(
+                    f"must have a name and one of emptyDir, configMap and persistentVolumeClaim; "
+                    f"volume {index} has {', '.join(sorted(map(str, volume))) or 'nothing'}",
+                    field="volumes",
+                )
+            if volume["name"] in _OURS or str(volume["name"]).startswith("data-"):
+                raise broken(f"must have other names: worker pods have a volume {volume['name']}", field="volumes")
+        return self
+
+
+class PodTemplate(Fields):
+    """What is added to the pods that are the nodes."""
+
+    metadata: TemplateMetadata = Field(default_factory=TemplateMetadata)
+    """Labels and annotations."""
+    spec: TemplateSpec = Field(default_factory=TemplateSpec)
+    """Where pods run, and volumes."""

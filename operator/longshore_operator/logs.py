@@ -1,0 +1,76 @@
+"""Log lines: one JSON object each for machines, or text for people. What a line is about is bound once, not repeated.
+
+No level shows what others' loggers say in detail: the clients below log what they send, secrets included.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+Format = Literal["json", "text"]
+
+_OBJECT = ("kind", "namespace", "name")
+_FOREIGN = ("kopf", "kubernetes", "client", "urllib3", "aiohttp", "asyncio")  # "client" is the Kubernetes client's own
+_about: ContextVar[Mapping[str, str] | None] = ContextVar("about", default=None)
+
+
+@contextmanager
+def about(*, kind: str, namespace: str, name: str) -> Iterator[None]:
+    """Let every line of this thread, for as long as the block lasts, say which object it is about."""
+    token = _about.set({"kind": kind, "namespace": namespace, "name": name})
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def configure(*, level: str, form: Format) -> None:
+    """Send all log lines of this level and above, and Python's warnings, to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    for each in _FOREIGN:
+        logging.getLogger(each).setLevel(logging.WARNING)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object: time (RFC 3339, UTC), level, logger, message; kind, namespace, name, exception where known."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_object(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, namespace/name where known, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        known = _object(record)
+        place = f"{known['namespace']}/{known['name']}: " if known else ""
+        text = f"{_time(record)} {record.levelname} {place}{record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _object(record: logging.LogRecord) -> dict[str, str]:
+    """Return which object a line is about: as it was bound, or as kopf says with its own lines."""
+    known: Mapping[str, Any] = _about.get() or getattr(record, "k8s_ref", None) or {}
+    return {key: str(known.get(key) or "") for key in _OBJECT} if known else {}

@@ -1,0 +1,207 @@
+"""What the operator counts, for Prometheus. No label names a step: there is no bound to how many there will be.
+
+What becomes of steps is read off their statuses, as the operator reads and writes them: `MeteredKube` looks on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from longshore_operator.build import names
+from longshore_operator.kube import Kube, Manifest
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STATES = ("pending", "running", "succeeded", "failed")
+_COUNTED = tuple((what, outcome) for what in ("miniBatches", "items") for outcome in ("succeeded", "failed"))
+
+Counts = tuple[int, ...]  # in the order of _COUNTED
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the last status of a step said."""
+
+    uid: str
+    run: str
+    state: str
+    workers_wanted: int
+    workers_ready: int
+    counts: Counts
+
+
+@dataclass
+class Metrics:
+    """All that is counted, in a registry of its own. Any thread may call."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter, which few can read
+        ProcessCollector(registry=self.registry)
+        self._reconciles = Counter(
+            "longshore_reconciles",
+            "Reconciles by kind of object and outcome: success, requeue (it wants to be looked at again) or error.",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
+        self._durations = Histogram(
+            "longshore_reconcile_duration_seconds",
+            "How long reconciles took.",
+            ["kind"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._depth = Gauge(
+            "longshore_queue_depth", "Objects that wait for a reconcile, now or later.", registry=self.registry
+        )
+        self._requests = Counter(
+            "longshore_api_requests",
+            "Requests to the Kubernetes API by verb, kind and status code ('error': no answer).",
+            ["verb", "kind", "code"],
+            registry=self.registry,
+        )
+        self._ended = {
+            "miniBatches": Counter(
+                "longshore_mini_batches", "Mini-batches that ended, by outcome.", ["outcome"], registry=self.registry
+            ),
+            "items": Counter("longshore_items", "Items that ended, by outcome.", ["outcome"], registry=self.registry),
+        }
+        for what, outcome in _COUNTED:
+            self._ended[what].labels(outcome)  # there from the start: a rate needs a first value
+        self._steps = _Steps()
+        self.registry.register(self._steps)
+
+    def queue_depth(self, read: Callable[[], int]) -> None:
+        """Ask for the depth of the queue whenever somebody reads the metrics."""
+        self._depth.set_function(read)
+
+    def api_request(self, verb: str, kind: str, code: str) -> None:
+        """Count a request of the Kubernetes API."""
+        self._requests.labels(verb, kind, code).inc()
+
+    @contextmanager
+    def reconcile(self, kind: str) -> Iterator[Callable[[float | None], None]]:
+        """Time and count a reconcile. What it returns goes to the callable; one that raises is an error."""
+        outcome, began = "error", time.perf_counter()
+
+        def ended(again: float | None) -> None:
+            nonlocal outcome
+            outcome = "success" if again is None else "requeue"
+
+        try:
+            yield ended
+        finally:
+            self._durations.labels(kind).observe(time.perf_counter() - began)
+            self._reconciles.labels(kind, outcome).inc()
+
+    def step(self, manifest: Manifest) -> None:
+        """Take note of a step with its status; what ended since its last one is counted."""
+        for (what, outcome), more in zip(_COUNTED, self._steps.note(manifest), strict=True):
+            self._ended[what].labels(outcome).inc(more)
+
+    def gone(self, namespace: str, name: str) -> None:
+        """Forget a step."""
+        self._steps.forget(namespace, name)
+
+
+class _Steps(Collector):
+    """The steps there are, and what each last said."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, str], _Seen] = {}  # namespace, name
+
+    def note(self, manifest: Manifest) -> Counts:
+        """Return how much more has ended than this operator knew.
+
+        What the first status of a step says was counted by the operator before: a counter never counts twice.
+        """
+        metadata = manifest["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        now = _seen(metadata["uid"], manifest.get("status") or {})
+        with self._lock:
+            before = self._seen.get(key)
+            if before is None or before.uid != now.uid:
+                known = now.counts
+            elif before.run in ("", now.run):
+                known = before.counts
+            else:
+                known = (0,) * len(_COUNTED)  # another run begins at nought
+            self._seen[key] = replace(now, counts=tuple(map(max, now.counts, known)))
+        return tuple(max(new - old, 0) for new, old in zip(now.counts, known, strict=True))
+
+    def forget(self, namespace: str, name: str) -> None:
+        with self._lock:
+            self._seen.pop((namespace, name), None)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        with self._lock:
+            seen = list(self._seen.values())
+        steps = GaugeMetricFamily("longshore_steps", "Steps by state.", labels=["state"])
+        for state in _STATES:
+            steps.add_metric([state], sum(each.state == state for each in seen))
+        yield steps
+        workers = GaugeMetricFamily("longshore_workers", "Workers of steps that have not ended.", labels=["state"])
+        workers.add_metric(["wanted"], sum(each.workers_wanted for each in seen))
+        workers.add_metric(["ready"], sum(each.workers_ready for each in seen))
+        yield workers
+
+
+def _seen(uid: str, status: Mapping[str, Any]) -> _Seen:
+    progress: Mapping[str, Any] = status.get("progress", {})
+    state = _state(status)
+    workers = progress.get("workers", {}) if state in ("pending", "running") else {}
+    return _Seen(
+        uid=uid,
+        run=status.get("runId", ""),
+        state=state,
+        workers_wanted=workers.get("wanted", 0),
+        workers_ready=workers.get("ready", 0),
+        counts=tuple(progress.get(what, {}).get(outcome, 0) for what, outcome in _COUNTED),
+    )
+
+
+def _state(status: Mapping[str, Any]) -> str:
+    succeeded = next((each["status"] for each in status.get("conditions", []) if each["type"] == "Succeeded"), "")
+    if succeeded in ("True", "False"):
+        return "succeeded" if succeeded == "True" else "failed"
+    return "running" if status.get("startTime") else "pending"
+
+
+class MeteredKube:
+    """A cluster whose steps are counted as they are read and written."""
+
+    def __init__(self, kube: Kube, metrics: Metrics) -> None:
+        self._kube, self._metrics = kube, metrics
+
+    def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        found = self._kube.read(kind, namespace, name)
+        if kind == names.STEP_KIND:
+            if found is None:
+                self._metrics.gone(namespace, name)
+            else:
+                self._metrics.step(found)
+        return found
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
+        return self._kube.list(kind, namespace, selector)
+
+    def create(self, manifest: Manifest) -> None:
+        self._kube.create(manifest)
+
+    def write_status(self, manifest: Manifest) -> None:
+        self._kube.write_status(manifest)
+        if manifest["kind"] == names.STEP_KIND:
+            self._metrics.step(manifest)
+
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        self._kube.delete(kind, namespace, name, uid, at_once=at_once)

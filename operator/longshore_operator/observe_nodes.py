@@ -1,0 +1,63 @@
+"""Reads all that there is of a ComputeCluster: itself, the steps that use it, the pods that are its nodes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from longshore_api.errors import InvalidDocuments
+from longshore_api.resources import ComputeCluster
+from longshore_api.status import ComputeClusterStatus
+from longshore_operator.build import names
+from longshore_operator.kube import Kube, Manifest
+from longshore_operator.observe import document
+from longshore_operator.plan.nodes import Nodes, Scale
+from longshore_operator.plan.observed import Subject
+from longshore_operator.plan.pods import placeholder, pod
+from longshore_operator.plan.slots import pool
+from longshore_operator.plan.statuses import sentence
+from longshore_planner.catalogue import Document
+from longshore_planner.nodes import node_shape
+
+
+def observe_nodes(kube: Kube, *, namespace: str, name: str) -> Nodes | None:
+    """Read a ComputeCluster and all that is on it; None when there is none, or it is being deleted.
+
+    Raises kube.Trouble.
+    """
+    raw = kube.read(names.COMPUTE_KIND, namespace, name)
+    if raw is None or "deletionTimestamp" in raw["metadata"]:
+        return None
+    metadata = raw["metadata"]
+    pods = kube.list("Pod", namespace, names.compute_selector(name))
+    workers = [each for each in pods if _role(each) == names.WORKER]
+    seen = Nodes(
+        subject=Subject(names.COMPUTE_KIND, namespace, name, metadata["uid"]),
+        generation=metadata.get("generation", 1),
+        status=_status(raw),
+        pool=pool(name, raw, kube.list(names.STEP_KIND, namespace), workers),
+        workers=tuple(pod(each, step=each["metadata"]["labels"][names.STEP_LABEL]) for each in workers),
+        placeholders=tuple(placeholder(each, compute=name) for each in pods if _role(each) == names.PLACEHOLDER),
+    )
+    try:
+        found = document(raw)
+        assert isinstance(found.resource, ComputeCluster), "its kind says so"
+        shape = node_shape(Document(found.where, found.folder, found.resource))
+    except InvalidDocuments as error:
+        return replace(seen, problem=sentence(error.problems))
+    spec = found.resource.spec
+    idle = timedelta(seconds=spec.idle_seconds_before_scale_down)
+    return replace(seen, scale=Scale(spec.min_nodes, spec.max_nodes, idle), shape=shape)
+
+
+def _role(raw: Manifest) -> str:
+    return str(raw["metadata"]["labels"].get(names.ROLE_LABEL, ""))
+
+
+def _status(raw: Manifest) -> ComputeClusterStatus | None:
+    try:
+        return ComputeClusterStatus.model_validate(raw["status"]) if raw.get("status") else None
+    except ValidationError:
+        return None  # of another version: made anew

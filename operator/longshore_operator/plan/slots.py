@@ -1,0 +1,112 @@
+"""Who gets the nodes of a ComputeCluster: the step of the highest priority first, then the oldest.
+
+A node that a step has is never taken from it. A free one goes to the first in line that can use it; who comes later
+gets what those before cannot use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from longshore_operator.build import names
+
+_STANDING = ("InvalidInput", "NameTaken", "WaitingForStep")  # reasons for which a step can use no node
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one step has of a ComputeCluster's nodes, and can use."""
+
+    step: str
+    priority: int
+    created: datetime
+    held: int  # nodes
+    wanted: int  # nodes, those it has included
+
+    @property
+    def unmet(self) -> int:
+        """How many nodes it lacks."""
+        return max(0, self.wanted - self.held)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A ComputeCluster and all that claim its nodes."""
+
+    compute: str
+    max_nodes: int | None  # None: the ComputeCluster is gone, and gives no node any more
+    claims: tuple[Claim, ...] = ()
+    held: int = 0  # nodes in all, those of steps that are gone included
+
+    @property
+    def free(self) -> int:
+        """How many nodes nobody has."""
+        return max(0, (self.max_nodes or 0) - self.held)
+
+    def allowed(self, step: str) -> int:
+        """Return how many nodes the step may have now, those it has included."""
+        free = self.free
+        for claim in sorted(self.claims, key=lambda each: (-each.priority, each.created, each.step)):
+            if claim.step == step:
+                return claim.held + min(free, claim.unmet)
+            free -= min(free, claim.unmet)
+        return 0
+
+    def waiting(self, step: str) -> str:
+        """Return why the step has no node, in one sentence."""
+        if self.max_nodes is None:
+            return f"ComputeCluster {self.compute} is gone: there is no node to be had"
+        holders = [f"{each.step} {each.held}" for each in self.claims if each.held and each.step != step]
+        used = f"in use: {', '.join(sorted(holders))}" if holders else "nodes of deleted steps are still ending"
+        if self.free:
+            used = "free ones go to steps that come first"
+        return f"waiting for a node of ComputeCluster {self.compute}, which has {self.max_nodes}; {used}"
+
+
+def pool(compute: str, cluster: Mapping[str, Any] | None, steps: Any, pods: Any) -> Pool:
+    """Return the pool of a ComputeCluster from objects of the API: itself, its namespace's steps, its worker pods."""
+    held = [str(each["metadata"]["labels"].get(names.STEP_LABEL, "")) for each in pods]
+    max_nodes = None if cluster is None else _number(cluster.get("spec", {}).get("maxNodes"), 4)
+    return Pool(compute, max_nodes, tuple(_claims(compute, steps, held)), len(held))
+
+
+def _claims(compute: str, steps: Any, held: list[str]) -> Iterator[Claim]:
+    for raw in steps:
+        spec, metadata = raw.get("spec", {}), raw["metadata"]
+        if spec.get("computeTarget") == compute:
+            has = held.count(metadata["name"])
+            yield Claim(
+                step=metadata["name"],
+                priority=_number(spec.get("priority"), 0),
+                created=datetime.fromisoformat(metadata["creationTimestamp"]),
+                held=has,
+                wanted=0 if "deletionTimestamp" in metadata else _wanted(spec, raw.get("status", {})),
+            )
+
+
+def _wanted(spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
+    """Return how many nodes a step can use by what is known of it: never more than mini-batches are left."""
+    conditions = {each.get("type"): each for each in status.get("conditions", [])}
+    over = conditions.get("Finished", {}).get("status") == "True"
+    stands = conditions.get("Succeeded", {}).get("reason") in _STANDING
+    if over or stands or is_set(spec, "suspend") or is_set(spec, "cancel"):
+        return 0
+    nodes = _number(spec.get("nodeCount"), 1)
+    counts = status.get("progress", {}).get("miniBatches", {})
+    total = counts.get("total")
+    return nodes if total is None else min(nodes, total - counts.get("succeeded", 0) - counts.get("failed", 0))
+
+
+def is_set(spec: Mapping[str, Any], switch: str) -> bool:
+    """Tell whether a switch of a spec is on."""
+    return str(spec.get(switch, False)).lower() == "true"
+
+
+def _number(value: Any, default: int) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return default

@@ -1,0 +1,83 @@
+"""From a ComputeCluster to what one of its nodes is: all that a pod is given for being that node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from longshore_api.errors import InvalidDocuments, listed
+from longshore_api.nodes import ResourceRequirements
+from longshore_api.resources import ComputeCluster
+from longshore_planner import vm_sizes
+from longshore_planner.catalogue import Document
+
+GPU = "nvidia.com/gpu"  # as NVIDIA's device plugin calls them
+
+
+@dataclass(frozen=True)
+class NodeShape:
+    """A node of a ComputeCluster; of none at all when nothing is given."""
+
+    compute: str = ""  # name of the ComputeCluster
+    requests: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, str] = field(default_factory=dict)
+    gpus: int = 0
+    machine_cores: int = 0  # of a vmSize, of which a pod cannot ask for all; 0: `requests` and `limits` tell
+    low_priority: bool = False
+    node_selector: dict[str, str] = field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
+    queue: str = ""  # Kueue's LocalQueue
+    template: dict[str, Any] = field(default_factory=dict)  # a PodTemplate as JSON
+
+    @property
+    def processes(self) -> int:
+        """What `processCountPerNode: auto` means: one per GPU, else one per whole processor core, at least one."""
+        amounts: Mapping[str, str] = {**self.requests, **self.limits}
+        return self.gpus or self.machine_cores or max(1, int(cores(amounts.get("cpu", "1"))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the node as a JSON value that `from_dict` reads back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(raw: dict[str, Any]) -> NodeShape:
+        """Read what `to_dict` wrote. Raises TypeError, KeyError for something else."""
+        return NodeShape(**{**raw, "tolerations": tuple(raw["tolerations"])})
+
+
+def node_shape(document: Document[ComputeCluster]) -> NodeShape:
+    """Return what a node of the ComputeCluster is. Raises InvalidDocuments for a machine size that is not known."""
+    spec = document.resource.spec
+    resources = spec.resources or ResourceRequirements()
+    requests, limits, gpus, machine_cores = dict(resources.requests), dict(resources.limits), 0, 0
+    if spec.vm_size is not None:
+        size = vm_sizes.find(spec.vm_size)
+        if size is None:
+            near = vm_sizes.nearest(spec.vm_size)
+            rule = "is no machine size that Longshore knows: give spec.resources instead" + (
+                f", or one such as {listed(near)}" if near else ""
+            )
+            raise InvalidDocuments([document.wrong("spec.vmSize", spec.vm_size, rule)])
+        requests, gpus, machine_cores = vm_sizes.requests(size), size.gpus, int(size.cores)
+    resource_name = spec.gpu.resource_name if spec.gpu else GPU
+    if spec.gpu or gpus:
+        gpus = spec.gpu.count if spec.gpu else gpus
+        limits[resource_name] = str(gpus)
+    return NodeShape(
+        compute=document.name,
+        requests=requests,
+        limits=limits,
+        gpus=int(cores(limits.get(resource_name, "0"))),
+        machine_cores=machine_cores,
+        low_priority=spec.vm_priority == "lowpriority",
+        node_selector=dict(spec.node_selector),
+        tolerations=tuple(each.model_dump(by_alias=True, exclude_none=True) for each in spec.tolerations),
+        queue=spec.queue_name or "",
+        template=spec.pod_template.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+    )
+
+
+def cores(amount: str) -> float:
+    """Return an amount of processors, such as 2 or 500m, as a number."""
+    return float(amount[:-1]) / 1000 if amount.endswith("m") else float(amount)

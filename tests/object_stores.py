@@ -1,0 +1,101 @@
+"""Object stores for tests: real servers of real protocols, each on a free port of this machine."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from unittest import mock
+
+BUCKET = "bucket"
+_S3_ACCOUNT, _S3_REGION = "123456789012", "us-east-1"
+
+
+@dataclass
+class Server:
+    """A running store with one bucket; `variables` lead its clients to it."""
+
+    variables: dict[str, str] = field(default_factory=dict)
+    puts: Counter[str] = field(default_factory=Counter)  # by path: how often an object was written, or a part of one
+    ignores_conditions: bool = False  # it overwrites what was to be created only if absent
+
+
+@contextmanager
+def s3_server() -> Iterator[Server]:
+    """Run a store that speaks S3."""
+    from moto.backends import get_backend
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would tell of every request
+    dispatch = DomainDispatcherApplication(create_backend_app)
+    store = Server()
+    one_at_a_time = threading.Lock()  # it looks and writes in two steps, and is to be as exact as a store
+
+    def application(environment: dict[str, Any], start_response: Any) -> Any:
+        if environment["REQUEST_METHOD"] == "PUT":
+            store.puts[environment["PATH_INFO"]] += 1
+            if store.ignores_conditions:
+                environment.pop("HTTP_IF_NONE_MATCH", None)
+        with one_at_a_time:
+            return dispatch(environment, start_response)
+
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    store.variables = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+        "AWS_ACCESS_KEY_ID": "the-key",
+        "AWS_SECRET_ACCESS_KEY": "the-secret",
+        "AWS_DEFAULT_REGION": _S3_REGION,
+    }
+    get_backend("s3")[_S3_ACCOUNT]["aws"].create_bucket(BUCKET, _S3_REGION)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield store
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        get_backend("s3").reset()
+
+
+@contextmanager
+def gcs_server() -> Iterator[Server]:
+    """Run a store that speaks Google's JSON; the one condition that it lacks is added."""
+    from gcp_storage_emulator.exceptions import NotFound
+    from gcp_storage_emulator.handlers import objects
+    from gcp_storage_emulator.server import create_server
+
+    store = Server()
+    upload = objects._multipart_upload
+    one_at_a_time = threading.Lock()
+
+    def conditional_upload(request: Any, response: Any, storage: Any) -> None:
+        name = request.data["meta"]["name"]
+        with one_at_a_time:
+            if request.query.get("ifGenerationMatch") == ["0"] and not store.ignores_conditions:
+                try:
+                    storage.get_file_obj(request.params["bucket_name"], name)
+                except NotFound:
+                    pass
+                else:
+                    response.status = HTTPStatus.PRECONDITION_FAILED
+                    return
+            upload(request, response, storage)
+
+    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket=BUCKET)
+    with mock.patch.object(objects, "_multipart_upload", conditional_upload):
+        server.start()
+        store.variables = {
+            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{server._api._httpd.server_address[1]}",
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # it would ask Google what kind of bucket this is
+        }
+        try:
+            yield store
+        finally:
+            server.stop()

@@ -1,0 +1,244 @@
+"""Suspended, cancelled, resumed by another step, deleted when its time has come; and what the API server refuses."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from longshore_operator.kube import Refused
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
+
+from world import AROUND, NAMESPACE, Crash, World, step
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def begun(world, ticks=2):
+    world.submit()
+    for _ in range(ticks):
+        world.reconcile()
+        world.tick()
+    assert 0 < world.done < world.mini_batches
+
+
+def change(world, **spec):
+    world.kube.put(step(**spec))
+
+
+def until(world, reason, limit=20):
+    for _ in range(limit):
+        world.reconcile()
+        if world.condition()["reason"] == reason:
+            return
+        world.tick()
+    raise AssertionError(f"never {reason}: {world.condition()}")
+
+
+def test_a_suspended_step_has_no_pod_and_keeps_what_it_did(world):
+    begun(world)
+    done = world.done
+    change(world, suspend=True)
+    until(world, "Suspended")
+    assert not world.kube.of("Pod")
+    assert not world.kube.of("Secret")
+    assert world.status()["progress"]["columns"]["done"] == f"{done}/6"
+    assert world.condition("Finished")["status"] == "False"
+    assert world.reconcile() is None
+
+
+def test_a_step_that_was_suspended_goes_on_with_the_same_run(world):
+    begun(world)
+    run_id = world.status()["runId"]
+    change(world, suspend=True)
+    until(world, "Suspended")
+    change(world, suspend=False)
+    status = world.run()
+    assert world.condition()["status"] == "True"
+    assert status["runId"] == run_id
+    assert status["observedGeneration"] == 3
+
+
+def test_a_step_that_is_suspended_from_the_start_begins_when_it_is_told_to(world):
+    world.submit(*AROUND, step(suspend=True))
+    until(world, "Suspended")
+    assert not world.kube.of("Pod")
+    change(world)
+    world.run()
+    assert world.condition()["status"] == "True"
+
+
+def test_a_cancelled_step_is_over_and_keeps_its_run(world):
+    begun(world)
+    change(world, cancel=True)
+    until(world, "Cancelled")
+    assert world.condition()["status"] == "False"
+    assert world.condition("Finished")["status"] == "True"
+    assert not world.kube.of("Pod")
+    assert "score-run" in world.kube.of("ConfigMap")
+    world.reconcile()
+    assert world.reconcile() is None
+    change(world, cancel=False)  # what is over is over
+    world.reconcile()
+    assert world.condition()["reason"] == "Cancelled"
+    assert not world.kube.of("Pod")
+
+
+def test_a_cancelled_step_that_had_not_begun_starts_nothing(world):
+    world.submit(step(cancel=True))  # and nothing of what it refers to is there
+    until(world, "Cancelled")
+    assert "nothing was started" in world.condition()["message"]
+    assert not world.kube.of("Pod")
+
+
+def resuming(world, **spec):
+    made = step(resumeFrom="score", **spec)
+    made["metadata"]["name"] = "again"
+    world.kube.put(made)
+
+    def reconcile():
+        world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "again")
+        conditions = world.kube.objects["ParallelRunStep", NAMESPACE, "again"]["status"]["conditions"]
+        return next(each for each in conditions if each["type"] == "Succeeded")
+
+    return reconcile
+
+
+def test_a_step_goes_on_with_the_run_of_another_one(world):
+    begun(world)
+    run_id = world.status()["runId"]
+    again = resuming(world)
+    assert again()["reason"] == "WaitingForStep"
+    assert "again-coordinator" not in world.kube.of("Pod")
+    change(world, cancel=True)
+    until(world, "Cancelled")
+    again()
+    assert {"again-coordinator", "again-worker-0"} <= set(world.kube.of("Pod"))
+    assert world.kube.objects["ParallelRunStep", NAMESPACE, "again"]["status"]["runId"] == run_id
+
+
+@pytest.mark.parametrize(
+    ("earlier", "problem"),
+    [
+        (None, "spec.resumeFrom is 'score': there is no other ParallelRunStep of that name"),
+        ("never began", "spec.resumeFrom is 'score', which never began: there is nothing to resume"),
+        ("elsewhere", "spec.resumeFrom is 'score', whose run is in another Datastore: pvc:claim/longshore/score-"),
+    ],
+)
+def test_what_cannot_be_resumed_is_told(world, earlier, problem):
+    if earlier == "never began":
+        world.submit(*AROUND, step(cancel=True))
+        until(world, "Cancelled")
+    elif earlier == "elsewhere":
+        begun(world)
+        change(world, cancel=True)
+        until(world, "Cancelled")
+        world.kube.objects["Datastore", NAMESPACE, "data"]["spec"]["uri"] = "pvc:other"
+    else:
+        world.submit(*AROUND)
+    condition = resuming(world)()
+    assert condition["reason"] == "InvalidInput"
+    assert problem in condition["message"]
+
+
+def test_a_step_does_not_resume_itself(world):
+    world.submit(*AROUND, step(resumeFrom="score"))
+    world.reconcile()
+    assert "there is no other ParallelRunStep of that name" in world.condition()["message"]
+
+
+@pytest.mark.parametrize("end", ["succeeded", "cancelled", "never begun"])
+def test_a_step_is_deleted_when_its_time_has_come(world, end):
+    bad = {"environment": {"name": "nobody"}} if end == "never begun" else {}
+    world.submit(*AROUND, step(ttlSecondsAfterFinished=30, cancel=end == "cancelled", **bad))
+    for _ in range(20):
+        wait = world.reconcile()
+        if world.finished():
+            break
+        world.tick()
+    world.tick(1.0)
+    left = world.reconcile()
+    assert wait is not None
+    assert 0 < left <= 30
+    world.tick(left)
+    world.reconcile()
+    assert ("ParallelRunStep", NAMESPACE, "score") not in world.kube.objects
+
+
+def test_a_quota_that_refuses_pods_is_said_and_tried_again(world):
+    refusal = 'pods "score-coordinator" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3'
+
+    def refuse(*asked):
+        if asked == ("create", "Pod", "score-coordinator"):
+            raise Refused(refusal)
+
+    world.submit()
+    world.kube.fail = refuse
+    assert world.reconcile() == 5.0
+    assert (world.condition()["reason"], world.condition()["message"]) == ("QuotaExceeded", refusal)
+    assert [each["reason"] for each in world.kube.of("Event").values()] == ["QuotaExceeded"]
+    world.kube.fail = None
+    world.run()
+    assert world.condition()["status"] == "True"
+
+
+# --- the operator killed after each of its writes --------------------------------------------------------------------
+
+
+def suspended_and_resumed(world):
+    change(world, suspend=True)
+    until(world, "Suspended", limit=30)
+    change(world, suspend=False)
+    world.run()
+
+
+def cancelled(world):
+    change(world, cancel=True)
+    until(world, "Cancelled", limit=30)
+    world.reconcile()
+    world.reconcile()
+
+
+def left_behind(world):
+    return sorted((of, name) for of, _, name in world.kube.objects if of != "Event"), world.condition()["reason"]
+
+
+def lived(life):
+    world = World()
+    begun(world)
+    before = len(world.kube.writes)
+    life(world)
+    return left_behind(world), before, len(world.kube.writes)
+
+
+SWEEP = [
+    pytest.param(life, killed_after, id=f"{life.__name__} {killed_after}")
+    for life in (suspended_and_resumed, cancelled)
+    for _, first, last in [lived(life)]
+    for killed_after in range(first + 1, last + 1)
+]
+
+
+class Mortal(World):
+    """A world whose operator is killed once, and started again."""
+
+    def reconcile(self):
+        try:
+            return super().reconcile()
+        except Crash:
+            self.kube.crash_after = None
+            self.reconciler = self.operator()
+            return 0.0
+
+
+@pytest.mark.parametrize(("life", "killed_after"), SWEEP)
+def test_an_operator_killed_after_any_write_comes_to_the_same_end(life, killed_after):
+    world = Mortal()
+    begun(world)
+    world.kube.crash_after = killed_after
+    life(world)
+    assert world.kube.crash_after is None
+    assert left_behind(world) == lived(life)[0]

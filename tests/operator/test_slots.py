@@ -1,0 +1,117 @@
+"""Who gets the nodes of a ComputeCluster."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longshore_operator.plan.slots import Claim, Pool, pool
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def claim(step, *, held=0, wanted=0, priority=0, minute=0):
+    return Claim(step, priority, NOON + timedelta(minutes=minute), held, wanted)
+
+
+def shared(max_nodes, *claims, lost=0):
+    return Pool("cpu", max_nodes, claims, sum(each.held for each in claims) + lost)
+
+
+CASES = {
+    "the older one comes first": (
+        shared(3, claim("late", wanted=3, minute=1), claim("early", wanted=2)),
+        {"early": 2, "late": 1},
+    ),
+    "a higher priority comes before age": (
+        shared(3, claim("late", wanted=3, minute=1, priority=1), claim("early", wanted=2)),
+        {"late": 3, "early": 0},
+    ),
+    "what a step has it keeps, whoever comes": (
+        shared(3, claim("urgent", wanted=3, priority=9), claim("early", held=2, wanted=3)),
+        {"urgent": 1, "early": 2},
+    ),
+    "a step that needs fewer than it has gets no more": (shared(3, claim("a", held=2, wanted=1)), {"a": 2}),
+    "of equal age and priority the name decides": (
+        shared(1, claim("b", wanted=1), claim("a", wanted=1)),
+        {"a": 1, "b": 0},
+    ),
+    "nodes of steps that are gone are not free": (shared(3, claim("a", wanted=3), lost=2), {"a": 1}),
+    "with fewer nodes than are in use nobody gets one": (
+        shared(1, claim("a", held=2, wanted=3), claim("b", wanted=1)),
+        {"a": 2, "b": 0},
+    ),
+    "of a ComputeCluster that is gone nobody gets one": (shared(None, claim("a", held=1, wanted=3)), {"a": 1}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_allowed(case):
+    found, expected = CASES[case]
+    assert {step: found.allowed(step) for step in expected} == expected
+
+
+claims = st.lists(
+    st.builds(
+        Claim,
+        step=st.uuids().map(str),
+        priority=st.integers(-1, 1),
+        created=st.integers(0, 3).map(lambda minute: NOON + timedelta(minutes=minute)),
+        held=st.integers(0, 4),
+        wanted=st.integers(0, 6),
+    ),
+    max_size=6,
+)
+
+
+@given(claims, st.integers(1, 12))
+def test_never_more_nodes_than_there_are_and_none_left_while_one_is_wanted(found, max_nodes):
+    whole = shared(max_nodes, *found)
+    allowed = {each.step: whole.allowed(each.step) for each in found}
+    given_out = sum(allowed.values()) - whole.held
+    assert given_out == min(whole.free, sum(each.unmet for each in found))
+    assert all(allowed[each.step] >= each.held for each in found)
+
+
+def step(name, *, status=None, **spec):
+    metadata = {"name": name, "creationTimestamp": "2026-01-01T12:00:00Z"}
+    return {"metadata": metadata, "spec": {"computeTarget": "cpu", "nodeCount": "4", **spec}, "status": status or {}}
+
+
+def state(reason, *, finished="False", **counts):
+    conditions = [
+        {"type": "Succeeded", "status": "Unknown", "reason": reason},
+        {"type": "Finished", "status": finished, "reason": reason},
+    ]
+    return {"conditions": conditions, "progress": {"miniBatches": counts}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "wanted"),
+    [
+        (step("new"), 4),
+        (step("running", status=state("Running", total=10, succeeded=3)), 4),
+        (step("at its end", status=state("Running", total=10, succeeded=7, failed=1)), 2),
+        (step("ended", status=state("Succeeded", finished="True")), 0),
+        (step("bad", status=state("InvalidInput")), 0),
+        (step("suspended", suspend=True), 0),
+        (step("cancelled", cancel="true"), 0),
+    ],
+    ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else "",
+)
+def test_what_a_step_can_use(raw, wanted):
+    (found,) = pool("cpu", {"spec": {"maxNodes": 3}}, [raw], []).claims
+    assert found.wanted == wanted
+
+
+def test_steps_of_other_compute_clusters_claim_nothing():
+    assert pool("cpu", None, [step("other", computeTarget="gpu"), step("none", computeTarget=None)], []).claims == ()
+
+
+def test_why_a_step_waits_is_said():
+    busy = shared(3, claim("a", held=2, wanted=2), claim("b", held=1, wanted=1), claim("c", wanted=1))
+    assert busy.waiting("c") == "waiting for a node of ComputeCluster cpu, which has 3; in use: a 2, b 1"
+    assert "is gone" in shared(None, claim("c", wanted=1)).waiting("c")
+    assert "deleted steps" in shared(1, claim("c", wanted=1), lost=1).waiting("c")
+    assert "come first" in shared(1, claim("a", wanted=1), claim("c", wanted=1, minute=1)).waiting("c")

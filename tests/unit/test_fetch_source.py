@@ -1,0 +1,124 @@
+"""A source comes from a folder or a .zip of any store; what would leave its folder, or is no source, is refused."""
+
+import io
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from longshore_agent.fetch_source import SourceError, fetch_source
+from longshore_storage.store import open_store
+
+
+def zipped(**members):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return packed.getvalue()
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request, tmp_path):
+    return open_store(str(tmp_path / "store") if request.param == "local" else f"memory://{uuid4()}")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(tmp_path / "source")
+
+
+def found(folder):
+    names = (os.path.join(parent, name) for parent, _, files in os.walk(folder) for name in files)
+    return {os.path.relpath(path, folder): Path(path).read_text() for path in names}
+
+
+def test_a_folder_comes_with_all_below_it(store, folder):
+    store.put("code/script.py", b"1")
+    store.put("code/package/module.py", b"2")
+    store.put("code2/other.py", b"3")
+    for _ in range(2):  # a container that is started again
+        fetch_source(store.child("code"), folder)
+        assert found(folder) == {"script.py": "1", "package/module.py": "2"}
+
+
+def test_a_zip_is_unpacked_as_it_is(store, folder):
+    store.put("code.zip", zipped(**{"script.py": "1", "package/": "", "package/module.py": "2"}))
+    for _ in range(2):
+        fetch_source(store.child("code.zip"), folder)
+        assert found(folder) == {"script.py": "1", "package/module.py": "2"}
+
+
+@pytest.mark.parametrize("name", ["../out.py", "/etc/out.py", "a/../../out.py", "a\\..\\out.py", "a//b.py"])
+def test_a_zip_with_a_name_that_leads_out_is_refused_whole(store, folder, name):
+    store.put("code.zip", zipped(**{"script.py": "1", name: "2"}))
+    with pytest.raises(SourceError, match="is no name of a file below a folder"):
+        fetch_source(store.child("code.zip"), folder)
+    assert found(folder) == {}
+
+
+def test_a_zip_with_a_link_is_refused(store, folder):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        link = zipfile.ZipInfo("link")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    store.put("code.zip", packed.getvalue())
+    with pytest.raises(SourceError, match="'link' in it is a link"):
+        fetch_source(store.child("code.zip"), folder)
+
+
+def test_an_object_whose_name_leads_out_is_refused(folder):
+    uri = f"memory://{uuid4()}"
+    store = open_store(f"{uri}/code")
+    store._fs.store[f"{store._root}/a/..\\..\\out.py"] = store._fs.open(f"{store._root}/x", "wb")
+    with pytest.raises(SourceError, match="is no name of a file below a folder"):
+        fetch_source(store.uri, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("absent", "does not exist"),
+        ("absent.zip", "cannot be brought: FileNotFoundError"),
+        ("bad.zip", "cannot be brought: BadZipFile"),
+        ("script.py", "is a file, and neither a folder nor a .zip"),
+    ],
+)
+def test_what_is_no_source_is_told_in_one_sentence(store, folder, name, sentence):
+    store.put("script.py", b"1")
+    store.put("bad.zip", b"not a zip")
+    with pytest.raises(SourceError) as caught:
+        fetch_source(store.child(name), folder)
+    text = str(caught.value)
+    assert text.startswith(f"The source {store.child(name)} ")
+    assert sentence in text
+    assert text.endswith(".")
+    assert "\n" not in text
+
+
+def test_over_http_there_are_archives_only(folder):
+    with pytest.raises(SourceError, match=r"https://host/code is not a \.zip, and over HTTP"):
+        fetch_source("https://host/code", folder)
+
+
+@pytest.mark.usefixtures("s3")
+def test_the_command_ends_with_1_and_the_sentence_or_with_0_and_the_source(tmp_path):
+    store = open_store(f"s3://bucket/{uuid4()}")
+    store.put("code/script.py", b"1")
+
+    def command(name):
+        arguments = [sys.executable, "-m", "longshore_agent.fetch_source", store.child(name), str(tmp_path / "out")]
+        return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
+
+    ended = command("absent")
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"longshore-agent: The source {store.child('absent')} cannot be brought:")
+    assert command("code").returncode == 0
+    assert found(tmp_path / "out") == {"script.py": "1"}

@@ -1,0 +1,305 @@
+"""What processes write on this machine comes to the store: output at once, logs now and then, and no links."""
+
+import os
+import threading
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from longshore_agent import shipping
+from longshore_agent.places import Places, bring_models, model_path, places_of
+from longshore_agent.shipping import Shipper
+from longshore_agent.staging import StagingError, host_spec
+from longshore_protocol.job import Input, Job, MiniBatchSize, Model, Output
+from longshore_storage.store import open_store
+
+
+@pytest.fixture
+def job():
+    uri = f"memory://{uuid4()}/run"
+    return Job("step", "run-1", uri, (Input("in", ("/in",)),), MiniBatchSize("files", 1),
+               Output("append_row", f"{uri}/out"), "/code", "script.py")  # fmt: skip
+
+
+class Bench:
+    """A worker's copies on this machine, and the store that they go to."""
+
+    def __init__(self, job, folder):
+        self.job = job
+        self.folder = folder
+        self.places = places_of(job, worker="w", shared=str(folder))
+        self.places.make()
+        self.store = open_store(job.run_uri)
+        self.shipper = self.started_again()
+
+    def started_again(self):
+        """Return the shipper of the same worker's next agent on the same machine."""
+        return Shipper(self.job, self.places, worker="w", private=str(self.folder / "private"))
+
+    def write(self, kind, name, text, mode="w"):
+        path = os.path.join(getattr(self.places, kind), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, mode) as file:
+            file.write(text)
+
+    def objects(self):
+        return {name: self.store.get(name).decode() for name in self.store.names()}
+
+
+@pytest.fixture
+def bench(job, tmp_path):
+    return Bench(job, tmp_path)
+
+
+@pytest.fixture
+def puts(bench, monkeypatch):
+    """The names that are written to the store of the output, in this order."""
+    written, put = [], bench.shipper._output.put
+    monkeypatch.setattr(bench.shipper._output, "put", lambda name, data: (written.append(name), put(name, data)))
+    return written
+
+
+# --- output ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_file_of_the_output_is_written_once_and_again_when_it_has_changed(bench, puts):
+    bench.write("output", "a", "1")
+    bench.write("output", "deep/er/b", "2")
+    bench.shipper.ship_output()
+    bench.shipper.ship_output()
+    assert sorted(puts) == ["a", "deep/er/b"]
+    bench.write("output", "a", "more", "a")
+    bench.shipper.ship_output()
+    assert sorted(puts) == ["a", "a", "deep/er/b"]
+    assert bench.objects() == {"out/a": "1more", "out/deep/er/b": "2"}
+
+
+def test_a_change_that_neither_time_nor_size_shows_is_not_missed(bench, monkeypatch):
+    bench.write("output", "a", "1")
+    path = os.path.join(bench.places.output, "a")
+    put = bench.shipper._output.put
+
+    def changed_meanwhile(name, data):
+        before = os.stat(path).st_mtime_ns
+        bench.write("output", "a", "2")
+        os.utime(path, ns=(before, before))
+        put(name, data)
+
+    # The file's clock is ahead, as if it was written in this very moment, whenever one looks.
+    os.utime(path, (2**33, 2**33))
+    monkeypatch.setattr(bench.shipper._output, "put", changed_meanwhile)
+    bench.shipper.ship_output()
+    monkeypatch.undo()
+    bench.shipper.ship_output()
+    assert bench.objects() == {"out/a": "2"}
+
+
+def test_large_files_of_the_output_go_in_parts(bench, monkeypatch):
+    monkeypatch.setattr(shipping, "_PART", 10)
+    bench.write("output", "large", "0123456789" * 3 + "tail")
+    bench.shipper.ship_output()
+    assert bench.objects() == {"out/large": "0123456789" * 3 + "tail"}
+
+
+def test_links_and_what_is_no_file_are_left_alone(bench, tmp_path):
+    (tmp_path / "secret").write_text("token")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "secret").write_text("token")
+    for kind in ("output", "logs"):
+        folder = getattr(bench.places, kind)
+        os.symlink(tmp_path / "secret", f"{folder}/file.txt")
+        os.symlink(tmp_path / "folder", f"{folder}/folder")
+        os.symlink("nowhere", f"{folder}/broken.txt")
+        os.mkfifo(f"{folder}/fifo.txt")
+    bench.write("output", "a", "1")
+    bench.shipper.ship_output()
+    bench.shipper.ship_logs(all_of_them=True)
+    assert bench.objects() == {"out/a": "1"}
+
+
+def test_a_folder_that_was_replaced_by_a_link_is_not_followed(bench, tmp_path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "token").write_text("token")
+    os.rmdir(bench.places.output)
+    os.symlink(tmp_path / "secret", bench.places.output)
+    bench.shipper.ship_output()
+    assert bench.objects() == {}
+
+
+def test_a_file_that_may_not_be_read_is_an_error_once_the_others_are_written(bench, monkeypatch):
+    bench.write("output", "a", "1")
+    bench.write("output", "b", "2")
+    opened = os.open
+
+    def refuse(path, *arguments, **options):
+        if path == "a":
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError):
+        bench.shipper.ship_output()
+    assert bench.objects() == {"out/b": "2"}
+
+
+def test_what_a_store_did_not_take_is_written_the_next_time(bench, monkeypatch):
+    bench.write("output", "a", "1")
+
+    def refuse(*_):
+        raise OSError("no")
+
+    monkeypatch.setattr(bench.shipper._output, "put", refuse)
+    with pytest.raises(OSError, match="no"):
+        bench.shipper.ship_output()
+    monkeypatch.undo()
+    bench.shipper.ship_output()
+    assert bench.objects() == {"out/a": "1"}
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The seconds that the shipper thinks it is."""
+    now = [1000.0]
+    monkeypatch.setattr(shipping.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_log_that_changes_is_written_again_after_ten_seconds_and_at_the_end(bench, clock):
+    bench.write("logs", "user/stdout/w/p.txt", "one\n")
+    bench.shipper.ship_logs()
+    bench.write("logs", "user/stdout/w/p.txt", "two\n", "a")
+    bench.shipper.ship_logs()
+    assert bench.objects() == {"logs/user/stdout/w/p.txt": "one\n"}
+    clock[0] += 10.0
+    bench.shipper.ship_logs()
+    assert bench.objects() == {"logs/user/stdout/w/p.txt": "one\ntwo\n"}
+    bench.write("logs", "user/stdout/w/p.txt", "three\n", "a")
+    bench.shipper.ship_logs(all_of_them=True)
+    assert bench.objects() == {"logs/user/stdout/w/p.txt": "one\ntwo\nthree\n"}
+
+
+def test_a_large_log_is_written_less_often(bench, clock, monkeypatch):
+    monkeypatch.setattr(shipping, "_PACE", 10)
+    bench.write("logs", "p.txt", "x" * 30)
+    bench.shipper.ship_logs()
+    bench.write("logs", "p.txt", "y", "a")
+    clock[0] += 29.0
+    bench.shipper.ship_logs()
+    assert len(bench.objects()["logs/p.txt"]) == 30
+    clock[0] += 1.0
+    bench.shipper.ship_logs()
+    assert len(bench.objects()["logs/p.txt"]) == 31
+
+
+def test_of_a_log_that_is_too_long_the_end_is_kept_and_the_file_says_so(bench, monkeypatch):
+    monkeypatch.setattr(shipping, "LOG_LIMIT", 10)
+    bench.store.put("logs/p.txt", b"earlier!")
+    bench.write("logs", "p.txt", "0123456789abcdef")
+    bench.shipper.ship_logs()
+    first, last = bench.objects()["logs/p.txt"].split("\n")
+    assert last == "6789abcdef"
+    assert "14 bytes before this are left out" in first
+
+
+def test_of_an_earlier_log_as_much_is_kept_as_there_is_room_for(bench, monkeypatch):
+    monkeypatch.setattr(shipping, "LOG_LIMIT", 10)
+    bench.store.put("logs/p.txt", b"earlier!")
+    bench.write("logs", "p.txt", "01234")
+    bench.shipper.ship_logs()
+    first, last = bench.objects()["logs/p.txt"].split("\n")
+    assert last == "lier!01234"
+    assert "3 bytes before this are left out" in first
+
+
+def test_a_log_goes_on_behind_what_an_earlier_machine_wrote_and_never_twice_behind_its_own(bench, tmp_path):
+    bench.write("logs", "p.txt", "one\n")
+    bench.shipper.ship_logs()
+    bench.started_again().ship_logs()  # the agent died, and its machine has all that it had
+    assert bench.objects() == {"logs/p.txt": "one\n"}
+    elsewhere = Bench(bench.job, tmp_path / "elsewhere")
+    elsewhere.write("logs", "p.txt", "two\n")
+    elsewhere.shipper.ship_logs()
+    elsewhere.started_again().ship_logs()
+    assert bench.objects() == {"logs/p.txt": "one\ntwo\n"}
+
+
+def test_a_profile_takes_the_place_of_an_earlier_one(bench):
+    bench.store.put("logs/p.profile", b"old")
+    bench.write("logs", "p.profile", "new")
+    bench.shipper.ship_logs()
+    assert bench.objects() == {"logs/p.profile": "new"}
+
+
+def test_two_that_ship_at_once_take_turns(bench):
+    bench.write("output", "a", "1")
+    threads = [threading.Thread(target=bench.shipper.ship_output) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bench.objects() == {"out/a": "1"}
+
+
+# --- places ----------------------------------------------------------------------------------------------------------
+
+
+def test_on_this_machine_nothing_is_copied_and_nothing_is_shipped(tmp_path):
+    run = str(tmp_path / "run")
+    job = Job("step", "run-1", run, (Input("in", ("/in",)),), MiniBatchSize("files", 1),
+              Output("append_row", f"{run}/out"), "/code", "script.py", arguments=("--x", "1"))  # fmt: skip
+    places = places_of(job, worker="w", shared=str(tmp_path))
+    assert places == Places(f"{tmp_path}/run/out", f"{tmp_path}/run/logs", places.models, False, False)
+    places.make()
+    shipper = Shipper(job, places, worker="w", private=str(tmp_path))
+    shipper.ship_logs(all_of_them=True)
+    shipper.ship_output()
+    assert list(tmp_path.iterdir()) == []
+    assert host_spec(job, worker="w", work_dir="/work", places=places).arguments == ("--x", "1")
+
+
+def test_arguments_that_name_the_output_name_its_copy_here(bench):
+    uri = bench.job.output.uri
+    job = replace(bench.job, arguments=(uri, f"--out={uri}/deeper", f"{uri}2", f"{uri}-b", f"{uri}.x", "--y"))
+    spec = host_spec(job, worker="w", work_dir="/work", places=bench.places)
+    here = bench.places.output
+    assert spec.arguments == (here, f"--out={here}/deeper", f"{uri}2", f"{uri}-b", f"{uri}.x", "--y")
+    assert spec.variables["AZUREML_BI_OUTPUT_PATH"] == here
+    assert spec.log_dir == bench.places.logs
+
+
+def test_a_source_that_is_not_here_is_told(bench):
+    with pytest.raises(StagingError, match="the source s3://b/code is not a path"):
+        host_spec(replace(bench.job, source_uri="s3://b/code"), worker="w", work_dir="/work", places=bench.places)
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def test_models_that_lie_elsewhere_are_brought_once(bench):
+    store = open_store(f"memory://{uuid4()}")
+    for name in ("folder/a.txt", "folder/deep/b.txt", "one.txt"):
+        store.put(name, name.encode())
+    models = (Model("m", 1, store.child("folder")), Model("n", 2, store.child("one.txt")), Model("o", 3, "/here"))
+    job = replace(bench.job, models=models)
+    bring_models(job, bench.places)
+    store.delete("")
+    bring_models(job, bench.places)  # as an agent does that is started again
+    folder, file, here = (model_path(model, bench.places) for model in models)
+    assert sorted(os.listdir(folder)) == ["a.txt", "deep"]
+    with open(file) as opened:
+        assert opened.read() == "one.txt"
+    assert (os.path.basename(file), here) == ("one.txt", "/here")
+    spec = host_spec(job, worker="w", work_dir="/work", places=bench.places)
+    assert spec.models == (("m", 1, folder), ("n", 2, file), ("o", 3, "/here"))
+    assert spec.variables["AZUREML_MODEL_DIR"] == folder
+
+
+def test_a_model_that_does_not_come_is_told_and_leaves_nothing(bench):
+    job = replace(bench.job, models=(Model("m", 1, "memory://absent/model"),))
+    with pytest.raises(StagingError, match=r"the model m memory://absent/model cannot be brought: .*does not exist"):
+        bring_models(job, bench.places)
+    assert not any(files for _, _, files in os.walk(bench.places.models))

@@ -1,0 +1,89 @@
+"""`python -m longshore_agent.fetch_source URI FOLDER`: lay a script's source folder out, wherever it lies.
+
+URI is a folder or a .zip, a path of this machine or any URL. Runs as the init container of a worker whose source is in
+a store; the user's container has the folder, and no credential. On failure it says why in one sentence, also as the
+container's last words, and ends with 1.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import zipfile
+
+from longshore_agent.fetching import base_name
+from longshore_agent.trees import fetch_file_to, fetch_tree, inside
+
+_LAST_WORDS = "/dev/termination-log"
+_ARCHIVE = ".source.zip"
+
+
+class SourceError(Exception):
+    """The source cannot be brought; the message is one sentence that names the place and the cause."""
+
+
+def fetch_source(uri: str, folder: str) -> None:
+    """Copy the folder `uri`, or unpack the .zip `uri`, into a folder, which is made if it is not there.
+
+    What an earlier try left is replaced. Blocking. Raises SourceError.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        _fetch(uri, folder)
+    except SourceError:
+        raise
+    except Exception as error:  # each store's library raises its own
+        cause = " ".join(str(error).split()).rstrip(".") or "it gives no reason"
+        raise SourceError(f"The source {uri} cannot be brought: {type(error).__name__}: {cause}.") from error
+
+
+def _fetch(uri: str, folder: str) -> None:
+    if base_name(uri).lower().endswith(".zip"):
+        _fetch_archive(uri, folder)
+    elif uri.startswith(("http://", "https://")):
+        raise SourceError(f"The source {uri} is not a .zip, and over HTTP there are no folders.")
+    elif not fetch_tree(uri, folder):
+        raise SourceError(f"The source {uri} is a file, and neither a folder nor a .zip.")
+
+
+def _fetch_archive(uri: str, folder: str) -> None:
+    archive = os.path.join(folder, _ARCHIVE)
+    try:
+        fetch_file_to(uri, archive)
+        _unpack(archive, folder)
+    finally:
+        if os.path.exists(archive):
+            os.unlink(archive)
+
+
+def _unpack(archive: str, folder: str) -> None:
+    """Unpack a zip file: files and folders only, none outside the folder. Raises ValueError, OSError, BadZipFile."""
+    with zipfile.ZipFile(archive) as packed:
+        members = packed.infolist()
+        for member in members:  # all are looked at before the first is written
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise ValueError(f"{member.filename!r} in it is a link, which a source may not have")
+            inside(folder, member.filename.rstrip("/"))
+        for member in members:
+            packed.extract(member, folder)
+
+
+def main() -> int:
+    """Carry out the command."""
+    uri, folder = sys.argv[1:]
+    if "LONGSHORE_UMASK" in os.environ:
+        os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
+    try:
+        fetch_source(uri, folder)
+    except SourceError as error:
+        sys.stderr.write(f"longshore-agent: {error}\n")
+        if os.path.exists(_LAST_WORDS):
+            with open(_LAST_WORDS, "w", encoding="utf-8") as file:
+                file.write(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

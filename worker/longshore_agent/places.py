@@ -1,0 +1,92 @@
+"""Where a worker's processes find and leave things.
+
+In the run's own folders where those are paths of this machine, and else in copies of them here, which the agent fills
+(models) or ships (output, logs):
+
+    <shared>/longshore-copies-<run>-<worker>/models/<name>/<version>/    see `bring_models`
+    <shared>/longshore-copies-<run>-<worker>/output, logs                see `shipping`
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+
+from longshore_protocol.job import Job, Model
+from longshore_storage.store import local_path
+
+
+class StagingError(Exception):
+    """Something the job names cannot be brought to this machine; the message says what."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Paths of one worker of a run. All may be there already: an agent that is started again goes on with them."""
+
+    output: str
+    logs: str
+    models: str  # the folder of the copies
+    copies_output: bool  # the output folder is in a store: what is written here is a copy to be shipped
+    copies_logs: bool
+
+    def make(self) -> None:
+        """Make the folders of the copies. Raises OSError."""
+        if self.copies_output:
+            os.makedirs(self.output, exist_ok=True)
+        if self.copies_logs:
+            os.makedirs(self.logs, exist_ok=True)
+
+
+def places_of(job: Job, *, worker: str, shared: str) -> Places:
+    """Return the places of a worker; `shared` is a folder that agent and processes both can write to."""
+    copies = os.path.join(shared, f"longshore-copies-{job.run_id}-{worker}")
+    output, run = local_path(job.output.uri), local_path(job.run_uri)
+    return Places(
+        output=output or f"{copies}/output",
+        logs=f"{run or copies}/logs",
+        models=f"{copies}/models",
+        copies_output=output is None,
+        copies_logs=run is None,
+    )
+
+
+def model_path(model: Model, places: Places) -> str:
+    """Return where a model is on this machine, once it was brought."""
+    local = local_path(model.uri)
+    if local is not None:
+        return local
+    as_folder, as_file = _targets(model, places)
+    return as_folder if os.path.isdir(as_folder) else as_file
+
+
+def bring_models(job: Job, places: Places) -> None:
+    """Copy the models that lie elsewhere to this machine, unless they are here. Blocking; raises StagingError.
+
+    In its version's folder a model that is a folder is `folder`, one that is a file lies in `file`. Each appears whole.
+    """
+    for model in job.models:
+        as_folder, as_file = _targets(model, places)
+        if local_path(model.uri) is not None or os.path.exists(as_folder) or os.path.exists(as_file):
+            continue
+        from longshore_agent.trees import fetch_tree  # late: few runs have a model elsewhere
+
+        unfinished = os.path.join(os.path.dirname(as_folder), "unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        try:
+            is_folder = fetch_tree(model.uri, unfinished)
+            os.rename(unfinished, as_folder if is_folder else os.path.dirname(as_file))
+        except Exception as error:  # each store's library raises its own
+            cause = " ".join(str(error).split()).rstrip(".")
+            text = f"the model {model.name} {model.uri} cannot be brought: {type(error).__name__}: {cause}"
+            raise StagingError(text) from error
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _targets(model: Model, places: Places) -> tuple[str, str]:
+    from longshore_agent.fetching import base_name
+
+    version = f"{places.models}/{model.name}/{model.version}"
+    return f"{version}/folder", f"{version}/file/{base_name(model.uri.rstrip('/'))}"

@@ -1,0 +1,169 @@
+"""Copies what processes write on this machine into the run's folders, where those are in an object store.
+
+Files grow, and objects do not: a file that changed is written again, whole. Logs go now and then, output before any
+mini-batch is reported that it may belong to. What is read here was written by the script: no link is followed, since it
+might lead to what only the agent may read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from longshore_agent.places import Places
+from longshore_protocol.job import Job
+from longshore_storage.store import Store, open_store
+
+LOG_LIMIT = 16 << 20  # bytes of one log that go to the store: its end
+_LOG_SECONDS = 10.0  # before a log that changed is written again; for one above _PACE bytes proportionally longer
+_PACE = 1 << 20
+_PART = 8 << 20  # bytes of a file in memory at once
+_GRAIN = 0.02  # seconds: a file may be written twice at the same time, as its clock says
+
+_NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENXIO)  # gone, a link, a socket
+_AT_ONCE = 8  # small files that go side by side
+
+_Mark = tuple[int, int, int]  # inode, bytes, time of the last change
+
+
+@dataclass
+class _Shipped:
+    mark: _Mark | None
+    due: float  # monotonic: not to be written again before
+
+
+class Shipper:
+    """Ships the logs and the output of one worker.
+
+    `private` is a folder that no script can write to, and that outlives the agent. Calls block; any thread may make
+    them. Where a folder of the run is a path of this machine, nothing is to be shipped, and nothing happens.
+    """
+
+    def __init__(self, job: Job, places: Places, *, worker: str, private: str) -> None:
+        self.ships_logs, self.ships_output = places.copies_logs, places.copies_output
+        self._places = places
+        self._run: Store | None = open_store(job.run_uri) if places.copies_logs else None
+        self._output: Store | None = open_store(job.output.uri) if places.copies_output else None
+        self._earlier = os.path.join(private, f"longshore-earlier-{job.run_id}-{worker}")
+        self._shipped_logs: dict[str, _Shipped] = {}
+        self._shipped_output: dict[str, _Mark | None] = {}
+        self._lock = threading.Lock()
+
+    def ship_logs(self, *, all_of_them: bool = False) -> None:
+        """Write the logs that changed, those that were written lately left out; or all that changed. Raises OSError."""
+        if self._run is None:
+            return
+        with self._lock:
+            for name, file in _files(self._places.logs):
+                shipped, now = self._shipped_logs.get(name), time.monotonic()
+                if shipped is None or (shipped.mark != _mark(file) and (all_of_them or now >= shipped.due)):
+                    mark = _settled_mark(file)
+                    data = self._log(self._run, name, file)
+                    self._run.put(f"logs/{name}", data)
+                    pause = _LOG_SECONDS * max(1.0, len(data) / _PACE)
+                    self._shipped_logs[name] = _Shipped(mark, now + pause)
+
+    def ship_output(self) -> None:
+        """Write the files below the output folder that are new or changed. Raises OSError."""
+        if self._output is None:
+            return
+        underway: deque[tuple[str, _Mark | None, Future[None]]] = deque()
+
+        def settle(left: int) -> None:
+            while len(underway) > left:
+                name, mark, putting = underway.popleft()
+                putting.result()
+                self._shipped_output[name] = mark
+
+        with self._lock, ThreadPoolExecutor(_AT_ONCE) as threads:
+            for name, file in _files(self._places.output):
+                if self._shipped_output.get(name) != _mark(file):
+                    mark, size = _settled_mark(file), os.fstat(file.fileno()).st_size
+                    if size <= _PART:
+                        underway.append((name, mark, threads.submit(self._output.put, name, file.read(size))))
+                        settle(_AT_ONCE)
+                    else:
+                        _copy(file, self._output, name, size=size)
+                        self._shipped_output[name] = mark
+            settle(0)
+
+    def _log(self, store: Store, name: str, file: BinaryIO) -> bytes:
+        """Return what the store is to have of a log: its end, behind what an earlier worker of this name left there."""
+        if not name.endswith(".txt"):
+            return file.read()  # a profile, which is written once
+        earlier = self._earlier_log(store, name)
+        size = os.fstat(file.fileno()).st_size
+        left_out = max(0, len(earlier) + size - LOG_LIMIT)
+        file.seek(max(0, left_out - len(earlier)))
+        data = earlier[left_out:] + file.read(LOG_LIMIT)
+        if left_out:
+            data = b"(Longshore keeps the end of a log here: %d bytes before this are left out.)\n%s" % (left_out, data)
+        return data
+
+    def _earlier_log(self, store: Store, name: str) -> bytes:
+        """Return what the store had of a log before this machine had the worker, as a copy here remembers it."""
+        path = os.path.join(self._earlier, name)
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            pass
+        try:
+            data = store.get(f"logs/{name}")
+        except FileNotFoundError:
+            data = b""
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path + ".unfinished", "wb") as file:
+            file.write(data)
+        os.replace(path + ".unfinished", path)
+        return data
+
+
+def _files(folder: str) -> Iterator[tuple[str, BinaryIO]]:
+    """Yield the ordinary files below a folder, however deep: their relative names, and each open until the next.
+
+    Raises OSError, at the end, when a file cannot be read.
+    """
+    trouble: OSError | None = None
+    for parent, _, names, descriptor in os.fwalk(folder):  # it follows no links, not even those made meanwhile
+        for name in sorted(names):
+            try:
+                opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
+            except OSError as error:
+                if error.errno not in _NO_FILE:
+                    trouble = error
+                continue
+            with open(opened, "rb") as file:
+                if stat.S_ISREG(os.fstat(opened).st_mode):
+                    yield os.path.relpath(os.path.join(parent, name), folder), file
+    if trouble is not None:
+        raise trouble
+
+
+def _mark(file: BinaryIO) -> _Mark:
+    found = os.fstat(file.fileno())
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _settled_mark(file: BinaryIO) -> _Mark | None:
+    """Return the mark by which a later change will show; None when the file is being written right now."""
+    if time.time() - os.fstat(file.fileno()).st_mtime < _GRAIN:
+        time.sleep(_GRAIN)
+    mark = _mark(file)
+    return mark if time.time() - mark[2] / 1e9 >= _GRAIN else None
+
+
+def _copy(file: BinaryIO, store: Store, name: str, *, size: int) -> None:
+    """Write the first `size` bytes of a file: it may be growing."""
+    with store.writer(name) as target:
+        while size and (part := file.read(min(size, _PART))):
+            target.write(part)
+            size -= len(part)
