@@ -11,7 +11,7 @@ help: ## list the targets
 
 setup: .venv/ready ## make .venv with everything that development needs
 
-test: setup check ## run every test: unit first, then contract, then engine
+test: setup check ## run every test, the cheap ones first; those on a cluster where one is up or can be made
 	pytest
 
 test-cluster: setup ## run the tests on a real Kubernetes; one is made on this machine where none is up
@@ -48,7 +48,7 @@ image: ## build the one image of operator, coordinator and agent, and load it in
 bench: setup ## compare with multiprocessing.Pool doing the same work
 	python tests/benchmarks/run.py
 
-bench-cluster: setup cluster-up image ## compare the start of a step with that of a bare Job, and count its API writes
+bench-cluster: setup cluster-up ## compare the start of a step with that of a bare Job, and count its API writes
 	PYTHONPATH=deploy/local python tests/benchmarks/cluster.py
 
 clean: ## remove .venv, runs, caches and what the example made

@@ -1,12 +1,11 @@
 """What a step costs on a cluster, beside a bare Job: `python tests/benchmarks/cluster.py [--repeat N]`.
 
-Needs the local cluster (`make cluster-up`) with Longshore's image and the base image (`make image`). It measures, each
-as the median of N:
+Needs the local cluster (`make cluster-up`), where it installs Longshore's chart. It measures, each as the median of N:
 
 * from `kubectl apply` to the first call of run(), and the same for the second pod of a Job that runs two pods of the
   same image in sequence; the ratio of the two is what Longshore promises to keep at 2 or below;
 * the overhead of a step: from `kubectl apply` to its last status, for a step whose run() does nothing;
-* the writes to the API server that a step costs: all but kubectl's and the cluster's own.
+* the operator's writes to the API server for a step.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import cluster, install
-from localcluster.audit import Call, calls
+from localcluster import cluster, images, install
+from localcluster.audit import calls
 from localcluster.images import BASE
-from localcluster.places import Places, places
+from localcluster.places import Places, locked, places
 from localcluster.processes import wait_until
 
 PROMISED = 2.0
@@ -51,9 +50,9 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="take the medians of N measurements")
     repeat = parser.parse_args().repeat
     place = places()
-    cluster.running(place)
+    prepare(place)
     jobs, steps = [], []
-    with tempfile.TemporaryDirectory() as scratch, install.operator(place, Path(scratch, "log"), host_paths=True):
+    with tempfile.TemporaryDirectory() as scratch:
         Path(scratch).chmod(0o755)
         for number in range(repeat):  # in turns: the machine's moods are for both
             with namespace(place) as name:
@@ -61,6 +60,16 @@ def main() -> None:
             with namespace(place) as name:
                 steps.append(measure_step(place, name, Path(scratch, str(number))))
     report(jobs, steps)
+
+
+def prepare(place: Places) -> None:
+    """Have Longshore of the code as it is in the cluster, and the image that scripts run in."""
+    cluster.running(place)
+    with locked(images.store()):
+        ours = images.product_image()
+        for archive in (ours, images.base_archive()):
+            images.load(place, archive)
+    install.install(place, ours, host_paths=True)
 
 
 @contextmanager
@@ -124,7 +133,8 @@ def measure_step(place: Places, name: str, folder: Path) -> Measured:
     finished = time.time()
     (output,) = folder.glob("longshore/*/times/times.txt")
     wait_until(lambda: not workers(place, name), "the workers to be gone", seconds=PATIENCE)
-    writes = Counter(str(each.use) for each in calls(place) if each.namespace == name and is_operators(each))
+    by_operator = calls(place, user=install.USER)
+    writes = Counter(str(each.use) for each in by_operator if each.namespace == name and each.writes)
     return Measured(min(map(float, output.read_text().split())) - began, finished - began, writes)
 
 
@@ -143,10 +153,6 @@ def ours(kind: str, spec: dict[str, object]) -> dict[str, object]:
 def workers(place: Places, name: str) -> str:
     selector = "--selector=longshore.dev/role=worker"
     return install.kubectl(place, "get", "pods", selector, "--output=name", f"--namespace={name}")
-
-
-def is_operators(call: Call) -> bool:
-    return call.writes and not call.agent.startswith("kubectl")
 
 
 def report(jobs: list[float], steps: list[Measured]) -> None:

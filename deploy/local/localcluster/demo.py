@@ -31,10 +31,13 @@ def main() -> int:
     started = time.monotonic()
     try:
         cluster.running(place)
-        _images(place)
+        image = _images(place)
+        _say(f"Longshore: its chart, in namespace {install.NAMESPACE}")
+        install.install(place, image)
+        install_pods = ("get", "pods", f"--namespace={install.NAMESPACE}")
+        print(install.kubectl(place, *install_pods), end="", flush=True)
         folder = _data(place)
-        with install.operator(place, place.logs / "operator.log"):
-            status = _run(place, folder)
+        status = _run(place, folder)
         _compare(folder / status["runUri"].removeprefix("pvc:digits/"))
     except Problem as problem:
         print(f"demo: {problem}", file=sys.stderr)
@@ -45,11 +48,14 @@ def main() -> int:
     return 0
 
 
-def _images(place: Places) -> None:
+def _images(place: Places) -> Path:
+    """Build and load both images, and return the archive of Longshore's."""
     _say("Images: Longshore's own, and the example's, whose Dockerfile is beside its script")
     with locked(images.store()):
-        images.load(place, images.product_image())
-        images.load(place, images.build(EXAMPLE / "Dockerfile", EXAMPLE, IMAGE))
+        ours = images.product_image()
+        for archive in (ours, images.build(EXAMPLE / "Dockerfile", EXAMPLE, IMAGE)):
+            images.load(place, archive)
+    return ours
 
 
 def _data(place: Places) -> Path:
