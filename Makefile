@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds demo cluster-up cluster-down image bench clean
+.PHONY: help setup test test-cluster check fmt crds demo cluster-up cluster-down cluster-demo image bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,6 +39,9 @@ cluster-up: ## start a real Kubernetes on this machine; needs root, and Debian f
 cluster-down: ## end it, and remove all of it
 	deploy/local/cluster down
 
+cluster-demo: setup cluster-up ## score the digits in pods, watch it, and compare with the same step run here
+	PYTHONPATH=deploy/local python -m localcluster.demo
+
 image: ## build the one image of operator, coordinator and agent, and load it into the cluster that is up
 	deploy/local/cluster image
 
@@ -49,7 +52,8 @@ clean: ## remove .venv, runs, caches and what the example made
 	rm -rf .venv longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml deploy/examples/digits/requirements.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo 'make setup $(NEEDS)' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	pip install --quiet --disable-pip-version-check --editable '.[dev]' && touch $@
+	pip install --quiet --disable-pip-version-check --editable '.[dev]' \
+		--requirement deploy/examples/digits/requirements.txt && touch $@

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 import kopf
 
 from longshore_operator import logs
+from longshore_operator.build import names
 from longshore_operator.coordinator_client import HttpCoordinators
 from longshore_operator.endpoints import serving
 from longshore_operator.handlers import WATCHED, Key, registry
@@ -78,6 +79,7 @@ async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, s
     operator = asyncio.create_task(
         kopf.operator(
             registry=handlers,
+            identity=names.OPERATOR,  # type: ignore[arg-type]  # a str; kopf's own guess needs the user to have a name
             standalone=True,
             namespaces=options.namespace,
             clusterwide=not options.namespace,
@@ -88,11 +90,13 @@ async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, s
     )
     operator.add_done_callback(lambda _: started.set())
     await started.wait()
-    _log.info("watching %s", ", ".join(options.namespace) or "all namespaces")
+    if not operator.done():
+        _log.info("watching %s", ", ".join(options.namespace) or "all namespaces")
     for number in (signal.SIGTERM, signal.SIGINT):  # kopf's own until now; a second one does no harm to ours
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         await operator
+        _log.info("stopped")
     except asyncio.CancelledError:  # so it ends when it is told to before it has begun
         _log.info("stopped before it began")
 

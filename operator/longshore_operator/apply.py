@@ -15,7 +15,7 @@ from longshore_operator.build import names, objects
 from longshore_operator.coordinator_client import CoordinatorError, Coordinators, Line
 from longshore_operator.credentials import issue
 from longshore_operator.kube import Conflict, Kube, Manifest, NotFound
-from longshore_operator.plan.actions import Action, Apply, Create, Delete, Drain, Event, Issue, Occupy, TellGone
+from longshore_operator.plan.actions import Action, Create, Delete, Drain, Event, Issue, Occupy, TellGone
 from longshore_operator.plan.observed import Subject
 from longshore_planner.cluster import ClusterRun
 
@@ -53,8 +53,6 @@ def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | N
                 taken = len(kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER)))
                 for pod in pods[: max(0, max_nodes - taken)]:
                     kube.create(body(pod))
-        case Apply(manifest):
-            kube.apply(body(manifest))
         case Issue(run):
             kube.create(body(objects.secret(run, _contents(run, now=now))))
         case Delete(kind, name, uid, at_once):
@@ -76,7 +74,7 @@ def apply_status(kube: Kube, subject: Subject, status: ResourceStatus) -> None:
         "status": _filled(status.to_dict()),
     }
     try:
-        kube.apply(manifest, status=True)
+        kube.write_status(manifest)
     except NotFound:
         return
 

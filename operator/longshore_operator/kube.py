@@ -74,8 +74,8 @@ class Kube(Protocol):
     def create(self, manifest: Manifest) -> None:
         """Make an object. Raises Conflict when its name is taken."""
 
-    def apply(self, manifest: Manifest, *, status: bool = False) -> None:
-        """Make an object (or its status) be so. Raises NotFound for the status of none."""
+    def write_status(self, manifest: Manifest) -> None:
+        """Make an object's status be so. Raises NotFound when there is no such object."""
 
     def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
         """Delete this very object. Raises Conflict when it is another by now; one that is gone is well.
@@ -117,9 +117,9 @@ class ApiKube:
     def create(self, manifest: Manifest) -> None:
         self._call("POST", path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
 
-    def apply(self, manifest: Manifest, *, status: bool = False) -> None:
+    def write_status(self, manifest: Manifest) -> None:
         metadata = manifest["metadata"]
-        where = path(manifest["kind"], metadata["namespace"], metadata["name"]) + ("/status" if status else "")
+        where = path(manifest["kind"], metadata["namespace"], metadata["name"]) + "/status"
         query = [("fieldManager", MANAGER), ("force", "true")]
         self._call("PATCH", where, query=query, body=manifest, content="application/apply-patch+yaml")
 

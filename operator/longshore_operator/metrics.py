@@ -198,9 +198,9 @@ class MeteredKube:
     def create(self, manifest: Manifest) -> None:
         self._kube.create(manifest)
 
-    def apply(self, manifest: Manifest, *, status: bool = False) -> None:
-        self._kube.apply(manifest, status=status)
-        if status and manifest["kind"] == names.STEP_KIND:
+    def write_status(self, manifest: Manifest) -> None:
+        self._kube.write_status(manifest)
+        if manifest["kind"] == names.STEP_KIND:
             self._metrics.step(manifest)
 
     def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:

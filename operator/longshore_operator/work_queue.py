@@ -93,7 +93,7 @@ class WorkQueue(Generic[K]):
             again = self._work(key)
         except Exception as error:  # noqa: BLE001  (whatever it is, the key must not be lost)
             pause = self._pause(key)
-            _log.warning("%s: again in %.1f s: %s: %s", key, pause, type(error).__name__, error)
+            _log.warning("again in %.1f s: %s: %s", pause, type(error).__name__, error)
             _log.debug("", exc_info=error)
             return pause
         self._failures.pop(key, None)

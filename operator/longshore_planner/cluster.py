@@ -116,6 +116,7 @@ def resolve_on_cluster(
     job = resolve(grounded, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1).job
     if step.resource.spec.process_count_per_node == "auto":
         job = replace(job, processes_per_worker=node.processes)
+    job = replace(job, gpus_per_worker=node.gpus)
     source = step.resource.spec.source
     spec = environment.resource.spec
     assert spec.image is not None, "or there is a problem"

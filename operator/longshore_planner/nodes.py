@@ -23,6 +23,7 @@ class NodeShape:
     requests: dict[str, str] = field(default_factory=dict)
     limits: dict[str, str] = field(default_factory=dict)
     gpus: int = 0
+    machine_cores: int = 0  # of a vmSize, of which a pod cannot ask for all; 0: `requests` and `limits` tell
     low_priority: bool = False
     node_selector: dict[str, str] = field(default_factory=dict)
     tolerations: tuple[dict[str, Any], ...] = ()
@@ -33,7 +34,7 @@ class NodeShape:
     def processes(self) -> int:
         """What `processCountPerNode: auto` means: one per GPU, else one per whole processor core, at least one."""
         amounts: Mapping[str, str] = {**self.requests, **self.limits}
-        return self.gpus or max(1, int(cores(amounts.get("cpu", "1"))))
+        return self.gpus or self.machine_cores or max(1, int(cores(amounts.get("cpu", "1"))))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the node as a JSON value that `from_dict` reads back."""
@@ -49,7 +50,7 @@ def node_shape(document: Document[ComputeCluster]) -> NodeShape:
     """Return what a node of the ComputeCluster is. Raises InvalidDocuments for a machine size that is not known."""
     spec = document.resource.spec
     resources = spec.resources or ResourceRequirements()
-    requests, limits, gpus = dict(resources.requests), dict(resources.limits), 0
+    requests, limits, gpus, machine_cores = dict(resources.requests), dict(resources.limits), 0, 0
     if spec.vm_size is not None:
         size = vm_sizes.find(spec.vm_size)
         if size is None:
@@ -58,7 +59,7 @@ def node_shape(document: Document[ComputeCluster]) -> NodeShape:
                 f", or one such as {listed(near)}" if near else ""
             )
             raise InvalidDocuments([document.wrong("spec.vmSize", spec.vm_size, rule)])
-        requests, gpus = vm_sizes.requests(size), size.gpus
+        requests, gpus, machine_cores = vm_sizes.requests(size), size.gpus, int(size.cores)
     resource_name = spec.gpu.resource_name if spec.gpu else GPU
     if spec.gpu or gpus:
         gpus = spec.gpu.count if spec.gpu else gpus
@@ -68,6 +69,7 @@ def node_shape(document: Document[ComputeCluster]) -> NodeShape:
         requests=requests,
         limits=limits,
         gpus=int(cores(limits.get(resource_name, "0"))),
+        machine_cores=machine_cores,
         low_priority=spec.vm_priority == "lowpriority",
         node_selector=dict(spec.node_selector),
         tolerations=tuple(each.model_dump(by_alias=True, exclude_none=True) for each in spec.tolerations),

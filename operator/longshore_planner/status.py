@@ -50,6 +50,8 @@ def _conditions(
         "Finished": _truth(ended),
     }
     reason = snapshot.reason or snapshot.state
+    if not ended and reason == SUCCEEDED:
+        reason = snapshot.state  # it will have, once the output is written
     message = snapshot.message
     if not ended and snapshot.waiting_reason:
         reason, message = snapshot.waiting_reason, snapshot.waiting_message

@@ -1,95 +1,34 @@
 """A real Kubernetes for the tests of a session: the checkout's own that is up, else one that is made and ended here.
 
 Where none can be made, every test that needs it is skipped, in words that nobody overlooks; under CI it fails.
+One cluster, one operator, one set of images: each test has a namespace of its own.
 """
 
-import json
 import os
-import ssl
 import subprocess
-import time
-import urllib.parse
-import urllib.request
+import sys
 import uuid
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
+
 import pytest
+from kube import Kubectl, eventually
 from localcluster import cluster as local
-from localcluster import machine
-from localcluster.places import places
+from localcluster import install, machine
+from localcluster.places import CHECKOUT, places
 from localcluster.processes import Problem
+from steps import Operator, Steps
 
-ROOT = Path(__file__).parents[2]
-
-PATIENCE = 60.0  # seconds: far more than any single thing takes
 _left_out = []
 
 
-def eventually(condition, *, patience=PATIENCE):
-    """Look until `condition()` gives something true, and return that; the test fails when it never does."""
-    give_up = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < give_up, f"still not so after {patience:.0f} s: {condition}"
-        time.sleep(0.1)
-    return found
-
-
-class Kubectl:
-    """kubectl for one cluster, in one namespace."""
-
-    eventually = staticmethod(eventually)
-
-    def __init__(self, kubeconfig, namespace="default"):
-        self.kubeconfig = kubeconfig
-        self.namespace = namespace
-
-    def try_(self, *arguments, stdin=None):
-        """Run kubectl and return how it ended."""
-        given = json.dumps(stdin) if isinstance(stdin, dict | list) else stdin
-        return subprocess.run(
-            ["kubectl", f"--namespace={self.namespace}", *map(str, arguments)],
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE,
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
-        )
-
-    def __call__(self, *arguments, stdin=None):
-        """Run kubectl and return what it printed; the test fails if it does."""
-        ended = self.try_(*arguments, stdin=stdin)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
-
-    def get(self, *arguments):
-        """Return an object, or a list's items."""
-        found = json.loads(self("get", *arguments, "--output=json"))
-        return found.get("items", found)
-
-    def request(self, method, path, body, **query):
-        """Send the API server a request of our own: kubectl cannot apply a status. JSON is YAML, too."""
-        config = json.loads(Path(self.kubeconfig).read_text())
-        server, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        tls = ssl.create_default_context(cafile=server["certificate-authority"])
-        tls.load_cert_chain(user["client-certificate"], user["client-key"])
-        url = f"{server['server']}{path}?{urllib.parse.urlencode(query)}"
-        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
-        asked = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": kind}, method=method)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
-        with opener.open(asked, timeout=PATIENCE) as answer:
-            return json.load(answer)
-
-    def in_namespace(self, namespace):
-        return Kubectl(self.kubeconfig, namespace)
-
-
 @pytest.fixture(scope="session")
-def kubectl():
-    """Kubectl for a cluster with a node."""
+def place():
+    """Return the places of a cluster with a node."""
     place = places()
     if local.takes_images(place):
-        yield Kubectl(place.kubeconfig)
+        yield place
         return
     if os.geteuid() or not machine.is_debian():
         _leave_out("no cluster is up, and only root on Debian can make one")
@@ -98,24 +37,21 @@ def kubectl():
     except Problem as problem:
         _leave_out(f"no cluster is up, and none can be made: {problem}")
     try:
-        yield Kubectl(place.kubeconfig)
+        yield place
     finally:
         local.down(place)
 
 
 @pytest.fixture(scope="session")
-def crds(kubectl):
-    """Have the custom resource definitions of crds/ in the cluster, as they are now, and return their names.
+def kubectl(place):
+    return Kubectl(place.kubeconfig)
 
-    Through the API as it is: it prunes what an old server does not know, where kubectl would refuse it.
-    """
-    names = []
-    for file in sorted((ROOT / "crds").iterdir()):
-        names.append(f"{file.stem}.longshore.dev")
-        verb = "replace" if kubectl.try_("get", "crd", names[-1]).returncode == 0 else "create"
-        kubectl(verb, "--validate=false", "--filename", file)
+
+@pytest.fixture(scope="session")
+def crds(place, kubectl):
+    """Have the custom resource definitions of crds/ in the cluster, as they are now, and return their names."""
+    names = install.definitions(place)
     for each in names:
-        kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{each}")
         eventually(lambda each=each: kubectl.try_("get", each).returncode == 0)  # established, and served
     return names
 
@@ -127,6 +63,36 @@ def namespace(kubectl, crds):  # noqa: ARG001, a fixture cannot ask for another 
     kubectl("create", "namespace", name)
     yield kubectl.in_namespace(name)
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def images(place):  # noqa: ARG001, a cluster must be up
+    """Have our image, of the code as it is, and the user's in the cluster."""
+    for arguments in ([], ["--base"]):
+        command = [CHECKOUT / "deploy" / "local" / "cluster", "image", *arguments]
+        environment = {**os.environ, "PYTHON": sys.executable}
+        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
+        assert built.returncode == 0, built.stderr[-2000:]
+
+
+@pytest.fixture(scope="session")
+def the_operator(place, crds, images, tmp_path_factory):  # noqa: ARG001, they must be there
+    operator = Operator(place, tmp_path_factory.mktemp("operator") / "operator.log")
+    operator.ensure()
+    yield operator
+    operator.kill()
+
+
+@pytest.fixture
+def operator(the_operator):
+    """Have the operator run, whatever the test before did to it."""
+    the_operator.ensure()
+    return the_operator
+
+
+@pytest.fixture
+def steps(operator, namespace, tmp_path):  # noqa: ARG001, the operator must run
+    return Steps(namespace, tmp_path / "data")
 
 
 def _leave_out(why):

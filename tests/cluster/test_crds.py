@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kube import words
 
 ROOT = Path(__file__).parents[2]
+API_VERSION = "longshore.dev/v1alpha1"
 KINDS = ["computeclusters", "datasets", "datastores", "environments", "models", "parallelrunsteps"]
 MANIFESTS = [
     pytest.param(raw, id=f"{file.stem}-{number}-{raw['kind']}")
     for folder in ("deploy/examples", "tests/data/manifests")
     for file in sorted((ROOT / folder).rglob("*.yaml"))
     for number, raw in enumerate(yaml.safe_load_all(file.read_text()))
+    if raw["apiVersion"] == API_VERSION  # examples have volumes, too
 ]
-API_VERSION = "longshore.dev/v1alpha1"
 
 
 def manifest(kind, name="sample", /, **spec):
@@ -32,11 +34,6 @@ def step(*without, **spec):
 
 def without_namespace(raw):
     return {**raw, "metadata": {key: each for key, each in raw["metadata"].items() if key != "namespace"}}
-
-
-def words(text):
-    """Return the rows of a table that kubectl printed."""
-    return [line.split() for line in text.splitlines()]
 
 
 # The definitions

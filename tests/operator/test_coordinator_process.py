@@ -96,7 +96,7 @@ class Setup:
         files = ["--job", str(self.folder / "job.json"), "--secret", str(self.folder)]
         return self._start("longshore_coordinator", *files, *words)
 
-    def worker(self, name="w-0", *, work=None, private=None):
+    def worker(self, name="w-0", *, work=None, private=None, **of_the_host):
         """Start agent and host; `work` is the folder that the two share, `private` the agent's own."""
         work = work or self.folder
         path = str(work / f"{name}.sock")
@@ -110,7 +110,8 @@ class Setup:
             "LONGSHORE_CA": str(self.folder / "ca.crt"),
             "LONGSHORE_UMASK": "007",
         }
-        return self._start("longshore_agent", **agent), self._start("longshore_host", path, LONGSHORE_UMASK="007")
+        host = {"LONGSHORE_UMASK": "007", **of_the_host}
+        return self._start("longshore_agent", **agent), self._start("longshore_host", path, **host)
 
     def _start(self, module, *arguments, **environment):
         process = subprocess.Popen([sys.executable, "-m", module, *arguments], env={**os.environ, **environment})
@@ -134,10 +135,10 @@ class Setup:
         """As the operator reaches the coordinator."""
         return Line("127.0.0.1", self.port, "localhost", (self.folder / "ca.crt").read_text(), self.token)
 
-    def printed(self, worker):
-        """The lines that a worker's only process, and its successors, printed."""
+    def printed(self, worker, process=0):
+        """The words that a process of a worker, and those of its name under later agents, printed."""
         with suppress(FileNotFoundError):
-            return (self.folder / f"run/logs/user/stdout/{worker}/process000.stdout.txt").read_text().split()
+            return (self.folder / f"run/logs/user/stdout/{worker}/process{process:03d}.stdout.txt").read_text().split()
         return []
 
     def rows(self):
@@ -302,6 +303,38 @@ def test_a_worker_that_is_drained_in_the_middle_ends_well_and_costs_neither_try_
         ledger = list(pod.ledger())
         assert not [record for record in ledger if "tried" in record]
         assert {record["done"]["worker"] for record in ledger if "done" in record} == {"w-0", "w-1"}
+
+
+def test_each_process_has_its_share_of_the_gpus(tmp_path):
+    gate = tmp_path / "gate"
+    with setup(tmp_path, script="shows_gpus.py", arguments=("--gate", str(gate))) as pod:
+        pod.is_now(processes_per_worker=2, gpus_per_worker=5)
+        coordinator = pod.coordinator()
+        pod.worker(CUDA_VISIBLE_DEVICES="2,3,4,5,6,7")
+        eventually(lambda: pod.printed("w-0", 0) and pod.printed("w-0", 1), what="both processes start")
+        gate.touch()
+        assert coordinator.wait(PATIENCE) == 0
+        assert [pod.printed("w-0", 0), pod.printed("w-0", 1)] == [["2,4,6"], ["3,5"]]
+
+
+def test_a_process_that_replaces_another_has_its_gpus(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.txt").touch()
+    with setup(tmp_path, script="shows_gpus.py", items=0) as pod:
+        pod.is_now(gpus_per_worker=2)
+        coordinator = pod.coordinator()
+        pod.worker()
+        assert coordinator.wait(PATIENCE) == 0
+        assert [pod.printed("w-0", 0), pod.printed("w-0", 1)] == [["0,1"], ["0,1"]]
+        assert pod.rows() == ["0,1"]
+
+
+def test_without_gpus_a_process_inherits_what_its_host_was_given(tmp_path):
+    with setup(tmp_path, script="shows_gpus.py", items=1) as pod:
+        coordinator = pod.coordinator()
+        pod.worker(CUDA_VISIBLE_DEVICES="7")
+        assert coordinator.wait(PATIENCE) == 0
+        assert pod.rows() == ["7"]
 
 
 def test_the_operator_asks_by_address_and_checks_the_name(tmp_path):

@@ -84,8 +84,8 @@ LATE = NOW - timedelta(seconds=61)
 EVERYTHING = [
     "create ConfigMap score-run",
     "issue Secret",
-    "apply Service score-coordinator",
-    "apply NetworkPolicy score-run",
+    "create Service score-coordinator",
+    "create NetworkPolicy score-run",
     "create Pod score-coordinator",
     "create Pod score-worker-0",
     "create Pod score-worker-1",

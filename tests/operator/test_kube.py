@@ -46,15 +46,15 @@ def serving(status=200, body=None):
         server.server_close()
 
 
-def test_what_is_applied_is_owned_and_keeps_its_spelling():
+def test_a_status_is_applied_by_its_owner_and_keeps_its_spelling():
+    status = {"runId": "p-1"}
     with serving() as (kube, asked):
-        kube.apply({"kind": "Service", "metadata": {"name": "s", "namespace": "n"}, "spec": {"clusterIP": "None"}})
-        kube.apply({"kind": "ParallelRunStep", "metadata": {"name": "p", "namespace": "n"}, "status": {}}, status=True)
-    (method, path, content, body), (_, status_path, _, _) = asked
+        kube.write_status({"kind": "ParallelRunStep", "metadata": {"name": "p", "namespace": "n"}, "status": status})
+    ((method, path, content, body),) = asked
     assert (method, content) == ("PATCH", "application/apply-patch+yaml")
-    assert path == "/api/v1/namespaces/n/services/s?fieldManager=longshore&force=true"
-    assert body["spec"] == {"clusterIP": "None"}
-    assert status_path.startswith("/apis/longshore.dev/v1alpha1/namespaces/n/parallelrunsteps/p/status?")
+    status_of = "/apis/longshore.dev/v1alpha1/namespaces/n/parallelrunsteps/p/status"
+    assert path == f"{status_of}?fieldManager=longshore&force=true"
+    assert body["status"] == status
 
 
 def test_only_what_was_looked_at_is_deleted():

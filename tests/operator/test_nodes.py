@@ -359,10 +359,10 @@ def test_all_nodes_are_gone_after_the_idle_time(rivals):
     rivals.run(until=lambda: rivals.finished("first") and not rivals.workers())
     rivals.look()
     assert len(rivals.pods("placeholder")) >= 1
-    rivals.run(until=lambda: not rivals.pods("placeholder"), limit=12)
+    rivals.run(until=lambda: rivals.status("cpu", "ComputeCluster")["allocationState"] == "Steady", limit=12)
+    assert not rivals.pods("placeholder")
     status = rivals.status("cpu", "ComputeCluster")
     assert (status["currentNodeCount"], status["targetNodeCount"]) == (0, 0)
-    assert status["allocationState"] == "Steady"
 
 
 def test_the_least_number_of_nodes_stays_and_yields_to_workers(rivals):

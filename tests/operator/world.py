@@ -111,16 +111,13 @@ class FakeKube:
         self.put(made)
         self._wrote("create", manifest)
 
-    def apply(self, manifest, *, status=False):
-        self._ask("apply", manifest["kind"], manifest["metadata"]["name"])
+    def write_status(self, manifest):
+        self._ask("status", manifest["kind"], manifest["metadata"]["name"])
         key = _key(manifest)
-        if status:
-            if key not in self.objects:
-                raise NotFound("there is none")
-            self.objects[key]["status"] = copy.deepcopy(manifest["status"])
-        else:
-            self.put(manifest)
-        self._wrote("status" if status else "apply", manifest)
+        if key not in self.objects:
+            raise NotFound("there is none")
+        self.objects[key]["status"] = copy.deepcopy(manifest["status"])
+        self._wrote("status", manifest)
 
     def delete(self, kind, namespace, name, uid, *, at_once=False):
         self._ask("delete", kind, name)

@@ -64,6 +64,7 @@ JOB = of(
     models=st.lists(of(Model, name=TEXT, version=NUMBER, uri=TEXT), max_size=3).map(tuple),
     workers=NUMBER,
     processes_per_worker=NUMBER,
+    gpus_per_worker=NUMBER,
     max_tries=NUMBER,
     thresholds=of(
         Thresholds,

@@ -1,5 +1,6 @@
 """What of the local cluster can be looked at without one."""
 
+import json
 import os
 import socket
 import struct
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 from localcluster import cluster, components
+from localcluster.audit import Use, calls, uses
 from localcluster.binaries import version_of
 from localcluster.images import pip_settings
 from localcluster.names import Names, answer
@@ -136,12 +138,37 @@ def test_every_address_of_a_cluster_lies_in_its_network():
 def test_no_file_of_a_cluster_lies_outside_its_folder(tmp_path):
     on = components.Setting(Places(tmp_path), Network(200), tmp_path / "bin")
     assert set(components.files(on)) == {
+        "audit-policy.yaml",
         "containerd.toml",
         "kubelet.yaml",
         "proxy.yaml",
         "cni/10-kube.conflist",
         "resolv.conf",
     }
+
+
+def audited(id_="1", *, user="admin", verb="get", uri="/version", target=None, stage="ResponseComplete"):
+    event = {"auditID": id_, "user": {"username": user}, "verb": verb, "requestURI": uri, "stage": stage}
+    return json.dumps(event | {"requestReceivedTimestamp": "", **({"objectRef": target} if target else {})}) + "\n"
+
+
+def test_the_audit_log_tells_each_verb_on_each_resource_by_user(tmp_path):
+    place = Places(tmp_path)
+    place.logs.mkdir()
+    pods = {"resource": "pods", "namespace": "a", "name": "b"}
+    status = {"resource": "parallelrunsteps", "subresource": "status", "apiGroup": "longshore.dev"}
+    place.audit.with_name("audit-2026-01-01T00-00-00.000.jsonl").write_text(audited("0", verb="create", target=pods))
+    watch = [audited("2", verb="watch", target=pods, stage=each) for each in ("ResponseStarted", "ResponseComplete")]
+    other = audited("3", verb="patch", target=status, user="operator")
+    place.audit.write_text("".join([audited(), *watch, other, '{"auditID": "4", "half']))
+    assert [each.id for each in calls(place)] == ["0", "1", "2", "3"]
+    assert [each.writes for each in calls(place)] == [True, False, False, True]
+    assert uses(place, "admin") == {
+        Use("get", "", "", "/version"),
+        Use("watch", "", "pods"),
+        Use("create", "", "pods"),
+    }
+    assert uses(place, "operator") == {Use("patch", "longshore.dev", "parallelrunsteps/status")}
 
 
 def test_a_record_reads_as_it_was_written_and_rubbish_as_none(tmp_path):

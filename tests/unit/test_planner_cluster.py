@@ -4,6 +4,7 @@ import pytest
 
 from longshore_api.errors import InvalidDocuments
 from longshore_api.validation import parse
+from longshore_planner import vm_sizes
 from longshore_planner.catalogue import Document, gather
 from longshore_planner.cluster import ClusterRun, Volume, resolve_on_cluster
 
@@ -153,3 +154,69 @@ def test_no_path_leaves_its_volume():
     assert "must stay below its Datastore" in problems(step(), climbing, DATASTORE, ENVIRONMENT)
     climbing = kind("Datastore", "data", uri="pvc:claim/../../etc", default=True)
     assert "must stay below its Datastore" in problems(step(), DATASET, climbing, ENVIRONMENT)
+
+
+def run_on(**spec):
+    """The run of a step with a process per core or GPU, on a ComputeCluster of that spec."""
+    cluster = kind("ComputeCluster", "cpu", **spec)
+    return resolved(step(computeTarget="cpu", processCountPerNode="auto"), DATASET, DATASTORE, ENVIRONMENT, cluster)
+
+
+@pytest.mark.parametrize(
+    ("spec", "requests", "limits", "processes", "gpus"),
+    [
+        ({}, {}, {}, 1, 0),
+        ({"resources": {"requests": {"cpu": "3500m"}}}, {"cpu": "3500m"}, {}, 3, 0),
+        ({"gpu": {"count": 2}}, {}, {"nvidia.com/gpu": "2"}, 2, 2),
+        ({"gpu": {"count": 1, "resourceName": "amd.com/gpu"}}, {}, {"amd.com/gpu": "1"}, 1, 1),
+        ({"resources": {"limits": {"nvidia.com/gpu": 4}}}, {}, {"nvidia.com/gpu": "4"}, 4, 4),
+        ({"vmSize": "Standard_NC24"}, vm_sizes.requests(vm_sizes.find("NC24")), {"nvidia.com/gpu": "4"}, 4, 4),
+        (
+            {"vmSize": "Standard_NC24", "gpu": {"count": 2}},
+            vm_sizes.requests(vm_sizes.find("NC24")),
+            {"nvidia.com/gpu": "2"},
+            2,
+            2,
+        ),
+    ],
+)
+def test_a_node_has_what_its_compute_cluster_says(spec, requests, limits, processes, gpus):
+    run = run_on(**spec)
+    assert (run.node.requests, run.node.limits) == (requests, limits)
+    assert (run.job.processes_per_worker, run.job.gpus_per_worker) == (processes, gpus)
+
+
+def test_a_worker_asks_for_less_than_a_machine_has_and_works_with_what_is_left():
+    run = run_on(vmSize="STANDARD_D2_V2")
+    assert 1000 < int(run.node.requests["cpu"].removesuffix("m")) < 2000
+    assert run.job.processes_per_worker == 2
+
+
+def test_where_a_node_is_and_what_it_gets_survives_being_written_down():
+    run = run_on(
+        vmPriority="lowpriority",
+        nodeSelector={"pool": "a"},
+        tolerations=[{"key": "spot", "operator": "Exists"}],
+        queueName="research",
+        podTemplate={"metadata": {"labels": {"team": "vision"}}},
+    )
+    assert run.node.compute == "cpu"
+    assert run.node.low_priority
+    assert run.node.template == {"metadata": {"labels": {"team": "vision"}}}
+    assert ClusterRun.from_json(run.to_json()) == run
+
+
+def test_a_machine_size_that_is_not_known_is_told_with_some_that_are():
+    cluster = kind("ComputeCluster", "cpu", vmSize="STANDARD_D2_V22")
+    found = problems(step(computeTarget="cpu"), DATASET, DATASTORE, ENVIRONMENT, cluster)
+    assert "ComputeCluster/cpu" in found
+    assert "spec.vmSize is 'STANDARD_D2_V22': is no machine size that Longshore knows" in found
+    assert "D2_v2" in found
+
+
+def test_a_run_that_goes_on_with_another_one_has_its_id_and_folder():
+    given = [Document(raw["kind"], "/", parse(raw)) for raw in (step(), DATASET, DATASTORE, ENVIRONMENT)]
+    run = resolve_on_cluster(gather(given), namespace="n", uid=UID, generation=1, host_paths=False, resumed="old-1")
+    assert run.job.run_id == "old-1"
+    assert run.job.run_uri.endswith("/longshore/old-1")
+    assert run.job.name == "score"

@@ -72,6 +72,8 @@ def test_the_reason_of_succeeded_is_the_state_or_why_it_ended_or_why_it_waits():
     waiting = replace(RUNNING, state="Pending", waiting_reason="Initializing", waiting_message="init() still runs.")
     assert reason(waiting) == ("Initializing", "init() still runs.")
     assert reason(replace(waiting, state="Succeeded")) == ("Succeeded", "")
+    assert reason(replace(RUNNING, state="Assembling", reason="Succeeded")) == ("Assembling", "")  # not there yet
+    assert reason(replace(FAILED, state="Draining"))[0] == "ErrorThresholdExceeded"
 
 
 def test_the_transition_time_moves_only_when_a_condition_changes():

@@ -1,6 +1,7 @@
 """What a worker makes of leases that end while its process runs them."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -148,6 +149,21 @@ def test_a_process_that_dies_in_a_drain_loses_a_try_for_what_it_ran_and_none_for
     assert [each.mini_batch for each in worker.outbox.batch.failed] == [0]
     assert worker.outbox.batch.returned == [[1, 1], [2, 1]]
     assert worker.held() == []
+
+
+def test_a_process_takes_over_the_slot_of_the_one_that_it_replaces():
+    async def scenario():
+        worker, host = Worker(replace(JOB, processes_per_worker=3), SPEC, agent="worker-0.1.a"), Peer()
+        worker.host_connected(host)
+        worker.settle()
+        worker.host_said([messages.EXITED, 1, -9, False])
+        worker.settle()
+        worker.host_said([messages.EXITED, 3, -9, False])
+        worker.host_said([messages.EXITED, 0, -9, False])
+        worker.settle()
+        return [header[1:] for header in host.received if header[0] == messages.SPAWN]
+
+    assert asyncio.run(scenario()) == [[0, 0], [1, 1], [2, 2], [3, 1], [4, 0], [5, 1]]
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ class Worker:
         slot.spawned(self._next_process, now)
         self._by_process[slot.process] = slot
         self._next_process += 1
-        self._host.send([messages.SPAWN, slot.process])
+        self._host.send([messages.SPAWN, slot.process, slot.index])
 
     def _feed(self, slot: Slot, now: float) -> None:
         depth = slot.depth()

@@ -14,6 +14,7 @@ import sys
 from typing import BinaryIO, Dict, Optional
 
 from longshore_host.connection import Connection, ConnectionLost
+from longshore_host.devices import VISIBLE, visible_devices
 from longshore_host.linux import children_of, environment_of, out_of_memory_kills
 from longshore_host.logs import CappedLogs
 from longshore_protocol import messages
@@ -65,31 +66,24 @@ class Supervisor:
             if socket in ready or self._connection.has_received():
                 for header, _ in self._connection.receive_ready():
                     if header[0] == messages.SPAWN:
-                        self._spawn(header[1])
+                        self._spawn(header[1], header[2])
                     elif header[0] == messages.KILL:
                         self._kill(header[1])
                     elif header[0] == messages.STOP:
                         return True
             self._logs.cap()
 
-    def _spawn(self, process: int) -> None:
+    def _spawn(self, process: int, slot: int) -> None:
         name = process_name(process)
         folder = os.path.join(self._spec.work_dir, name)
         os.makedirs(folder, exist_ok=True)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
-        environment.update(self._spec.variables)
-        if (
-            "PYTHONPATH" in self._spec.variables
-        ):  # the child itself must still be found, in an image that has none of us
-            environment["PYTHONPATH"] = os.pathsep.join([_PACKAGES, environment["PYTHONPATH"]])
-        environment[PROCESS_VARIABLE] = name
         command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), str(os.getpid())]
         with self._log("stdout", name) as stdout, self._log("stderr", name) as stderr:
             # A session of its own: killed as a group, and out of reach of the terminal's Ctrl-C.
             child = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=environment,
+                env=self._environment(name, slot),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -98,6 +92,18 @@ class Supervisor:
         child.returncode = 0  # reaped here by waitpid(-1), never by Popen
         self._alive[child.pid] = process
         self._groups[process] = child.pid
+
+    def _environment(self, name: str, slot: int) -> Dict[str, str]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
+        environment.update(self._spec.variables)
+        if "PYTHONPATH" in self._spec.variables:  # we must still be found, in an image that has none of us
+            environment["PYTHONPATH"] = os.pathsep.join([_PACKAGES, environment["PYTHONPATH"]])
+        spec = self._spec
+        devices = visible_devices(slot, processes=spec.processes, gpus=spec.gpus, environment=environment)
+        if devices is not None:
+            environment[VISIBLE] = devices
+        environment[PROCESS_VARIABLE] = name
+        return environment
 
     def _log(self, stream: str, name: str) -> BinaryIO:
         folder = os.path.join(self._spec.log_dir, "user", stream, self._spec.worker)

@@ -103,6 +103,7 @@ class Job:
     models: Tuple[Model, ...] = ()
     workers: int = 1
     processes_per_worker: int = 1
+    gpus_per_worker: int = 0  # shared out among its processes; 0: what they inherit is left alone
     max_tries: int = 3
     thresholds: Thresholds = field(default_factory=Thresholds)
     timeouts: Timeouts = field(default_factory=Timeouts)

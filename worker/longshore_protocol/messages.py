@@ -18,7 +18,7 @@ from longshore_protocol.job import Output, TabularFormat
 HELLO_HOST = "hello-host"  # [kind, protocol, pid]
 EXITED = "exited"  # [kind, process, exit code (negative: signal), killed for memory]
 SPEC = "spec"  # [kind, HostSpec as a dict]
-SPAWN = "spawn"  # [kind, process]
+SPAWN = "spawn"  # [kind, process, its slot: the place that it takes over from an earlier process]
 KILL = "kill"  # [kind, process]
 STOP = "stop"  # [kind]
 
@@ -57,6 +57,8 @@ class HostSpec:
     work_dir: str  # each process gets a private folder below it
     log_dir: str  # the run folder's logs/ (or what is later copied there)
     worker: str
+    processes: int = 1  # slots of this worker...
+    gpus: int = 0  # ...among which so many GPUs are shared out; 0: what processes inherit is left alone
     logging_level: str = "INFO"
     profiling_module: Optional[str] = None
 

@@ -14,6 +14,7 @@ Standard library only: it must run before anything is installed.
     components    command lines and configuration of the components (pure)
     pki           certificates and kubeconfigs
     api           the few calls to the API server that are needed here
+    audit         who asked what of the API server
     names         DNS for pods: the answers come from the API server
     machine       programs from Debian's packages
     binaries      the Kubernetes binaries: found, or built from Debian's source package

@@ -6,10 +6,12 @@ import argparse
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from localcluster import cluster, images
+from localcluster.audit import calls
 from localcluster.binaries import binaries
 from localcluster.places import Places, locked, places
 from localcluster.processes import Problem
@@ -55,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     send = command("signal", _signal, "send a component a signal, such as STOP; one that ends starts again")
     send.add_argument("component")
     send.add_argument("signal")
+    audit = command("audit", _audit, "print each verb and resource that was asked of the API server, and how often")
+    audit.add_argument("--user", help="by whom, such as system:serviceaccount:NAMESPACE:NAME; by all if not given")
     command("binaries", _binaries, "find or build the Kubernetes binaries and print their folder")
     return parser
 
@@ -95,6 +99,13 @@ def _start(asked: argparse.Namespace, place: Places) -> None:
 def _signal(asked: argparse.Namespace, place: Places) -> None:
     number = signal.Signals[f"SIG{asked.signal.removeprefix('SIG')}"]
     os.kill(cluster.pid(place, asked.component), number)
+
+
+def _audit(asked: argparse.Namespace, place: Places) -> None:
+    cluster.running(place)
+    counts = Counter((each.user, each.use) for each in calls(place, user=asked.user))
+    for (user, use), count in sorted(counts.items()):
+        print(f"{count:6} {user:50} {use}")
 
 
 def _binaries(asked: argparse.Namespace, place: Places) -> None:

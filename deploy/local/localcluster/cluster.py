@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -31,6 +32,7 @@ def up(place: Places, *, with_node: bool) -> Record:
                 raise Problem("a cluster without a node is up: `cluster down` first")
             return record
         _clear(place)
+        print(f"starting Kubernetes, in {place.state}", file=sys.stderr)
         try:
             return _start(place, found, with_node=with_node)
         except BaseException as error:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcluster import audit
 from localcluster.pki import API_PORT, NODE
 from localcluster.places import Places
 from localcluster.sandbox import Network, cgroup_name
@@ -87,6 +88,9 @@ def _apiserver(on: Setting) -> list[str]:
         "--kubelet-preferred-address-types=InternalIP",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
+        f"--audit-policy-file={on.place.state}/audit-policy.yaml",
+        f"--audit-log-path={on.place.audit}",
+        "--audit-log-maxsize=100",
     ]
 
 
@@ -109,6 +113,7 @@ def _as_client(on: Setting, user: str) -> list[str]:
 def files(on: Setting) -> dict[str, str]:
     """Return the text of each configuration file, by its path below the state folder."""
     return {
+        "audit-policy.yaml": json.dumps(audit.POLICY, indent=1),
         "containerd.toml": _containerd(on),
         "kubelet.yaml": json.dumps(_kubelet(on), indent=1),
         "proxy.yaml": json.dumps(_proxy(on), indent=1),

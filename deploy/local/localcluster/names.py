@@ -99,7 +99,7 @@ def answer(query: bytes, names: Names) -> bytes | None:
 def main() -> None:
     """Answer for ever."""
     place, network = Places(Path(sys.argv[1])), Network(int(sys.argv[2]))
-    names = Names(Api(place, network))
+    names = Names(Api(place, network, user="proxy"))  # who may read services and endpoints
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         bound.bind((network.node, 53))
         while True:

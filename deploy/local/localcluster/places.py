@@ -57,6 +57,11 @@ class Places:
         return self.state / "log"
 
     @property
+    def audit(self) -> Path:
+        """The API server's record of who asked what of it; parts of a long one lie beside it."""
+        return self.logs / "audit.jsonl"
+
+    @property
     def containerd(self) -> Path:
         """The socket of containerd, which is reachable from outside the namespace too."""
         return self.state / "containerd.sock"

@@ -15,14 +15,7 @@ from longshore_planner.cluster import ClusterRun
 class Create:
     """Make an object that is never changed; one that is there already is looked at in the next reconcile."""
 
-    manifest: V1ConfigMap | V1Pod
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Make an object be so, whatever it was."""
-
-    manifest: V1Service | V1NetworkPolicy
+    manifest: V1ConfigMap | V1NetworkPolicy | V1Pod | V1Service
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class TellGone:
     worker: str
 
 
-Action = Create | Occupy | Apply | Issue | Delete | Drain | TellGone
+Action = Create | Occupy | Issue | Delete | Drain | TellGone
 
 
 @dataclass(frozen=True)

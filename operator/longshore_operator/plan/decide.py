@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.build import names, objects
 from longshore_operator.plan import statuses
-from longshore_operator.plan.actions import Action, Apply, Create, Delete, Issue, Plan
+from longshore_operator.plan.actions import Action, Create, Delete, Issue, Plan
 from longshore_operator.plan.observed import Observed, Step, Trouble
 from longshore_operator.plan.workers import allowed, coordinator, is_overdue, workers
 from longshore_operator.settings import Settings
@@ -161,6 +161,6 @@ def _foundations(seen: Observed, run: ClusterRun) -> Iterator[Action]:
     if "Secret" not in seen.objects:
         yield Issue(run)
     if "Service" not in seen.objects:
-        yield Apply(objects.service(run))
+        yield Create(objects.service(run))
     if "NetworkPolicy" not in seen.objects:
-        yield Apply(objects.network_policy(run))
+        yield Create(objects.network_policy(run))

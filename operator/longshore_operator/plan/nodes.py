@@ -64,7 +64,7 @@ def decide_nodes(seen: Nodes, settings: Settings, *, now: datetime) -> Plan[api.
     status = _status(seen, kept, now=now)
     ends = [each.created + seen.scale.idle for each in staying if each not in surplus] if seen.scale else []
     left = [(end - now).total_seconds() for end in ends if end > now]
-    return Plan(actions, status, milestones(seen.status, status, "Ready"), look_again=min(left, default=None))
+    return Plan(actions, status, milestones(seen.status, status), look_again=min(left, default=None))
 
 
 def _busy(seen: Nodes) -> int:
@@ -98,11 +98,11 @@ def _status(seen: Nodes, kept: int, *, now: datetime) -> api.ComputeClusterStatu
     counts = _counts(seen)
     # What is being given up is no longer counted: else the next look would take it for left by a worker.
     current = seen.pool.held + kept
-    steady = current == target and not (counts.preparing_node_count or counts.leaving_node_count)
+    ready = counts.running_node_count + counts.idle_node_count
+    steady = current == ready == target and not counts.leaving_node_count
     state: Literal["Steady", "Resizing"] = "Steady" if steady else "Resizing"
     previous = seen.status
     since = previous.allocation_state_transition_time if previous and previous.allocation_state == state else now
-    ready = counts.running_node_count + counts.idle_node_count
     reason: str = state
     message = f"{ready} of {target} nodes are ready"
     trouble = next((each.trouble for each in (*seen.workers, *seen.placeholders) if each.trouble), None)

@@ -155,14 +155,15 @@ def waiting_for(seen: Observed) -> Trouble | None:
     return trouble
 
 
-def milestones(
-    before: api.ResourceStatus | None, after: api.ResourceStatus, type_: str = "Succeeded"
-) -> tuple[Event, ...]:
-    """Return what is worth an event: a new reason of a condition, that says how it is."""
-    then, now = before.condition(type_) if before else None, after.condition(type_)
+def milestones(before: api.ResourceStatus | None, after: api.ResourceStatus) -> tuple[Event, ...]:
+    """Return what is worth an event: a new reason of the condition Succeeded, or trouble of a ComputeCluster."""
+    about = "Succeeded" if after.condition("Succeeded") else "Ready"
+    then, now = before.condition(about) if before else None, after.condition(about)
     if now is None or (then is not None and (then.status, then.reason) == (now.status, now.reason)):
         return ()
     bad = now.status == "False" or now.reason in _BAD
+    if about == "Ready" and not bad:
+        return ()  # nodes come and go
     return (Event("Warning" if bad else "Normal", now.reason, now.message or f"the step is {now.reason}"),)
 
 

@@ -1,0 +1,141 @@
+"""`python -m localcluster.demo`: the digits example in the cluster that is up, and the same step run here.
+
+It prints what it does as one would type it, and ends with 0 if both outputs are equal, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from localcluster import cluster, images, install
+from localcluster.places import CHECKOUT, Places, locked, places
+from localcluster.processes import Problem, show
+
+EXAMPLE = CHECKOUT / "deploy" / "examples" / "digits"
+IMAGE = "localhost/longshore-digits:dev"  # as digits.yaml calls it
+NAMESPACE, STEP, FOLDER = "digits", "digit-identification", "/srv/longshore-digits"  # as the manifests call them
+GROUP = 65532  # of a run's pods
+PATIENCE = 600  # seconds
+
+
+def main() -> int:
+    """Run the demo."""
+    place = places()
+    started = time.monotonic()
+    try:
+        cluster.running(place)
+        _images(place)
+        folder = _data(place)
+        with install.operator(place, place.logs / "operator.log"):
+            status = _run(place, folder)
+        _compare(folder / status["runUri"].removeprefix("pvc:digits/"))
+    except Problem as problem:
+        print(f"demo: {problem}", file=sys.stderr)
+        return 1
+    print(f"\nThe demo took {time.monotonic() - started:.0f} s. The cluster is still up:")
+    print(f'  eval "$(deploy/local/cluster env)"; kubectl --namespace={NAMESPACE} describe prs')
+    print("  make cluster-down     ends it, and removes all of it")
+    return 0
+
+
+def _images(place: Places) -> None:
+    _say("Images: Longshore's own, and the example's, whose Dockerfile is beside its script")
+    with locked(images.store()):
+        images.load(place, images.product_image())
+        images.load(place, images.build(EXAMPLE / "Dockerfile", EXAMPLE, IMAGE))
+
+
+def _data(place: Places) -> Path:
+    """Lay the example's data out where the volume will be, and return that folder."""
+    _say("Data: images and classifier, on a folder of the node")
+    show([sys.executable, EXAMPLE / "prepare.py"])
+    folder = place.state / "digits"  # goes with the cluster
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(EXAMPLE / "data", folder / "data")
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, -1, GROUP)
+        path.chmod(0o2770 if path.is_dir() else 0o660)
+    return folder
+
+
+def _run(place: Places, folder: Path) -> dict[str, str]:
+    """Apply the example, show its progress, and return its last status; Problem unless it succeeded."""
+    _say("The step: applied, and watched to its end")
+    _kubectl(place, "delete", "namespace", NAMESPACE, "--ignore-not-found")
+    _kubectl(place, "delete", "persistentvolume", "digits", "--ignore-not-found")  # of an earlier demo
+    script = f"--from-file={EXAMPLE / 'digit_identification.py'}"
+    _kubectl(place, "apply", "--filename", EXAMPLE / "cluster" / "namespace.yaml")
+    _kubectl(place, "apply", "--filename=-", stdin=_storage(folder))
+    _kubectl(place, "create", "configmap", "digits-code", script)
+    _kubectl(place, "apply", "--filename", EXAMPLE / "digits.yaml")
+    _kubectl(place, "apply", "--filename", EXAMPLE / "cluster" / "step.yaml")
+    _watch(place)
+    _kubectl(place, "get", "pods")
+    found = json.loads(install.kubectl(place, "get", "prs", STEP, f"--namespace={NAMESPACE}", "--output=json"))
+    status: dict[str, str] = found["status"]
+    return status
+
+
+def _storage(folder: Path) -> str:
+    """Return the manifests of the volume, on another folder of the node."""
+    text = (EXAMPLE / "cluster" / "storage.yaml").read_text()
+    assert FOLDER in text, "what it is called there"
+    return text.replace(FOLDER, str(folder))
+
+
+def _watch(place: Places) -> None:
+    """Show each change of the step until it ends; Problem if that takes too long."""
+    _say_command("get", "prs", "--watch")
+    command = ["timeout", str(PATIENCE), "kubectl", f"--namespace={NAMESPACE}", "get", "prs", "--watch"]
+    environment = {**os.environ, "KUBECONFIG": str(place.kubeconfig)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout is not None, "it is a pipe"
+        for line in watch.stdout:
+            print(line, end="", flush=True)
+            succeeded = line.split()[1:2]
+            if succeeded in (["True"], ["False"]):
+                watch.terminate()
+                if succeeded == ["False"]:
+                    raise Problem("the step failed: `kubectl describe prs` says why")
+                return
+    raise Problem(f"the step did not end within {PATIENCE} s")
+
+
+def _compare(run_folder: Path) -> None:
+    """Show the results, and run the same step here; Problem unless both are right and the same."""
+    _say("Results")
+    show([sys.executable, EXAMPLE / "show_results.py", run_folder])
+    _say("The same step on this machine")
+    with tempfile.TemporaryDirectory() as scratch:
+        here = Path(scratch) / "run"
+        show([sys.executable, "-m", "longshore_cli", "run", EXAMPLE, "--run-dir", here])
+        output = Path("inferences", "mnist_outputs.txt")
+        ours, theirs = (here / output).read_bytes(), (run_folder / output).read_bytes()
+    if ours != theirs:
+        raise Problem(f"{run_folder / output} is not what the same step writes here")
+    print(f"{output.name} is the same here and on the cluster, byte for byte ({len(ours)} bytes)")
+
+
+def _kubectl(place: Places, *arguments: str | Path, stdin: str | None = None) -> None:
+    _say_command(*arguments)
+    print(install.kubectl(place, f"--namespace={NAMESPACE}", *arguments, stdin=stdin), end="", flush=True)
+
+
+def _say(what: str) -> None:
+    print(f"\n== {what}", flush=True)
+
+
+def _say_command(*arguments: str | Path) -> None:
+    shown = [str(each).replace(f"{CHECKOUT}/", "") for each in arguments]
+    print(f"$ kubectl --namespace={NAMESPACE} {' '.join(shown)}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""kubectl, and waiting."""
+
+import json
+import os
+import ssl
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+PATIENCE = 60.0  # seconds: far more than any single thing takes
+
+
+def eventually(condition, *, patience=PATIENCE):
+    """Look until `condition()` gives something true, and return that; the test fails when it never does."""
+    give_up = time.monotonic() + patience
+    while not (found := condition()):
+        assert time.monotonic() < give_up, f"still not so after {patience:.0f} s: {condition}"
+        time.sleep(0.1)
+    return found
+
+
+def words(text):
+    """Return the rows of a table that kubectl printed."""
+    return [line.split() for line in text.splitlines()]
+
+
+class Kubectl:
+    """kubectl for one cluster, in one namespace."""
+
+    eventually = staticmethod(eventually)
+
+    def __init__(self, kubeconfig, namespace="default"):
+        self.kubeconfig = kubeconfig
+        self.namespace = namespace
+
+    def try_(self, *arguments, stdin=None, patience=PATIENCE):
+        """Run kubectl and return how it ended."""
+        given = json.dumps(stdin) if isinstance(stdin, dict | list) else stdin
+        command, environment = self._command(arguments)
+        return subprocess.run(
+            command, input=given, capture_output=True, text=True, check=False, timeout=patience, env=environment
+        )
+
+    def __call__(self, *arguments, stdin=None, patience=PATIENCE):
+        """Run kubectl and return what it printed; the test fails if it does."""
+        ended = self.try_(*arguments, stdin=stdin, patience=patience)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    @contextmanager
+    def recorded(self, file, *arguments):
+        """Have a kubectl that goes on, such as a watch, write what it prints into a file for a while."""
+        command, environment = self._command(arguments)
+        with file.open("wb") as log, subprocess.Popen(command, stdout=log, env=environment) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+
+    def get(self, *arguments):
+        """Return an object, or a list's items."""
+        found = json.loads(self("get", *arguments, "--output=json"))
+        return found.get("items", found)
+
+    def request(self, method, path, body, **query):
+        """Send the API server a request of our own: kubectl cannot apply a status. JSON is YAML, too."""
+        config = json.loads(Path(self.kubeconfig).read_text())
+        server, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        tls = ssl.create_default_context(cafile=server["certificate-authority"])
+        tls.load_cert_chain(user["client-certificate"], user["client-key"])
+        url = f"{server['server']}{path}?{urllib.parse.urlencode(query)}"
+        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
+        asked = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": kind}, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
+        with opener.open(asked, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    def in_namespace(self, namespace):
+        return Kubectl(self.kubeconfig, namespace)
+
+    def _command(self, arguments):
+        command = ["kubectl", f"--namespace={self.namespace}", *map(str, arguments)]
+        return command, {**os.environ, "KUBECONFIG": str(self.kubeconfig)}

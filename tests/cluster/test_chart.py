@@ -1,0 +1,120 @@
+"""The chart on a real cluster: installed, upgraded and removed by Helm, its operator with the chart's roles alone.
+
+The definitions are the session's, not the release's: other tests need them.
+"""
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import helm_python as helm
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RELEASE = "longshore"
+OPERATOR = "app.kubernetes.io/name=longshore-operator"
+
+
+@pytest.fixture(scope="module")
+def image(kubectl):  # noqa: ARG001, a cluster must be up
+    """Our image, of the code as it is."""
+    command = [ROOT / "deploy" / "local" / "cluster", "image"]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    assert built.returncode == 0, built.stderr[-2000:]
+    return {"repository": "localhost/longshore", "tag": "dev", "pullPolicy": "Never"}
+
+
+class Release:
+    """A release that watches its own namespace and makes nothing that other namespaces share."""
+
+    def __init__(self, kubectl, image):
+        self.kubectl = kubectl
+        self.values = {
+            "image": image,
+            "crds": {"install": False},
+            "rbac": {"namespaced": [kubectl.namespace]},
+            "placeholder": {"priorityClass": {"name": f"{kubectl.namespace}-placeholder"}},
+            "lowPriority": {"priorityClass": {"name": f"{kubectl.namespace}-lowpriority"}},
+        }
+        self.config = helm.Config(kubeconfig_path=kubectl.kubeconfig, namespace=kubectl.namespace)
+
+    def apply(self, **values):
+        """Install or upgrade, and wait until the operator is ready."""
+        act = self.config.upgrade if self.config.list(name_filter=RELEASE) else self.config.install
+        with helm.Chart.load(ROOT / "charts" / "longshore") as chart:
+            return act(chart, RELEASE, {**self.values, **values}, wait="watcher", timeout=120)
+
+    def pods(self):
+        return self.kubectl.get("pods", f"--selector={OPERATOR}")
+
+
+@pytest.fixture
+def release(namespace, image):
+    release = Release(namespace, image)
+    with release.config:
+        yield release
+        release.config.uninstall(RELEASE, ignore_not_found=True, wait="watcher", timeout=120)
+
+
+def asked(pod, path):
+    try:
+        with urllib.request.urlopen(f"http://{pod['status']['podIP']}:9090{path}", timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_the_operator_watches_with_the_charts_roles_alone(release):
+    assert release.apply()["status"] == "deployed"
+    (pod,) = release.pods()
+    assert asked(pod, "/readyz")[0] == 200
+    text = asked(pod, "/metrics")[1]
+    for kind in ("ParallelRunStep", "ComputeCluster", "Pod"):
+        assert f'longshore_api_requests_total{{code="200",kind="{kind}",verb="watch"}} 1.0' in text
+    assert 'code="403"' not in text
+
+
+def test_a_bad_step_is_told_so_by_the_installed_operator(release, namespace):
+    release.apply()
+    inputs = [{"name": "files", "dataset": "nowhere"}]
+    spec = {
+        "inputs": inputs,
+        "outputAction": "summary_only",
+        "source": {"configMap": "code"},
+        "entryScript": "score.py",
+    }
+    manifest = {"apiVersion": "longshore.dev/v1alpha1", "kind": "ParallelRunStep", "metadata": {"name": "bad"}}
+    namespace("apply", "--validate=false", "--filename=-", stdin={**manifest, "spec": spec})
+
+    def reason():
+        found = namespace.get("parallelrunsteps.longshore.dev", "bad").get("status", {}).get("conditions", [])
+        return next((each["reason"] for each in found if each["type"] == "Succeeded"), "")
+
+    namespace.eventually(lambda: reason() == "InvalidInput")
+    (pod,) = release.pods()
+    assert 'code="403"' not in asked(pod, "/metrics")[1]
+
+
+def test_an_upgrade_ends_the_operator_before_it_starts_the_next(release, namespace):
+    release.apply()
+    (before,) = release.pods()
+    assert release.apply(operator={"logFormat": "text"})["revision"] == 2
+    (after,) = release.pods()
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert "watching " + namespace.namespace in namespace("logs", "deployment/longshore")
+
+
+def test_nothing_is_left_of_a_release_that_is_removed(release, namespace):
+    release.apply()
+    release.config.uninstall(RELEASE, wait="watcher", timeout=120)
+    kinds = "deployments,services,networkpolicies,serviceaccounts,roles,rolebindings"
+    left = {each["metadata"]["name"] for each in namespace.get(kinds)}
+    assert left <= {"default"}
+    classes = {each["metadata"]["name"] for each in namespace.get("priorityclasses")}
+    assert not [each for each in classes if each.startswith(namespace.namespace)]
+    assert len(namespace.get("crds")) >= 6

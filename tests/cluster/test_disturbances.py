@@ -1,0 +1,144 @@
+"""Whatever is killed, evicted or away in the middle of a step: the output is the same, and no try is used up."""
+
+import os
+import signal
+import time
+
+import pytest
+from localcluster import cluster
+from steps import EXPECTED, ITEMS
+
+HALF = ITEMS // 2
+
+
+@pytest.fixture
+def halfway(steps):
+    """A step of which half is done and the rest waits to be let on."""
+    steps.submit(limit=HALF)
+    steps.until_done(HALF)
+    return steps
+
+
+@pytest.fixture
+def away(place):
+    """Take a component of the cluster away; it is there again after the test."""
+    held = []
+
+    def hold(name):
+        held.append(name)
+        cluster.hold(place, name)
+
+    yield hold
+    for name in held:
+        cluster.release(place, name)
+
+
+def assert_nothing_was_lost(steps):
+    condition = steps.finish()
+    assert condition["status"] == "True", condition
+    assert steps.output() == EXPECTED
+    counts = steps.status()["progress"]["miniBatches"]
+    assert (counts["succeeded"], counts["failed"], counts["retried"]) == (ITEMS, 0, 0)
+    attempts = steps.attempts()
+    assert sorted(int(each["Mini-batch ID"]) for each in attempts) == list(range(ITEMS))
+    assert {each["Status"] for each in attempts} == {"RUN_DONE"}
+
+
+def uids(pods):
+    return {name: each["metadata"]["uid"] for name, each in pods.items()}
+
+
+def evict(kubectl, pod, **options):
+    body = {
+        "apiVersion": "policy/v1beta1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": kubectl.namespace},
+        "deleteOptions": options,
+    }
+    kubectl.request("POST", f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction", body)
+
+
+def is_replaced(steps, pod, before):
+    found = steps.pods().get(pod)
+    return found is not None and found["metadata"]["uid"] != before[pod]
+
+
+@pytest.mark.parametrize("victim", ["score-worker-0", "score-coordinator"])
+def test_a_pod_that_is_killed_is_replaced_and_costs_nothing(halfway, namespace, victim):
+    before = uids(halfway.pods())
+    namespace("delete", "pod", victim, "--grace-period=0", "--force")
+    halfway.until(lambda: is_replaced(halfway, victim, before))
+    assert_nothing_was_lost(halfway)
+
+
+def test_an_evicted_worker_finishes_what_runs_and_gives_back_the_rest(halfway, namespace):
+    before = uids(halfway.pods())
+    evict(namespace, "score-worker-0")
+    halfway.until(lambda: "deletionTimestamp" in halfway.pods()["score-worker-0"]["metadata"])
+    halfway.let_on(HALF + 5)
+    halfway.until(lambda: is_replaced(halfway, "score-worker-0", before))
+    assert_nothing_was_lost(halfway)
+
+
+def test_a_worker_that_is_evicted_in_the_middle_of_a_mini_batch_costs_no_try(halfway, namespace):
+    before = uids(halfway.pods())
+    evict(namespace, "score-worker-1", gracePeriodSeconds=1)
+    halfway.until(lambda: is_replaced(halfway, "score-worker-1", before))
+    assert_nothing_was_lost(halfway)
+
+
+def test_an_operator_that_is_killed_goes_on_where_it_was(halfway, operator):
+    before = uids(halfway.pods())
+    operator.kill()
+    operator.ensure()
+    halfway.let_on(HALF + 5)
+    halfway.until_done(HALF + 5)  # the new one says so
+    assert uids(halfway.pods()) == before  # nothing was started anew
+    assert_nothing_was_lost(halfway)
+
+
+def test_a_step_goes_on_while_no_operator_is_there(halfway, operator):
+    operator.kill()
+    halfway.let_on()
+    halfway.until((halfway.run_folder() / "state" / "succeeded.json").exists)
+    operator.ensure()
+    assert_nothing_was_lost(halfway)
+
+
+def test_an_api_server_that_is_killed_in_the_middle_disturbs_nothing(halfway, place):
+    before = uids(halfway.pods())
+    killed = cluster.pid(place, "apiserver")
+    os.kill(killed, signal.SIGKILL)
+    halfway.until(lambda: cluster.states(place)["apiserver"] == "running" and cluster.pid(place, "apiserver") != killed)
+    halfway.until(lambda: halfway.kubectl.try_("get", "--raw=/readyz").returncode == 0)
+    assert uids(halfway.pods()) == before
+    assert_nothing_was_lost(halfway)
+
+
+def test_a_step_comes_to_its_end_while_the_api_server_is_away(halfway, place, away):
+    away("apiserver")
+    halfway.let_on()
+    halfway.until((halfway.run_folder() / "state" / "succeeded.json").exists)
+    cluster.release(place, "apiserver")
+    halfway.until(lambda: halfway.kubectl.try_("get", "--raw=/readyz").returncode == 0)
+    assert_nothing_was_lost(halfway)
+
+
+def test_a_node_that_is_not_heard_of_goes_on_working(halfway, place, away, kubectl):
+    before = uids(halfway.pods())
+    back = time.monotonic() + 60
+    away("kubelet")
+    halfway.until(lambda: ready(kubectl) == "Unknown")  # the cluster has given the node up
+    halfway.let_on(HALF + 5)
+    halfway.until_done(HALF + 5)
+    halfway.until(lambda: time.monotonic() > back)
+    cluster.release(place, "kubelet")
+    halfway.until(lambda: ready(kubectl) == "True")
+    assert uids(halfway.pods()) == before
+    assert_nothing_was_lost(halfway)
+
+
+def ready(kubectl):
+    """Return what the cluster says of its node."""
+    conditions = kubectl.get("nodes")[0]["status"]["conditions"]
+    return next(each["status"] for each in conditions if each["type"] == "Ready")

@@ -1,0 +1,187 @@
+"""What the operator counts: never backwards, nothing twice, no name of a step."""
+
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from longshore_operator.endpoints import serving
+from longshore_operator.metrics import MeteredKube, Metrics
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
+
+from world import NAMESPACE, World
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+def watched(metrics, world=None):
+    """A world whose operator counts."""
+    world = world or World()
+    world.reconciler = world.operator()
+    world.reconciler.kube = MeteredKube(world.kube, metrics)
+    return world
+
+
+def value(metrics, name, **labels):
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def ended(metrics, what, outcome="succeeded"):
+    return value(metrics, f"longshore_{what}_total", outcome=outcome)
+
+
+def manifest(succeeded=0, failed=0, *, run="run-1", uid="u", **status):
+    counts = {"succeeded": succeeded, "failed": failed}
+    progress = {"miniBatches": counts, "items": {name: 10 * each for name, each in counts.items()}}
+    given = {"runId": run, "progress": progress | {"workers": {"wanted": 2, "ready": 1}}, **status}
+    return {"metadata": {"namespace": NAMESPACE, "name": "score", "uid": uid}, "status": given}
+
+
+def condition(status):
+    return {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Succeeded", "status": status}]}
+
+
+NEW = {"metadata": {"namespace": NAMESPACE, "name": "score", "uid": "u"}}
+
+
+def test_a_step_is_counted_from_its_beginning_to_its_end(metrics):
+    world = watched(metrics)
+    world.submit()
+    world.reconcile()
+    assert value(metrics, "longshore_steps", state="pending") == 1
+    world.tick()
+    world.reconcile()
+    assert value(metrics, "longshore_workers", state="wanted") == 2
+    world.run()
+    assert ended(metrics, "mini_batches") == 6
+    assert value(metrics, "longshore_steps", state="succeeded") == 1
+    assert value(metrics, "longshore_workers", state="wanted") == 0
+
+
+def test_a_step_that_is_gone_is_no_step_any_more_and_what_it_did_still_counts(metrics):
+    world = watched(metrics)
+    world.submit()
+    world.run()
+    del world.kube.objects["ParallelRunStep", NAMESPACE, "score"]
+    world.reconcile()
+    assert value(metrics, "longshore_steps", state="succeeded") == 0
+    assert ended(metrics, "mini_batches") == 6
+
+
+def test_an_operator_that_comes_back_counts_only_what_its_predecessor_did_not(metrics):
+    before = manifest(40, 2)
+    metrics.step(before)
+    assert ended(metrics, "mini_batches") == 0
+    metrics.step(manifest(50, 3))
+    assert (ended(metrics, "mini_batches"), ended(metrics, "mini_batches", "failed")) == (10, 1)
+    assert (ended(metrics, "items"), ended(metrics, "items", "failed")) == (100, 10)
+
+
+def test_what_goes_back_is_not_counted_twice_when_it_comes_again(metrics):
+    for succeeded in (0, 5, 3, 5, 6):  # a coordinator was killed, and did two again
+        metrics.step(manifest(succeeded))
+    assert ended(metrics, "mini_batches") == 6
+
+
+def test_another_run_of_a_step_begins_at_nought(metrics):
+    metrics.step(NEW)
+    metrics.step(manifest(5))
+    metrics.step(manifest(2, run="run-2"))
+    assert ended(metrics, "mini_batches") == 7
+
+
+def test_another_step_of_the_same_name_is_another_step(metrics):
+    metrics.step(NEW)
+    metrics.step(manifest(5))
+    metrics.step({"metadata": {**NEW["metadata"], "uid": "v"}})
+    metrics.step(manifest(4, uid="v"))
+    assert ended(metrics, "mini_batches") == 9
+    assert value(metrics, "longshore_steps", state="pending") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ({}, "pending"),
+        ({"startTime": "2026-01-01T00:00:00Z"}, "running"),
+        (condition("Unknown") | {"startTime": "2026-01-01T00:00:00Z"}, "running"),
+        (condition("Unknown"), "pending"),
+        (condition("True"), "succeeded"),
+        (condition("False"), "failed"),
+    ],
+)
+def test_a_step_is_in_one_state(metrics, status, state):
+    metrics.step(manifest(**status))
+    states = ("pending", "running", "succeeded", "failed")
+    assert {each: value(metrics, "longshore_steps", state=each) for each in states} == {
+        each: float(each == state) for each in states
+    }
+    assert value(metrics, "longshore_workers", state="ready") == (1 if state in ("pending", "running") else 0)
+
+
+def test_a_reconcile_is_counted_by_what_came_of_it(metrics):
+    for again in (None, 2.0, 0.0):
+        with metrics.reconcile("ParallelRunStep") as done:
+            done(again)
+    with pytest.raises(ValueError), metrics.reconcile("ParallelRunStep"):  # noqa: PT011, ours
+        raise ValueError
+    outcomes = {
+        each: value(metrics, "longshore_reconciles_total", kind="ParallelRunStep", outcome=each)
+        for each in ("success", "requeue", "error")
+    }
+    assert outcomes == {"success": 1, "requeue": 2, "error": 1}
+    assert value(metrics, "longshore_reconcile_duration_seconds_count", kind="ParallelRunStep") == 4
+
+
+def test_no_label_names_a_step(metrics):
+    world = watched(metrics)
+    world.submit()
+    world.run()
+    metrics.api_request("get", "Pod", "200")
+    with metrics.reconcile("ParallelRunStep"):
+        pass
+    labels = {
+        name
+        for family in metrics.registry.collect()
+        if family.name.startswith("longshore_")
+        for sample in family.samples
+        for name in sample.labels
+    }
+    assert labels == {"kind", "outcome", "le", "state", "verb", "code"}
+
+
+# --- over HTTP ------------------------------------------------------------------------------------------------------
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def test_metrics_are_served_in_the_format_of_prometheus(metrics):
+    metrics.queue_depth(lambda: 7)
+    with serving(("127.0.0.1", 0), metrics.registry, lambda: True) as port:
+        status, type_, text = get(port, "/metrics")
+    assert status == 200
+    assert type_.startswith("text/plain; version=")
+    lines = text.splitlines()
+    assert "longshore_queue_depth 7.0" in lines
+    assert 'longshore_mini_batches_total{outcome="failed"} 0.0' in lines
+    assert not [each for each in lines if "_created" in each]
+
+
+def test_readiness_is_asked_each_time(metrics):
+    ready = iter([False, True])
+    with serving(("127.0.0.1", 0), metrics.registry, lambda: next(ready)) as port:
+        assert [get(port, "/readyz")[0] for _ in range(2)] == [503, 200]
+        assert get(port, "/elsewhere")[0] == 404

@@ -1,0 +1,67 @@
+"""The environment of the operator: read once, refused with a sentence when it is not what it must be."""
+
+import json
+
+import pytest
+
+from longshore_operator.settings import InvalidSettings, LowPriority, Settings
+
+SPOT = {"key": "kubernetes.azure.com/scalesetpriority", "operator": "Equal", "value": "spot", "effect": "NoSchedule"}
+
+
+def settings(**variables):
+    return Settings.from_environment(
+        {"LONGSHORE_IMAGE": "longshore:1"} | {f"LONGSHORE_{k}": v for k, v in variables.items()}
+    )
+
+
+def test_only_the_image_must_be_given():
+    assert settings() == Settings(image="longshore:1")
+
+
+def test_each_variable_is_read():
+    low_priority = {"priorityClassName": "low", "nodeSelector": {"pool": "spot"}, "tolerations": [SPOT]}
+    found = settings(
+        PULL_POLICY="Always",
+        IMAGE_PULL_SECRETS="ours, theirs",
+        HOST_PATHS="true",
+        PLACEHOLDER_PRIORITY_CLASS="longshore-placeholder",
+        LOW_PRIORITY=json.dumps(low_priority),
+    )
+    assert found == Settings(
+        image="longshore:1",
+        pull_policy="Always",
+        image_pull_secrets=("ours", "theirs"),
+        host_paths=True,
+        placeholder_priority_class="longshore-placeholder",
+        low_priority=LowPriority("low", {"pool": "spot"}, (SPOT,)),
+    )
+
+
+def test_an_empty_variable_is_as_good_as_none():
+    empty = ("PULL_POLICY", "IMAGE_PULL_SECRETS", "HOST_PATHS", "PLACEHOLDER_PRIORITY_CLASS", "LOW_PRIORITY")
+    assert settings(**dict.fromkeys(empty, "")) == Settings(image="longshore:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("IMAGE", "", "LONGSHORE_IMAGE is missing"),
+        ("PULL_POLICY", "Sometimes", "LONGSHORE_PULL_POLICY is 'Sometimes': it must be one of IfNotPresent"),
+        ("HOST_PATHS", "yes", "LONGSHORE_HOST_PATHS is 'yes': it must be one of false, true"),
+        ("LOW_PRIORITY", "{", "LONGSHORE_LOW_PRIORITY is not what it must be: "),
+        ("LOW_PRIORITY", "[]", "must be an object"),
+        ("LOW_PRIORITY", '{"priorityClass": "x"}', "has an unknown field: priorityClass"),
+        ("LOW_PRIORITY", '{"priorityClassName": 1}', "priorityClassName must be a string, not 1"),
+        ("LOW_PRIORITY", '{"nodeSelector": {"spot": true}}', "nodeSelector must be an object of strings"),
+        ("LOW_PRIORITY", '{"tolerations": {}}', "tolerations must be a list"),
+        ("LOW_PRIORITY", '{"tolerations": ["spot"]}', "each of tolerations must be an object, not 'spot'"),
+        ("LOW_PRIORITY", '{"tolerations": [{"kee": "spot"}]}', "tolerations has an unknown field: kee"),
+        ("LOW_PRIORITY", '{"tolerations": [{"effect": "NoWay"}]}', "effect of tolerations must be one of NoExecute,"),
+        ("LOW_PRIORITY", '{"tolerations": [{"tolerationSeconds": "1"}]}', "must be of type int, not '1'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_rule(name, value, said):
+    with pytest.raises(InvalidSettings) as caught:
+        settings(**{name: value})
+    assert said in str(caught.value)
