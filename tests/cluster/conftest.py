@@ -76,18 +76,25 @@ def images(place):  # noqa: ARG001, a cluster must be up
 
 
 @pytest.fixture(scope="session")
-def the_operator(place, crds, images, tmp_path_factory):  # noqa: ARG001, they must be there
+def the_operator(place, tmp_path_factory):
+    """Return the session's operator, which runs when a test wants it to."""
     operator = Operator(place, tmp_path_factory.mktemp("operator") / "operator.log")
-    operator.ensure()
     yield operator
-    operator.kill()
+    operator.end()
 
 
 @pytest.fixture
-def operator(the_operator):
+def operator(the_operator, crds, images):  # noqa: ARG001, they must be there
     """Have the operator run, whatever the test before did to it."""
     the_operator.ensure()
     return the_operator
+
+
+@pytest.fixture
+def unattended(the_operator, namespace):
+    """Kubectl in a namespace that no operator looks after: statuses are the test's."""
+    the_operator.end()
+    return namespace
 
 
 @pytest.fixture

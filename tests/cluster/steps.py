@@ -41,6 +41,11 @@ class Operator:
         if self.process is None or self.process.poll() is not None:
             self.process = install.start_operator(self.place, self.log, host_paths=True)
 
+    def end(self):
+        """Have it not run."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
     def kill(self, number=signal.SIGKILL):
         """Send it a signal that ends it, and return its exit code."""
         self.process.send_signal(number)

@@ -53,10 +53,10 @@ def start_operator(place: Places, log: Path, *, host_paths: bool = False) -> sub
 
 
 @contextmanager
-def operator(place: Places, log: Path) -> Iterator[None]:
+def operator(place: Places, log: Path, *, host_paths: bool = False) -> Iterator[None]:
     """Have Longshore in the cluster for a while; Problem if its operator ended before."""
     definitions(place)
-    process = start_operator(place, log)
+    process = start_operator(place, log, host_paths=host_paths)
     try:
         yield
         if process.poll() is not None:
