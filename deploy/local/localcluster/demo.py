@@ -16,13 +16,13 @@ from pathlib import Path
 
 from localcluster import cluster, images, install
 from localcluster.places import CHECKOUT, Places, locked, places
-from localcluster.processes import Problem, show
+from localcluster.processes import Problem, show, wait_until
 
 EXAMPLE = CHECKOUT / "deploy" / "examples" / "digits"
 IMAGE = "localhost/longshore-digits:dev"  # as digits.yaml calls it
 NAMESPACE, STEP, FOLDER = "digits", "digit-identification", "/srv/longshore-digits"  # as the manifests call them
 GROUP = 65532  # of a run's pods
-PATIENCE = 600  # seconds
+PATIENCE, _BINDING = 600, 60  # seconds
 
 
 def main() -> int:
@@ -79,6 +79,7 @@ def _run(place: Places, folder: Path) -> dict[str, str]:
     script = f"--from-file={EXAMPLE / 'digit_identification.py'}"
     _kubectl(place, "apply", "--filename", EXAMPLE / "cluster" / "namespace.yaml")
     _kubectl(place, "apply", "--filename=-", stdin=_storage(folder))
+    wait_until(lambda: _is_bound(place), "the claim to be bound", seconds=_BINDING)
     _kubectl(place, "create", "configmap", "digits-code", script)
     _kubectl(place, "apply", "--filename", EXAMPLE / "digits.yaml")
     _kubectl(place, "apply", "--filename", EXAMPLE / "cluster" / "step.yaml")
@@ -87,6 +88,11 @@ def _run(place: Places, folder: Path) -> dict[str, str]:
     found = json.loads(install.kubectl(place, "get", "prs", STEP, f"--namespace={NAMESPACE}", "--output=json"))
     status: dict[str, str] = found["status"]
     return status
+
+
+def _is_bound(place: Places) -> bool:
+    claim = ("persistentvolumeclaim", "digits", f"--namespace={NAMESPACE}", "--output=jsonpath={.status.phase}")
+    return install.kubectl(place, "get", *claim) == "Bound"
 
 
 def _storage(folder: Path) -> str:
