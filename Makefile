@@ -58,5 +58,4 @@ clean: ## remove .venv, runs, caches and what the example made
 .venv/ready: pyproject.toml deploy/examples/digits/requirements.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo 'make setup $(NEEDS)' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	pip install --quiet --disable-pip-version-check --editable '.[dev]' \
-		--requirement deploy/examples/digits/requirements.txt && touch $@
+	pip install --quiet --disable-pip-version-check --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt && touch $@

@@ -81,7 +81,8 @@ def test_no_file_is_no_metrics(tmp_path):
     assert metrics.read(str(tmp_path / "absent")) == {}
 
 
-def test_the_context_knows_the_runs_id(path):
+@pytest.mark.usefixtures("path")
+def test_the_context_knows_the_runs_id():
     assert Run.get_context(allow_offline=False).id == "run-1"
 
 

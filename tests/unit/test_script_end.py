@@ -27,8 +27,7 @@ def last_words(tmp_path, code):
         ("try:\n    1/0\nexcept Exception as e:\n    raise RuntimeError('later') from e", "RuntimeError: later"),
         ("def f(:\n    pass", "SyntaxError: invalid syntax"),
         (
-            "def f():\n    raise ValueError('inner')\ntry:\n    f()\nexcept Exception as e:\n"
-            "    raise ExceptionGroup('both', [e, TypeError('x')])",
+            "try:\n    1/0\nexcept Exception as e:\n    raise ExceptionGroup('both', [e, TypeError('x')])",
             "ExceptionGroup: both (2 sub-exceptions)",
         ),
         ("import atexit, sys\natexit.register(lambda: sys.stderr.write('bye\\n'))\nraise ValueError('no')",
