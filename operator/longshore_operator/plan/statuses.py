@@ -72,7 +72,7 @@ def _standing(seen: Observed, run: ClusterRun, trouble: Trouble, *, now: datetim
     status = from_snapshot(seen, run, snapshot, now=now)
     if not known or previous is None:
         return status
-    return previous.model_copy(update={"conditions": status.conditions, "observed_generation": seen.step.generation})
+    return standing_still(previous, status)
 
 
 def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
@@ -135,6 +135,11 @@ def refused(status: api.ParallelRunStepStatus, refusal: Trouble) -> api.Parallel
     told = {"reason": refusal.reason, "message": refusal.message}
     conditions = [each.model_copy(update=told) for each in status.conditions]
     return status.model_copy(update={"conditions": conditions})
+
+
+def standing_still(previous: api.ParallelRunStepStatus, now: api.ParallelRunStepStatus) -> api.ParallelRunStepStatus:
+    """Return what was known of a run, with what is said of it now."""
+    return previous.model_copy(update={"conditions": now.conditions, "observed_generation": now.observed_generation})
 
 
 def _at_rest(progress: api.Progress) -> api.Progress:
