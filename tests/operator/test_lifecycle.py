@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.kube import Refused
+from longshore_operator.apply import Hands, apply_action
+from longshore_operator.kube import Conflict, Refused
+from longshore_operator.observe import observe
+from longshore_operator.plan.decide import decide
+from longshore_operator.settings import Settings
 from longshore_protocol.snapshot import FirstError
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
@@ -167,6 +171,23 @@ def test_of_two_steps_that_go_on_with_one_run_the_second_waits_for_the_end_of_th
     assert "more-coordinator" in world.kube.of("Pod")
 
 
+def test_of_two_steps_that_are_about_to_go_on_with_one_run_at_once_one_does(world):
+    world.submit()
+    world.run()
+    for name in ("more", "again"):
+        made = step(resumeFrom="score")
+        made["metadata"]["name"] = name
+        world.kube.put(made)
+        if name == "more":
+            seen = observe(world.kube, world.reconciler.coordinators, SETTINGS, namespace=NAMESPACE, name=name)
+    hands = Hands(world.kube, world.reconciler.coordinators)
+    world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "again")
+    first, *_ = decide(seen.observed, SETTINGS, now=world.now).actions
+    with pytest.raises(Conflict, match="is resumed by again"):
+        apply_action(first, hands, namespace=NAMESPACE, line=None, now=world.now)
+    assert "more-coordinator" not in world.kube.of("Pod")
+
+
 def test_a_step_that_is_older_waits_for_one_that_has_gone_on_with_the_run(world):
     world.submit()
     world.run()
@@ -180,6 +201,7 @@ def test_a_step_that_is_older_waits_for_one_that_has_gone_on_with_the_run(world)
     ]
 
 
+SETTINGS = Settings(image="longshore:test")
 LABELLED = {"name": "debug", "namespace": NAMESPACE, "labels": {"longshore.dev/step": "score"}}
 
 

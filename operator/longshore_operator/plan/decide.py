@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.build import names, objects
 from longshore_operator.plan import statuses
-from longshore_operator.plan.actions import Action, Create, Delete, Issue, Plan
+from longshore_operator.plan.actions import Action, Create, Delete, Issue, Plan, Resume
 from longshore_operator.plan.observed import Observed, Step, Trouble
 from longshore_operator.plan.workers import allowed, coordinator, is_overdue, workers
 from longshore_operator.settings import Settings
@@ -161,7 +161,8 @@ def _verdict(seen: Observed) -> Snapshot | None:
 
 def _foundations(seen: Observed, run: ClusterRun) -> Iterator[Action]:
     if seen.run is None:
-        yield Create(objects.config_map(run))  # first of all: from now on the run is settled
+        # First of all: from now on the run is settled.
+        yield Resume(run) if run.is_resumed else Create(objects.config_map(run))
     if "Secret" not in seen.objects:
         yield Issue(run)
     if "Service" not in seen.objects:
