@@ -338,3 +338,14 @@ def test_what_the_api_server_refuses_is_said_while_nothing_runs():
     assert [each.type for each in told.events] == ["Warning"]
     running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP, statuses.refusal(refusal))
     assert running.status.condition("Succeeded").reason == "Running"
+
+
+def test_what_an_earlier_coordinator_said_stays_until_the_next_one_has_listed_the_inputs():
+    before = statuses.from_snapshot(UP, RUN, replace(RUNNING, started=60.0), now=NOW)
+    again = replace(RUNNING, started=120.0, mini_batches=MiniBatchCounts(scheduled=1, succeeded=1))
+    seen = replace(UP, step=replace(STEP, status=before))
+    told = statuses.from_snapshot(seen, RUN, again, now=NOW)
+    assert told.start_time == before.start_time
+    assert (told.progress.columns.done, told.progress.mini_batches) == ("3/10", before.progress.mini_batches)
+    listed = replace(again, mini_batches=MiniBatchCounts(total=10, scheduled=10, succeeded=2))
+    assert statuses.from_snapshot(seen, RUN, listed, now=NOW).progress.columns.done == "2/10"
