@@ -169,3 +169,14 @@ def test_the_placeholders_of_a_long_name_have_names_and_labels_that_kubernetes_t
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", label)
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", names.placeholder(name, 3))
     assert names.placeholder_index(name, names.placeholder(name, 3)) == 3
+
+
+def test_a_datastores_secret_brings_no_code_into_our_containers():
+    for pod in every_pod():
+        for each in containers(pod):
+            if each["name"] == "main":
+                continue
+            assert each["command"][:3] == ["python", "-I", "-u"]
+            if "envFrom" in each:
+                fixed = {variable["name"]: variable["value"] for variable in each["env"] if "value" in variable}
+                assert fixed["LD_PRELOAD"] == fixed["LD_LIBRARY_PATH"] == fixed["LD_AUDIT"] == ""

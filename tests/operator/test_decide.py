@@ -199,6 +199,25 @@ CASES = {
         ended(10, ttl_seconds=10),
         ["delete ParallelRunStep score"],
     ),
+    "a step that writes its output is not stopped any more": (
+        halted(replace(UP, pods=(COORDINATOR,), progress=replace(RUNNING, state="Assembling")), cancel=True),
+        [],
+    ),
+    "a worker that a node did not take is not made again at once": (
+        replace(UP, pods=(COORDINATOR, worker(phase="Failed", reason="OutOfcpu", created=NOW), WORKERS[1])),
+        [],
+    ),
+    "a worker that a node did not take is made again after a pause": (
+        replace(
+            UP,
+            pods=(
+                COORDINATOR,
+                worker(phase="Failed", reason="OutOfcpu", created=NOW - timedelta(seconds=10)),
+                WORKERS[1],
+            ),
+        ),
+        ["gone score-worker-0", "delete Pod score-worker-0"],
+    ),
     "a step that waits for another one's end starts nothing": (
         Observed(STEP, resolved=Trouble("WaitingForStep", "waiting for first to end")),
         [],

@@ -21,7 +21,7 @@ from longshore_operator.plan.observed import Observed, Step, Trouble
 from longshore_operator.plan.workers import allowed, coordinator, is_overdue, workers
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
-from longshore_protocol.snapshot import ENDED, Snapshot
+from longshore_protocol.snapshot import ASSEMBLING, ENDED, Snapshot
 
 StepPlan = Plan[ParallelRunStepStatus]
 
@@ -45,7 +45,7 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     verdict = _verdict(seen)
     if verdict is not None and isinstance(run, ClusterRun):
         return _with_status(seen, (), statuses.from_snapshot(seen, run, verdict, now=now), look_again=0.0)
-    if seen.step.control.cancel or seen.step.control.suspend:
+    if _is_halted(seen):
         return _halt(seen, now=now)
     if isinstance(run, ClusterRun):
         return _go_on(seen, run, settings, now=now)
@@ -100,6 +100,12 @@ def _after_the_end(seen: Observed, *, now: datetime) -> StepPlan:
     if status.observed_generation != seen.step.generation:
         told = statuses.observed_again(status, generation=seen.step.generation)
     return Plan(tuple(_clean_up(seen, now=now)), told, look_again=left)
+
+
+def _is_halted(seen: Observed) -> bool:
+    """Tell whether the step is to stop. One that writes its output has nothing more to stop: it is let end."""
+    writes = isinstance(seen.progress, Snapshot) and seen.progress.state == ASSEMBLING
+    return (seen.step.control.cancel or seen.step.control.suspend) and not writes
 
 
 def _halt(seen: Observed, *, now: datetime) -> StepPlan:
