@@ -176,7 +176,7 @@ def test_a_datastores_secret_brings_no_code_into_our_containers():
         for each in containers(pod):
             if each["name"] == "main":
                 continue
-            assert each["command"][:3] == ["python", "-I", "-u"]
+            assert each["command"][:3] == ["/opt/longshore/bin/python", "-I", "-u"]
             if "envFrom" in each:
                 fixed = {variable["name"]: variable["value"] for variable in each["env"] if "value" in variable}
                 assert fixed["LD_PRELOAD"] == fixed["LD_LIBRARY_PATH"] == fixed["LD_AUDIT"] == ""

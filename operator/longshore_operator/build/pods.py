@@ -48,12 +48,8 @@ from longshore_planner.cluster import SOURCE, ClusterRun
 
 OUR_USER, SCRIPT_USER, GROUP = 65532, 65533, 65532
 _UMASK = "007"
-_PYTHON = (
-    "python",
-    "-I",
-    "-u",
-    "-m",
-)  # isolated: a Secret of a Datastore is our environment, and names no code of ours
+# A Secret of a Datastore is environment of ours: it chooses no interpreter (PATH) and no modules (-I) to run.
+_PYTHON = ("/opt/longshore/bin/python", "-I", "-u", "-m")
 _RUN, _SECRET, _AUTHORITY, _WORK, _PACKAGES, _SCRATCH = (
     f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages", "scratch")
 )
