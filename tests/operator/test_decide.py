@@ -297,6 +297,10 @@ def succeeded(seen):
         ),
         (Observed(STEP, resolved=Trouble("WaitingForStep", "waiting")), ("Unknown", "WaitingForStep")),
         (halted(suspend=True), ("Unknown", "Suspending")),
+        (
+            halted(replace(UP, progress=replace(RUNNING, state="Interrupted", reason="Interrupted")), suspend=True),
+            ("Unknown", "Suspending"),
+        ),
         (halted(replace(UP, pods=(), progress=None), suspend=True), ("Unknown", "Suspended")),
         (halted(cancel=True), ("Unknown", "Cancelling")),
         (halted(replace(UP, pods=(), progress=None), cancel=True), ("False", "Cancelled")),

@@ -83,7 +83,8 @@ def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
         return not_begun(seen.step, reason=reason, message=message, final=False, now=now)
     if not isinstance(seen.progress, Snapshot):
         return _standing(seen, seen.run, Trouble(reason, message), now=now)
-    told = replace(seen.progress, waiting_reason=reason, waiting_message=message)
+    # A coordinator that was told to end says Interrupted, which for it is the end, and here is not.
+    told = replace(seen.progress, state=DRAINING, reason="", waiting_reason=reason, waiting_message=message)
     shown = replace(told, run_uri=seen.run.shown(told.run_uri), output_uri=seen.run.shown(told.output_uri))
     status = step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
     return _going_on(seen.step.status, status)
