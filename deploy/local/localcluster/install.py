@@ -46,14 +46,31 @@ def install(place: Places, image: Path, *, host_paths: bool = False) -> None:
         helm.Chart.load(CHECKOUT / "charts" / "longshore") as chart,
     ):
         try:
-            if [each["status"] for each in config.list(all_states=True)] == ["deployed"]:
-                config.upgrade(chart, RELEASE, values, wait="watcher", timeout=_PATIENCE)
-            else:  # none, or what an install that was cut short left
+            if not _upgraded(config, chart, values):
                 config.uninstall(RELEASE, ignore_not_found=True, wait="watcher", timeout=_PATIENCE)
                 config.install(chart, RELEASE, values, wait="watcher", timeout=_PATIENCE, create_namespace=True)
         except helm.HelmError as error:
             raise Problem(f"the chart cannot be installed: {error}") from error
     start(place)
+
+
+def _upgraded(config: Any, chart: Any, values: dict[str, Any]) -> bool:
+    """Upgrade the release, if it can be: not one that was cut short, nor one that another program installed.
+
+    Helm calls itself by the name of its program, which here is that of the Python that runs it, and python3 may not
+    change what python applied.
+    """
+    import helm_python as helm
+
+    if [each["status"] for each in config.list(all_states=True)] != ["deployed"]:
+        return False
+    try:
+        config.upgrade(chart, RELEASE, values, wait="watcher", timeout=_PATIENCE)
+    except helm.HelmError as error:
+        if "conflict" not in str(error):
+            raise
+        return False
+    return True
 
 
 def start(place: Places) -> None:
