@@ -14,6 +14,7 @@ from pathlib import Path
 
 import longshore_host
 import longshore_protocol
+import longshore_run
 from longshore_agent.places import Places, places_of
 from longshore_agent.shipping import Shipper
 from longshore_protocol.job import Job
@@ -57,7 +58,7 @@ class Workers:
         self._running: dict[tuple[str, str], asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = False
-        self._packages = _link_packages(place.scratch)
+        self._packages = link_packages(place.scratch)
 
     def start(self) -> None:
         """Start every worker's agent and host."""
@@ -70,12 +71,12 @@ class Workers:
         self._ending = True
         for (worker, part), process in list(self._running.items()):
             if part == "host" and (worker, "agent") not in self._running:
-                _send(process, signal.SIGKILL)  # nobody is left to tell it the end
+                send(process, signal.SIGKILL)  # nobody is left to tell it the end
             else:
-                _send(process, signal.SIGCONT)  # one that was stopped cannot end by itself
+                send(process, signal.SIGCONT)  # one that was stopped cannot end by itself
         _, pending = await asyncio.wait(self._tasks, timeout=_LEAVE) if self._tasks else (set(), set())
         for process in list(self._running.values()):
-            _send(process, signal.SIGKILL)
+            send(process, signal.SIGKILL)
         if pending:
             await asyncio.wait(pending)
         await asyncio.to_thread(self._ship_last_words)
@@ -105,7 +106,7 @@ class Workers:
                 return  # one that ended in an orderly way before the run is over was told to, by a signal from outside
             quick_ends = quick_ends + 1 if code >= 0 and time.monotonic() - began < _QUICK else 0
             if quick_ends == _QUICK_ENDS:
-                self._on_failed(worker, f"its {part} ended {quick_ends} times in a row: {_last_line(log)}")
+                self._on_failed(worker, f"its {part} ended {quick_ends} times in a row: {last_line(log)}")
                 return
 
     def _log(self, worker: str, part: str) -> Path:
@@ -140,31 +141,39 @@ class Workers:
         return [sys.executable, "-m", "longshore_cli.tethered", str(os.getpid()), "longshore_agent"], environment
 
     def _host(self, worker: str) -> tuple[Sequence[str], dict[str, str]]:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(_OURS_ALONE)}
-        inherited = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [self._packages, inherited]))
+        environment = users_environment(self._packages)
         return [self._place.python, "-m", "longshore_host", self._socket(worker), str(os.getpid())], environment
 
     def _socket(self, worker: str) -> str:
         return str(self._place.scratch / f"{worker}.sock")
 
 
-def _link_packages(scratch: Path) -> str:
-    """Give the script's interpreter the host and the protocol, and nothing else of ours or of what we depend on."""
-    folder = scratch / "packages"
-    folder.mkdir()
-    for package in (longshore_host, longshore_protocol):
+def users_environment(packages: str) -> dict[str, str]:
+    """Return the environment for the user's interpreter, which finds the `packages` and nothing else of ours."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_OURS_ALONE)}
+    inherited = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [packages, inherited]))
+    return environment
+
+
+def link_packages(folder: Path) -> str:
+    """Make a folder with what the user's interpreter needs of ours, and with nothing that we depend on."""
+    packages = folder / "packages"
+    packages.mkdir()
+    for package in (longshore_host, longshore_protocol, longshore_run):
         source = Path(package.__path__[0])
-        (folder / source.name).symlink_to(source)
-    return str(folder)
+        (packages / source.name).symlink_to(source)
+    return str(packages)
 
 
-def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal to a process; one that is gone is no error."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):  # not send_signal: it may reap what the event loop is to reap
             os.kill(process.pid, number)
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
+    """Return the last line of a process's log."""
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it said nothing"

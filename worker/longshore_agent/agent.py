@@ -79,7 +79,7 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                 places = places_of(job, worker=settings.worker, shared=os.path.dirname(work_dir))
                 places.make()
                 if job.models:
-                    await asyncio.to_thread(bring_models, job, places)
+                    await asyncio.to_thread(bring_models, job.models, places.models)
                 spec = staging.host_spec(job, worker=settings.worker, work_dir=work_dir, places=places)
                 shipper = Shipper(job, places, worker=settings.worker, private=tempfile.gettempdir())
                 agent = Agent(client, job, Worker(job, spec, agent=registration.agent),

@@ -1,6 +1,6 @@
-"""`python -m longshore_agent.inject FOLDER`: lay host and protocol out for an image that has nothing of ours.
+"""`python -m longshore_agent.inject FOLDER`: lay out what an image of the user's needs and has not.
 
-Runs as the init container of a worker; the user's container has the folder on its PYTHONPATH. Imports neither: they are
+Runs as the init container of a worker; the user's container has the folder on its PYTHONPATH. Imports none of it: it is
 for another interpreter.
 """
 
@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 
-PACKAGES = ("longshore_host", "longshore_protocol")
+PACKAGES = ("longshore_host", "longshore_protocol", "longshore_run")
 
 
 def inject(folder: str) -> None:

@@ -52,22 +52,22 @@ def places_of(job: Job, *, worker: str, shared: str) -> Places:
     )
 
 
-def model_path(model: Model, places: Places) -> str:
-    """Return where a model is on this machine, once it was brought."""
+def model_path(model: Model, folder: str) -> str:
+    """Return where a model is on this machine, once it was brought into the folder of the copies."""
     local = local_path(model.uri)
     if local is not None:
         return local
-    as_folder, as_file = _targets(model, places)
+    as_folder, as_file = _targets(model, folder)
     return as_folder if os.path.isdir(as_folder) else as_file
 
 
-def bring_models(job: Job, places: Places) -> None:
-    """Copy the models that lie elsewhere to this machine, unless they are here. Blocking; raises StagingError.
+def bring_models(models: tuple[Model, ...], folder: str) -> None:
+    """Copy the models that lie elsewhere into a folder, unless they are there. Blocking; raises StagingError.
 
     In its version's folder a model that is a folder is `folder`, one that is a file lies in `file`. Each appears whole.
     """
-    for model in job.models:
-        as_folder, as_file = _targets(model, places)
+    for model in models:
+        as_folder, as_file = _targets(model, folder)
         if local_path(model.uri) is not None or os.path.exists(as_folder) or os.path.exists(as_file):
             continue
         from longshore_agent.trees import fetch_tree  # late: few runs have a model elsewhere
@@ -85,8 +85,8 @@ def bring_models(job: Job, places: Places) -> None:
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _targets(model: Model, places: Places) -> tuple[str, str]:
+def _targets(model: Model, folder: str) -> tuple[str, str]:
     from longshore_agent.fetching import base_name
 
-    version = f"{places.models}/{model.name}/{model.version}"
+    version = f"{folder}/{model.name}/{model.version}"
     return f"{version}/folder", f"{version}/file/{base_name(model.uri.rstrip('/'))}"

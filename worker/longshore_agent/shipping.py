@@ -75,25 +75,8 @@ class Shipper:
         """Write the files below the output folder that are new or changed. Raises OSError."""
         if self._output is None:
             return
-        underway: deque[tuple[str, _Mark | None, Future[None]]] = deque()
-
-        def settle(left: int) -> None:
-            while len(underway) > left:
-                name, mark, putting = underway.popleft()
-                putting.result()
-                self._shipped_output[name] = mark
-
-        with self._lock, ThreadPoolExecutor(_AT_ONCE) as threads:
-            for name, file in _files(self._places.output):
-                if self._shipped_output.get(name) != _mark(file):
-                    mark, size = _settled_mark(file), os.fstat(file.fileno()).st_size
-                    if size <= _PART:
-                        underway.append((name, mark, threads.submit(self._output.put, name, file.read(size))))
-                        settle(_AT_ONCE)
-                    else:
-                        _copy(file, self._output, name, size=size)
-                        self._shipped_output[name] = mark
-            settle(0)
+        with self._lock:
+            ship_folder(self._places.output, self._output, shipped=self._shipped_output)
 
     def _log(self, store: Store, name: str, file: BinaryIO) -> bytes:
         """Return what the store is to have of a log: its end, behind what an earlier worker of this name left there."""
@@ -125,6 +108,33 @@ class Shipper:
             file.write(data)
         os.replace(path + ".unfinished", path)
         return data
+
+
+def ship_folder(folder: str, store: Store, *, prefix: str = "", shipped: dict[str, _Mark | None] | None = None) -> None:
+    """Write the ordinary files below a folder to a store, each as `prefix` and its relative name.
+
+    Those that are as `shipped` has them are left out; it is kept up to date. Raises OSError.
+    """
+    marks = {} if shipped is None else shipped
+    underway: deque[tuple[str, _Mark | None, Future[None]]] = deque()
+
+    def settle(left: int) -> None:
+        while len(underway) > left:
+            name, mark, putting = underway.popleft()
+            putting.result()
+            marks[name] = mark
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        for name, file in _files(folder):
+            if marks.get(name) != _mark(file):
+                mark, size = _settled_mark(file), os.fstat(file.fileno()).st_size
+                if size <= _PART:
+                    underway.append((name, mark, threads.submit(store.put, prefix + name, file.read(size))))
+                    settle(_AT_ONCE)
+                else:
+                    _copy(file, store, prefix + name, size=size)
+                    marks[name] = mark
+        settle(0)
 
 
 def _files(folder: str) -> Iterator[tuple[str, BinaryIO]]:

@@ -27,7 +27,7 @@ def host_spec(job: Job, *, worker: str, work_dir: str, places: Places) -> HostSp
     }
     for given in job.inputs:
         variables["AZUREML_DATAREFERENCE_" + given.name] = given.paths[0]
-    models = tuple((model.name, model.version, model_path(model, places)) for model in job.models)
+    models = tuple((model.name, model.version, model_path(model, places.models)) for model in job.models)
     if models:
         variables["AZUREML_MODEL_DIR"] = models[0][2]
     return HostSpec(

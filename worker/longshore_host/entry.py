@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from longshore_protocol import errors
 from longshore_protocol.messages import HostSpec
@@ -99,12 +99,12 @@ def set_up_logging(level: str) -> None:
     )
 
 
-def link_models(spec: HostSpec) -> None:
-    """Lay the step's models into the working directory as azureml-models/<name>/<version>."""
-    for name, version, path in spec.models:
-        folder = os.path.join("azureml-models", name)
-        os.makedirs(folder, exist_ok=True)
-        link = os.path.join(folder, str(version))
+def link_models(models: Iterable[Tuple[str, int, str]], *, folder: str = ".") -> None:
+    """Lay models (name, version, path) into a working directory as azureml-models/<name>/<version>. Raises OSError."""
+    for name, version, path in models:
+        versions = os.path.join(folder, "azureml-models", name)
+        os.makedirs(versions, exist_ok=True)
+        link = os.path.join(versions, str(version))
         if os.path.isdir(path):
             os.symlink(path, link)
         else:

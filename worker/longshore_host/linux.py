@@ -5,15 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from typing import List
+from typing import Callable, List
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask to be killed when the parent process `parent` ends; end at once when it already has."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(parent: int, *, by: int = signal.SIGKILL) -> None:
+    """Ask for the signal `by` when the parent process `parent` ends; end at once when it already has."""
+    _prctl(_PR_SET_PDEATHSIG, by)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -44,6 +44,28 @@ def out_of_memory_kills() -> int:
         except (OSError, ValueError):
             continue
     return 0
+
+
+def kill_group(group: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal to every process of a group; one that is gone is no error."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def kill_and_reap(left: Callable[[], List[int]]) -> None:
+    """Kill the children that `left` names until it names none: each death may hand us children of its own."""
+    while True:
+        pids = left()
+        if not pids:
+            return
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
 
 
 def children_of(pid: int) -> List[int]:

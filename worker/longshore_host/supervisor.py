@@ -15,7 +15,7 @@ from typing import BinaryIO, Dict, Optional
 
 from longshore_host.connection import Connection, ConnectionLost
 from longshore_host.devices import VISIBLE, visible_devices
-from longshore_host.linux import children_of, environment_of, out_of_memory_kills
+from longshore_host.linux import children_of, environment_of, kill_and_reap, kill_group, out_of_memory_kills
 from longshore_host.logs import CappedLogs
 from longshore_protocol import messages
 from longshore_protocol.messages import HostSpec
@@ -115,7 +115,7 @@ class Supervisor:
     def _kill(self, process: int) -> None:
         group = self._groups.get(process)
         if group is not None:
-            _kill_group(group)
+            kill_group(group)
 
     def _reap(self) -> None:
         while True:
@@ -134,7 +134,7 @@ class Supervisor:
         kills = out_of_memory_kills() if code == -signal.SIGKILL else self._kills_seen
         killed_for_memory, self._kills_seen = kills > self._kills_seen, kills
         del self._groups[process]
-        _kill_group(pid)
+        kill_group(pid)
         self._kill_orphans(process_name(process))
         shutil.rmtree(os.path.join(self._spec.work_dir, process_name(process)), ignore_errors=True)
         self._connection.send([messages.EXITED, process, code, killed_for_memory])
@@ -142,24 +142,17 @@ class Supervisor:
     def _kill_orphans(self, name: Optional[str]) -> None:
         """Kill what a dead child left behind in sessions of its own (None: whoever's it is), wherever it hid."""
         mark = None if name is None else "{}={}".format(PROCESS_VARIABLE, name).encode()
-        while True:
-            orphans = [
+        kill_and_reap(
+            lambda: [
                 pid
                 for pid in children_of(os.getpid())
                 if pid not in self._alive and (mark is None or mark in environment_of(pid).split(b"\0"))
             ]
-            if not orphans:
-                return
-            for pid in orphans:  # each death may hand us its own children: look again until there are none
-                _kill(pid)
-                try:
-                    os.waitpid(pid, 0)
-                except ChildProcessError:
-                    pass
+        )
 
     def _kill_everything(self) -> None:
         for group in list(self._groups.values()):
-            _kill_group(group)
+            kill_group(group)
         for pid in list(self._alive):
             try:
                 os.waitpid(pid, 0)
@@ -170,17 +163,3 @@ class Supervisor:
         self._kill_orphans(None)
         self._logs.cap_now()
         shutil.rmtree(self._spec.work_dir, ignore_errors=True)
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -101,7 +101,7 @@ class ScriptResult:
 
 
 def known(kind: Type[T], raw: Dict[str, Any]) -> T:
-    """Build a dataclass from those entries that it has fields for, lists as tuples. Raises TypeError for a missing one."""
+    """Build a dataclass of the entries that it has fields for, lists as tuples. Raises TypeError for a missing one."""
     names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass, as its callers see to
     return kind(
         **{name: tuple(value) if isinstance(value, list) else value for name, value in raw.items() if name in names}

@@ -1,0 +1,195 @@
+"""The data of a script step: brought before its host starts, taken away once it has ended. Blocking.
+
+The agent does this, which has the credentials of stores; the host, in a container of its own, runs the script between
+the two. What passes between them is the folder that `longshore_protocol.script_folder` describes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from longshore_agent.fetch_source import SourceError, fetch_source
+from longshore_agent.git_state import git_state
+from longshore_agent.places import StagingError, bring_models, model_path
+from longshore_agent.script_inputs import bring_input
+from longshore_agent.shipping import ship_folder
+from longshore_agent.trees import inside
+from longshore_protocol import script_folder
+from longshore_protocol.script_folder import ScriptSpec
+from longshore_protocol.script_job import FAILED, SUCCEEDED, UPLOAD, ScriptInput, ScriptJob, ScriptOutput, ScriptResult
+from longshore_storage.errors import StorageError
+from longshore_storage.source_files import source_files
+from longshore_storage.store import local_path, open_store
+
+_REFERENCE = re.compile(r"\$\((inputs|outputs)\.([^()\s]+)\)")
+_ARTIFACTS = {"outputs": "outputs/", "logs": "logs/user/"}  # folder in the working directory -> place in the run
+
+
+class ScriptDataError(Exception):
+    """The data of a script cannot be brought; the message is one sentence that names it and the cause."""
+
+
+def prepare(job: ScriptJob, folder: str) -> dict[str, Any] | None:
+    """Lay a folder out for the host, in the place of what an earlier try left; return what git says of the source.
+
+    An output folder inside of the run's own is emptied, for what is in it an earlier try left. Raises ScriptDataError.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    with _told(f"The folder {folder} cannot be made"):
+        os.makedirs(folder)
+    _bring_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
+    paths = {f"inputs.{each.name}": _bring(each, folder) for each in job.inputs}
+    paths |= {f"outputs.{each.name}": _make_output(job, each, folder) for each in job.outputs}
+    spec = ScriptSpec(
+        script=job.script,
+        log_dir=os.path.join(local_path(job.run_uri) or folder, script_folder.LOGS),
+        arguments=tuple(_with_paths(each, paths) for each in job.arguments),
+        variables={**_variables(job, paths), **job.variables},
+        models=_bring_models(job, folder),
+        timeout=job.timeout,
+    )
+    if spec.models:
+        spec.variables.setdefault("AZUREML_MODEL_DIR", spec.models[0][2])
+    with _told(f"The folder {folder} cannot be written to"):
+        open_store(folder).put(script_folder.SPEC, spec.to_json().encode())
+    source = local_path(job.source_uri)
+    return None if source is None else git_state(source)
+
+
+def collect(job: ScriptJob, folder: str, *, git: dict[str, Any] | None, otherwise: str) -> ScriptResult:
+    """Write what the script left to the run's folder and, after a success, its outputs; return the step's result.
+
+    `otherwise` says what happened where the host left no result. A place that cannot be written to fails the step.
+    """
+    result = replace(_result(folder, otherwise=otherwise), git=git)
+    try:
+        with _told(f"The logs and artifacts cannot be written to {job.run_uri}"):
+            _ship_artifacts(job, folder)
+        for output in job.outputs:
+            if result.state == SUCCEEDED and _is_uploaded(output):
+                with _told(f"The output {output.name} cannot be written to {output.uri}"):
+                    ship_folder(_upload_folder(output, folder), open_store(output.uri))
+    except ScriptDataError as error:
+        if result.state == SUCCEEDED:
+            return replace(result, state=FAILED, message=str(error), finished=time.time())
+        return replace(result, message=f"{result.message} {error}", finished=time.time())
+    return replace(result, finished=time.time())
+
+
+def _result(folder: str, *, otherwise: str) -> ScriptResult:
+    try:
+        with open(os.path.join(folder, script_folder.RESULT), encoding="utf-8") as file:
+            return ScriptResult.from_json(file.read())
+    except FileNotFoundError:
+        now = time.time()
+        return ScriptResult(FAILED, None, otherwise, {}, now, now)
+
+
+def _ship_artifacts(job: ScriptJob, folder: str) -> None:
+    run = open_store(job.run_uri)
+    for name, place in _ARTIFACTS.items():
+        path = os.path.join(folder, script_folder.SOURCE, name)
+        if os.path.isdir(path):
+            ship_folder(path, run, prefix=place)
+    metrics = os.path.join(folder, script_folder.METRICS)
+    if os.path.isfile(metrics) and not os.path.islink(metrics):
+        with open(metrics, "rb") as file:
+            run.put(f"logs/{script_folder.METRICS}", file.read())
+    logs = os.path.join(folder, script_folder.LOGS)
+    if os.path.isdir(logs):  # else they are in the run's folder already
+        ship_folder(logs, run, prefix="logs/")
+
+
+def _bring_source(uri: str, folder: str) -> None:
+    local = local_path(uri)
+    if local is None or not os.path.isdir(local):
+        try:
+            fetch_source(uri, folder)
+        except SourceError as error:
+            raise ScriptDataError(str(error)) from error
+        return
+    with _told(f"The source {uri} cannot be copied"):
+        os.makedirs(folder)
+        for name in list(source_files(local)):  # all, before any is copied: the folder may be inside of the source
+            target = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy(os.path.join(local, name), target)  # what may be executed still may be
+            os.chmod(target, os.stat(target).st_mode | stat.S_IRUSR | stat.S_IWUSR)
+
+
+def _bring(given: ScriptInput, folder: str) -> str:
+    with _told(f"The input {given.name} cannot be brought"):
+        return bring_input(given, inside(os.path.join(folder, script_folder.INPUTS), given.name))
+
+
+def _bring_models(job: ScriptJob, folder: str) -> tuple[tuple[str, int, str], ...]:
+    models = os.path.join(folder, script_folder.MODELS)
+    try:
+        bring_models(job.models, models)
+    except StagingError as error:
+        text = str(error)
+        raise ScriptDataError(f"{text[0].upper()}{text[1:]}.") from error
+    return tuple((each.name, each.version, model_path(each, models)) for each in job.models)
+
+
+def _make_output(job: ScriptJob, output: ScriptOutput, folder: str) -> str:
+    """Return the folder that the script is to write to, made."""
+    with _told(f"The output {output.name} cannot be written to {output.uri}"):
+        store = open_store(output.uri)
+        if _is_below(output.uri, job.run_uri):
+            store.delete("")
+        elif not output.overwrite and store.names():
+            raise ValueError("the folder is not empty, and overwrite is false")
+        path = _upload_folder(output, folder) if _is_uploaded(output) else str(local_path(output.uri))
+        os.makedirs(path, exist_ok=True)
+        return path
+
+
+def _is_uploaded(output: ScriptOutput) -> bool:
+    return output.mode == UPLOAD or local_path(output.uri) is None
+
+
+def _upload_folder(output: ScriptOutput, folder: str) -> str:
+    return inside(os.path.join(folder, script_folder.OUTPUTS), output.name)
+
+
+def _is_below(uri: str, folder: str) -> bool:
+    return (local_path(uri) or uri).startswith((local_path(folder) or folder).rstrip("/") + "/")
+
+
+def _variables(job: ScriptJob, paths: dict[str, str]) -> dict[str, str]:
+    """Return what Azure ML has in a script's environment."""
+    variables = {"AZUREML_RUN_ID": job.run_id, "AZUREML_LOG_LEVEL": job.logging_level}
+    variables |= {f"AML_PARAMETER_{name}": value for name, value in job.params.items()}
+    variables |= {f"AZUREML_DATAREFERENCE_{name.partition('.')[2]}": path for name, path in paths.items()}
+    return variables
+
+
+def _with_paths(argument: str, paths: dict[str, str]) -> str:
+    def path(found: re.Match[str]) -> str:
+        name = f"{found[1]}.{found[2]}"
+        if name not in paths:
+            raise ScriptDataError(f"The argument {argument!r} names {found[0]}, which the step does not have.")
+        return paths[name]
+
+    return _REFERENCE.sub(path, argument)
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Make one sentence of whatever goes wrong inside: each store's library raises its own."""
+    try:
+        yield
+    except Exception as error:
+        cause = " ".join(str(error).split()).rstrip(".") or "it gives no reason"
+        if not isinstance(error, OSError | ValueError | StorageError):  # whose texts say what they are
+            cause = f"{type(error).__name__}: {cause}"
+        raise ScriptDataError(f"{what}: {cause}.") from error

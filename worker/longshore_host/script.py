@@ -1,0 +1,197 @@
+"""`python -m longshore_host.script FOLDER [PARENT]`: run the script of a script step, and say how it ended.
+
+FOLDER is laid out as `longshore_protocol.script_folder` says. The host's own interpreter runs the script, in a session
+of its own, and nothing that the script started outlives it. SIGTERM, or the end of the process PARENT, cancels it.
+Ends with 0 when result.json is written, however the script ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import BinaryIO, Dict, List, Optional
+
+from longshore_host import script_end
+from longshore_host.entry import link_models
+from longshore_host.linux import (
+    adopt_orphans,
+    children_of,
+    die_with_parent,
+    kill_and_reap,
+    kill_group,
+    out_of_memory_kills,
+    prefer_as_out_of_memory_victim,
+)
+from longshore_host.logs import CappedLogs
+from longshore_protocol import script_folder
+from longshore_protocol.script_folder import ScriptSpec
+from longshore_protocol.script_job import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, ScriptResult
+from longshore_run import metrics
+
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+_LOOK = 1.0  # seconds between two looks at the sizes of logs
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)  # blocked, and taken when we look for them
+_PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PRIVATE = "LONGSHORE_"  # settings of ours, which never reach the script
+
+
+class NotStarted(Exception):
+    """The script cannot be started; the message is one sentence."""
+
+
+class Script:
+    """One execution of the script. The signals of `_SIGNALS` are to be blocked in the calling process."""
+
+    def __init__(self, spec: ScriptSpec, folder: str) -> None:
+        self._spec = spec
+        self._source = os.path.join(folder, script_folder.SOURCE)
+        self._metrics = os.path.join(folder, script_folder.METRICS)
+        self._stderr = os.path.join(spec.log_dir, script_folder.STDERR)
+        self._logs = CappedLogs()
+        self._pid = 0
+        self._code: Optional[int] = None  # once it ended; negative: the signal
+        self._ending: Optional[str] = None  # the state that it is being ended with
+        self._kill_at: Optional[float] = None  # monotonic
+
+    def run(self) -> ScriptResult:
+        """Run the script to its end, or to that of its time. Nothing that it started is left."""
+        started, kills = time.time(), out_of_memory_kills()
+        try:
+            written = self._start()
+        except NotStarted as error:
+            return ScriptResult(FAILED, None, str(error), {}, started, time.time())
+        try:
+            code = self._watch()
+        finally:
+            kill_group(self._pid)
+            kill_and_reap(lambda: children_of(os.getpid()))
+            self._logs.cap_now()
+        state = self._ending or (FAILED if code else SUCCEEDED)
+        message = script_end.sentence(
+            self._spec.script,
+            state,
+            code,
+            stderr=script_end.tail(self._stderr, start=written),
+            timeout=self._spec.timeout,
+            killed_for_memory=code == -signal.SIGKILL and out_of_memory_kills() > kills,
+        )
+        return ScriptResult(state, code, message, metrics.read(self._metrics), started, time.time())
+
+    def _start(self) -> int:
+        """Start the script, and return how many bytes stderr.txt had before. Raises NotStarted."""
+        if not os.path.isfile(os.path.join(self._source, self._spec.script)):
+            raise NotStarted("The script {} is not in the source folder.".format(self._spec.script))
+        host = os.getpid()
+
+        def prepare() -> None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            die_with_parent(host)
+            prefer_as_out_of_memory_victim()
+
+        try:
+            for name in ("outputs", "logs"):
+                os.makedirs(os.path.join(self._source, name), exist_ok=True)
+            link_models(self._spec.models, folder=self._source)
+            with self._log(script_folder.STDOUT) as stdout, self._log(script_folder.STDERR) as stderr:
+                written = stderr.tell()
+                child = subprocess.Popen(
+                    [sys.executable, "-u", self._spec.script, *self._spec.arguments],  # -u: last words survive a kill
+                    cwd=self._source,
+                    env=self._environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=stdout,
+                    stderr=stderr,
+                    start_new_session=True,
+                    preexec_fn=prepare,  # noqa: PLW1509  (safe: the host has one thread)
+                )
+        except (OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: a NUL in an argument
+            text = "The script {} cannot be started: {}.".format(self._spec.script, script_end.cause(error))
+            raise NotStarted(text) from error
+        child.returncode = 0  # reaped here by waitpid(-1), never by Popen
+        self._pid = child.pid
+        return written
+
+    def _watch(self) -> int:
+        """Wait for the script's end, and bring it about when it is due. Returns the exit code."""
+        due = None if self._spec.timeout is None else time.monotonic() + self._spec.timeout
+        while self._code is None:
+            waits = [_LOOK] + [each - time.monotonic() for each in (due, self._kill_at) if each is not None]
+            got = signal.sigtimedwait(_SIGNALS, max(0.0, min(waits)))
+            self._reap()
+            if self._code is not None:
+                break
+            if got is not None and got.si_signo != signal.SIGCHLD:
+                self._end(CANCELLED)
+            if due is not None and time.monotonic() >= due:
+                due = None
+                self._end(TIMED_OUT)
+            if self._kill_at is not None and time.monotonic() >= self._kill_at:
+                self._kill_at = None
+                kill_group(self._pid)
+            self._logs.cap()
+        return self._code
+
+    def _end(self, state: str) -> None:
+        """Ask the script to end, the first time that it is to; a second time is the end of all patience."""
+        if self._ending is None:
+            self._ending, self._kill_at = state, time.monotonic() + GRACE
+            kill_group(self._pid, signal.SIGTERM)
+            kill_group(self._pid, signal.SIGCONT)  # one that is stopped cannot end by itself
+        else:
+            kill_group(self._pid)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._pid:
+                self._code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+    def _environment(self) -> Dict[str, str]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
+        environment.update(self._spec.variables)
+        inherited = environment.get("PYTHONPATH", "").split(os.pathsep)
+        path: List[str] = []
+        # The script finds `longshore_run`, and the modules of its source folder from whatever folder of it it is in.
+        for each in [_PACKAGES, self._source, *inherited]:
+            if each and each not in path:
+                path.append(each)
+        environment["PYTHONPATH"] = os.pathsep.join(path)
+        environment[metrics.VARIABLE] = self._metrics
+        return environment
+
+    def _log(self, name: str) -> BinaryIO:
+        os.makedirs(self._spec.log_dir, exist_ok=True)
+        path = os.path.join(self._spec.log_dir, name)
+        self._logs.watch(path)
+        return open(path, "ab")
+
+
+def main() -> int:
+    """Carry out the command."""
+    folder = os.path.abspath(sys.argv[1])
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # first: whoever cancels may do so at once
+    if len(sys.argv) > 2:
+        die_with_parent(int(sys.argv[2]), by=signal.SIGTERM)  # which leaves time to end what the script started
+    if "LONGSHORE_UMASK" in os.environ:  # a pod's containers may be two users of one group
+        os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
+    adopt_orphans()
+    with open(os.path.join(folder, script_folder.SPEC), encoding="utf-8") as file:
+        spec = ScriptSpec.from_json(file.read())
+    result = Script(spec, folder).run()
+    path = os.path.join(folder, script_folder.RESULT)
+    with open(path + ".unfinished", "w", encoding="utf-8") as file:
+        file.write(result.to_json())
+    os.replace(path + ".unfinished", path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

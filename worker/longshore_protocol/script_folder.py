@@ -1,0 +1,46 @@
+"""The folder that the agent prepares for a script step, and that its host works in.
+
+spec.json        what to run; written by the agent before the host starts
+source/          a copy of the source folder: the script's working directory
+inputs/<name>/   inputs that were brought
+outputs/<name>/  outputs that are uploaded
+models/          models that were brought
+logs/            stdout.txt and stderr.txt, where the run's folder is in a store
+metrics.jsonl    what the script logs by `longshore_run`
+result.json      how it ended: whole, or not there
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Dict, Optional, Tuple
+
+from longshore_protocol.script_job import known
+
+SPEC, RESULT = "spec.json", "result.json"
+SOURCE, INPUTS, OUTPUTS, MODELS = "source", "inputs", "outputs", "models"
+LOGS, STDOUT, STDERR, METRICS = "logs", "stdout.txt", "stderr.txt", "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class ScriptSpec:
+    """What the host needs to know of a script step: no credential, no URL. All places are paths of this machine."""
+
+    script: str  # path inside source/
+    log_dir: str  # stdout.txt and stderr.txt are continued there
+    arguments: Tuple[str, ...] = ()
+    variables: Dict[str, str] = field(default_factory=dict)  # added to the environment of the script
+    models: Tuple[Tuple[str, int, str], ...] = ()  # name, version, path
+    timeout: Optional[float] = None  # seconds; None: no limit
+
+    def to_json(self) -> str:
+        """Return the spec as one JSON document that `from_json` reads back."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> ScriptSpec:
+        """Read what `to_json` wrote. Raises ValueError for text that is not JSON, TypeError for a missing field."""
+        raw = json.loads(text)
+        raw["models"] = [(name, version, path) for name, version, path in raw.get("models", [])]
+        return known(ScriptSpec, raw)

@@ -1,0 +1,112 @@
+"""The files of a folder that are a script's source: what is copied for it, and what tells whether it changed.
+
+Left out is what the folder's `.amlignore`, or else its `.gitignore`, names, in the language of git's ignore files; and
+always what is no source: git's own folder, compiled modules, the runs of Longshore.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+IGNORE_FILES = (".amlignore", ".gitignore")  # the first that is there counts, and no other
+_NEVER = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "longshore-runs"})  # folders, wherever they are
+_OF_A_RUN = ("state/run.json", "pipeline.json")  # what a run folder that is called otherwise has
+
+
+def source_files(folder: str) -> Iterator[str]:
+    """Yield the names of a source's files relative to its local folder, in their order; "/" is between their parts.
+
+    Links are followed, but not into a folder that the walk is in; those that lead nowhere are passed over.
+    Raises OSError, ValueError for an ignore file that is not UTF-8 text.
+    """
+    yield from _walk(folder, "", _rules(folder), ())
+
+
+def _walk(root: str, inside: str, rules: list[_Rule], above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    path = os.path.join(root, inside)
+    status = os.stat(path)
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return
+    with os.scandir(path) as entries:
+        found = sorted((entry.name, entry.is_dir(), entry.is_file()) for entry in entries)
+    for name, is_folder, is_file in found:
+        relative = inside + name
+        if is_folder:
+            if not (name in _NEVER or _is_run(f"{path}/{name}") or _is_ignored(relative, rules, is_folder=True)):
+                yield from _walk(root, relative + "/", rules, (*above, identity))
+        elif is_file and not _is_ignored(relative, rules, is_folder=False):
+            yield relative
+
+
+def _is_run(path: str) -> bool:
+    return any(os.path.isfile(f"{path}/{name}") for name in _OF_A_RUN)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    matches: Callable[[str], object]
+    ignores: bool  # False: what it matches is source after all
+    folders_only: bool
+
+
+def _rules(folder: str) -> list[_Rule]:
+    for name in IGNORE_FILES:
+        try:
+            with open(os.path.join(folder, name), encoding="utf-8-sig") as file:
+                return [rule for line in file if (rule := _rule(line)) is not None]
+        except FileNotFoundError:
+            continue
+    return []
+
+
+def _is_ignored(relative: str, rules: list[_Rule], *, is_folder: bool) -> bool:
+    """Tell what the last rule says that matches."""
+    for rule in reversed(rules):
+        if (is_folder or not rule.folders_only) and rule.matches(relative):
+            return rule.ignores
+    return False
+
+
+def _rule(line: str) -> _Rule | None:
+    pattern = re.sub(r"(?<!\\) +$", "", line.rstrip("\r\n"))
+    if not pattern or pattern.startswith("#"):
+        return None
+    ignores = not pattern.startswith("!")
+    pattern = pattern if ignores else pattern[1:]
+    folders_only = pattern.endswith("/")
+    pattern = pattern.rstrip("/")
+    if not pattern:
+        return None
+    anchored = "/" in pattern  # else it counts in every folder
+    text = _expression(pattern.removeprefix("/"))
+    try:
+        matcher = re.compile(text if anchored else f"(?:.*/)?{text}", re.DOTALL)
+    except re.error:
+        return None  # a range such as [z-a], which matches nothing
+    return _Rule(matcher.fullmatch, ignores, folders_only)
+
+
+def _expression(pattern: str) -> str:
+    """Return a pattern's regular expression: `*` and `?` stop at a slash, `**` stands for any number of folders."""
+    text, place = "", 0
+    while place < len(pattern):
+        rest = pattern[place:]
+        if rest.startswith("**/") and (place == 0 or pattern[place - 1] == "/"):
+            text, place = text + "(?:.*/)?", place + 3
+        elif rest == "**":
+            text, place = text + ".*", place + 2
+        elif rest[0] == "*":
+            text, place = text + "[^/]*", place + 1
+        elif rest[0] == "?":
+            text, place = text + "[^/]", place + 1
+        elif found := re.match(r"\[([!^]?)(\]?[^\]/]*)\]", rest):
+            letters = found[2].replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]")
+            text, place = text + f"[{'^/' if found[1] else ''}{letters}]", place + found.end()
+        else:
+            letter = rest[1:2] or "\\" if rest[0] == "\\" else rest[0]
+            text, place = text + re.escape(letter), place + (2 if rest[0] == "\\" else 1)
+    return text
