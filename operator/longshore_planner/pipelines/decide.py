@@ -69,6 +69,15 @@ def decide(frozen: FrozenPipeline, records: Records, *, history: History, option
     return deciding.decision()
 
 
+def foresee(frozen: FrozenPipeline, records: Records, *, history: History, options: Options, now: float) -> Decision:
+    """Return how a run will end if each step that it starts succeeds."""
+    decision = decide(frozen, records, history=history, options=options, now=now)
+    while decision.start:
+        done = {name: replace(decision.records[name], state=SUCCEEDED, ended=now) for name in decision.start}
+        decision = decide(frozen, {**decision.records, **done}, history=history, options=options, now=now)
+    return decision
+
+
 class _Deciding:
     def __init__(
         self, frozen: FrozenPipeline, records: dict[str, Record], history: History, options: Options, now: float

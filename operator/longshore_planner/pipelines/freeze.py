@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from longshore_api.base import Resource
 from longshore_api.data import Dataset
 from longshore_api.errors import InvalidDocuments, Problem, listed
-from longshore_api.pipeline import KINDS_OF_STEPS, PipelineSpec, PipelineStep
+from longshore_api.pipeline import KINDS_OF_STEPS, PipelineSpec, PipelineStep, ScriptStep
 from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER, FrozenPipeline, FrozenStep, Options
@@ -36,6 +36,17 @@ class Template:
         """The document, as problems name it."""
         return self.document.where
 
+    def path(self, step: str, field: str = "") -> str:
+        """Return the path of a field of a step in the document: "spec.steps[1].script.scriptName"."""
+        index = next(index for index, each in enumerate(self.spec.steps) if each.name == step)
+        return self.said(f"{field_path((*self.loc, 'steps', index))}.{field}".rstrip("."))
+
+    def said(self, path: str) -> str:
+        """Return a path as the document has it: a ScriptStep has the fields of the one step that it is."""
+        return (
+            path.replace("spec.steps[0].script", "spec", 1) if isinstance(self.document.resource, ScriptStep) else path
+        )
+
 
 def freeze(
     template: Template,
@@ -53,6 +64,22 @@ def freeze(
     contents are not in it yet: `FrozenStep.with_code`. Raises InvalidDocuments with every problem of the first stage
     that has any: names and parameters, the steps by themselves, how they are joined.
     """
+    try:
+        return _freeze(template, given, documents, run_id=run_id, run_uri=run_uri, cores=cores, options=options)
+    except InvalidDocuments as error:
+        raise InvalidDocuments(replace(each, path=template.said(each.path)) for each in error.problems) from None
+
+
+def _freeze(
+    template: Template,
+    given: Iterable[Given],
+    documents: Documents,
+    *,
+    run_id: str,
+    run_uri: str,
+    cores: int,
+    options: Options,
+) -> FrozenPipeline:
     values = _values(template, given, documents)
     _check_names(template)
     needs: list[Need] = []
