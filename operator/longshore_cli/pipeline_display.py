@@ -10,7 +10,7 @@ from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
 from longshore_planner.pipelines.records import FAILED, RUNNING, SUCCEEDED, Record
 from longshore_planner.status import duration
 
-_SHOWN = 3  # metrics of a step in the table
+_SHOWN = 5  # metrics of a step in the table
 
 
 class ChangeLines:
@@ -35,9 +35,9 @@ def change_sentence(step: PipelineStepStatus) -> str:
         return f"reused from {step.reused_from.run_id}"
     match step.state:
         case "Running" if step.attempts > 1:
-            return f"running, attempt {step.attempts}, for the one before failed: {step.message or step.reason}"
+            return f"running, attempt {step.attempts}: the one before failed"
         case "Running":
-            return f"running, for {step.not_reused}"
+            return f"running: {step.not_reused}"
         case "Succeeded":
             return f"succeeded in {_took(step)}"
         case "Pending":

@@ -28,8 +28,8 @@ class Chosen:
 def choose(documents: Documents, *, name: str | None, assigned: Mapping[str, str]) -> Chosen | None:
     """Return the one pipeline of the documents, or the one that is called `name`; None where there is none.
 
-    A PipelineRun stands for the Pipeline that it names; a ScriptStep is a pipeline of one step. `assigned` are the
-    command's own values, which win. Raises InvalidDocuments when there are several, or none of that name.
+    A PipelineRun says which Pipeline is run, among however many; a ScriptStep is a pipeline of one step. `assigned`
+    are the command's own values, which win. Raises InvalidDocuments when there are several, or none of that name.
     """
     runs, pipelines, scripts = documents.of(PipelineRun), documents.of(Pipeline), documents.of(ScriptStep)
     every = [cast("Document[Resource]", each) for group in (runs, pipelines, scripts) for each in group]
@@ -39,9 +39,8 @@ def choose(documents: Documents, *, name: str | None, assigned: Mapping[str, str
             text = f"is {name!r}: the documents have {listed(f'{_kind(each)}/{each.name}' for each in every)}"
             raise InvalidDocuments([Problem("--pipeline", "", text)])
     else:
-        taken = {each.resource.spec.pipeline_ref.name for each in runs if each.resource.spec.pipeline_ref}
         steps = [cast("Document[Resource]", each) for each in documents.of(ParallelRunStep)] if every else []
-        found = [each for each in (*every, *steps) if not (_kind(each) == "Pipeline" and each.name in taken)]
+        found = [each for each in (*every, *steps) if not (runs and _kind(each) == "Pipeline")]
         if len(found) > 1:
             told = listed(f"{_kind(each)}/{each.name}" for each in found)
             text = f"a run takes one of {told}: name it with --pipeline NAME, or give fewer files"

@@ -52,10 +52,12 @@ def differences(parts: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[
     yield from (f"input {name} changed" for name in _changed(parts, other, "inputs"))
     yield from (f"the content of input {name} changed" for name in _changed(parts, other, "contents"))
     yield from (f"output {name} changed" for name in _changed(parts, other, "outputs"))
-    yield from _values("", parts, other, "settings")
+    yield from _values("", parts, other, "settings", absent="its default")
     if parts.get("version", "") != other.get("version", ""):
         yield f"version changed from {shown(other.get('version', ''))} to {shown(parts.get('version', ''))}"
-    yield from (f"step {name}, which it reads from, ran again" for name in _changed(parts, other, "steps"))
+    again = _changed(parts, other, "steps")
+    if again:
+        yield f"step{'s' * (len(again) > 1)} {listed(again)}, which it reads from, ran again"
 
 
 def _code(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
@@ -82,10 +84,13 @@ def _environment(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[
     yield from _values("environment variable", now, before, "variables")
 
 
-def _values(what: str, parts: Mapping[str, Any], other: Mapping[str, Any], part: str) -> Iterator[str]:
+def _values(
+    what: str, parts: Mapping[str, Any], other: Mapping[str, Any], part: str, *, absent: str = "none"
+) -> Iterator[str]:
     now, before = parts.get(part, {}), other.get(part, {})
     for name in _changed(parts, other, part):
-        yield f"{what} {name} changed from {_told(before.get(name))} to {_told(now.get(name))}".lstrip()
+        change = f"from {_told(before.get(name), absent=absent)} to {_told(now.get(name), absent=absent)}"
+        yield f"{what} {name} changed {change}".lstrip()
 
 
 def _changed(parts: Mapping[str, Any], other: Mapping[str, Any], part: str) -> list[str]:
@@ -93,7 +98,7 @@ def _changed(parts: Mapping[str, Any], other: Mapping[str, Any], part: str) -> l
     return [name for name in sorted({*now, *before}) if now.get(name) != before.get(name)]
 
 
-def _told(value: Any) -> str:
+def _told(value: Any, *, absent: str = "none") -> str:
     if value is None:
-        return "none"
+        return absent
     return json.dumps(value) if isinstance(value, dict | list) else str(value)

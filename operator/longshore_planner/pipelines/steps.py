@@ -122,7 +122,7 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> Reso
         "inputs": {each.name: {"paths": list(each.paths), **_given(each)} for each in job.inputs},
         "outputs": {} if spec.output is None else {spec.output.name: _output(spec.output, references)},
     }
-    parts["settings"]["miniBatch"] = {job.mini_batch.unit: job.mini_batch.value}
+    parts["settings"]["miniBatch"] = f"{job.mini_batch.value} {job.mini_batch.unit}"
     outputs = {} if spec.output is None else {spec.output.name: job.output.uri}
     return ResolvedStep(json.loads(job.to_json()), outputs, parts, job.source_uri, resolved.python)
 
