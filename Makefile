@@ -4,14 +4,14 @@ PYTHON ?= python3
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds demo cluster-up cluster-down cluster-demo image bench clean
+.PHONY: help setup test test-cluster check fmt crds demo cluster-up cluster-down cluster-demo image bench bench-cluster clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: .venv/ready ## make .venv with everything that development needs
 
-test: setup check ## run every test: unit first, then contract, then engine
+test: setup check ## run every test, the cheap ones first; those on a cluster where one is up or can be made
 	pytest
 
 test-cluster: setup ## run the tests on a real Kubernetes; one is made on this machine where none is up
@@ -48,6 +48,9 @@ image: ## build the one image of operator, coordinator and agent, and load it in
 bench: setup ## compare with multiprocessing.Pool doing the same work
 	python tests/benchmarks/run.py
 
+bench-cluster: setup cluster-up ## compare the start of a step with that of a bare Job, and count its API writes
+	PYTHONPATH=deploy/local python tests/benchmarks/cluster.py
+
 clean: ## remove .venv, runs, caches and what the example made
 	rm -rf .venv longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -55,5 +58,4 @@ clean: ## remove .venv, runs, caches and what the example made
 .venv/ready: pyproject.toml deploy/examples/digits/requirements.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo 'make setup $(NEEDS)' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	pip install --quiet --disable-pip-version-check --editable '.[dev]' \
-		--requirement deploy/examples/digits/requirements.txt && touch $@
+	pip install --quiet --disable-pip-version-check --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt && touch $@

@@ -31,3 +31,10 @@ def gcs():
     """A store that speaks Google's protocol, which this process and those that it starts are led to."""
     with object_stores.gcs_server() as server, mock.patch.dict(os.environ, server.variables):
         yield server
+
+
+@pytest.fixture(scope="session")
+def azure():
+    """A store that speaks Azure's protocol, which this process and those that it starts are led to."""
+    with object_stores.azure_server() as server, mock.patch.dict(os.environ, server.variables):
+        yield server

@@ -28,7 +28,8 @@ class DatastoreSpec(Fields):
     uri: FilledString
     """Root of the store: a URL (gs, s3, abfs, http, file, pvc), or locally a folder relative to the YAML file."""
     secret_ref: NameRef | None = None
-    """Secret with the credentials; a local run uses those of its user instead."""
+    """Secret whose keys are environment variables of the store's client, such as AWS_ACCESS_KEY_ID,
+    AZURE_STORAGE_CONNECTION_STRING or FSSPEC_GS; scripts do not see it. A local run uses its user's environment."""
     default: Flag = False
     """Take this Datastore where none is named."""
 

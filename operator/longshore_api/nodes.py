@@ -10,6 +10,7 @@ from longshore_api.base import Fields, NameRef, keyed_by
 from longshore_api.values import FilledString, FreeForm, Quantity, ResourceName, Whole, broken
 
 _VOLUMES = ("emptyDir", "configMap", "persistentVolumeClaim")
+_UNCONFINED = ("container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/")
 _OURS = ("authority", "packages", "scratch", "source", "work")  # volumes that worker pods have anyway
 
 
@@ -59,6 +60,9 @@ class TemplateMetadata(Fields):
         ours = next((each for each in self.labels if each.startswith("longshore.dev/")), None)
         if ours is not None:
             raise broken(f"must not have {ours}: labels of longshore.dev are Longshore's own", field="labels")
+        loose = next((each for each in self.annotations if each.startswith(_UNCONFINED)), None)
+        if loose is not None:
+            raise broken(f"must not have {loose}: it could lift a container's confinement", field="annotations")
         return self
 
 
@@ -105,6 +109,19 @@ class TemplateSpec(Fields):
                 )
             if volume["name"] in _OURS or str(volume["name"]).startswith("data-"):
                 raise broken(f"must have other names: worker pods have a volume {volume['name']}", field="volumes")
+        return self
+
+    @model_validator(mode="after")
+    def _takes_nothing_of_others(self) -> Self:
+        own = [volume.get("name") for volume in self.volumes]
+        mounted = [mount.get("name") for container in self.containers for mount in container.volume_mounts]
+        others = [name for name in mounted if name not in own]
+        if others:
+            raise broken(f"must mount volumes of this template only, and {others[0]!r} is none", field="containers")
+        if self.priority_class_name is not None and self.priority_class_name.startswith("system-"):
+            raise broken(
+                "must not begin with system-: such pods displace those of the cluster", field="priorityClassName"
+            )
         return self
 
 

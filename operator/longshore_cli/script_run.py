@@ -21,7 +21,7 @@ from pathlib import Path
 from longshore_agent.script_data import ScriptDataError, collect, prepare
 from longshore_agent.threads import Threads
 from longshore_cli.workers import last_line, link_packages, send, users_environment
-from longshore_host.linux import adopt_orphans, children_of, environment_of, kill_and_reap
+from longshore_host.linux import started_with
 from longshore_host.script import GRACE
 from longshore_protocol import script_folder
 from longshore_protocol.script_job import FAILED, ScriptJob, ScriptResult
@@ -29,6 +29,7 @@ from longshore_run import metrics
 
 _LAST_WORDS = 10.0  # seconds that writing the logs of a cancelled script may take
 _SLACK = 5.0  # seconds that a host gets beyond the script's own
+_LOOK = 0.01  # seconds before the next look at what is dying
 
 
 async def run_script(job: ScriptJob, *, python: str | None, work: str) -> ScriptResult:
@@ -38,7 +39,6 @@ async def run_script(job: ScriptJob, *, python: str | None, work: str) -> Script
     Cancelled, it ends the script, at first with SIGTERM, and leaves nothing of it running; the script's logs stay.
     Raises OSError when there can be no folder in `work`.
     """
-    adopt_orphans()
     started = time.time()
     place = _make_place(work)
     folder = os.path.join(place, "step")
@@ -97,21 +97,32 @@ async def _run_host(place: str, folder: str, python: str) -> str:
         await _end(process)
         raise
     finally:
-        # A host that was killed itself could end only the script; we have adopted what that had started.
-        mark = f"{metrics.VARIABLE}={os.path.join(folder, script_folder.METRICS)}".encode()
-        kill_and_reap(
-            lambda: [pid for pid in children_of(os.getpid()) if mark in environment_of(pid).split(b"\0")],
-        )
+        if process.returncode != 0:
+            await _kill_started_with(f"{metrics.VARIABLE}={os.path.join(folder, script_folder.METRICS)}")
     return f"The host of the script ended with {code}, and said: {last_line(log)}"
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a host in an orderly way, and by force when that takes too long or nobody has the patience."""
-    send(process, signal.SIGTERM)
-    send(process, signal.SIGCONT)  # one that is stopped cannot end by itself
-    try:
-        async with asyncio.timeout(GRACE + _SLACK):
-            await process.wait()
-    except (TimeoutError, asyncio.CancelledError):
-        send(process, signal.SIGKILL)
-        await process.wait()
+    """End a host in an orderly way: at once when we are cancelled again, by force when it takes too long."""
+    for patience in (GRACE + _SLACK, _SLACK):  # a host that is told twice gives its script no more time
+        send(process, signal.SIGTERM)
+        send(process, signal.SIGCONT)  # one that is stopped cannot end by itself
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(patience):
+                await process.wait()
+                return
+    send(process, signal.SIGKILL)
+    await process.wait()
+
+
+async def _kill_started_with(entry: str) -> None:
+    """Kill what a script started whose host could not, as it was killed itself.
+
+    The mark in their environment tells them, wherever they are: who is a child of whom changes while they die.
+    """
+    give_up = time.monotonic() + _SLACK
+    while (pids := started_with(entry.encode())) and time.monotonic() < give_up:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(_LOOK)

@@ -2,6 +2,7 @@
 
 Trouble           what may pass: the caller tries again later
 |-- Conflict      somebody else was faster: look again, then decide again
+|   `-- Taken     what was to be made is there already
 |-- Refused       it is against a rule of the cluster, such as a quota: its users must be told
 NotFound          what was to be changed is not there (any more); what was to be read is None then
 """
@@ -54,6 +55,10 @@ class Conflict(Trouble):
     """The object is there already, or is another than the one that was looked at."""
 
 
+class Taken(Conflict):
+    """There is an object of that name; the message is the API server's own sentence."""
+
+
 class Refused(Trouble):
     """The API server does not allow it; the message is its own sentence."""
 
@@ -72,7 +77,7 @@ class Kube(Protocol):
         """Return the objects of a kind with these labels."""
 
     def create(self, manifest: Manifest) -> None:
-        """Make an object. Raises Conflict when its name is taken."""
+        """Make an object. Raises Taken."""
 
     def write_status(self, manifest: Manifest) -> None:
         """Make an object's status be so. Raises NotFound when there is no such object."""
@@ -191,12 +196,12 @@ def asked(method: str, where: str) -> tuple[str, str]:
 def _translated(status: int | None, call: str, said: str) -> Exception:
     text = f"{call}: {said}"
     match status:
-        case 403 | 422:
+        case 400 | 403 | 413 | 422:
             return Refused(said or text)
         case 404:
             return NotFound(text)
         case 409:
-            return Conflict(text)
+            return Taken(said) if said.endswith("already exists") else Conflict(text)
         case _:
             return Trouble(text)
 

@@ -15,12 +15,13 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.parallel_run_step import ParallelRunStep
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.validation import label, parse
-from longshore_operator.build import names, objects
+from longshore_api.values import INT_MAX
+from longshore_operator.build import names, objects, placement
 from longshore_operator.coordinator_client import CoordinatorError, Coordinators, Line
 from longshore_operator.kube import Kube, Manifest
 from longshore_operator.plan.observed import Control, Observed, Step, Trouble, Unreachable
 from longshore_operator.plan.pods import pod
-from longshore_operator.plan.slots import Pool, is_set
+from longshore_operator.plan.slots import Pool, is_set, number
 from longshore_operator.plan.slots import pool as pool_of
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
@@ -57,7 +58,7 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
     }
     found = kube.list("Pod", namespace, names.selector(name))
     foreign = _foreign([*filter(None, beside.values()), *found], step.uid)
-    pods = [each for each in found if _owner(each) == step.uid]
+    pods = [each for each in found if owner(each) == step.uid]
     run = None
     if not foreign and beside["ConfigMap"] is not None:
         run = ClusterRun.from_json(beside["ConfigMap"]["data"][objects.RUN_KEY])
@@ -73,7 +74,7 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
         objects={
             kind: each["metadata"]["uid"]
             for kind, each in beside.items()
-            if kind != "ConfigMap" and each is not None and _owner(each) == step.uid
+            if kind != "ConfigMap" and each is not None and owner(each) == step.uid
         },
         pods=tuple(pod(each, step=name) for each in pods),
         foreign=foreign,
@@ -101,14 +102,20 @@ def _step(raw: Manifest) -> Step:
 
 
 def _control(spec: Mapping[str, Any]) -> Control:
-    """Read what counts at any time, whatever the rest of the spec is: the schema has seen to the types."""
-    ttl = spec.get("ttlSecondsAfterFinished")
+    """Read what counts at any time, whatever the rest of the spec is: the schema has seen to the types.
+
+    It has not seen to numbers in strings: one that is out of range deletes nothing.
+    """
+    ttl = number(spec.get("ttlSecondsAfterFinished"), -1)
     return Control(
-        suspend=is_set(spec, "suspend"), cancel=is_set(spec, "cancel"), ttl_seconds=None if ttl is None else int(ttl)
+        suspend=is_set(spec, "suspend"),
+        cancel=is_set(spec, "cancel"),
+        ttl_seconds=ttl if 0 <= ttl <= INT_MAX else None,
     )
 
 
-def _owner(raw: Mapping[str, Manifest]) -> str:
+def owner(raw: Mapping[str, Manifest]) -> str:
+    """Return the uid of the resource that an object goes with; "" when there is none."""
     owners = raw["metadata"].get("ownerReferences", [])
     return next((str(each["uid"]) for each in owners if each.get("controller")), "")
 
@@ -116,7 +123,7 @@ def _owner(raw: Mapping[str, Manifest]) -> str:
 def _foreign(found: Iterable[Manifest], uid: str) -> str:
     """Return the first object that has one of our names and another owner: an earlier step of this name, or nobody."""
     for each in found:
-        if _owner(each) != uid:
+        if owner(each) != uid:
             return f"{each.get('kind', 'object')} {each['metadata']['name']}"
     return ""
 
@@ -140,13 +147,10 @@ def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
         run.job.workers
     ):
         return None
-    return read_pool(kube, run.namespace, compute, kube.read(names.COMPUTE_KIND, run.namespace, compute))
-
-
-def read_pool(kube: Kube, namespace: str, compute: str, cluster: Manifest | None) -> Pool:
-    """Return who claims a ComputeCluster's nodes. Raises kube.Trouble."""
-    workers = kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER))
-    return pool_of(compute, cluster, kube.list(names.STEP_KIND, namespace), workers)
+    cluster = kube.read(names.COMPUTE_KIND, run.namespace, compute)
+    workers = kube.list("Pod", run.namespace, names.compute_selector(compute, names.WORKER))
+    steps = kube.list(names.STEP_KIND, run.namespace)
+    return pool_of(compute, cluster, steps, workers, asking=(run.step, run.job.workers))
 
 
 def _ask(coordinators: Coordinators, line: Line) -> Snapshot | Unreachable:
@@ -173,6 +177,10 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
         )
     except InvalidDocuments as error:
         return tuple(error.problems)
+    if node_problem := placement.unreadable(run.node, settings):
+        return (
+            Problem(f"{names.COMPUTE_KIND}/{run.node.compute}", "spec.podTemplate.spec", f"is wrong: {node_problem}"),
+        )
     if earlier is not None and earlier.job.run_uri != run.job.run_uri:
         text = f"is {resumed!r}, whose run is in another Datastore: {earlier.shown(earlier.job.run_uri)}"
         return (Problem(where, _RESUME, text),)
@@ -191,9 +199,32 @@ def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun
     if finished is None or finished.status != "True":
         return Trouble("WaitingForStep", f"waiting for {name} to end, whose run this step resumes")
     settled = kube.read("ConfigMap", step.namespace, names.run_objects(name))
-    if settled is None or _owner(settled) != earlier["metadata"]["uid"]:
+    if settled is None or owner(settled) != earlier["metadata"]["uid"]:
         raise InvalidDocuments([Problem(where, _RESUME, f"is {name!r}, which never began: there is nothing to resume")])
-    return ClusterRun.from_json(settled["data"][objects.RUN_KEY])
+    run = ClusterRun.from_json(settled["data"][objects.RUN_KEY])
+    rival = _rival(kube, step, name, run.job.run_id)
+    return Trouble("WaitingForStep", f"waiting for {rival} to end, which resumes the same run") if rival else run
+
+
+def _rival(kube: Kube, step: Step, resumed: str, run_id: str) -> str:
+    """Return the step that goes on with the same run before this one may; "" when there is none.
+
+    Two coordinators in one run folder would displace each other for ever.
+    """
+    steps = {each["metadata"]["name"]: each for each in kube.list(names.STEP_KIND, step.namespace)}
+    of_run = {resumed, *(name for name, each in steps.items() if each.get("status", {}).get("runId") == run_id)}
+    rivals = [_step(each) for each in steps.values() if each.get("spec", {}).get("resumeFrom") in of_run]
+    for rival in sorted(rivals, key=_age):
+        finished = rival.status.condition("Finished") if rival.status else None
+        if rival.uid == step.uid or (finished is not None and finished.status == "True"):
+            continue
+        if _age(rival) < _age(step) or kube.read("ConfigMap", step.namespace, names.run_objects(rival.name)):
+            return rival.name
+    return ""
+
+
+def _age(step: Step) -> tuple[datetime, str]:
+    return step.created, step.name
 
 
 def _missing(kube: Kube, run: ClusterRun, *, where: str) -> Iterator[Problem]:

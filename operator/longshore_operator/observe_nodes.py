@@ -10,19 +10,20 @@ from pydantic import ValidationError
 from longshore_api.errors import InvalidDocuments
 from longshore_api.resources import ComputeCluster
 from longshore_api.status import ComputeClusterStatus
-from longshore_operator.build import names
+from longshore_operator.build import names, placement
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe import document
+from longshore_operator.observe import document, owner
 from longshore_operator.plan.nodes import Nodes, Scale
 from longshore_operator.plan.observed import Subject
 from longshore_operator.plan.pods import placeholder, pod
 from longshore_operator.plan.slots import pool
 from longshore_operator.plan.statuses import sentence
+from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document
 from longshore_planner.nodes import node_shape
 
 
-def observe_nodes(kube: Kube, *, namespace: str, name: str) -> Nodes | None:
+def observe_nodes(kube: Kube, settings: Settings, *, namespace: str, name: str) -> Nodes | None:
     """Read a ComputeCluster and all that is on it; None when there is none, or it is being deleted.
 
     Raises kube.Trouble.
@@ -32,14 +33,15 @@ def observe_nodes(kube: Kube, *, namespace: str, name: str) -> Nodes | None:
         return None
     metadata = raw["metadata"]
     pods = kube.list("Pod", namespace, names.compute_selector(name))
-    workers = [each for each in pods if _role(each) == names.WORKER]
+    workers = [each for each in pods if _role(each) == names.WORKER and names.STEP_LABEL in each["metadata"]["labels"]]
+    placeholders = [each for each in pods if _role(each) == names.PLACEHOLDER and owner(each) == metadata["uid"]]
     seen = Nodes(
         subject=Subject(names.COMPUTE_KIND, namespace, name, metadata["uid"]),
         generation=metadata.get("generation", 1),
         status=_status(raw),
         pool=pool(name, raw, kube.list(names.STEP_KIND, namespace), workers),
         workers=tuple(pod(each, step=each["metadata"]["labels"][names.STEP_LABEL]) for each in workers),
-        placeholders=tuple(placeholder(each, compute=name) for each in pods if _role(each) == names.PLACEHOLDER),
+        placeholders=tuple(placeholder(each, compute=name) for each in placeholders),
     )
     try:
         found = document(raw)
@@ -48,6 +50,8 @@ def observe_nodes(kube: Kube, *, namespace: str, name: str) -> Nodes | None:
     except InvalidDocuments as error:
         return replace(seen, problem=sentence(error.problems))
     spec = found.resource.spec
+    if problem := placement.unreadable(shape, settings):
+        return replace(seen, problem=f"spec.podTemplate.spec is wrong: {problem}")
     idle = timedelta(seconds=spec.idle_seconds_before_scale_down)
     return replace(seen, scale=Scale(spec.min_nodes, spec.max_nodes, idle), shape=shape)
 

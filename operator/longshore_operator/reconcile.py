@@ -13,13 +13,14 @@ from longshore_api.status import ResourceStatus
 from longshore_operator.apply import Hands, Locks, apply_action, apply_status, send_event
 from longshore_operator.build import names
 from longshore_operator.coordinator_client import Coordinators, Line
-from longshore_operator.kube import Kube, Refused
+from longshore_operator.kube import Kube, Refused, Taken
 from longshore_operator.observe import observe
 from longshore_operator.observe_nodes import observe_nodes
 from longshore_operator.plan.actions import Action, Plan
 from longshore_operator.plan.decide import POLL, after_refusal, decide
-from longshore_operator.plan.nodes import decide_nodes
-from longshore_operator.plan.observed import Subject
+from longshore_operator.plan.nodes import after_refusal_of_nodes, decide_nodes
+from longshore_operator.plan.observed import Subject, Trouble
+from longshore_operator.plan.statuses import refusal, taken
 from longshore_operator.settings import Settings
 
 _log = logging.getLogger("longshore.operator")
@@ -64,18 +65,21 @@ class Reconciler:
         plan = decide(sight.observed, self.settings, now=now)
         try:
             self._act(step.subject, plan.actions, line=sight.line, now=now)
-        except Refused as error:
-            plan = after_refusal(plan, step, str(error))
+        except (Refused, Taken) as error:
+            plan = after_refusal(plan, step, _trouble(error))
         return self._tell(step.subject, plan, before=step.status, now=now)
 
     def _nodes(self, namespace: str, name: str) -> float | None:
-        seen = observe_nodes(self.kube, namespace=namespace, name=name)
+        seen = observe_nodes(self.kube, self.settings, namespace=namespace, name=name)
         if seen is None:
             self._written.pop((names.COMPUTE_KIND, namespace, name), None)
             return None
         now = self.now()
         plan = decide_nodes(seen, self.settings, now=now)
-        self._act(seen.subject, plan.actions, line=None, now=now)
+        try:
+            self._act(seen.subject, plan.actions, line=None, now=now)
+        except (Refused, Taken) as error:
+            plan = after_refusal_of_nodes(seen, plan, _trouble(error), now=now)
         return self._tell(seen.subject, plan, before=seen.status, now=now)
 
     def _act(self, subject: Subject, actions: tuple[Action, ...], *, line: Line | None, now: datetime) -> None:
@@ -100,6 +104,11 @@ class Reconciler:
             _log.info("%s: %s", event.reason, event.message)
             send_event(self.kube, subject, event, now=now)
         return plan.look_again
+
+
+def _trouble(error: Refused | Taken) -> Trouble:
+    _log.warning("the API server refused it: %s", error)
+    return taken(str(error)) if isinstance(error, Taken) else refusal(str(error))
 
 
 def _same(before: ResourceStatus | None, after: ResourceStatus) -> bool:

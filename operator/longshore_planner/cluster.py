@@ -144,6 +144,7 @@ class _Ground:
         self._step = step
         self._host_paths = host_paths
         self._has_default = any(each.resource.spec.default for each in documents.of(Datastore))
+        self._named, self._places = self._references()
         self.problems: list[Problem] = []
         self.volumes: set[Volume] = set()
         self.secrets: set[str] = set()
@@ -151,6 +152,31 @@ class _Ground:
 
     def documents_in_pods(self) -> Documents:
         return Documents(tuple(self._in_pods(each) for each in self._documents))
+
+    def _references(self) -> tuple[set[str | None], list[str]]:
+        """Return the names of the Datastores that the step's data is in, None for the default one, and full places."""
+        spec = self._step.resource.spec
+        datasets = [self._documents.find(Dataset, each.dataset) for each in spec.inputs if each.dataset]
+        pairs = [(each.file, each.tabular) for each in spec.inputs]
+        pairs += [(each.resource.spec.file, each.resource.spec.tabular) for each in datasets if each is not None]
+        data = [each for pair in pairs for each in pair if each is not None]
+        wanted = {each.name for each in spec.models}
+        models = [
+            each.resource.spec
+            for each in self._documents.of(Model)
+            if not wanted.isdisjoint({each.resource.spec.name, each.name})
+        ]
+        named = {spec.output.datastore if spec.output else None, *(each.datastore for each in (*data, *models))}
+        places = [*(path for each in data for path in each.paths), *(each.path for each in models)]
+        return named, [*places, (spec.source and spec.source.uri) or ""]
+
+    def _is_used(self, store: Datastore) -> bool:
+        """Tell whether the run is to have a Datastore's volume and credentials: it gets no others of its namespace."""
+        spec = store.spec
+        if store.metadata.name in self._named or (spec.default and None in self._named):
+            return True
+        root = spec.uri.rstrip("/")
+        return any(place == root or place.startswith(root + "/") for place in self._places)
 
     def output_store(self, grounded: Documents) -> str | None:
         """Return the place of the Datastore that the run's folder is in: on a volume, or in an object store."""
@@ -204,7 +230,7 @@ class _Ground:
 
     def _in_pods(self, document: Document[Resource]) -> Document[Resource]:
         match document.resource:
-            case Datastore() as store:
+            case Datastore() as store if self._is_used(store):
                 spec = self._datastore(document, store.spec)
                 return replace(document, resource=store.model_copy(update={"spec": spec}))
             case ParallelRunStep() as step:

@@ -12,6 +12,15 @@ from longshore_api.resources import ComputeCluster
 from longshore_planner import vm_sizes
 from longshore_planner.catalogue import Document
 
+_FACTORS: Mapping[str, float] = {
+    "": 1,
+    "n": 1e-9,
+    "u": 1e-6,
+    "m": 1e-3,
+    "k": 1e3,
+    **{letter: 1e3**power for power, letter in enumerate("MGTPE", 2)},
+    **{f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", 1)},
+}
 GPU = "nvidia.com/gpu"  # as NVIDIA's device plugin calls them
 
 
@@ -79,5 +88,6 @@ def node_shape(document: Document[ComputeCluster]) -> NodeShape:
 
 
 def cores(amount: str) -> float:
-    """Return an amount of processors, such as 2 or 500m, as a number."""
-    return float(amount[:-1]) / 1000 if amount.endswith("m") else float(amount)
+    """Return an amount of Kubernetes, such as 2, 500m or 1k, as a number."""
+    digits = amount.rstrip("numkKMGTPEi")
+    return float(digits) * _FACTORS[amount.removeprefix(digits)]

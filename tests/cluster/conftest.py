@@ -18,13 +18,13 @@ from localcluster import cluster as local
 from localcluster import install, machine
 from localcluster.places import CHECKOUT, places
 from localcluster.processes import Problem
-from steps import Operator, Steps
+from steps import Steps
 
 _left_out = []
 
 
 @pytest.fixture(scope="session")
-def place():
+def place(pytestconfig):
     """Return the places of a cluster with a node."""
     place = places()
     if local.takes_images(place):
@@ -32,9 +32,11 @@ def place():
         return
     if os.geteuid() or not machine.is_debian():
         _leave_out("no cluster is up, and only root on Debian can make one")
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     try:
-        local.up(place, with_node=True)
-    except Problem as problem:
+        with capture.global_and_fixture_disabled():  # it may install and build for minutes, and says so
+            local.up(place, with_node=True)
+    except (Problem, OSError) as problem:
         _leave_out(f"no cluster is up, and none can be made: {problem}")
     try:
         yield place
@@ -48,9 +50,29 @@ def kubectl(place):
 
 
 @pytest.fixture(scope="session")
-def crds(place, kubectl):
-    """Have the custom resource definitions of crds/ in the cluster, as they are now, and return their names."""
-    names = install.definitions(place)
+def images(place):
+    """Have our image, of the code as it is, and the user's in the cluster; return the archive of ours."""
+    archives = []
+    for arguments in (["--base"], []):
+        command = [CHECKOUT / "deploy" / "local" / "cluster", "image", *arguments]
+        environment = {**os.environ, "PYTHON": sys.executable}
+        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
+        assert built.returncode == 0, built.stderr[-2000:]
+        archives.append(Path(built.stdout.split()[-1]))
+    assert local.takes_images(place), "or they were not loaded"
+    return archives[-1]
+
+
+@pytest.fixture(scope="session")
+def installed(place, images):
+    """Have Longshore in the cluster, by its chart, for all namespaces."""
+    install.install(place, images, host_paths=True)
+
+
+@pytest.fixture(scope="session")
+def crds(kubectl, installed):  # noqa: ARG001, the chart brings them
+    """Return the names of our custom resource definitions, which are served."""
+    names = [f"{file.stem}.longshore.dev" for file in sorted((CHECKOUT / "crds").iterdir())]
     for each in names:
         eventually(lambda each=each: kubectl.try_("get", each).returncode == 0)  # established, and served
     return names
@@ -65,29 +87,17 @@ def namespace(kubectl, crds):  # noqa: ARG001, a fixture cannot ask for another 
     kubectl("delete", "namespace", name, "--wait=false")
 
 
-@pytest.fixture(scope="session")
-def images(place):  # noqa: ARG001, a cluster must be up
-    """Have our image, of the code as it is, and the user's in the cluster."""
-    for arguments in ([], ["--base"]):
-        command = [CHECKOUT / "deploy" / "local" / "cluster", "image", *arguments]
-        environment = {**os.environ, "PYTHON": sys.executable}
-        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
-        assert built.returncode == 0, built.stderr[-2000:]
-
-
-@pytest.fixture(scope="session")
-def the_operator(place, crds, images, tmp_path_factory):  # noqa: ARG001, they must be there
-    operator = Operator(place, tmp_path_factory.mktemp("operator") / "operator.log")
-    operator.ensure()
-    yield operator
-    operator.kill()
+@pytest.fixture
+def operator(place, installed):  # noqa: ARG001, it must be there
+    """Have the operator run, whatever the test before did to it."""
+    install.start(place)
 
 
 @pytest.fixture
-def operator(the_operator):
-    """Have the operator run, whatever the test before did to it."""
-    the_operator.ensure()
-    return the_operator
+def unattended(place, namespace):
+    """Kubectl in a namespace that no operator looks after: statuses are the test's."""
+    install.stop(place)
+    return namespace
 
 
 @pytest.fixture

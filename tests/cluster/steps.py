@@ -1,10 +1,7 @@
-"""Steps of one namespace, and the operator that runs them."""
+"""Steps of one namespace."""
 
 import csv
 import os
-import signal
-
-from localcluster import install
 
 GROUP = 65532  # of the pods of a run
 ITEMS = 40
@@ -28,23 +25,6 @@ def limit(folder):
 """
 EXPECTED = "".join(f"{index:03d}.txt {index}\n" for index in range(ITEMS))
 STEP = "parallelrunsteps.longshore.dev"
-
-
-class Operator:
-    """The operator as a process of this machine, for all namespaces."""
-
-    def __init__(self, place, log):
-        self.place, self.log, self.process = place, log, None
-
-    def ensure(self):
-        """Have it run."""
-        if self.process is None or self.process.poll() is not None:
-            self.process = install.start_operator(self.place, self.log, host_paths=True)
-
-    def kill(self, number=signal.SIGKILL):
-        """Send it a signal that ends it, and return its exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(60)
 
 
 class Steps:

@@ -3,9 +3,6 @@
 The definitions are the session's, not the release's: other tests need them.
 """
 
-import os
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -18,23 +15,16 @@ RELEASE = "longshore"
 OPERATOR = "app.kubernetes.io/name=longshore-operator"
 
 
-@pytest.fixture(scope="module")
-def image(kubectl):  # noqa: ARG001, a cluster must be up
-    """Our image, of the code as it is."""
-    command = [ROOT / "deploy" / "local" / "cluster", "image"]
-    environment = {**os.environ, "PYTHON": sys.executable}
-    built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
-    assert built.returncode == 0, built.stderr[-2000:]
-    return {"repository": "localhost/longshore", "tag": "dev", "pullPolicy": "Never"}
+IMAGE = {"repository": "localhost/longshore", "tag": "dev", "pullPolicy": "Never"}
 
 
 class Release:
     """A release that watches its own namespace and makes nothing that other namespaces share."""
 
-    def __init__(self, kubectl, image):
+    def __init__(self, kubectl):
         self.kubectl = kubectl
         self.values = {
-            "image": image,
+            "image": IMAGE,
             "crds": {"install": False},
             "rbac": {"namespaced": [kubectl.namespace]},
             "placeholder": {"priorityClass": {"name": f"{kubectl.namespace}-placeholder"}},
@@ -53,8 +43,8 @@ class Release:
 
 
 @pytest.fixture
-def release(namespace, image):
-    release = Release(namespace, image)
+def release(unattended):
+    release = Release(unattended)
     with release.config:
         yield release
         release.config.uninstall(RELEASE, ignore_not_found=True, wait="watcher", timeout=120)

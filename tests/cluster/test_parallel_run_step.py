@@ -1,7 +1,5 @@
 """A ParallelRunStep in real pods, from its manifest to its end, and the reasons when it does not get there."""
 
-import signal
-
 from steps import EXPECTED, ITEMS, STEP
 
 
@@ -48,12 +46,6 @@ def test_waiting_for_finished_ends_for_a_success_and_for_a_failure(steps, namesp
     described = namespace("describe", STEP, "worse")
     assert "ErrorThresholdExceeded" in described
     assert "ValueError: bad row" in described
-
-
-def test_an_operator_that_is_told_to_end_does(operator, steps):
-    steps.submit()
-    steps.until(steps.status)
-    assert operator.kill(signal.SIGTERM) == 0
 
 
 def test_a_deleted_step_leaves_nothing_but_its_folder(steps, namespace):

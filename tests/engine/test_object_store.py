@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 import zipfile
 from dataclasses import replace
@@ -46,17 +45,21 @@ def run(mini_batch):
 """
 
 
-class S3Bench:
-    """The bench `longshore` with a run folder in the store; what ended is read from a copy on this machine."""
+SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "abfs"}
 
-    def __init__(self, longshore, s3):
+
+class RemoteBench:
+    """The bench `longshore` with a run folder in a store; what ended is read from a copy on this machine."""
+
+    def __init__(self, longshore, name, server):
         self.longshore = longshore
-        self.s3 = s3
+        self.server = server
+        self.scheme = SCHEMES[name]
         self.prefix = uuid4().hex
         longshore.run_dir = self.uri("run")
 
     def uri(self, name):
-        return f"s3://{BUCKET}/{self.prefix}/{name}"
+        return f"{self.scheme}://{BUCKET}/{self.prefix}/{name}"
 
     def store(self, name="run"):
         return open_store(self.uri(name))
@@ -75,7 +78,12 @@ class S3Bench:
 
 @pytest.fixture
 def bench(longshore, s3):
-    return S3Bench(longshore, s3)
+    return RemoteBench(longshore, "s3", s3)
+
+
+@pytest.fixture(params=SCHEMES)
+def every_bench(request, longshore):
+    return RemoteBench(longshore, request.param, request.getfixturevalue(request.param))
 
 
 def test_a_run_in_a_store_leaves_there_what_one_on_this_machine_leaves_here(longshore, bench):
@@ -131,7 +139,7 @@ def test_a_run_in_a_store_leaves_there_what_one_on_this_machine_leaves_here(long
     assert there.logs("sys/node/worker-*/[ah]*.txt") == ""
     for number in (0, 1, 2, 4, 5, 6, 7, 8):
         path = f"/{BUCKET}/{bench.prefix}/run/out/deeper/{number}.txt.seen"
-        assert bench.s3.puts[path] <= 2  # once; twice if it was looked at in the very moment that it was written
+        assert bench.server.puts[path] <= 2  # once; twice if it was looked at in the very moment that it was written
 
 
 def test_the_script_sees_no_credential(longshore, bench):
@@ -154,11 +162,11 @@ def test_the_script_sees_no_credential(longshore, bench):
 def test_a_store_that_gives_a_name_to_two_is_refused_in_one_sentence(longshore, bench):
     longshore.data("a.txt")
     longshore.manifest(longshore.step())
-    bench.s3.ignores_conditions = True
+    bench.server.ignores_conditions = True
     try:
         ended = longshore.run()
     finally:
-        bench.s3.ignores_conditions = False
+        bench.server.ignores_conditions = False
     assert ended.code == 1
     uri, [line] = bench.uri("run"), ended.stderr.splitlines()
     assert line.startswith(f"longshore: the run folder {uri} cannot be used: {uri} cannot hold a run: this store over")
@@ -222,24 +230,24 @@ def test_logs_of_a_resumed_run_go_on_where_the_earlier_ones_ended(longshore, ben
     assert after.count("model light light") == 2
 
 
-@pytest.fixture
-def varied(longshore):
+def varied_of(longshore):
     return Varied(longshore, mini_batches=300, size=3, workers=2, processes=2, milliseconds=20)
 
 
-def test_the_output_is_the_same_whatever_is_killed(longshore, bench, varied):
+def test_the_output_is_the_same_whatever_is_killed(longshore, every_bench):
+    varied = varied_of(longshore)
     oracle = varied.oracle()
     counts = {("kill", CHILD): 2, ("kill", HOST): 1, ("kill", AGENT): 2, ("kill", COORDINATOR): 3}
     acts = plan(7, counts=counts, calls=200, stops={})
     with Arsonist(longshore, longshore.start(), acts, calls=varied.number_of_calls) as arsonist:
         ended = arsonist.burn()
     assert arsonist.done == counts
-    varied.assert_exactly_once(bench.copied(ended), oracle)
-    epochs = [json.loads(each) for each in bench.store().get_each(bench.store().names("state/epochs"))]
-    assert len(epochs) == 4
+    varied.assert_exactly_once(every_bench.copied(ended), oracle)
+    assert len(every_bench.store().names("state/epochs")) == 4
 
 
-def test_a_second_coordinator_displaces_the_first(longshore, bench, varied):
+def test_a_second_coordinator_displaces_the_first(longshore, bench):
+    varied = varied_of(longshore)
     oracle = varied.oracle()
     first = longshore.start()
     longshore.wait_until(lambda: varied.number_of_calls() > 30)

@@ -14,14 +14,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from longshore_agent.fetch_source import fetch_source
 from longshore_coordinator.last_words import LIMIT, last_words
 from longshore_coordinator.ledger import Ledger
 from longshore_operator.coordinator_client import CoordinatorError, HttpCoordinators, Line
 from longshore_operator.credentials import issue
-from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Thresholds
+from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Model, Output, Thresholds
 from longshore_protocol.snapshot import FirstError, Snapshot
 from longshore_storage.store import open_store
 
@@ -94,14 +96,17 @@ class Setup:
         files = ["--job", str(self.folder / "job.json"), "--secret", str(self.folder)]
         return self._start("longshore_coordinator", *files, *words)
 
-    def worker(self, name="w-0", **of_the_host):
-        path = str(self.folder / f"{name}.sock")
+    def worker(self, name="w-0", *, work=None, private=None, **of_the_host):
+        """Start agent and host; `work` is the folder that the two share, `private` the agent's own."""
+        work = work or self.folder
+        path = str(work / f"{name}.sock")
         agent = {
             "LONGSHORE_COORDINATOR": f"https://localhost:{self.port}",
             "LONGSHORE_TOKEN": self.token,
             "LONGSHORE_WORKER": name,
             "LONGSHORE_SOCKET": path,
-            "LONGSHORE_WORK_DIR": str(self.folder),
+            "LONGSHORE_WORK_DIR": str(work),
+            "TMPDIR": str(private or work),
             "LONGSHORE_CA": str(self.folder / "ca.crt"),
             "LONGSHORE_UMASK": "007",
         }
@@ -377,3 +382,51 @@ def test_last_words_fit_into_a_termination_message(message, traceback):
     assert (read.state, read.epoch, read.first_error.mini_batch) == ("Failed", 3, 3)
     if len(message) + len(traceback) < 1000:
         assert read == replace(snapshot)
+
+
+READS_ALL = """
+import os, sys
+
+def init():
+    print("the model is", open(os.path.join(os.environ["AZUREML_MODEL_DIR"], "m.txt")).read())
+
+def run(mini_batch):
+    for path in mini_batch:
+        with open(os.path.join(sys.argv[1], os.path.basename(path) + ".seen"), "w") as file:
+            file.write("seen")
+    return [os.path.basename(path) + " " + open(path).read() for path in mini_batch]
+"""
+
+
+@pytest.mark.usefixtures("s3")
+def test_pods_that_have_nothing_in_common_but_a_store_do_a_run(tmp_path):
+    uri, names = f"s3://bucket/{uuid4()}", [f"{index}.txt" for index in range(6)]
+    store = open_store(uri)
+    for name in names:
+        store.put(f"in/{name}", name[:1].encode())
+    store.put("models/m/m.txt", b"light")
+    store.put("code/script.py", READS_ALL.encode())
+    fetch_source(f"{uri}/code", str(tmp_path / "source"))  # what the init container does
+    with setup(tmp_path) as pod:
+        pod.is_now(
+            run_uri=f"{uri}/run",
+            inputs=(Input("in", (f"{uri}/in",)),),
+            output=Output(APPEND_ROW, f"{uri}/run/out"),
+            source_uri=str(tmp_path / "source"),
+            entry_script="script.py",
+            arguments=(f"{uri}/run/out",),
+            models=(Model("m", 1, f"{uri}/models/m"),),
+            workers=2,
+        )
+        coordinator = pod.coordinator()
+        for worker in ("w-0", "w-1"):
+            work, private = tmp_path / f"{worker}-work", tmp_path / f"{worker}-private"
+            work.mkdir()
+            private.mkdir()
+            pod.worker(worker, work=work, private=private)
+        assert coordinator.wait(PATIENCE) == 0
+        assert pod.words().state == "Succeeded"
+    out, logs = open_store(f"{uri}/run/out"), open_store(f"{uri}/run/logs/user/stdout")
+    assert out.get("parallel_run_step.txt").decode().splitlines() == [f"{name} {name[:1]}" for name in names]
+    assert out.names() == [*(f"{name}.seen" for name in names), "parallel_run_step.txt"]
+    assert b"the model is light\n" in list(logs.get_each(logs.names()))

@@ -332,9 +332,9 @@ def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
 def test_what_the_api_server_refuses_is_said_while_nothing_runs():
     plan = decide(Observed(STEP, resolved=RUN), Settings(image="i"), now=NOW)
     refusal = 'pods "score-worker-1" is forbidden: exceeded quota: small, requested: pods=1'
-    told = after_refusal(plan, STEP, refusal)
+    told = after_refusal(plan, STEP, statuses.refusal(refusal))
     assert told.status.condition("Succeeded").reason == "QuotaExceeded"
     assert told.status.condition("Succeeded").message == refusal
     assert [each.type for each in told.events] == ["Warning"]
-    running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP, refusal)
+    running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP, statuses.refusal(refusal))
     assert running.status.condition("Succeeded").reason == "Running"

@@ -144,6 +144,64 @@ def test_what_cannot_be_resumed_is_told(world, earlier, problem):
     assert problem in condition["message"]
 
 
+def test_of_two_steps_that_go_on_with_one_run_the_second_waits_for_the_end_of_the_first(world):
+    world.submit()
+    world.run()
+    for name in ("again", "more"):
+        made = step(resumeFrom="score")
+        made["metadata"]["name"] = name
+        world.kube.put(made)
+    for _ in range(3):
+        for name in ("more", "again"):
+            world.reconciler.reconcile("ParallelRunStep", NAMESPACE, name)
+        world.seconds += 2.0
+    coordinators = [name for name in world.kube.of("Pod") if "coordinator" in name and "score" not in name]
+    assert coordinators == ["again-coordinator"]
+    waits = world.kube.objects["ParallelRunStep", NAMESPACE, "more"]["status"]["conditions"][0]
+    assert (waits["reason"], "waiting for again to end" in waits["message"]) == ("WaitingForStep", True)
+    ended = {"observedGeneration": 1, "conditions": [{**waits, "type": "Finished", "status": "True"}]}
+    world.kube.objects["ParallelRunStep", NAMESPACE, "again"]["status"] |= ended
+    world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "more")
+    assert "more-coordinator" in world.kube.of("Pod")
+
+
+def test_a_step_that_is_older_waits_for_one_that_has_gone_on_with_the_run(world):
+    world.submit()
+    world.run()
+    for name in ("more", "again"):
+        made = step(resumeFrom="score")
+        made["metadata"]["name"] = name
+        world.kube.put(made)
+        world.reconciler.reconcile("ParallelRunStep", NAMESPACE, name)
+    assert [name for name in world.kube.of("Pod") if "coordinator" in name and "score" not in name] == [
+        "more-coordinator"
+    ]
+
+
+def test_a_step_whose_pods_name_is_taken_says_so_and_goes_on_when_it_is_free(world):
+    world.submit()
+    metadata = {"name": "score-coordinator", "namespace": NAMESPACE}
+    world.kube.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+    for _ in range(3):
+        world.reconcile()
+        world.seconds += 5.0
+    assert world.condition()["reason"] == "NameTaken"
+    assert len(world.kube.of("Event")) == 1
+    del world.kube.objects["Pod", NAMESPACE, "score-coordinator"]
+    world.run()
+    assert world.condition()["reason"] == "Succeeded"
+
+
+@pytest.mark.parametrize("seconds", ["999999999999999999", "-5"])
+def test_a_time_to_live_that_is_out_of_range_deletes_nothing(world, seconds):
+    world.submit()
+    world.reconcile()
+    world.kube.objects["ParallelRunStep", NAMESPACE, "score"]["spec"]["ttlSecondsAfterFinished"] = seconds
+    world.run()
+    assert world.condition()["reason"] == "Succeeded"
+    assert not [name for name in world.kube.of("Pod") if "worker" in name]
+
+
 def test_a_step_does_not_resume_itself(world):
     world.submit(*AROUND, step(resumeFrom="score"))
     world.reconcile()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from longshore_operator.coordinator_client import CoordinatorError
+from longshore_operator.kube import Refused, Taken
 from longshore_operator.plan.actions import Create, Delete
 from longshore_operator.plan.nodes import Nodes, Scale, decide_nodes
 from longshore_operator.plan.observed import Pod, Subject, Trouble
@@ -378,6 +379,98 @@ def test_the_least_number_of_nodes_stays_and_yields_to_workers(rivals):
     rivals.tick(60.0)
     rivals.look()
     assert len(rivals.pods("placeholder")) == 1
+
+
+def test_a_step_whose_pods_are_refused_keeps_no_other_from_the_nodes(rivals):
+    def no_foreign_images(verb, _, name):
+        if verb == "create" and name in ("first-coordinator", "first-worker-0"):
+            raise Refused("images of example.com are not allowed")
+
+    rivals.kube.put(compute(minNodes=1))
+    rivals.kube.fail = no_foreign_images
+    rivals.put("first")
+    rivals.put("second", minute=1)
+    rivals.run(until=lambda: rivals.finished("second"))
+    assert rivals.status("first")["conditions"][0]["reason"] == "Refused"
+    assert rivals.kube.writes.count(("create", "Event", "first")) <= 3
+
+
+@pytest.mark.parametrize("changed", [{"computeTarget": "other"}, {"nodeCount": 1}])
+def test_a_run_gets_its_lost_workers_back_whatever_its_spec_says_by_now(rivals, changed):
+    rivals.kube.put(compute())
+    rivals.put("first")
+    rivals.run(until=lambda: rivals.done["first"] > 0)
+    rivals.stuck = {"first"}
+    rivals.kube.objects["ParallelRunStep", NAMESPACE, "first"]["spec"] |= changed
+    for each in rivals.workers("first"):
+        del rivals.kube.objects["Pod", NAMESPACE, each["metadata"]["name"]]
+    rivals.run(until=lambda: len(rivals.workers("first")) == 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Refused("no PriorityClass with name longshore-placeholder was found"), "Refused"),
+        (Taken('pods "cpu-placeholder-0" already exists'), "NameTaken"),
+    ],
+)
+def test_a_placeholder_that_cannot_be_made_is_said_once_and_tried_again(rivals, error, reason):
+    def refuse(*asked):
+        if asked[:2] == ("create", "Pod"):
+            raise error
+
+    rivals.kube.put(compute(minNodes=1))
+    rivals.kube.fail = refuse
+    for _ in range(5):
+        rivals.look()
+        rivals.tick(30.0)
+    status = rivals.status("cpu", "ComputeCluster")
+    (ready,) = status["conditions"]
+    assert (ready["status"], ready["reason"], status["currentNodeCount"]) == ("False", reason, 0)
+    assert len(rivals.kube.of("Event")) == 1
+    rivals.kube.fail = None
+    rivals.look()
+    assert len(rivals.pods("placeholder")) == 1
+
+
+@pytest.mark.parametrize("role", ["worker", "placeholder"])
+def test_a_pod_with_our_labels_that_is_somebody_elses_is_left_alone(rivals, role):
+    labels = {"longshore.dev/compute": "cpu", "longshore.dev/role": role}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": NAMESPACE, "labels": labels}}
+    rivals.kube.put(compute())
+    rivals.kube.put(pod | {"status": {"phase": "Failed"}})
+    rivals.reconciler.reconcile("ComputeCluster", NAMESPACE, "cpu")
+    assert list(rivals.kube.of("Pod")) == ["x"]
+    assert rivals.status("cpu", "ComputeCluster")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"affinity": {"nodeAffinity": 3}},
+        {"topologySpreadConstraints": [{"maxSkew": "x"}]},
+        {"volumes": [{"name": "shm", "emptyDir": 3}]},
+        {
+            "volumes": [{"name": "shm", "emptyDir": {}}],
+            "containers": [{"name": "main", "volumeMounts": [{"name": "shm"}]}],
+        },
+    ],
+    ids=["affinity", "spread", "volume", "mount"],
+)
+def test_a_template_that_is_no_part_of_a_pod_is_said_by_the_step_and_the_cluster(rivals, spec):
+    rivals.kube.put(compute(podTemplate={"spec": spec}, minNodes=1))
+    rivals.put("first")
+    rivals.look()
+    for status in rivals.status("first"), rivals.status("cpu", "ComputeCluster"):
+        assert status["conditions"][0]["reason"] == "InvalidInput"
+        assert "spec.podTemplate.spec is wrong" in status["conditions"][0]["message"]
+    assert not rivals.kube.of("Pod")
+
+
+def test_a_template_may_name_main_and_add_nothing_to_it(rivals):
+    rivals.kube.put(compute(podTemplate={"spec": {"containers": [{"name": "main"}]}}))
+    rivals.put("first")
+    rivals.run(until=lambda: rivals.finished("first"))
 
 
 def everything(rivals):

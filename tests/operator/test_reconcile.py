@@ -302,7 +302,8 @@ def test_bad_input_ends_the_step_with_the_field_and_nothing_is_started(world):
 def test_what_pods_would_wait_for_in_vain_is_bad_input(world, gone, says):
     secret = kind("Secret", "key") | {"apiVersion": "v1", "data": {}}
     bucket = kind("Datastore", "bucket", uri="gs://bucket", secretRef={"name": "key"})
-    world.submit(step(), *AROUND, secret, bucket)
+    files = {"datastore": "bucket", "paths": ["*.png"]}
+    world.submit(step(inputs=[{"name": "images", "file": files}]), *AROUND, secret, bucket)
     del world.kube.objects[gone[0], NAMESPACE, gone[1]]
     world.tick(11.0)
     world.reconcile()

@@ -97,12 +97,21 @@ def state(reason, *, finished="False", **counts):
         (step("bad", status=state("InvalidInput")), 0),
         (step("suspended", suspend=True), 0),
         (step("cancelled", cancel="true"), 0),
+        (step("refused", status=state("Refused")), 0),
+        (step("begun with fewer", status=state("Running") | {"runId": "r", "progress": {"workers": {"wanted": 2}}}), 2),
     ],
     ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else "",
 )
 def test_what_a_step_can_use(raw, wanted):
     (found,) = pool("cpu", {"spec": {"maxNodes": 3}}, [raw], []).claims
     assert found.wanted == wanted
+
+
+@pytest.mark.parametrize("changed", [{"computeTarget": "gpu"}, {"nodeCount": 1}])
+def test_what_the_spec_of_a_run_says_by_now_is_not_for_the_run(changed):
+    raw = step("score", status=state("Refused"), **changed)
+    found = pool("cpu", {"spec": {"maxNodes": 3}}, [raw], [], asking=("score", 2))
+    assert found.allowed("score") == 2
 
 
 def test_steps_of_other_compute_clusters_claim_nothing():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from longshore_operator.coordinator_client import CoordinatorError
-from longshore_operator.kube import Conflict, NotFound
+from longshore_operator.kube import Conflict, NotFound, Taken
 from longshore_operator.reconcile import Reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.snapshot import (
@@ -103,7 +103,7 @@ class FakeKube:
     def create(self, manifest):
         self._ask("create", manifest["kind"], manifest["metadata"]["name"])
         if _key(manifest) in self.objects:
-            raise Conflict("it is there already")
+            raise Taken(f"{manifest['kind']} {manifest['metadata']['name']} already exists")
         made = copy.deepcopy(manifest)
         if "stringData" in made:
             texts = made.pop("stringData")

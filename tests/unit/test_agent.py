@@ -136,19 +136,21 @@ def remote():
     return replace(JOB, run_uri=uri, output=Output(action="summary_only", uri=f"{uri}/out"))
 
 
-def deliver(job, folder, *, refuse=None):
+def deliver(job, folder, *, refuse=None, fails=False):
     """Have mini-batch 7 write a file and be reported; return what the coordinator saw."""
     client = Witness(open_store(job.run_uri))
     output = Path(places_of(job, worker="worker-0", shared=str(folder)).output)
-    output.mkdir(parents=True)
-    (output / "made.txt").write_text("x")
 
     async def run():
         worker = Worker(job, SPEC, agent="worker-0.1.a")
         agent = agent_of(client, worker, job=job, folder=folder)
+        (output / "made.txt").write_text("x")
         if refuse:
             agent._shipper._output.put = refuse
-        worker.outbox.complete([messages.DONE, 7, 2, 1, 1, 0, 0, 0, 0, ""], process=0, rows=b"")
+        if fails:
+            worker.outbox.fail(Failure(7, 2, 1, 0, "UserError", "no", "", 0.0, 0.0, "log"))
+        else:
+            worker.outbox.complete([messages.DONE, 7, 2, 1, 1, 0, 0, 0, 0, ""], process=0, rows=b"")
         await agent._send()
 
     asyncio.run(run())
@@ -157,6 +159,10 @@ def deliver(job, folder, *, refuse=None):
 
 def test_what_a_mini_batch_wrote_is_in_the_store_when_it_is_reported(remote, tmp_path):
     assert deliver(remote, tmp_path) == [([7], [], ["out/made.txt"])]
+
+
+def test_what_a_failed_mini_batch_wrote_is_in_the_store_before_another_may_run_it(remote, tmp_path):
+    assert deliver(remote, tmp_path, fails=True) == [([], [7], ["out/made.txt"])]
 
 
 def test_a_mini_batch_whose_files_the_store_does_not_take_has_failed(remote, tmp_path, monkeypatch):

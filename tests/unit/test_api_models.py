@@ -295,8 +295,28 @@ def test_every_field_has_a_description(kind: str):
             {"metadata": {"labels": {"longshore.dev/step": "x"}}},
             "spec.podTemplate.metadata.labels must not have longshore.dev/step: labels of longshore.dev are",
         ),
+        (
+            {"spec": {"containers": [{"name": "main", "volumeMounts": [{"name": "scratch", "mountPath": "/x"}]}]}},
+            "spec.podTemplate.spec.containers must mount volumes of this template only, and 'scratch' is none",
+        ),
+        (
+            {"spec": {"priorityClassName": "system-node-critical"}},
+            "spec.podTemplate.spec.priorityClassName is 'system-node-critical': must not begin with system-",
+        ),
+        (
+            {"metadata": {"annotations": {"container.apparmor.security.beta.kubernetes.io/main": "unconfined"}}},
+            "spec.podTemplate.metadata.annotations must not have container.apparmor.security.beta.kubernetes.io/main",
+        ),
     ],
-    ids=["a secret", "a name of ours", "the host's network", "a label of ours"],
+    ids=[
+        "a secret",
+        "a name of ours",
+        "the host's network",
+        "a label of ours",
+        "a volume of ours",
+        "a priority of the cluster's",
+        "no confinement",
+    ],
 )
 def test_a_pod_template_cannot_take_pods_out_of_their_limits(template, problem):
     (found,) = problems(resource("ComputeCluster", {"podTemplate": template}))

@@ -7,6 +7,7 @@ from longshore_api.validation import parse
 from longshore_planner import vm_sizes
 from longshore_planner.catalogue import Document, gather
 from longshore_planner.cluster import ClusterRun, Volume, resolve_on_cluster
+from longshore_planner.nodes import cores
 
 UID = "0f8a7c52-1111-2222-3333-444444444444"
 
@@ -53,6 +54,32 @@ def test_places_are_those_inside_the_pods():
     assert run.job.source_uri == "/longshore/source"
     assert run.volumes == (Volume(claim="claim-1"),)
     assert (run.config_map, run.image, run.interpreter) == ("code", "python:3.11-slim", "python")
+
+
+@pytest.mark.parametrize(
+    ("changes", "secrets"),
+    [
+        ({}, ()),
+        ({"output": {"name": "scores", "datastore": "bucket"}}, ("key",)),
+        ({"inputs": [{"name": "images", "file": {"datastore": "bucket", "paths": ["in"]}}]}, ("key",)),
+        ({"inputs": [{"name": "images", "file": {"paths": ["gs://bucket/in"]}}]}, ("key",)),
+        ({"inputs": [{"name": "images", "file": {"paths": ["gs://bucket-2/in"]}}]}, ()),
+        ({"source": {"uri": "gs://bucket/code"}}, ("key",)),
+        ({"models": [{"name": "digits"}]}, ("key",)),
+    ],
+    ids=["none", "output", "input", "full URL", "URL elsewhere", "source", "model"],
+)
+def test_a_run_gets_the_credentials_and_volumes_of_the_datastores_it_uses_and_no_others(changes, secrets):
+    bucket = kind("Datastore", "bucket", uri="gs://bucket", secretRef={"name": "key"})
+    others = kind("Datastore", "elsewhere", uri="pvc:claim-2"), kind("Datastore", "folder", uri="file:///data")
+    model = kind("Model", "digits", datastore="bucket", path="model.pkl")
+    run = resolved(step(**changes), DATASET, DATASTORE, bucket, *others, model, ENVIRONMENT)
+    assert (run.secrets, run.volumes) == (secrets, (Volume(claim="claim-1"),))
+
+
+def test_amounts_are_read_in_every_unit_of_kubernetes():
+    amounts = {"2": 2, "500m": 0.5, "1.5k": 1500, "1Ki": 1024, "3000000u": 3, "2M": 2e6, "1Gi": 1024**3, "1E": 1e18}
+    assert {amount: cores(amount) for amount in amounts} == {each: pytest.approx(amounts[each]) for each in amounts}
 
 
 def test_users_are_shown_places_as_they_know_them():
@@ -105,7 +132,8 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
     bucket = kind("Datastore", "bucket", uri="gs://bucket", secretRef={"name": "key"})
     cluster = kind("ComputeCluster", "cpu", maxNodes=2, resources={"requests": {"cpu": 2}, "limits": {"cpu": "3500m"}})
     given = step(computeTarget="cpu", nodeCount=5, processCountPerNode="auto")
-    run = resolved(given, DATASET, DATASTORE, bucket, ENVIRONMENT, cluster)
+    images = kind("Dataset", "images", file={"datastore": "bucket", "paths": ["in/*.png"]})
+    run = resolved(given, images, DATASTORE, bucket, ENVIRONMENT, cluster)
     assert run.secrets == ("key",)
     assert (run.node.requests, run.node.limits) == ({"cpu": "2"}, {"cpu": "3500m"})
     assert (run.job.workers, run.job.processes_per_worker) == (2, 3)

@@ -75,6 +75,16 @@ def test_each_file_of_the_output_is_written_once_and_again_when_it_has_changed(b
     assert bench.objects() == {"out/a": "1more", "out/deep/er/b": "2"}
 
 
+def test_what_an_agent_that_died_left_unshipped_is_not_shipped_unless_it_changes(bench):
+    bench.write("output", "a", "half")
+    bench.write("output", "b", "one ")
+    successor = bench.started_again()
+    bench.write("output", "b", "two", "a")
+    bench.write("output", "c", "new")
+    successor.ship_output()
+    assert bench.objects() == {"out/b": "one two", "out/c": "new"}
+
+
 def test_a_change_that_neither_time_nor_size_shows_is_not_missed(bench, monkeypatch):
     bench.write("output", "a", "1")
     path = os.path.join(bench.places.output, "a")

@@ -11,10 +11,10 @@ import pytest
 from longshore_storage.objects import ObjectStore
 from longshore_storage.store import LocalStore, Store, local_path, open_store
 
-SCHEMES = {"s3": "s3", "gcs": "gs"}
+SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "abfs"}
 
 
-@pytest.fixture(params=["local", "memory", "s3", "gcs"])
+@pytest.fixture(params=["local", "memory", "s3", "gcs", "azure"])
 def store(request, tmp_path) -> Store:
     if request.param == "local":
         return open_store(str(tmp_path / "run"))
@@ -24,7 +24,7 @@ def store(request, tmp_path) -> Store:
     return remote(request.param)
 
 
-@pytest.fixture(params=["s3", "gcs"])
+@pytest.fixture(params=["s3", "gcs", "azure"])
 def server(request):
     """A store that is asked over the network, as (its name, the server)."""
     return request.param, request.getfixturevalue(request.param)

@@ -174,7 +174,8 @@ class Agent:
     async def _deliver(self, batch: Batch) -> None:
         name, epoch = self._identity
         self._sent = self._clock()
-        if batch.rows or (batch.completed and self._shipper.ships_output):
+        # What failed is shipped too: once that is reported, others run it and ship theirs, which must be the last.
+        if batch.rows or (self._shipper.ships_output and (batch.completed or batch.failed)):
             await self._write(batch)
         while len(batch.failed) > _FAILURES_AT_ONCE:
             some, batch.failed = batch.failed[:_FAILURES_AT_ONCE], batch.failed[_FAILURES_AT_ONCE:]

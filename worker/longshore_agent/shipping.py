@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -54,7 +55,8 @@ class Shipper:
         self._output: Store | None = open_store(job.output.uri) if places.copies_output else None
         self._earlier = os.path.join(private, f"longshore-earlier-{job.run_id}-{worker}")
         self._shipped_logs: dict[str, _Shipped] = {}
-        self._shipped_output: dict[str, _Mark | None] = {}
+        # What an agent that died left unshipped was never reported: others run it, and theirs is to stay.
+        self._shipped_output = _marks(places.output) if places.copies_output else {}
         self._lock = threading.Lock()
 
     def ship_logs(self, *, all_of_them: bool = False) -> None:
@@ -156,6 +158,14 @@ def _files(folder: str) -> Iterator[tuple[str, BinaryIO]]:
                     yield os.path.relpath(os.path.join(parent, name), folder), file
     if trouble is not None:
         raise trouble
+
+
+def _marks(folder: str) -> dict[str, _Mark | None]:
+    found: dict[str, _Mark | None] = {}
+    with suppress(OSError):  # a file that cannot be read will be told of when it is to be shipped
+        for name, file in _files(folder):
+            found[name] = _mark(file)
+    return found
 
 
 def _mark(file: BinaryIO) -> _Mark:

@@ -83,6 +83,12 @@ def children_of(pid: int) -> List[int]:
     return children
 
 
+def started_with(entry: bytes) -> List[int]:
+    """Return the process ids of all living processes that were started with this entry (b"NAME=value") to see."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if entry in environment_of(pid).split(b"\0")]
+
+
 def environment_of(pid: int) -> bytes:
     """Return the environment a process was started with, entries ended by NUL; empty when it cannot be read."""
     try:

@@ -3,7 +3,7 @@
 etcd, the control plane, containerd, kubelet and kube-proxy are processes of a Linux namespace of their own: process
 ids, mounts and network are apart from the machine's. So one signal to the namespace's first process ends all of it,
 containers included, and takes every mount, bridge and packet filter rule along; two checkouts can each have theirs.
-Standard library only: it must run before anything is installed.
+Standard library only, but for `install`: it must run before anything is installed.
 
     __main__      the command
     cluster       up, down, what is there
@@ -18,5 +18,7 @@ Standard library only: it must run before anything is installed.
     names         DNS for pods: the answers come from the API server
     machine       programs from Debian's packages
     binaries      the Kubernetes binaries: found, or built from Debian's source package
+    install       Longshore in the cluster, by its chart
+    demo          the digits example in the cluster
     images        images: built without a container engine, loaded into the cluster
 """

@@ -63,7 +63,7 @@ class Call:
 def calls(place: Places, *, user: str | None = None) -> Iterator[Call]:
     """Yield the calls that were answered, of one user or of all, in the order of their answers.
 
-    A watch is answered when it begins. The cluster's own components are not in the log.
+    Kubernetes 1.20 logs a watch when it ends. The cluster's own components are not in the log.
     """
     seen = set()
     for file in sorted(place.audit.parent.glob(f"{place.audit.stem}*{place.audit.suffix}"), key=_age):
@@ -73,7 +73,7 @@ def calls(place: Places, *, user: str | None = None) -> Iterator[Call]:
                     break  # it is being written
                 event = json.loads(line)
                 if event["auditID"] not in seen and user in (None, event["user"]["username"]):
-                    seen.add(event["auditID"])  # a watch is told of when it begins, and when it ends
+                    seen.add(event["auditID"])  # a watch is told of twice
                     yield _call(event)
 
 

@@ -101,6 +101,7 @@ def _controller_manager(on: Setting) -> list[str]:
         f"--service-account-private-key-file={pki}/accounts.key",
         f"--root-ca-file={pki}/ca.crt",
         "--use-service-account-credentials=true",
+        "--pvclaimbinder-sync-period=1s",  # 15 s else, for a claim that was there before its volume
     ]
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 from localcluster import cluster, images, install
 from localcluster.places import CHECKOUT, Places, locked, places
-from localcluster.processes import Problem, show
+from localcluster.processes import Problem, show, wait_until
 
 EXAMPLE = CHECKOUT / "deploy" / "examples" / "digits"
 IMAGE = "localhost/longshore-digits:dev"  # as digits.yaml calls it
 NAMESPACE, STEP, FOLDER = "digits", "digit-identification", "/srv/longshore-digits"  # as the manifests call them
 GROUP = 65532  # of a run's pods
-PATIENCE = 600  # seconds
+PATIENCE, _BINDING = 600, 60  # seconds
 
 
 def main() -> int:
@@ -31,10 +31,13 @@ def main() -> int:
     started = time.monotonic()
     try:
         cluster.running(place)
-        _images(place)
+        image = _images(place)
+        _say(f"Longshore: its chart, in namespace {install.NAMESPACE}")
+        install.install(place, image)
+        install_pods = ("get", "pods", f"--namespace={install.NAMESPACE}")
+        print(install.kubectl(place, *install_pods), end="", flush=True)
         folder = _data(place)
-        with install.operator(place, place.logs / "operator.log"):
-            status = _run(place, folder)
+        status = _run(place, folder)
         _compare(folder / status["runUri"].removeprefix("pvc:digits/"))
     except Problem as problem:
         print(f"demo: {problem}", file=sys.stderr)
@@ -45,11 +48,14 @@ def main() -> int:
     return 0
 
 
-def _images(place: Places) -> None:
+def _images(place: Places) -> Path:
+    """Build and load both images, and return the archive of Longshore's."""
     _say("Images: Longshore's own, and the example's, whose Dockerfile is beside its script")
     with locked(images.store()):
-        images.load(place, images.product_image())
-        images.load(place, images.build(EXAMPLE / "Dockerfile", EXAMPLE, IMAGE))
+        ours = images.product_image()
+        for archive in (ours, images.build(EXAMPLE / "Dockerfile", EXAMPLE, IMAGE)):
+            images.load(place, archive)
+    return ours
 
 
 def _data(place: Places) -> Path:
@@ -73,6 +79,7 @@ def _run(place: Places, folder: Path) -> dict[str, str]:
     script = f"--from-file={EXAMPLE / 'digit_identification.py'}"
     _kubectl(place, "apply", "--filename", EXAMPLE / "cluster" / "namespace.yaml")
     _kubectl(place, "apply", "--filename=-", stdin=_storage(folder))
+    wait_until(lambda: _is_bound(place), "the claim to be bound", seconds=_BINDING)
     _kubectl(place, "create", "configmap", "digits-code", script)
     _kubectl(place, "apply", "--filename", EXAMPLE / "digits.yaml")
     _kubectl(place, "apply", "--filename", EXAMPLE / "cluster" / "step.yaml")
@@ -81,6 +88,11 @@ def _run(place: Places, folder: Path) -> dict[str, str]:
     found = json.loads(install.kubectl(place, "get", "prs", STEP, f"--namespace={NAMESPACE}", "--output=json"))
     status: dict[str, str] = found["status"]
     return status
+
+
+def _is_bound(place: Places) -> bool:
+    claim = ("persistentvolumeclaim", "digits", f"--namespace={NAMESPACE}", "--output=jsonpath={.status.phase}")
+    return install.kubectl(place, "get", *claim) == "Bound"
 
 
 def _storage(folder: Path) -> str:

@@ -1,23 +1,25 @@
-"""Longshore for a local cluster: its definitions there, its operator as a process of the machine.
+"""Longshore in a local cluster, by its own chart, and its operator ended and started again for tests.
 
-Needs Longshore in the Python that runs it, unlike all else here.
+Needs the Helm SDK in the Python that runs it (pip install '.[dev]'), unlike all else here.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from localcluster import cluster
 from localcluster.images import PRODUCT
 from localcluster.places import CHECKOUT, Places
-from localcluster.processes import Problem, run
+from localcluster.processes import Problem, descendants, run, wait_until
 
-_GRACE = 60  # seconds that an operator may take to end
+NAMESPACE, RELEASE = "longshore-system", "longshore"
+USER = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"  # as which the operator calls the API
+_PATIENCE = 120  # seconds
+_PODS = "--selector=app.kubernetes.io/name=longshore-operator"
 
 
 def kubectl(place: Places, *arguments: str | Path, stdin: str | None = None) -> str:
@@ -25,42 +27,78 @@ def kubectl(place: Places, *arguments: str | Path, stdin: str | None = None) -> 
     return run("kubectl", *arguments, stdin=stdin, KUBECONFIG=str(place.kubeconfig))
 
 
-def definitions(place: Places) -> list[str]:
-    """Have the custom resource definitions of crds/ in the cluster, as they are now, and return their names.
+def install(place: Places, image: Path, *, host_paths: bool = False) -> None:
+    """Install the chart, or upgrade what is installed, and wait until the operator is ready.
 
-    Through the API as it is: it prunes what an old server does not know, where kubectl would refuse it.
+    `image` is the archive of Longshore's image, which is loaded already; `host_paths` lets Datastores be folders of
+    the node. Problem if it does not work.
     """
-    files = sorted((CHECKOUT / "crds").iterdir())
-    names = [f"{file.stem}.longshore.dev" for file in files]
-    there = kubectl(place, "get", "crds", "--output=name")
-    for name, file in zip(names, files, strict=True):
-        verb = "replace" if name in there else "create"
-        kubectl(place, verb, "--validate=false", "--filename", file)
-    kubectl(place, "wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{each}" for each in names))
-    return names
+    import helm_python as helm
 
-
-def start_operator(place: Places, log: Path, *, host_paths: bool = False) -> subprocess.Popen[bytes]:
-    """Start an operator for all namespaces of the cluster."""
-    environment = {
-        **os.environ,
-        "KUBECONFIG": str(place.kubeconfig),
-        "LONGSHORE_IMAGE": PRODUCT,
-        "LONGSHORE_HOST_PATHS": str(host_paths).lower(),
+    repository, _, tag = PRODUCT.rpartition(":")
+    values = {
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+        "operator": {"podAnnotations": {"longshore.dev/image": image.stem}},  # another image: another pod
+        "hostPaths": host_paths,
     }
-    with log.open("ab") as file:
-        return subprocess.Popen([sys.executable, "-m", "longshore_operator"], env=environment, stdout=file, stderr=file)
+    with (
+        helm.Config(kubeconfig_path=place.kubeconfig, namespace=NAMESPACE) as config,
+        helm.Chart.load(CHECKOUT / "charts" / "longshore") as chart,
+    ):
+        try:
+            if [each["status"] for each in config.list(all_states=True)] == ["deployed"]:
+                config.upgrade(chart, RELEASE, values, wait="watcher", timeout=_PATIENCE)
+            else:  # none, or what an install that was cut short left
+                config.uninstall(RELEASE, ignore_not_found=True, wait="watcher", timeout=_PATIENCE)
+                config.install(chart, RELEASE, values, wait="watcher", timeout=_PATIENCE, create_namespace=True)
+        except helm.HelmError as error:
+            raise Problem(f"the chart cannot be installed: {error}") from error
+    start(place)
 
 
-@contextmanager
-def operator(place: Places, log: Path) -> Iterator[None]:
-    """Have Longshore in the cluster for a while; Problem if its operator ended before."""
-    definitions(place)
-    process = start_operator(place, log)
+def start(place: Places) -> None:
+    """Have the installed operator run, and be ready."""
+    kubectl(place, "scale", f"deployment/{RELEASE}", "--replicas=1", f"--namespace={NAMESPACE}")
+    wait_until(
+        lambda: [_is_ready(each) for each in pods(place)] == [True], "the operator to be ready", seconds=_PATIENCE
+    )
+
+
+def stop(place: Places) -> None:
+    """Have the installed operator not run."""
+    kubectl(place, "scale", f"deployment/{RELEASE}", "--replicas=0", f"--namespace={NAMESPACE}")
+    wait_until(lambda: not pods(place), "the operator to end", seconds=_PATIENCE)
+
+
+def kill(place: Places) -> None:
+    """Kill the operator's process; kubelet starts it again, a moment later."""
+    keeper = cluster.running(place).keeper
+    found = [each for each in descendants(keeper.pid) if _is_operator(each)]
+    if not found:
+        raise Problem("no operator runs")
+    before = _restarts(place)
+    for each in found:
+        os.kill(each, signal.SIGKILL)
+    wait_until(lambda: _restarts(place) > before, "the operator to be started again", seconds=_PATIENCE)
+
+
+def pods(place: Places) -> list[dict[str, Any]]:
+    """Return the operator's pods."""
+    printed = kubectl(place, "get", "pods", _PODS, f"--namespace={NAMESPACE}", "--output=json")
+    return list(json.loads(printed)["items"])
+
+
+def _is_operator(pid: int) -> bool:
     try:
-        yield
-        if process.poll() is not None:
-            raise Problem(f"the operator ended with {process.returncode}: see {log}")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(_GRACE)
+        return b"longshore_operator\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _restarts(place: Places) -> int:
+    return sum(each["restartCount"] for pod in pods(place) for each in pod["status"].get("containerStatuses", []))

@@ -70,7 +70,7 @@ def compute_label(compute: str) -> str:
     """Return a ComputeCluster's name as a label holds it: one that is too long ends with a digest of itself."""
     if len(compute) <= _LABEL_MAX:
         return compute
-    return f"{compute[: _LABEL_MAX - 9]}-{hashlib.sha256(compute.encode()).hexdigest()[:8]}"
+    return f"{compute[: _LABEL_MAX - 9].rstrip('-.')}-{hashlib.sha256(compute.encode()).hexdigest()[:8]}"
 
 
 def placeholder(compute: str, index: int) -> str:

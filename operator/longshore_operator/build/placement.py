@@ -83,8 +83,18 @@ def volumes(node: NodeShape) -> list[V1Volume]:
 
 def mounts(node: NodeShape) -> list[V1VolumeMount]:
     """Return the mounts that the node's template adds to `main`."""
-    added = [each for main in node.template.get("spec", {}).get("containers", []) for each in main["volumeMounts"]]
+    containers = node.template.get("spec", {}).get("containers", [])
+    added = [each for main in containers for each in main.get("volumeMounts", [])]
     return list(filter(None, map(V1VolumeMount.from_dict, added)))
+
+
+def unreadable(node: NodeShape, settings: Settings) -> str:
+    """Return why the free parts of the node's template are no parts of a pod, in one sentence; "" when they are."""
+    try:
+        on_node(node, settings), volumes(node), mounts(node)
+    except (ValueError, TypeError, AttributeError) as error:  # what models of the Kubernetes client raise
+        return " ".join(str(error).split("[type=")[0].split())
+    return ""
 
 
 def _toleration(raw: Mapping[str, Any]) -> V1Toleration:

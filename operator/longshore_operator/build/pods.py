@@ -53,24 +53,23 @@ _RUN, _SECRET, _AUTHORITY, _WORK, _PACKAGES, _SCRATCH = (
 )
 _SOCKET = f"{_WORK}/agent.sock"
 _GRACE = 90  # seconds: what runs may finish, and its results be reported
+_LONGEST_START = 360  # probes, of 10 seconds each: an hour
 _OURS = V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"})
 
 
 def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
     """Return the coordinator's pod: started again in place until its work is over."""
     command = ["python", "-m", "longshore_coordinator", "--job", f"{_RUN}/{objects.JOB_KEY}", "--secret", _SECRET]
+    health = V1HTTPGetAction(path="/healthz", port=names.PORT, scheme="HTTPS")
     container = V1Container(
         name="coordinator",
         image=settings.image,
         image_pull_policy=settings.pull_policy,
         command=[*command, "--port", str(names.PORT), "--last-words", "/dev/termination-log"],
         ports=[V1ContainerPort(name="https", container_port=names.PORT)],
-        liveness_probe=V1Probe(  # generous: a coordinator that is started again has a ledger to read
-            http_get=V1HTTPGetAction(path="/healthz", port=names.PORT, scheme="HTTPS"),
-            period_seconds=20,
-            timeout_seconds=10,
-            failure_threshold=9,
-        ),
+        # It answers once it has read its ledger, which may take very long; one that is killed meanwhile begins anew.
+        startup_probe=V1Probe(http_get=health, period_seconds=10, timeout_seconds=10, failure_threshold=_LONGEST_START),
+        liveness_probe=V1Probe(http_get=health, period_seconds=20, timeout_seconds=10, failure_threshold=9),
         env=_environment(LONGSHORE_UMASK=_UMASK, TMPDIR=_WORK),
         env_from=_credentials(run),
         resources=_OURS,

@@ -54,8 +54,8 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     return _not_begun(seen, run.reason, run.message, final=final, now=now)
 
 
-def after_refusal(plan: StepPlan, step: Step, refusal: str) -> StepPlan:
-    """Return what is left of a plan when the API server refused an action: to say so, and to try again."""
+def after_refusal(plan: StepPlan, step: Step, refusal: Trouble) -> StepPlan:
+    """Return what is left of a plan when the API server did not carry out an action: to say so, and to try again."""
     if plan.status is None:
         return Plan(look_again=_REFUSED)
     status = statuses.refused(plan.status, refusal)

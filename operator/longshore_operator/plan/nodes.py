@@ -15,13 +15,14 @@ from typing import Literal
 from longshore_api import status as api
 from longshore_operator.build.placeholder import placeholder_pod
 from longshore_operator.plan.actions import Action, Create, Delete, Plan
-from longshore_operator.plan.observed import Pod, Subject
+from longshore_operator.plan.observed import Pod, Subject, Trouble
 from longshore_operator.plan.slots import Pool
 from longshore_operator.plan.statuses import INVALID, milestones
 from longshore_operator.settings import Settings
 from longshore_planner.nodes import NodeShape
 from longshore_planner.status import condition
 
+_REFUSED = 30.0  # seconds until what the API server refused is tried again
 _LOST = ("Evicted", "Preempting", "Preempted", "Shutdown", "NodeShutdown", "NodeLost", "Terminated")
 
 
@@ -65,6 +66,26 @@ def decide_nodes(seen: Nodes, settings: Settings, *, now: datetime) -> Plan[api.
     ends = [each.created + seen.scale.idle for each in staying if each not in surplus] if seen.scale else []
     left = [(end - now).total_seconds() for end in ends if end > now]
     return Plan(actions, status, milestones(seen.status, status), look_again=min(left, default=None))
+
+
+def after_refusal_of_nodes(
+    seen: Nodes, plan: Plan[api.ComputeClusterStatus], refusal: Trouble, *, now: datetime
+) -> Plan[api.ComputeClusterStatus]:
+    """Return what is left of a plan when the API server did not make a placeholder: to say so, and to try again."""
+    assert plan.status is not None, "or nothing was to be made"
+    there = sum(not each.leaving and not each.is_over for each in seen.placeholders)
+    ready = condition(
+        "Ready",
+        "False",
+        reason=refusal.reason,
+        message=refusal.message,
+        previous=seen.status,
+        generation=seen.generation,
+        now=now,
+    )
+    update = {"conditions": [ready], "current_node_count": seen.pool.held + there}
+    status = plan.status.model_copy(update=update)
+    return Plan((), status, milestones(seen.status, status), look_again=_REFUSED)
 
 
 def _busy(seen: Nodes) -> int:

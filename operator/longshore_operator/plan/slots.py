@@ -13,7 +13,7 @@ from typing import Any
 
 from longshore_operator.build import names
 
-_STANDING = ("InvalidInput", "NameTaken", "WaitingForStep")  # reasons for which a step can use no node
+_STANDING = ("InvalidInput", "NameTaken", "Refused", "WaitingForStep")  # reasons for which a step can use no node
 
 
 @dataclass(frozen=True)
@@ -66,35 +66,55 @@ class Pool:
         return f"waiting for a node of ComputeCluster {self.compute}, which has {self.max_nodes}; {used}"
 
 
-def pool(compute: str, cluster: Mapping[str, Any] | None, steps: Any, pods: Any) -> Pool:
-    """Return the pool of a ComputeCluster from objects of the API: itself, its namespace's steps, its worker pods."""
+def pool(
+    compute: str,
+    cluster: Mapping[str, Any] | None,
+    steps: Any,
+    pods: Any,
+    *,
+    asking: tuple[str, int] | None = None,
+) -> Pool:
+    """Return the pool of a ComputeCluster from objects of the API: itself, its namespace's steps, its worker pods.
+
+    `asking` is the step that asks, with its run's workers: what its spec says by now is not for its run, and what it
+    stood still for is over, or it would not ask.
+    """
     held = [str(each["metadata"]["labels"].get(names.STEP_LABEL, "")) for each in pods]
-    max_nodes = None if cluster is None else _number(cluster.get("spec", {}).get("maxNodes"), 4)
-    return Pool(compute, max_nodes, tuple(_claims(compute, steps, held)), len(held))
+    max_nodes = None if cluster is None else number(cluster.get("spec", {}).get("maxNodes"), 4)
+    return Pool(compute, max_nodes, tuple(_claims(compute, steps, held, asking or ("", 0))), len(held))
 
 
-def _claims(compute: str, steps: Any, held: list[str]) -> Iterator[Claim]:
+def _claims(compute: str, steps: Any, held: list[str], asking: tuple[str, int]) -> Iterator[Claim]:
     for raw in steps:
-        spec, metadata = raw.get("spec", {}), raw["metadata"]
-        if spec.get("computeTarget") == compute:
+        spec, metadata, status = raw.get("spec", {}), raw["metadata"], raw.get("status", {})
+        asks = metadata["name"] == asking[0]
+        if asks or spec.get("computeTarget") == compute:
             has = held.count(metadata["name"])
+            nodes = asking[1] if asks else 0 if _stands(status) else _nodes(spec, status)
             yield Claim(
                 step=metadata["name"],
-                priority=_number(spec.get("priority"), 0),
+                priority=number(spec.get("priority"), 0),
                 created=datetime.fromisoformat(metadata["creationTimestamp"]),
                 held=has,
-                wanted=0 if "deletionTimestamp" in metadata else _wanted(spec, raw.get("status", {})),
+                wanted=0 if "deletionTimestamp" in metadata else _wanted(spec, status, nodes),
             )
 
 
-def _wanted(spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
-    """Return how many nodes a step can use by what is known of it: never more than mini-batches are left."""
-    conditions = {each.get("type"): each for each in status.get("conditions", [])}
-    over = conditions.get("Finished", {}).get("status") == "True"
-    stands = conditions.get("Succeeded", {}).get("reason") in _STANDING
-    if over or stands or is_set(spec, "suspend") or is_set(spec, "cancel"):
+def _stands(status: Mapping[str, Any]) -> bool:
+    return _condition(status, "Succeeded").get("reason") in _STANDING
+
+
+def _nodes(spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
+    """Return how many nodes a step has asked for: its run, when it has begun, as its spec may say otherwise by now."""
+    of_run = status.get("progress", {}).get("workers", {}).get("wanted", 0) if status.get("runId") else 0
+    return int(of_run) or number(spec.get("nodeCount"), 1)
+
+
+def _wanted(spec: Mapping[str, Any], status: Mapping[str, Any], nodes: int) -> int:
+    """Return how many of these nodes a step can use: never more than mini-batches are left."""
+    over = _condition(status, "Finished").get("status") == "True"
+    if over or is_set(spec, "suspend") or is_set(spec, "cancel"):
         return 0
-    nodes = _number(spec.get("nodeCount"), 1)
     counts = status.get("progress", {}).get("miniBatches", {})
     total = counts.get("total")
     return nodes if total is None else min(nodes, total - counts.get("succeeded", 0) - counts.get("failed", 0))
@@ -105,7 +125,12 @@ def is_set(spec: Mapping[str, Any], switch: str) -> bool:
     return str(spec.get(switch, False)).lower() == "true"
 
 
-def _number(value: Any, default: int) -> int:
+def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    return next((each for each in status.get("conditions", []) if each.get("type") == type_), {})
+
+
+def number(value: Any, default: int) -> int:
+    """Return a number as a spec holds it, which may be a string."""
     try:
         return int(value)
     except (TypeError, ValueError):

@@ -95,16 +95,23 @@ def observed_again(status: api.ParallelRunStepStatus, *, generation: int) -> api
     return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
 
 
-def refused(status: api.ParallelRunStepStatus, refusal: str) -> api.ParallelRunStepStatus:
-    """Return the status when the API server refused an object for good reason, and nothing runs that could be told of.
+def refusal(message: str) -> Trouble:
+    """Return what the API server's refusal comes from: a ResourceQuota, or a rule such as an admission policy's."""
+    return Trouble("QuotaExceeded" if "exceeded quota" in message else "Refused", message)
 
-    A ResourceQuota is such a reason, or an admission policy.
-    """
+
+def taken(message: str) -> Trouble:
+    """Return the trouble of a name that is taken by an object which has none of our labels, or else it was seen."""
+    return Trouble("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
+
+
+def refused(status: api.ParallelRunStepStatus, refusal: Trouble) -> api.ParallelRunStepStatus:
+    """Return the status when the API server did not make an object, and nothing runs that could be told of."""
     succeeded = status.condition("Succeeded")
     if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
         return status
-    reason = "QuotaExceeded" if "exceeded quota" in refusal else "Refused"
-    conditions = [each.model_copy(update={"reason": reason, "message": refusal}) for each in status.conditions]
+    told = {"reason": refusal.reason, "message": refusal.message}
+    conditions = [each.model_copy(update=told) for each in status.conditions]
     return status.model_copy(update={"conditions": conditions})
 
 
