@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
+from longshore_agent.git_state import git_state
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_planner.pipelines.frozen import Code, FrozenStep
 from longshore_storage.errors import StorageError
@@ -67,7 +68,7 @@ def _copied(source: str, target: str) -> Code:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         shutil.copy(os.path.join(local, name), path)
         files[name] = _digest(path)  # of the copy: it is what runs
-    return Code(target, files)
+    return Code(target, files, git_state(local))
 
 
 def _digest(path: str) -> str:

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def left_by_earlier(step: FrozenStep) -> Outcome | None:
     """Return how a step ended in a command that was killed before it could tell; None if it had not ended."""
     if step.kind == PARALLEL_RUN:
         snapshot = _folder(step.job).success()
-        return None if snapshot is None else _of_snapshot(snapshot)
+        return None if snapshot is None else _of_snapshot(snapshot, git=step.git)
     if step.kind == SCRIPT:
         with suppress(OSError, ValueError, TypeError):
             result = ScriptResult.from_json(open_store(step.job["run_uri"]).get(RESULT).decode())
@@ -96,7 +97,7 @@ class _ParallelRun(StepRun):
             return Outcome(FAILED, "PlanChanged", str(error))
         except (OSError, ValueError, ImportError, InvalidDocuments) as error:
             return Outcome(FAILED, "StorageError", f"the step cannot be started: {error}")
-        return _of_snapshot(snapshot)
+        return _of_snapshot(snapshot, git=self.step.git)
 
     def drain(self) -> None:
         self._ask("drain")
@@ -132,7 +133,8 @@ class _Script(StepRun):
                 return Outcome(PENDING, "Interrupted")
             python = None if self.step.python is None else interpreter(self.step.python)
             self._task = asyncio.ensure_future(run_script(job, python=python, work=os.path.join(job.run_uri, "work")))
-            result = await self._task
+            # Of the source as it was frozen: the copy that runs is in no repository.
+            result = replace(await self._task, git=self.step.git)
             store.put(RESULT, result.to_json().encode())
         except asyncio.CancelledError:
             if not self._killed:
@@ -188,13 +190,13 @@ async def _silently(_: Callable[[], Snapshot]) -> None:
     return
 
 
-def _of_snapshot(snapshot: Snapshot) -> Outcome:
+def _of_snapshot(snapshot: Snapshot, *, git: Mapping[str, Any] | None) -> Outcome:
     if snapshot.state == "Succeeded":
-        return Outcome(SUCCEEDED, SUCCEEDED, snapshot.message)
+        return Outcome(SUCCEEDED, SUCCEEDED, snapshot.message, git=git)
     state = PENDING if snapshot.reason == "Interrupted" else FAILED
     error = snapshot.first_error
     cause = f" First error: {error.message}" if error is not None and state == FAILED else ""
-    return Outcome(state, snapshot.reason or snapshot.state, f"{snapshot.message}{cause}")
+    return Outcome(state, snapshot.reason or snapshot.state, f"{snapshot.message}{cause}", git=git)
 
 
 def _of_script(result: ScriptResult) -> Outcome:

@@ -237,7 +237,9 @@ def test_steps_of_all_kinds_hand_on_what_they_made(sums):
 
 
 def test_rows_of_an_earlier_step_are_a_tabular_input(longshore):
-    longshore.write("make/make.py", "import sys\nopen(sys.argv[1] + '/rows.csv', 'w').write('a,b\\n1,2\\n3,4\\n5,6\\n')\n")
+    longshore.write(
+        "make/make.py", "import sys\nopen(sys.argv[1] + '/rows.csv', 'w').write('a,b\\n1,2\\n3,4\\n5,6\\n')\n"
+    )
     longshore.write("score/score.py", "def run(mini_batch):\n    return [f'{a + b}' for a, b in mini_batch.values]\n")
     tabular = {"format": "csv", "paths": ["*.csv"]}
     score = {
@@ -344,6 +346,40 @@ def test_a_script_step_runs_by_itself(longshore):
     ended = run(longshore, "1", "-p", "name=world")
     assert (ended.code, states(ended)) == (0, {"hello": "Succeeded"})
     assert (output(ended, "hello", "out") / "hello.txt").read_text() == "world"
+
+
+def test_steps_that_need_nothing_of_one_another_run_at_the_same_time(sums):
+    (make, square, _) = sums_spec()["steps"]
+    again = {**square, "name": "again", "parallelRun": {**square["parallelRun"], "arguments": ["--other"]}}
+    sums.write("other/common.py", COMMON.format(folder=str(sums.folder)))
+    sums.write("other/other.py", "from common import *\ncalled('other')\n")
+    sums.manifest(sums.sums(steps=[make, square, again, script("other", runAfter=["make"])]))
+    for name in ("square-0", "other"):
+        sums.hold(name)
+    command = sums.start("--run-dir", "runs/1")
+    sums.wait_until(lambda: sums.calls()["square-0"] == 2 and sums.calls()["other"] == 1, patience=TRAINING)
+    for name in ("square-0", "other"):
+        sums.release(name)
+    ended = command.wait(patience=TRAINING)
+    assert (ended.code, set(states(ended).values())) == (0, {"Succeeded"})
+    folders = [output(ended, name, "squares") / "parallel_run_step.txt" for name in ("square", "again")]
+    assert folders[0].read_text() == folders[1].read_text()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git on this machine")
+def test_the_commit_of_the_source_is_told(sums):
+    for command in (
+        ["init", "-q", "-b", "main"],
+        ["add", "make"],
+        ["-c", "user.name=n", "-c", "user.email=e@example.org", "commit", "-qm", "m"],
+    ):
+        subprocess.run(["git", *command], cwd=sums.folder, check=True)
+    sums.write("add/add.py", ADD + "# not committed\n")
+    ended = run(sums, "1")
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=sums.folder, text=True).strip()
+    assert steps(ended)["make"]["git"] == {"repository": "", "branch": "main", "commit": commit, "dirty": False}
+    assert steps(ended)["add"]["git"]["dirty"] is True
+    assert run(sums, "2").status["steps"][0]["git"]["commit"] == commit
 
 
 def test_code_that_is_edited_while_a_run_goes_on_is_for_the_next_run(sums):

@@ -29,6 +29,7 @@ class Code:
 
     uri: str  # where the frozen copy is
     files: Mapping[str, str]  # path below the folder -> digest
+    git: dict[str, Any] | None = None  # repository, branch, commit, dirty: of where it was taken from
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class FrozenStep:
     outputs: dict[str, str]  # name -> URI
     parts: dict[str, Any]  # of the fingerprint, but for what the steps read from had at their end
     source: str | None = None  # where the code was taken from
+    git: dict[str, Any] | None = None  # what git said of the source
     python: str | None = None  # the interpreter that the Environment names
     allow_reuse: bool = True
     retries: int = 0
@@ -55,7 +57,8 @@ class FrozenStep:
 
     def with_code(self, code: Code) -> FrozenStep:
         """Return the step with its source frozen."""
-        return replace(self, job={**self.job, "source_uri": code.uri}, parts={**self.parts, "code": dict(code.files)})
+        job, parts = {**self.job, "source_uri": code.uri}, {**self.parts, "code": dict(code.files)}
+        return replace(self, job=job, parts=parts, git=code.git)
 
     def with_contents(self, contents: Mapping[str, str]) -> FrozenStep:
         """Return the step with what its inputs hold, a digest by input."""
