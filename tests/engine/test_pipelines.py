@@ -603,7 +603,7 @@ def test_a_run_that_is_killed_anywhere_and_resumed_ends_as_an_undisturbed_one(su
     folder = sums.folder / "runs" / "1"
     kills = 0
     command = sums.start("--run-dir", "runs/1")
-    sums.wait_until(lambda: (folder / "pipeline.json").exists())
+    sums.wait_until((folder / "pipeline.json").exists)
     while kills < 6:
         patience = time.monotonic() + chance.uniform(0, 1.5)
         while command.is_running() and time.monotonic() < patience:
@@ -612,7 +612,6 @@ def test_a_run_that_is_killed_anywhere_and_resumed_ends_as_an_undisturbed_one(su
             break
         os.kill(command.pid, signal.SIGKILL)
         kills += 1
-        sums.wait_until(lambda: not command.is_running())
         sums.nothing_is_left_running()
         command = sums.start("--resume", "runs/1", paths=[])
     ended = command.wait(patience=TRAINING)

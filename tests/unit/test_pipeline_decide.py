@@ -86,6 +86,13 @@ def test_after_a_failure_nothing_more_starts_and_what_runs_may_finish():
     assert (over.verdict.reason, over.verdict.message) == ("StepFailed", "train failed: train is Failed")
 
 
+def test_after_a_failure_a_step_that_could_run_is_not_started():
+    pipeline = frozen(script("aaa"), script("bbb"), script("ccc", "bbb"))
+    failing = look(pipeline, after(look(pipeline), pipeline=pipeline, aaa="Failed", bbb="Succeeded"))
+    assert states(failing) == {"aaa": "Failed", "bbb": "Succeeded", "ccc": "Skipped"}
+    assert failing.records["ccc"].message == "aaa failed"
+
+
 def test_with_continue_on_step_failure_only_what_needs_the_failed_step_is_skipped():
     steps = (script("prepare"), script("train"), script("compare", "train"), script("describe", "prepare"))
     pipeline = frozen(*steps)

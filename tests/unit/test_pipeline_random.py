@@ -62,11 +62,18 @@ class Simulation:
     def begin(self, name):
         step = self.pipeline.step(name)
         assert all(self.records[needed].state == "Succeeded" for needed in step.after), "its inputs are not there"
+        lost = [
+            each.name for each in self.records.values() if each.state == "Failed" and self.has_no_attempt_left(each)
+        ]
+        assert self.options.continue_on_step_failure or not lost, "the run has failed"
         assert name not in self.running, "it runs twice"
         assert name not in self.reused | self.succeeded, "it had its outputs already"
         self.running.add(name)
         self.attempts[name] += 1
         assert self.attempts[name] <= 1 + step.retries
+
+    def has_no_attempt_left(self, record):
+        return record.attempts == 1 + self.pipeline.step(record.name).retries
 
     def end(self, name):
         self.running.remove(name)
