@@ -2,6 +2,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
+PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-cluster check fmt crds demo cluster-up cluster-down cluster-demo image bench bench-cluster clean
@@ -58,4 +59,4 @@ clean: ## remove .venv, runs, caches and what the example made
 .venv/ready: pyproject.toml deploy/examples/digits/requirements.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo 'make setup $(NEEDS)' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	pip install --quiet --disable-pip-version-check --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt && touch $@
+	pip install --quiet --disable-pip-version-check $(PACKAGES) && touch $@

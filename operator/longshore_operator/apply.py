@@ -15,7 +15,7 @@ from longshore_operator.build import names, objects
 from longshore_operator.coordinator_client import CoordinatorError, Coordinators, Line
 from longshore_operator.credentials import issue
 from longshore_operator.kube import Conflict, Kube, Manifest, NotFound
-from longshore_operator.plan.actions import Action, Create, Delete, Drain, Event, Issue, Occupy, TellGone
+from longshore_operator.plan.actions import Action, Create, Delete, Drain, Event, Issue, Occupy, Resume, TellGone
 from longshore_operator.plan.observed import Subject
 from longshore_planner.cluster import ClusterRun
 
@@ -48,6 +48,11 @@ def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | N
     match action:
         case Create(manifest):
             kube.create(body(manifest))
+        case Resume(run):
+            with hands.locks.of(namespace, f"run {run.job.run_id}"):  # which is no ComputeCluster's name
+                if rival := resumed_by(kube, run.job.run_id, namespace=namespace, step=run.step):
+                    raise Conflict(f"run {run.job.run_id} is resumed by {rival}")
+                kube.create(body(objects.config_map(run)))
         case Occupy(compute, max_nodes, pods):
             with hands.locks.of(namespace, compute):
                 taken = len(kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER)))
@@ -63,6 +68,20 @@ def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | N
             _tell(hands.coordinators.drain, line, worker)
         case _:
             assert_never(action)
+
+
+def resumed_by(kube: Kube, run_id: str, *, namespace: str, step: str) -> str:
+    """Return another step that has begun to go on with the run and has not ended; "" when there is none."""
+    for each in kube.list(names.STEP_KIND, namespace):
+        name, conditions = each["metadata"]["name"], each.get("status", {}).get("conditions", [])
+        over = any((condition["type"], condition["status"]) == ("Finished", "True") for condition in conditions)
+        if name == step or over or not each.get("spec", {}).get("resumeFrom"):
+            continue
+        settled = kube.read("ConfigMap", namespace, names.run_objects(name))
+        text = settled.get("data", {}).get(objects.RUN_KEY) if settled else None  # None: it is somebody else's
+        if text is not None and ClusterRun.from_json(text).job.run_id == run_id:
+            return str(name)
+    return ""
 
 
 def apply_status(kube: Kube, subject: Subject, status: ResourceStatus) -> None:

@@ -6,12 +6,16 @@ import http.client
 import json
 import socket
 import ssl
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from longshore_protocol.snapshot import Snapshot
 
 _TIMEOUT = 5.0  # seconds; one that does not answer is asked again in the next reconcile
+_LONGEST = 10.0  # seconds of a whole call: one that sends a byte now and then must not hold a thread of the operator
+_LARGEST = 2**22  # bytes of an answer
 
 
 class CoordinatorError(Exception):
@@ -69,22 +73,36 @@ class _Connection(http.client.HTTPSConnection):
         self._tls = ssl.create_default_context(cadata=line.authority)
         super().__init__(line.address, line.port, timeout=_TIMEOUT, context=self._tls)
         self._name = line.host
+        self._connected: ssl.SSLSocket | None = None
 
     def connect(self) -> None:
         plain = socket.create_connection((self.host, self.port), self.timeout)
-        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
+        self.sock = self._connected = self._tls.wrap_socket(plain, server_hostname=self._name)
+
+    def cut_off(self) -> None:
+        """End what is sent and received, from another thread: who waits for it gets an error."""
+        if self._connected is not None:
+            with suppress(OSError):  # it has ended by itself
+                socket.socket.shutdown(self._connected, socket.SHUT_RDWR)  # the reader still needs the TLS around it
 
 
 def _call(line: Line, method: str, path: str, body: str | None = None) -> str:
     connection = _Connection(line)
+    deadline = threading.Timer(_LONGEST, connection.cut_off)
+    deadline.daemon = True
+    deadline.start()
     try:
         connection.request(method, path, body=body, headers={"Authorization": f"Bearer {line.token}"})
         answer = connection.getresponse()
-        text = answer.read().decode(errors="replace")
+        found = answer.read(_LARGEST + 1)
     except (OSError, http.client.HTTPException) as error:
         raise CoordinatorError(f"{line.address}:{line.port}: {error}") from error
     finally:
+        deadline.cancel()
         connection.close()
+    if len(found) > _LARGEST:
+        raise CoordinatorError(f"{line.address}:{line.port}: its answer is longer than {_LARGEST} bytes")
+    text = found.decode(errors="replace")
     if answer.status != http.HTTPStatus.OK:
         raise CoordinatorError(f"{line.address}:{line.port}: {answer.status} {text}")
     return text

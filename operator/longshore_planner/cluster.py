@@ -64,6 +64,11 @@ class ClusterRun:
     source_uri: str | None = None  # where else the source is to be fetched from: a URL, or a place inside the pods
     node: NodeShape = field(default_factory=NodeShape)  # of one worker
 
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the run is another step's, which this one goes on with."""
+        return self.job.run_id != own_run_id(self.step, self.uid)
+
     def shown(self, uri: str) -> str:
         """Return a place in the run's pods as its users know it: on the Datastore's volume."""
         for volume in self.volumes:
@@ -112,7 +117,7 @@ def resolve_on_cluster(
         raise InvalidDocuments(ground.problems)
     assert store is not None, "or there is a problem"
     assert environment is not None, "or there is a problem"
-    run_id = resumed or f"{step.name}-{uid[:8]}"
+    run_id = resumed or own_run_id(step.name, uid)
     job = resolve(grounded, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1).job
     if step.resource.spec.process_count_per_node == "auto":
         job = replace(job, processes_per_worker=node.processes)
@@ -134,6 +139,11 @@ def resolve_on_cluster(
         source_uri=ground.source_uri,
         node=node,
     )
+
+
+def own_run_id(step: str, uid: str) -> str:
+    """Return the id of the run that a step begins."""
+    return f"{step}-{uid[:8]}"
 
 
 class _Ground:

@@ -8,6 +8,7 @@ from typing import Literal
 from longshore_api import status as api
 from longshore_protocol.snapshot import ENDED, SUCCEEDED, Snapshot
 
+_LONGEST_MESSAGE, _LONGEST_TRACEBACK = 2048, 8192  # characters
 _ROUNDED = 10  # mini-batches a minute from which on the table shows no fractions
 
 Truth = Literal["True", "False", "Unknown"]
@@ -134,15 +135,16 @@ def duration(seconds: int) -> str:
 
 
 def _first_error(snapshot: Snapshot) -> api.FirstError | None:
+    """Return the first error, whatever the script made of it: filled in, and small enough for a status."""
     error = snapshot.first_error
     if error is None:
         return None
     return api.FirstError(
-        category=error.category,
-        message=error.message,
+        category=error.category or "System",
+        message=error.message[:_LONGEST_MESSAGE] or "it has no message",
         mini_batch=error.mini_batch,
         pod=error.worker,
-        traceback=error.traceback,
+        traceback=error.traceback[-_LONGEST_TRACEBACK:],
     )
 
 

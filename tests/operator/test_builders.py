@@ -1,6 +1,7 @@
 """The manifests of a run, held by golden files. UPDATE_GOLDEN=1 writes them anew: read the difference."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,3 +161,22 @@ def test_an_image_that_has_nothing_of_ours_can_run_what_is_injected(tmp_path):
     command = [sys.executable, "-S", "-c", "import longshore_host.supervisor as s; print(s.__file__)"]
     found = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
     assert found.stdout.startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a" * 53 + "." + "b" * 199, "a" * 53 + "-" + "b" * 199, "a.b" * 84])
+def test_the_placeholders_of_a_long_name_have_names_and_labels_that_kubernetes_takes(name):
+    label = names.compute_label(name)
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", label)
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", names.placeholder(name, 3))
+    assert names.placeholder_index(name, names.placeholder(name, 3)) == 3
+
+
+def test_a_datastores_secret_brings_no_code_into_our_containers():
+    for pod in every_pod():
+        for each in containers(pod):
+            if each["name"] == "main":
+                continue
+            assert each["command"][:3] == ["/opt/longshore/bin/python", "-I", "-u"]
+            if "envFrom" in each:
+                fixed = {variable["name"]: variable["value"] for variable in each["env"] if "value" in variable}
+                assert fixed["LD_PRELOAD"] == fixed["LD_LIBRARY_PATH"] == fixed["LD_AUDIT"] == ""

@@ -199,6 +199,25 @@ CASES = {
         ended(10, ttl_seconds=10),
         ["delete ParallelRunStep score"],
     ),
+    "a step that writes its output is not stopped any more": (
+        halted(replace(UP, pods=(COORDINATOR,), progress=replace(RUNNING, state="Assembling")), cancel=True),
+        [],
+    ),
+    "a worker that a node did not take is not made again at once": (
+        replace(UP, pods=(COORDINATOR, worker(phase="Failed", reason="OutOfcpu", created=NOW), WORKERS[1])),
+        [],
+    ),
+    "a worker that a node did not take is made again after a pause": (
+        replace(
+            UP,
+            pods=(
+                COORDINATOR,
+                worker(phase="Failed", reason="OutOfcpu", created=NOW - timedelta(seconds=10)),
+                WORKERS[1],
+            ),
+        ),
+        ["gone score-worker-0", "delete Pod score-worker-0"],
+    ),
     "a step that waits for another one's end starts nothing": (
         Observed(STEP, resolved=Trouble("WaitingForStep", "waiting for first to end")),
         [],
@@ -278,6 +297,10 @@ def succeeded(seen):
         ),
         (Observed(STEP, resolved=Trouble("WaitingForStep", "waiting")), ("Unknown", "WaitingForStep")),
         (halted(suspend=True), ("Unknown", "Suspending")),
+        (
+            halted(replace(UP, progress=replace(RUNNING, state="Interrupted", reason="Interrupted")), suspend=True),
+            ("Unknown", "Suspending"),
+        ),
         (halted(replace(UP, pods=(), progress=None), suspend=True), ("Unknown", "Suspended")),
         (halted(cancel=True), ("Unknown", "Cancelling")),
         (halted(replace(UP, pods=(), progress=None), cancel=True), ("False", "Cancelled")),
@@ -338,3 +361,14 @@ def test_what_the_api_server_refuses_is_said_while_nothing_runs():
     assert [each.type for each in told.events] == ["Warning"]
     running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP, statuses.refusal(refusal))
     assert running.status.condition("Succeeded").reason == "Running"
+
+
+def test_what_an_earlier_coordinator_said_stays_until_the_next_one_has_listed_the_inputs():
+    before = statuses.from_snapshot(UP, RUN, replace(RUNNING, started=60.0), now=NOW)
+    again = replace(RUNNING, started=120.0, mini_batches=MiniBatchCounts(scheduled=1, succeeded=1))
+    seen = replace(UP, step=replace(STEP, status=before))
+    told = statuses.from_snapshot(seen, RUN, again, now=NOW)
+    assert told.start_time == before.start_time
+    assert (told.progress.columns.done, told.progress.mini_batches) == ("3/10", before.progress.mini_batches)
+    listed = replace(again, mini_batches=MiniBatchCounts(total=10, scheduled=10, succeeded=2))
+    assert statuses.from_snapshot(seen, RUN, listed, now=NOW).progress.columns.done == "2/10"

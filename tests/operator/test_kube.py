@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
-from longshore_operator.kube import ApiKube, Conflict, NotFound, Trouble
+from longshore_operator.kube import ApiKube, Conflict, NotFound, Refused, Taken, Trouble
 
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}}
 
@@ -83,8 +83,22 @@ def test_what_is_absent_is_none_and_what_cannot_be_read_is_an_error():
 
 
 def test_an_object_that_is_there_already_is_a_conflict():
-    with serving(409, {"message": "already exists"}) as (kube, _), pytest.raises(Conflict, match="already exists"):
+    with (
+        serving(409, {"message": 'pods "p" already exists'}) as (kube, _),
+        pytest.raises(Taken, match="already exists"),
+    ):
         kube.create(POD)
+    modified = {"message": "Operation cannot be fulfilled: the object has been modified"}
+    with serving(409, modified) as (kube, _), pytest.raises(Conflict) as caught:
+        kube.create(POD)
+    assert not isinstance(caught.value, Taken)
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 422])
+def test_what_is_against_a_rule_is_refused_in_the_servers_words(status):
+    with serving(status, {"message": "pods are not allowed"}) as (kube, _), pytest.raises(Refused) as caught:
+        kube.create(POD)
+    assert str(caught.value) == "pods are not allowed"
 
 
 def test_a_server_that_is_away_is_trouble():

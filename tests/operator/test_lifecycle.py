@@ -1,11 +1,17 @@
 """Suspended, cancelled, resumed by another step, deleted when its time has come; and what the API server refuses."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from longshore_operator.kube import Refused
+from longshore_operator.apply import Hands, apply_action
+from longshore_operator.kube import Conflict, Refused
+from longshore_operator.observe import observe
+from longshore_operator.plan.decide import decide
+from longshore_operator.settings import Settings
+from longshore_protocol.snapshot import FirstError
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
@@ -165,6 +171,23 @@ def test_of_two_steps_that_go_on_with_one_run_the_second_waits_for_the_end_of_th
     assert "more-coordinator" in world.kube.of("Pod")
 
 
+def test_of_two_steps_that_are_about_to_go_on_with_one_run_at_once_one_does(world):
+    world.submit()
+    world.run()
+    for name in ("more", "again"):
+        made = step(resumeFrom="score")
+        made["metadata"]["name"] = name
+        world.kube.put(made)
+        if name == "more":
+            seen = observe(world.kube, world.reconciler.coordinators, SETTINGS, namespace=NAMESPACE, name=name)
+    hands = Hands(world.kube, world.reconciler.coordinators)
+    world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "again")
+    first, *_ = decide(seen.observed, SETTINGS, now=world.now).actions
+    with pytest.raises(Conflict, match="is resumed by again"):
+        apply_action(first, hands, namespace=NAMESPACE, line=None, now=world.now)
+    assert "more-coordinator" not in world.kube.of("Pod")
+
+
 def test_a_step_that_is_older_waits_for_one_that_has_gone_on_with_the_run(world):
     world.submit()
     world.run()
@@ -176,6 +199,45 @@ def test_a_step_that_is_older_waits_for_one_that_has_gone_on_with_the_run(world)
     assert [name for name in world.kube.of("Pod") if "coordinator" in name and "score" not in name] == [
         "more-coordinator"
     ]
+
+
+SETTINGS = Settings(image="longshore:test")
+LABELLED = {"name": "debug", "namespace": NAMESPACE, "labels": {"longshore.dev/step": "score"}}
+
+
+def test_a_pod_with_our_labels_and_another_name_is_in_nobodys_way(world):
+    world.submit()
+    world.kube.put({"apiVersion": "v1", "kind": "Pod", "metadata": LABELLED, "status": {"phase": "Running"}})
+    world.run()
+    assert world.condition()["reason"] == "Succeeded"
+    assert "debug" in world.kube.of("Pod")
+
+
+def test_a_run_whose_name_is_taken_in_the_middle_keeps_what_is_known_of_it_and_can_be_cancelled(world):
+    world.submit()
+    for _ in range(3):
+        world.reconcile()
+        world.tick()
+    known = world.status()["runId"], world.status()["progress"]["columns"]["done"]
+    world.pod("score-worker-1")["metadata"]["ownerReferences"] = []
+    world.tick()
+    world.reconcile()
+    assert world.condition()["reason"] == "NameTaken"
+    assert (world.status()["runId"], world.status()["progress"]["columns"]["done"]) == known
+    world.kube.objects["ParallelRunStep", NAMESPACE, "score"]["spec"]["cancel"] = True
+    world.run()
+    assert world.condition()["reason"] == "Cancelled"
+    assert [name for name in world.kube.of("Pod") if "worker" in name] == ["score-worker-1"]
+
+
+@pytest.mark.parametrize("message", ["", "x" * 3_000_000])
+def test_whatever_a_script_says_of_its_error_the_step_ends(world, message):
+    world.submit()
+    last = world.last
+    error = FirstError(category="", message=message, worker="score-worker-0", mini_batch=0, traceback=message)
+    world.last = lambda: replace(last(), first_error=error)
+    world.run()
+    assert len(str(world.status())) < 20_000
 
 
 def test_a_step_whose_pods_name_is_taken_says_so_and_goes_on_when_it_is_free(world):

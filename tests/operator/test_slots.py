@@ -114,6 +114,11 @@ def test_what_the_spec_of_a_run_says_by_now_is_not_for_the_run(changed):
     assert found.allowed("score") == 2
 
 
+def test_who_waits_knows_how_many_come_before():
+    line = shared(1, claim("a", held=1, wanted=1), claim("b", wanted=1), claim("c", wanted=1, priority=-1))
+    assert [line.before(step) for step in ("b", "c", "nobody")] == [0, 1, 2]
+
+
 def test_steps_of_other_compute_clusters_claim_nothing():
     assert pool("cpu", None, [step("other", computeTarget="gpu"), step("none", computeTarget=None)], []).claims == ()
 

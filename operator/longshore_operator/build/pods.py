@@ -48,6 +48,8 @@ from longshore_planner.cluster import SOURCE, ClusterRun
 
 OUR_USER, SCRIPT_USER, GROUP = 65532, 65533, 65532
 _UMASK = "007"
+# A Secret of a Datastore is environment of ours: it chooses no interpreter (PATH) and no modules (-I) to run.
+_PYTHON = ("/opt/longshore/bin/python", "-I", "-u", "-m")
 _RUN, _SECRET, _AUTHORITY, _WORK, _PACKAGES, _SCRATCH = (
     f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages", "scratch")
 )
@@ -59,7 +61,7 @@ _OURS = V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"})
 
 def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
     """Return the coordinator's pod: started again in place until its work is over."""
-    command = ["python", "-m", "longshore_coordinator", "--job", f"{_RUN}/{objects.JOB_KEY}", "--secret", _SECRET]
+    command = [*_PYTHON, "longshore_coordinator", "--job", f"{_RUN}/{objects.JOB_KEY}", "--secret", _SECRET]
     health = V1HTTPGetAction(path="/healthz", port=names.PORT, scheme="HTTPS")
     container = V1Container(
         name="coordinator",
@@ -70,7 +72,7 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
         # It answers once it has read its ledger, which may take very long; one that is killed meanwhile begins anew.
         startup_probe=V1Probe(http_get=health, period_seconds=10, timeout_seconds=10, failure_threshold=_LONGEST_START),
         liveness_probe=V1Probe(http_get=health, period_seconds=20, timeout_seconds=10, failure_threshold=9),
-        env=_environment(LONGSHORE_UMASK=_UMASK, TMPDIR=_WORK),
+        env=_ours(TMPDIR=_WORK),
         env_from=_credentials(run),
         resources=_OURS,
         security_context=confined(OUR_USER),
@@ -128,7 +130,7 @@ def _inject(settings: Settings) -> V1Container:
         name="inject",
         image=settings.image,
         image_pull_policy=settings.pull_policy,
-        command=["python", "-m", "longshore_agent.inject", _PACKAGES],
+        command=[*_PYTHON, "longshore_agent.inject", _PACKAGES],
         resources=_OURS,
         security_context=confined(OUR_USER),
         volume_mounts=[V1VolumeMount(name="packages", mount_path=_PACKAGES)],
@@ -142,8 +144,8 @@ def _fetch_source(run: ClusterRun, settings: Settings) -> list[V1Container]:
         name="source",
         image=settings.image,
         image_pull_policy=settings.pull_policy,
-        command=["python", "-m", "longshore_agent.fetch_source", run.source_uri, SOURCE],
-        env=_environment(LONGSHORE_UMASK=_UMASK, TMPDIR=_SCRATCH),
+        command=[*_PYTHON, "longshore_agent.fetch_source", run.source_uri, SOURCE],
+        env=_ours(TMPDIR=_SCRATCH),
         env_from=_credentials(run),
         resources=_OURS,
         security_context=confined(OUR_USER),
@@ -162,16 +164,15 @@ def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
         name="agent",
         image=settings.image,
         image_pull_policy=settings.pull_policy,
-        command=["python", "-m", "longshore_agent"],
+        command=[*_PYTHON, "longshore_agent"],
         env=[
             V1EnvVar(name="LONGSHORE_TOKEN", value_from=token),
-            *_environment(
+            *_ours(
                 LONGSHORE_COORDINATOR=f"https://{names.host(run.step, run.namespace)}:{names.PORT}",
                 LONGSHORE_WORKER=names.worker(run.step, index),
                 LONGSHORE_SOCKET=_SOCKET,
                 LONGSHORE_WORK_DIR=_WORK,
                 LONGSHORE_CA=f"{_AUTHORITY}/{objects.AUTHORITY}",
-                LONGSHORE_UMASK=_UMASK,
                 TMPDIR=_SCRATCH,
             ),
         ],
@@ -250,6 +251,11 @@ def confined(user: int, *, read_only_root: bool = True) -> V1SecurityContext:
         capabilities=V1Capabilities(drop=["ALL"]),
         read_only_root_filesystem=read_only_root,
     )
+
+
+def _ours(**variables: str) -> list[V1EnvVar]:
+    """Return the environment of a container of ours, which wins over that of the Secrets: they preload nothing."""
+    return _environment(LD_PRELOAD="", LD_LIBRARY_PATH="", LD_AUDIT="", LONGSHORE_UMASK=_UMASK, **variables)
 
 
 def _environment(**variables: str) -> list[V1EnvVar]:

@@ -19,6 +19,13 @@ class Create:
 
 
 @dataclass(frozen=True)
+class Resume:
+    """Write a run down that goes on with another step's, unless a further step has done so by now."""
+
+    run: ClusterRun
+
+
+@dataclass(frozen=True)
 class Issue:
     """Make the run's secret, with a new token and certificate."""
 
@@ -58,7 +65,7 @@ class TellGone:
     worker: str
 
 
-Action = Create | Occupy | Issue | Delete | Drain | TellGone
+Action = Create | Resume | Occupy | Issue | Delete | Drain | TellGone
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,17 @@ from datetime import datetime, timedelta
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.build import names, objects
 from longshore_operator.plan import statuses
-from longshore_operator.plan.actions import Action, Create, Delete, Issue, Plan
+from longshore_operator.plan.actions import Action, Create, Delete, Issue, Plan, Resume
 from longshore_operator.plan.observed import Observed, Step, Trouble
 from longshore_operator.plan.workers import allowed, coordinator, is_overdue, workers
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
-from longshore_protocol.snapshot import ENDED, Snapshot
+from longshore_protocol.snapshot import ASSEMBLING, ENDED, Snapshot
 
 StepPlan = Plan[ParallelRunStepStatus]
 
 POLL = 2.0  # seconds between looks at a run; its status is written no more often
+_LONGEST_POLL = 10.0  # seconds between looks of a step that many others come before
 _SOON = 1.0
 _REFUSED = 5.0  # seconds until what the API server refused is tried again
 _LATE = 60.0  # seconds between looks at pods that do not go
@@ -37,14 +38,14 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     """Return what to do next."""
     if _is_settled(seen):
         return _after_the_end(seen, now=now)
-    if seen.foreign:
+    if seen.foreign and not seen.step.control.cancel:
         message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
         return _not_begun(seen, "NameTaken", message, final=False, now=now)
     run = seen.run or seen.resolved
     verdict = _verdict(seen)
     if verdict is not None and isinstance(run, ClusterRun):
         return _with_status(seen, (), statuses.from_snapshot(seen, run, verdict, now=now), look_again=0.0)
-    if seen.step.control.cancel or seen.step.control.suspend:
+    if _is_halted(seen):
         return _halt(seen, now=now)
     if isinstance(run, ClusterRun):
         return _go_on(seen, run, settings, now=now)
@@ -64,7 +65,8 @@ def after_refusal(plan: StepPlan, step: Step, refusal: Trouble) -> StepPlan:
 
 def _go_on(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
     if seen.run is None and not allowed(seen, run):
-        return _with_status(seen, (), statuses.before_snapshot(seen, run, now=now), look_again=POLL)
+        look_again = POLL if seen.pool is None else min(_LONGEST_POLL, POLL * (1 + seen.pool.before(run.step)))
+        return _with_status(seen, (), statuses.before_snapshot(seen, run, now=now), look_again=look_again)
     actions = (
         *_foundations(seen, run),
         *coordinator(seen, run, settings, now=now),
@@ -100,6 +102,12 @@ def _after_the_end(seen: Observed, *, now: datetime) -> StepPlan:
     return Plan(tuple(_clean_up(seen, now=now)), told, look_again=left)
 
 
+def _is_halted(seen: Observed) -> bool:
+    """Tell whether the step is to stop. One that writes its output has nothing more to stop: it is let end."""
+    writes = isinstance(seen.progress, Snapshot) and seen.progress.state == ASSEMBLING
+    return (seen.step.control.cancel or seen.step.control.suspend) and not writes
+
+
 def _halt(seen: Observed, *, now: datetime) -> StepPlan:
     """End workers, which may finish what they run, then the coordinator, which commits it; then say so."""
     ends = [
@@ -120,6 +128,8 @@ def _halt(seen: Observed, *, now: datetime) -> StepPlan:
 
 def _not_begun(seen: Observed, reason: str, message: str, *, final: bool, now: datetime) -> StepPlan:
     status = statuses.not_begun(seen.step, reason=reason, message=message, final=final, now=now)
+    if seen.foreign and seen.step.status is not None and seen.step.status.run_id is not None:
+        status = statuses.standing_still(seen.step.status, status)
     return _with_status(seen, (), status, look_again=0.0 if final else _SOON)
 
 
@@ -157,7 +167,8 @@ def _verdict(seen: Observed) -> Snapshot | None:
 
 def _foundations(seen: Observed, run: ClusterRun) -> Iterator[Action]:
     if seen.run is None:
-        yield Create(objects.config_map(run))  # first of all: from now on the run is settled
+        # First of all: from now on the run is settled.
+        yield Resume(run) if run.is_resumed else Create(objects.config_map(run))
     if "Secret" not in seen.objects:
         yield Issue(run)
     if "Service" not in seen.objects:

@@ -49,11 +49,20 @@ class Pool:
     def allowed(self, step: str) -> int:
         """Return how many nodes the step may have now, those it has included."""
         free = self.free
-        for claim in sorted(self.claims, key=lambda each: (-each.priority, each.created, each.step)):
+        for claim in self._line:
             if claim.step == step:
                 return claim.held + min(free, claim.unmet)
             free -= min(free, claim.unmet)
         return 0
+
+    def before(self, step: str) -> int:
+        """Return how many other steps that lack nodes come before this one."""
+        line = [each.step for each in self._line if each.unmet or each.step == step]
+        return line.index(step) if step in line else len(line)
+
+    @property
+    def _line(self) -> list[Claim]:
+        return sorted(self.claims, key=lambda each: (-each.priority, each.created, each.step))
 
     def waiting(self, step: str) -> str:
         """Return why the step has no node, in one sentence."""

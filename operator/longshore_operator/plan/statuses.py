@@ -26,7 +26,28 @@ def from_snapshot(seen: Observed, run: ClusterRun, snapshot: Snapshot, *, now: d
     if snapshot.waiting_reason and trouble is not None:
         snapshot = replace(snapshot, waiting_reason=trouble.reason, waiting_message=trouble.message)
     shown = replace(snapshot, run_uri=run.shown(snapshot.run_uri), output_uri=run.shown(snapshot.output_uri))
-    return step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
+    status = step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
+    return _going_on(seen.step.status, status)
+
+
+def _going_on(
+    previous: api.ParallelRunStepStatus | None, status: api.ParallelRunStepStatus
+) -> api.ParallelRunStepStatus:
+    """Return the status with what an earlier coordinator of the run said, where the present one knows less.
+
+    It began later; and until it has listed the inputs anew it has not counted all that is committed.
+    """
+    if previous is None or previous.run_id != status.run_id or previous.start_time is None:
+        return status
+    kept: dict[str, object] = {"start_time": previous.start_time}
+    then, now = previous.progress, status.progress
+    counts = then.mini_batches, now.mini_batches
+    committed_then, committed_now = (each.succeeded + each.failed for each in counts)
+    if now.mini_batches.total is None and committed_then > committed_now and not status.completion_time:
+        columns = {"done": then.columns.done, "failed": then.columns.failed}
+        known = {"mini_batches": then.mini_batches, "items": then.items}
+        kept["progress"] = now.model_copy(update={**known, "columns": now.columns.model_copy(update=columns)})
+    return status.model_copy(update=kept)
 
 
 def before_snapshot(seen: Observed, run: ClusterRun, *, now: datetime) -> api.ParallelRunStepStatus:
@@ -51,7 +72,7 @@ def _standing(seen: Observed, run: ClusterRun, trouble: Trouble, *, now: datetim
     status = from_snapshot(seen, run, snapshot, now=now)
     if not known or previous is None:
         return status
-    return previous.model_copy(update={"conditions": status.conditions, "observed_generation": seen.step.generation})
+    return standing_still(previous, status)
 
 
 def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
@@ -62,9 +83,11 @@ def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
         return not_begun(seen.step, reason=reason, message=message, final=False, now=now)
     if not isinstance(seen.progress, Snapshot):
         return _standing(seen, seen.run, Trouble(reason, message), now=now)
-    told = replace(seen.progress, waiting_reason=reason, waiting_message=message)
+    # A coordinator that was told to end says Interrupted, which for it is the end, and here is not.
+    told = replace(seen.progress, state=DRAINING, reason="", waiting_reason=reason, waiting_message=message)
     shown = replace(told, run_uri=seen.run.shown(told.run_uri), output_uri=seen.run.shown(told.output_uri))
-    return step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
+    status = step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
+    return _going_on(seen.step.status, status)
 
 
 def halted(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
@@ -113,6 +136,11 @@ def refused(status: api.ParallelRunStepStatus, refusal: Trouble) -> api.Parallel
     told = {"reason": refusal.reason, "message": refusal.message}
     conditions = [each.model_copy(update=told) for each in status.conditions]
     return status.model_copy(update={"conditions": conditions})
+
+
+def standing_still(previous: api.ParallelRunStepStatus, now: api.ParallelRunStepStatus) -> api.ParallelRunStepStatus:
+    """Return what was known of a run, with what is said of it now."""
+    return previous.model_copy(update={"conditions": now.conditions, "observed_generation": now.observed_generation})
 
 
 def _at_rest(progress: api.Progress) -> api.Progress:

@@ -12,6 +12,8 @@ from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, ENDED, Snapshot
 
+_REJECTED = ("OutOf", "NodeAffinity", "UnexpectedAdmissionError", "NodePorts", "Topology")  # reasons of kubelets
+_PAUSE = timedelta(seconds=10)
 _OVERDUE = timedelta(seconds=60)  # that a pod may be late in going; then its node is taken for lost
 
 
@@ -35,7 +37,7 @@ def workers(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetim
             yield Delete("Pod", each.name, each.uid, at_once=True)
         elif each.phase == "Succeeded" and not answers:
             continue  # it may have ended because all is done: its coordinator will say
-        elif each.is_over:
+        elif each.is_over and not _was_just_rejected(each, now=now):
             if answers:  # before there is a new one, which would be taken for dead
                 yield TellGone(each.name)
             yield Delete("Pod", each.name, each.uid)
@@ -46,6 +48,11 @@ def workers(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetim
         staying = [each.name for each in there if not each.leaving and not each.is_over]
         idle = [each for each in seen.progress.idle_workers if each in staying]
         yield from map(Drain, idle[: max(0, len(staying) - wanted)])
+
+
+def _was_just_rejected(pod: Pod, *, now: datetime) -> bool:
+    """Tell whether a node did not take the pod: the next one may fare no better, and there is no hurry."""
+    return pod.reason.startswith(_REJECTED) and now < pod.created + _PAUSE
 
 
 def is_overdue(pod: Pod, *, now: datetime) -> bool:

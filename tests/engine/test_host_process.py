@@ -1,0 +1,59 @@
+"""A worker's host as the first process of a container would be: what SIGTERM means to it."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from longshore_protocol import messages
+from longshore_protocol.frames import Decoder
+
+WORKER = Path(__file__).parents[2] / "worker"
+PATIENCE = 60.0  # seconds
+
+
+@pytest.fixture
+def host(tmp_path):
+    """A host for an agent's socket, at which nobody listens yet, once it handles SIGTERM."""
+    command = [sys.executable, "-m", "longshore_host", str(tmp_path / "agent.sock")]
+    with subprocess.Popen(command, env={"PYTHONPATH": str(WORKER)}) as started:
+        give_up = time.monotonic() + PATIENCE
+        while not handles(started.pid, signal.SIGTERM):
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        yield started
+        started.kill()
+
+
+def handles(pid, number):
+    (caught,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt")]
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def hear(connection):
+    """Return the next message of the host."""
+    decoder = Decoder()
+    while not (frames := decoder.feed(connection.recv(65536))):
+        pass
+    return frames[0][0]
+
+
+def test_a_host_that_waits_for_an_agent_ends_when_it_is_told_to(host):
+    host.send_signal(signal.SIGTERM)
+    assert host.wait(PATIENCE) == 0
+
+
+def test_a_host_that_has_an_agent_leaves_it_to_that_and_ends_with_it(host, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(tmp_path / "agent.sock"))
+        listening.listen()
+        connection, _ = listening.accept()
+    with connection:
+        assert hear(connection)[0] == messages.HELLO_HOST
+        host.send_signal(signal.SIGTERM)
+        assert host.poll() is None
+    assert host.wait(PATIENCE) == 0
