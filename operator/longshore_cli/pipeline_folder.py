@@ -54,6 +54,9 @@ class PipelineFolder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             text = f"is {self.path!r}: the run in it cannot be read: {error}"
             raise InvalidDocuments([Problem("--resume", "", text)]) from None
+        if os.path.realpath(frozen.run_uri) != os.path.realpath(self.path):
+            text = f"is {self.path!r}: the run in it was begun in {frozen.run_uri}, where its outputs are told to be"
+            raise InvalidDocuments([Problem("--resume", "", text)])
         return frozen, status
 
     @contextmanager

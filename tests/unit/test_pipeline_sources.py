@@ -130,6 +130,13 @@ def test_a_folder_that_cannot_be_read_is_no_run(tmp_path):
         folder.read()
 
 
+def test_a_run_that_was_moved_does_not_go_on_elsewhere(tmp_path):
+    folder, _ = finished_run(tmp_path, "run-1")
+    os.rename(folder.path, tmp_path / "moved")
+    with pytest.raises(InvalidDocuments, match="the run in it was begun in"):
+        PipelineFolder(str(tmp_path / "moved")).read()
+
+
 def test_a_run_is_one_commands_at_a_time(tmp_path):
     folder = PipelineFolder(str(tmp_path))
     with folder.held(), pytest.raises(InvalidDocuments, match="another command runs it"), folder.held():

@@ -15,18 +15,7 @@ if TYPE_CHECKING:
 _BUFFER = 1 << 20  # bytes
 _SMALL_BUFFER = 1 << 16
 # What the stores' libraries call it, the strongest first; a store that has none of them tells by size alone.
-_STAMPS = (
-    "ETag",
-    "etag",
-    "md5Hash",
-    "md5",
-    "content_settings",
-    "generation",
-    "LastModified",
-    "last_modified",
-    "updated",
-    "mtime",
-)
+_STAMPS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "updated", "mtime")
 
 
 def file_size(path: str, **options: Any) -> int:

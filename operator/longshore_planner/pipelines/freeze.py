@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,58 +64,67 @@ def freeze(
     contents are not in it yet: `FrozenStep.with_code`. Raises InvalidDocuments with every problem of the first stage
     that has any: names and parameters, the steps by themselves, how they are joined.
     """
+    freezing = _Freezing(template, documents, run_id=run_id, run_uri=run_uri, cores=cores)
     try:
-        return _freeze(template, given, documents, run_id=run_id, run_uri=run_uri, cores=cores, options=options)
+        values = _values(template, given, documents)
+        return FrozenPipeline(template.name, run_id, run_uri, values, freezing.steps(values), options)
     except InvalidDocuments as error:
         raise InvalidDocuments(replace(each, path=template.said(each.path)) for each in error.problems) from None
 
 
-def _freeze(
-    template: Template,
-    given: Iterable[Given],
-    documents: Documents,
-    *,
-    run_id: str,
-    run_uri: str,
-    cores: int,
-    options: Options,
-) -> FrozenPipeline:
-    values = _values(template, given, documents)
-    _check_names(template)
-    needs: list[Need] = []
-    problems: list[Problem] = []
-    filling = Filling({name: each.value for name, each in values.items()}, template.where)
-    filled: dict[str, PipelineStep] = {}
-    resolved: dict[str, ResolvedStep] = {}
-    for index, step in enumerate(template.spec.steps):
-        loc = (*template.loc, "steps", index)
-        place = Place(
-            template.document,
-            field_path(loc),
-            documents,
-            join(run_uri, f"steps/{step.name}"),
-            f"{run_id}-{step.name}",
-            cores,
-        )
-        before = len(filling.problems) + len(problems)
+class _Freezing:
+    """Settles the steps of a pipeline; what is wrong is put down in `problems`, so that all of it is told at once."""
+
+    def __init__(self, template: Template, documents: Documents, *, run_id: str, run_uri: str, cores: int) -> None:
+        self.template, self.documents = template, documents
+        self.run_id, self.run_uri, self.cores = run_id, run_uri, cores
+        self.needs: list[Need] = []
+        self.problems: list[Problem] = []
+        self.filled: dict[str, PipelineStep] = {}
+        self.resolved: dict[str, ResolvedStep] = {}
+
+    def steps(self, values: Mapping[str, Any]) -> tuple[FrozenStep, ...]:
+        """Return the steps in an order in which they can run. Raises InvalidDocuments."""
+        _check_names(self.template)
+        filling = Filling(values, self.template.where)
+        for index, step in enumerate(self.template.spec.steps):
+            self.settle(step, filling, loc=(*self.template.loc, "steps", index))
+        problems = [*_unused(self.template, filling.used), *filling.problems, *self.problems]
+        if problems:
+            raise InvalidDocuments(problems)
+        outputs = {name: list(each.outputs) for name, each in self.resolved.items()}
+        order = arrange(list(self.filled), self.needs, outputs, self.template.where)
+        return tuple(_frozen(self.filled[name], self.resolved[name], self.needs) for name in order)
+
+    def settle(self, step: PipelineStep, filling: Filling, *, loc: Loc) -> None:
+        """Fill, check and resolve one step by itself."""
+        before = len(filling.problems) + len(self.problems)
         raw = filling.fill(step.model_dump(by_alias=True, exclude_unset=True), loc=loc)
-        raw = _held(raw, loc, needs, problems, where=template.where)
-        if len(filling.problems) + len(problems) > before:
-            continue
+        raw = self.held(raw, loc)
+        if len(filling.problems) + len(self.problems) > before:
+            return  # its models would only wonder at what is not filled in
+        run_uri, run_id = join(self.run_uri, f"steps/{step.name}"), f"{self.run_id}-{step.name}"
+        place = Place(self.template.document, field_path(loc), self.documents, run_uri, run_id, self.cores)
         try:
-            filled[step.name] = _checked(raw, loc, template.where)
-            resolved[step.name] = resolve_step(filled[step.name], place)
+            self.filled[step.name] = _checked(raw, loc, self.template.where)
+            self.resolved[step.name] = resolve_step(self.filled[step.name], place)
         except InvalidDocuments as error:
-            problems += [each for each in error.problems if each not in problems]
-    problems = [*_unused(template, filling.used), *filling.problems, *problems]
-    if problems:
-        raise InvalidDocuments(problems)
-    order = arrange(list(filled), needs, {name: list(each.outputs) for name, each in resolved.items()}, template.where)
-    steps = tuple(_frozen(filled[name], resolved[name], needs) for name in order)
-    return FrozenPipeline(template.name, run_id, run_uri, dict(filling.values), steps, options)
+            self.problems += [each for each in error.problems if each not in self.problems]
+
+    def held(self, raw: dict[str, Any], loc: Loc) -> dict[str, Any]:
+        """Return a step with its references to others held, and put down what it needs."""
+        name, where = raw["name"], self.template.where
+        for index, other in enumerate(raw.get("runAfter", [])):
+            self.needs.append(Need(name, other, None, field_path((*loc, "runAfter", index))))
+        return {
+            key: hold_places(value, step=name, loc=(*loc, key), needs=self.needs, problems=self.problems, where=where)
+            if key in KINDS_OF_STEPS
+            else value
+            for key, value in raw.items()
+        }
 
 
-def _values(template: Template, given: Iterable[Given], documents: Documents) -> dict[str, Given]:
+def _values(template: Template, given: Iterable[Given], documents: Documents) -> dict[str, Any]:
     """Return the parameters' values; a place that one holds is resolved, a Dataset that one names is there."""
     declared = template.spec.parameters
     path = field_path((*template.loc, "parameters"))
@@ -133,7 +142,7 @@ def _values(template: Template, given: Iterable[Given], documents: Documents) ->
             values[each.name] = Given(each.name, place, value.where, value.path)
     if references.problems:
         raise InvalidDocuments(references.problems)
-    return values
+    return {name: each.value for name, each in values.items()}
 
 
 def _check_names(template: Template) -> None:
@@ -146,19 +155,6 @@ def _check_names(template: Template) -> None:
             problems.append(Problem(template.where, path, text))
     if problems:
         raise InvalidDocuments(problems)
-
-
-def _held(raw: dict[str, Any], loc: Loc, needs: list[Need], problems: list[Problem], *, where: str) -> dict[str, Any]:
-    """Return a step with its references to others held; adds to `needs` and `problems`."""
-    name = raw["name"]
-    for index, other in enumerate(raw.get("runAfter", [])):
-        needs.append(Need(name, other, None, field_path((*loc, "runAfter", index))))
-    held = {
-        kind: hold_places(raw[kind], step=name, loc=(*loc, kind), needs=needs, problems=problems, where=where)
-        for kind in KINDS_OF_STEPS
-        if kind in raw
-    }
-    return {**raw, **held}
 
 
 def _checked(raw: dict[str, Any], loc: Loc, where: str) -> PipelineStep:
