@@ -116,6 +116,13 @@ def run(longshore, name, *arguments, **options):
     return longshore.run("--run-dir", f"runs/{name}", *arguments, **{"patience": TRAINING, **options})
 
 
+def kill(longshore, command):
+    """Kill a command, and see that all that it had started ends with it."""
+    os.kill(command.pid, signal.SIGKILL)
+    longshore.wait_until(lambda: not command.is_running())
+    longshore.nothing_is_left_running()
+
+
 def steps(ended):
     return {each["name"]: each for each in ended.status["steps"]}
 
@@ -610,9 +617,8 @@ def test_a_run_that_is_killed_anywhere_and_resumed_ends_as_an_undisturbed_one(su
             time.sleep(0.005)  # the moment of the kill is what is random here
         if not command.is_running():
             break
-        os.kill(command.pid, signal.SIGKILL)
+        kill(sums, command)
         kills += 1
-        sums.nothing_is_left_running()
         command = sums.start("--resume", "runs/1", paths=[])
     ended = command.wait(patience=TRAINING)
 
