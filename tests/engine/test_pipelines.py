@@ -608,18 +608,19 @@ def test_what_was_settled_cannot_be_given_anew(sums):
 def test_a_run_that_is_killed_anywhere_and_resumed_ends_as_an_undisturbed_one(sums, seed):
     chance = random.Random(seed)
     folder = sums.folder / "runs" / "1"
-    kills = 0
     command = sums.start("--run-dir", "runs/1")
     sums.wait_until((folder / "pipeline.json").exists)
-    while kills < 6:
-        patience = time.monotonic() + chance.uniform(0, 1.5)
-        while command.is_running() and time.monotonic() < patience:
-            time.sleep(0.005)  # the moment of the kill is what is random here
-        if not command.is_running():
-            break
-        kill(sums, command)
-        kills += 1
-        command = sums.start("--resume", "runs/1", paths=[])
+    kills = 0
+    for calls in sorted(chance.sample(range(COUNT + 2), 4)):
+        sums.wait_until(lambda calls=calls, now=command: sums.calls().total() >= calls or not now.is_running())
+        moment = time.monotonic() + chance.uniform(0, 0.1)
+        while command.is_running() and time.monotonic() < moment:
+            time.sleep(0.002)  # the moment of the kill is what is random here
+        if command.is_running():
+            kill(sums, command)
+            kills += 1
+            command = sums.start("--resume", "runs/1", paths=[])
+    assert kills
     ended = command.wait(patience=TRAINING)
 
     assert ended.code == 0, ended.stderr
