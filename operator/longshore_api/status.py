@@ -18,7 +18,7 @@ def _seconds_in_utc(instant: datetime) -> str:
 Instant = Annotated[AwareDatetime, PlainSerializer(_seconds_in_utc, return_type=str, when_used="json")]
 
 
-class _Observed(BaseModel):
+class Observed(BaseModel):
     """Fields that Longshore writes. Unknown ones, from another version of it, are passed over."""
 
     model_config = ConfigDict(
@@ -31,7 +31,7 @@ class _Observed(BaseModel):
     )
 
 
-class Condition(_Observed):
+class Condition(Observed):
     """One thing that is or is not so, with since when and why."""
 
     type: str
@@ -51,7 +51,7 @@ class Condition(_Observed):
 Conditions = Annotated[list[Condition], Field(json_schema_extra=keyed_by("type"))]
 
 
-class ResourceStatus(_Observed):
+class ResourceStatus(Observed):
     """What Longshore found out about a resource."""
 
     observed_generation: int
@@ -72,7 +72,7 @@ class ResourceStatus(_Observed):
         return self.model_dump_json(by_alias=True, exclude_none=True, indent=2)
 
 
-class NodeStateCounts(_Observed):
+class NodeStateCounts(Observed):
     """Nodes of a ComputeCluster by what they do."""
 
     idle_node_count: int = 0
@@ -106,7 +106,7 @@ class ComputeClusterStatus(ResourceStatus):
     """Nodes by what they do."""
 
 
-class MiniBatchCounts(_Observed):
+class MiniBatchCounts(Observed):
     """Mini-batches by what became of them."""
 
     total: int | None = None
@@ -123,7 +123,7 @@ class MiniBatchCounts(_Observed):
     """Tried more than once."""
 
 
-class ItemCounts(_Observed):
+class ItemCounts(Observed):
     """Files or rows by what became of them."""
 
     total: int = 0
@@ -134,7 +134,7 @@ class ItemCounts(_Observed):
     """Missing from what run() returned, or in a failed mini-batch."""
 
 
-class WorkerCounts(_Observed):
+class WorkerCounts(Observed):
     """Workers that the step asked for and has."""
 
     wanted: int = 0
@@ -143,7 +143,7 @@ class WorkerCounts(_Observed):
     """Connected, with at least one process past init()."""
 
 
-class Columns(_Observed):
+class Columns(Observed):
     """Strings for the columns of a table."""
 
     done: str
@@ -158,7 +158,7 @@ class Columns(_Observed):
     """Ready of wanted workers, such as "2/2"."""
 
 
-class Progress(_Observed):
+class Progress(Observed):
     """How far the step is."""
 
     mini_batches: MiniBatchCounts
@@ -177,7 +177,7 @@ class Progress(_Observed):
     """The same in words, as tables show it."""
 
 
-class FirstError(_Observed):
+class FirstError(Observed):
     """The error that came first: most often the cause of all others."""
 
     category: str
@@ -192,7 +192,7 @@ class FirstError(_Observed):
     """The last lines of the traceback."""
 
 
-class OutputStatus(_Observed):
+class OutputStatus(Observed):
     """Where the results are."""
 
     uri: str

@@ -14,6 +14,7 @@ from longshore_api.base import API_VERSION, Resource
 from longshore_api.data import Dataset, Datastore
 from longshore_api.errors import InvalidDocuments, Problem, listed, shown
 from longshore_api.parallel_run_step import ParallelRunStep
+from longshore_api.pipeline import Pipeline, PipelineRun, ScriptStep
 from longshore_api.resources import ComputeCluster, Environment, Model
 
 KINDS: Mapping[str, type[Resource]] = {
@@ -23,6 +24,13 @@ KINDS: Mapping[str, type[Resource]] = {
     "Dataset": Dataset,
     "Environment": Environment,
     "Model": Model,
+}
+# Kinds that `longshore run` knows and a cluster does not yet: they have no custom resource definition.
+LOCAL_KINDS: Mapping[str, type[Resource]] = {
+    **KINDS,
+    "Pipeline": Pipeline,
+    "PipelineRun": PipelineRun,
+    "ScriptStep": ScriptStep,
 }
 
 Loc = tuple[int | str, ...]
@@ -37,13 +45,13 @@ def label(raw: Any) -> str:
     return "/".join(str(part) for part in (raw.get("kind"), name) if isinstance(part, str))
 
 
-def parse(raw: Any, *, where: str = "") -> Resource:
+def parse(raw: Any, *, where: str = "", kinds: Mapping[str, type[Resource]] = KINDS) -> Resource:
     """Check one document and return its resource; `where` begins every sentence ("steps.yaml document 2").
 
     Raises InvalidDocuments with every problem of the document.
     """
     subject = ", ".join(filter(None, [where, label(raw)]))
-    model = _model(raw, subject)
+    model = _model(raw, subject, kinds)
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -60,22 +68,22 @@ def field_path(loc: Loc) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
 
 
-def _model(raw: Any, subject: str) -> type[Resource]:
+def _model(raw: Any, subject: str, kinds: Mapping[str, type[Resource]]) -> type[Resource]:
     """Return the model of a document's kind; says which versions and kinds there are when it has none."""
-    kinds = f"{listed(sorted(KINDS))} of {API_VERSION}"
+    known = f"{listed(sorted(kinds))} of {API_VERSION}"
     if not isinstance(raw, Mapping):
         raise InvalidDocuments([Problem(subject, "", f"is {shown(raw)}: must be a mapping with apiVersion and kind")])
     for path in ("apiVersion", "kind"):
         if not isinstance(raw.get(path), str):
             text = f"is {shown(raw[path])}: must be a string" if path in raw else "is missing"
-            raise InvalidDocuments([Problem(subject, path, f"{text}; the known kinds are {kinds}")])
+            raise InvalidDocuments([Problem(subject, path, f"{text}; the known kinds are {known}")])
     if raw["apiVersion"] != API_VERSION:
-        text = f"is {shown(raw['apiVersion'])}: must be {API_VERSION}; the known kinds are {kinds}"
+        text = f"is {shown(raw['apiVersion'])}: must be {API_VERSION}; the known kinds are {known}"
         raise InvalidDocuments([Problem(subject, "apiVersion", text)])
-    if raw["kind"] not in KINDS:
-        text = f"is {shown(raw['kind'])}:{_meant(raw['kind'], KINDS)} the known kinds are {kinds}"
+    if raw["kind"] not in kinds:
+        text = f"is {shown(raw['kind'])}:{_near(raw['kind'], kinds)} the known kinds are {known}"
         raise InvalidDocuments([Problem(subject, "kind", text)])
-    return KINDS[raw["kind"]]
+    return kinds[raw["kind"]]
 
 
 def _problem(detail: ErrorDetails, *, model: type[BaseModel], where: str) -> Problem:
@@ -124,13 +132,16 @@ def _rule(rule: str, *, field: str, value: Any) -> str:
 
 
 def _meant(name: str, known: typing.Iterable[str]) -> str:
-    """Return what a misspelt name was meant to be, or which names there are."""
+    """Return what a misspelt field was meant to be, or which fields there are."""
     names = list(known)
-    spelt = {each.lower(): each for each in names}
+    return _near(name, names) or f" the known fields are {listed(sorted(names))}"
+
+
+def _near(name: str, known: typing.Iterable[str]) -> str:
+    """Return what a misspelt name was meant to be, "" where none is like it."""
+    spelt = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.replace("_", "").lower(), spelt, n=1, cutoff=0.7)
-    if near:
-        return f" did you mean {spelt[near[0]]}?"
-    return f" the known fields are {listed(sorted(names))}" if known is not KINDS else ""
+    return f" did you mean {spelt[near[0]]}?" if near else ""
 
 
 def _fields(model: type[BaseModel] | None) -> list[str]:

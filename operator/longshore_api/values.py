@@ -256,6 +256,14 @@ PortName = Annotated[
         longest=64,
     ),
 ]
+ParameterName = Annotated[
+    str,
+    Matching(
+        "[A-Za-z_][-A-Za-z0-9_]*",
+        "must be at most 64 letters, digits, '_' and '-', beginning with a letter or '_'",
+        longest=64,
+    ),
+]
 _IN_NAME = r"[^/\\\x00-\x1f]"
 _FIRST_IN_NAME = r"[^./\\\x00-\x1f]"
 FileName = Annotated[

@@ -27,11 +27,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
-        help="run a ParallelRunStep on this machine",
-        description="Run the ParallelRunStep of some manifests on this machine. "
+        help="run a ParallelRunStep, a ScriptStep or a Pipeline on this machine",
+        description="Run the ParallelRunStep, ScriptStep or Pipeline of some manifests on this machine. "
         "Exit code 0: succeeded, 1: failed, 2: bad input.",
     )
-    run.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="YAML files, or folders of them")
+    run.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="YAML files, or folders of them")
     run.add_argument(
         "-p",
         dest="parameters",
@@ -44,6 +44,13 @@ def _parser() -> argparse.ArgumentParser:
     where = run.add_mutually_exclusive_group()
     where.add_argument("--run-dir", metavar="DIR", help="new folder for the run, or a URL (default: longshore-runs/…)")
     where.add_argument("--resume", metavar="DIR", help="go on with the run in DIR; redo nothing committed")
+    run.add_argument("--pipeline", metavar="NAME", help="the Pipeline or PipelineRun to run, where there are several")
+    run.add_argument("--regenerate-outputs", action="store_true", help="run every step of a pipeline; reuse nothing")
+    run.add_argument(
+        "--continue-on-step-failure",
+        action="store_true",
+        help="when a step of a pipeline fails, still run what does not depend on it",
+    )
     run.add_argument("--sample", type=_positive, metavar="N", help="run the first N mini-batches only")
     run.add_argument("--explain", action="store_true", help="print what would be done, and do nothing")
     run.add_argument("--json", action="store_true", help="print the final status as JSON, and nothing else, on stdout")

@@ -17,7 +17,7 @@ from longshore_cli.workers import Place, Workers
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
 from longshore_coordinator.verdict import PLAN_CHANGED
-from longshore_host.linux import adopt_orphans, children_of
+from longshore_host.linux import adopt_orphans, children_of, kill_and_reap
 from longshore_protocol.job import Job
 from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import open_store
@@ -43,6 +43,24 @@ async def run_locally(
     another plan, OSError or ValueError when the run folder cannot be used.
     """
     adopt_orphans()
+    try:
+        return await run_engine(job, python=python, resume=resume, show=show, control=_drain_on_signals)
+    finally:
+        kill_and_reap(lambda: children_of(os.getpid()))  # what the scripts started and left, when their host could not
+
+
+async def run_engine(
+    job: Job,
+    *,
+    python: str,
+    resume: bool,
+    show: Callable[[Callable[[], Snapshot]], Awaitable[None]],
+    control: Callable[[Coordinator], None],
+) -> Snapshot:
+    """Run the job as `run_locally` does, beside others in this process: `control` is given the means to end it.
+
+    What the scripts left behind is for the caller to kill, once nothing else runs.
+    """
     coordinator = Coordinator(job, resumed_by_user=resume)
     await coordinator.open()
     if resume:
@@ -62,7 +80,7 @@ async def run_locally(
         on_failed=coordinator.worker_failed,
         over=lambda: bool(coordinator.orders()),
     )
-    _drain_on_signals(coordinator)
+    control(coordinator)
     showing = asyncio.ensure_future(show(coordinator.snapshot))
     try:
         workers.start()
@@ -73,7 +91,6 @@ async def run_locally(
         showing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await showing
-        _kill_orphans()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -94,13 +111,3 @@ def _drain_on_signals(coordinator: Coordinator) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
-
-
-def _kill_orphans() -> None:
-    """Kill what the scripts started and left behind, when their host could not."""
-    while orphans := children_of(os.getpid()):
-        for pid in orphans:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)

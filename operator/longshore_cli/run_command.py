@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
-import symtable
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_cli.display import default_stream, display, summary
 from longshore_cli.folders import RunFolder, earlier_folder, new_folder
+from longshore_cli.interpreter import entry_script_fault, interpreter
+from longshore_cli.pipeline_command import PIPELINE_FLAGS, refuse, resume_pipeline, run_pipeline
+from longshore_cli.pipeline_folder import is_pipeline
 from longshore_cli.source import source_at_hand
 from longshore_planner.documents import load
+from longshore_planner.pipelines.choose import choose
 from longshore_planner.resolve import Resolved, resolve
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import Snapshot
@@ -35,10 +36,19 @@ def run_command(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     now = datetime.now(UTC)
-    folder = earlier_folder(options.resume) if options.resume else new_folder(options.run_dir, now=now)
+    if options.resume and is_pipeline(options.resume):
+        return resume_pipeline(options)
+    if not options.paths:
+        raise InvalidDocuments([Problem("PATH", "", "is missing: name a YAML file, or a folder of them")])
     parameters = dict(options.parameters)
+    documents = load(options.paths, parameters=parameters)
+    chosen = choose(documents, name=options.pipeline, assigned=parameters)
+    if chosen is not None:
+        return run_pipeline(chosen, documents, options, now=now)
+    refuse(options, PIPELINE_FLAGS, rule="is for pipelines, and the documents have a ParallelRunStep alone")
+    folder = earlier_folder(options.resume) if options.resume else new_folder(options.run_dir, now=now)
     resolved = resolve(
-        load(options.paths, parameters=parameters),
+        documents,
         run_uri=folder.uri,
         run_id=folder.run_id,
         cores=os.cpu_count() or 1,
@@ -50,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder) -> int:
     _check_entry_script(resolved)
-    python = _interpreter(resolved)
+    python = interpreter(resolved.python)
     if options.explain:
         return _explain(resolved, python=python, folder=folder if options.resume else None)
     if options.resume and (last := folder.success()) is not None:
@@ -113,28 +123,8 @@ def _explain(resolved: Resolved, *, python: str, folder: RunFolder | None) -> in
 
 
 def _check_entry_script(resolved: Resolved) -> None:
-    """See that the entry script is there and defines run(), before anything is started. Raises InvalidDocuments."""
+    """See to the entry script before anything is started. Raises InvalidDocuments."""
     job = resolved.job
-    path = Path(job.source_uri) / job.entry_script
-    try:
-        text = path.read_text(encoding="utf-8")
-        table = symtable.symtable(text, str(path), "exec")
-    except OSError as error:
-        rule = f"there is no such file in the source folder {job.source_uri} ({error.strerror})"
-        raise InvalidDocuments([resolved.step.wrong("spec.entryScript", job.entry_script, rule)]) from None
-    except (SyntaxError, ValueError):
-        return  # perhaps the script's interpreter knows more than ours: let it say what is wrong
-    if "run" not in table.get_identifiers() and "import *" not in text:
-        rule = "it must define run(mini_batch)"
-        raise InvalidDocuments([resolved.step.wrong("spec.entryScript", job.entry_script, rule)])
-
-
-def _interpreter(resolved: Resolved) -> str:
-    """Return the interpreter for the entry script. Raises InvalidDocuments when it is not on this machine."""
-    if resolved.python is None:
-        return sys.executable
-    found = shutil.which(resolved.python)
-    if found is None:
-        rule = "there is no such interpreter on this machine"
-        raise InvalidDocuments([Problem("Environment", "spec.python", f"is {resolved.python!r}: {rule}")])
-    return found
+    fault = entry_script_fault(job.source_uri, job.entry_script)
+    if fault is not None:
+        raise InvalidDocuments([resolved.step.wrong("spec.entryScript", job.entry_script, fault)])

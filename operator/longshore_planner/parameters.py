@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.validation import field_path, label
+
+_WITH_THEIR_OWN = ("Pipeline", "PipelineRun")  # kinds that declare typed parameters, which are filled in later
 
 _REFERENCE = re.compile(r"\$\(parameters\.([A-Za-z_][-A-Za-z0-9_]*)\)")
 
@@ -22,18 +24,35 @@ class RawDocument:
     content: Any
 
 
-def fill(documents: Iterable[RawDocument], values: Mapping[str, str]) -> list[RawDocument]:
+def fill(documents: Sequence[RawDocument], values: Mapping[str, str]) -> list[RawDocument]:
     """Return the documents with every `$(parameters.NAME)` in a string value replaced by that parameter's value.
 
-    The fields' types turn the strings into what they need. Raises InvalidDocuments for each reference without a
-    value, and for each value that nothing refers to.
+    The fields' types turn the strings into what they need. Documents that declare parameters of their own are left as
+    they are. Raises InvalidDocuments for each reference without a value, and for each value that nothing refers to.
     """
     filling = _Filling(values)
-    filled = [replace(each, content=filling.document(each)) for each in documents]
-    unused = [_unused(name, filling.referred) for name in values if name not in filling.referred]
+    declared = [name for each in documents for name in _declared(each.content)]
+    filled = [each if _has_its_own(each) else replace(each, content=filling.document(each)) for each in documents]
+    known = filling.referred.union(declared)
+    unused = [_unused(name, known) for name in values if name not in known]
     if filling.problems or unused:
         raise InvalidDocuments([*filling.problems, *unused])
     return filled
+
+
+def _has_its_own(document: RawDocument) -> bool:
+    return isinstance(document.content, dict) and document.content.get("kind") in _WITH_THEIR_OWN
+
+
+def _declared(value: Any) -> Iterator[str]:
+    """Yield the names of the parameters that a document declares, as far as it is formed like one that does."""
+    if not isinstance(value, dict):
+        return
+    parameters = value.get("parameters")
+    if isinstance(parameters, list):
+        yield from (str(each["name"]) for each in parameters if isinstance(each, dict) and "name" in each)
+    for name in ("spec", "pipelineSpec"):
+        yield from _declared(value.get(name))
 
 
 class _Filling:

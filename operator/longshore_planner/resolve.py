@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import cast
 
 from longshore_api.base import Resource
-from longshore_api.data import Dataset, Datastore, FileDataset, TabularDataset
+from longshore_api.data import Dataset, TabularDataset
 from longshore_api.errors import InvalidDocuments, Problem, listed
-from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec, StepInput, StepModel
-from longshore_api.resources import ComputeCluster, Environment, Model
+from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec, StepInput
+from longshore_api.resources import ComputeCluster
 from longshore_api.values import parse_size
 from longshore_planner.arguments import apply_settings, fill_references
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.places import is_url, join, locate
+from longshore_planner.places import join
+from longshore_planner.references import References, python_of
 from longshore_protocol import job
-
-R = TypeVar("R", bound=Resource)
 
 _DEFAULT_FILES = job.MiniBatchSize(job.FILES, 10)
 _DEFAULT_ROWS = job.MiniBatchSize(job.BYTES, 1024**2)
@@ -53,9 +52,9 @@ def resolve(
     output = resolver.output(run_uri, run_id)
     places = {f"outputs.{spec.output.name}": output.uri} if spec.output else {}
     workers = resolver.workers()
-    environment = resolver.environment()
-    source_uri = resolver.source_uri()
-    models = resolver.models()
+    environment = resolver.references.environment(spec.environment)
+    source_uri = resolver.references.source_uri(spec.source)
+    models = resolver.references.models(spec.models)
     arguments = resolver.arguments(places)
     if resolver.problems:
         raise InvalidDocuments(resolver.problems)
@@ -83,7 +82,7 @@ def resolve(
         metrics_name_prefix=spec.metrics_name_prefix,
         sample=sample,
     )
-    return Resolved(step, resolved, _python(environment))
+    return Resolved(step, resolved, python_of(environment))
 
 
 def _single_step(documents: Documents) -> Document[ParallelRunStep]:
@@ -97,14 +96,13 @@ def _single_step(documents: Documents) -> Document[ParallelRunStep]:
     raise InvalidDocuments([Problem("documents", "", f"a run takes one ParallelRunStep, and there are {names}")])
 
 
-@dataclass
 class _Resolver:
-    """Follows the step's references; what is wrong is put down in `problems`, so that all of it is told at once."""
+    """Turns a step's fields into those of a job; what is wrong is put down in `problems`."""
 
-    documents: Documents
-    step: Document[ParallelRunStep]
-    spec: ParallelRunStepSpec
-    problems: list[Problem] = field(default_factory=list)
+    def __init__(self, documents: Documents, step: Document[ParallelRunStep], spec: ParallelRunStepSpec) -> None:
+        self.step, self.spec = step, spec
+        self.references = References(documents, cast("Document[Resource]", step))
+        self.problems = self.references.problems
 
     def inputs(self) -> tuple[job.Input, ...]:
         inputs = [each for index, given in enumerate(self.spec.inputs) if (each := self._input(index, given))]
@@ -133,7 +131,7 @@ class _Resolver:
         spec, given = self.spec, self.spec.output
         if given is None:
             return job.Output(spec.output_action, join(run_uri, "output"))
-        store = self._datastore(given.datastore, self.step, "spec.output.datastore")
+        store = self.references.datastore(given.datastore, self.step, "spec.output.datastore")
         uri = join(run_uri, given.name) if store is None else join(store, f"longshore/{run_id}/{given.name}")
         return job.Output(
             spec.output_action,
@@ -147,27 +145,8 @@ class _Resolver:
     def workers(self) -> int:
         if self.spec.compute_target is None:
             return self.spec.node_count
-        cluster = self._find(ComputeCluster, self.spec.compute_target, self.step, "spec.computeTarget")
+        cluster = self.references.find(ComputeCluster, self.spec.compute_target, self.step, "spec.computeTarget")
         return min(self.spec.node_count, cluster.resource.spec.max_nodes) if cluster else self.spec.node_count
-
-    def environment(self) -> Document[Environment] | None:
-        given = self.spec.environment
-        return None if given is None else self._find(Environment, given.name, self.step, "spec.environment.name")
-
-    def source_uri(self) -> str:
-        source = self.spec.source
-        if source is None:
-            return self.step.folder
-        if source.uri is None:
-            name = "configMap" if source.config_map else "image"
-            text = "is known to a cluster only: a local run takes spec.source.uri"
-            self.problems.append(self.step.problem(f"spec.source.{name}", text))
-            return self.step.folder
-        return self._locate(source.uri, self.step, "spec.source.uri")
-
-    def models(self) -> tuple[job.Model, ...]:
-        found = [self._model(given, f"spec.models[{index}]") for index, given in enumerate(self.spec.models)]
-        return tuple(filter(None, found))
 
     def arguments(self, places: Mapping[str, str]) -> tuple[str, ...]:
         try:
@@ -181,19 +160,19 @@ class _Resolver:
         where: Document[Resource] = self.step
         file, tabular = given.file, given.tabular
         if given.dataset is not None:
-            dataset = self._find(Dataset, given.dataset, self.step, f"{path}.dataset")
+            dataset = self.references.find(Dataset, given.dataset, self.step, f"{path}.dataset")
             if dataset is None:
                 return None
             where, inside = dataset, "spec"
             file, tabular = dataset.resource.spec.file, dataset.resource.spec.tabular
         if tabular is not None:
-            paths = self._paths(tabular, where, f"{inside}.tabular")
+            paths = self.references.paths(tabular, where, f"{inside}.tabular")
             return job.Input(given.name, paths, given.mode or "direct", _tabular_format(tabular))
         assert file is not None  # the models take exactly one of the two
         if given.mode == "direct":
             rule = "must be mount or download, because the input is files; direct is for tabular inputs"
             self.problems.append(self.step.wrong(f"{path}.mode", given.mode, rule))
-        return job.Input(given.name, self._paths(file, where, f"{inside}.file"), given.mode or "mount")
+        return job.Input(given.name, self.references.paths(file, where, f"{inside}.file"), given.mode or "mount")
 
     def _mini_batch_in_units(self, *, tabular: bool) -> job.MiniBatchSize:
         given = self.spec.mini_batch
@@ -208,69 +187,6 @@ class _Resolver:
             text = f"is given, and the inputs are {needed}"
             self.problems.append(self.step.problem(f"spec.miniBatch.{unit}", text))
         return job.MiniBatchSize(unit, parse_size(value)[0])
-
-    def _model(self, given: StepModel, path: str) -> job.Model | None:
-        models = self.documents.of(Model)
-        named = [each for each in models if (each.resource.spec.name or each.name) == given.name]
-        named = named or [each for each in models if each.name == given.name]
-        wanted = [each for each in named if given.version in (None, each.resource.spec.version)]
-        if not wanted:
-            known = listed(sorted(f"{m.resource.spec.name or m.name} {m.resource.spec.version}" for m in models))
-            version = "" if given.version is None else f" of version {given.version}"
-            rule = f"there is no such Model{version}; Models and their versions: {known}"
-            self.problems.append(self.step.wrong(f"{path}.name", given.name, rule))
-            return None
-        model = max(wanted, key=lambda each: each.resource.spec.version)
-        spec = model.resource.spec
-        twins = [each for each in wanted if each.resource.spec.version == spec.version]
-        if len(twins) > 1:
-            rule = f"two Models have this name and version {spec.version}: {listed(each.name for each in twins)}"
-            self.problems.append(self.step.wrong(f"{path}.name", given.name, rule))
-            return None
-        uri = self._place(spec.path, spec.datastore, model, "spec.path")
-        return job.Model(spec.name or model.name, spec.version, uri)
-
-    def _paths(self, data: FileDataset | TabularDataset, where: Document[Resource], path: str) -> tuple[str, ...]:
-        return tuple(
-            self._place(each, data.datastore, where, f"{path}.paths[{index}]") for index, each in enumerate(data.paths)
-        )
-
-    def _place(self, place: str, datastore: str | None, where: Document[Resource], path: str) -> str:
-        """Return a place that is full, or relative to a Datastore, or to the YAML file where there is no Datastore."""
-        if is_url(place) or (place.startswith("/") and datastore is None):
-            return self._locate(place, where, path)
-        store = self._datastore(datastore, where, path.rpartition(".")[0] + ".datastore")
-        return self._locate(place, where, path) if store is None else join(store, place)
-
-    def _datastore(self, name: str | None, where: Document[Resource], path: str) -> str | None:
-        """Return the root of a Datastore, of the default one for None; None where there is neither."""
-        if name is not None:
-            store = self._find(Datastore, name, where, path)
-        else:
-            defaults = [each for each in self.documents.of(Datastore) if each.resource.spec.default]
-            if len(defaults) > 1:
-                text = f"is missing, and several Datastores are the default: {listed(each.name for each in defaults)}"
-                self._tell(where.problem(path, text))
-            store = next(iter(defaults), None)
-        return None if store is None else self._locate(store.resource.spec.uri, store, "spec.uri")
-
-    def _find(self, kind: type[R], name: str, where: Document[Resource], path: str) -> Document[R] | None:
-        found = self.documents.find(kind, name)
-        if found is None:
-            known = listed(self.documents.names(kind))
-            self._tell(where.wrong(path, name, f"there is no such {kind.__name__}; the documents have {known}"))
-        return found
-
-    def _locate(self, place: str, where: Document[Resource], path: str) -> str:
-        try:
-            return locate(place, folder=where.folder)
-        except ValueError as error:
-            self._tell(where.problem(path, f"is {place!r}: it {error}"))
-            return place
-
-    def _tell(self, problem: Problem) -> None:
-        if problem not in self.problems:  # several paths may meet the same broken Datastore
-            self.problems.append(problem)
 
 
 def _kind(given: job.Input) -> str:
@@ -301,11 +217,3 @@ def _timeouts(spec: ParallelRunStepSpec) -> job.Timeouts:
         first_task_creation=float(spec.first_task_creation_timeout_seconds),
         progress_update=None if progress is None else float(progress),
     )
-
-
-def _python(environment: Document[Environment] | None) -> str | None:
-    """Return the interpreter: a name to find on PATH, or a path relative to the Environment's file."""
-    python = None if environment is None else environment.resource.spec.python
-    if python is None or environment is None or "/" not in python:
-        return python
-    return locate(python, folder=environment.folder)

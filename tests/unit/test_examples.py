@@ -20,3 +20,19 @@ def test_the_image_has_the_packages_that_a_local_run_has():
     lines = (DIGITS / "requirements.txt").read_text().splitlines()
     pinned = dict(each.split("==") for each in lines if not each.startswith("#"))
     assert pinned == {name: version(name) for name in pinned}
+
+
+def test_the_digits_as_a_pipeline_are_the_same_step_with_parameters():
+    (pipeline, *_) = yaml.safe_load_all((DIGITS / "pipeline" / "pipeline.yaml").read_text())
+    step = yaml.safe_load((DIGITS / "step.yaml").read_text())["spec"]
+    (found,) = pipeline["spec"]["steps"]
+    own = {
+        "inputs": [{"name": "mnist", "dataset": "$(parameters.mnist_param)", "mode": "mount"}],
+        "source": {"uri": "file:.."},
+        "processCountPerNode": "$(parameters.process_count_param)",
+        "miniBatchSize": "$(parameters.batch_size_param)",
+    }
+    assert found["parallelRun"] == {**step, **own}
+    defaults = {each["name"]: each["default"] for each in pipeline["spec"]["parameters"]}
+    assert defaults["batch_size_param"] == step["miniBatchSize"]
+    assert defaults["process_count_param"] == step["processCountPerNode"]

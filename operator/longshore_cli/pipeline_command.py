@@ -1,0 +1,200 @@
+"""`longshore run` of a pipeline: from documents, or the folder of an earlier run, to a verdict and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.pipeline_status import PipelineRunStatus
+from longshore_cli.display import default_stream
+from longshore_cli.folders import new_folder
+from longshore_cli.interpreter import entry_script_fault, interpreter
+from longshore_cli.pipeline_display import ChangeLines, foresight, summary
+from longshore_cli.pipeline_folder import PipelineFolder
+from longshore_cli.pipeline_sources import copy_code, look_at_code, look_at_contents
+from longshore_planner.catalogue import Documents
+from longshore_planner.pipelines.choose import Chosen
+from longshore_planner.pipelines.decide import foresee
+from longshore_planner.pipelines.freeze import Template, freeze
+from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
+from longshore_planner.pipelines.records import FAILED, RUNNING, SUCCEEDED, Record, ended, resumed
+from longshore_planner.pipelines.status import records_of
+from longshore_storage.store import local_path
+
+DONE, NOT_DONE = 0, 1  # exit codes
+PIPELINE_FLAGS = ("pipeline", "regenerate_outputs", "continue_on_step_failure")
+
+
+def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespace, *, now: datetime) -> int:
+    """Settle a pipeline and run it in a new folder; return the exit code. Raises InvalidDocuments."""
+    refuse(options, ["sample"], rule="is for one ParallelRunStep, and this is a pipeline")
+    if options.resume:
+        text = f"is {options.resume!r}: there is no run of a pipeline in it"
+        raise InvalidDocuments([Problem("--resume", "", text)])
+    new = new_folder(options.run_dir, now=now)
+    if local_path(new.uri) is None:
+        raise InvalidDocuments([Problem("--run-dir", "", f"is {new.uri!r}: a pipeline needs a folder of this machine")])
+    frozen = freeze(
+        chosen.template,
+        chosen.given,
+        documents,
+        run_id=new.run_id,
+        run_uri=new.uri,
+        cores=os.cpu_count() or 1,
+        options=_options(chosen.options, options),
+    )
+    folder = PipelineFolder(new.uri)
+    if options.explain:
+        frozen = _with_steps(frozen, look_at_code(frozen.steps))
+        return _explain(_with_contents(frozen), folder)
+    with folder.held():
+        with _unless_it_fails(folder):
+            frozen = _with_contents(_with_steps(frozen, copy_code(frozen.steps, folder.sources)))
+            _check(frozen, chosen.template)
+        folder.keep(frozen)
+        return _execute(frozen, folder, options, records={}, previous=None)
+
+
+def resume_pipeline(options: argparse.Namespace) -> int:
+    """Go on with the run of a pipeline in a folder; return the exit code. Raises InvalidDocuments.
+
+    All is as it was settled when the run began, but for the code of steps that have failed, which is taken anew.
+    """
+    settled = ("parameters", "sample", *PIPELINE_FLAGS)
+    refuse(options, settled, rule="is not for a run of a pipeline that goes on: it was settled when the run began")
+    folder = PipelineFolder(local_path(options.resume) or options.resume)
+    with contextlib.nullcontext() if options.explain else folder.held():
+        frozen, status = folder.read()
+        records = {} if status is None else records_of(status)
+        if all(each.name in records and records[each.name].state == SUCCEEDED for each in frozen.steps) and status:
+            print(f"longshore: the run in {folder.path} has succeeded already", file=sys.stderr)
+            return _tell(status, options)
+        failed = [each for each in frozen.steps if each.name in records and records[each.name].state == FAILED]
+        frozen = _with_steps(frozen, copy_code(failed, folder.sources) if not options.explain else look_at_code(failed))
+        records = resumed(_taken_in(frozen, records))
+        if options.explain:
+            return _explain(frozen, folder, records=records)
+        folder.keep(frozen)
+        return _execute(frozen, folder, options, records=records, previous=status)
+
+
+def refuse(options: argparse.Namespace, names: Iterable[str], *, rule: str) -> None:
+    """Raise InvalidDocuments for each option of these names that is given."""
+    flags = {"parameters": "-p"}
+    given = [flags.get(name, "--" + name.replace("_", "-")) for name in names if getattr(options, name)]
+    if given:
+        raise InvalidDocuments(Problem(flag, "", rule) for flag in given)
+
+
+def _options(given: Options, options: argparse.Namespace) -> Options:
+    return replace(
+        given,
+        regenerate_outputs=given.regenerate_outputs or options.regenerate_outputs,
+        continue_on_step_failure=given.continue_on_step_failure or options.continue_on_step_failure,
+    )
+
+
+def _with_steps(frozen: FrozenPipeline, steps: dict[str, FrozenStep]) -> FrozenPipeline:
+    return replace(frozen, steps=tuple(steps.get(each.name, each) for each in frozen.steps))
+
+
+def _with_contents(frozen: FrozenPipeline) -> FrozenPipeline:
+    return _with_steps(frozen, look_at_contents(frozen.steps)) if frozen.options.content_fingerprint else frozen
+
+
+@contextlib.contextmanager
+def _unless_it_fails(folder: PipelineFolder) -> Iterator[None]:
+    """Leave no folder behind for a pipeline that could not be settled."""
+    try:
+        yield
+    except InvalidDocuments:
+        shutil.rmtree(folder.path, ignore_errors=True)  # it was new or empty
+        raise
+
+
+def _check(frozen: FrozenPipeline, template: Template) -> None:
+    """See to scripts and interpreters before anything is started. Raises InvalidDocuments."""
+    problems = []
+    for step in frozen.steps:
+        fault, field, name = None, "", step.parts.get("entry", "")
+        if step.kind == PARALLEL_RUN:
+            field, fault = "parallelRun.entryScript", entry_script_fault(step.job["source_uri"], name)
+        elif step.kind == SCRIPT and name not in step.parts["code"]:
+            field, fault = "script.scriptName", f"there is no such file in the source folder {step.source}"
+        if fault is not None:
+            fault = fault.replace(step.job["source_uri"], str(step.source))
+            path = template.path(step.name, field)
+            problems.append(Problem(template.where, path, f"is {name!r}: {fault}"))
+        try:
+            interpreter(step.python)
+        except InvalidDocuments as error:
+            problems += [each for each in error.problems if each not in problems]
+    if problems:
+        raise InvalidDocuments(problems)
+
+
+def _taken_in(frozen: FrozenPipeline, records: dict[str, Record]) -> dict[str, Record]:
+    """Return the records with what had ended before the command was killed, and was not told any more."""
+    from longshore_cli.pipeline_steps import left_by_earlier
+
+    taken = dict(records)
+    for step in frozen.steps:
+        record = records.get(step.name)
+        if record is None or record.state != RUNNING:
+            continue
+        outcome = left_by_earlier(step)
+        if outcome is not None:
+            taken[step.name] = ended(record, outcome, outputs=step.outputs, now=time.time())
+    return taken
+
+
+def _execute(
+    frozen: FrozenPipeline,
+    folder: PipelineFolder,
+    options: argparse.Namespace,
+    *,
+    records: dict[str, Record],
+    previous: PipelineRunStatus | None,
+) -> int:
+    from longshore_cli.pipeline_run import LocalPipeline  # late: --explain starts nothing
+
+    lines = ChangeLines(default_stream(json=options.json))
+    run = LocalPipeline(
+        frozen,
+        folder,
+        records=records,
+        history=folder.history(),
+        show=(lambda _: None) if options.quiet else lines,
+        previous=previous,
+    )
+    try:
+        status = asyncio.run(run.run())
+    except OSError as error:
+        print(f"longshore: the run folder {folder.path} cannot be used: {error}", file=sys.stderr)
+        return NOT_DONE
+    return _tell(status, options)
+
+
+def _tell(status: PipelineRunStatus, options: argparse.Namespace) -> int:
+    try:
+        print(status.to_json() if options.json else summary(status), flush=True)
+    except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    succeeded = status.condition("Succeeded")
+    return DONE if succeeded is not None and succeeded.status == "True" else NOT_DONE
+
+
+def _explain(frozen: FrozenPipeline, folder: PipelineFolder, *, records: dict[str, Record] | None = None) -> int:
+    history = folder.history()
+    seen = foresee(frozen, records or {}, history=history, options=frozen.options, now=time.time())
+    print(foresight(frozen.name, [seen.records[each.name] for each in frozen.steps]))
+    return DONE

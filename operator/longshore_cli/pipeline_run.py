@@ -1,0 +1,174 @@
+"""One run of a pipeline on this machine: does what the planner decides, until the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from longshore_api.pipeline_status import PipelineRunStatus
+from longshore_cli.pipeline_folder import PipelineFolder
+from longshore_cli.pipeline_steps import StepRun, attempt_of
+from longshore_host.linux import adopt_orphans, children_of, kill_and_reap
+from longshore_planner.pipelines.decide import Decision, Stop, decide
+from longshore_planner.pipelines.frozen import FrozenPipeline
+from longshore_planner.pipelines.history import History
+from longshore_planner.pipelines.records import (
+    CANCELLED,
+    FAILED,
+    PENDING,
+    SUSPENDED,
+    TIMEOUT,
+    Outcome,
+    Record,
+    ended,
+)
+from longshore_planner.pipelines.status import pipeline_status
+
+GRACE = 30.0  # seconds that running steps get when a run is interrupted
+
+Show = Callable[[PipelineRunStatus], None]
+
+
+class LocalPipeline:
+    """Runs the steps of one pipeline; await `run()`."""
+
+    def __init__(
+        self,
+        frozen: FrozenPipeline,
+        folder: PipelineFolder,
+        *,
+        records: dict[str, Record],
+        history: History,
+        show: Show,
+        previous: PipelineRunStatus | None,
+    ) -> None:
+        self._frozen, self._folder, self._records = frozen, folder, records
+        self._history, self._show = history, show
+        self._options = frozen.options
+        self._status = previous
+        self._started = (previous.start_time if previous is not None else None) or datetime.now(UTC)
+        self._running: dict[asyncio.Task[Outcome], StepRun] = {}
+        self._stops: dict[str, Stop] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> PipelineRunStatus:
+        """Run to the verdict, or until the run is interrupted or suspended; return the last status.
+
+        The first SIGINT or SIGTERM starts nothing more and lets what runs finish within GRACE, a second one ends it.
+        Raises OSError when the run folder cannot be written.
+        """
+        adopt_orphans()
+        self._obey_signals()
+        try:
+            while True:
+                decision = self._decide()
+                if decision.verdict is not None or decision.is_suspended:
+                    return self._told(decision)
+                self._told(decision)  # what is started is written down before it is
+                for name, stop in decision.stop.items():
+                    self._stop(name, stop)
+                for name in decision.start:
+                    self._start(name)
+                await self._wait(decision.look_again)
+        finally:
+            await self._end_all()
+
+    def _decide(self) -> Decision:
+        now = time.time()
+        decision = decide(self._frozen, self._records, history=self._history, options=self._options, now=now)
+        self._records = decision.records
+        return decision
+
+    def _told(self, decision: Decision) -> PipelineRunStatus:
+        """Keep and show the status, if it is another one."""
+        now = datetime.now(UTC)
+        status = pipeline_status(self._frozen, decision, started=self._started, now=now, previous=self._status)
+        if status != self._status:
+            self._status = status
+            self._folder.keep_status(status)
+            self._show(status)
+        return status
+
+    def _start(self, name: str) -> None:
+        outputs = {(each.name, key): uri for each in self._records.values() for key, uri in each.outputs.items()}
+        attempt = attempt_of(self._frozen.step(name), outputs)
+        self._running[asyncio.create_task(attempt.run())] = attempt
+
+    def _stop(self, name: str, stop: Stop) -> None:
+        """End a step as it is to be ended; asked again, it changes nothing."""
+        if self._stops.get(name) == stop:
+            return
+        self._stops[name] = stop
+        for attempt in self._running.values():
+            if attempt.step.name == name:
+                attempt.drain() if stop.reason == SUSPENDED else attempt.kill()
+
+    async def _wait(self, until: float | None) -> None:
+        """Wait for the end of a step, a signal, or a moment (seconds since 1970); take in which steps have ended."""
+        self._changed.clear()
+        changed = asyncio.create_task(self._changed.wait())
+        timeout = None if until is None else max(0.0, until - time.time())
+        try:
+            done, _ = await asyncio.wait(
+                {changed, *self._running}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            changed.cancel()
+        for task in done:
+            if task is not changed:
+                self._take_in(task)  # type: ignore[arg-type]  # the others are all attempts
+
+    def _take_in(self, task: asyncio.Task[Outcome]) -> None:
+        step = self._running.pop(task).step
+        outcome = _after(self._stops.pop(step.name, None), task.result())
+        record = self._records[step.name]
+        self._records = {
+            **self._records,
+            step.name: ended(record, outcome, outputs=step.outputs, now=time.time()),
+        }
+
+    def _obey_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def interrupt() -> None:
+            if self._options.suspend:
+                self._kill_all()
+                return
+            self._options = replace(self._options, suspend=True)
+            told = f"longshore: what runs may finish within {GRACE:.0f} s; interrupt again to stop at once"
+            print(told, file=sys.stderr, flush=True)
+            loop.call_later(GRACE, self._kill_all)
+            self._changed.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt)
+
+    def _kill_all(self) -> None:
+        for attempt in self._running.values():
+            attempt.kill()
+
+    async def _end_all(self) -> None:
+        """Leave nothing running, whatever ended the run."""
+        self._kill_all()
+        if self._running:
+            await asyncio.wait(self._running)
+        kill_and_reap(lambda: children_of(os.getpid()))  # what the scripts started and left behind
+
+
+def _after(stop: Stop | None, outcome: Outcome) -> Outcome:
+    """Return what a step that was to be stopped has come to; one that ended by itself before has its own end."""
+    if stop is None or outcome.state != PENDING:
+        return outcome
+    match stop.reason:
+        case "Timeout":
+            return Outcome(FAILED, TIMEOUT, stop.message)
+        case "Cancelled":
+            return Outcome(CANCELLED, CANCELLED, stop.message)
+        case _:
+            return replace(outcome, reason=SUSPENDED, message="what is committed is kept")

@@ -1,0 +1,100 @@
+"""Which pipeline of some documents is to be run, and with which values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from longshore_api.base import Resource
+from longshore_api.errors import InvalidDocuments, Problem, listed, shown
+from longshore_api.parallel_run_step import ParallelRunStep
+from longshore_api.pipeline import Pipeline, PipelineRun, PipelineSpec, ScriptStep
+from longshore_planner.catalogue import Document, Documents
+from longshore_planner.pipelines.freeze import Template
+from longshore_planner.pipelines.frozen import Options
+from longshore_planner.pipelines.parameters import Given
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A pipeline, the values that a PipelineRun or the command gives, and how it is to be run."""
+
+    template: Template
+    given: tuple[Given, ...]
+    options: Options
+
+
+def choose(documents: Documents, *, name: str | None, assigned: Mapping[str, str]) -> Chosen | None:
+    """Return the one pipeline of the documents, or the one that is called `name`; None where there is none.
+
+    A PipelineRun says which Pipeline is run, among however many; a ScriptStep is a pipeline of one step. `assigned`
+    are the command's own values, which win. Raises InvalidDocuments when there are several, or none of that name.
+    """
+    runs, pipelines, scripts = documents.of(PipelineRun), documents.of(Pipeline), documents.of(ScriptStep)
+    every = [cast("Document[Resource]", each) for group in (runs, pipelines, scripts) for each in group]
+    if name is not None:
+        found = [each for each in every if each.name == name][:1]
+        if not found:
+            text = f"is {name!r}: the documents have {listed(f'{_kind(each)}/{each.name}' for each in every)}"
+            raise InvalidDocuments([Problem("--pipeline", "", text)])
+    else:
+        steps = [cast("Document[Resource]", each) for each in documents.of(ParallelRunStep)] if every else []
+        found = [each for each in (*every, *steps) if not (runs and _kind(each) == "Pipeline")]
+        if len(found) > 1:
+            told = listed(f"{_kind(each)}/{each.name}" for each in found)
+            text = f"a run takes one of {told}: name it with --pipeline NAME, or give fewer files"
+            raise InvalidDocuments([Problem("documents", "", text)])
+    return _chosen(found[0], documents, assigned) if found else None
+
+
+def _chosen(found: Document[Resource], documents: Documents, assigned: Mapping[str, str]) -> Chosen:
+    declared = _declared(documents)
+    own = tuple(Given(key, value, f"-p {key}") for key, value in assigned.items() if key in declared)
+    resource = found.resource
+    if isinstance(resource, Pipeline):
+        return Chosen(Template(found.name, found, ("spec",), resource.spec), own, Options())
+    if isinstance(resource, ScriptStep):
+        raw = resource.spec.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
+        spec_of_one = PipelineSpec.model_validate({"steps": [{"name": found.name, "script": raw}]})
+        return Chosen(Template(found.name, found, ("spec",), spec_of_one), (), Options())
+    assert isinstance(resource, PipelineRun), "choose() finds no other kind"
+    spec = resource.spec
+    if spec.retry_of is not None:
+        text = "is known to a cluster only: here, go on with --resume and the run's folder"
+        raise InvalidDocuments([found.problem("spec.retryOf", text)])
+    given = [Given(key, value, found.where, f"spec.parameters.{key}") for key, value in spec.parameters.items()]
+    options = Options(
+        continue_on_step_failure=spec.continue_on_step_failure,
+        regenerate_outputs=spec.regenerate_outputs,
+        content_fingerprint=spec.content_fingerprint,
+        cancel=spec.cancel,
+        suspend=spec.suspend,
+    )
+    return Chosen(_template(cast("Document[PipelineRun]", found), documents), (*given, *own), options)
+
+
+def _template(run: Document[PipelineRun], documents: Documents) -> Template:
+    spec, document = run.resource.spec, cast("Document[Resource]", run)
+    if spec.pipeline_spec is not None:
+        return Template(run.name, document, ("spec", "pipelineSpec"), spec.pipeline_spec)
+    assert spec.pipeline_ref is not None  # the model takes exactly one of the two
+    wanted = spec.pipeline_ref.name
+    pipeline = documents.find(Pipeline, wanted)
+    if pipeline is None:
+        text = f"is {shown(wanted)}: there is no such Pipeline; the documents have {listed(documents.names(Pipeline))}"
+        raise InvalidDocuments([run.problem("spec.pipelineRef.name", text)])
+    return Template(wanted, cast("Document[Resource]", pipeline), ("spec",), pipeline.resource.spec)
+
+
+def _declared(documents: Documents) -> set[str]:
+    """Return the names of all parameters that pipelines declare; other names that are assigned fill other documents."""
+    specs = [each.resource.spec for each in documents.of(Pipeline)]
+    specs += [
+        each.resource.spec.pipeline_spec for each in documents.of(PipelineRun) if each.resource.spec.pipeline_spec
+    ]
+    return {parameter.name for spec in specs for parameter in spec.parameters}
+
+
+def _kind(document: Document[Resource]) -> str:
+    return document.resource.kind

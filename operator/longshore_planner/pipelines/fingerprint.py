@@ -1,0 +1,104 @@
+"""Fingerprints: what two runs of a step must have in common for the later one to take over the earlier one's outputs.
+
+A fingerprint is kept as its parts, so that a step that runs again can say what is different.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from longshore_api.errors import listed, shown
+
+_TOLD = 3  # differences in a sentence
+_FILES = 3  # names in a list of files
+
+
+def digest(parts: Mapping[str, Any]) -> str:
+    """Return 32 hexadecimal digits that are equal for equal parts, in whatever order their keys are."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def why_not(parts: Mapping[str, Any], nearest: Mapping[str, Any]) -> str:
+    """Say in one sentence what of a step is different from its nearest earlier run."""
+    found = list(differences(parts, nearest))
+    if not found:
+        return "nothing changed"
+    told = [each for each, _ in zip(found, range(_TOLD), strict=False)]
+    if len(found) > _TOLD:
+        told.append(f"{len(found) - _TOLD} more")
+    return "; ".join(told)
+
+
+def distance(parts: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    """Return how many things are different."""
+    return sum(1 for _ in differences(parts, other))
+
+
+def differences(parts: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each difference as a few words, the step's own before those of what it reads."""
+    if parts.get("kind") != other.get("kind"):
+        yield f"the kind of step changed from {other.get('kind')} to {parts.get('kind')}"
+    yield from _code(parts.get("code", {}), other.get("code", {}))
+    if parts.get("entry") != other.get("entry"):
+        yield f"the script changed from {other.get('entry')} to {parts.get('entry')}"
+    yield from _arguments(parts.get("arguments", []), other.get("arguments", []))
+    yield from _values("param", parts, other, "params")
+    yield from _environment(parts.get("environment", {}), other.get("environment", {}))
+    yield from (f"model {name} changed" for name in _changed(parts, other, "models"))
+    yield from (f"input {name} changed" for name in _changed(parts, other, "inputs"))
+    yield from (f"the content of input {name} changed" for name in _changed(parts, other, "contents"))
+    yield from (f"output {name} changed" for name in _changed(parts, other, "outputs"))
+    yield from _values("", parts, other, "settings", absent="its default")
+    if parts.get("version", "") != other.get("version", ""):
+        yield f"version changed from {shown(other.get('version', ''))} to {shown(parts.get('version', ''))}"
+    again = _changed(parts, other, "steps")
+    if again:
+        yield f"step{'s' * (len(again) > 1)} {listed(again)}, which it reads from, ran again"
+
+
+def _code(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
+    changed = [name for name in sorted({*now, *before}) if now.get(name) != before.get(name)]
+    if changed:
+        names = changed if len(changed) <= _FILES else [*changed[: _FILES - 1], f"{len(changed) - _FILES + 1} more"]
+        yield f"code changed: {listed(names)}"
+
+
+def _arguments(now: list[str], before: list[str]) -> Iterator[str]:
+    for number, (value, earlier) in enumerate(zip(now, before, strict=False), start=1):
+        if value != earlier:
+            yield f"argument {number} changed from {earlier} to {value}"
+    if len(now) > len(before):
+        yield f"arguments were added: {' '.join(now[len(before) :])}"
+    if len(now) < len(before):
+        yield f"arguments were taken away: {' '.join(before[len(now) :])}"
+
+
+def _environment(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("image", "python"):
+        if now.get(name) != before.get(name):
+            yield f"the environment's {name} changed from {_told(before.get(name))} to {_told(now.get(name))}"
+    yield from _values("environment variable", now, before, "variables")
+
+
+def _values(
+    what: str, parts: Mapping[str, Any], other: Mapping[str, Any], part: str, *, absent: str = "none"
+) -> Iterator[str]:
+    now, before = parts.get(part, {}), other.get(part, {})
+    for name in _changed(parts, other, part):
+        change = f"from {_told(before.get(name), absent=absent)} to {_told(now.get(name), absent=absent)}"
+        yield f"{what} {name} changed {change}".lstrip()
+
+
+def _changed(parts: Mapping[str, Any], other: Mapping[str, Any], part: str) -> list[str]:
+    now, before = parts.get(part) or {}, other.get(part) or {}
+    return [name for name in sorted({*now, *before}) if now.get(name) != before.get(name)]
+
+
+def _told(value: Any, *, absent: str = "none") -> str:
+    if value is None:
+        return absent
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)

@@ -1,0 +1,104 @@
+"""A pipeline as it is run: every parameter filled in, every name resolved. Later edits of documents change nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from longshore_planner.pipelines.graph import fill_places
+
+PARALLEL_RUN, SCRIPT, TRANSFER = "parallelRun", "script", "transfer"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is to go about its steps."""
+
+    continue_on_step_failure: bool = False
+    regenerate_outputs: bool = False
+    content_fingerprint: bool = False
+    cancel: bool = False
+    suspend: bool = False
+
+
+@dataclass(frozen=True)
+class Code:
+    """A source folder as it was when the run began."""
+
+    uri: str  # where the frozen copy is
+    files: Mapping[str, str]  # path below the folder -> digest
+    git: dict[str, Any] | None = None  # repository, branch, commit, dirty: of where it was taken from
+
+
+@dataclass(frozen=True)
+class FrozenStep:
+    """One step."""
+
+    name: str
+    kind: str  # PARALLEL_RUN, SCRIPT or TRANSFER
+    after: tuple[str, ...]  # the steps that must have succeeded before
+    reads: tuple[str, ...]  # those of them that it reads outputs of
+    job: dict[str, Any]  # a Job, a ScriptJob, or {source, destination}; outputs of other steps are held places in it
+    outputs: dict[str, str]  # name -> URI
+    parts: dict[str, Any]  # of the fingerprint, but for what the steps read from had at their end
+    source: str | None = None  # where the code was taken from
+    git: dict[str, Any] | None = None  # what git said of the source
+    python: str | None = None  # the interpreter that the Environment names
+    allow_reuse: bool = True
+    retries: int = 0
+    timeout: float | None = None  # seconds
+
+    def job_with(self, outputs: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+        """Return the job with the outputs that it reads, by (step, output), in their places."""
+        filled: dict[str, Any] = fill_places(self.job, outputs)
+        return filled
+
+    def with_code(self, code: Code) -> FrozenStep:
+        """Return the step with its source frozen."""
+        job, parts = {**self.job, "source_uri": code.uri}, {**self.parts, "code": dict(code.files)}
+        return replace(self, job=job, parts=parts, git=code.git)
+
+    def with_contents(self, contents: Mapping[str, str]) -> FrozenStep:
+        """Return the step with what its inputs hold, a digest by input."""
+        return replace(self, parts={**self.parts, "contents": dict(contents)})
+
+
+@dataclass(frozen=True)
+class FrozenPipeline:
+    """One run of a pipeline, settled."""
+
+    name: str
+    run_id: str
+    run_uri: str
+    parameters: dict[str, Any]
+    steps: tuple[FrozenStep, ...]  # in an order in which they can run
+    options: Options = field(default_factory=Options)
+
+    def step(self, name: str) -> FrozenStep:
+        """Return the step of that name. Raises KeyError."""
+        for each in self.steps:
+            if each.name == name:
+                return each
+        raise KeyError(name)
+
+    def to_json(self) -> str:
+        """Return the pipeline as a JSON document that `from_json` reads back."""
+        return json.dumps(asdict(self), indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> FrozenPipeline:
+        """Read what `to_json` wrote; unknown fields are passed over.
+
+        Raises ValueError for text that is not JSON, KeyError and TypeError for a missing field.
+        """
+        raw = json.loads(text)
+        steps = tuple(_known(FrozenStep, each, tuples=("after", "reads")) for each in raw["steps"])
+        options = _known(Options, raw["options"])
+        return FrozenPipeline(raw["name"], raw["run_id"], raw["run_uri"], raw["parameters"], steps, options)
+
+
+def _known(kind: Any, raw: dict[str, Any], *, tuples: tuple[str, ...] = ()) -> Any:
+    names = {each.name for each in fields(kind)}
+    return kind(**{key: tuple(value) if key in tuples else value for key, value in raw.items() if key in names})

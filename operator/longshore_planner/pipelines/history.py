@@ -1,0 +1,45 @@
+"""Earlier runs of steps, of whichever pipeline, whose outputs may be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from longshore_planner.pipelines.fingerprint import digest, distance
+from longshore_planner.pipelines.records import Origin
+
+
+@dataclass(frozen=True)
+class EarlierStep:
+    """A step that has succeeded, and was not itself reused."""
+
+    origin: Origin
+    pipeline: str
+    parts: Mapping[str, Any]
+    outputs: Mapping[str, str]
+    ended: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    git: Mapping[str, Any] | None = None
+
+
+class History:
+    """Earlier steps, found by their fingerprint or by what they are called."""
+
+    def __init__(self, steps: Iterable[EarlierStep] = ()) -> None:
+        self._equal: dict[str, list[EarlierStep]] = {}
+        self._named: dict[str, list[EarlierStep]] = {}
+        for each in sorted(steps, key=lambda each: each.ended):
+            self._equal.setdefault(digest(each.parts), []).append(each)
+            self._named.setdefault(each.origin.step, []).append(each)
+
+    def equal(self, parts: Mapping[str, Any], *, step: str) -> EarlierStep | None:
+        """Return the latest earlier step with the same fingerprint, rather one of the same name."""
+        found = self._equal.get(digest(parts), [])
+        return max(found, key=lambda each: (each.origin.step == step, each.ended), default=None)
+
+    def nearest(self, parts: Mapping[str, Any], *, step: str, pipeline: str) -> EarlierStep | None:
+        """Return the earlier run of a step that is like it in most things, the latest of several."""
+        named = self._named.get(step, [])
+        of_pipeline = [each for each in named if each.pipeline == pipeline]
+        return min(of_pipeline or named, key=lambda each: (distance(parts, each.parts), -each.ended), default=None)

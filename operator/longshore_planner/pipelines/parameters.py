@@ -1,0 +1,177 @@
+"""Typed parameters: their values, and filling them into steps."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from longshore_api.errors import InvalidDocuments, Problem, listed, shown
+from longshore_api.pipeline import DataPlace, PipelineParameter
+from longshore_api.validation import Loc, field_path
+
+_REFERENCE = re.compile(r"\$\(parameters\.([^()]*)\)")
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_RULES = {
+    "string": "must be a string",
+    "integer": "must be a whole number",
+    "number": "must be a number",
+    "boolean": "must be true or false",
+    "dataset": "must be the name of a Dataset",
+    "datapath": "must be a URL, a path, or a mapping of datastore and path",
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that somebody gave for a parameter, and where."""
+
+    name: str
+    value: Any
+    where: str  # "run.yaml document 1, PipelineRun/nightly", or "-p NAME"
+    path: str = ""  # "spec.parameters.NAME", or "" where the place says all
+
+    def problem(self, text: str) -> Problem:
+        """Return a problem with the value."""
+        return Problem(self.where, self.path, text)
+
+
+def read_values(
+    declared: Sequence[PipelineParameter], given: Iterable[Given], *, where: str, path: str
+) -> dict[str, Given]:
+    """Return each parameter's value, of the type that it declares; a later one of several given wins.
+
+    `where` is the pipeline's document and `path` the place of its parameters there ("spec.parameters"). A number or
+    boolean that is given as a string is read as such, and the other way round. Raises InvalidDocuments for values
+    that are unknown, missing or of another type.
+    """
+    problems: list[Problem] = []
+    chosen = _chosen(declared, given, problems, where=where, path=path)
+    values = {}
+    for each in {each.name: each for each in reversed(declared)}.values():
+        value = chosen.get(each.name)
+        if value is None:
+            continue
+        read = _READERS[each.type](value.value)
+        if read is None:
+            rule = f"{_RULES[each.type]}, as the parameter {each.name} is of the type {each.type}"
+            problems.append(value.problem(f"is {shown(value.value)}: {rule}"))
+        values[each.name] = Given(each.name, read, value.where, value.path)
+    if problems:
+        raise InvalidDocuments(problems)
+    return {each.name: values[each.name] for each in declared}
+
+
+def _chosen(
+    declared: Sequence[PipelineParameter], given: Iterable[Given], problems: list[Problem], *, where: str, path: str
+) -> dict[str, Given]:
+    """Return what is given for each parameter, or its default, as it is written."""
+    first: dict[str, int] = {}
+    chosen: dict[str, Given] = {}
+    for index, each in enumerate(declared):
+        if first.setdefault(each.name, index) != index:
+            text = f"is {each.name!r}, as is that of {path}[{first[each.name]}]"
+            problems.append(Problem(where, f"{path}[{index}].name", text))
+        elif each.default is not None:
+            chosen[each.name] = Given(each.name, each.default, where, f"{path}[{index}].default")
+    for value in given:
+        if value.name in first:
+            chosen[value.name] = value
+        else:
+            problems.append(value.problem(f"is not a parameter of the pipeline; its parameters are {listed(first)}"))
+    for name, index in first.items():
+        if name not in chosen:
+            text = f"has no value: the parameter {name} is required; give it with -p {name}=VALUE"
+            problems.append(Problem(where, f"{path}[{index}]", text))
+    return chosen
+
+
+@dataclass
+class Filling:
+    """Puts parameters' values in the place of `$(parameters.NAME)`; notes which were used, and what is wrong."""
+
+    values: Mapping[str, Any]
+    where: str
+    used: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def fill(self, value: Any, *, loc: Loc) -> Any:
+        """Return a value with its references filled; `loc` is its place in the document.
+
+        A string that is one reference becomes the parameter's value, with its type; a reference in a longer string
+        becomes text.
+        """
+        match value:
+            case dict():
+                return {key: self.fill(each, loc=(*loc, str(key))) for key, each in value.items()}
+            case list():
+                return [self.fill(each, loc=(*loc, index)) for index, each in enumerate(value)]
+            case str() if whole := _REFERENCE.fullmatch(value):
+                return self._value(whole, loc=loc)
+            case str():
+                return _REFERENCE.sub(lambda found: str(self._value(found, loc=loc)), value)
+            case _:
+                return value
+
+    def _value(self, found: re.Match[str], *, loc: Loc) -> Any:
+        name = found[1]
+        if name not in self.values:
+            text = f"refers to the parameter {name!r}, which the pipeline does not have: it has {listed(self.values)}"
+            self.problems.append(Problem(self.where, field_path(loc), text))
+            return found[0]
+        self.used.add(name)
+        return self.values[name]
+
+
+def _string(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()  # as YAML spells it
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _integer(value: Any) -> int | None:
+    if isinstance(value, str):
+        return int(value) if _WHOLE.fullmatch(value.strip()) else None
+    return value if type(value) is int else None
+
+
+def _number(value: Any) -> int | float | None:
+    whole = _integer(value)
+    if whole is not None or isinstance(value, bool):
+        return whole
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _boolean(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
+def _dataset(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _datapath(value: Any) -> str | dict[str, Any] | None:
+    if not isinstance(value, dict):
+        return _dataset(value)
+    try:
+        return DataPlace.model_validate(value).model_dump(exclude_none=True)
+    except ValueError:
+        return None
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "string": _string,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "dataset": _dataset,
+    "datapath": _datapath,
+}

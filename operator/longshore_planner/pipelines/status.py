@@ -1,0 +1,149 @@
+"""From the records of a run's steps to the status that people and tools read, and back to records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from longshore_api import pipeline_status as api
+from longshore_api.errors import listed
+from longshore_planner.pipelines.decide import Decision, Verdict
+from longshore_planner.pipelines.fingerprint import digest
+from longshore_planner.pipelines.frozen import FrozenPipeline
+from longshore_planner.pipelines.history import EarlierStep
+from longshore_planner.pipelines.records import ENDED, FAILED, REUSED, RUNNING, SUCCEEDED, SUSPENDED, Origin, Record
+from longshore_planner.status import Truth, condition
+
+
+def pipeline_status(
+    frozen: FrozenPipeline,
+    decision: Decision,
+    *,
+    started: datetime,
+    now: datetime,
+    previous: api.PipelineRunStatus | None,
+    generation: int = 1,
+) -> api.PipelineRunStatus:
+    """Compute the whole status of a PipelineRun.
+
+    `previous` is the status before, from which conditions whose status is the same keep their transition time, and
+    an ended run its end; `now` and `started` are aware.
+    """
+    records = [decision.records[each.name] for each in frozen.steps]
+    verdict = decision.verdict
+    reason, message = _reason(decision), progress_sentence(records, verdict)
+    truths: dict[str, Truth] = {
+        "Succeeded": "Unknown" if verdict is None else "True" if verdict.reason == SUCCEEDED else "False",
+        "Ready": "True" if verdict is not None and verdict.reason == SUCCEEDED else "False",
+        "Stalled": "True" if verdict is not None and verdict.reason != SUCCEEDED else "False",
+        "Finished": "False" if verdict is None else "True",
+    }
+    ended = previous.completion_time if previous is not None and previous.completion_time is not None else now
+    return api.PipelineRunStatus(
+        observed_generation=generation,
+        conditions=[
+            condition(type_, truth, reason=reason, message=message, previous=previous, generation=generation, now=now)
+            for type_, truth in truths.items()
+        ],
+        pipeline=frozen.name,
+        parameters=frozen.parameters,
+        steps=[_step(each) for each in records],
+        columns=api.StepColumns(
+            steps=f"{sum(each.state == SUCCEEDED for each in records)}/{len(records)}",
+            current=", ".join(each.name for each in records if each.state == RUNNING),
+        ),
+        start_time=started,
+        completion_time=None if verdict is None else ended,
+        run_id=frozen.run_id,
+        run_uri=frozen.run_uri,
+    )
+
+
+def progress_sentence(records: Sequence[Record], verdict: Verdict | None) -> str:
+    """Return "Steps completed: 3 (failed 1, reused 2), running: train and test", and why it ended badly."""
+    ran = [each for each in records if each.state in (SUCCEEDED, FAILED)]
+    counts = {"failed": sum(each.state == FAILED for each in ran), "reused": sum(each.reason == REUSED for each in ran)}
+    told = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    sentence = f"Steps completed: {len(ran)}" + (f" ({told})" if told else "")
+    running = [each.name for each in records if each.state == RUNNING]
+    if running:
+        sentence += f", running: {listed(running)}"
+    return f"{sentence}. {verdict.message}" if verdict is not None and verdict.message else sentence
+
+
+def records_of(status: api.PipelineRunStatus) -> dict[str, Record]:
+    """Return the records that a status was made of; times are in whole seconds."""
+    return {each.name: _record(each) for each in status.steps}
+
+
+def earlier_steps(status: api.PipelineRunStatus) -> Iterable[EarlierStep]:
+    """Yield the steps of an earlier run that have succeeded, and were not reused themselves."""
+    for each in status.steps:
+        if each.state != SUCCEEDED or each.reused_from is not None or each.fingerprint is None:
+            continue
+        yield EarlierStep(
+            origin=Origin(status.run_id, each.name, status.run_uri),
+            pipeline=status.pipeline,
+            parts=each.fingerprint.parts,
+            outputs={output.name: output.uri for output in each.outputs},
+            ended=_seconds(each.completion_time) or 0.0,
+            metrics=each.metrics,
+            git=None if each.git is None else each.git.model_dump(),
+        )
+
+
+def _reason(decision: Decision) -> str:
+    if decision.verdict is not None:
+        return decision.verdict.reason
+    if decision.is_suspended:
+        return SUSPENDED
+    states = {each.state for each in decision.records.values()}
+    return "Running" if RUNNING in states or states & ENDED else "Pending"
+
+
+def _step(record: Record) -> api.PipelineStepStatus:
+    origin, parts = record.reused_from, record.parts
+    return api.PipelineStepStatus(
+        name=record.name,
+        state=record.state,
+        reason=record.reason,
+        message=record.message,
+        reused_from=None
+        if origin is None
+        else api.ReusedFrom(run_id=origin.run_id, step=origin.step, run_uri=origin.run_uri),
+        outputs=[api.PipelineOutput(name=name, uri=uri) for name, uri in record.outputs.items()],
+        metrics=dict(record.metrics),
+        git=None if record.git is None else api.GitState(**record.git),
+        start_time=_instant(record.started),
+        completion_time=_instant(record.ended),
+        attempts=record.attempts,
+        not_reused=record.not_reused,
+        fingerprint=None if parts is None else api.Fingerprint(digest=digest(parts), parts=dict(parts)),
+    )
+
+
+def _record(step: api.PipelineStepStatus) -> Record:
+    origin = step.reused_from
+    return Record(
+        name=step.name,
+        state=step.state,
+        reason=step.reason,
+        message=step.message,
+        attempts=step.attempts,
+        started=_seconds(step.start_time),
+        ended=_seconds(step.completion_time),
+        outputs={each.name: each.uri for each in step.outputs},
+        metrics=step.metrics,
+        git=None if step.git is None else step.git.model_dump(),
+        reused_from=None if origin is None else Origin(origin.run_id, origin.step, origin.run_uri),
+        not_reused=step.not_reused,
+        parts=None if step.fingerprint is None else step.fingerprint.parts,
+    )
+
+
+def _instant(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)
+
+
+def _seconds(instant: datetime | None) -> float | None:
+    return None if instant is None else instant.timestamp()

@@ -1,0 +1,121 @@
+"""Following what a step's fields name: Datasets, Datastores, Models, Environments, and places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from longshore_api.base import NameRef, Resource
+from longshore_api.data import Datastore, FileDataset, TabularDataset
+from longshore_api.errors import Problem, listed
+from longshore_api.parallel_run_step import Source, StepModel
+from longshore_api.resources import Environment, Model
+from longshore_planner.catalogue import Document, Documents
+from longshore_planner.places import is_url, join, locate
+from longshore_protocol import job
+
+R = TypeVar("R", bound=Resource)
+
+
+@dataclass
+class References:
+    """Follows a step's references; what is wrong is put down in `problems`, so that all of it is told at once."""
+
+    documents: Documents
+    step: Document[Resource]
+    problems: list[Problem] = field(default_factory=list)
+
+    def environment(self, given: NameRef | None) -> Document[Environment] | None:
+        """Return the Environment that a step names; None where it names none, or none that is there."""
+        return None if given is None else self.find(Environment, given.name, self.step, "spec.environment.name")
+
+    def source_uri(self, source: Source | None) -> str:
+        """Return the place of a step's source folder: the YAML file's own where the step names none."""
+        if source is None:
+            return self.step.folder
+        if source.uri is None:
+            name = "configMap" if source.config_map else "image"
+            text = "is known to a cluster only: a local run takes spec.source.uri"
+            self.problems.append(self.step.problem(f"spec.source.{name}", text))
+            return self.step.folder
+        return self.locate(source.uri, self.step, "spec.source.uri")
+
+    def models(self, given: list[StepModel]) -> tuple[job.Model, ...]:
+        """Return the Models that a step names, with their places."""
+        found = [self._model(each, f"spec.models[{index}]") for index, each in enumerate(given)]
+        return tuple(filter(None, found))
+
+    def paths(self, data: FileDataset | TabularDataset, where: Document[Resource], path: str) -> tuple[str, ...]:
+        """Return the full places of data that the document `where` describes at `path`."""
+        return tuple(
+            self.place(each, data.datastore, where, f"{path}.paths[{index}]") for index, each in enumerate(data.paths)
+        )
+
+    def place(self, place: str, datastore: str | None, where: Document[Resource], path: str) -> str:
+        """Return a place that is full, or relative to a Datastore, or to the YAML file where there is no Datastore."""
+        if is_url(place) or (place.startswith("/") and datastore is None):
+            return self.locate(place, where, path)
+        store = self.datastore(datastore, where, path.rpartition(".")[0] + ".datastore")
+        return self.locate(place, where, path) if store is None else join(store, place)
+
+    def datastore(self, name: str | None, where: Document[Resource], path: str) -> str | None:
+        """Return the root of a Datastore, of the default one for None; None where there is neither."""
+        if name is not None:
+            store = self.find(Datastore, name, where, path)
+        else:
+            defaults = [each for each in self.documents.of(Datastore) if each.resource.spec.default]
+            if len(defaults) > 1:
+                text = f"is missing, and several Datastores are the default: {listed(each.name for each in defaults)}"
+                self.tell(where.problem(path, text))
+            store = next(iter(defaults), None)
+        return None if store is None else self.locate(store.resource.spec.uri, store, "spec.uri")
+
+    def find(self, kind: type[R], name: str, where: Document[Resource], path: str) -> Document[R] | None:
+        """Return the document that the field at `path` of `where` names; tell when it is not there."""
+        found = self.documents.find(kind, name)
+        if found is None:
+            known = listed(self.documents.names(kind))
+            self.tell(where.wrong(path, name, f"there is no such {kind.__name__}; the documents have {known}"))
+        return found
+
+    def locate(self, place: str, where: Document[Resource], path: str) -> str:
+        """Return a place that is full, or relative to the file of `where`; tell when a local run cannot reach it."""
+        try:
+            return locate(place, folder=where.folder)
+        except ValueError as error:
+            self.tell(where.problem(path, f"is {place!r}: it {error}"))
+            return place
+
+    def tell(self, problem: Problem) -> None:
+        """Put a problem down, once."""
+        if problem not in self.problems:  # several paths may meet the same broken Datastore
+            self.problems.append(problem)
+
+    def _model(self, given: StepModel, path: str) -> job.Model | None:
+        models = self.documents.of(Model)
+        named = [each for each in models if (each.resource.spec.name or each.name) == given.name]
+        named = named or [each for each in models if each.name == given.name]
+        wanted = [each for each in named if given.version in (None, each.resource.spec.version)]
+        if not wanted:
+            known = listed(sorted(f"{m.resource.spec.name or m.name} {m.resource.spec.version}" for m in models))
+            version = "" if given.version is None else f" of version {given.version}"
+            rule = f"there is no such Model{version}; Models and their versions: {known}"
+            self.problems.append(self.step.wrong(f"{path}.name", given.name, rule))
+            return None
+        model = max(wanted, key=lambda each: each.resource.spec.version)
+        spec = model.resource.spec
+        twins = [each for each in wanted if each.resource.spec.version == spec.version]
+        if len(twins) > 1:
+            rule = f"two Models have this name and version {spec.version}: {listed(each.name for each in twins)}"
+            self.problems.append(self.step.wrong(f"{path}.name", given.name, rule))
+            return None
+        uri = self.place(spec.path, spec.datastore, model, "spec.path")
+        return job.Model(spec.name or model.name, spec.version, uri)
+
+
+def python_of(environment: Document[Environment] | None) -> str | None:
+    """Return the interpreter: a name to find on PATH, or a path relative to the Environment's file."""
+    python = None if environment is None else environment.resource.spec.python
+    if python is None or environment is None or "/" not in python:
+        return python
+    return locate(python, folder=environment.folder)

@@ -1,0 +1,113 @@
+"""Fingerprints: what is in them, and the one sentence that says why a step runs again."""
+
+import pytest
+from pipelines import document, frozen, script
+
+from longshore_planner.pipelines.fingerprint import digest, why_not
+
+BASE = {
+    "kind": "script",
+    "code": {"train.py": "aaa", "lib/util.py": "bbb"},
+    "entry": "train.py",
+    "arguments": ["--alpha", "x", "0.5"],
+    "params": {"depth": "3"},
+    "environment": {"image": "slim:1", "variables": {"A": "1"}},
+    "models": {"mnist 1": "/models/1"},
+    "inputs": {"digits": {"paths": ["/data"]}},
+    "outputs": {"out": {}},
+    "settings": {"nodeCount": 2},
+    "version": "",
+    "steps": {"prepare": "run-1/prepare"},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"code": {**BASE["code"], "train.py": "ccc"}}, "code changed: train.py"),
+        ({"code": {"train.py": "aaa", "new.py": "n"}}, "code changed: lib/util.py and new.py"),
+        ({"code": {f"{name}.py": "n" for name in "abcde"}}, "code changed: a.py, b.py and 5 more"),
+        ({"entry": "other.py"}, "the script changed from train.py to other.py"),
+        ({"arguments": ["--alpha", "x", "0.6"]}, "argument 3 changed from 0.5 to 0.6"),
+        ({"arguments": [*BASE["arguments"], "--fast"]}, "arguments were added: --fast"),
+        ({"arguments": ["--alpha"]}, "arguments were taken away: x 0.5"),
+        ({"params": {"depth": "4"}}, "param depth changed from 3 to 4"),
+        (
+            {"environment": {"image": "slim:2", "variables": {"A": "1"}}},
+            "the environment's image changed from slim:1 to slim:2",
+        ),
+        ({"environment": {"image": "slim:1", "variables": {}}}, "environment variable A changed from 1 to none"),
+        ({"models": {"mnist 2": "/models/2"}}, "model mnist 1 changed; model mnist 2 changed"),
+        ({"inputs": {"digits": {"paths": ["/other"]}}}, "input digits changed"),
+        ({"contents": {"digits": "d1"}}, "the content of input digits changed"),
+        ({"outputs": {"out": {"mode": "upload"}}}, "output out changed"),
+        ({"settings": {}}, "nodeCount changed from 2 to its default"),
+        ({"version": "2"}, "version changed from '' to '2'"),
+        ({"steps": {"prepare": "run-2/prepare"}}, "step prepare, which it reads from, ran again"),
+        ({}, "nothing changed"),
+    ],
+)
+def test_each_difference_has_its_words(change, sentence):
+    changed = {**BASE, **change}
+    assert why_not(changed, BASE) == sentence
+    assert (digest(changed) == digest(BASE)) == (not change)
+
+
+def test_several_differences_are_one_sentence_with_the_steps_own_first():
+    changed = {**BASE, "steps": {"prepare": "run-2/prepare"}, "version": "2", "arguments": [], "entry": "other.py"}
+    assert why_not(changed, BASE) == (
+        "the script changed from train.py to other.py; arguments were taken away: --alpha x 0.5; "
+        "version changed from '' to '2'; 1 more"
+    )
+
+
+def test_the_order_of_keys_changes_nothing_and_that_of_arguments_does():
+    assert digest(dict(reversed(BASE.items()))) == digest(BASE)
+    assert digest({**BASE, "arguments": BASE["arguments"][::-1]}) != digest(BASE)
+
+
+def parts(step=None, *, documents=(), run_id="run-1", **more):
+    return frozen(step or script("only", **more), documents=documents, run_id=run_id).steps[0].parts
+
+
+def test_neither_run_nor_pipeline_nor_descriptions_are_in_a_fingerprint():
+    assert digest(parts(run_id="run-2")) == digest(parts())
+    described = script("only")
+    described["script"]["description"] = "does it all"
+    assert digest(parts(described)) == digest(parts())
+
+
+def test_retries_and_timeouts_are_not_in_a_fingerprint():
+    assert digest(parts(retries=3, timeoutSeconds=9, runAfter=[])) == digest(parts())
+
+
+def test_an_environment_counts_by_its_definition_and_not_by_its_name():
+    def of(name, **spec):
+        return digest(parts(environment={"name": name}, documents=(document("Environment", name, **spec),)))
+
+    assert of("one", image="slim:1") == of("other", image="slim:1")
+    assert of("one", image="slim:1") != of("one", image="slim:2")
+
+
+def test_a_dataset_counts_by_its_definition_and_not_by_its_name():
+    def of(name, path):
+        dataset = document("Dataset", name, file={"paths": [path]})
+        return digest(parts(inputs=[{"name": "data", "dataset": name}], documents=(dataset,)))
+
+    assert of("one", "/data/a") == of("other", "/data/a")
+    assert of("one", "/data/a") != of("one", "/data/b")
+
+
+def test_a_number_that_is_written_as_a_string_is_the_same_setting():
+    def of(size, count):
+        parallel = {
+            "inputs": [{"name": "data", "file": {"paths": ["/data"]}}],
+            "entryScript": "score.py",
+            "outputAction": "summary_only",
+            "miniBatchSize": size,
+            "nodeCount": count,
+        }
+        return digest(parts({"name": "score", "parallelRun": parallel}))
+
+    assert of("5", "2") == of(5, 2)
+    assert of("5", "2") != of("6", "2")
