@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from typing import Callable, List
+from typing import Callable, Iterator, List, Tuple
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -119,3 +119,18 @@ def _out_of_memory_counters() -> List[List[str]]:
             counters.append(["/sys/fs/cgroup/memory.events", "oom_kill"])
     counters.append(["/proc/vmstat", "oom_kill"])  # the whole machine: better a guess than none
     return counters
+
+
+def reaped() -> Iterator[Tuple[int, int]]:
+    """Reap the children that have ended, adopted ones included; yield process id and exit code of each.
+
+    The code of one that was killed is the signal's number, negative.
+    """
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

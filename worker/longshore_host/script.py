@@ -24,6 +24,7 @@ from longshore_host.linux import (
     kill_group,
     out_of_memory_kills,
     prefer_as_out_of_memory_victim,
+    reaped,
 )
 from longshore_host.logs import CappedLogs
 from longshore_protocol import script_folder
@@ -144,15 +145,9 @@ class Script:
             kill_group(self._pid)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, code in reaped():
             if pid == self._pid:
-                self._code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+                self._code = code
 
     def _environment(self) -> Dict[str, str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}

@@ -15,7 +15,7 @@ from typing import BinaryIO, Dict, Optional
 
 from longshore_host.connection import Connection, ConnectionLost
 from longshore_host.devices import VISIBLE, visible_devices
-from longshore_host.linux import children_of, environment_of, kill_and_reap, kill_group, out_of_memory_kills
+from longshore_host.linux import children_of, environment_of, kill_and_reap, kill_group, out_of_memory_kills, reaped
 from longshore_host.logs import CappedLogs
 from longshore_protocol import messages
 from longshore_protocol.messages import HostSpec
@@ -118,19 +118,12 @@ class Supervisor:
             kill_group(group)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, code in reaped():
             process = self._alive.pop(pid, None)
             if process is not None:
-                self._after_death(process, pid, status)
+                self._after_death(process, pid, code)
 
-    def _after_death(self, process: int, pid: int, status: int) -> None:
-        code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    def _after_death(self, process: int, pid: int, code: int) -> None:
         kills = out_of_memory_kills() if code == -signal.SIGKILL else self._kills_seen
         killed_for_memory, self._kills_seen = kills > self._kills_seen, kills
         del self._groups[process]
