@@ -24,7 +24,7 @@ from longshore_operator.settings import InvalidSettings, Settings
 from longshore_operator.watches import Watches
 from longshore_operator.work_queue import WorkQueue
 
-_THREADS = 4
+_THREADS = 8  # which mostly wait: for the API server, and seconds for a coordinator that does not answer
 
 _log = logging.getLogger("longshore.operator")
 

@@ -124,6 +124,8 @@ def test_steps_of_other_compute_clusters_claim_nothing():
 
 
 def test_why_a_step_waits_is_said():
+    many = [claim(f"step-{index}", held=1, wanted=1) for index in range(7)]
+    assert shared(7, *many).waiting("c").endswith("step-0 1, step-1 1, step-2 1, step-3 1, step-4 1 and 2 other steps")
     busy = shared(3, claim("a", held=2, wanted=2), claim("b", held=1, wanted=1), claim("c", wanted=1))
     assert busy.waiting("c") == "waiting for a node of ComputeCluster cpu, which has 3; in use: a 2, b 1"
     assert "is gone" in shared(None, claim("c", wanted=1)).waiting("c")

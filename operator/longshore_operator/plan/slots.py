@@ -13,6 +13,7 @@ from typing import Any
 
 from longshore_operator.build import names
 
+_SHOWN = 5  # steps that a sentence names
 _STANDING = ("InvalidInput", "NameTaken", "Refused", "WaitingForStep")  # reasons for which a step can use no node
 
 
@@ -69,7 +70,10 @@ class Pool:
         if self.max_nodes is None:
             return f"ComputeCluster {self.compute} is gone: there is no node to be had"
         holders = [f"{each.step} {each.held}" for each in self.claims if each.held and each.step != step]
-        used = f"in use: {', '.join(sorted(holders))}" if holders else "nodes of deleted steps are still ending"
+        more = f" and {len(holders) - _SHOWN} other steps" if len(holders) > _SHOWN else ""
+        used = f"in use: {', '.join(sorted(holders)[:_SHOWN])}{more}"
+        if not holders:
+            used = "nodes of deleted steps are still ending"
         if self.free:
             used = "free ones go to steps that come first"
         return f"waiting for a node of ComputeCluster {self.compute}, which has {self.max_nodes}; {used}"
