@@ -14,7 +14,7 @@ MANIFESTS = [
     for folder in ("deploy/examples", "tests/data/manifests")
     for file in sorted((ROOT / folder).rglob("*.yaml"))
     for number, raw in enumerate(yaml.safe_load_all(file.read_text()))
-    if raw["apiVersion"] == API_VERSION  # examples have volumes, too
+    if f"{raw['kind'].lower()}s" in KINDS  # examples have volumes, too, and kinds that only local runs know
 ]
 
 
