@@ -21,16 +21,16 @@ from longshore_planner.cluster import ClusterRun
 
 
 class Locks:
-    """A lock per ComputeCluster, so that no two steps count its free nodes at the same time."""
+    """A lock for each thing that steps compete for: the nodes of a ComputeCluster, a run to go on with."""
 
     def __init__(self) -> None:
         self._all = threading.Lock()
-        self._each: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._each: defaultdict[tuple[str, str, str], threading.Lock] = defaultdict(threading.Lock)
 
-    def of(self, namespace: str, compute: str) -> threading.Lock:
-        """Return the lock of one ComputeCluster."""
+    def of(self, kind: str, namespace: str, name: str) -> threading.Lock:
+        """Return the lock of one of them."""
         with self._all:
-            return self._each[namespace, compute]
+            return self._each[kind, namespace, name]
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | N
         case Create(manifest):
             kube.create(body(manifest))
         case Resume(run):
-            with hands.locks.of(namespace, f"run {run.job.run_id}"):  # which is no ComputeCluster's name
+            with hands.locks.of("run", namespace, run.job.run_id):
                 if rival := resumed_by(kube, run.job.run_id, namespace=namespace, step=run.step):
                     raise Conflict(f"run {run.job.run_id} is resumed by {rival}")
                 kube.create(body(objects.config_map(run)))
         case Occupy(compute, max_nodes, pods):
-            with hands.locks.of(namespace, compute):
+            with hands.locks.of(names.COMPUTE_KIND, namespace, compute):
                 taken = len(kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER)))
                 for pod in pods[: max(0, max_nodes - taken)]:
                     kube.create(body(pod))

@@ -243,7 +243,7 @@ def test_the_operator_is_told_each_of_its_settings_and_nothing_else(render, valu
 
 def test_the_defaults_are_settings_that_the_operator_takes(render):
     settings = Settings.from_environment(environment(render()))
-    assert settings.image == "ghcr.io/longshore/longshore:0.1.0"
+    assert settings.image == "longshore/longshore:0.1.0"
     assert not settings.host_paths
     assert settings.placeholder_priority_class == "longshore-placeholder"
     assert settings.low_priority.priority_class_name == "longshore-lowpriority"

@@ -100,10 +100,14 @@ def test_a_cancelled_step_that_had_not_begun_starts_nothing(world):
     assert not world.kube.of("Pod")
 
 
-def resuming(world, **spec):
-    made = step(resumeFrom="score", **spec)
-    made["metadata"]["name"] = "again"
+def put_resuming(world, name):
+    made = step(resumeFrom="score")
+    made["metadata"]["name"] = name
     world.kube.put(made)
+
+
+def resuming(world):
+    put_resuming(world, "again")
 
     def reconcile():
         world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "again")
@@ -154,9 +158,7 @@ def test_of_two_steps_that_go_on_with_one_run_the_second_waits_for_the_end_of_th
     world.submit()
     world.run()
     for name in ("again", "more"):
-        made = step(resumeFrom="score")
-        made["metadata"]["name"] = name
-        world.kube.put(made)
+        put_resuming(world, name)
     for _ in range(3):
         for name in ("more", "again"):
             world.reconciler.reconcile("ParallelRunStep", NAMESPACE, name)
@@ -175,9 +177,7 @@ def test_of_two_steps_that_are_about_to_go_on_with_one_run_at_once_one_does(worl
     world.submit()
     world.run()
     for name in ("more", "again"):
-        made = step(resumeFrom="score")
-        made["metadata"]["name"] = name
-        world.kube.put(made)
+        put_resuming(world, name)
         if name == "more":
             seen = observe(world.kube, world.reconciler.coordinators, SETTINGS, namespace=NAMESPACE, name=name)
     hands = Hands(world.kube, world.reconciler.coordinators)
@@ -192,9 +192,7 @@ def test_a_step_that_is_older_waits_for_one_that_has_gone_on_with_the_run(world)
     world.submit()
     world.run()
     for name in ("more", "again"):
-        made = step(resumeFrom="score")
-        made["metadata"]["name"] = name
-        world.kube.put(made)
+        put_resuming(world, name)
         world.reconciler.reconcile("ParallelRunStep", NAMESPACE, name)
     assert [name for name in world.kube.of("Pod") if "coordinator" in name and "score" not in name] == [
         "more-coordinator"

@@ -25,6 +25,11 @@ def from_snapshot(seen: Observed, run: ClusterRun, snapshot: Snapshot, *, now: d
     trouble = waiting_for(seen)
     if snapshot.waiting_reason and trouble is not None:
         snapshot = replace(snapshot, waiting_reason=trouble.reason, waiting_message=trouble.message)
+    return _told(seen, run, snapshot, now=now)
+
+
+def _told(seen: Observed, run: ClusterRun, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
+    """Return the status that a snapshot means, with places as their users know them."""
     shown = replace(snapshot, run_uri=run.shown(snapshot.run_uri), output_uri=run.shown(snapshot.output_uri))
     status = step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
     return _going_on(seen.step.status, status)
@@ -84,10 +89,8 @@ def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
     if not isinstance(seen.progress, Snapshot):
         return _standing(seen, seen.run, Trouble(reason, message), now=now)
     # A coordinator that was told to end says Interrupted, which for it is the end, and here is not.
-    told = replace(seen.progress, state=DRAINING, reason="", waiting_reason=reason, waiting_message=message)
-    shown = replace(told, run_uri=seen.run.shown(told.run_uri), output_uri=seen.run.shown(told.output_uri))
-    status = step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
-    return _going_on(seen.step.status, status)
+    last = replace(seen.progress, state=DRAINING, reason="", waiting_reason=reason, waiting_message=message)
+    return _told(seen, seen.run, last, now=now)
 
 
 def halted(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
@@ -128,12 +131,12 @@ def taken(message: str) -> Trouble:
     return Trouble("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
 
 
-def refused(status: api.ParallelRunStepStatus, refusal: Trouble) -> api.ParallelRunStepStatus:
+def refused(status: api.ParallelRunStepStatus, trouble: Trouble) -> api.ParallelRunStepStatus:
     """Return the status when the API server did not make an object, and nothing runs that could be told of."""
     succeeded = status.condition("Succeeded")
     if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
         return status
-    told = {"reason": refusal.reason, "message": refusal.message}
+    told = {"reason": trouble.reason, "message": trouble.message}
     conditions = [each.model_copy(update=told) for each in status.conditions]
     return status.model_copy(update={"conditions": conditions})
 
