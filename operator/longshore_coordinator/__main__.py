@@ -71,6 +71,9 @@ def main() -> int:
     if "LONGSHORE_UMASK" in os.environ:
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
     settings = _settings()
+    # Until there is something to drain. The first process of a container gets no signal that it has no handler for, and
+    # the ledger may take long to read: its pod would outlive its deletion by the whole grace.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     try:
         last = asyncio.run(serve(settings))
     except (OSError, ValueError, TypeError) as error:

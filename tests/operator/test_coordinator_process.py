@@ -430,3 +430,18 @@ def test_pods_that_have_nothing_in_common_but_a_store_do_a_run(tmp_path):
     assert out.get("parallel_run_step.txt").decode().splitlines() == [f"{name} {name[:1]}" for name in names]
     assert out.names() == [*(f"{name}.seen" for name in names), "parallel_run_step.txt"]
     assert b"the model is light\n" in list(logs.get_each(logs.names()))
+
+
+def test_a_coordinator_that_is_told_to_end_before_it_has_begun_ends_at_once(tmp_path):
+    job = tmp_path / "job.json"
+    os.mkfifo(job)  # nobody writes to it: the coordinator reads for ever
+    command = [sys.executable, "-m", "longshore_coordinator", "--job", str(job), "--secret", str(tmp_path)]
+    with subprocess.Popen(command) as waits:
+        eventually(lambda: handles(waits.pid, signal.SIGTERM), what="a handler of SIGTERM")
+        waits.terminate()
+        assert waits.wait(PATIENCE) == 1  # and not by the signal, which the first process of a container would not get
+
+
+def handles(pid, number):
+    caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
