@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from longshore_api import LOCAL_KINDS, parse
+from longshore_api import parse
 from longshore_api.errors import InvalidDocuments
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.pipelines.freeze import Template, freeze
@@ -17,7 +17,7 @@ WHERE = "p.yaml document 1, Pipeline/test"
 
 def document(kind: str, name: str, /, **spec: Any) -> Document[Any]:
     raw = {"apiVersion": VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    return Document(f"p.yaml document 1, {kind}/{name}", "/src", parse(raw, kinds=LOCAL_KINDS))
+    return Document(f"p.yaml document 1, {kind}/{name}", "/src", parse(raw))
 
 
 def template(*steps: dict[str, Any], **spec: Any) -> Template:

@@ -9,16 +9,17 @@ from longshore_api.base import API_VERSION, Metadata, Resource
 from longshore_api.data import Dataset, DatasetSpec, Datastore, FileDataset, TabularDataset
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec
-from longshore_api.pipeline import Pipeline, PipelineRun, ScriptStep
+from longshore_api.pipeline import Pipeline, PipelineRun
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_api.status import ParallelRunStepStatus
-from longshore_api.validation import KINDS, LOCAL_KINDS, parse
+from longshore_api.task_status import TaskStatus
+from longshore_api.tasks import ScriptStep, TransferStep
+from longshore_api.validation import KINDS, parse
 
 __all__ = [
     "API_VERSION",
     "KINDS",
-    "LOCAL_KINDS",
     "ComputeCluster",
     "Dataset",
     "DatasetSpec",
@@ -38,5 +39,7 @@ __all__ = [
     "Resource",
     "ScriptStep",
     "TabularDataset",
+    "TaskStatus",
+    "TransferStep",
     "parse",
 ]

@@ -22,7 +22,7 @@ from longshore_api.values import (
     Seconds,
     Separator,
     Size,
-    StepName,
+    StepResourceName,
     Variables,
     Whole,
     broken,
@@ -30,7 +30,7 @@ from longshore_api.values import (
 
 INPUTS_MAX = 256  # bounds what it costs an API server to check the rules of each
 PRIORITY_MAX = 1_000_000
-_PRIORITY_RULE = f"must be a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}"
+PRIORITY_RULE = f"must be a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}"
 SEPARATED = ("text", "csv", "tsv")  # output formats with a separator and a header line
 
 
@@ -189,13 +189,13 @@ class ParallelRunStepSpec(Fields):
     """Profile each process with this module of Python."""
     metrics_name_prefix: str = ""
     """Put before the names of metrics."""
-    priority: Annotated[int, Whole(-PRIORITY_MAX, PRIORITY_MAX, rule=_PRIORITY_RULE)] = 0
+    priority: Annotated[int, Whole(-PRIORITY_MAX, PRIORITY_MAX, rule=PRIORITY_RULE)] = 0
     """On a cluster: among the steps that wait for nodes of a ComputeCluster the highest goes first, then the oldest."""
     suspend: Flag = False
     """On a cluster: ends the pods and keeps what is committed; the step goes on once this is false again."""
     cancel: Flag = False
     """On a cluster: ends the step for good and keeps what is committed, for another one's `resumeFrom`."""
-    resume_from: StepName | None = None
+    resume_from: StepResourceName | None = None
     """On a cluster: a ParallelRunStep that has ended; what it committed is not done again."""
     ttl_seconds_after_finished: Annotated[int, Whole(0)] | None = None
     """On a cluster: the step deletes itself this long after its end; output and logs stay. Never if not given."""
@@ -217,10 +217,10 @@ class ParallelRunStepSpec(Fields):
 
 
 class StepMetadata(Metadata):
-    """Metadata with Azure ML's narrower rule for names of steps."""
+    """Metadata of a step, after whose name its pods and services are called."""
 
-    name: StepName
-    """3 to 32 lower-case letters, digits and dashes."""
+    name: StepResourceName
+    """At most 51 lower-case letters, digits and dashes."""
 
 
 class ParallelRunStep(Resource):

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from longshore_api.base import keyed_by
 from longshore_api.status import Conditions, Instant, Observed, ResourceStatus
+from longshore_api.task_status import GitState, NamedOutput
+from longshore_api.values import FreeForm
 
 StepState = Literal["Pending", "Running", "Succeeded", "Failed", "Skipped", "Cancelled"]
-
-
-class PipelineOutput(Observed):
-    """One output of a step."""
-
-    name: str
-    """Name of the output."""
-    uri: str
-    """Where it is."""
 
 
 class ReusedFrom(Observed):
@@ -37,21 +30,8 @@ class Fingerprint(Observed):
 
     digest: str
     """Digest of the parts."""
-    parts: dict[str, Any]
+    parts: FreeForm
     """Code (digests by file), entry, arguments, params, environment, inputs, outputs, settings, version."""
-
-
-class GitState(Observed):
-    """The commit that a step's source was at."""
-
-    repository: str = ""
-    """Where the repository was cloned from, or its folder."""
-    branch: str = ""
-    """Branch; empty where none was checked out."""
-    commit: str = ""
-    """Commit."""
-    dirty: bool = False
-    """Whether there were changes that were not committed."""
 
 
 class PipelineStepStatus(Observed):
@@ -61,15 +41,17 @@ class PipelineStepStatus(Observed):
     """Name of the step."""
     state: StepState
     """Pending, Running, Succeeded, Failed, Skipped or Cancelled."""
+    resource: str = ""
+    """On a cluster: kind and name of the resource that runs the latest attempt, such as ScriptStep/nightly-train."""
     reason: str = ""
     """Why, in one CamelCase word; Reused where an earlier run's outputs were taken."""
     message: str = ""
     """Why, in one sentence."""
     reused_from: ReusedFrom | None = None
     """The run whose outputs were taken."""
-    outputs: list[PipelineOutput] = Field(default_factory=list)
+    outputs: list[NamedOutput] = Field(default_factory=list)
     """Where the outputs are, once the step has succeeded."""
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    metrics: FreeForm = Field(default_factory=dict)
     """What the script logged, by name."""
     git: GitState | None = None
     """The commit of the source, where that is a repository."""
@@ -91,7 +73,7 @@ class StepColumns(Observed):
     steps: str
     """Succeeded of all steps, such as "3/5"."""
     current: str = ""
-    """Names of the steps that run."""
+    """Names of the steps that run, those of mini-batches with how many are done: "train, score (120/400)"."""
 
 
 class PipelineRunStatus(ResourceStatus):
@@ -101,7 +83,7 @@ class PipelineRunStatus(ResourceStatus):
     """One per type: Succeeded (its reason is the state), Ready, Stalled, Finished."""
     pipeline: str
     """Name of the pipeline."""
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: FreeForm = Field(default_factory=dict)
     """The values of its parameters, defaults included."""
     steps: Annotated[list[PipelineStepStatus], Field(json_schema_extra=keyed_by("name"))]
     """The steps, in an order in which they can run."""
@@ -111,7 +93,9 @@ class PipelineRunStatus(ResourceStatus):
     """When the run began."""
     completion_time: Instant | None = None
     """When it ended, either way."""
-    run_id: str
+    run_id: str | None = None
     """Identifies the run."""
-    run_uri: str
+    run_uri: str | None = None
     """The run's folder."""
+    pipeline_spec: FreeForm | None = None
+    """On a cluster: the pipeline as it was when the run began; later changes of it are not for this run."""

@@ -14,25 +14,22 @@ from longshore_api.base import API_VERSION, Resource
 from longshore_api.data import Dataset, Datastore
 from longshore_api.errors import InvalidDocuments, Problem, listed, shown
 from longshore_api.parallel_run_step import ParallelRunStep
-from longshore_api.pipeline import Pipeline, PipelineRun, ScriptStep
+from longshore_api.pipeline import Pipeline, PipelineRun
 from longshore_api.resources import ComputeCluster, Environment, Model
+from longshore_api.tasks import ScriptStep, TransferStep
 
 KINDS: Mapping[str, type[Resource]] = {
+    "Pipeline": Pipeline,
+    "PipelineRun": PipelineRun,
     "ParallelRunStep": ParallelRunStep,
+    "ScriptStep": ScriptStep,
+    "TransferStep": TransferStep,
     "ComputeCluster": ComputeCluster,
     "Datastore": Datastore,
     "Dataset": Dataset,
     "Environment": Environment,
     "Model": Model,
 }
-# Kinds that `longshore run` knows and a cluster does not yet: they have no custom resource definition.
-LOCAL_KINDS: Mapping[str, type[Resource]] = {
-    **KINDS,
-    "Pipeline": Pipeline,
-    "PipelineRun": PipelineRun,
-    "ScriptStep": ScriptStep,
-}
-
 Loc = tuple[int | str, ...]
 
 

@@ -248,6 +248,17 @@ StepName = Annotated[
         shortest=3,
     ),
 ]
+# Of steps that are resources: a Service is called after one, whose name is 63 characters at most. A pipeline's own
+# names of steps keep to Azure ML's rule, and a run's name is put before them.
+StepResourceName = Annotated[
+    str,
+    Matching(
+        "[a-z]([-a-z0-9]*[a-z0-9])?",
+        "must be 3 to 51 lower-case letters, digits and '-', beginning with a letter and not ending with '-'",
+        longest=51,
+        shortest=3,
+    ),
+]
 PortName = Annotated[
     str,
     Matching(

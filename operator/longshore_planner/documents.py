@@ -10,7 +10,7 @@ import yaml
 
 from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem
-from longshore_api.validation import LOCAL_KINDS, label, parse
+from longshore_api.validation import label, parse
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.parameters import RawDocument, fill
 
@@ -82,7 +82,7 @@ def _read(path: Path) -> list[RawDocument]:
 
 
 def _checked(raw: RawDocument) -> Document[Resource]:
-    resource = parse(raw.content, where=raw.where, kinds=LOCAL_KINDS)
+    resource = parse(raw.content, where=raw.where)
     return Document(f"{raw.where}, {label(raw.content)}", raw.folder, resource)
 
 

@@ -91,7 +91,7 @@ def test_a_pipeline_run_of_no_pipeline_is_refused():
 
 
 def test_to_retry_a_run_by_its_name_is_for_clusters():
-    run = document("PipelineRun", "again", pipelineRef={"name": "iris"}, retryOf="nightly")
+    run = document("PipelineRun", "again", retryOf="nightly")
     assert "spec.retryOf is known to a cluster only: here, go on with --resume" in refused(PIPELINE, run)
 
 

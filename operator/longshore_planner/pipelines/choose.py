@@ -9,11 +9,15 @@ from typing import cast
 from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem, listed, shown
 from longshore_api.parallel_run_step import ParallelRunStep
-from longshore_api.pipeline import Pipeline, PipelineRun, PipelineSpec, ScriptStep
+from longshore_api.pipeline import Pipeline, PipelineRun, PipelineSpec
+from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.pipelines.freeze import Template
-from longshore_planner.pipelines.frozen import Options
+from longshore_planner.pipelines.frozen import SCRIPT, TRANSFER, Options
 from longshore_planner.pipelines.parameters import Given
+
+_OF_A_CLUSTER = {"cancel", "ttl_seconds_after_finished", "priority"}  # fields of a task without meaning here
+_LONGEST = 32  # characters of a step's name in a pipeline
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,12 @@ class Chosen:
 def choose(documents: Documents, *, name: str | None, assigned: Mapping[str, str]) -> Chosen | None:
     """Return the one pipeline of the documents, or the one that is called `name`; None where there is none.
 
-    A PipelineRun says which Pipeline is run, among however many; a ScriptStep is a pipeline of one step. `assigned`
+    A PipelineRun says which Pipeline is run, among however many; a task is a pipeline of one step. `assigned`
     are the command's own values, which win. Raises InvalidDocuments when there are several, or none of that name.
     """
-    runs, pipelines, scripts = documents.of(PipelineRun), documents.of(Pipeline), documents.of(ScriptStep)
-    every = [cast("Document[Resource]", each) for group in (runs, pipelines, scripts) for each in group]
+    runs, pipelines = documents.of(PipelineRun), documents.of(Pipeline)
+    groups = (runs, pipelines, documents.of(ScriptStep), documents.of(TransferStep))
+    every = [cast("Document[Resource]", each) for group in groups for each in group]
     if name is not None:
         found = [each for each in every if each.name == name][:1]
         if not found:
@@ -54,10 +59,8 @@ def _chosen(found: Document[Resource], documents: Documents, assigned: Mapping[s
     resource = found.resource
     if isinstance(resource, Pipeline):
         return Chosen(Template(found.name, found, ("spec",), resource.spec), own, Options())
-    if isinstance(resource, ScriptStep):
-        raw = resource.spec.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
-        spec_of_one = PipelineSpec.model_validate({"steps": [{"name": found.name, "script": raw}]})
-        return Chosen(Template(found.name, found, ("spec",), spec_of_one), (), Options())
+    if isinstance(resource, ScriptStep | TransferStep):
+        return Chosen(Template(found.name, found, ("spec",), _of_one(found.name, resource)), (), Options())
     assert isinstance(resource, PipelineRun), "choose() finds no other kind"
     spec = resource.spec
     if spec.retry_of is not None:
@@ -72,6 +75,14 @@ def _chosen(found: Document[Resource], documents: Documents, assigned: Mapping[s
         suspend=spec.suspend,
     )
     return Chosen(_template(cast("Document[PipelineRun]", found), documents), (*given, *own), options)
+
+
+def _of_one(name: str, task: ScriptStep | TransferStep) -> PipelineSpec:
+    """Return the pipeline that a task by itself is: its step has the task's time limit."""
+    raw = task.spec.model_dump(by_alias=True, exclude_unset=True, exclude_none=True, exclude=_OF_A_CLUSTER)
+    limit = {key: raw.pop(key) for key in ("timeoutSeconds",) if key in raw}
+    kind = SCRIPT if isinstance(task, ScriptStep) else TRANSFER
+    return PipelineSpec.model_validate({"steps": [{"name": name[:_LONGEST].rstrip("-"), kind: raw, **limit}]})
 
 
 def _template(run: Document[PipelineRun], documents: Documents) -> Template:

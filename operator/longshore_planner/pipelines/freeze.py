@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from longshore_api.base import Resource
 from longshore_api.data import Dataset
 from longshore_api.errors import InvalidDocuments, Problem, listed
-from longshore_api.pipeline import KINDS_OF_STEPS, PipelineSpec, PipelineStep, ScriptStep
+from longshore_api.pipeline import KINDS_OF_STEPS, PipelineSpec, PipelineStep
+from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER, FrozenPipeline, FrozenStep, Options
@@ -42,10 +43,9 @@ class Template:
         return self.said(f"{field_path((*self.loc, 'steps', index))}.{field}".rstrip("."))
 
     def said(self, path: str) -> str:
-        """Return a path as the document has it: a ScriptStep has the fields of the one step that it is."""
-        return (
-            path.replace("spec.steps[0].script", "spec", 1) if isinstance(self.document.resource, ScriptStep) else path
-        )
+        """Return a path as the document has it: a task has the fields of the one step that it is."""
+        kind = {ScriptStep: SCRIPT, TransferStep: TRANSFER}.get(type(self.document.resource))
+        return path.replace(f"spec.steps[0].{kind}", "spec", 1) if kind else path
 
 
 def freeze(

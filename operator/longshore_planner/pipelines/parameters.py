@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem, listed, shown
-from longshore_api.pipeline import DataPlace, PipelineParameter
+from longshore_api.pipeline import PipelineParameter
+from longshore_api.tasks import DataPlace
 from longshore_api.validation import Loc, field_path
 
 _REFERENCE = re.compile(r"\$\(parameters\.([^()]*)\)")

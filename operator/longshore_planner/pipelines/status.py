@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from longshore_api import pipeline_status as api
 from longshore_api.errors import listed
+from longshore_api.task_status import GitState, NamedOutput
 from longshore_planner.pipelines.decide import Decision, Verdict
 from longshore_planner.pipelines.fingerprint import digest
 from longshore_planner.pipelines.frozen import FrozenPipeline
@@ -82,7 +83,7 @@ def earlier_steps(status: api.PipelineRunStatus) -> Iterable[EarlierStep]:
         if each.state != SUCCEEDED or each.reused_from is not None or each.fingerprint is None:
             continue
         yield EarlierStep(
-            origin=Origin(status.run_id, each.name, status.run_uri),
+            origin=Origin(status.run_id or "", each.name, status.run_uri or ""),
             pipeline=status.pipeline,
             parts=each.fingerprint.parts,
             outputs={output.name: output.uri for output in each.outputs},
@@ -111,9 +112,9 @@ def _step(record: Record) -> api.PipelineStepStatus:
         reused_from=None
         if origin is None
         else api.ReusedFrom(run_id=origin.run_id, step=origin.step, run_uri=origin.run_uri),
-        outputs=[api.PipelineOutput(name=name, uri=uri) for name, uri in record.outputs.items()],
+        outputs=[NamedOutput(name=name, uri=uri) for name, uri in record.outputs.items()],
         metrics=dict(record.metrics),
-        git=None if record.git is None else api.GitState(**record.git),
+        git=None if record.git is None else GitState(**record.git),
         start_time=_instant(record.started),
         completion_time=_instant(record.ended),
         attempts=record.attempts,

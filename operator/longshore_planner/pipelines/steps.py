@@ -17,8 +17,9 @@ from longshore_api.base import API_VERSION, Resource
 from longshore_api.data import Dataset
 from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec
-from longshore_api.pipeline import PipelineStep, ScriptInput, ScriptStep, ScriptStepSpec, TransferSpec
+from longshore_api.pipeline import PipelineStep
 from longshore_api.resources import Environment
+from longshore_api.tasks import ScriptInput, ScriptStep, ScriptStepSpec, TransferSpec
 from longshore_api.validation import problems_of
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER
@@ -33,8 +34,9 @@ from longshore_protocol.script_job import ScriptOutput as JobOutput
 DESTINATION = "destination"  # the one output of a transfer
 
 _DATA = re.compile(r"\$\((inputs|outputs)\.([^()]*)\)")
-# Of a ParallelRunStep by itself: in a pipeline, the run as a whole has them.
+# Of a step by itself: in a pipeline, the run as a whole has them.
 _OF_A_RUN = ("suspend", "cancel", "resumeFrom", "ttlSecondsAfterFinished")
+_OF_THE_STEP = ("timeoutSeconds",)  # of a task by itself: in a pipeline, they stand beside it
 # Fields that say nothing about what comes out, or that have a part of the fingerprint to themselves.
 _APART = {
     "description",
@@ -80,6 +82,8 @@ class ResolvedStep:
 
 def resolve_step(step: PipelineStep, place: Place) -> ResolvedStep:
     """Return the step resolved. Raises InvalidDocuments with every problem found."""
+    for kind, raw in ((PARALLEL_RUN, step.parallel_run), (SCRIPT, step.script), (TRANSFER, step.transfer)):
+        _refuse_foreign(kind, raw or {}, place)
     if step.parallel_run is not None:
         return _parallel_run(step, step.parallel_run, place)
     if step.script is not None:
@@ -88,18 +92,21 @@ def resolve_step(step: PipelineStep, place: Place) -> ResolvedStep:
     return _transfer(step.transfer, place)
 
 
+def _refuse_foreign(kind: str, raw: dict[str, Any], place: Place) -> None:
+    path = f"{place.path}.{kind}"
+    said = [(name, "is not a field of a pipeline's step: the run as a whole has it") for name in _OF_A_RUN]
+    if kind != PARALLEL_RUN:
+        said += [(name, f"belongs to the step: write it beside {kind}") for name in _OF_THE_STEP]
+    foreign = [place.pipeline.problem(f"{path}.{name}", text) for name, text in said if name in raw]
+    if foreign:
+        raise InvalidDocuments(foreign)
+
+
 # --- parallelRun -------------------------------------------------------------------------------------------------
 
 
 def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
     path = f"{place.path}.{PARALLEL_RUN}"
-    foreign = [
-        place.pipeline.problem(f"{path}.{name}", "is not a field of a pipeline's step: the run as a whole has it")
-        for name in _OF_A_RUN
-        if name in raw
-    ]
-    if foreign:
-        raise InvalidDocuments(foreign)
     inputs = raw.get("inputs")
     if isinstance(inputs, list):
         raw = {**raw, "inputs": [_data_of(each, f"{path}.inputs[{i}]", place) for i, each in enumerate(inputs)]}
