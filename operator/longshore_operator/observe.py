@@ -26,6 +26,7 @@ from longshore_operator.plan.slots import pool as pool_of
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.cluster import ClusterRun, resolve_on_cluster
+from longshore_planner.ground import shown
 from longshore_protocol.snapshot import Snapshot
 
 _AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
@@ -149,7 +150,7 @@ def _line(secret: Manifest | None, pods: Iterable[Manifest], step: Step) -> Line
 
 def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
     """Return the nodes that the step shares with others, if it shares some and has fewer than it may want."""
-    compute = run.node.compute
+    compute = run.provision.node.compute
     if not compute or sum(names.worker_index(run.step, each["metadata"]["name"]) is not None for each in pods) >= (
         run.job.workers
     ):
@@ -184,12 +185,16 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
         )
     except InvalidDocuments as error:
         return tuple(error.problems)
-    if node_problem := placement.unreadable(run.node, settings):
+    if node_problem := placement.unreadable(run.provision.node, settings):
         return (
-            Problem(f"{names.COMPUTE_KIND}/{run.node.compute}", "spec.podTemplate.spec", f"is wrong: {node_problem}"),
+            Problem(
+                f"{names.COMPUTE_KIND}/{run.provision.node.compute}",
+                "spec.podTemplate.spec",
+                f"is wrong: {node_problem}",
+            ),
         )
     if earlier is not None and earlier.job.run_uri != run.job.run_uri:
-        text = f"is {resumed!r}, whose run is in another Datastore: {earlier.shown(earlier.job.run_uri)}"
+        text = f"is {resumed!r}, whose run is in another Datastore: {shown(earlier.job.run_uri)}"
         return (Problem(where, _RESUME, text),)
     return tuple(_missing(kube, run, where=where)) or run
 
@@ -236,14 +241,18 @@ def _age(step: Step) -> tuple[datetime, str]:
 
 def _missing(kube: Kube, run: ClusterRun, *, where: str) -> Iterator[Problem]:
     """Yield what the run's pods would wait for in vain."""
-    if run.config_map is not None:
-        source = kube.read("ConfigMap", run.namespace, run.config_map)
+    if run.provision.config_map is not None:
+        source = kube.read("ConfigMap", run.namespace, run.provision.config_map)
         script = run.job.entry_script
         if source is None:
-            yield Problem(where, "spec.source.configMap", f"is {run.config_map!r}: there is no such ConfigMap")
+            yield Problem(
+                where, "spec.source.configMap", f"is {run.provision.config_map!r}: there is no such ConfigMap"
+            )
         elif script not in {**source.get("data", {}), **source.get("binaryData", {})}:
-            yield Problem(where, "spec.entryScript", f"is {script!r}: ConfigMap {run.config_map} has no such key")
-    for name in run.secrets:
+            yield Problem(
+                where, "spec.entryScript", f"is {script!r}: ConfigMap {run.provision.config_map} has no such key"
+            )
+    for name in run.provision.secrets:
         if kube.read("Secret", run.namespace, name) is None:
             yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
 

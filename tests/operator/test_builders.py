@@ -10,7 +10,8 @@ import yaml
 
 from longshore_operator.build import names, objects, pods
 from longshore_operator.settings import Settings
-from longshore_planner.cluster import ClusterRun, Volume
+from longshore_planner.cluster import ClusterRun
+from longshore_planner.ground import Provision, Volume
 from longshore_planner.nodes import NodeShape
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 
@@ -31,12 +32,7 @@ def a_run(**changes):
         entry_script="score.py",
         workers=2,
     )
-    run = {
-        "namespace": "research",
-        "step": "score",
-        "uid": "0f8a7c52-1111-2222-3333-444444444444",
-        "generation": 3,
-        "job": job,
+    provision = {
         "image": "example.com/scikit:1",
         "interpreter": "python3",
         "volumes": (Volume(claim="images"), Volume(host_path="/srv/data")),
@@ -61,7 +57,8 @@ def a_run(**changes):
             },
         ),
     }
-    return ClusterRun(**{**run, **changes})
+    uid = "0f8a7c52-1111-2222-3333-444444444444"
+    return ClusterRun("research", "score", uid, 3, job, Provision(**{**provision, **changes}))
 
 
 def dumped(model):
@@ -76,7 +73,7 @@ MANIFESTS = {
     "coordinator_pod": lambda run: pods.coordinator_pod(run, SETTINGS),
     "worker_pod": lambda run: pods.worker_pod(run, SETTINGS, 1),
     "worker_pod_of_fetched_source": lambda run: pods.worker_pod(
-        replace(run, config_map=None, source_uri="gs://bucket/code.zip"), SETTINGS, 1
+        replace(run, provision=replace(run.provision, config_map=None, source_uri="gs://bucket/code.zip")), SETTINGS, 1
     ),
 }
 

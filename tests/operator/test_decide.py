@@ -13,7 +13,8 @@ from longshore_operator.plan.observed import Control, Observed, Pod, Step, Troub
 from longshore_operator.plan.pods import pod
 from longshore_operator.plan.slots import Claim, Pool
 from longshore_operator.settings import Settings
-from longshore_planner.cluster import ClusterRun, Volume
+from longshore_planner.cluster import ClusterRun
+from longshore_planner.ground import Provision, Volume
 from longshore_planner.nodes import NodeShape
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 from longshore_protocol.snapshot import MiniBatchCounts, Snapshot
@@ -31,7 +32,7 @@ JOB = Job(
     entry_script="score.py",
     workers=2,
 )
-RUN = ClusterRun("n", "score", "uid-of-step", 1, JOB, "image", "python", volumes=(Volume(claim="c"),))
+RUN = ClusterRun("n", "score", "uid-of-step", 1, JOB, Provision("image", volumes=(Volume(claim="c"),)))
 OBJECTS = {"Secret": "s", "Service": "v", "NetworkPolicy": "p"}
 COORDINATOR = Pod("score-coordinator", "c", "Running")
 WORKERS = (Pod("score-worker-0", "0", "Running", index=0), Pod("score-worker-1", "1", "Running", index=1))
@@ -39,7 +40,7 @@ COUNTS = MiniBatchCounts(total=10, scheduled=10, succeeded=3)
 RUNNING = Snapshot("Running", JOB.run_id, JOB.run_uri, JOB.output.uri, 1, mini_batches=COUNTS)
 UP = Observed(STEP, RUN, objects=OBJECTS, pods=(COORDINATOR, *WORKERS), progress=RUNNING)
 REFUSED = replace(STEP, status=statuses.not_begun(STEP, reason=statuses.INVALID, message="no", final=True, now=NOW))
-ENDED = replace(UP.step, status=statuses.from_snapshot(UP, RUN, replace(RUNNING, state="Succeeded"), now=NOW))
+ENDED = replace(UP.step, status=statuses.from_snapshot(UP, replace(RUNNING, state="Succeeded"), now=NOW))
 
 
 def worker(**changes):
@@ -77,7 +78,7 @@ def sharing(*, held, of, wanted=2, others=0):
     return Pool("cpu", of, (Claim("score", 0, STEP.created, held, wanted), first), held + others)
 
 
-SHARED = replace(RUN, node=NodeShape(compute="cpu"))
+SHARED = replace(RUN, provision=replace(RUN.provision, node=NodeShape(compute="cpu")))
 IDLE = replace(RUNNING, mini_batches=replace(COUNTS, succeeded=9), idle_workers=("score-worker-0", "score-worker-1"))
 LATE = NOW - timedelta(seconds=61)
 
@@ -344,7 +345,7 @@ def test_of_a_pod_without_a_status_nothing_is_supposed():
 
 
 def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
-    step = replace(STEP, status=statuses.from_snapshot(UP, RUN, RUNNING, now=NOW), control=Control(cancel=True))
+    step = replace(STEP, status=statuses.from_snapshot(UP, RUNNING, now=NOW), control=Control(cancel=True))
     status = decide(replace(UP, step=step, pods=(), progress=None), Settings(image="i"), now=NOW).status
     message = "cancelled: 3 of 10 mini-batches are committed; a step with resumeFrom: score goes on from there"
     assert status.condition("Succeeded").message == message
@@ -364,11 +365,11 @@ def test_what_the_api_server_refuses_is_said_while_nothing_runs():
 
 
 def test_what_an_earlier_coordinator_said_stays_until_the_next_one_has_listed_the_inputs():
-    before = statuses.from_snapshot(UP, RUN, replace(RUNNING, started=60.0), now=NOW)
+    before = statuses.from_snapshot(UP, replace(RUNNING, started=60.0), now=NOW)
     again = replace(RUNNING, started=120.0, mini_batches=MiniBatchCounts(scheduled=1, succeeded=1))
     seen = replace(UP, step=replace(STEP, status=before))
-    told = statuses.from_snapshot(seen, RUN, again, now=NOW)
+    told = statuses.from_snapshot(seen, again, now=NOW)
     assert told.start_time == before.start_time
     assert (told.progress.columns.done, told.progress.mini_batches) == ("3/10", before.progress.mini_batches)
     listed = replace(again, mini_batches=MiniBatchCounts(total=10, scheduled=10, succeeded=2))
-    assert statuses.from_snapshot(seen, RUN, listed, now=NOW).progress.columns.done == "2/10"
+    assert statuses.from_snapshot(seen, listed, now=NOW).progress.columns.done == "2/10"

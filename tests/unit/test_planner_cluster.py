@@ -6,7 +6,8 @@ from longshore_api.errors import InvalidDocuments
 from longshore_api.validation import parse
 from longshore_planner import vm_sizes
 from longshore_planner.catalogue import Document, gather
-from longshore_planner.cluster import ClusterRun, Volume, resolve_on_cluster
+from longshore_planner.cluster import ClusterRun, resolve_on_cluster
+from longshore_planner.ground import Volume, in_pods, shown
 from longshore_planner.nodes import cores
 
 UID = "0f8a7c52-1111-2222-3333-444444444444"
@@ -52,8 +53,12 @@ def test_places_are_those_inside_the_pods():
     assert run.job.run_uri == f"{base}/longshore/score-0f8a7c52"
     assert run.job.output.uri == f"{base}/longshore/score-0f8a7c52/scores"
     assert run.job.source_uri == "/longshore/source"
-    assert run.volumes == (Volume(claim="claim-1"),)
-    assert (run.config_map, run.image, run.interpreter) == ("code", "python:3.11-slim", "python")
+    assert run.provision.volumes == (Volume(claim="claim-1"),)
+    assert (run.provision.config_map, run.provision.image, run.provision.interpreter) == (
+        "code",
+        "python:3.11-slim",
+        "python",
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_a_run_gets_the_credentials_and_volumes_of_the_datastores_it_uses_and_no
     others = kind("Datastore", "elsewhere", uri="pvc:claim-2"), kind("Datastore", "folder", uri="file:///data")
     model = kind("Model", "digits", datastore="bucket", path="model.pkl")
     run = resolved(step(**changes), DATASET, DATASTORE, bucket, *others, model, ENVIRONMENT)
-    assert (run.secrets, run.volumes) == (secrets, (Volume(claim="claim-1"),))
+    assert (run.provision.secrets, run.provision.volumes) == (secrets, (Volume(claim="claim-1"),))
 
 
 def test_amounts_are_read_in_every_unit_of_kubernetes():
@@ -84,9 +89,14 @@ def test_amounts_are_read_in_every_unit_of_kubernetes():
 
 def test_users_are_shown_places_as_they_know_them():
     run = resolved(step(), DATASET, DATASTORE, ENVIRONMENT)
-    assert run.shown(run.job.output.uri) == "pvc:claim-1/base/longshore/score-0f8a7c52/scores"
-    assert run.shown("gs://bucket/x") == "gs://bucket/x"
-    assert run.shown("/mnt/longshore/claim/claim-11/x") == "/mnt/longshore/claim/claim-11/x"
+    assert shown(run.job.output.uri) == "pvc:claim-1/base/longshore/score-0f8a7c52/scores"
+    assert shown("gs://bucket/x") == "gs://bucket/x"
+    assert shown("/mnt/longshore/host/srv/data/x") == "file:///srv/data/x"
+
+
+@pytest.mark.parametrize("uri", ["pvc:claim", "pvc:claim/a/b", "file:///srv/data/x", "gs://bucket/x", "https://host/x"])
+def test_what_users_are_shown_is_known_in_pods(uri):
+    assert shown(in_pods(uri)) == uri
 
 
 def test_a_run_survives_being_written_down():
@@ -96,19 +106,23 @@ def test_a_run_survives_being_written_down():
 
 def test_a_source_in_the_image_needs_no_volume():
     run = resolved(step(source={"image": "/opt/code"}), DATASET, DATASTORE, ENVIRONMENT)
-    assert (run.config_map, run.job.source_uri) == (None, "/opt/code")
+    assert (run.provision.config_map, run.job.source_uri) == (None, "/opt/code")
 
 
 def test_a_source_in_a_store_is_fetched_into_the_pods():
     run = resolved(step(source={"uri": "s3://bucket/code.zip"}), DATASET, DATASTORE, ENVIRONMENT)
-    assert (run.source_uri, run.job.source_uri, run.config_map) == ("s3://bucket/code.zip", "/longshore/source", None)
+    assert (run.provision.source_uri, run.job.source_uri, run.provision.config_map) == (
+        "s3://bucket/code.zip",
+        "/longshore/source",
+        None,
+    )
     assert ClusterRun.from_json(run.to_json()) == run
 
 
 def test_a_source_on_a_claim_is_fetched_from_where_the_pods_have_it():
     run = resolved(step(source={"uri": "pvc:code/digits"}), DATASET, DATASTORE, ENVIRONMENT)
-    assert run.source_uri == "/mnt/longshore/claim/code/digits"
-    assert run.volumes == (Volume(claim="claim-1"), Volume(claim="code"))
+    assert run.provision.source_uri == "/mnt/longshore/claim/code/digits"
+    assert run.provision.volumes == (Volume(claim="claim-1"), Volume(claim="code"))
 
 
 def test_a_run_may_lie_in_an_object_store():
@@ -116,15 +130,15 @@ def test_a_run_may_lie_in_an_object_store():
     run = resolved(step(), DATASET, bucket, ENVIRONMENT)
     assert run.job.run_uri == "gs://bucket/x/longshore/score-0f8a7c52"
     assert run.job.output.uri == "gs://bucket/x/longshore/score-0f8a7c52/scores"
-    assert (run.volumes, run.secrets) == ((), ("key",))
+    assert (run.provision.volumes, run.provision.secrets) == ((), ("key",))
 
 
 def test_folders_of_the_nodes_are_for_who_allows_them():
     store = kind("Datastore", "data", uri="file:///srv/data", default=True)
     run = resolved(step(), DATASET, store, ENVIRONMENT, host_paths=True)
     assert run.job.inputs[0].paths == ("/mnt/longshore/host/srv/data/in/*.png",)
-    assert run.volumes == (Volume(host_path="/srv/data"),)
-    assert run.shown(run.job.run_uri) == "file:///srv/data/longshore/score-0f8a7c52"
+    assert run.provision.volumes == (Volume(host_path="/srv/data"),)
+    assert shown(run.job.run_uri) == "file:///srv/data/longshore/score-0f8a7c52"
     assert "does not give to pods" in problems(step(), DATASET, store, ENVIRONMENT)
 
 
@@ -134,8 +148,8 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
     given = step(computeTarget="cpu", nodeCount=5, processCountPerNode="auto")
     images = kind("Dataset", "images", file={"datastore": "bucket", "paths": ["in/*.png"]})
     run = resolved(given, images, DATASTORE, bucket, ENVIRONMENT, cluster)
-    assert run.secrets == ("key",)
-    assert (run.node.requests, run.node.limits) == ({"cpu": "2"}, {"cpu": "3500m"})
+    assert run.provision.secrets == ("key",)
+    assert (run.provision.node.requests, run.provision.node.limits) == ({"cpu": "2"}, {"cpu": "3500m"})
     assert (run.job.workers, run.job.processes_per_worker) == (2, 3)
 
 
@@ -210,13 +224,13 @@ def run_on(**spec):
 )
 def test_a_node_has_what_its_compute_cluster_says(spec, requests, limits, processes, gpus):
     run = run_on(**spec)
-    assert (run.node.requests, run.node.limits) == (requests, limits)
+    assert (run.provision.node.requests, run.provision.node.limits) == (requests, limits)
     assert (run.job.processes_per_worker, run.job.gpus_per_worker) == (processes, gpus)
 
 
 def test_a_worker_asks_for_less_than_a_machine_has_and_works_with_what_is_left():
     run = run_on(vmSize="STANDARD_D2_V2")
-    assert 1000 < int(run.node.requests["cpu"].removesuffix("m")) < 2000
+    assert 1000 < int(run.provision.node.requests["cpu"].removesuffix("m")) < 2000
     assert run.job.processes_per_worker == 2
 
 
@@ -228,9 +242,9 @@ def test_where_a_node_is_and_what_it_gets_survives_being_written_down():
         queueName="research",
         podTemplate={"metadata": {"labels": {"team": "vision"}}},
     )
-    assert run.node.compute == "cpu"
-    assert run.node.low_priority
-    assert run.node.template == {"metadata": {"labels": {"team": "vision"}}}
+    assert run.provision.node.compute == "cpu"
+    assert run.provision.node.low_priority
+    assert run.provision.node.template == {"metadata": {"labels": {"team": "vision"}}}
     assert ClusterRun.from_json(run.to_json()) == run
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from kubernetes.client import V1Container, V1ObjectMeta, V1OwnerReference, V1Pod
 
 from longshore_operator.build import names, placement
-from longshore_operator.build.pods import OUR_USER, confined, pod
+from longshore_operator.build.parts import OUR_USER, confined, pod
 from longshore_operator.settings import Settings
 from longshore_planner.nodes import NodeShape
 

@@ -44,7 +44,7 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     run = seen.run or seen.resolved
     verdict = _verdict(seen)
     if verdict is not None and isinstance(run, ClusterRun):
-        return _with_status(seen, (), statuses.from_snapshot(seen, run, verdict, now=now), look_again=0.0)
+        return _with_status(seen, (), statuses.from_snapshot(seen, verdict, now=now), look_again=0.0)
     if _is_halted(seen):
         return _halt(seen, now=now)
     if isinstance(run, ClusterRun):
@@ -73,7 +73,7 @@ def _go_on(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime
         *workers(seen, run, settings, now=now),
     )
     if isinstance(seen.progress, Snapshot) and seen.progress.state not in ENDED:
-        status = statuses.from_snapshot(seen, run, seen.progress, now=now)
+        status = statuses.from_snapshot(seen, seen.progress, now=now)
     else:
         status = statuses.before_snapshot(seen, run, now=now)
     return _with_status(seen, actions, status, look_again=POLL if isinstance(seen.progress, Snapshot) else _SOON)

@@ -11,6 +11,7 @@ from longshore_api.errors import Problem
 from longshore_operator.plan.actions import Event
 from longshore_operator.plan.observed import Observed, Step, Trouble
 from longshore_planner.cluster import ClusterRun
+from longshore_planner.ground import shown
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, FAILED, PENDING, RUNNING, Snapshot, WorkerCounts
 
@@ -20,18 +21,18 @@ _BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExc
 _GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
 
 
-def from_snapshot(seen: Observed, run: ClusterRun, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
+def from_snapshot(seen: Observed, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status while a coordinator speaks, or has spoken its last."""
     trouble = waiting_for(seen)
     if snapshot.waiting_reason and trouble is not None:
         snapshot = replace(snapshot, waiting_reason=trouble.reason, waiting_message=trouble.message)
-    return _told(seen, run, snapshot, now=now)
+    return _told(seen, snapshot, now=now)
 
 
-def _told(seen: Observed, run: ClusterRun, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
+def _told(seen: Observed, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status that a snapshot means, with places as their users know them."""
-    shown = replace(snapshot, run_uri=run.shown(snapshot.run_uri), output_uri=run.shown(snapshot.output_uri))
-    status = step_status(shown, previous=seen.step.status, now=now, generation=seen.step.generation)
+    told = replace(snapshot, run_uri=shown(snapshot.run_uri), output_uri=shown(snapshot.output_uri))
+    status = step_status(told, previous=seen.step.status, now=now, generation=seen.step.generation)
     return _going_on(seen.step.status, status)
 
 
@@ -74,7 +75,7 @@ def _standing(seen: Observed, run: ClusterRun, trouble: Trouble, *, now: datetim
         waiting_message=trouble.message,
         workers=WorkerCounts(wanted=run.job.workers),
     )
-    status = from_snapshot(seen, run, snapshot, now=now)
+    status = from_snapshot(seen, snapshot, now=now)
     if not known or previous is None:
         return status
     return standing_still(previous, status)
@@ -90,7 +91,7 @@ def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
         return _standing(seen, seen.run, Trouble(reason, message), now=now)
     # A coordinator that was told to end says Interrupted, which for it is the end, and here is not.
     last = replace(seen.progress, state=DRAINING, reason="", waiting_reason=reason, waiting_message=message)
-    return _told(seen, seen.run, last, now=now)
+    return _told(seen, last, now=now)
 
 
 def halted(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:

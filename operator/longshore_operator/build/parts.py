@@ -1,0 +1,172 @@
+"""What the pods of all kinds of steps have in common: containers of ours, volumes, and how they are confined.
+
+All pass Pod Security restricted and get no token of the API. Two users of one group: what one writes with umask 007 is
+open to the other, on volumes too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubernetes.client import (
+    V1Capabilities,
+    V1ConfigMapVolumeSource,
+    V1Container,
+    V1EmptyDirVolumeSource,
+    V1EnvFromSource,
+    V1EnvVar,
+    V1HostPathVolumeSource,
+    V1KeyToPath,
+    V1ObjectMeta,
+    V1PersistentVolumeClaimVolumeSource,
+    V1Pod,
+    V1PodSecurityContext,
+    V1PodSpec,
+    V1ResourceRequirements,
+    V1SeccompProfile,
+    V1SecretEnvSource,
+    V1SecurityContext,
+    V1Volume,
+    V1VolumeMount,
+)
+
+from longshore_operator.settings import Settings
+from longshore_planner.ground import SOURCE, Provision
+
+OUR_USER, SCRIPT_USER, GROUP = 65532, 65533, 65532
+UMASK = "007"
+# A Secret of a Datastore is environment of ours: it chooses no interpreter (PATH) and no modules (-I) to run.
+PYTHON = ("/opt/longshore/bin/python", "-I", "-u", "-m")
+RUN, SECRET, AUTHORITY, WORK, PACKAGES, SCRATCH = (
+    f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages", "scratch")
+)
+GRACE = 90  # seconds: what runs may finish, and its results be reported
+OURS = V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"})
+
+
+def pod(
+    metadata: V1ObjectMeta,
+    where: dict[str, Any],
+    *,
+    containers: list[V1Container],
+    volumes: list[V1Volume] | None = None,
+    init_containers: list[V1Container] | None = None,
+    grace: int = GRACE,
+) -> V1Pod:
+    """Return a pod that passes Pod Security restricted; `where` is of `placement`, `grace` in seconds."""
+    return V1Pod(
+        api_version="v1",
+        kind="Pod",
+        metadata=metadata,
+        spec=V1PodSpec(
+            restart_policy="OnFailure",  # a container that ended well has no more to do
+            termination_grace_period_seconds=grace,
+            automount_service_account_token=False,
+            enable_service_links=False,
+            security_context=V1PodSecurityContext(
+                run_as_non_root=True,
+                run_as_user=OUR_USER,  # a sandbox with a group must have a user too; containers say their own
+                run_as_group=GROUP,
+                fs_group=GROUP,
+                fs_group_change_policy="OnRootMismatch",  # not through millions of files at every start
+                seccomp_profile=V1SeccompProfile(type="RuntimeDefault"),
+            ),
+            init_containers=init_containers,
+            containers=containers,
+            volumes=volumes,
+            **where,
+        ),
+    )
+
+
+def confined(user: int, *, read_only_root: bool = True) -> V1SecurityContext:
+    """Return the security context of a container that Pod Security restricted lets run."""
+    return V1SecurityContext(
+        run_as_user=user,
+        allow_privilege_escalation=False,
+        capabilities=V1Capabilities(drop=["ALL"]),
+        read_only_root_filesystem=read_only_root,
+    )
+
+
+def ours(**variables: str) -> list[V1EnvVar]:
+    """Return the environment of a container of ours, which wins over that of the Secrets: they preload nothing."""
+    return environment(LD_PRELOAD="", LD_LIBRARY_PATH="", LD_AUDIT="", LONGSHORE_UMASK=UMASK, **variables)
+
+
+def environment(**variables: str) -> list[V1EnvVar]:
+    """Return variables as a container has them."""
+    return [V1EnvVar(name=name, value=value) for name, value in variables.items()]
+
+
+def credentials(provision: Provision) -> list[V1EnvFromSource] | None:
+    """Return the credentials of the stores that a run uses: for containers of ours, never for the user's."""
+    return [V1EnvFromSource(secret_ref=V1SecretEnvSource(name=name)) for name in provision.secrets] or None
+
+
+def item(key: str) -> V1KeyToPath:
+    """Return a key of a ConfigMap or Secret as a file of that name."""
+    return V1KeyToPath(key=key, path=key)
+
+
+def source_volumes(provision: Provision) -> list[V1Volume]:
+    """Return the volume with the source folder; none where that is in the image."""
+    if provision.source_uri is not None:
+        return [V1Volume(name="source", empty_dir=V1EmptyDirVolumeSource())]
+    if provision.config_map is None:
+        return []
+    return [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=provision.config_map))]
+
+
+def data_volumes(provision: Provision) -> list[V1Volume]:
+    """Return the volumes that the run's data lies on."""
+    return [
+        V1Volume(
+            name=f"data-{index}",
+            persistent_volume_claim=V1PersistentVolumeClaimVolumeSource(claim_name=each.claim) if each.claim else None,
+            host_path=V1HostPathVolumeSource(path=each.host_path, type="Directory") if each.host_path else None,
+        )
+        for index, each in enumerate(provision.volumes)
+    ]
+
+
+def data_mounts(provision: Provision) -> list[V1VolumeMount]:
+    """Return where a container sees them."""
+    return [
+        V1VolumeMount(name=f"data-{index}", mount_path=each.mount_path) for index, each in enumerate(provision.volumes)
+    ]
+
+
+def inject(settings: Settings) -> V1Container:
+    """Return the init container that copies host and protocol to where the user's container finds them."""
+    return V1Container(
+        name="inject",
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=[*PYTHON, "longshore_agent.inject", PACKAGES],
+        resources=OURS,
+        security_context=confined(OUR_USER),
+        volume_mounts=[V1VolumeMount(name="packages", mount_path=PACKAGES)],
+    )
+
+
+def fetch_source(provision: Provision, settings: Settings) -> list[V1Container]:
+    """Return the init container that fetches the source folder, where a store has it."""
+    if provision.source_uri is None:
+        return []
+    container = V1Container(
+        name="source",
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=[*PYTHON, "longshore_agent.fetch_source", provision.source_uri, SOURCE],
+        env=ours(TMPDIR=SCRATCH),
+        env_from=credentials(provision),
+        resources=OURS,
+        security_context=confined(OUR_USER),
+        volume_mounts=[
+            V1VolumeMount(name="source", mount_path=SOURCE),
+            V1VolumeMount(name="scratch", mount_path=SCRATCH),
+            *data_mounts(provision),
+        ],
+    )
+    return [container]

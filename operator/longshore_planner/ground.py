@@ -1,0 +1,339 @@
+"""What a step's documents mean inside the pods of a cluster, and what those pods must be given for it.
+
+Volumes are mounted below MOUNTS, the source folder lies at SOURCE; every place in the documents becomes one that a pod
+can reach, so that a step is then resolved as it is on one machine.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+from longshore_api.base import Resource
+from longshore_api.data import Dataset, Datastore, DatastoreSpec, FileDataset, TabularDataset
+from longshore_api.errors import InvalidDocuments, Problem, listed
+from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec, Source
+from longshore_api.resources import ComputeCluster, Environment, Model
+from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
+from longshore_planner.catalogue import Document, Documents
+from longshore_planner.nodes import NodeShape, node_shape
+from longshore_planner.places import is_url, join
+
+MOUNTS = "/mnt/longshore"
+SOURCE = "/longshore/source"
+
+_CLAIMS, _FOLDERS = f"{MOUNTS}/claim/", f"{MOUNTS}/host/"
+_READ_ONLY = ("http://", "https://")
+_NO_WAY_UP = "must stay below its Datastore: no .. in it"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume that a Datastore lies on: a claim, or a folder of the node."""
+
+    claim: str | None = None
+    host_path: str | None = None
+
+    @property
+    def mount_path(self) -> str:
+        """Where the pods of a run see it."""
+        return f"{_CLAIMS}{self.claim}" if self.claim else f"{MOUNTS}/host{self.host_path}"
+
+    @property
+    def uri(self) -> str:
+        """What its Datastore calls it."""
+        return f"pvc:{self.claim}" if self.claim else f"file://{self.host_path}"
+
+
+@dataclass(frozen=True)
+class Provision:
+    """What the pods of a run are given."""
+
+    image: str = ""  # of the user's container; none for a transfer
+    interpreter: str = "python"  # inside the image
+    volumes: tuple[Volume, ...] = ()
+    secrets: tuple[str, ...] = ()  # names of Secrets with credentials of stores: for containers of ours
+    config_map: str | None = None  # the source folder, if it is one
+    source_uri: str | None = None  # where else the source is to be fetched from: a URL, or a place inside the pods
+    source_image: str | None = None  # the source folder, if it is in the image
+    node: NodeShape = field(default_factory=NodeShape)  # of one pod that is a node
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a JSON value that `from_dict` reads back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(raw: dict[str, Any]) -> Provision:
+        """Read what `to_dict` wrote. Raises TypeError, KeyError for something else."""
+        volumes = tuple(Volume(**each) for each in raw["volumes"])
+        node = NodeShape.from_dict(raw["node"])
+        return Provision(**{**raw, "volumes": volumes, "secrets": tuple(raw["secrets"]), "node": node})
+
+
+def shown(place: str) -> str:
+    """Return a place in pods as its users know it: on a claim, or a folder of the node."""
+    if place.startswith(_CLAIMS):
+        return f"pvc:{place.removeprefix(_CLAIMS)}"
+    return f"file:///{place.removeprefix(_FOLDERS)}" if place.startswith(_FOLDERS) else place
+
+
+def in_pods(uri: str) -> str:
+    """Return a place as the pods of a run know it: the other way round from `shown`."""
+    if uri.startswith("pvc:"):
+        return _CLAIMS + uri.removeprefix("pvc:").lstrip("/")
+    return _FOLDERS + uri.removeprefix("file:").lstrip("/") if uri.startswith("file:/") else uri
+
+
+class Ground:
+    """Puts the documents of one step into its pods; `problems` is what means nothing there.
+
+    `also` names Datastores besides those that the step names, of outputs that it reads; None is the default one.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        step: Document[Resource],
+        *,
+        host_paths: bool,
+        also: Iterable[str | None] = (),
+    ) -> None:
+        self._documents = documents
+        self._step = step
+        self._host_paths = host_paths
+        self._has_default = any(each.resource.spec.default for each in documents.of(Datastore))
+        self._named, self._places = _references(documents, step.resource)
+        self._named |= set(also)
+        self._volumes: set[Volume] = set()
+        self._secrets: set[str] = set()
+        self._source_uri: str | None = None
+        self.problems: list[Problem] = []
+
+    def documents_in_pods(self) -> Documents:
+        """Return the documents with every place as the pods know it."""
+        return Documents(tuple(self._in_pods(each) for each in self._documents))
+
+    def provision(self) -> Provision:
+        """Return what the pods are given, once the documents are in them. Raises InvalidDocuments."""
+        spec = self._step.resource
+        if isinstance(spec, TransferStep):
+            self._raise()
+            return self._provided(Provision())
+        assert isinstance(spec, ParallelRunStep | ScriptStep), "there are no other steps"
+        environment, node, source = self._environment(spec.spec), self._node(spec.spec), spec.spec.source
+        self._raise()
+        assert environment is not None, "or there is a problem"
+        assert environment.image is not None, "or there is a problem"
+        return self._provided(
+            Provision(
+                image=environment.image,
+                interpreter=environment.python or "python",
+                config_map=source.config_map if source else None,
+                source_uri=self._source_uri,
+                source_image=source.image if source else None,
+                node=node,
+            )
+        )
+
+    def run_store(self, grounded: Documents) -> str | None:
+        """Return the place of the Datastore that the run's folder is in: that of its first output, or the default."""
+        outputs = list(_outputs(self._step.resource))
+        name, path = outputs[0] if outputs else (None, "spec.output.datastore")
+        if name is None:
+            stores = [each for each in grounded.of(Datastore) if each.resource.spec.default]
+            if not stores:
+                text = "is missing, and no Datastore is the default: a run keeps its ledger, logs and output in one"
+                self.problems.append(self._step.problem(path, text))
+                return None
+            store = stores[0]  # several defaults are told of where they are resolved
+        else:
+            found = grounded.find(Datastore, name)
+            if found is None:
+                self.problems.append(self._step.wrong(path, name, "there is no such Datastore"))
+                return None
+            store = found
+        uri = store.resource.spec.uri
+        if uri.startswith(_READ_ONLY):
+            rule = "is read-only, and the run's folder is to be in it: take an object store, or pvc:CLAIM/FOLDER"
+            self.problems.append(store.wrong("spec.uri", uri, rule))
+            return None
+        return uri
+
+    def _raise(self) -> None:
+        if self.problems:
+            raise InvalidDocuments(self.problems)
+
+    def _provided(self, provision: Provision) -> Provision:
+        volumes = tuple(sorted(self._volumes, key=lambda each: each.uri))
+        return replace(provision, volumes=volumes, secrets=tuple(sorted(self._secrets)))
+
+    def _is_used(self, store: Datastore) -> bool:
+        """Tell whether the run is to have a Datastore's volume and credentials: it gets no others of its namespace."""
+        spec = store.spec
+        if store.metadata.name in self._named or (spec.default and None in self._named):
+            return True
+        root = spec.uri.rstrip("/")
+        return any(place == root or place.startswith(root + "/") for place in self._places)
+
+    def _environment(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> Any:
+        given = spec.environment
+        if given is None:
+            text = "is missing: on a cluster an Environment says which image the script runs in"
+            self.problems.append(self._step.problem("spec.environment", text))
+            return None
+        found = self._documents.find(Environment, given.name)
+        if found is None:
+            rule = "there is no such Environment"
+            self.problems.append(self._step.wrong("spec.environment.name", given.name, rule))
+            return None
+        if found.resource.spec.image is None:
+            text = "is missing: on a cluster the script runs in an image"
+            self.problems.append(found.problem("spec.image", text))
+        return found.resource.spec
+
+    def _node(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> NodeShape:
+        """Return what one pod gets; a ParallelRunStep whose ComputeCluster is not there says so when it is resolved."""
+        name = spec.compute_target
+        cluster = self._documents.find(ComputeCluster, name) if name else None
+        if name and cluster is None and isinstance(spec, ScriptStepSpec):
+            known = listed(self._documents.names(ComputeCluster))
+            rule = f"there is no such ComputeCluster; the documents have {known}"
+            self.problems.append(self._step.wrong("spec.computeTarget", name, rule))
+        try:
+            return node_shape(cluster) if cluster else NodeShape()
+        except InvalidDocuments as error:
+            self.problems += error.problems
+            return NodeShape()
+
+    def _in_pods(self, document: Document[Resource]) -> Document[Resource]:
+        match document.resource:
+            case Datastore() as store if self._is_used(store):
+                spec = self._datastore(document, store.spec)
+                return replace(document, resource=store.model_copy(update={"spec": spec}))
+            case ParallelRunStep() | ScriptStep() as step:
+                for index, (file, tabular) in enumerate(_described(step)):
+                    self._check(document, file or tabular, f"spec.inputs[{index}]")
+                spec_ = step.spec.model_copy(update={"source": self._source(step.spec.source)})
+                return replace(document, resource=step.model_copy(update={"spec": spec_}))
+            case TransferStep() as transfer:
+                for name, place in (("source", transfer.spec.source), ("destination", transfer.spec.destination)):
+                    self._check_place(document, place.path, place.datastore, f"spec.{name}.path")
+            case Dataset() as dataset:
+                self._check(document, dataset.spec.file or dataset.spec.tabular, "spec")
+            case Model() as model:
+                self._check_place(document, model.spec.path, model.spec.datastore, "spec.path")
+            case _:
+                pass
+        return document
+
+    def _datastore(self, document: Document[Resource], spec: DatastoreSpec) -> DatastoreSpec:
+        if spec.secret_ref is not None:
+            self._secrets.add(spec.secret_ref.name)
+        return spec.model_copy(update={"uri": self._place_in_pods(document, spec.uri, "spec.uri")})
+
+    def _place_in_pods(self, document: Document[Any], uri: str, path: str) -> str:
+        """Return a URL as it is, and a place on a volume, which the run then has, as the path inside its pods."""
+        if uri.startswith("pvc:"):
+            claim, _, folder = uri.removeprefix("pvc:").lstrip("/").partition("/")
+            if not claim:
+                self.problems.append(document.wrong(path, uri, "must name a claim: pvc:CLAIM/FOLDER"))
+            if ".." in folder.split("/"):
+                self.problems.append(document.wrong(path, uri, _NO_WAY_UP))
+            return self._on(Volume(claim=claim), folder)
+        if uri.startswith("file:"):
+            folder = posixpath.normpath("/" + uri.removeprefix("file:").lstrip("/"))
+            if not self._host_paths:
+                rule = "is a folder of the cluster's nodes, which this operator does not give to pods: use pvc:CLAIM"
+                self.problems.append(document.wrong(path, uri, rule))
+            elif not uri.startswith("file:///"):
+                self.problems.append(document.wrong(path, uri, "must be absolute: file:///FOLDER"))
+            return self._on(Volume(host_path=folder), "")
+        if "://" not in uri:
+            self.problems.append(document.wrong(path, uri, "must be a URL, or pvc:CLAIM/FOLDER"))
+        return uri
+
+    def _on(self, volume: Volume, folder: str) -> str:
+        self._volumes.add(volume)
+        return join(volume.mount_path, folder) if folder else volume.mount_path
+
+    def _source(self, source: Source | None) -> Source | None:
+        path = "spec.source"
+        if source is None:
+            text = "is missing: on a cluster the script is in a ConfigMap (configMap), in the image (image) or at a URL"
+            self.problems.append(self._step.problem(path, text))
+            return None
+        if source.uri is not None:
+            if source.uri.startswith("file:"):
+                rule = "must be a URL of a store or pvc:CLAIM/FOLDER, or configMap or image instead, on a cluster"
+                self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule))
+            else:
+                self._source_uri = self._place_in_pods(self._step, source.uri, f"{path}.uri")
+        return Source(uri=source.image or SOURCE)
+
+    def _check(self, document: Document[Resource], data: FileDataset | TabularDataset | None, path: str) -> None:
+        if data is not None:
+            kind = "tabular" if isinstance(data, TabularDataset) else "file"
+            for index, place in enumerate(data.paths):
+                self._check_place(document, place, data.datastore, f"{path}.{kind}.paths[{index}]")
+
+    def _check_place(self, document: Document[Resource], place: str, datastore: str | None, path: str) -> None:
+        if ".." in place.split("/"):
+            self.problems.append(document.wrong(path, place, _NO_WAY_UP))
+        elif is_url(place):
+            if place.startswith(("file:", "pvc:")):
+                rule = "must be relative to a Datastore, which says what volume it is on"
+                self.problems.append(document.wrong(path, place, rule))
+        elif datastore is None and not self._has_default:
+            rule = "is relative to a Datastore, and neither is one named nor is one the default"
+            self.problems.append(document.wrong(path, place, rule))
+        elif place.startswith("/") and datastore is None:
+            rule = "must be relative to a Datastore, without a leading /"
+            self.problems.append(document.wrong(path, place, rule))
+
+
+def _references(documents: Documents, step: Resource) -> tuple[set[str | None], list[str]]:
+    """Return the names of the Datastores that a step's data is in, None for the default one, and full places."""
+    if isinstance(step, TransferStep):
+        ends = (step.spec.source, step.spec.destination)
+        return {each.datastore for each in ends if not is_url(each.path)}, [each.path for each in ends]
+    assert isinstance(step, ParallelRunStep | ScriptStep), "there are no other steps"
+    spec = step.spec
+    datasets = [documents.find(Dataset, each.dataset) for each in spec.inputs if each.dataset]
+    pairs = _described(step)
+    pairs += [(each.resource.spec.file, each.resource.spec.tabular) for each in datasets if each is not None]
+    data = [each for pair in pairs for each in pair if each is not None]
+    wanted = {each.name for each in spec.models}
+    models = [
+        each.resource.spec
+        for each in documents.of(Model)
+        if not wanted.isdisjoint({each.resource.spec.name, each.name})
+    ]
+    named: set[str | None] = {name for name, _ in _outputs(step)} or {None}
+    named |= {each.datastore for each in (*data, *models)}
+    places = [*(path for each in data for path in each.paths), *(each.path for each in models)]
+    return named, [*places, (spec.source and spec.source.uri) or ""]
+
+
+def _described(step: ParallelRunStep | ScriptStep) -> list[tuple[FileDataset | None, TabularDataset | None]]:
+    """Return the files or rows that each of a step's inputs describes in place."""
+    if isinstance(step, ScriptStep):
+        return [(each.file, None) for each in step.spec.inputs]
+    return [(each.file, each.tabular) for each in step.spec.inputs]
+
+
+def _outputs(step: Resource) -> Iterator[tuple[str | None, str]]:
+    """Yield the Datastore of each of a step's outputs, and the path of the field that names it."""
+    if isinstance(step, ParallelRunStep) and step.spec.output:
+        yield step.spec.output.datastore, "spec.output.datastore"
+    if isinstance(step, ScriptStep):
+        for index, each in enumerate(step.spec.outputs):
+            yield each.datastore, f"spec.outputs[{index}].datastore"
+
+
+def documents_with(documents: Documents, step: Document[Any]) -> Documents:
+    """Return what is around a step together with the step, and with no other step."""
+    kinds = (ParallelRunStep, ScriptStep, TransferStep)
+    around = (each for each in documents if not isinstance(each.resource, kinds))
+    return Documents((*around, cast("Document[Resource]", step)))
