@@ -100,7 +100,11 @@ class FrozenPipeline:
 
         Raises ValueError for text that is not JSON, KeyError and TypeError for a missing field.
         """
-        raw = json.loads(text)
+        return FrozenPipeline.from_dict(json.loads(text))
+
+    @staticmethod
+    def from_dict(raw: dict[str, Any]) -> FrozenPipeline:
+        """Read the same as a JSON object."""
         steps = tuple(_known(FrozenStep, each, tuples=("after", "reads")) for each in raw["steps"])
         options = _known(Options, raw["options"])
         return FrozenPipeline(raw["name"], raw["run_id"], raw["run_uri"], raw["parameters"], steps, options)
