@@ -29,7 +29,7 @@ from longshore_planner.cluster import ClusterRun, resolve_on_cluster
 from longshore_planner.ground import shown
 from longshore_protocol.snapshot import Snapshot
 
-_AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
+AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
 _RESUME = "spec.resumeFrom"
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
 
@@ -174,7 +174,7 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
         earlier = None if resumed is None else _earlier_run(kube, step, str(resumed), where=where)
         if isinstance(earlier, Trouble):
             return earlier
-        around = [each for kind in _AROUND for each in kube.list(kind, step.namespace)]
+        around = [each for kind in AROUND for each in kube.list(kind, step.namespace)]
         run = resolve_on_cluster(
             _documents(raw, around),
             namespace=step.namespace,

@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from longshore_api.status import ResourceStatus
-from longshore_operator.apply import Hands, Locks, apply_action, apply_status, send_event
+from longshore_operator.apply import Hands, apply_action, apply_status, send_event
 from longshore_operator.build import names
+from longshore_operator.build.subject import Subject
 from longshore_operator.coordinator_client import Coordinators, Line
 from longshore_operator.kube import Kube, Refused, Taken
+from longshore_operator.locks import Locks
 from longshore_operator.observe import observe
 from longshore_operator.observe_nodes import observe_nodes
+from longshore_operator.observe_pipelines import history, observe_run, surplus_runs
 from longshore_operator.plan.actions import Action, Plan
 from longshore_operator.plan.decide import POLL, after_refusal, decide
 from longshore_operator.plan.nodes import after_refusal_of_nodes, decide_nodes
-from longshore_operator.plan.observed import Subject, Trouble
+from longshore_operator.plan.observed import Trouble
+from longshore_operator.plan.pipelines import after_refusal_of_run, decide_run, wants_history
 from longshore_operator.plan.statuses import refusal, taken
 from longshore_operator.settings import Settings
 
@@ -46,6 +50,7 @@ class Reconciler:
     now: Callable[[], datetime] = _utc
     monotonic: Callable[[], float] = time.monotonic
     locks: Locks = field(default_factory=Locks)
+    _troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)  # what a run's status keeps saying
     _written: dict[tuple[str, str, str], float] = field(default_factory=dict)  # when each one's status was
 
     def reconcile(self, kind: str, namespace: str, name: str) -> float | None:
@@ -53,8 +58,13 @@ class Reconciler:
 
         Raises kube.Trouble when the API does not do something: then it is to be called again, later.
         """
-        again = self._step if kind == names.STEP_KIND else self._nodes
-        return again(namespace, name)
+        kinds = {
+            names.STEP_KIND: self._step,
+            names.COMPUTE_KIND: self._nodes,
+            names.RUN_KIND: self._run,
+            names.PIPELINE_KIND: self._pipeline,
+        }
+        return kinds[kind](namespace, name)
 
     def _step(self, namespace: str, name: str) -> float | None:
         sight = observe(self.kube, self.coordinators, self.settings, namespace=namespace, name=name)
@@ -82,6 +92,39 @@ class Reconciler:
             plan = after_refusal_of_nodes(seen, plan, _trouble(error), now=now)
         return self._tell(seen.subject, plan, before=seen.status, now=now)
 
+    def _run(self, namespace: str, name: str) -> float | None:
+        key = (names.RUN_KIND, namespace, name)
+        trouble = self._troubles.get(key)
+        seen = observe_run(self.kube, self.settings, namespace=namespace, name=name, trouble=trouble)
+        if seen is None:
+            self._written.pop(key, None)
+            self._troubles.pop(key, None)
+            return None
+        now = self.now()
+        if wants_history(seen, now=now):
+            seen = replace(seen, history=history(self.kube, seen))
+        plan = decide_run(seen, now=now)
+        try:
+            self._act(seen.subject, plan.actions, line=None, now=now)
+        except (Refused, Taken) as error:
+            return self._tell(
+                seen.subject, after_refusal_of_run(seen, plan, _trouble(error)), before=seen.status, now=now
+            )
+        again = self._tell(seen.subject, plan, before=seen.status, now=now)
+        try:
+            self._act(seen.subject, plan.after, line=None, now=now)
+        except (Refused, Taken) as error:
+            self._troubles[key] = _trouble(error)
+            refused = after_refusal_of_run(seen, plan, self._troubles[key])
+            return self._tell(seen.subject, refused, before=plan.status, now=now)
+        return 0.0 if self._troubles.pop(key, None) is not None else again
+
+    def _pipeline(self, namespace: str, name: str) -> float | None:
+        for run in surplus_runs(self.kube, namespace=namespace, name=name):
+            _log.info("Delete %s %s: more than the history limit of %s", run.kind, run.name, name)
+            self.kube.delete(run.kind, namespace, run.name, run.uid)
+        return None
+
     def _act(self, subject: Subject, actions: tuple[Action, ...], *, line: Line | None, now: datetime) -> None:
         hands = Hands(self.kube, self.coordinators, self.locks)
         for action in actions:
@@ -96,7 +139,7 @@ class Reconciler:
         if plan.status is None or _same(before, plan.status):
             return plan.look_again
         key, clock = (subject.kind, subject.namespace, subject.name), self.monotonic()
-        if not plan.events and (early := self._written.get(key, clock - POLL) + POLL - clock) > 0:
+        if not plan.events and not plan.after and (early := self._written.get(key, clock - POLL) + POLL - clock) > 0:
             return early
         apply_status(self.kube, subject, plan.status)
         self._written[key] = clock

@@ -37,6 +37,11 @@ def run_objects(step: str) -> str:
     return f"{step}-run"
 
 
+def task_objects(step: str) -> str:
+    """Return the name of the ConfigMap that a task's run is written down in."""
+    return f"{step}-task"
+
+
 def coordinator(step: str) -> str:
     """Return the name of a step's coordinator: its pod and its service."""
     return f"{step}-coordinator"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 from kubernetes.client import (
     V1ConfigMap,
@@ -22,6 +24,7 @@ from kubernetes.client import (
 
 from longshore_operator.build import names
 from longshore_planner.cluster import ClusterRun
+from longshore_planner.tasks import TaskRun
 
 RUN_KEY, JOB_KEY = "run.json", "job.json"  # of the ConfigMap
 TOKEN, CERTIFICATE, KEY, AUTHORITY = "token", "tls.crt", "tls.key", "ca.crt"  # of the Secret
@@ -42,6 +45,16 @@ def metadata(
     )
 
 
+def run_data(run: ClusterRun) -> dict[str, str]:
+    """Return what the ConfigMap of a run holds."""
+    return {RUN_KEY: run.to_json(), JOB_KEY: run.job.to_json()}
+
+
+def task_data(run: TaskRun) -> dict[str, str]:
+    """Return what the ConfigMap of a task's run holds."""
+    return {RUN_KEY: run.to_json(), JOB_KEY: json.dumps(run.job)}
+
+
 def config_map(run: ClusterRun) -> V1ConfigMap:
     """Return the run as it was settled: later changes of Datasets and others are not for it."""
     return V1ConfigMap(
@@ -49,7 +62,7 @@ def config_map(run: ClusterRun) -> V1ConfigMap:
         kind="ConfigMap",
         metadata=metadata(run, names.run_objects(run.step)),
         immutable=True,
-        data={RUN_KEY: run.to_json(), JOB_KEY: run.job.to_json()},
+        data=run_data(run),
     )
 
 
@@ -99,3 +112,9 @@ def network_policy(run: ClusterRun) -> V1NetworkPolicy:
             ingress=[V1NetworkPolicyIngressRule(_from=[workers, operator], ports=[port])],
         ),
     )
+
+
+def body(model: Any) -> dict[str, Any]:
+    """Return a model of the Kubernetes client as the API takes it: its own spelling, nothing that is absent."""
+    dumped: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return dumped

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from longshore_api import status as api
 from longshore_api.errors import Problem
@@ -14,6 +15,8 @@ from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import shown
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, FAILED, PENDING, RUNNING, Snapshot, WorkerCounts
+
+S = TypeVar("S", bound=api.ResourceStatus)
 
 INVALID = "InvalidInput"
 _SHOWN_PROBLEMS = 5
@@ -116,8 +119,8 @@ def halted(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
     )
 
 
-def observed_again(status: api.ParallelRunStepStatus, *, generation: int) -> api.ParallelRunStepStatus:
-    """Return the status of a step that has ended, whose spec was changed since: that was seen, and changes nothing."""
+def observed_again(status: S, *, generation: int) -> S:
+    """Return the status of what has ended, and whose spec was changed since: that was seen, and changes nothing."""
     conditions = [each.model_copy(update={"observed_generation": generation}) for each in status.conditions]
     return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
 
