@@ -28,7 +28,7 @@ from longshore_planner.ground import Provision, default_store
 from longshore_planner.pipelines.choose import choose
 from longshore_planner.pipelines.freeze import Cluster, freeze
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenPipeline, FrozenStep, Options
-from longshore_planner.pipelines.on_cluster import ClusterPipeline, retried, with_source
+from longshore_planner.pipelines.on_cluster import ClusterPipeline, retried, with_original, with_source
 from longshore_planner.pipelines.template import Template
 from longshore_planner.places import join
 
@@ -152,8 +152,7 @@ class _Retry:
             if step.name in again.kept:
                 steps.append(step)
                 continue
-            original = {**step.provision, "config_map": step.source} if step.provision and step.source else None
-            taken = replace(step, provision=original) if step.name in anew and original else step
+            taken = with_original(step) if step.name in anew else step
             steps.append(sources.frozen(taken, template=None, where=where))
         if sources.problems:
             raise InvalidDocuments(sources.problems)
