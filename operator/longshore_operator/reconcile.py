@@ -18,13 +18,15 @@ from longshore_operator.kube import Kube, Refused, Taken
 from longshore_operator.locks import Locks
 from longshore_operator.observe import observe
 from longshore_operator.observe_nodes import observe_nodes
-from longshore_operator.observe_pipelines import history, observe_run, surplus_runs
+from longshore_operator.observe_pipelines import history, observe_run
+from longshore_operator.observe_templates import observe_template
 from longshore_operator.plan.actions import Action, Plan
 from longshore_operator.plan.decide import POLL, after_refusal, decide
 from longshore_operator.plan.nodes import after_refusal_of_nodes, decide_nodes
 from longshore_operator.plan.observed import Trouble
 from longshore_operator.plan.pipelines import after_refusal_of_run, decide_run, wants_history
 from longshore_operator.plan.statuses import refusal, taken
+from longshore_operator.plan.templates import decide_template
 from longshore_operator.settings import Settings
 
 _log = logging.getLogger("longshore.operator")
@@ -38,7 +40,7 @@ def _utc() -> datetime:
 
 @dataclass
 class Reconciler:
-    """Reconciles steps and ComputeClusters.
+    """Reconciles resources of all kinds that have something to do.
 
     What it remembers only spares the API server writes; nothing depends on it. `locks` hold for one process: two
     operators at a time could give a ComputeCluster more nodes than it may have.
@@ -120,10 +122,14 @@ class Reconciler:
         return 0.0 if self._troubles.pop(key, None) is not None else again
 
     def _pipeline(self, namespace: str, name: str) -> float | None:
-        for run in surplus_runs(self.kube, namespace=namespace, name=name):
-            _log.info("Delete %s %s: more than the history limit of %s", run.kind, run.name, name)
-            self.kube.delete(run.kind, namespace, run.name, run.uid)
-        return None
+        seen = observe_template(self.kube, namespace=namespace, name=name)
+        if seen is None:
+            self._written.pop((names.PIPELINE_KIND, namespace, name), None)
+            return None
+        now = self.now()
+        plan = decide_template(seen, now=now)
+        self._act(seen.subject, plan.actions, line=None, now=now)
+        return self._tell(seen.subject, plan, before=seen.status, now=now)
 
     def _act(self, subject: Subject, actions: tuple[Action, ...], *, line: Line | None, now: datetime) -> None:
         hands = Hands(self.kube, self.coordinators, self.locks)
