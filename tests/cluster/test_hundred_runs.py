@@ -109,9 +109,8 @@ def test_no_step_is_lost_and_none_is_doubled(pipeline, namespace, place, capsys)
     assert made["configmaps"] == RUNS * (2 + len(STEPS))  # settled, a copy of its code, and a run for each step
     with capsys.disabled():
         per_step = {what: round(count / RUNS / len(STEPS), 2) for what, count in written.most_common()}
-        print(
-            f"\n{RUNS} runs of {len(STEPS)} steps in {took:.0f} s, {sum(per_step.values()):.1f} writes a step: {per_step}"
-        )
+        print(f"\n{RUNS} runs of {len(STEPS)} steps in {took:.0f} s, {sum(per_step.values()):.1f} writes a step:")
+        print(f"  {per_step}")
 
 
 def finished(run):
