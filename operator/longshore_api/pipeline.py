@@ -9,12 +9,21 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from longshore_api.base import Fields, NameRef, Resource, keyed_by
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_api.status import ResourceStatus
 from longshore_api.values import (
+    Anything,
     Argument,
     Flag,
     FreeForm,
@@ -29,14 +38,32 @@ from longshore_api.values import (
 STEPS_MAX = 1000
 KINDS_OF_STEPS = ("parallelRun", "script", "transfer")
 
-_PARAMETER = re.compile(r"\$\(parameters\.[^()]*\)")
+_REFERENCE = r"\$\(parameters\.[^()]*\)"  # suits Go's expressions, too
+
+
+class _OrReference:
+    """What a field takes, or a parameter that is filled in before the value is used."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(_typed_or_reference, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        typed = handler(schema)
+        if typed.get("x-kubernetes-int-or-string"):
+            return {**typed, "pattern": f"{typed['pattern']}|^{_REFERENCE}$"}
+        if typed.get("type") == "boolean":
+            # A structural schema cannot say "boolean or string": the type stays open, the pattern holds for strings.
+            return {"x-kubernetes-preserve-unknown-fields": True, "pattern": f"^{_REFERENCE}$"}
+        if "type" not in typed and typed.get("x-kubernetes-preserve-unknown-fields"):
+            return typed  # takes any string as it is
+        raise ValueError(f"{typed} or a reference: a structural schema cannot say that")
 
 
 def _typed_or_reference(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    return value if isinstance(value, str) and _PARAMETER.fullmatch(value) else handler(value)
+    return value if isinstance(value, str) and re.fullmatch(_REFERENCE, value) else handler(value)
 
 
-OrReference = WrapValidator(_typed_or_reference)  # a value, or a parameter that is filled in before the value is used
+OrReference = _OrReference()
 
 
 class PipelineParameter(Fields):
@@ -47,7 +74,7 @@ class PipelineParameter(Fields):
     type: Literal["string", "integer", "number", "boolean", "dataset", "datapath"]
     """What values it takes: `dataset` is the name of a Dataset, `datapath` a place: a URL, a path in the default
     Datastore, or a mapping of `datastore` and `path`."""
-    default: Any = None
+    default: Anything = None
     """Taken where no value is given; without one a value is required."""
     description: str = ""
     """Free text."""
@@ -140,7 +167,7 @@ class PipelineRunSpec(Fields):
     def _one_pipeline(self) -> Self:
         if sum(each is not None for each in (self.pipeline_ref, self.pipeline_spec, self.retry_of)) != 1:
             raise broken("must have exactly one of pipelineRef, pipelineSpec and retryOf")
-        if self.retry_of is not None and self.parameters:
+        if self.retry_of is not None and "parameters" in self.model_fields_set:  # none at all are some, too
             raise broken("must be left out with retryOf: they are those of the run that is retried", field="parameters")
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -65,6 +65,10 @@ class PipelineStepStatus(Observed):
     """Why no earlier run's outputs were taken, in one sentence."""
     fingerprint: Fingerprint | None = None
     """What an earlier or later run is compared by."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as the JSON object that a status has, without what is absent."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class StepColumns(Observed):

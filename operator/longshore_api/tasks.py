@@ -8,7 +8,14 @@ from pydantic import Field, model_validator
 
 from longshore_api.base import Fields, NameRef, Resource, keyed_by
 from longshore_api.data import FileDataset
-from longshore_api.parallel_run_step import PRIORITY_MAX, PRIORITY_RULE, Source, StepMetadata, StepModel
+from longshore_api.parallel_run_step import (
+    INPUTS_MAX,
+    PRIORITY_MAX,
+    PRIORITY_RULE,
+    Source,
+    StepMetadata,
+    StepModel,
+)
 from longshore_api.task_status import TaskStatus
 from longshore_api.values import (
     Argument,
@@ -78,7 +85,9 @@ class ScriptStepSpec(Fields):
     """Path of the script below the source folder."""
     arguments: list[Argument] = Field(default_factory=list)
     """The script's command line; `$(inputs.NAME)` and `$(outputs.NAME)` become paths of its machine."""
-    inputs: Annotated[list[ScriptInput], Field(json_schema_extra=keyed_by("name"))] = Field(default_factory=list)
+    inputs: Annotated[list[ScriptInput], Field(max_length=INPUTS_MAX, json_schema_extra=keyed_by("name"))] = Field(
+        default_factory=list
+    )
     """Data that the script reads."""
     outputs: Annotated[list[ScriptOutput], Field(json_schema_extra=keyed_by("name"))] = Field(default_factory=list)
     """Folders that the script writes."""

@@ -173,6 +173,16 @@ class _Quantity:
         return integer_or_string(_QUANTITY.pattern.replace(r"\d", "[0-9]"), minimum=0)
 
 
+class _Anything:
+    """A value of any type, kept as it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.any_schema()
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"x-kubernetes-preserve-unknown-fields": True}
+
+
 class _FreeForm:
     """An object of Kubernetes' own, passed on as it is."""
 
@@ -296,6 +306,7 @@ LabelValue = Annotated[
     ),
 ]
 Flag = Annotated[bool, _Flag()]
+Anything = Annotated[Any, _Anything()]
 FreeForm = Annotated[dict[str, Any], _FreeForm()]
 Argument = Annotated[str, _Argument()]
 Quantity = Annotated[str, _Quantity()]

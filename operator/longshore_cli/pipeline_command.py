@@ -24,10 +24,11 @@ from longshore_cli.pipeline_sources import copy_code, look_at_code, look_at_cont
 from longshore_planner.catalogue import Documents
 from longshore_planner.pipelines.choose import Chosen
 from longshore_planner.pipelines.decide import foresee
-from longshore_planner.pipelines.freeze import Template, freeze
+from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.records import FAILED, RUNNING, SUCCEEDED, Record, ended, resumed
 from longshore_planner.pipelines.status import records_of
+from longshore_planner.pipelines.template import Template
 from longshore_storage.store import local_path
 
 DONE, NOT_DONE = 0, 1  # exit codes

@@ -89,7 +89,8 @@ def in_pods(uri: str) -> str:
 class Ground:
     """Puts the documents of one step into its pods; `problems` is what means nothing there.
 
-    `also` names Datastores besides those that the step names, of outputs that it reads; None is the default one.
+    The step has, besides the Datastores that it names, those that hold outputs of others which it reads: by name, None
+    for the default one, or by full places in them.
     """
 
     def __init__(
@@ -98,14 +99,16 @@ class Ground:
         step: Document[Resource],
         *,
         host_paths: bool,
-        also: Iterable[str | None] = (),
+        datastores: Iterable[str | None] = (),
+        places: Iterable[str] = (),
     ) -> None:
         self._documents = documents
         self._step = step
         self._host_paths = host_paths
         self._has_default = any(each.resource.spec.default for each in documents.of(Datastore))
         self._named, self._places = _references(documents, step.resource)
-        self._named |= set(also)
+        self._named |= set(datastores)
+        self._places += places
         self._volumes: set[Volume] = set()
         self._secrets: set[str] = set()
         self._source_uri: str | None = None
@@ -174,8 +177,8 @@ class Ground:
         spec = store.spec
         if store.metadata.name in self._named or (spec.default and None in self._named):
             return True
-        root = spec.uri.rstrip("/")
-        return any(place == root or place.startswith(root + "/") for place in self._places)
+        roots = {spec.uri.rstrip("/"), in_pods(spec.uri).rstrip("/")}
+        return any(place == root or place.startswith(root + "/") for place in self._places for root in roots)
 
     def _environment(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> Any:
         given = spec.environment
@@ -288,7 +291,7 @@ class Ground:
         elif datastore is None and not self._has_default:
             rule = "is relative to a Datastore, and neither is one named nor is one the default"
             self.problems.append(document.wrong(path, place, rule))
-        elif place.startswith("/") and datastore is None:
+        elif place.startswith("/") and datastore is None and not place.startswith(MOUNTS + "/"):
             rule = "must be relative to a Datastore, without a leading /"
             self.problems.append(document.wrong(path, place, rule))
 
@@ -313,6 +316,7 @@ def _references(documents: Documents, step: Resource) -> tuple[set[str | None], 
     named: set[str | None] = {name for name, _ in _outputs(step)} or {None}
     named |= {each.datastore for each in (*data, *models)}
     places = [*(path for each in data for path in each.paths), *(each.path for each in models)]
+    places += (each.rpartition("=")[2] for each in spec.arguments)  # a parameter that is a place may be in one
     return named, [*places, (spec.source and spec.source.uri) or ""]
 
 

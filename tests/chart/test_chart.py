@@ -335,6 +335,53 @@ def test_no_right_is_a_wildcard_and_all_roles_are_alike(render):
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
 
 
+RECONCILED = {"pipelines", "pipelineruns", "parallelrunsteps", "scriptsteps", "transfersteps", "computeclusters"}
+STEPS = {"parallelrunsteps", "scriptsteps", "transfersteps"}
+
+
+@pytest.fixture
+def rights(render):
+    """Return the verbs that are granted, by resource, of our own group or of all others."""
+
+    def rights(*, ours):
+        (role,) = of(render(), "ClusterRole")
+        granted = [
+            (resource, set(rule["verbs"]))
+            for rule in role["rules"]
+            for resource in rule["resources"]
+            if (rule["apiGroups"] == ["longshore.dev"]) is ours
+        ]
+        assert len(dict(granted)) == len(granted), "a resource in two rules"
+        return dict(granted)
+
+    return rights
+
+
+def test_every_kind_that_has_a_definition_is_read(rights):
+    granted = {name: verbs for name, verbs in rights(ours=True).items() if "/" not in name}
+    assert {f"{name}.yaml" for name in granted} == texts().keys()
+    assert all("list" in verbs for verbs in granted.values())
+    assert {name for name, verbs in granted.items() if "watch" in verbs} == RECONCILED
+
+
+def test_what_is_reconciled_has_its_status_patched_and_nothing_else_of_it(rights):
+    granted = {name: verbs for name, verbs in rights(ours=True).items() if "/" in name}
+    assert granted == {f"{name}/status": {"patch"} for name in RECONCILED}
+
+
+def test_of_our_kinds_only_steps_are_made_and_changed_and_only_steps_and_runs_deleted(rights):
+    granted = rights(ours=True)
+    assert {name for name, verbs in granted.items() if "create" in verbs} == STEPS
+    assert {name for name, verbs in granted.items() if "patch" in verbs and "/" not in name} == STEPS
+    assert {name for name, verbs in granted.items() if "delete" in verbs} == {*STEPS, "pipelineruns"}
+    assert not {name for name, verbs in granted.items() if verbs & {"update", "deletecollection"}}
+
+
+def test_what_is_kubernetes_own_is_made_and_deleted_and_never_changed(rights):
+    for verbs in rights(ours=False).values():
+        assert verbs <= {"get", "list", "watch", "create", "delete"}
+
+
 # --- definitions ----------------------------------------------------------------------------------------------------
 
 

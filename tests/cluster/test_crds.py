@@ -8,13 +8,24 @@ from kube import words
 
 ROOT = Path(__file__).parents[2]
 API_VERSION = "longshore.dev/v1alpha1"
-KINDS = ["computeclusters", "datasets", "datastores", "environments", "models", "parallelrunsteps"]
+KINDS = [
+    "computeclusters",
+    "datasets",
+    "datastores",
+    "environments",
+    "models",
+    "parallelrunsteps",
+    "pipelineruns",
+    "pipelines",
+    "scriptsteps",
+    "transfersteps",
+]
 MANIFESTS = [
     pytest.param(raw, id=f"{file.stem}-{number}-{raw['kind']}")
     for folder in ("deploy/examples", "tests/data/manifests")
     for file in sorted((ROOT / folder).rglob("*.yaml"))
     for number, raw in enumerate(yaml.safe_load_all(file.read_text()))
-    if f"{raw['kind'].lower()}s" in KINDS  # examples have volumes, too, and kinds that only local runs know
+    if f"{raw['kind'].lower()}s" in KINDS  # examples have volumes, too
 ]
 
 
@@ -30,6 +41,10 @@ def step(*without, **spec):
         "outputAction": "append_row",
     }
     return manifest("ParallelRunStep", **{key: each for key, each in {**good, **spec}.items() if key not in without})
+
+
+def pipeline(**fields):
+    return manifest("Pipeline", steps=[{"name": "train", "script": {}, **fields}])
 
 
 def without_namespace(raw):
@@ -57,6 +72,10 @@ def test_each_kind_is_found_by_its_short_names_and_category(kubectl):
         "environments": ["lsenv"],
         "models": ["lsmodel"],
         "parallelrunsteps": ["prs", "parallelrun"],
+        "pipelineruns": ["lsrun"],
+        "pipelines": ["lspipeline"],
+        "scriptsteps": ["lsscript"],
+        "transfersteps": ["lstransfer"],
     }
 
 
@@ -67,6 +86,10 @@ def test_each_kind_is_found_by_its_short_names_and_category(kubectl):
         ("prs.spec.inputs.tabular.separator", "Character between fields (csv)."),
         ("prs.status.progress.miniBatches.total", "All of them; absent until the inputs are listed to the end."),
         ("amlcompute.spec.minNodes", "Nodes that are kept while there is nothing to do."),
+        ("lspipeline.spec.steps.retries", "Further attempts when one fails."),
+        ("lsrun.spec.retryOf", "On a cluster: a PipelineRun that has failed or was cancelled, to go on with"),
+        ("lsscript.spec.scriptName", "Path of the script below the source folder."),
+        ("lstransfer.spec.destination", "What it is called afterwards."),
     ],
 )
 @pytest.mark.usefixtures("crds")
@@ -122,7 +145,7 @@ def test_what_is_not_given_gets_its_default(namespace):
         (step(loggingLevel="LOUD"), "spec.loggingLevel"),
         ({**step(), "spec": None}, "spec"),
         ({**step(), "metadata": {"name": "Upper"}}, "metadata.name"),
-        ({**step(), "metadata": {"name": "a" * 33}}, "metadata.name"),
+        ({**step(), "metadata": {"name": "a" * 52}}, "metadata.name"),
         (manifest("ComputeCluster", resources={"limits": {"cpu": "two"}}), "spec.resources.limits.cpu"),
         (manifest("ComputeCluster", vmPriority="spot"), "spec.vmPriority"),
         (manifest("ComputeCluster", maxNodes=0), "spec.maxNodes"),
@@ -130,6 +153,17 @@ def test_what_is_not_given_gets_its_default(namespace):
         (manifest("Dataset", tabular={"paths": ["a"], "format": "xls"}), "spec.tabular.format"),
         (manifest("Datastore"), "spec.uri"),
         (manifest("Model", name="m"), "spec.path"),
+        (manifest("ScriptStep"), "spec.scriptName"),
+        (manifest("ScriptStep", scriptName="a.py", timeoutSeconds=0), "spec.timeoutSeconds"),
+        (manifest("TransferStep", source={"path": "a"}), "spec.destination"),
+        (manifest("Pipeline", steps=[]), "spec.steps"),
+        (pipeline(name="Train"), "spec.steps.name"),
+        (pipeline(allowReuse="yes"), "spec.steps.allowReuse"),
+        (pipeline(retries="$(steps.train)"), "spec.steps.retries"),
+        (manifest("Pipeline", steps=[{"name": "train", "script": {}}] * 2), "spec.steps[1]"),
+        (manifest("PipelineRun", pipelineRef={}), "spec.pipelineRef.name"),
+        (manifest("PipelineRun", pipelineSpec={"steps": []}), "spec.pipelineSpec.steps"),
+        (manifest("PipelineRun", retryOf="Nightly"), "spec.retryOf"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )

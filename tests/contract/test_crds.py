@@ -15,9 +15,10 @@ import pytest
 import re2
 import yaml
 
-from longshore_api import KINDS, InvalidDocuments, ParallelRunStepStatus, parse
+from longshore_api import KINDS, InvalidDocuments, ParallelRunStepStatus, PipelineRunStatus, TaskStatus, parse
 from longshore_api.crdgen.__main__ import texts
 from longshore_api.crdgen.rules import RULES, Rule
+from longshore_api.status import ResourceStatus
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "crds").iterdir())
@@ -37,6 +38,7 @@ KEYWORDS_OF_1_20 = {
     *("description", "anyOf", "x-kubernetes-int-or-string"),
 }
 INTEGER_OR_STRING = [{"type": "integer"}, {"type": "string"}]
+KEYS = "x-kubernetes-list-map-keys"
 YAML_1_1_BOOLEANS = {"n", "y", "on", "off", "no", "yes", "true", "false"}
 
 per_kind = pytest.mark.parametrize("kind", CRDS)
@@ -147,7 +149,7 @@ def broken_rules(schema: dict[str, Any], value: Any) -> Iterator[str]:
             yield rule["message"]
     if isinstance(value, list):
         for each in value:
-            yield from broken_rules(schema["items"], each)
+            yield from broken_rules(schema.get("items", {}), each)
     elif isinstance(value, dict):
         for name, each in value.items():
             below = schema.get("properties", {}).get(name) or schema.get("additionalProperties", {})
@@ -194,7 +196,12 @@ def test_no_two_kinds_are_called_alike():
     names = [each["spec"]["names"] for each in CRDS.values()]
     called = [name for each in names for name in (each["plural"], each["singular"], *each["shortNames"])]
     assert len(called) == len(set(called))
-    assert {"prs", "parallelrun", "amlcompute"} <= set(called)
+    assert {"prs", "parallelrun", "amlcompute", "lspipeline", "lsrun"} <= set(called)
+
+
+def test_no_short_name_is_one_of_tektons():
+    short = {name for each in CRDS.values() for name in each["spec"]["names"]["shortNames"]}
+    assert not short & {"pr", "pipeline", "pipelinerun", "run", "task", "tr"}
 
 
 # The schemas
@@ -264,40 +271,93 @@ def test_conditions_merge_by_type(kind: str):
 def test_a_status_requires_only_keys_and_defaults_nothing(kind: str):
     status = SCHEMAS[kind]["properties"]["status"]
     assert [path for path, each in parts(status) if "default" in each] == []
-    assert {path: each["required"] for path, each in parts(status) if "required" in each} == {
-        ".conditions[]": ["type"],
-    }
+    keys = {f"{path}[]": each["x-kubernetes-list-map-keys"] for path, each in parts(status) if KEYS in each}
+    assert keys[".conditions[]"] == ["type"]
+    assert {path: each["required"] for path, each in parts(status) if "required" in each} == keys
 
 
-def test_a_status_that_the_models_write_fits_and_loses_nothing():
-    condition = {
-        "type": "Succeeded",
-        "status": "False",
-        "reason": "ErrorThresholdExceeded",
-        "message": "11 items failed.",
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-        "observedGeneration": 1,
-    }
-    written = ParallelRunStepStatus.model_validate(
+SINCE = "2026-01-01T00:00:00Z"
+OBSERVED = {
+    "observedGeneration": 1,
+    "conditions": [
         {
+            "type": "Succeeded",
+            "status": "False",
+            "reason": "ErrorThresholdExceeded",
+            "message": "11 items failed.",
+            "lastTransitionTime": SINCE,
             "observedGeneration": 1,
-            "conditions": [condition],
+        }
+    ],
+    "startTime": SINCE,
+    "runId": "a",
+}
+GIT = {"repository": "https://git.example/code", "branch": "main", "commit": "0" * 40, "dirty": True}
+TASK = {
+    **OBSERVED,
+    "outputs": [{"name": "model", "uri": "file:///out/model"}],
+    "metrics": {"loss": 0.1, "epochs": [1, 2], "best": {"epoch": 2, "early": False}},
+    "exitCode": -9,
+    "git": GIT,
+    "losses": 1,
+    "completionTime": SINCE,
+    "runUri": "file:///runs/a",
+}
+STATUSES: dict[str, tuple[type[ResourceStatus], dict[str, Any]]] = {
+    "ParallelRunStep": (
+        ParallelRunStepStatus,
+        {
+            **OBSERVED,
             "progress": {
                 "miniBatches": {"total": 40, "scheduled": 40, "succeeded": 30, "failed": 2},
                 "items": {"total": 160, "succeeded": 149, "failed": 11},
                 "workers": {"wanted": 2, "ready": 2},
                 "ratePerMinute": 12.5,
                 "estimatedRemainingSeconds": 30,
-                "lastProgressTime": "2026-01-01T00:00:00Z",
+                "lastProgressTime": SINCE,
                 "columns": {"done": "32/40", "failed": "2", "rate": "12/min", "eta": "30s", "workers": "2/2"},
             },
             "firstError": {"category": "UserError", "message": "ValueError: bad", "miniBatch": 3, "pod": "w-0"},
             "output": {"uri": "file:///out", "file": "rows.txt", "rows": 149},
-            "startTime": "2026-01-01T00:00:00Z",
-            "runId": "a",
-        }
-    ).to_dict()
-    schema = SCHEMAS["ParallelRunStep"]["properties"]["status"]
+        },
+    ),
+    "ScriptStep": (TaskStatus, TASK),
+    "TransferStep": (TaskStatus, TASK),
+    "Pipeline": (ResourceStatus, {key: OBSERVED[key] for key in ("observedGeneration", "conditions")}),
+    "PipelineRun": (
+        PipelineRunStatus,
+        {
+            **OBSERVED,
+            "pipeline": "nightly",
+            "parameters": {"share": 0.5, "place": {"path": "scans"}},
+            "steps": [
+                {
+                    "name": "train",
+                    "state": "Succeeded",
+                    "resource": "ScriptStep/nightly-train",
+                    "reason": "Reused",
+                    "reusedFrom": {"runId": "b", "step": "train"},
+                    "outputs": [{"name": "model", "uri": "file:///out/model"}],
+                    "metrics": {"loss": 0.1},
+                    "git": GIT,
+                    "attempts": 2,
+                    "notReused": "",
+                    "fingerprint": {"digest": "0" * 64, "parts": {"code": {"train.py": "0" * 64}, "arguments": [1]}},
+                },
+            ],
+            "columns": {"steps": "3/5", "current": "train, score (120/400)"},
+            "pipelineSpec": {"steps": [{"name": "train", "script": {"scriptName": "train.py"}}]},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "status"), [(kind, status) for kind, (_, status) in STATUSES.items()], ids=STATUSES)
+def test_a_status_that_the_models_write_fits_and_loses_nothing(kind: str, status: dict[str, Any]):
+    model, _ = STATUSES[kind]
+    written = model.model_validate(status).to_dict()
+    assert covers(written, status)
+    schema = SCHEMAS[kind]["properties"]["status"]
     jsonschema.Draft7Validator(plain(schema)).validate(written)
     assert with_defaults(schema, written) == written
 
@@ -333,10 +393,24 @@ def test_a_column_that_leads_nowhere_is_found():
         field_at(SCHEMAS["ParallelRunStep"], ".status.progress.columns.speed")
 
 
-def test_the_columns_of_a_step_are_those_people_watch():
-    columns = CRDS["ParallelRunStep"]["spec"]["versions"][0]["additionalPrinterColumns"]
-    shown = [each["name"] for each in columns if not each.get("priority")]
-    assert shown == ["SUCCEEDED", "REASON", "DONE", "FAILED", "RATE", "ETA", "WORKERS", "AGE"]
+@pytest.mark.parametrize(
+    ("kind", "shown", "wide"),
+    [
+        (
+            "ParallelRunStep",
+            ["SUCCEEDED", "REASON", "DONE", "FAILED", "RATE", "ETA", "WORKERS", "AGE"],
+            ["COMPUTE", "OUTPUT", "MESSAGE"],
+        ),
+        ("ScriptStep", ["SUCCEEDED", "REASON", "AGE"], ["COMPUTE", "EXIT", "MESSAGE"]),
+        ("TransferStep", ["SUCCEEDED", "REASON", "AGE"], ["MESSAGE"]),
+        ("Pipeline", ["READY", "REASON", "AGE"], ["MESSAGE"]),
+        ("PipelineRun", ["SUCCEEDED", "REASON", "STEPS", "CURRENT", "AGE"], ["PIPELINE", "MESSAGE"]),
+    ],
+)
+def test_the_columns_of_steps_and_runs_are_those_people_watch(kind: str, shown: list[str], wide: list[str]):
+    columns = CRDS[kind]["spec"]["versions"][0]["additionalPrinterColumns"]
+    assert [each["name"] for each in columns if not each.get("priority")] == shown
+    assert [each["name"] for each in columns if each.get("priority")] == wide
 
 
 # Manifests
@@ -420,6 +494,22 @@ def step(*without: str, **spec: Any) -> dict[str, Any]:
     return manifest("ParallelRunStep", {key: each for key, each in {**good, **spec}.items() if key not in without})
 
 
+def script(**spec: Any) -> dict[str, Any]:
+    return manifest("ScriptStep", {"scriptName": "train.py", **spec})
+
+
+SCRIPT = {"scriptName": "train.py"}
+COPY = {"source": {"path": "a"}, "destination": {"path": "b"}}
+
+
+def pipeline(*steps: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return manifest("Pipeline", {"steps": list(steps), **spec})
+
+
+def pipeline_step(**fields: Any) -> dict[str, Any]:
+    return pipeline({"name": "train", "script": SCRIPT, **fields})
+
+
 FILES_AND_ROWS = {"file": {"paths": ["a"]}, "tabular": {"paths": ["a"]}}
 BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ("DatasetSpec", "must have exactly one of file and tabular"): [
@@ -445,6 +535,7 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
         step(source={}),
         step(source={"uri": "file:.", "image": "/code"}),
         step(source={"uri": "file:.", "configMap": "code", "image": "/code"}),
+        script(source={}),
     ],
     ("MiniBatch", "must have exactly one of files, bytes and rows"): [
         step(miniBatch={}),
@@ -458,6 +549,29 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
         step(entryScript=each) for each in ("score.sh", "/score.py", "../score.py", "a/../score.py", "a/..")
     ],
     ("ParallelRunStepSpec", "inputs must have names of their own"): [step(output={"name": "scans"})],
+    ("ScriptInput", "must have exactly one of dataset, file and from"): [
+        script(inputs=[{"name": "scans"}]),
+        script(inputs=[{"name": "a", "dataset": "a"}, {"name": "b", "file": {"paths": ["b"]}, "from": "c"}]),
+        script(inputs=[{"name": "scans", "dataset": "scans", "file": {"paths": ["b"]}, "from": "c"}]),
+    ],
+    ("ScriptStepSpec", "scriptName must be a path below the source folder"): [
+        script(scriptName=each) for each in ("/train.py", "../train.py", "a/../train.py", "a/..", "..")
+    ],
+    ("PipelineStep", "must have exactly one of parallelRun, script and transfer"): [
+        pipeline({"name": "train"}),
+        pipeline({"name": "train", "script": {}, "parallelRun": {}}),
+        pipeline({"name": "copy", "transfer": COPY}, {"name": "train", "script": SCRIPT, "transfer": COPY}),
+        manifest("PipelineRun", {"pipelineSpec": {"steps": [{"name": "train"}]}}),
+    ],
+    ("PipelineRunSpec", "must have exactly one of pipelineRef, pipelineSpec and retryOf"): [
+        manifest("PipelineRun", {}),
+        manifest("PipelineRun", {"pipelineRef": {"name": "nightly"}, "retryOf": "nightly-1"}),
+        manifest("PipelineRun", {"pipelineRef": {"name": "nightly"}, "pipelineSpec": pipeline_step()["spec"]}),
+    ],
+    ("PipelineRunSpec", "parameters must be left out with retryOf: they are those of the run that is retried"): [
+        manifest("PipelineRun", {"retryOf": "nightly-1", "parameters": {"share": 0.5}}),
+        manifest("PipelineRun", {"retryOf": "nightly-1", "parameters": {}}),
+    ],
     ("ComputeClusterSpec", "minNodes must not be above maxNodes"): [
         manifest("ComputeCluster", {"minNodes": 3, "maxNodes": 2}),
         manifest("ComputeCluster", {"minNodes": "10", "maxNodes": "9"}),
@@ -475,13 +589,13 @@ def test_each_rule_has_a_twin_and_each_twin_a_rule():
 
 
 def test_the_definitions_hold_each_rule_and_no_other():
-    held = [
+    held = {
         (rule["rule"], rule["message"])
         for schema in SCHEMAS.values()
         for _, part in parts(schema)
         for rule in part.get("x-kubernetes-validations", ())
-    ]
-    assert sorted(held) == sorted((each.cel, each.message) for each in TWINS.values())
+    }
+    assert held == {(each.cel, each.message) for each in TWINS.values()}
 
 
 @pytest.mark.parametrize(
@@ -513,9 +627,34 @@ def test_a_bad_manifest_is_refused_by_rule_and_model_alike(rule: Rule, raw: dict
         step(inputs=[]),
         step("entryScript"),
         {**step(), "metadata": {"name": "Upper"}},
-        {**step(), "metadata": {"name": "a" * 33}},
+        {**step(), "metadata": {"name": "a" * 52}},
         manifest("ComputeCluster", {"resources": {"limits": {"cpu": "two"}}}),
         manifest("Dataset", {"file": {"paths": []}}),
+        manifest("ScriptStep", {}),
+        {**script(), "metadata": {"name": "a" * 52}},
+        script(inputs=[{"name": "scans", "dataset": "scans", "mode": "direct"}]),
+        script(inputs=[{"name": f"input{n}", "dataset": "scans"} for n in range(257)]),
+        script(outputs=[{"name": "model", "mode": "download"}]),
+        script(timeoutSeconds=0),
+        manifest("TransferStep", {"source": {"path": "a"}}),
+        manifest("TransferStep", {**COPY, "destination": {"datastore": "images"}}),
+        {**manifest("TransferStep", COPY), "metadata": {"name": "ab"}},
+        pipeline(),
+        pipeline(*({"name": f"step-{n}", "script": SCRIPT} for n in range(1001))),
+        pipeline_step(name="Train"),
+        pipeline_step(runAfter=["a"]),
+        pipeline_step(script="$(parameters.script)"),
+        pipeline_step(allowReuse="yes"),
+        pipeline_step(allowReuse="$(parameters.reuse), or not"),
+        pipeline_step(retries=-1),
+        pipeline_step(retries="$(steps.other)"),
+        pipeline_step(timeoutSeconds="$(parameters.limit)0"),
+        pipeline_step(timeoutSeconds=259_201),
+        pipeline({"name": "train", "script": SCRIPT}, parameters=[{"name": "share", "type": "float"}]),
+        pipeline({"name": "train", "script": SCRIPT}, parameters=[{"name": "the share", "type": "number"}]),
+        manifest("PipelineRun", {"pipelineRef": {}}),
+        manifest("PipelineRun", {"pipelineRef": {"name": "nightly"}, "parameters": ["share"]}),
+        manifest("PipelineRun", {"retryOf": "Nightly"}),
     ],
     ids=str,
 )
@@ -530,6 +669,33 @@ def test_inputs_are_told_apart_by_the_lists_key():
     assert inputs["x-kubernetes-list-map-keys"] == ["name"]
     with pytest.raises(InvalidDocuments, match="must have names of their own: 'scans' is used twice"):
         parse(step(inputs=[{"name": "scans", "dataset": "a"}, {"name": "scans", "dataset": "b"}]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("ScriptStep", ".spec.inputs"),
+        ("ScriptStep", ".spec.outputs"),
+        ("Pipeline", ".spec.parameters"),
+        ("Pipeline", ".spec.steps"),
+        ("PipelineRun", ".spec.pipelineSpec.parameters"),
+        ("PipelineRun", ".spec.pipelineSpec.steps"),
+        ("PipelineRun", ".status.steps"),
+    ],
+)
+def test_what_a_list_holds_is_told_apart_by_its_name(kind: str, path: str):
+    found = dict(parts(SCHEMAS[kind]))[path]
+    assert (found["x-kubernetes-list-type"], found[KEYS]) == ("map", ["name"])
+
+
+@pytest.mark.parametrize("kind", ["Pipeline", "PipelineRun"])
+def test_any_value_of_a_step_in_a_pipeline_may_be_a_parameter(kind: str):
+    """Its model knows what it is once the parameters are filled in: the API server keeps all of it as it is."""
+    fields = dict(parts(SCHEMAS[kind]))
+    steps = ".spec.steps[]" if kind == "Pipeline" else ".spec.pipelineSpec.steps[]"
+    for name in ("parallelRun", "script", "transfer"):
+        found = {key: each for key, each in fields[f"{steps}.{name}"].items() if key != "description"}
+        assert found == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def looked_through(rule: str) -> set[str]:

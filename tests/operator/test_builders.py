@@ -162,7 +162,7 @@ def test_an_image_that_has_nothing_of_ours_can_run_what_is_injected(tmp_path):
 
 @pytest.mark.parametrize("name", ["a" * 53 + "." + "b" * 199, "a" * 53 + "-" + "b" * 199, "a.b" * 84])
 def test_the_placeholders_of_a_long_name_have_names_and_labels_that_kubernetes_takes(name):
-    label = names.compute_label(name)
+    label = names.label_value(name)
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", label)
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", names.placeholder(name, 3))
     assert names.placeholder_index(name, names.placeholder(name, 3)) == 3

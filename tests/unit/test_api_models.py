@@ -27,7 +27,7 @@ def step(**spec: Any) -> dict[str, Any]:
 
 
 def resource(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": "it"}, "spec": spec}
+    return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": "sample"}, "spec": spec}
 
 
 def problems(raw: Any) -> list[str]:
@@ -222,10 +222,79 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
             "spec.variables must not name a variable 'A B': letters, digits, '_', '-' and '.' only, and no digit first",
         ),
         ("Model", {"path": "a", "version": "0"}, "spec.version is '0': must be a whole number, 1 or more"),
+        ("ScriptStep", {}, "spec.scriptName is missing: it is required"),
+        ("ScriptStep", {"scriptName": "/a"}, "spec.scriptName is '/a': must be a path below the source folder"),
+        (
+            "ScriptStep",
+            {"scriptName": "a.py", "inputs": [{"name": "a", "dataset": "a", "from": "b"}]},
+            "spec.inputs[0] must have exactly one of dataset, file and from",
+        ),
+        (
+            "ScriptStep",
+            {"scriptName": "a.py", "inputs": [{"name": f"i{n}", "dataset": "a"} for n in range(257)]},
+            "spec.inputs holds 257 elements: must hold at most 256",
+        ),
+        (
+            "ScriptStep",
+            {"scriptName": "a.py", "outputs": [{"name": "a"}, {"name": "a"}]},
+            "spec.outputs[1] has the name 'a', as has outputs[0]",
+        ),
+        ("TransferStep", {"source": {"path": "a"}}, "spec.destination is missing: it is required"),
+        (
+            "TransferStep",
+            {"source": {"path": " "}, "destination": {"path": "b"}},
+            "spec.source.path is ' ': must be a string that is not empty",
+        ),
+        ("Pipeline", {"steps": []}, "spec.steps must hold at least 1 element"),
+        (
+            "Pipeline",
+            {"steps": [{"name": "one", "script": {}, "transfer": {}}]},
+            "spec.steps[0] must have exactly one of parallelRun, script and transfer",
+        ),
+        (
+            "Pipeline",
+            {"steps": [{"name": "one", "script": {}, "allowReuse": "$(parameters.a) or not"}]},
+            "spec.steps[0].allowReuse is '$(parameters.a) or not': must be true or false",
+        ),
+        (
+            "Pipeline",
+            {"steps": [{"name": "one", "script": {}, "retries": "$(steps.a)"}]},
+            "spec.steps[0].retries is '$(steps.a)': must be a whole number, 0 or more",
+        ),
+        ("PipelineRun", {}, "spec must have exactly one of pipelineRef, pipelineSpec and retryOf"),
+        (
+            "PipelineRun",
+            {"retryOf": "nightly-1", "parameters": {}},
+            "spec.parameters must be left out with retryOf: they are those of the run that is retried",
+        ),
     ],
 )
 def test_a_broken_rule_of_another_kind_is_one_sentence(kind: str, spec: dict[str, Any], sentence: str):
     assert problems(resource(kind, spec)) == [sentence]
+
+
+@pytest.mark.parametrize("field", ["allowReuse", "version", "retries", "timeoutSeconds"])
+def test_a_setting_of_a_pipelines_step_may_be_a_parameter(field: str):
+    fields = {"name": "one", "script": {}, field: "$(parameters.of_the_run)"}
+    (found,) = parse(resource("Pipeline", {"steps": [fields]})).spec.steps  # type: ignore[attr-defined]
+    assert found.model_dump(by_alias=True)[field] == "$(parameters.of_the_run)"
+
+
+def test_a_setting_of_a_pipelines_step_is_read_as_that_of_a_step_is():
+    fields = {"name": "one", "script": {}, "allowReuse": "false", "version": 2, "retries": "1", "timeoutSeconds": "60"}
+    (found,) = parse(resource("Pipeline", {"steps": [fields]})).spec.steps  # type: ignore[attr-defined]
+    assert (found.allow_reuse, found.version, found.retries, found.timeout_seconds) == (False, "2", 1, 60)
+
+
+@pytest.mark.parametrize("default", ["", "a", 0, 1.5, False, {"datastore": "images", "path": "scans"}])
+def test_a_parameters_default_is_kept_as_it_is(default: Any):
+    """Its type says what it must be, once the run's own values are known."""
+    spec = {
+        "parameters": [{"name": "a", "type": "string", "default": default}],
+        "steps": [{"name": "one", "script": {}}],
+    }
+    (found,) = parse(resource("Pipeline", spec)).spec.parameters  # type: ignore[attr-defined]
+    assert (found.default, type(found.default)) == (default, type(default))
 
 
 def test_cluster_sizes_arrive_as_strings_too():

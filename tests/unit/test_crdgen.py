@@ -15,7 +15,19 @@ from longshore_api.crdgen.__main__ import HEADER, main
 from longshore_api.crdgen.definitions import definitions
 from longshore_api.crdgen.schema import observed, structural
 from longshore_api.data import DatasetSpec
-from longshore_api.values import FileName, ProcessCount, Quantity, Size, Whole
+from longshore_api.pipeline import OrReference
+from longshore_api.values import (
+    Anything,
+    Argument,
+    FileName,
+    Flag,
+    FreeForm,
+    ParameterName,
+    ProcessCount,
+    Quantity,
+    Size,
+    Whole,
+)
 
 
 class Part(Fields):
@@ -160,6 +172,80 @@ def test_a_number_or_its_spelling(annotation: Any, expected: dict[str, Any], *, 
     found = structural(Holder)["properties"]["number"]
     either = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
     assert found == {"description": "The number.", **either, **expected}
+
+
+OPEN = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (Anything, OPEN),
+        (FreeForm, {"type": "object", **OPEN}),
+        (dict[ParameterName, Argument], {"type": "object", "additionalProperties": OPEN}),
+    ],
+    ids=["anything", "free-form", "by-parameter"],
+)
+@pytest.mark.parametrize("optional", [False, True], ids=["required", "optional"])
+def test_what_only_the_models_know_is_left_open(annotation: Any, expected: dict[str, Any], *, optional: bool):
+    class Holder(Fields):
+        """Holds a value."""
+
+        value: annotation | None if optional else annotation
+        """The value."""
+
+    assert structural(Holder)["properties"]["value"] == {"description": "The value.", **expected}
+
+
+REFERENCE = r"^\$\(parameters\.[^()]*\)$"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "expected"),
+    [
+        (Flag, True, {**OPEN, "pattern": REFERENCE, "default": True}),
+        (Argument, "", OPEN),
+        (
+            Annotated[int, Whole(0, 9)],
+            0,
+            {
+                "x-kubernetes-int-or-string": True,
+                "anyOf": [{"type": "integer"}, {"type": "string"}],
+                "pattern": f"^([+-]?[0-9]{{1,18}})$|{REFERENCE}",
+                "minimum": 0,
+                "maximum": 9,
+                "default": 0,
+            },
+        ),
+    ],
+    ids=["flag", "argument", "whole"],
+)
+def test_a_value_may_be_a_reference_to_a_parameter(annotation: Any, default: Any, expected: dict[str, Any]):
+    class Holder(Fields):
+        """Holds a value."""
+
+        value: Annotated[annotation, OrReference] = default
+        """The value."""
+        other: Annotated[annotation, OrReference] | None = None
+        """Another one."""
+
+    fields = structural(Holder)["properties"]
+    assert fields["value"] == {"description": "The value.", **expected}
+    undefaulted = {key: each for key, each in expected.items() if key != "default"}
+    assert fields["other"] == {"description": "Another one.", **undefaulted}
+    read = Holder.model_validate({"value": "$(parameters.a)", "other": "$(parameters.b)"})
+    assert (read.value, read.other) == ("$(parameters.a)", "$(parameters.b)")
+
+
+def test_a_value_whose_schema_cannot_say_reference_is_refused():
+    class Refused(Fields):
+        """Has a field of the wrong kind."""
+
+        field: Annotated[list[str], OrReference]
+        """The field."""
+
+    with pytest.raises(ValueError, match="or a reference: a structural schema cannot say that"):
+        structural(Refused)
 
 
 @pytest.mark.parametrize(("name", "good"), [(".", False), ("..", False), (".a", True), ("..a", True), ("...", True)])

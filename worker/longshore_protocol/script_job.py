@@ -61,9 +61,21 @@ class ScriptJob:
     timeout: Optional[float] = None  # of the script alone, not of bringing its data; None: no limit
     logging_level: str = "INFO"
 
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the job as a JSON object. `asdict` would copy each string: a pipeline may have hundreds of jobs."""
+        return {
+            **vars(self),
+            "arguments": list(self.arguments),
+            "inputs": [{**vars(each), "uris": list(each.uris)} for each in self.inputs],
+            "outputs": [dict(vars(each)) for each in self.outputs],
+            "variables": dict(self.variables),
+            "params": dict(self.params),
+            "models": [asdict(each) for each in self.models],
+        }
+
     def to_json(self) -> str:
         """Return the job as one JSON document that `from_json` reads back."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps(self.to_dict(), separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str) -> ScriptJob:

@@ -55,13 +55,22 @@ cluster compares this with what the API server saw. Objects that are applied are
 */ -}}
 {{- define "longshore.rules" -}}
 - apiGroups: [longshore.dev]
-  resources: [parallelrunsteps]
-  verbs: [get, list, watch, delete]  # delete: ttlSecondsAfterFinished
-- apiGroups: [longshore.dev]
-  resources: [computeclusters]
+  resources: [pipelines, computeclusters]
   verbs: [get, list, watch]
 - apiGroups: [longshore.dev]
-  resources: [parallelrunsteps/status, computeclusters/status]
+  resources: [pipelineruns]
+  verbs: [list, watch, delete]  # delete: ttlSecondsAfterFinished, and the limits of a Pipeline's history
+- apiGroups: [longshore.dev]
+  resources: [parallelrunsteps, scriptsteps, transfersteps]
+  verbs: [get, list, watch, create, patch, delete]  # applied and deleted for PipelineRuns; also ttlSecondsAfterFinished
+- apiGroups: [longshore.dev]
+  resources:
+    - pipelines/status
+    - pipelineruns/status
+    - parallelrunsteps/status
+    - scriptsteps/status
+    - transfersteps/status
+    - computeclusters/status
   verbs: [patch]
 - apiGroups: [longshore.dev]
   resources: [datasets, datastores, environments, models]

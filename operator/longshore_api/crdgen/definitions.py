@@ -47,24 +47,53 @@ def _of(condition: str, field: str) -> str:
 _READY = Column("READY", _of("Ready", "status"), "Whether it can be used")
 _REASON = Column("REASON", _of("Ready", "reason"), "Why it can or cannot be used")
 _MESSAGE = Column("MESSAGE", _of("Ready", "message"), "The reason in a sentence", wide=True)
+_SUCCEEDED = Column("SUCCEEDED", _of("Succeeded", "status"), "Unknown while it runs, then True or False")
+_STATE = Column("REASON", _of("Succeeded", "reason"), "Its state, or why it failed")
+_WHY = Column("MESSAGE", _of("Succeeded", "message"), "The reason in a sentence", wide=True)
+_COMPUTE = Column("COMPUTE", ".spec.computeTarget", "Its ComputeCluster", wide=True)
 _AGE = Column("AGE", ".metadata.creationTimestamp", "Time since it was created", type="date")
 
-# Short names beginning with ls: other projects have datasets, environments and models, too.
+# Short names beginning with ls: other projects have pipelines, datasets, environments and models, too.
 NAMES: Mapping[str, Names] = {
     "ParallelRunStep": Names(
         "parallelrunsteps",
         ("prs", "parallelrun"),
         (
-            Column("SUCCEEDED", _of("Succeeded", "status"), "Unknown while it runs, then True or False"),
-            Column("REASON", _of("Succeeded", "reason"), "Its state, or why it failed"),
+            _SUCCEEDED,
+            _STATE,
             Column("DONE", ".status.progress.columns.done", "Mini-batches that ended, of all"),
             Column("FAILED", ".status.progress.columns.failed", "Mini-batches that failed for good"),
             Column("RATE", ".status.progress.columns.rate", "Mini-batches that end per minute"),
             Column("ETA", ".status.progress.columns.eta", "Time until the last mini-batch ends, at that rate"),
             Column("WORKERS", ".status.progress.columns.workers", "Workers that are ready, of those wanted"),
-            Column("COMPUTE", ".spec.computeTarget", "Its ComputeCluster", wide=True),
+            _COMPUTE,
             Column("OUTPUT", ".status.output.uri", "The output folder", wide=True),
-            Column("MESSAGE", _of("Succeeded", "message"), "The reason in a sentence", wide=True),
+            _WHY,
+        ),
+    ),
+    "ScriptStep": Names(
+        "scriptsteps",
+        ("lsscript",),
+        (
+            _SUCCEEDED,
+            _STATE,
+            _COMPUTE,
+            Column("EXIT", ".status.exitCode", "Exit code of the script", type="integer", wide=True),
+            _WHY,
+        ),
+    ),
+    "TransferStep": Names("transfersteps", ("lstransfer",), (_SUCCEEDED, _STATE, _WHY)),
+    "Pipeline": Names("pipelines", ("lspipeline",), (_READY, _REASON, _MESSAGE)),
+    "PipelineRun": Names(
+        "pipelineruns",
+        ("lsrun",),
+        (
+            _SUCCEEDED,
+            _STATE,
+            Column("STEPS", ".status.columns.steps", "Steps that have succeeded, of all"),
+            Column("CURRENT", ".status.columns.current", "Steps that run"),
+            Column("PIPELINE", ".status.pipeline", "The pipeline that it runs", wide=True),
+            _WHY,
         ),
     ),
     "ComputeCluster": Names(

@@ -21,7 +21,9 @@ from longshore_api.parallel_run_step import (
     StepInput,
     StepOutput,
 )
+from longshore_api.pipeline import KINDS_OF_STEPS, PipelineRunSpec, PipelineStep
 from longshore_api.resources import ComputeClusterSpec
+from longshore_api.tasks import ScriptInput, ScriptStepSpec
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Rule:
 def _exactly_one(*fields: str) -> str:
     given = ", ".join(f"has(self.{each})" for each in fields)
     return f"[{given}].exists_one(given, given)"
+
+
+def _is_below_a_folder(field: str) -> str:
+    return f"!self.{field}.matches('^/|(^|/)[.][.](/|$)')"
 
 
 _IS_SEPARATED = f"self.format in [{', '.join(map(repr, SEPARATED))}]"
@@ -73,7 +79,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             field="output",
         ),
         Rule(
-            "self.entryScript.endsWith('.py') && !self.entryScript.matches('^/|(^|/)[.][.](/|$)')",
+            f"self.entryScript.endsWith('.py') && {_is_below_a_folder('entryScript')}",
             "must be the path of a .py file below the source folder",
             field="entryScript",
         ),
@@ -81,6 +87,22 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "!has(self.output) || !self.inputs.exists(each, each.name == self.output.name)",
             "must have names of their own",
             field="inputs",
+        ),
+    ),
+    ScriptInput: (Rule(_exactly_one("dataset", "file", "from"), "must have exactly one of dataset, file and from"),),
+    ScriptStepSpec: (  # the names of inputs, and those of outputs, are held apart by their lists' keys
+        Rule(_is_below_a_folder("scriptName"), "must be a path below the source folder", field="scriptName"),
+    ),
+    PipelineStep: (Rule(_exactly_one(*KINDS_OF_STEPS), "must have exactly one of parallelRun, script and transfer"),),
+    PipelineRunSpec: (
+        Rule(
+            _exactly_one("pipelineRef", "pipelineSpec", "retryOf"),
+            "must have exactly one of pipelineRef, pipelineSpec and retryOf",
+        ),
+        Rule(  # given or not: what a free-form object holds is hidden from rules
+            "!has(self.retryOf) || !has(self.parameters)",
+            "must be left out with retryOf: they are those of the run that is retried",
+            field="parameters",
         ),
     ),
     ComputeClusterSpec: (

@@ -68,15 +68,7 @@ def _inlined(raw: Schema, models: Mapping[str, Schema], *, path: str) -> Schema:
     if "$ref" in node:
         name = node.pop("$ref").rpartition("/")[2]
         node = {**models[name], **_rules_of(name), **node}  # what the field says of itself wins
-    node.pop("title", None)
-    if node.get("additionalProperties") is False:
-        del node["additionalProperties"]  # the API server prunes unknown fields, or refuses them where asked to
-    if node.get("default") in (None, ""):
-        node.pop("default", None)  # it says no more than absence
-    if "description" in node:
-        node["description"] = " ".join(node["description"].split())
-    if "const" in node:
-        node["enum"] = [node.pop("const")]
+    node = _respelt(node)
     if unknown := node.keys() - set(_KNOWN):
         raise ValueError(f"{path}: a structural schema has no {', '.join(sorted(unknown))}")
     for key in ("items", "additionalProperties"):
@@ -96,6 +88,24 @@ def _without_null(raw: Schema, *, path: str) -> Schema:
     if len(variants) != 1:
         raise ValueError(f"{path}: a structural schema has no union but integer-or-string")
     return {**variants[0], **{key: each for key, each in raw.items() if key != "anyOf"}}
+
+
+def _respelt(raw: Schema) -> Schema:
+    """Return the schema in Kubernetes' words, as far as it has any: what is left of others is refused."""
+    node = dict(raw)
+    node.pop("title", None)
+    if node.get("additionalProperties") is False:
+        del node["additionalProperties"]  # the API server prunes unknown fields, or refuses them where asked to
+    if node.get("default") in (None, ""):
+        node.pop("default", None)  # it says no more than absence
+    if "patternProperties" in node:  # names of a form: only their values can be described
+        (node["additionalProperties"],) = node.pop("patternProperties").values()
+        node.pop("propertyNames", None)
+    if "description" in node:
+        node["description"] = " ".join(node["description"].split())
+    if "const" in node:
+        node["enum"] = [node.pop("const")]
+    return node
 
 
 def _rules_of(name: str) -> Schema:

@@ -8,6 +8,10 @@ GROUP, VERSION = "longshore.dev", "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 STEP_KIND, STEP_PLURAL = "ParallelRunStep", "parallelrunsteps"
 COMPUTE_KIND, COMPUTE_PLURAL = "ComputeCluster", "computeclusters"
+SCRIPT_KIND, SCRIPT_PLURAL = "ScriptStep", "scriptsteps"
+TRANSFER_KIND, TRANSFER_PLURAL = "TransferStep", "transfersteps"
+PIPELINE_KIND, PIPELINE_PLURAL = "Pipeline", "pipelines"
+RUN_KIND, RUN_PLURAL = "PipelineRun", "pipelineruns"
 
 MANAGER = "longshore"  # who manages the fields it applies
 OPERATOR = "longshore-operator"
@@ -17,12 +21,15 @@ APP_NAME = "app.kubernetes.io/name"
 STEP_LABEL = f"{GROUP}/step"
 ROLE_LABEL = f"{GROUP}/role"
 COMPUTE_LABEL = f"{GROUP}/compute"
+RUN_LABEL = f"{GROUP}/pipeline-run"
 KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
 COORDINATOR, WORKER, PLACEHOLDER = "coordinator", "worker", "placeholder"
 
 PORT = 8443
 
 _LABEL_MAX = 63  # characters of a label's value
+_STEP_MAX = 51  # characters of the name of a step that is a resource
+_DIGITS = 8
 
 
 def run_objects(step: str) -> str:
@@ -66,23 +73,56 @@ def selector(step: str) -> str:
     return f"{STEP_LABEL}={step}"
 
 
-def compute_label(compute: str) -> str:
-    """Return a ComputeCluster's name as a label holds it: one that is too long ends with a digest of itself."""
-    if len(compute) <= _LABEL_MAX:
-        return compute
-    return f"{compute[: _LABEL_MAX - 9].rstrip('-.')}-{hashlib.sha256(compute.encode()).hexdigest()[:8]}"
+def label_value(name: str) -> str:
+    """Return a resource's name as a label holds it: one that is too long ends with a digest of itself."""
+    return name if len(name) <= _LABEL_MAX else _with_digest(name, name, longest=_LABEL_MAX)
+
+
+def _with_digest(name: str, of: str, *, longest: int) -> str:
+    """Return the beginning of a name with a digest of something behind it."""
+    digest = hashlib.sha256(of.encode()).hexdigest()[:_DIGITS]
+    return f"{name[: longest - _DIGITS - 1].rstrip('-.')}-{digest}"
 
 
 def placeholder(compute: str, index: int) -> str:
     """Return the name of a ComputeCluster's index-th placeholder: its pod."""
-    return f"{compute_label(compute)}-placeholder-{index}"
+    return f"{label_value(compute)}-placeholder-{index}"
 
 
 def placeholder_index(compute: str, name: str) -> int | None:
     """Return the index of the placeholder of that name; None for a name that is none of this ComputeCluster's."""
-    return _index(f"{compute_label(compute)}-placeholder-", name)
+    return _index(f"{label_value(compute)}-placeholder-", name)
 
 
 def compute_selector(compute: str, role: str | None = None) -> str:
     """Return the label selector of the pods that are a ComputeCluster's nodes: all, or those of one role."""
-    return f"{COMPUTE_LABEL}={compute_label(compute)}" + (f",{ROLE_LABEL}={role}" if role else "")
+    return f"{COMPUTE_LABEL}={label_value(compute)}" + (f",{ROLE_LABEL}={role}" if role else "")
+
+
+def pipeline_run(run: str) -> str:
+    """Return the name of the ConfigMap that a PipelineRun is written down in."""
+    return f"{label_value(run)}-pipeline"
+
+
+def source_copy(run: str, digest: str) -> str:
+    """Return the name of the ConfigMap with a copy of a source that a PipelineRun made, called by what is in it."""
+    return f"{label_value(run)}-source-{digest[:_DIGITS]}"
+
+
+def child(run: str, step: str, attempt: int) -> str:
+    """Return the name of the resource that runs an attempt of a PipelineRun's step.
+
+    The names of further attempts, and those that would be too long or have a dot, end with a digest of all three.
+    """
+    plain = f"{run}-{step}"
+    if attempt == 1 and len(plain) <= _STEP_MAX and "." not in plain and not plain[0].isdigit():
+        return plain
+    room = _STEP_MAX - len(step) - _DIGITS - 3
+    begin = run.replace(".", "-")[:room].rstrip("-")
+    begin = f"r{begin[:-1]}" if begin[0].isdigit() else begin
+    return _with_digest(f"{begin}-{step}", f"{run}/{step}/{attempt}", longest=_STEP_MAX)
+
+
+def run_selector(run: str) -> str:
+    """Return the label selector of a PipelineRun's resources."""
+    return f"{RUN_LABEL}={label_value(run)}"

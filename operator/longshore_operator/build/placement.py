@@ -63,7 +63,7 @@ def labels_of(node: NodeShape) -> dict[str, str]:
 
 def compute_labels(node: NodeShape) -> dict[str, str]:
     """Return the label by which a ComputeCluster finds its pods."""
-    return {names.COMPUTE_LABEL: names.compute_label(node.compute)} if node.compute else {}
+    return {names.COMPUTE_LABEL: names.label_value(node.compute)} if node.compute else {}
 
 
 def annotations_of(node: NodeShape) -> dict[str, str] | None:

@@ -12,9 +12,9 @@ from longshore_api.parallel_run_step import ParallelRunStep
 from longshore_api.pipeline import Pipeline, PipelineRun, PipelineSpec
 from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.pipelines.freeze import Template
 from longshore_planner.pipelines.frozen import SCRIPT, TRANSFER, Options
 from longshore_planner.pipelines.parameters import Given
+from longshore_planner.pipelines.template import Template
 
 _OF_A_CLUSTER = {"cancel", "ttl_seconds_after_finished", "priority"}  # fields of a task without meaning here
 _LONGEST = 32  # characters of a step's name in a pipeline

@@ -16,6 +16,12 @@ _TOLD = 3  # differences in a sentence
 _FILES = 3  # names in a list of files
 
 
+def comparable(parts: dict[str, Any]) -> dict[str, Any]:
+    """Return parts without what is empty: it says no more than what is absent, and not every store can keep it."""
+    kept = {key: comparable(each) if isinstance(each, dict) else each for key, each in parts.items()}
+    return {key: each for key, each in kept.items() if each is not None and each != ""}
+
+
 def digest(parts: Mapping[str, Any]) -> str:
     """Return 32 hexadecimal digits that are equal for equal parts, in whatever order their keys are."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

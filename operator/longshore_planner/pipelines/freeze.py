@@ -8,44 +8,26 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from longshore_api.base import Resource
-from longshore_api.data import Dataset
-from longshore_api.errors import InvalidDocuments, Problem, listed
-from longshore_api.pipeline import KINDS_OF_STEPS, PipelineSpec, PipelineStep
-from longshore_api.tasks import ScriptStep, TransferStep
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.pipeline import KINDS_OF_STEPS, PipelineStep
 from longshore_api.validation import Loc, field_path, problems_of
-from longshore_planner.catalogue import Document, Documents
-from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER, FrozenPipeline, FrozenStep, Options
+from longshore_planner.catalogue import Documents
+from longshore_planner.ground import shown
+from longshore_planner.pipelines.fingerprint import comparable
+from longshore_planner.pipelines.frozen import FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.graph import Need, arrange, hold_places
-from longshore_planner.pipelines.parameters import Filling, Given, read_values
-from longshore_planner.pipelines.steps import Place, ResolvedStep, resolve_step
+from longshore_planner.pipelines.parameters import Filling, Given
+from longshore_planner.pipelines.steps import (
+    ClusterPlace,
+    Place,
+    ResolvedStep,
+    kind_of,
+    place_of_output,
+    resolve_step,
+)
+from longshore_planner.pipelines.template import Template
+from longshore_planner.pipelines.values import settle_values
 from longshore_planner.places import join
-from longshore_planner.references import References
-
-
-@dataclass(frozen=True)
-class Template:
-    """A pipeline, and the document that it stands in."""
-
-    name: str
-    document: Document[Resource]  # a Pipeline, or a PipelineRun with its pipeline in place
-    loc: Loc  # of the pipeline's spec in it: ("spec",)
-    spec: PipelineSpec
-
-    @property
-    def where(self) -> str:
-        """The document, as problems name it."""
-        return self.document.where
-
-    def path(self, step: str, field: str = "") -> str:
-        """Return the path of a field of a step in the document: "spec.steps[1].script.scriptName"."""
-        index = next(index for index, each in enumerate(self.spec.steps) if each.name == step)
-        return self.said(f"{field_path((*self.loc, 'steps', index))}.{field}".rstrip("."))
-
-    def said(self, path: str) -> str:
-        """Return a path as the document has it: a task has the fields of the one step that it is."""
-        kind = {ScriptStep: SCRIPT, TransferStep: TRANSFER}.get(type(self.document.resource))
-        return path.replace(f"spec.steps[0].{kind}", "spec", 1) if kind else path
 
 
 def freeze(
@@ -57,30 +39,47 @@ def freeze(
     run_uri: str,
     cores: int,
     options: Options,
+    cluster: Cluster | None = None,
 ) -> FrozenPipeline:
-    """Settle one run of a pipeline.
+    """Settle one run of a pipeline, here or on a cluster.
 
     `run_uri` is the run's folder, in which each step has `steps/<name>`; `cores` are those of this machine. Code and
     contents are not in it yet: `FrozenStep.with_code`. Raises InvalidDocuments with every problem of the first stage
     that has any: names and parameters, the steps by themselves, how they are joined.
     """
-    freezing = _Freezing(template, documents, run_id=run_id, run_uri=run_uri, cores=cores)
+    freezing = _Freezing(template, documents, run_id=run_id, run_uri=run_uri, cores=cores, cluster=cluster)
     try:
-        values = _values(template, given, documents)
+        values = settle_values(template, given, documents, in_pods=cluster is not None)
         return FrozenPipeline(template.name, run_id, run_uri, values, freezing.steps(values), options)
     except InvalidDocuments as error:
         raise InvalidDocuments(replace(each, path=template.said(each.path)) for each in error.problems) from None
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """What the cluster that a pipeline runs on lets it do."""
+
+    host_paths: bool  # whether Datastores may be folders of the nodes
+
+
 class _Freezing:
     """Settles the steps of a pipeline; what is wrong is put down in `problems`, so that all of it is told at once."""
 
-    def __init__(self, template: Template, documents: Documents, *, run_id: str, run_uri: str, cores: int) -> None:
-        self.template, self.documents = template, documents
+    def __init__(
+        self,
+        template: Template,
+        documents: Documents,
+        *,
+        run_id: str,
+        run_uri: str,
+        cores: int,
+        cluster: Cluster | None,
+    ) -> None:
+        self.template, self.documents, self.cluster = template, documents, cluster
         self.run_id, self.run_uri, self.cores = run_id, run_uri, cores
         self.needs: list[Need] = []
         self.problems: list[Problem] = []
-        self.filled: dict[str, PipelineStep] = {}
+        self.filled: dict[str, tuple[PipelineStep, Loc]] = {}
         self.resolved: dict[str, ResolvedStep] = {}
 
     def steps(self, values: Mapping[str, Any]) -> tuple[FrozenStep, ...]:
@@ -88,28 +87,45 @@ class _Freezing:
         _check_names(self.template)
         filling = Filling(values, self.template.where)
         for index, step in enumerate(self.template.spec.steps):
-            self.settle(step, filling, loc=(*self.template.loc, "steps", index))
+            self.fill(step, filling, loc=(*self.template.loc, "steps", index))
+        for step, loc in self.filled.values():
+            self.resolve(step, loc)
         problems = [*_unused(self.template, filling.used), *filling.problems, *self.problems]
         if problems:
             raise InvalidDocuments(problems)
         outputs = {name: list(each.outputs) for name, each in self.resolved.items()}
         order = arrange(list(self.filled), self.needs, outputs, self.template.where)
-        return tuple(_frozen(self.filled[name], self.resolved[name], self.needs) for name in order)
+        return tuple(_frozen(self.filled[name][0], self.resolved[name], self.needs) for name in order)
 
-    def settle(self, step: PipelineStep, filling: Filling, *, loc: Loc) -> None:
-        """Fill, check and resolve one step by itself."""
+    def fill(self, step: PipelineStep, filling: Filling, *, loc: Loc) -> None:
+        """Fill and check one step by itself."""
         before = len(filling.problems) + len(self.problems)
         raw = filling.fill(step.model_dump(by_alias=True, exclude_unset=True), loc=loc)
         raw = self.held(raw, loc)
         if len(filling.problems) + len(self.problems) > before:
             return  # its models would only wonder at what is not filled in
-        run_uri, run_id = join(self.run_uri, f"steps/{step.name}"), f"{self.run_id}-{step.name}"
-        place = Place(self.template.document, field_path(loc), self.documents, run_uri, run_id, self.cores)
         try:
-            self.filled[step.name] = _checked(raw, loc, self.template.where)
-            self.resolved[step.name] = resolve_step(self.filled[step.name], place)
+            self.filled[step.name] = (_checked(raw, loc, self.template.where), loc)
+        except InvalidDocuments as error:
+            self.problems += error.problems
+
+    def resolve(self, step: PipelineStep, loc: Loc) -> None:
+        """Resolve one step."""
+        run_uri, run_id = join(self.run_uri, f"steps/{step.name}"), f"{self.run_id}-{step.name}"
+        cluster = None if self.cluster is None else self.cluster_place(step.name, self.cluster)
+        place = Place(self.template.document, field_path(loc), self.documents, run_uri, run_id, self.cores, cluster)
+        try:
+            self.resolved[step.name] = resolve_step(step, place)
         except InvalidDocuments as error:
             self.problems += [each for each in error.problems if each not in self.problems]
+
+    def cluster_place(self, name: str, cluster: Cluster) -> ClusterPlace:
+        """Return what a step needs to know of where its pods will be: above all where the outputs are that it reads."""
+        read = {(each.on, each.output) for each in self.needs if each.step == name and each.output is not None}
+        found = [place_of_output(self.filled[on][0], output) for on, output in read if output and on in self.filled]
+        datastores = frozenset(datastore for datastore, place in found if place is None)
+        places = frozenset(place for _, place in found if place is not None)
+        return ClusterPlace(self.run_id, cluster.host_paths, datastores, places)
 
     def held(self, raw: dict[str, Any], loc: Loc) -> dict[str, Any]:
         """Return a step with its references to others held, and put down what it needs."""
@@ -122,27 +138,6 @@ class _Freezing:
             else value
             for key, value in raw.items()
         }
-
-
-def _values(template: Template, given: Iterable[Given], documents: Documents) -> dict[str, Any]:
-    """Return the parameters' values; a place that one holds is resolved, a Dataset that one names is there."""
-    declared = template.spec.parameters
-    path = field_path((*template.loc, "parameters"))
-    values = read_values(declared, given, where=template.where, path=path)
-    references = References(documents, template.document)
-    for each in declared:
-        value = values[each.name]
-        if each.type == "dataset" and documents.find(Dataset, value.value) is None:
-            known = listed(documents.names(Dataset))
-            text = f"is {value.value!r}: there is no such Dataset; the documents have {known}"
-            references.tell(value.problem(text))
-        if each.type == "datapath":
-            asked = value.value if isinstance(value.value, dict) else {"path": value.value}
-            place = references.place(asked["path"], asked.get("datastore"), template.document, value.path)
-            values[each.name] = Given(each.name, place, value.where, value.path)
-    if references.problems:
-        raise InvalidDocuments(references.problems)
-    return {name: each.value for name, each in values.items()}
 
 
 def _check_names(template: Template) -> None:
@@ -181,17 +176,19 @@ def _unused(template: Template, used: set[str]) -> list[Problem]:
 
 def _frozen(step: PipelineStep, resolved: ResolvedStep, needs: list[Need]) -> FrozenStep:
     own = [each for each in needs if each.step == step.name]
-    kind = SCRIPT if step.script is not None else TRANSFER if step.parallel_run is None else PARALLEL_RUN
+    in_pods, outputs = resolved.provision is not None, resolved.outputs
     return FrozenStep(
         name=step.name,
-        kind=kind,
+        kind=kind_of(step),
         after=tuple(dict.fromkeys(each.on for each in own)),
         reads=tuple(dict.fromkeys(each.on for each in own if each.output is not None)),
         job=resolved.job,
-        outputs=resolved.outputs,
-        parts={**resolved.parts, "version": step.version},
+        outputs={name: shown(uri) for name, uri in outputs.items()} if in_pods else outputs,
+        parts=comparable({**resolved.parts, "version": step.version}),
         source=resolved.source,
         python=resolved.python,
+        spec=resolved.spec,
+        provision=None if resolved.provision is None else resolved.provision.to_dict(),
         allow_reuse=step.allow_reuse,
         retries=step.retries,
         timeout=None if step.timeout_seconds is None else float(step.timeout_seconds),

@@ -46,6 +46,8 @@ class FrozenStep:
     source: str | None = None  # where the code was taken from
     git: dict[str, Any] | None = None  # what git said of the source
     python: str | None = None  # the interpreter that the Environment names
+    spec: dict[str, Any] = field(default_factory=dict)  # as the resource has it that runs the step on a cluster
+    provision: dict[str, Any] | None = None  # of its pods, as `Provision` has it; None on this machine
     allow_reuse: bool = True
     retries: int = 0
     timeout: float | None = None  # seconds
@@ -53,6 +55,11 @@ class FrozenStep:
     def job_with(self, outputs: Mapping[tuple[str, str], str]) -> dict[str, Any]:
         """Return the job with the outputs that it reads, by (step, output), in their places."""
         filled: dict[str, Any] = fill_places(self.job, outputs)
+        return filled
+
+    def spec_with(self, outputs: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+        """Return the spec of the resource that runs the step, likewise."""
+        filled: dict[str, Any] = fill_places(self.spec, outputs)
         return filled
 
     def with_code(self, code: Code) -> FrozenStep:
@@ -93,7 +100,11 @@ class FrozenPipeline:
 
         Raises ValueError for text that is not JSON, KeyError and TypeError for a missing field.
         """
-        raw = json.loads(text)
+        return FrozenPipeline.from_dict(json.loads(text))
+
+    @staticmethod
+    def from_dict(raw: dict[str, Any]) -> FrozenPipeline:
+        """Read the same as a JSON object."""
         steps = tuple(_known(FrozenStep, each, tuples=("after", "reads")) for each in raw["steps"])
         options = _known(Options, raw["options"])
         return FrozenPipeline(raw["name"], raw["run_id"], raw["run_uri"], raw["parameters"], steps, options)

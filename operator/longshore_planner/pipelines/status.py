@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
 
 from longshore_api import pipeline_status as api
 from longshore_api.errors import listed
@@ -24,15 +27,18 @@ def pipeline_status(
     now: datetime,
     previous: api.PipelineRunStatus | None,
     generation: int = 1,
+    details: Mapping[str, Detail] = MappingProxyType({}),
+    spec: dict[str, Any] | None = None,
 ) -> api.PipelineRunStatus:
     """Compute the whole status of a PipelineRun.
 
     `previous` is the status before, from which conditions whose status is the same keep their transition time, and
-    an ended run its end; `now` and `started` are aware.
+    an ended run its end; `now` and `started` are aware. `details` say more of steps that resources run, by name;
+    `spec` is the pipeline's, as it was when the run began.
     """
     records = [decision.records[each.name] for each in frozen.steps]
     verdict = decision.verdict
-    reason, message = _reason(decision), progress_sentence(records, verdict)
+    reason, message = _reason(decision), progress_sentence(records, verdict) + _waiting(records, details)
     truths: dict[str, Truth] = {
         "Succeeded": "Unknown" if verdict is None else "True" if verdict.reason == SUCCEEDED else "False",
         "Ready": "True" if verdict is not None and verdict.reason == SUCCEEDED else "False",
@@ -48,16 +54,71 @@ def pipeline_status(
         ],
         pipeline=frozen.name,
         parameters=frozen.parameters,
-        steps=[_step(each) for each in records],
+        steps=[_step(each, details.get(each.name, _NO_DETAIL)) for each in records],
         columns=api.StepColumns(
             steps=f"{sum(each.state == SUCCEEDED for each in records)}/{len(records)}",
-            current=", ".join(each.name for each in records if each.state == RUNNING),
+            current=", ".join(_current(each.name, details) for each in records if each.state == RUNNING),
         ),
         start_time=started,
         completion_time=None if verdict is None else ended,
         run_id=frozen.run_id,
         run_uri=frozen.run_uri,
+        pipeline_spec=spec,
     )
+
+
+def not_begun(
+    pipeline: str,
+    *,
+    reason: str,
+    message: str,
+    final: bool,
+    previous: api.PipelineRunStatus | None,
+    generation: int,
+    now: datetime,
+) -> api.PipelineRunStatus:
+    """Return the status of a PipelineRun of which nothing was started; `final` if nothing will be."""
+    truths: dict[str, Truth] = {
+        "Succeeded": "False" if final else "Unknown",
+        "Ready": "False",
+        "Stalled": "True" if final else "False",
+        "Finished": "True" if final else "False",
+    }
+    return api.PipelineRunStatus(
+        observed_generation=generation,
+        conditions=[
+            condition(type_, truth, reason=reason, message=message, previous=previous, generation=generation, now=now)
+            for type_, truth in truths.items()
+        ],
+        pipeline=pipeline,
+        steps=[],
+        columns=api.StepColumns(steps=""),
+        completion_time=now if final else None,
+    )
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What is known of a step's resource."""
+
+    resource: str  # "ScriptStep/nightly-train"
+    progress: str = ""  # "120/400": mini-batches
+    waits: str = ""  # why it does not go on, in one sentence
+
+
+_NO_DETAIL = Detail("")
+
+
+def _waiting(records: Sequence[Record], details: Mapping[str, Detail]) -> str:
+    """Return why the first step that does not go on does not."""
+    running = (each.name for each in records if each.state == RUNNING)
+    told = (f". {name}: {details[name].waits}" for name in running if name in details and details[name].waits)
+    return next(told, "")
+
+
+def _current(name: str, details: Mapping[str, Detail]) -> str:
+    progress = details.get(name, _NO_DETAIL).progress
+    return f"{name} ({progress})" if progress else name
 
 
 def progress_sentence(records: Sequence[Record], verdict: Verdict | None) -> str:
@@ -74,7 +135,7 @@ def progress_sentence(records: Sequence[Record], verdict: Verdict | None) -> str
 
 def records_of(status: api.PipelineRunStatus) -> dict[str, Record]:
     """Return the records that a status was made of; times are in whole seconds."""
-    return {each.name: _record(each) for each in status.steps}
+    return {each.name: record_of(each) for each in status.steps}
 
 
 def earlier_steps(status: api.PipelineRunStatus) -> Iterable[EarlierStep]:
@@ -102,13 +163,14 @@ def _reason(decision: Decision) -> str:
     return "Running" if RUNNING in states or states & ENDED else "Pending"
 
 
-def _step(record: Record) -> api.PipelineStepStatus:
+def _step(record: Record, detail: Detail) -> api.PipelineStepStatus:
     origin, parts = record.reused_from, record.parts
     return api.PipelineStepStatus(
         name=record.name,
         state=record.state,
         reason=record.reason,
-        message=record.message,
+        message=detail.waits if record.state == RUNNING else record.message,
+        resource=detail.resource,
         reused_from=None
         if origin is None
         else api.ReusedFrom(run_id=origin.run_id, step=origin.step, run_uri=origin.run_uri),
@@ -123,7 +185,8 @@ def _step(record: Record) -> api.PipelineStepStatus:
     )
 
 
-def _record(step: api.PipelineStepStatus) -> Record:
+def record_of(step: api.PipelineStepStatus) -> Record:
+    """Return the record that the status of a step was made of."""
     origin = step.reused_from
     return Record(
         name=step.name,

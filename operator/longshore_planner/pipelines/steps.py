@@ -6,34 +6,29 @@ Problems carry the field's path in the pipeline ("spec.steps[1].script.arguments
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from longshore_api.base import API_VERSION, Resource
-from longshore_api.data import Dataset
-from longshore_api.errors import InvalidDocuments, Problem, listed
+from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec
 from longshore_api.pipeline import PipelineStep
 from longshore_api.resources import Environment
-from longshore_api.tasks import ScriptInput, ScriptStep, ScriptStepSpec, TransferSpec
+from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_api.validation import problems_of
 from longshore_planner.catalogue import Document, Documents
+from longshore_planner.cluster import on_nodes
+from longshore_planner.ground import Ground, Provision, documents_with
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER
 from longshore_planner.pipelines.graph import is_held
-from longshore_planner.places import join
+from longshore_planner.pipelines.scripts import DESTINATION, FROM_RULE, script_job, transfer_job
+from longshore_planner.places import is_url, join
 from longshore_planner.references import References, python_of
 from longshore_planner.resolve import resolve
-from longshore_protocol.script_job import ScriptInput as JobInput
-from longshore_protocol.script_job import ScriptJob
-from longshore_protocol.script_job import ScriptOutput as JobOutput
 
-DESTINATION = "destination"  # the one output of a transfer
-
-_DATA = re.compile(r"\$\((inputs|outputs)\.([^()]*)\)")
 # Of a step by itself: in a pipeline, the run as a whole has them.
 _OF_A_RUN = ("suspend", "cancel", "resumeFrom", "ttlSecondsAfterFinished")
 _OF_THE_STEP = ("timeoutSeconds",)  # of a task by itself: in a pipeline, they stand beside it
@@ -64,9 +59,20 @@ class Place:
     pipeline: Document[Resource]
     path: str  # "spec.steps[1]"
     documents: Documents
-    run_uri: str  # of the step
+    run_uri: str  # of the step, on this machine
     run_id: str  # of the step
     cores: int
+    cluster: ClusterPlace | None = None  # None: this machine
+
+
+@dataclass(frozen=True)
+class ClusterPlace:
+    """What a step that runs in pods needs to know besides."""
+
+    run_id: str  # of the pipeline's run
+    host_paths: bool  # whether Datastores may be folders of the nodes
+    datastores: frozenset[str | None]  # those that hold outputs which the step reads; None is the default one
+    places: frozenset[str]  # full places of such outputs
 
 
 @dataclass(frozen=True)
@@ -76,20 +82,41 @@ class ResolvedStep:
     job: dict[str, Any]
     outputs: dict[str, str]  # name -> URI
     parts: dict[str, Any]  # of the fingerprint
+    spec: dict[str, Any]  # the step's own spec, as its model has it
     source: str | None = None
     python: str | None = None
+    provision: Provision | None = None  # of its pods; None on this machine
 
 
 def resolve_step(step: PipelineStep, place: Place) -> ResolvedStep:
     """Return the step resolved. Raises InvalidDocuments with every problem found."""
     for kind, raw in ((PARALLEL_RUN, step.parallel_run), (SCRIPT, step.script), (TRANSFER, step.transfer)):
         _refuse_foreign(kind, raw or {}, place)
-    if step.parallel_run is not None:
-        return _parallel_run(step, step.parallel_run, place)
-    if step.script is not None:
-        return _script(step, step.script, place)
-    assert step.transfer is not None  # the model takes exactly one of the three
-    return _transfer(step.transfer, place)
+    try:
+        if step.parallel_run is not None:
+            return _parallel_run(step, step.parallel_run, place)
+        if step.script is not None:
+            return _script(step, step.script, place)
+        assert step.transfer is not None  # the model takes exactly one of the three
+        return _transfer(step, step.transfer, place)
+    except InvalidDocuments as error:
+        raise InvalidDocuments(_moved(error.problems, place, f"{place.path}.{kind_of(step)}")) from None
+
+
+def kind_of(step: PipelineStep) -> str:
+    """Return which of the three a step is."""
+    return PARALLEL_RUN if step.parallel_run is not None else SCRIPT if step.script is not None else TRANSFER
+
+
+def place_of_output(step: PipelineStep, output: str) -> tuple[str | None, str | None]:
+    """Return the Datastore that an output of a step is in, None for the default one, or else its full place."""
+    if step.transfer is not None:
+        destination = step.transfer.get(DESTINATION, {})
+        path = str(destination.get("path", ""))
+        return (None, path) if is_url(path) else (destination.get("datastore"), None)
+    raw = step.parallel_run or step.script or {}
+    every = [raw["output"]] if isinstance(raw.get("output"), dict) else raw.get("outputs", [])
+    return next((each.get("datastore") for each in every if each.get("name") == output), None), None
 
 
 def _refuse_foreign(kind: str, raw: dict[str, Any], place: Place) -> None:
@@ -102,26 +129,20 @@ def _refuse_foreign(kind: str, raw: dict[str, Any], place: Place) -> None:
         raise InvalidDocuments(foreign)
 
 
-# --- parallelRun -------------------------------------------------------------------------------------------------
+# --- the three kinds ---------------------------------------------------------------------------------------------
 
 
 def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
-    path = f"{place.path}.{PARALLEL_RUN}"
     inputs = raw.get("inputs")
     if isinstance(inputs, list):
-        raw = {**raw, "inputs": [_data_of(each, f"{path}.inputs[{i}]", place) for i, each in enumerate(inputs)]}
-    document = _document(ParallelRunStep, step.name, raw, place, path)
-    try:
-        resolved = resolve(
-            Documents((*_others(place.documents), cast("Document[Resource]", document))),
-            run_uri=place.run_uri,
-            run_id=place.run_id,
-            cores=place.cores,
-        )
-    except InvalidDocuments as error:
-        raise InvalidDocuments(_moved(error.problems, place, path)) from None
+        raw = {**raw, "inputs": [_data_of(each, f"spec.inputs[{i}]", place) for i, each in enumerate(inputs)]}
+    document = _document(ParallelRunStep, step.name, raw, place)
+    setting = _settle(document, place)
+    resolved = resolve(setting.documents, run_uri=setting.run_uri, run_id=place.run_id, cores=place.cores)
     spec, job = document.resource.spec, resolved.job
-    references = References(place.documents, cast("Document[Resource]", document))
+    if setting.provision is not None:
+        job = on_nodes(job, document.resource, setting.provision)
+    references = References(setting.documents, setting.step)
     parts = {
         **_common(spec, references),
         "kind": PARALLEL_RUN,
@@ -131,7 +152,42 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> Reso
     }
     parts["settings"]["miniBatch"] = f"{job.mini_batch.value} {job.mini_batch.unit}"
     outputs = {} if spec.output is None else {spec.output.name: job.output.uri}
-    return ResolvedStep(json.loads(job.to_json()), outputs, parts, job.source_uri, resolved.python)
+    job_json = json.loads(job.to_json())
+    return setting.resolved(job_json, outputs, parts, source=job.source_uri, python=resolved.python)
+
+
+def _script(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
+    document = _document(ScriptStep, step.name, raw, place)
+    setting, spec = _settle(document, place), document.resource.spec
+    references = References(setting.documents, setting.step)
+    timeout = None if step.timeout_seconds is None else float(step.timeout_seconds)
+    in_place = cast("Document[ScriptStep]", setting.step)
+    job = script_job(in_place, references, run_uri=setting.run_uri, run_id=place.run_id, timeout=timeout)
+    parts = {
+        **_common(spec, references),
+        "kind": SCRIPT,
+        "entry": spec.script_name,
+        "params": dict(spec.params),
+        "inputs": {each.name: {"paths": list(each.uris), "mode": each.mode} for each in job.inputs},
+        "outputs": {each.name: _output(each, references) for each in spec.outputs},
+    }
+    if references.problems:
+        raise InvalidDocuments(references.problems)
+    python = python_of(references.environment(spec.environment))
+    outputs = {each.name: each.uri for each in job.outputs}
+    return setting.resolved(job.to_dict(), outputs, parts, source=job.source_uri, python=python)
+
+
+def _transfer(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
+    document = _document(TransferStep, step.name, raw, place)
+    setting = _settle(document, place)
+    references = References(setting.documents, setting.step)
+    job = transfer_job(cast("Document[TransferStep]", setting.step), references)
+    if references.problems:
+        raise InvalidDocuments(references.problems)
+    source, destination = job["source"], job[DESTINATION]
+    parts = {"kind": TRANSFER, "inputs": {"source": source}, "outputs": {DESTINATION: destination}}
+    return setting.resolved(job, {DESTINATION: destination}, parts)
 
 
 def _data_of(given: Any, path: str, place: Place) -> Any:
@@ -153,138 +209,82 @@ def _data_of(given: Any, path: str, place: Place) -> Any:
     return {**taken, "tabular": {**tabular, "paths": paths}}
 
 
-# --- script ------------------------------------------------------------------------------------------------------
-
-
-def _script(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
-    path = f"{place.path}.{SCRIPT}"
-    document = _document(ScriptStep, step.name, raw, place, path)
-    spec = document.resource.spec
-    references = References(place.documents, cast("Document[Resource]", document))
-    inputs = tuple(_script_input(each, index, references) for index, each in enumerate(spec.inputs))
-    outputs = []
-    for index, each in enumerate(spec.outputs):
-        store = references.datastore(each.datastore, references.step, f"spec.outputs[{index}].datastore")
-        uri = join(place.run_uri, each.name) if store is None else join(store, f"longshore/{place.run_id}/{each.name}")
-        if store is None and each.name in ("logs", "outputs", "state"):
-            rule = "must be another name: the step keeps its own files in logs, outputs and state"
-            references.tell(document.problem(f"spec.outputs[{index}].name", f"is {each.name!r}: {rule}"))
-        outputs.append(JobOutput(each.name, uri, each.mode, each.overwrite))
-    _check_arguments(spec, references)
-    environment = references.environment(spec.environment)
-    job = ScriptJob(
-        name=step.name,
-        run_id=place.run_id,
-        run_uri=place.run_uri,
-        source_uri=references.source_uri(spec.source),
-        script=spec.script_name,
-        arguments=tuple(spec.arguments),
-        inputs=inputs,
-        outputs=tuple(outputs),
-        variables={**(environment.resource.spec.variables if environment else {}), **spec.environment_variables},
-        params=dict(spec.params),
-        models=references.models(spec.models),
-        timeout=None if step.timeout_seconds is None else float(step.timeout_seconds),
-        logging_level=spec.logging_level,
-    )
-    parts = {
-        **_common(spec, references),
-        "kind": SCRIPT,
-        "entry": spec.script_name,
-        "params": dict(spec.params),
-        "inputs": {each.name: {"paths": list(each.uris), "mode": each.mode} for each in inputs},
-        "outputs": {each.name: _output(each, references) for each in spec.outputs},
-    }
-    if references.problems:
-        raise InvalidDocuments(_moved(references.problems, place, path))
-    uris = {each.name: each.uri for each in outputs}
-    return ResolvedStep(json.loads(job.to_json()), uris, parts, job.source_uri, python_of(environment))
-
-
-def _script_input(given: ScriptInput, index: int, references: References) -> JobInput:
-    path = f"spec.inputs[{index}]"
-    if given.from_ is not None:
-        if not is_held(given.from_):
-            references.tell(references.step.wrong(f"{path}.from", given.from_, _FROM_RULE))
-        return JobInput(given.name, (given.from_,), given.mode)
-    where, inside, data = references.step, f"{path}.file", given.file
-    if given.dataset is not None:
-        dataset = references.find(Dataset, given.dataset, references.step, f"{path}.dataset")
-        if dataset is None:
-            return JobInput(given.name, (), given.mode)
-        spec = dataset.resource.spec
-        described = spec.file or spec.tabular
-        assert described is not None  # the model takes exactly one of the two
-        inside = "spec.file" if spec.file else "spec.tabular"
-        return JobInput(given.name, references.paths(described, cast("Any", dataset), inside), given.mode)
-    assert data is not None
-    return JobInput(given.name, references.paths(data, where, inside), given.mode)
-
-
-def _check_arguments(spec: ScriptStepSpec, references: References) -> None:
-    known = {"inputs": [each.name for each in spec.inputs], "outputs": [each.name for each in spec.outputs]}
-    for index, argument in enumerate(spec.arguments):
-        for kind, name in _DATA.findall(argument):
-            if name not in known[kind]:
-                text = f"refers to {kind}.{name}: the step's {kind} are {listed(known[kind])}"
-                references.tell(references.step.problem(f"spec.arguments[{index}]", text))
-
-
-# --- transfer ----------------------------------------------------------------------------------------------------
-
-
-def _transfer(raw: dict[str, Any], place: Place) -> ResolvedStep:
-    path = f"{place.path}.{TRANSFER}"
-    try:
-        spec = TransferSpec.model_validate(raw)
-    except ValidationError as error:
-        problems = problems_of(error, model=TransferSpec, where=place.pipeline.where)
-        raise InvalidDocuments(
-            Problem(each.where, f"{path}.{each.path}".rstrip("."), each.text) for each in problems
-        ) from None
-    references = References(place.documents, place.pipeline)
-    source, destination = (
-        references.place(each.path, each.datastore, place.pipeline, f"{path}.{name}.path")
-        for name, each in (("source", spec.source), ("destination", spec.destination))
-    )
-    if references.problems:
-        raise InvalidDocuments(references.problems)
-    parts = {"kind": TRANSFER, "inputs": {"source": source}, "outputs": {DESTINATION: destination}}
-    return ResolvedStep({"source": source, "destination": destination}, {DESTINATION: destination}, parts)
-
-
 # --- what they have in common ------------------------------------------------------------------------------------
 
-_FROM_RULE = "must be an output of another step: $(steps.STEP.outputs.NAME)"
+
+@dataclass(frozen=True)
+class _Setting:
+    """A step where it runs: with the documents around it as they are known there."""
+
+    documents: Documents
+    step: Document[Resource]
+    run_uri: str
+    spec: dict[str, Any]
+    provision: Provision | None = None
+
+    def resolved(
+        self,
+        job: dict[str, Any],
+        outputs: dict[str, str],
+        parts: dict[str, Any],
+        *,
+        source: str | None = None,
+        python: str | None = None,
+    ) -> ResolvedStep:
+        return ResolvedStep(job, outputs, parts, self.spec, source, python, self.provision)
+
+
+def _settle(document: Document[Any], place: Place) -> _Setting:
+    """Return a step among the documents around it; in pods, where it runs there. Raises InvalidDocuments."""
+    documents, step = documents_with(place.documents, document), cast("Document[Resource]", document)
+    spec = _own_spec(document.resource)
+    if place.cluster is None:
+        return _Setting(documents, step, place.run_uri, spec)
+    cluster = place.cluster
+    ground = Ground(
+        documents, step, host_paths=cluster.host_paths, datastores=cluster.datastores, places=cluster.places
+    )
+    grounded = ground.documents_in_pods()
+    has_folder = not isinstance(document.resource, TransferStep)
+    store = ground.run_store(grounded) if has_folder else ""
+    provision = ground.provision()
+    assert store is not None, "or there is a problem"
+    run_uri = join(store, f"longshore/{cluster.run_id}/steps/{document.name}") if has_folder else ""
+    in_pods = next(each for each in grounded if type(each.resource) is type(document.resource))
+    return _Setting(grounded, in_pods, run_uri, spec, provision)
+
+
+def _own_spec(step: ParallelRunStep | ScriptStep | TransferStep) -> dict[str, Any]:
+    """Return the spec of a step as that of a resource by itself, which reads no outputs of others, but files."""
+    spec = step.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(step, ScriptStep):
+        for each in spec.get("inputs", []):
+            if "from" in each:
+                each["file"] = {"paths": [each.pop("from")]}
+    return spec
 
 
 def _check_from(source: Any, path: str, place: Place) -> None:
     if not isinstance(source, str) or not is_held(source):
-        raise InvalidDocuments([place.pipeline.wrong(path, source, _FROM_RULE)])
+        raise InvalidDocuments([place.pipeline.wrong(path, source, FROM_RULE)])
 
 
-def _document(kind: Any, name: str, raw: dict[str, Any], place: Place, path: str) -> Document[Any]:
+def _document(kind: Any, name: str, raw: dict[str, Any], place: Place) -> Document[Any]:
+    """Return a step as the document that it would be by itself. Raises InvalidDocuments."""
     manifest = {"apiVersion": API_VERSION, "kind": kind.__name__, "metadata": {"name": name}, "spec": raw}
     try:
         resource = kind.model_validate(manifest)
     except ValidationError as error:
-        problems = problems_of(error, model=kind, where=place.pipeline.where)
-        raise InvalidDocuments(_moved(problems, place, path)) from None
+        raise InvalidDocuments(problems_of(error, model=kind, where=place.pipeline.where)) from None
     return Document(place.pipeline.where, place.pipeline.folder, resource)
 
 
 def _moved(problems: list[Problem], place: Place, path: str) -> list[Problem]:
     """Return problems of the step as problems of the pipeline that it is in; those of other documents stay."""
     return [
-        Problem(each.where, path + each.path.removeprefix("spec"), each.text)
-        if each.where == place.pipeline.where
-        else each
+        replace(each, path=path + each.path.removeprefix("spec")) if each.where == place.pipeline.where else each
         for each in problems
     ]
-
-
-def _others(documents: Documents) -> tuple[Document[Resource], ...]:
-    return tuple(each for each in documents if not isinstance(each.resource, ParallelRunStep))
 
 
 def _common(spec: ParallelRunStepSpec | ScriptStepSpec, references: References) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""A PipelineRun of a cluster as it is settled when it begins, and the runs of its steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from longshore_api.pipeline_status import PipelineStepStatus
+from longshore_planner.cluster import ClusterRun
+from longshore_planner.ground import Provision, in_pods
+from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, Code, FrozenPipeline, FrozenStep
+from longshore_planner.pipelines.records import FAILED, SUCCEEDED, Record
+from longshore_planner.pipelines.status import record_of
+from longshore_planner.tasks import TaskRun
+from longshore_protocol.job import Job
+
+KINDS = {PARALLEL_RUN: "ParallelRunStep", SCRIPT: "ScriptStep"}  # of resources that run steps; else a TransferStep
+
+
+@dataclass(frozen=True)
+class ClusterPipeline:
+    """All that a PipelineRun is made from."""
+
+    pipeline: FrozenPipeline
+    spec: dict[str, Any]  # the Pipeline's, as it was written
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)  # statuses of steps that the run retried succeeded at
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """The records of the steps when the run begins."""
+        return {name: record_of(PipelineStepStatus.model_validate(each)) for name, each in self.kept.items()}
+
+    def to_json(self) -> str:
+        """Return the run as JSON that `from_json` reads back."""
+        return json.dumps({"pipeline": asdict(self.pipeline), "spec": self.spec, "kept": self.kept})
+
+    @staticmethod
+    def from_json(text: str) -> ClusterPipeline:
+        """Read what `to_json` wrote. Raises ValueError, TypeError, KeyError for something else."""
+        raw = json.loads(text)
+        return ClusterPipeline(FrozenPipeline.from_dict(raw["pipeline"]), raw["spec"], raw["kept"])
+
+
+def resource_kind(step: FrozenStep) -> str:
+    """Return the kind of the resource that runs a step."""
+    return KINDS.get(step.kind, "TransferStep")
+
+
+def run_of_step(
+    step: FrozenStep, *, run_id: str, namespace: str, name: str, outputs: Mapping[tuple[str, str], str]
+) -> ClusterRun | TaskRun:
+    """Return the run of a step, for the resource `name` that is to run it.
+
+    `run_id` is the pipeline's; `outputs` are the places of the outputs there are, as users know them. The resource's
+    uid is not known before it is there: who reads the run puts it in.
+    """
+    job = step.job_with({key: in_pods(uri) for key, uri in outputs.items()})
+    provision = Provision.from_dict(step.provision or {})
+    if step.kind == PARALLEL_RUN:
+        # The coordinator tells another attempt from a restart by this name.
+        return ClusterRun(namespace, name, "", 0, Job.from_json(json.dumps({**job, "name": name})), provision)
+    return TaskRun(
+        kind=resource_kind(step),
+        namespace=namespace,
+        step=name,
+        uid="",
+        generation=0,
+        run_id=job.get("run_id", f"{run_id}-{step.name}"),
+        run_uri=job.get("run_uri", ""),
+        outputs={output: in_pods(uri) for output, uri in step.outputs.items()},
+        job=job,
+        provision=provision,
+    )
+
+
+def with_source(step: FrozenStep, files: Mapping[str, str], *, copy: str | None = None) -> FrozenStep:
+    """Return a step with the digests of its source's files, which lie in the ConfigMap `copy` where one is given."""
+    frozen = step.with_code(Code(step.job["source_uri"], files))
+    if copy is None:
+        return frozen
+    provision = {**(step.provision or {}), "config_map": copy}
+    return replace(frozen, provision=provision, spec={**step.spec, "source": {"configMap": copy}})
+
+
+def retried(earlier: ClusterPipeline, statuses: Mapping[str, PipelineStepStatus]) -> tuple[ClusterPipeline, set[str]]:
+    """Return the run that goes on with an earlier one, and the names of its steps whose code is to be taken anew.
+
+    What has succeeded is kept. The code of a step that failed is taken anew; that of one that was never run, as it was
+    settled then.
+    """
+    kept = {name: each.to_dict() for name, each in statuses.items() if each.state == SUCCEEDED}
+    again = {name for name, each in statuses.items() if each.state == FAILED}
+    return replace(earlier, kept=kept), again

@@ -1,0 +1,93 @@
+"""A script step and a transfer, resolved: what their documents say as one job with every place in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+from longshore_api.data import Dataset
+from longshore_api.errors import listed
+from longshore_api.tasks import ScriptInput, ScriptStep, ScriptStepSpec, TransferStep
+from longshore_planner.catalogue import Document
+from longshore_planner.pipelines.graph import is_held
+from longshore_planner.places import join
+from longshore_planner.references import References
+from longshore_protocol.script_job import ScriptInput as JobInput
+from longshore_protocol.script_job import ScriptJob
+from longshore_protocol.script_job import ScriptOutput as JobOutput
+
+DESTINATION = "destination"  # the one output of a transfer
+FROM_RULE = "must be an output of another step: $(steps.STEP.outputs.NAME)"
+
+_DATA = re.compile(r"\$\((inputs|outputs)\.([^()]*)\)")
+
+
+def script_job(
+    document: Document[ScriptStep], references: References, *, run_uri: str, run_id: str, timeout: float | None
+) -> ScriptJob:
+    """Return the job of a script step; what is wrong is put down in `references`."""
+    spec = document.resource.spec
+    inputs = tuple(_script_input(each, index, references) for index, each in enumerate(spec.inputs))
+    outputs = []
+    for index, each in enumerate(spec.outputs):
+        store = references.datastore(each.datastore, references.step, f"spec.outputs[{index}].datastore")
+        uri = join(run_uri, each.name) if store is None else join(store, f"longshore/{run_id}/{each.name}")
+        if store is None and each.name in ("logs", "outputs", "state"):
+            rule = "must be another name: the step keeps its own files in logs, outputs and state"
+            references.tell(document.problem(f"spec.outputs[{index}].name", f"is {each.name!r}: {rule}"))
+        outputs.append(JobOutput(each.name, uri, each.mode, each.overwrite))
+    _check_arguments(spec, references)
+    environment = references.environment(spec.environment)
+    return ScriptJob(
+        name=document.name,
+        run_id=run_id,
+        run_uri=run_uri,
+        source_uri=references.source_uri(spec.source),
+        script=spec.script_name,
+        arguments=tuple(spec.arguments),
+        inputs=inputs,
+        outputs=tuple(outputs),
+        variables={**(environment.resource.spec.variables if environment else {}), **spec.environment_variables},
+        params=dict(spec.params),
+        models=references.models(spec.models),
+        timeout=timeout,
+        logging_level=spec.logging_level,
+    )
+
+
+def transfer_job(document: Document[TransferStep], references: References) -> dict[str, Any]:
+    """Return source and destination of a transfer; what is wrong is put down in `references`."""
+    spec = document.resource.spec
+    return {
+        name: references.place(each.path, each.datastore, references.step, f"spec.{name}.path")
+        for name, each in (("source", spec.source), (DESTINATION, spec.destination))
+    }
+
+
+def _script_input(given: ScriptInput, index: int, references: References) -> JobInput:
+    path = f"spec.inputs[{index}]"
+    if given.from_ is not None:
+        if not is_held(given.from_):
+            references.tell(references.step.wrong(f"{path}.from", given.from_, FROM_RULE))
+        return JobInput(given.name, (given.from_,), given.mode)
+    where, inside, data = references.step, f"{path}.file", given.file
+    if given.dataset is not None:
+        dataset = references.find(Dataset, given.dataset, references.step, f"{path}.dataset")
+        if dataset is None:
+            return JobInput(given.name, (), given.mode)
+        spec = dataset.resource.spec
+        described = spec.file or spec.tabular
+        assert described is not None  # the model takes exactly one of the two
+        inside = "spec.file" if spec.file else "spec.tabular"
+        return JobInput(given.name, references.paths(described, cast("Any", dataset), inside), given.mode)
+    assert data is not None  # the model takes exactly one of the three
+    return JobInput(given.name, references.paths(data, where, inside), given.mode)
+
+
+def _check_arguments(spec: ScriptStepSpec, references: References) -> None:
+    known = {"inputs": [each.name for each in spec.inputs], "outputs": [each.name for each in spec.outputs]}
+    for index, argument in enumerate(spec.arguments):
+        for kind, name in _DATA.findall(argument):
+            if name not in known[kind]:
+                text = f"refers to {kind}.{name}: the step's {kind} are {listed(known[kind])}"
+                references.tell(references.step.problem(f"spec.arguments[{index}]", text))

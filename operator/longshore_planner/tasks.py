@@ -1,0 +1,95 @@
+"""From a task and the objects around it on a cluster to one run: a resolved job, and what its pod must be given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+from longshore_api.base import Resource
+from longshore_api.errors import InvalidDocuments
+from longshore_api.tasks import ScriptStep, TransferStep
+from longshore_planner.catalogue import Document, Documents
+from longshore_planner.cluster import own_run_id
+from longshore_planner.ground import Ground, Provision
+from longshore_planner.pipelines.scripts import DESTINATION, script_job, transfer_job
+from longshore_planner.places import join
+from longshore_planner.references import References
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One run of a task on a cluster: everything that its objects are made from, settled when it begins."""
+
+    kind: str  # ScriptStep or TransferStep
+    namespace: str
+    step: str
+    uid: str  # of the step
+    generation: int  # of the spec that it was made from
+    run_id: str
+    run_uri: str  # the run's folder, as pods know it; "" for a transfer
+    outputs: dict[str, str]  # name -> place, as pods know it
+    job: dict[str, Any]  # a ScriptJob, or source, destination and timeout (seconds) of a transfer
+    provision: Provision = field(default_factory=Provision)
+
+    def to_json(self) -> str:
+        """Return the run as JSON that `from_json` reads back."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> TaskRun:
+        """Read what `to_json` wrote. Raises ValueError, TypeError, KeyError for something else."""
+        raw: dict[str, Any] = json.loads(text)
+        return TaskRun(**{**raw, "provision": Provision.from_dict(raw["provision"])})
+
+
+def resolve_task_on_cluster(
+    documents: Documents, *, namespace: str, uid: str, generation: int, host_paths: bool
+) -> TaskRun:
+    """Resolve the one task of the documents for the cluster they come from.
+
+    `uid` and `generation` are the step's; `host_paths` allows Datastores on folders of the nodes. Raises
+    InvalidDocuments with every problem found.
+    """
+    (step,) = (each for each in documents if isinstance(each.resource, ScriptStep | TransferStep))
+    ground = Ground(documents, step, host_paths=host_paths)
+    grounded = ground.documents_in_pods()
+    _refuse_outputs_of_others(step, ground)
+    is_script = isinstance(step.resource, ScriptStep)
+    store = ground.run_store(grounded) if is_script else ""
+    provision = ground.provision()
+    assert store is not None, "or there is a problem"
+    run_id = own_run_id(step.name, uid)
+    run_uri = join(store, f"longshore/{run_id}") if is_script else ""
+    in_pods = next(each for each in grounded if each.where == step.where)
+    job, outputs = task_job(in_pods, grounded, run_uri=run_uri, run_id=run_id)
+    return TaskRun(step.resource.kind, namespace, step.name, uid, generation, run_id, run_uri, outputs, job, provision)
+
+
+def task_job(
+    step: Document[Resource], documents: Documents, *, run_uri: str, run_id: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the job of a task by itself, and the places of its outputs. Raises InvalidDocuments."""
+    references = References(documents, step)
+    limit = cast("Any", step.resource).spec.timeout_seconds
+    timeout = None if limit is None else float(limit)
+    outputs: Mapping[str, str]
+    if isinstance(step.resource, ScriptStep):
+        of_script = cast("Document[ScriptStep]", step)
+        script = script_job(of_script, references, run_uri=run_uri, run_id=run_id, timeout=timeout)
+        job, outputs = script.to_dict(), {each.name: each.uri for each in script.outputs}
+    else:
+        transfer = transfer_job(cast("Document[TransferStep]", step), references)
+        job, outputs = {**transfer, "timeout": timeout}, {DESTINATION: transfer[DESTINATION]}
+    if references.problems:
+        raise InvalidDocuments(references.problems)
+    return job, dict(outputs)
+
+
+def _refuse_outputs_of_others(step: Document[Resource], ground: Ground) -> None:
+    if isinstance(step.resource, ScriptStep):
+        for index, each in enumerate(step.resource.spec.inputs):
+            if each.from_ is not None:
+                rule = "is for steps of a pipeline: a ScriptStep by itself reads a dataset, or files"
+                ground.problems.append(step.wrong(f"spec.inputs[{index}].from", each.from_, rule))
