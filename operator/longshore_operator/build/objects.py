@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from kubernetes.client import (
@@ -22,6 +23,7 @@ from kubernetes.client import (
 
 from longshore_operator.build import names
 from longshore_planner.cluster import ClusterRun
+from longshore_planner.tasks import TaskRun
 
 RUN_KEY, JOB_KEY = "run.json", "job.json"  # of the ConfigMap
 TOKEN, CERTIFICATE, KEY, AUTHORITY = "token", "tls.crt", "tls.key", "ca.crt"  # of the Secret
@@ -49,8 +51,18 @@ def config_map(run: ClusterRun) -> V1ConfigMap:
         kind="ConfigMap",
         metadata=metadata(run, names.run_objects(run.step)),
         immutable=True,
-        data={RUN_KEY: run.to_json(), JOB_KEY: run.job.to_json()},
+        data=run_data(run),
     )
+
+
+def run_data(run: ClusterRun) -> dict[str, str]:
+    """Return a run as its ConfigMap holds it: for the operator, and for the coordinator."""
+    return {RUN_KEY: run.to_json(), JOB_KEY: run.job.to_json()}
+
+
+def task_data(run: TaskRun) -> dict[str, str]:
+    """Return a task's run as its ConfigMap holds it: for the operator, and for the task's pod."""
+    return {RUN_KEY: run.to_json(), JOB_KEY: json.dumps(run.job, separators=(",", ":"))}
 
 
 def secret(run: ClusterRun, contents: dict[str, str]) -> V1Secret:
