@@ -559,11 +559,14 @@ def test_steps_and_tasks_stand_in_one_line(rivals):
     assert [rivals.status(name, "ScriptStep")["conditions"][0]["message"] for name in TASKS] == [
         "waiting for a node of ComputeCluster cpu, which has 3; in use: first 3"
     ] * 3
-    rivals.run(until=lambda: len(rivals.workers("second")) == 2)
-    for _ in range(2):  # the task that comes next takes the third, then those behind it see that
-        rivals.look()
-    waits = rivals.status("fourth", "ScriptStep")["conditions"][0]["message"]
-    assert waits.endswith("in use: ScriptStep/first 1, second 2")
+    told = set()
+
+    def second_is_done():
+        told.add(rivals.status("fourth", "ScriptStep")["conditions"][0]["message"].rpartition("; ")[2])
+        return rivals.finished("second")
+
+    rivals.run(until=second_is_done)
+    assert "in use: ScriptStep/first 1, second 2" in told
     rivals.run(until=lambda: all_done(rivals))
     assert rivals.status("third", "ScriptStep")["losses"] == 1
     assert rivals.most == 3

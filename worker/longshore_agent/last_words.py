@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from longshore_protocol.script_job import ScriptResult
 
@@ -17,10 +17,13 @@ def last_words(result: ScriptResult) -> str:
 
     Metrics are left out, the largest first, until what stays fits; the run's folder has all of them.
     """
-    result = _shortened(result, _LONGEST)
+    # What is no text anywhere but in Python, such as half a surrogate pair, would keep the status from being written.
+    text = json.dumps(asdict(result), ensure_ascii=False).encode("utf-8", "replace")
+    result = _shortened(ScriptResult.from_json(text.decode()), _LONGEST)
     kept = dict(result.metrics)
-    sizes = {name: len(json.dumps({name: value}, separators=(",", ":"))) for name, value in kept.items()}
-    size = len(replace(result, metrics={}).to_json()) + sum(sizes.values())  # braces count like commas, or more
+    # With a comma, which only the first has not.
+    sizes = {name: len(json.dumps({name: value}, separators=(",", ":"))) - 1 for name, value in kept.items()}
+    size = len(replace(result, metrics={}).to_json()) + sum(sizes.values())
     for name in sorted(sizes, key=lambda each: sizes[each], reverse=True):
         if size <= LIMIT:
             break

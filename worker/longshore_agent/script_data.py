@@ -7,6 +7,7 @@ the two. What passes between them is the folder that `longshore_protocol.script_
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ from longshore_protocol.script_job import (
     CANCELLED,
     FAILED,
     INPUT_ERROR,
+    OUT_OF_MEMORY,
     STORAGE_ERROR,
     SUCCEEDED,
     TIMED_OUT,
@@ -36,6 +38,7 @@ from longshore_protocol.script_job import (
     ScriptJob,
     ScriptOutput,
     ScriptResult,
+    known,
 )
 from longshore_storage.errors import StorageError
 from longshore_storage.source_files import source_files
@@ -104,17 +107,35 @@ def collect(job: ScriptJob, folder: str, *, git: dict[str, Any] | None, otherwis
 
 
 def _result(folder: str, *, otherwise: str) -> ScriptResult:
+    """Return what the host left; the script, which is the same user, may have written there too."""
     now = time.time()
     try:
         with open(os.path.join(folder, script_folder.RESULT), encoding="utf-8") as file:
-            result = ScriptResult.from_json(file.read())
+            result = known(ScriptResult, json.loads(file.read(), parse_constant=_refuse))
     except FileNotFoundError:
         return ScriptResult(FAILED, None, otherwise, {}, now, now)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         result = None
-    if result is None or result.state not in (SUCCEEDED, FAILED, TIMED_OUT, CANCELLED):
+    if result is None or not _is_sound(result):
         return ScriptResult(FAILED, None, "The script wrote over the result of its host.", {}, now, now)
     return result
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _is_sound(result: ScriptResult) -> bool:
+    """Tell whether each field is what its name says: JSON may have been anything."""
+    code = result.exit_code
+    return (
+        result.state in (SUCCEEDED, FAILED, TIMED_OUT, CANCELLED)
+        and (code is None or (isinstance(code, int) and -256 < code < 256))
+        and isinstance(result.message, str)
+        and isinstance(result.metrics, dict)
+        and isinstance(result.started, float | int)
+        and result.reason in ("", OUT_OF_MEMORY)
+    )
 
 
 def _ship_artifacts(job: ScriptJob, folder: str) -> None:
