@@ -15,15 +15,11 @@ from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_steps import StepRun, attempt_of
 from longshore_host.linux import adopt_orphans, children_of, kill_and_reap
-from longshore_planner.pipelines.decide import Decision, Stop, decide
+from longshore_planner.pipelines.decide import Decision, Stop, after_stop, decide
 from longshore_planner.pipelines.frozen import FrozenPipeline
 from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.records import (
-    CANCELLED,
-    FAILED,
-    PENDING,
     SUSPENDED,
-    TIMEOUT,
     Outcome,
     Record,
     ended,
@@ -126,7 +122,7 @@ class LocalPipeline:
 
     def _take_in(self, task: asyncio.Task[Outcome]) -> None:
         step = self._running.pop(task).step
-        outcome = _after(self._stops.pop(step.name, None), task.result())
+        outcome = after_stop(self._stops.pop(step.name, None), task.result())
         record = self._records[step.name]
         self._records = {
             **self._records,
@@ -159,16 +155,3 @@ class LocalPipeline:
         if self._running:
             await asyncio.wait(self._running)
         kill_and_reap(lambda: children_of(os.getpid()))  # what the scripts started and left behind
-
-
-def _after(stop: Stop | None, outcome: Outcome) -> Outcome:
-    """Return what a step that was to be stopped has come to; one that ended by itself before has its own end."""
-    if stop is None or outcome.state != PENDING:
-        return outcome
-    match stop.reason:
-        case "Timeout":
-            return Outcome(FAILED, TIMEOUT, stop.message)
-        case "Cancelled":
-            return Outcome(CANCELLED, CANCELLED, stop.message)
-        case _:
-            return replace(outcome, reason=SUSPENDED, message="what is committed is kept")

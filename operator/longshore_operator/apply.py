@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any
+
+from pydantic import BaseModel
 
 from longshore_api.status import ResourceStatus
+from longshore_operator.apply_pipelines import apply_run_action
 from longshore_operator.build import names, objects
+from longshore_operator.build.objects import body
+from longshore_operator.build.subject import Subject
 from longshore_operator.coordinator_client import CoordinatorError, Coordinators, Line
 from longshore_operator.credentials import issue
 from longshore_operator.kube import Conflict, Kube, Manifest, NotFound
-from longshore_operator.plan.actions import Action, Create, Delete, Drain, Event, Issue, Occupy, Resume, TellGone
-from longshore_operator.plan.observed import Subject
-from longshore_operator.plan.slots import nodes_among
+from longshore_operator.locks import Locks
+from longshore_operator.plan.actions import (
+    Action,
+    Create,
+    Delete,
+    Drain,
+    Event,
+    Issue,
+    Occupy,
+    Resume,
+    TellGone,
+)
+from longshore_operator.plan.slots import is_finished, nodes_among
 from longshore_planner.cluster import ClusterRun
-
-
-class Locks:
-    """A lock for each thing that steps compete for: the nodes of a ComputeCluster, a run to go on with."""
-
-    def __init__(self) -> None:
-        self._all = threading.Lock()
-        self._each: defaultdict[tuple[str, str, str], threading.Lock] = defaultdict(threading.Lock)
-
-    def of(self, kind: str, namespace: str, name: str) -> threading.Lock:
-        """Return the lock of one of them."""
-        with self._all:
-            return self._each[kind, namespace, name]
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,14 @@ def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | N
         case Drain(worker):
             _tell(hands.coordinators.drain, line, worker)
         case _:
-            assert_never(action)
+            apply_run_action(action, kube, hands.locks, namespace=namespace)
 
 
 def resumed_by(kube: Kube, run_id: str, *, namespace: str, step: str) -> str:
     """Return another step that has begun to go on with the run and has not ended; "" when there is none."""
     for each in kube.list(names.STEP_KIND, namespace):
-        name, conditions = each["metadata"]["name"], each.get("status", {}).get("conditions", [])
-        over = any((condition["type"], condition["status"]) == ("Finished", "True") for condition in conditions)
-        if name == step or over or not each.get("spec", {}).get("resumeFrom"):
+        name = each["metadata"]["name"]
+        if name == step or is_finished(each) or not each.get("spec", {}).get("resumeFrom"):
             continue
         settled = kube.read("ConfigMap", namespace, names.run_objects(name))
         text = settled.get("data", {}).get(objects.RUN_KEY) if settled else None  # None: it is somebody else's
@@ -91,7 +90,7 @@ def apply_status(kube: Kube, subject: Subject, status: ResourceStatus) -> None:
         "apiVersion": names.API_VERSION,
         "kind": subject.kind,
         "metadata": {"name": subject.name, "namespace": subject.namespace, "uid": subject.uid},
-        "status": _filled(status.to_dict()),
+        "status": _filled(status),
     }
     try:
         kube.write_status(manifest)
@@ -128,24 +127,21 @@ def send_event(kube: Kube, subject: Subject, event: Event, *, now: datetime) -> 
         return
 
 
-def _filled(value: Any) -> Any:
-    """Return a JSON value without empty strings, which mean what their absence does.
+def _filled(model: BaseModel) -> dict[str, Any]:
+    """Return a status as JSON without empty strings, which mean what their absence does; free-form values stay whole.
 
-    Kubernetes 1.20 takes an empty string in an applied status for a null, and refuses that.
+    Kubernetes 1.20 takes an empty string in a field of an applied status for a null, and refuses that.
     """
-    match value:
-        case dict():
-            return {key: _filled(each) for key, each in value.items() if each != ""}
-        case list():
-            return [_filled(each) for each in value]
-        case _:
-            return value
-
-
-def body(model: Any) -> Manifest:
-    """Return a model of the Kubernetes client as the API takes it: its own spelling, nothing that is absent."""
-    dumped: Manifest = model.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return dumped
+    whole = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for name, field_ in type(model).model_fields.items():
+        key, value = field_.alias or name, getattr(model, name)
+        if isinstance(value, BaseModel):
+            whole[key] = _filled(value)
+        elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
+            whole[key] = list(map(_filled, value))
+        elif value == "":
+            del whole[key]
+    return whole
 
 
 def _contents(run: ClusterRun, *, now: datetime) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """What kopf calls: watching and nothing else. An event puts up the keys of what it may change.
 
 step or task    itself, the ComputeCluster that it uses, and the PipelineRun that made it
+PipelineRun     itself, and its Pipeline, which keeps no more runs than it wants to
+Pipeline        itself
 ComputeCluster  itself
 pod of ours     the resource that it goes with, and the ComputeCluster that it is a node of
 """
@@ -24,8 +26,8 @@ _STEPS = {
     names.SCRIPT_KIND: names.SCRIPT_PLURAL,
     names.TRANSFER_KIND: names.TRANSFER_PLURAL,
 }
-WATCHED = (*_STEPS, names.COMPUTE_KIND, "Pod")
-_OURS = frozenset({*_STEPS, names.COMPUTE_KIND})  # of them, what must be served before anything can be watched
+_OURS = (*_STEPS, names.COMPUTE_KIND, names.PIPELINE_KIND, names.RUN_KIND)  # must be served before they are watched
+WATCHED = (*_OURS, "Pod")
 _OWNERS = frozenset({*_STEPS, names.COMPUTE_KIND})  # of pods of ours
 
 
@@ -53,7 +55,7 @@ def registry(queue: WorkQueue[Key], watches: Watches, *, served: Callable[[], fr
     @kopf.on.startup(registry=handlers)
     def wait_for_definitions(**_: Any) -> None:
         """Hold everything until our kinds are served: kopf looks once for what there is to watch."""
-        if missing := sorted(_OURS - served()):
+        if missing := sorted(frozenset(_OURS) - served()):
             raise kopf.TemporaryError(f"the API server does not serve {missing[0]}: is its CRD installed?", delay=2)
 
     @kopf.on.probe(registry=handlers, id="queued")
@@ -72,6 +74,17 @@ def _watch(handlers: kopf.OperatorRegistry, queue: WorkQueue[Key]) -> None:
     def on_compute(namespace: str | None, name: str, **_: Any) -> None:
         assert namespace is not None, "ComputeClusters are namespaced"
         queue.add((names.COMPUTE_KIND, namespace, name))
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PIPELINE_PLURAL, registry=handlers)
+    def on_pipeline(namespace: str | None, name: str, **_: Any) -> None:
+        assert namespace is not None, "Pipelines are namespaced"
+        queue.add((names.PIPELINE_KIND, namespace, name))
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.RUN_PLURAL, registry=handlers)
+    def on_run(namespace: str | None, body: Any, **_: Any) -> None:
+        assert namespace is not None, "PipelineRuns are namespaced"
+        for key in keys_of_run(namespace, body):
+            queue.add(key)
 
     @kopf.on.event("", "v1", "pods", labels={names.MANAGED_BY: names.MANAGER}, registry=handlers)
     def on_pod(namespace: str | None, meta: Any, **_: Any) -> None:
@@ -95,6 +108,14 @@ def keys_of_step(kind: str, namespace: str, meta: Mapping[str, Any], spec: Mappi
         yield names.COMPUTE_KIND, namespace, compute
     if run := pipeline_run(meta):
         yield names.RUN_KIND, namespace, run["name"]
+
+
+def keys_of_run(namespace: str, run: Mapping[str, Any]) -> Iterator[Key]:
+    """Yield what an event of a PipelineRun may change."""
+    yield names.RUN_KIND, namespace, run["metadata"]["name"]
+    pipeline = run.get("spec", {}).get("pipelineRef", {}).get("name") or run.get("status", {}).get("pipeline")
+    if pipeline:
+        yield names.PIPELINE_KIND, namespace, pipeline
 
 
 def keys_of_pod(namespace: str, meta: Mapping[str, Any]) -> Iterator[Key]:

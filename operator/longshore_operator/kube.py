@@ -32,11 +32,11 @@ _PATHS: Mapping[str, tuple[str, str]] = {  # kind -> API, plural
     "Pod": ("api/v1", "pods"),
     "Event": ("api/v1", "events"),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
+    "Pipeline": (_OURS, "pipelines"),
+    "PipelineRun": (_OURS, "pipelineruns"),
     "ParallelRunStep": (_OURS, "parallelrunsteps"),
     "ScriptStep": (_OURS, "scriptsteps"),
     "TransferStep": (_OURS, "transfersteps"),
-    "Pipeline": (_OURS, "pipelines"),
-    "PipelineRun": (_OURS, "pipelineruns"),
     "ComputeCluster": (_OURS, "computeclusters"),
     "Datastore": (_OURS, "datastores"),
     "Dataset": (_OURS, "datasets"),
@@ -86,6 +86,9 @@ class Kube(Protocol):
     def write_status(self, manifest: Manifest) -> None:
         """Make an object's status be so. Raises NotFound when there is no such object."""
 
+    def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
+        """Set fields of this very object's spec. Raises Conflict for another one of its name, NotFound for none."""
+
     def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
         """Delete this very object. Raises Conflict when it is another by now; one that is gone is well.
 
@@ -131,6 +134,10 @@ class ApiKube:
         where = path(manifest["kind"], metadata["namespace"], metadata["name"]) + "/status"
         query = [("fieldManager", MANAGER), ("force", "true")]
         self._call("PATCH", where, query=query, body=manifest, content="application/apply-patch+yaml")
+
+    def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
+        body: Manifest = {"metadata": {"uid": uid}, "spec": dict(spec)}
+        self._call("PATCH", path(kind, namespace, name), body=body, content="application/merge-patch+json")
 
     def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}

@@ -246,5 +246,8 @@ class MeteredKube:
         elif manifest["kind"] in _TASKS:
             self._metrics.task(manifest)
 
+    def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
+        self._kube.change(kind, namespace, name, uid, spec)
+
     def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
         self._kube.delete(kind, namespace, name, uid, at_once=at_once)

@@ -20,7 +20,7 @@ from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.ground import Provision
 
-_AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
+AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
 
 
@@ -85,7 +85,7 @@ def documents_around(kube: Kube, raw: Manifest) -> Documents:
 
     Raises InvalidDocuments for what it does refer to and is not valid, kube.Trouble.
     """
-    around = [each for kind in _AROUND for each in kube.list(kind, raw["metadata"]["namespace"])]
+    around = [each for kind in AROUND for each in kube.list(kind, raw["metadata"]["namespace"])]
     step = document(raw)
     referred = _referred(step.resource)
     documents: list[Document[Resource]] = [step]

@@ -13,10 +13,10 @@ from longshore_api.errors import InvalidDocuments
 from longshore_api.resources import ComputeCluster
 from longshore_api.status import ComputeClusterStatus
 from longshore_operator.build import names, placement
+from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
 from longshore_operator.observe_around import claimants, document, owner
 from longshore_operator.plan.nodes import Nodes, Scale
-from longshore_operator.plan.observed import Subject
 from longshore_operator.plan.pods import placeholder, pod
 from longshore_operator.plan.slots import nodes_among, pool
 from longshore_operator.plan.statuses import sentence

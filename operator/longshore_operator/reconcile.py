@@ -5,25 +5,31 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
 from longshore_api.status import ResourceStatus
-from longshore_operator.apply import Hands, Locks, apply_action, apply_status, send_event
+from longshore_operator.apply import Hands, apply_action, apply_status, send_event
 from longshore_operator.build import names
+from longshore_operator.build.subject import Subject
 from longshore_operator.coordinator_client import Coordinators, Line
 from longshore_operator.kube import Kube, Refused, Taken
+from longshore_operator.locks import Locks
 from longshore_operator.observe import observe
 from longshore_operator.observe_nodes import observe_nodes
+from longshore_operator.observe_pipelines import history, observe_run
 from longshore_operator.observe_tasks import observe_task
+from longshore_operator.observe_templates import observe_template
 from longshore_operator.plan.actions import Action, Plan
 from longshore_operator.plan.decide import POLL, after_refusal, decide
 from longshore_operator.plan.nodes import after_refusal_of_nodes, decide_nodes
-from longshore_operator.plan.observed import Subject, Trouble
+from longshore_operator.plan.observed import Trouble
+from longshore_operator.plan.pipelines import after_refusal_of_run, decide_run, wants_history
 from longshore_operator.plan.statuses import refusal, taken
 from longshore_operator.plan.tasks import decide_task
+from longshore_operator.plan.templates import decide_template
 from longshore_operator.settings import Settings
 
 _log = logging.getLogger("longshore.operator")
@@ -37,7 +43,7 @@ def _utc() -> datetime:
 
 @dataclass
 class Reconciler:
-    """Reconciles steps of all kinds, and ComputeClusters.
+    """Reconciles resources of all kinds that have something to do.
 
     What it remembers only spares the API server writes; nothing depends on it. `locks` hold for one process: two
     operators at a time could give a ComputeCluster more nodes than it may have.
@@ -49,6 +55,7 @@ class Reconciler:
     now: Callable[[], datetime] = _utc
     monotonic: Callable[[], float] = time.monotonic
     locks: Locks = field(default_factory=Locks)
+    _troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)  # what a run's status keeps saying
     _written: dict[tuple[str, str, str], float] = field(default_factory=dict)  # when each one's status was
 
     def reconcile(self, kind: str, namespace: str, name: str) -> float | None:
@@ -61,9 +68,10 @@ class Reconciler:
             names.SCRIPT_KIND: partial(self._task, names.SCRIPT_KIND),
             names.TRANSFER_KIND: partial(self._task, names.TRANSFER_KIND),
             names.COMPUTE_KIND: self._nodes,
+            names.RUN_KIND: self._run,
+            names.PIPELINE_KIND: self._pipeline,
         }
-        again = kinds.get(kind)
-        return None if again is None else again(namespace, name)
+        return kinds[kind](namespace, name)
 
     def _step(self, namespace: str, name: str) -> float | None:
         sight = observe(self.kube, self.coordinators, self.settings, namespace=namespace, name=name)
@@ -104,6 +112,43 @@ class Reconciler:
             plan = after_refusal_of_nodes(seen, plan, _trouble(error), now=now)
         return self._tell(seen.subject, plan, before=seen.status, now=now)
 
+    def _run(self, namespace: str, name: str) -> float | None:
+        key = (names.RUN_KIND, namespace, name)
+        trouble = self._troubles.get(key)
+        seen = observe_run(self.kube, self.settings, namespace=namespace, name=name, trouble=trouble)
+        if seen is None:
+            self._written.pop(key, None)
+            self._troubles.pop(key, None)
+            return None
+        now = self.now()
+        if wants_history(seen, now=now):
+            seen = replace(seen, history=history(self.kube, seen))
+        plan = decide_run(seen, now=now)
+        try:
+            self._act(seen.subject, plan.actions, line=None, now=now)
+        except (Refused, Taken) as error:
+            return self._tell(
+                seen.subject, after_refusal_of_run(seen, plan, _trouble(error)), before=seen.status, now=now
+            )
+        again = self._tell(seen.subject, plan, before=seen.status, now=now)
+        try:
+            self._act(seen.subject, plan.after, line=None, now=now)
+        except (Refused, Taken) as error:
+            self._troubles[key] = _trouble(error)
+            refused = after_refusal_of_run(seen, plan, self._troubles[key])
+            return self._tell(seen.subject, refused, before=plan.status, now=now)
+        return 0.0 if self._troubles.pop(key, None) is not None else again
+
+    def _pipeline(self, namespace: str, name: str) -> float | None:
+        seen = observe_template(self.kube, namespace=namespace, name=name)
+        if seen is None:
+            self._written.pop((names.PIPELINE_KIND, namespace, name), None)
+            return None
+        now = self.now()
+        plan = decide_template(seen, now=now)
+        self._act(seen.subject, plan.actions, line=None, now=now)
+        return self._tell(seen.subject, plan, before=seen.status, now=now)
+
     def _act(self, subject: Subject, actions: tuple[Action, ...], *, line: Line | None, now: datetime) -> None:
         hands = Hands(self.kube, self.coordinators, self.locks)
         for action in actions:
@@ -118,7 +163,7 @@ class Reconciler:
         if plan.status is None or _same(before, plan.status):
             return plan.look_again
         key, clock = (subject.kind, subject.namespace, subject.name), self.monotonic()
-        if not plan.events and (early := self._written.get(key, clock - POLL) + POLL - clock) > 0:
+        if not plan.events and not plan.after and (early := self._written.get(key, clock - POLL) + POLL - clock) > 0:
             return early
         apply_status(self.kube, subject, plan.status)
         self._written[key] = clock

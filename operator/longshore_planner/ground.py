@@ -86,6 +86,12 @@ def in_pods(uri: str) -> str:
     return _FOLDERS + uri.removeprefix("file:").lstrip("/") if uri.startswith("file:/") else uri
 
 
+def default_store(documents: Documents) -> str | None:
+    """Return the place of the default Datastore, as users know it."""
+    stores = (each.resource.spec for each in documents.of(Datastore))
+    return next((spec.uri for spec in stores if spec.default), None)
+
+
 class Ground:
     """Puts the documents of one step into its pods; `problems` is what means nothing there.
 

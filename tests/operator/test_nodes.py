@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from longshore_operator.build.subject import Subject
 from longshore_operator.coordinator_client import CoordinatorError
 from longshore_operator.kube import Refused, Taken
 from longshore_operator.plan.actions import Create, Delete
 from longshore_operator.plan.nodes import Nodes, Scale, decide_nodes
-from longshore_operator.plan.observed import Pod, Subject, Trouble
+from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.slots import Claim, Holder, Pool, nodes_among
 from longshore_operator.reconcile import Reconciler
 from longshore_operator.settings import LowPriority, Settings

@@ -35,7 +35,8 @@ NAMESPACES, CRDS = kind("namespaces", "Namespace"), kind("customresourcedefiniti
 COMPUTE = kind("computeclusters", "ComputeCluster")
 STEPS, PODS = kind("parallelrunsteps", "ParallelRunStep"), kind("pods", "Pod")
 SCRIPTS, TRANSFERS = kind("scriptsteps", "ScriptStep"), kind("transfersteps", "TransferStep")
-KINDS = [STEPS, SCRIPTS, TRANSFERS, COMPUTE]
+PIPELINES = [kind("pipelines", "Pipeline"), kind("pipelineruns", "PipelineRun")]
+KINDS = [STEPS, SCRIPTS, TRANSFERS, COMPUTE, *PIPELINES]
 
 
 class ApiServer:

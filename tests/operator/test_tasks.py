@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.handlers import keys_of_pod, keys_of_step
+from longshore_operator.handlers import keys_of_pod, keys_of_run, keys_of_step
 from longshore_operator.kube import Refused, Taken, Trouble
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.tasks import TaskRun
@@ -554,6 +554,15 @@ def test_an_event_of_a_step_puts_up_what_it_may_change():
         ("PipelineRun", "n", "nightly"),
     ]
     assert list(keys_of_step("TransferStep", "n", {"name": "copy"}, {})) == [("TransferStep", "n", "copy")]
+
+
+def test_an_event_of_a_pipeline_run_puts_up_its_pipeline():
+    run = {"metadata": {"name": "nightly"}, "spec": {"pipelineRef": {"name": "digits"}}}
+    both = [("PipelineRun", "n", "nightly"), ("Pipeline", "n", "digits")]
+    assert list(keys_of_run("n", run)) == both
+    retry = run | {"spec": {"retryOf": "earlier"}}
+    assert list(keys_of_run("n", retry)) == both[:1]
+    assert list(keys_of_run("n", retry | {"status": {"pipeline": "digits"}})) == both
 
 
 def test_an_event_of_a_pod_puts_up_whose_it_is_and_the_compute_cluster(world):

@@ -119,6 +119,17 @@ class FakeKube:
         self.objects[key]["status"] = copy.deepcopy(manifest["status"])
         self._wrote("status", manifest)
 
+    def change(self, kind, namespace, name, uid, spec):
+        self._ask("change", kind, name)
+        found = self.objects.get((kind, namespace, name))
+        if found is None:
+            raise NotFound("there is none")
+        if found["metadata"]["uid"] != uid:
+            raise Conflict("another one")
+        found["spec"] |= copy.deepcopy(spec)
+        found["metadata"]["generation"] += 1
+        self._wrote("change", found)
+
     def delete(self, kind, namespace, name, uid, *, at_once=False):
         self._ask("delete", kind, name)
         found = self.objects.get((kind, namespace, name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from kubernetes.client import (
     V1ConfigMap,
@@ -111,3 +112,9 @@ def network_policy(run: ClusterRun) -> V1NetworkPolicy:
             ingress=[V1NetworkPolicyIngressRule(_from=[workers, operator], ports=[port])],
         ),
     )
+
+
+def body(model: Any) -> dict[str, Any]:
+    """Return a model of the Kubernetes client as the API takes it: its own spelling, nothing that is absent."""
+    dumped: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return dumped

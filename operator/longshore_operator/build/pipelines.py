@@ -10,7 +10,7 @@ from typing import Any
 from kubernetes.client import V1ConfigMap, V1ObjectMeta, V1OwnerReference
 
 from longshore_operator.build import names, objects
-from longshore_operator.plan.observed import Subject
+from longshore_operator.build.subject import Subject
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.pipelines.on_cluster import ClusterPipeline
 from longshore_planner.tasks import TaskRun

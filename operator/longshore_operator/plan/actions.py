@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from kubernetes.client import V1ConfigMap, V1NetworkPolicy, V1Pod, V1Service
 
@@ -16,6 +16,40 @@ class Create:
     """Make an object that is never changed; one that is there already is looked at in the next reconcile."""
 
     manifest: V1ConfigMap | V1NetworkPolicy | V1Pod | V1Service
+
+
+@dataclass(frozen=True)
+class Ensure:
+    """Make an object unless it is there already: its name says what is in it."""
+
+    manifest: V1ConfigMap
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Make the resource that runs a step, once the run that it is to carry out is written down."""
+
+    settled: V1ConfigMap
+    resource: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Write a PipelineRun down that goes on with another one's run, unless a further one has done so by now."""
+
+    manifest: V1ConfigMap
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Turn a switch of a resource's spec."""
+
+    kind: str
+    name: str
+    uid: str
+    field: str  # suspend or cancel
+    value: bool
 
 
 @dataclass(frozen=True)
@@ -65,7 +99,8 @@ class TellGone:
     worker: str
 
 
-Action = Create | Resume | Occupy | Issue | Delete | Drain | TellGone
+RunAction = Ensure | Begin | Retry | Switch
+Action = RunAction | Create | Resume | Occupy | Issue | Delete | Drain | TellGone
 
 
 @dataclass(frozen=True)
@@ -82,9 +117,10 @@ S = TypeVar("S", bound=ResourceStatus)
 
 @dataclass(frozen=True)
 class Plan(Generic[S]):
-    """What one reconcile does: actions in this order, then the status, then the events."""
+    """What one reconcile does: actions in this order, then the status, then the events, then what follows from it."""
 
     actions: tuple[Action, ...] = ()
     status: S | None = None  # None: as it is
     events: tuple[Event, ...] = ()
     look_again: float | None = None  # seconds; None: when something happens
+    after: tuple[Action, ...] = ()  # what the status must say before it is done

@@ -14,8 +14,9 @@ from typing import Literal
 
 from longshore_api import status as api
 from longshore_operator.build.placeholder import placeholder_pod
+from longshore_operator.build.subject import Subject
 from longshore_operator.plan.actions import Action, Create, Delete, Plan
-from longshore_operator.plan.observed import Pod, Subject, Trouble
+from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.slots import Pool
 from longshore_operator.plan.statuses import INVALID, milestones
 from longshore_operator.settings import Settings

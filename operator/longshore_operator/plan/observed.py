@@ -8,21 +8,12 @@ from datetime import UTC, datetime
 from longshore_api.errors import Problem
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.build import names
+from longshore_operator.build.subject import Subject
 from longshore_operator.plan.slots import Pool
 from longshore_planner.cluster import ClusterRun
 from longshore_protocol.snapshot import Snapshot
 
 LONG_AGO = datetime.fromtimestamp(0, tz=UTC)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The resource that a status and events are about."""
-
-    kind: str
-    namespace: str
-    name: str
-    uid: str
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from longshore_api.errors import Problem
 from longshore_api.task_status import TaskStatus
-from longshore_operator.plan.observed import Control, Pod, Subject, Trouble
+from longshore_operator.build.subject import Subject
+from longshore_operator.plan.observed import Control, Pod, Trouble
 from longshore_operator.plan.slots import Pool
 from longshore_planner.tasks import TaskRun
 from longshore_protocol.script_job import ScriptResult

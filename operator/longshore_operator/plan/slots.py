@@ -170,6 +170,11 @@ def is_set(spec: Mapping[str, Any], switch: str) -> bool:
     return str(spec.get(switch, False)).lower() == "true"
 
 
+def is_finished(raw: Mapping[str, Any]) -> bool:
+    """Tell whether a resource of ours has ended, as its status says."""
+    return _condition(raw.get("status", {}), "Finished").get("status") == "True"
+
+
 def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
     return next((each for each in status.get("conditions", []) if each.get("type") == type_), {})
 

@@ -118,7 +118,7 @@ def halted(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
 
 
 def observed_again(status: S, *, generation: int) -> S:
-    """Return the status of a step that has ended, whose spec was changed since: that was seen, and changes nothing."""
+    """Return the status of what has ended, and whose spec was changed since: that was seen, and changes nothing."""
     conditions = [each.model_copy(update={"observed_generation": generation}) for each in status.conditions]
     return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
 

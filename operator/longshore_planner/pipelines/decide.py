@@ -14,6 +14,7 @@ from longshore_planner.pipelines.records import (
     CANCELLED,
     ENDED,
     FAILED,
+    PENDING,
     REUSED,
     RUNNING,
     SKIPPED,
@@ -21,6 +22,7 @@ from longshore_planner.pipelines.records import (
     SUSPENDED,
     TIMEOUT,
     Origin,
+    Outcome,
     Record,
     Records,
 )
@@ -76,6 +78,19 @@ def foresee(frozen: FrozenPipeline, records: Records, *, history: History, optio
         done = {name: replace(decision.records[name], state=SUCCEEDED, ended=now) for name in decision.start}
         decision = decide(frozen, {**decision.records, **done}, history=history, options=options, now=now)
     return decision
+
+
+def after_stop(stop: Stop | None, outcome: Outcome) -> Outcome:
+    """Return what a step that was to be stopped has come to; one that ended by itself before has its own end."""
+    if stop is None or outcome.state != PENDING:
+        return outcome
+    match stop.reason:
+        case "Timeout":
+            return Outcome(FAILED, TIMEOUT, stop.message)
+        case "Cancelled":
+            return Outcome(CANCELLED, CANCELLED, stop.message)
+        case _:
+            return replace(outcome, reason=SUSPENDED, message="what is committed is kept")
 
 
 class _Deciding:

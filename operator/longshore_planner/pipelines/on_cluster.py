@@ -76,12 +76,30 @@ def run_of_step(
 
 
 def with_source(step: FrozenStep, files: Mapping[str, str], *, copy: str | None = None) -> FrozenStep:
-    """Return a step with the digests of its source's files, which lie in the ConfigMap `copy` where one is given."""
+    """Return a step with the digests of its source's files, which lie in the ConfigMap `copy` where one is given.
+
+    What they were copied from is the step's `source` from then on.
+    """
     frozen = step.with_code(Code(step.job["source_uri"], files))
     if copy is None:
         return frozen
-    provision = {**(step.provision or {}), "config_map": copy}
-    return replace(frozen, provision=provision, spec={**step.spec, "source": {"configMap": copy}})
+    provision = step.provision or {}
+    return replace(
+        frozen,
+        source=frozen.source if is_copied(step) else provision["config_map"],
+        provision={**provision, "config_map": copy},
+        spec={**step.spec, "source": {"configMap": copy}},
+    )
+
+
+def with_original(step: FrozenStep) -> FrozenStep:
+    """Return a step whose source was copied with the ConfigMap that it was copied from."""
+    return replace(step, provision={**(step.provision or {}), "config_map": step.source}) if is_copied(step) else step
+
+
+def is_copied(step: FrozenStep) -> bool:
+    """Tell whether the source is a copy of a ConfigMap that was made when an earlier run began."""
+    return "code" in step.parts and (step.provision or {}).get("config_map") is not None
 
 
 def retried(earlier: ClusterPipeline, statuses: Mapping[str, PipelineStepStatus]) -> tuple[ClusterPipeline, set[str]]:

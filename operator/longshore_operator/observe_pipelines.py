@@ -1,0 +1,126 @@
+"""Reads all that there is of a PipelineRun: itself, how it was settled, the resources of its steps, earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from longshore_api.pipeline_status import PipelineRunStatus
+from longshore_api.status import ParallelRunStepStatus
+from longshore_api.task_status import TaskStatus
+from longshore_api.values import INT_MAX
+from longshore_operator.build import names
+from longshore_operator.build.pipelines import settled_from
+from longshore_operator.build.subject import Subject
+from longshore_operator.kube import Kube, Manifest
+from longshore_operator.observe_around import owner
+from longshore_operator.plan.children import Child
+from longshore_operator.plan.observed import Trouble
+from longshore_operator.plan.pipelines import Run
+from longshore_operator.plan.slots import is_set, number
+from longshore_operator.settings import Settings
+from longshore_operator.settle_pipeline import settle
+from longshore_planner.pipelines.frozen import Options
+from longshore_planner.pipelines.history import EarlierStep, History
+from longshore_planner.pipelines.on_cluster import resource_kind
+from longshore_planner.pipelines.status import earlier_steps
+
+_STATUSES: Mapping[str, type[ParallelRunStepStatus | TaskStatus]] = {
+    names.STEP_KIND: ParallelRunStepStatus,
+    names.SCRIPT_KIND: TaskStatus,
+    names.TRANSFER_KIND: TaskStatus,
+}
+
+
+def observe_run(
+    kube: Kube, settings: Settings, *, namespace: str, name: str, trouble: Trouble | None = None
+) -> Run | None:
+    """Read a PipelineRun and all of its resources; None when there is none, or it is being deleted.
+
+    `trouble` is what kept the last look from making something. Raises kube.Trouble.
+    """
+    raw = kube.read(names.RUN_KIND, namespace, name)
+    if raw is None or "deletionTimestamp" in raw["metadata"]:
+        return None
+    metadata, spec = raw["metadata"], raw.get("spec", {})
+    subject = Subject(names.RUN_KIND, namespace, name, metadata["uid"])
+    found = kube.read("ConfigMap", namespace, names.pipeline_run(name))
+    foreign = found is not None and owner(found) != subject.uid
+    settled = None if found is None or foreign else settled_from(found)
+    options = _options(spec)
+    ttl = number(spec.get("ttlSecondsAfterFinished"), -1)
+    status = _status(raw)
+    seen = Run(
+        subject=subject,
+        generation=metadata.get("generation", 1),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        pipeline=_pipeline(spec, name, status),
+        status=status,
+        options=options,
+        ttl_seconds=ttl if 0 <= ttl <= INT_MAX else None,
+        settled=settled,
+        foreign=f"ConfigMap {names.pipeline_run(name)}" if foreign else "",
+        trouble=trouble,
+    )
+    if seen.is_over or foreign:
+        return seen
+    if settled is None:
+        rests = options.cancel or options.suspend
+        return seen if rests else replace(seen, resolved=settle(kube, raw, subject, options, settings))
+    kinds = sorted({resource_kind(step) for step in settled.pipeline.steps})
+    children = {each.name: each for kind in kinds for each in _children(kube, kind, subject)}
+    return replace(seen, children=children)
+
+
+def history(kube: Kube, seen: Run) -> History:
+    """Return the steps of other runs of the namespace that have succeeded. Raises kube.Trouble."""
+    return History(_earlier(kube, seen))
+
+
+def _earlier(kube: Kube, seen: Run) -> Iterator[EarlierStep]:
+    for raw in kube.list(names.RUN_KIND, seen.subject.namespace):
+        status = None if raw["metadata"]["uid"] == seen.subject.uid else _status(raw)
+        if status is not None and status.run_id is not None:
+            yield from earlier_steps(status)
+
+
+def _options(spec: Mapping[str, Any]) -> Options:
+    """Read what counts at any time, whatever the rest of the spec is."""
+    switches = ("continueOnStepFailure", "regenerateOutputs", "contentFingerprint", "cancel", "suspend")
+    return Options(*(is_set(spec, each) for each in switches))
+
+
+def _pipeline(spec: Mapping[str, Any], run: str, status: PipelineRunStatus | None) -> str:
+    """Return what the run's pipeline is called: a retry learns it when it begins."""
+    return str(spec.get("pipelineRef", {}).get("name") or (status.pipeline if status else "") or run)
+
+
+def _status(raw: Manifest) -> PipelineRunStatus | None:
+    try:
+        return PipelineRunStatus.model_validate(raw["status"]) if raw.get("status") else None
+    except ValidationError:
+        return None  # of another version: made anew
+
+
+def _children(kube: Kube, kind: str, run: Subject) -> Iterator[Child]:
+    for raw in kube.list(kind, run.namespace, names.run_selector(run.name)):
+        if owner(raw) != run.uid:
+            continue
+        try:
+            status = _STATUSES[kind].model_validate(raw["status"]) if raw.get("status") else None
+        except ValidationError:
+            status = None  # of another version: its own reconcile makes it anew
+        spec, metadata = raw.get("spec", {}), raw["metadata"]
+        yield Child(
+            kind=kind,
+            name=metadata["name"],
+            uid=metadata["uid"],
+            suspends=is_set(spec, "suspend"),
+            cancels=is_set(spec, "cancel"),
+            leaving="deletionTimestamp" in metadata,
+            status=status,
+        )

@@ -1,0 +1,241 @@
+"""Settles a PipelineRun: from it, its Pipeline and all around them to what is written down when it begins."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from longshore_api.base import Resource
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.pipeline_status import PipelineRunStatus
+from longshore_api.validation import label
+from longshore_operator.build import names, placement
+from longshore_operator.build.pipelines import RUN_ID_KEY, settled_from, source_map
+from longshore_operator.build.subject import Subject
+from longshore_operator.kube import Kube, Manifest
+from longshore_operator.observe_around import AROUND, document, owner
+from longshore_operator.plan.actions import Ensure
+from longshore_operator.plan.observed import Trouble
+from longshore_operator.plan.pipelines import Settlement
+from longshore_operator.plan.slots import is_finished
+from longshore_operator.settings import Settings
+from longshore_planner.catalogue import Document, Documents, gather
+from longshore_planner.cluster import own_run_id
+from longshore_planner.ground import Provision, default_store
+from longshore_planner.pipelines.choose import choose
+from longshore_planner.pipelines.freeze import Cluster, freeze
+from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenPipeline, FrozenStep, Options
+from longshore_planner.pipelines.on_cluster import ClusterPipeline, retried, with_original, with_source
+from longshore_planner.pipelines.template import Template
+from longshore_planner.places import join
+
+_RETRY = "spec.retryOf"
+_DIGITS = 32  # hexadecimal, of a file's digest
+
+
+def settle(
+    kube: Kube, raw: Manifest, run: Subject, options: Options, settings: Settings
+) -> Settlement | tuple[Problem, ...] | Trouble:
+    """Return the run as it would begin now, what is wrong with it, or what it waits for. Raises kube.Trouble."""
+    try:
+        earlier = raw.get("spec", {}).get("retryOf")
+        if earlier is not None:
+            return _Retry(kube, raw, run, str(earlier)).settlement(options)
+        return _begin(kube, raw, run, settings)
+    except InvalidDocuments as error:
+        return tuple(error.problems)
+
+
+def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings) -> Settlement:
+    documents = _documents(kube, raw)
+    chosen = choose(documents, name=None, assigned={})
+    assert chosen is not None, "the documents have a PipelineRun"
+    run_id = own_run_id(run.name, run.uid)
+    store = default_store(documents)
+    frozen = freeze(
+        chosen.template,
+        chosen.given,
+        documents,
+        run_id=run_id,
+        run_uri="" if store is None else join(store, f"longshore/{run_id}"),
+        cores=1,
+        options=chosen.options,
+        cluster=Cluster(settings.host_paths),
+    )
+    problems = [*_unreadable(frozen, settings), *_without_secrets(kube, frozen, run, where=chosen.template.where)]
+    sources = _Sources(kube, run)
+    steps = [sources.frozen(step, template=chosen.template) for step in frozen.steps]
+    if problems or sources.problems:
+        raise InvalidDocuments([*problems, *sources.problems])
+    spec = chosen.template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    settled = ClusterPipeline(replace(frozen, steps=tuple(steps)), spec)
+    return Settlement(settled, tuple(sources.copies.values()))
+
+
+class _Sources:
+    """Copies of the ConfigMaps that are sources, each once; what is wrong with them is put down in `problems`."""
+
+    def __init__(self, kube: Kube, run: Subject) -> None:
+        self._kube, self._run = kube, run
+        self._read: dict[str, Manifest | None] = {}
+        self.copies: dict[str, Ensure] = {}  # by their names
+        self.problems: list[Problem] = []
+
+    def frozen(self, step: FrozenStep, *, template: Template | None, where: str = "") -> FrozenStep:
+        """Return a step with its source as it is now; `template` says where the step is in a document."""
+        provision = Provision.from_dict(step.provision or {})
+        if provision.source_image is not None:
+            return with_source(step, {provision.source_image: f"in {provision.image}"})
+        if provision.source_uri is not None:
+            return with_source(step, {provision.source_uri: "as it is there"})
+        if provision.config_map is None:
+            return step  # a transfer has none
+        name, entry = provision.config_map, str(step.parts.get("entry", ""))
+        source = self._source(name)
+        if source is None:
+            self._tell(step, template, where, "source.configMap", f"is {name!r}: there is no such ConfigMap")
+            return step
+        files = _digests(source)
+        if entry not in files:
+            field = "entryScript" if step.kind == PARALLEL_RUN else "scriptName"
+            self._tell(step, template, where, field, f"is {entry!r}: ConfigMap {name} has no such key")
+            return step
+        digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
+        copy = names.source_copy(self._run.name, digest)
+        self.copies[copy] = Ensure(source_map(self._run, copy, source))
+        return with_source(step, files, copy=copy)
+
+    def _source(self, name: str) -> Manifest | None:
+        if name not in self._read:
+            self._read[name] = self._kube.read("ConfigMap", self._run.namespace, name)
+        return self._read[name]
+
+    def _tell(self, step: FrozenStep, template: Template | None, where: str, field: str, text: str) -> None:
+        if template is None:
+            self.problems.append(Problem(where, _RETRY, f"needs the code of {step.name} anew, whose {field} {text}"))
+        else:
+            path = template.path(step.name, f"{step.kind}.{field}")
+            self.problems.append(Problem(template.where, path, text))
+
+
+@dataclass(frozen=True)
+class _Retry:
+    """A run that goes on with another one: as that was settled, but for the code of steps that failed."""
+
+    kube: Kube
+    raw: Manifest
+    run: Subject
+    earlier: str
+
+    def settlement(self, options: Options) -> Settlement | Trouble:
+        where = label(self.raw)
+        raw = None if self.earlier == self.run.name else self._read()
+        if raw is None:
+            raise self._wrong("there is no other PipelineRun of that name")
+        if not is_finished(raw):
+            return Trouble("WaitingForRun", f"waiting for {self.earlier} to end, which this run retries")
+        settled = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(self.earlier))
+        if settled is None or owner(settled) != raw["metadata"]["uid"]:
+            raise self._wrong("it never began, and there is nothing to keep of it: run its pipeline anew")
+        status = PipelineRunStatus.model_validate(raw["status"])
+        succeeded = status.condition("Succeeded")
+        if succeeded is not None and succeeded.status == "True":
+            raise self._wrong("it has succeeded, and there is nothing to retry")
+        if rival := self._rival(settled["data"][RUN_ID_KEY]):
+            return Trouble("WaitingForRun", f"waiting for {rival} to end, which retries the same run")
+        again, anew = retried(settled_from(settled), {each.name: each for each in status.steps})
+        sources, steps = _Sources(self.kube, self.run), []
+        for step in again.pipeline.steps:
+            if step.name in again.kept:
+                steps.append(step)
+                continue
+            taken = with_original(step) if step.name in anew else step
+            steps.append(sources.frozen(taken, template=None, where=where))
+        if sources.problems:
+            raise InvalidDocuments(sources.problems)
+        pipeline = replace(again.pipeline, steps=tuple(steps), options=options)
+        return Settlement(replace(again, pipeline=pipeline), tuple(sources.copies.values()), is_retry=True)
+
+    def _read(self) -> Manifest | None:
+        return self.kube.read(names.RUN_KIND, self.run.namespace, self.earlier)
+
+    def _wrong(self, rule: str) -> InvalidDocuments:
+        return InvalidDocuments([Problem(label(self.raw), _RETRY, f"is {self.earlier!r}: {rule}")])
+
+    def _rival(self, run_id: str) -> str:
+        """Return the PipelineRun that goes on with the same run before this one may; "" when there is none."""
+        mine = _age(self.raw)
+        for each in sorted(self.kube.list(names.RUN_KIND, self.run.namespace), key=_age):
+            name, retried_run = each["metadata"]["name"], each.get("spec", {}).get("retryOf")
+            if name == self.run.name or is_finished(each) or not retried_run:
+                continue
+            settled = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(name))
+            begun = settled is not None and settled.get("data", {}).get(RUN_ID_KEY) == run_id
+            if begun or (retried_run == self.earlier and _age(each) < mine):
+                return str(name)
+        return ""
+
+
+def _age(raw: Manifest) -> tuple[str, str]:
+    return raw["metadata"]["creationTimestamp"], raw["metadata"]["name"]
+
+
+def _documents(kube: Kube, raw: Manifest) -> Documents:
+    """Return the run and what it may refer to. Raises InvalidDocuments for what it does refer to and is not valid."""
+    namespace = raw["metadata"]["namespace"]
+    found: list[Document[Resource]] = [document(raw)]
+    reference = raw.get("spec", {}).get("pipelineRef")
+    pipeline = None
+    if reference is not None:
+        pipeline = kube.read(names.PIPELINE_KIND, namespace, str(reference["name"]))
+        found += [] if pipeline is None else [document(pipeline)]
+    said = set(_strings([raw.get("spec"), (pipeline or {}).get("spec")]))
+    for each in (each for kind in AROUND for each in kube.list(kind, namespace)):
+        try:
+            found.append(document(each))
+        except InvalidDocuments:
+            if each["metadata"]["name"] in said:
+                raise
+    return gather(found)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    match value:
+        case dict():
+            yield from _strings(list(value.values()))
+        case list():
+            for each in value:
+                yield from _strings(each)
+        case str():
+            yield value
+        case _:
+            return
+
+
+def _digests(source: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of each file of a ConfigMap."""
+    texts = {name: text.encode() for name, text in (source.get("data") or {}).items()}
+    others = {name: base64.b64decode(packed) for name, packed in (source.get("binaryData") or {}).items()}
+    return {name: hashlib.sha256(content).hexdigest()[:_DIGITS] for name, content in {**texts, **others}.items()}
+
+
+def _unreadable(frozen: FrozenPipeline, settings: Settings) -> Iterable[Problem]:
+    """Return what of the ComputeClusters' pod templates is no part of a pod, each once."""
+    problems = {}
+    for step in frozen.steps:
+        node = Provision.from_dict(step.provision or {}).node
+        if node.compute and node.compute not in problems and (text := placement.unreadable(node, settings)):
+            where = f"{names.COMPUTE_KIND}/{node.compute}"
+            problems[node.compute] = Problem(where, "spec.podTemplate.spec", f"is wrong: {text}")
+    return problems.values()
+
+
+def _without_secrets(kube: Kube, frozen: FrozenPipeline, run: Subject, *, where: str) -> Iterator[Problem]:
+    """Yield the Secrets of Datastores that are not there: pods would wait for them in vain."""
+    wanted = {name for step in frozen.steps for name in (step.provision or {}).get("secrets", ())}
+    for name in sorted(wanted):
+        if kube.read("Secret", run.namespace, name) is None:
+            yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
