@@ -17,7 +17,7 @@ from longshore_operator.build import names
 from longshore_operator.build.pipelines import settled_from
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe import owner
+from longshore_operator.observe_around import owner
 from longshore_operator.plan.children import Child
 from longshore_operator.plan.observed import Trouble
 from longshore_operator.plan.pipelines import Run

@@ -10,7 +10,7 @@ from longshore_api.status import ResourceStatus
 from longshore_operator.build import names
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe import document
+from longshore_operator.observe_around import document
 from longshore_operator.plan.slots import is_finished, number
 from longshore_operator.plan.statuses import sentence
 from longshore_operator.plan.templates import Template
