@@ -100,7 +100,10 @@ class Pipelines(Steps):
         return self.run_condition(name)
 
     def until_running(self, name, step):
+        """Wait until the status says that a step runs, and its resource is there."""
         self.until(lambda: self.states(name).get(step) == "Running")
+        kind, _, resource = self.step(name, step)["resource"].partition("/")
+        self.until(lambda: self.kubectl.try_("get", f"{kind.lower()}s.longshore.dev", resource).returncode == 0)
 
     def total(self, name):
         """Return what the run's last step wrote."""

@@ -9,6 +9,7 @@ from localcluster import install
 from localcluster.places import CHECKOUT
 from pipelines import COLLECT, NUMBERS, RUN, SCORE, TOTAL, Pipelines
 
+SCORED = "first-score"  # the ParallelRunStep of the run `first`
 DIGITS = CHECKOUT / "deploy" / "examples" / "digits"
 
 
@@ -81,7 +82,7 @@ def test_a_run_of_which_everything_is_killed_ends_with_the_same_outputs(pipeline
         pipelines.close(gate)
     pipelines.start("first")
     pipelines.until_running("first", "score")
-    pipelines.until_done(6, "first-score")
+    pipelines.until_done(6, SCORED)
     install.kill(place)
     namespace("delete", "pod", "first-score-coordinator", "--grace-period=0", "--force")
     pipelines.open("score")
@@ -110,13 +111,18 @@ def _main_runs(pod):
 def test_a_run_is_suspended_goes_on_and_is_cancelled(pipelines, namespace):
     pipelines.close("score")
     pipelines.start("first")
-    pipelines.until_done(6, "first-score")
+    pipelines.until_running("first", "score")
+    pipelines.until_done(6, SCORED)
     namespace("patch", RUN, "first", "--type=merge", '--patch={"spec":{"suspend":true}}')
+    pipelines.until(lambda: all("deletionTimestamp" in each["metadata"] for each in pipelines.pods("worker", SCORED)))
+    pipelines.open("score")  # what runs is let end
     pipelines.until(lambda: pipelines.run_condition("first")["reason"] == "Suspended")
-    assert not namespace.get("pods", "--selector=longshore.dev/step=first-score")
+    assert not pipelines.pods(name=SCORED)
+    pipelines.close("score")
     namespace("patch", RUN, "first", "--type=merge", '--patch={"spec":{"suspend":false}}')
-    pipelines.until(lambda: namespace.get("pods", "--selector=longshore.dev/step=first-score"))
+    pipelines.until(lambda: pipelines.pods(name=SCORED))
     namespace("patch", RUN, "first", "--type=merge", '--patch={"spec":{"cancel":true}}')
+    pipelines.open("score")
     assert pipelines.ended("first")["reason"] == "Cancelled"
     assert pipelines.states("first") == {"prepare": "Succeeded", "score": "Cancelled", "collect": "Cancelled"}
 
