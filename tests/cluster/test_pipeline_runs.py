@@ -114,7 +114,7 @@ def test_a_run_is_suspended_goes_on_and_is_cancelled(pipelines, namespace):
     pipelines.until_running("first", "score")
     pipelines.until_done(6, SCORED)
     namespace("patch", RUN, "first", "--type=merge", '--patch={"spec":{"suspend":true}}')
-    pipelines.until(lambda: all("deletionTimestamp" in each["metadata"] for each in pipelines.pods("worker", SCORED)))
+    pipelines.until(lambda: all(map(_is_leaving, pipelines.pods("worker", SCORED).values())))
     pipelines.open("score")  # what runs is let end
     pipelines.until(lambda: pipelines.run_condition("first")["reason"] == "Suspended")
     assert not pipelines.pods(name=SCORED)
@@ -125,6 +125,10 @@ def test_a_run_is_suspended_goes_on_and_is_cancelled(pipelines, namespace):
     pipelines.open("score")
     assert pipelines.ended("first")["reason"] == "Cancelled"
     assert pipelines.states("first") == {"prepare": "Succeeded", "score": "Cancelled", "collect": "Cancelled"}
+
+
+def _is_leaving(pod):
+    return "deletionTimestamp" in pod["metadata"]
 
 
 def test_the_tutorials_pipeline_is_resubmitted_with_one_image(pipelines, namespace):
