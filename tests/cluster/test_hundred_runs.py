@@ -1,4 +1,4 @@
-"""A hundred PipelineRuns at a time on the control plane: their pods find no node, the test ends them as a kubelet."""
+"""A hundred PipelineRuns at a time on the control plane; their pods find no node, and the test ends them."""
 
 import json
 import time
