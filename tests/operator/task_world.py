@@ -168,4 +168,5 @@ def state(name, **state):
 
 def terminated(name, code, message="", *, reason="", at=None):
     ended = {"exitCode": code, "message": message, "reason": reason or ("Error" if code else "Completed")}
+    ended["startedAt"] = START.isoformat()
     return state(name, terminated=ended | ({"finishedAt": at} if at else {}))

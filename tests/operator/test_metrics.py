@@ -12,6 +12,7 @@ from longshore_operator.metrics import MeteredKube, Metrics
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
+from task_world import AROUND, TaskWorld, script, transfer
 from world import NAMESPACE, World
 
 
@@ -123,6 +124,20 @@ def test_a_step_is_in_one_state(metrics, status, state):
         each: float(each == state) for each in states
     }
     assert value(metrics, "longshore_workers", state="ready") == (1 if state in ("pending", "running") else 0)
+
+
+def test_tasks_are_counted_beside_steps(metrics):
+    world = TaskWorld()
+    world.reconciler.kube = MeteredKube(world.kube, metrics)
+    world.submit(*AROUND, script(), transfer("copy"))
+    world.reconcile("copy", "TransferStep")
+    world.run()
+    counts = {each: value(metrics, "longshore_tasks", state=each) for each in ("pending", "succeeded")}
+    assert counts == {"pending": 1, "succeeded": 1}
+    del world.kube.objects["ScriptStep", NAMESPACE, "train"]
+    world.reconcile()
+    assert value(metrics, "longshore_tasks", state="succeeded") == 0
+    assert value(metrics, "longshore_steps", state="succeeded") == 0
 
 
 def test_a_reconcile_is_counted_by_what_came_of_it(metrics):

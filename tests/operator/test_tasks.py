@@ -168,7 +168,7 @@ def test_how_a_pod_was_lost_is_said(world):
     world.submit()
     world.ends["train-task-0"] = "evicted"
     world.until("PodLost")
-    said = "pod train-task-0 ended without a result (Evicted: The node was low on memory.); another one follows"
+    said = "pod train-task-0 left no result (Evicted: The node was low on memory.); another one follows"
     assert world.said() == ("Unknown", "PodLost", said)
 
 
@@ -244,6 +244,23 @@ def test_a_host_that_ended_without_a_result_is_a_loss_though_nobody_collects(wor
     assert world.said()[:2] == ("Unknown", "PodLost")
     assert "exit code 1: ModuleNotFoundError" in world.said()[2]
     assert world.run()["losses"] == 1
+
+
+@pytest.mark.parametrize("of", [KIND, "TransferStep"])
+def test_a_pod_whose_result_nobody_will_tell_is_a_loss_though_another_container_runs(world, of):
+    world.submit(*AROUND, script() if of == KIND else transfer("train"))
+    world.until("Running", of=of)
+    name, beside = ("collect", "main") if of == KIND else ("transfer", "sidecar")
+    killed = terminated(name, 137, reason="OOMKilled", at=world.stamp())
+    world.pod()["status"]["containerStatuses"] = [state(beside, running={"startedAt": world.stamp()}), killed]
+    world.pod()["stuck"] = True
+    world.reconcile(of=of)
+    assert world.condition(of=of)["reason"] == "Running"
+    world.tick(6.0)
+    world.reconcile(of=of)
+    assert world.condition(of=of)["reason"] == "PodLost"
+    assert world.run(of=of)["losses"] == 1
+    assert world.most == 1
 
 
 @pytest.mark.parametrize("reason", ["OOMKilled", "StartError"])

@@ -136,13 +136,17 @@ def test_a_mounted_output_is_the_folder_itself_and_exists(bench):
     assert (bench.here / "deep" / "model").is_dir()
 
 
-def test_what_is_in_an_output_stays_unless_it_is_inside_of_the_run(bench):
+def test_what_is_in_an_output_stays_unless_it_is_of_the_run(bench):
     theirs = bench.write("theirs/model/earlier.txt", "")
     ours = bench.write("run/model/earlier.txt", "")
     near = bench.write("run-2/model/earlier.txt", "")
-    outputs = tuple(ScriptOutput(f"o{n}", str(each.parent)) for n, each in enumerate((theirs, ours, near)))
+    elsewhere = bench.write("store/longshore/run-1/model/earlier.txt", "")
+    places = (theirs, ours, near, elsewhere)
+    outputs = tuple(
+        ScriptOutput(f"o{n}", str(each.parent), overwrite=each is not elsewhere) for n, each in enumerate(places)
+    )
     bench.prepare(outputs=outputs)
-    assert [each.exists() for each in (theirs, ours, near)] == [True, False, True]
+    assert [each.exists() for each in places] == [True, False, True, False]
     assert ours.parent.is_dir()
 
 

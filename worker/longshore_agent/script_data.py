@@ -59,7 +59,7 @@ class ScriptDataError(Exception):
 def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> dict[str, Any] | None:
     """Lay a folder out for the host, in the place of what an earlier try left; return what git says of the source.
 
-    An output folder inside of the run's own is emptied, for what is in it an earlier try left. A source folder in the
+    An output folder that is this run's own is emptied, for what is in it an earlier try left. A source folder in the
     host's image, `image_source`, is left to the host, which alone can see it. Raises ScriptDataError.
     """
     shutil.rmtree(folder, ignore_errors=True)
@@ -190,7 +190,7 @@ def _make_output(job: ScriptJob, output: ScriptOutput, folder: str) -> str:
     """Return the folder that the script is to write to, made."""
     with _told(f"The output {output.name} cannot be written to {output.uri}", STORAGE_ERROR):
         store = open_store(output.uri)
-        if _is_below(output.uri, job.run_uri):
+        if _is_of_run(output.uri, job):
             store.delete("")
         elif not output.overwrite and store.names():
             raise ValueError("the folder is not empty, and overwrite is false")
@@ -207,8 +207,10 @@ def _upload_folder(output: ScriptOutput, folder: str) -> str:
     return inside(os.path.join(folder, script_folder.OUTPUTS), output.name)
 
 
-def _is_below(uri: str, folder: str) -> bool:
-    return (local_path(uri) or uri).startswith((local_path(folder) or folder).rstrip("/") + "/")
+def _is_of_run(uri: str, job: ScriptJob) -> bool:
+    """Tell whether a place is inside of the run's folder, or of another folder that is called by the run's id."""
+    place, run = (local_path(each) or each for each in (uri, job.run_uri))
+    return place.startswith(run.rstrip("/") + "/") or job.run_id in place.split("/")
 
 
 def _variables(job: ScriptJob, paths: dict[str, str]) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Ended:
-    """How the user's container ended, where that was not well."""
+    """How a container ended, where that was not well."""
 
     reason: str  # of the container runtime: OOMKilled, StartError, Error
     message: str
@@ -53,6 +53,9 @@ class TaskPod(Pod):
     started: datetime | None = None  # when the script, or the copy, did
     result: ScriptResult | None = None  # as one of its containers of ours left it
     script: Ended | None = None  # None: the user's container has not ended, or well
+    mute_since: datetime | None = (
+        None  # the container that was to leave a result ended without one that counts by itself
+    )
 
 
 @dataclass(frozen=True)

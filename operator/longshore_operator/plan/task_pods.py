@@ -20,13 +20,16 @@ def task_pod(raw: Mapping[str, Any], *, step: str) -> TaskPod:
     pod = any_pod(raw, index=names.task_number(step, raw["metadata"]["name"]))
     states = dict(_states(raw.get("status", {})))
     work = states.get(MAIN, states.get(TRANSFER, {}))
+    last = states.get(COLLECT, states.get(TRANSFER, {})).get("terminated")
+    result, mute = _result(states), _ended(last, otherwise=pod.created)
     stage = RUNNING if "running" in work else PREPARING if "running" in states.get(PREPARE, {}) else ""
     return TaskPod(
         **vars(pod),
         stage=stage,
         started=_started(work),
-        result=_result(states),
+        result=result,
         script=_ended(states.get(MAIN, {}).get("terminated"), otherwise=pod.created),
+        mute_since=mute.at if mute is not None and (result is None or result.state == CANCELLED) else None,
     )
 
 

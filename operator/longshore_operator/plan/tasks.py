@@ -34,6 +34,7 @@ _SOON = 1.0
 _LOOK = 30.0  # seconds between looks at a pod that runs: what becomes of it is an event
 _LATE = timedelta(seconds=60)  # that a pod of a task which is over may still take to end
 _SILENCE = timedelta(seconds=30)  # after the user's container ended badly, until nothing is expected of the others
+_SYNC = timedelta(seconds=5)  # until a kubelet has told of all containers that ended together
 _GRACE = timedelta(seconds=10)  # for what a task refers to: applied together, it may come a moment later
 _NEVER_STARTED = ("StartError", "ContainerCannotRun")  # reasons of container runtimes
 
@@ -82,15 +83,15 @@ def _end(seen: SeenTask, run: TaskRun, *, now: datetime) -> TaskStatus | None:
 
 
 def _is_silent(pod: TaskPod, *, now: datetime) -> bool:
-    """Tell whether a pod, whose user's container ended badly, has nothing more to say."""
-    return pod.is_over or (pod.script is not None and now >= pod.script.at + _SILENCE)
+    """Tell whether a pod without a result has nothing more to say."""
+    if pod.is_over or (pod.mute_since is not None and now >= pod.mute_since + _SYNC):
+        return True
+    return pod.script is not None and now >= pod.script.at + _SILENCE
 
 
 def _is_lost(pod: TaskPod, *, now: datetime) -> bool:
-    """Tell whether a pod ended without a result that counts. One that is being deleted is waited for."""
-    if pod.leaving or was_rejected(pod):
-        return False
-    return pod.is_over or (pod.script is not None and _is_silent(pod, now=now))
+    """Tell whether a pod has no result that counts, and will have none. One that is being deleted is waited for."""
+    return not pod.leaving and not was_rejected(pod) and _is_silent(pod, now=now)
 
 
 def _how_lost(pod: TaskPod) -> str:
@@ -99,7 +100,7 @@ def _how_lost(pod: TaskPod) -> str:
     if not why and pod.script is not None:
         said = f": {pod.script.message}" if pod.script.message else ""
         why = f"container main ended with exit code {pod.script.exit_code}{said}"
-    return f"pod {pod.name} ended without a result" + (f" ({why})" if why else "")
+    return f"pod {pod.name} left no result" + (f" ({why})" if why else "")
 
 
 # --- on its way --------------------------------------------------------------------------------------------------
@@ -170,7 +171,8 @@ def _pause(seen: SeenTask) -> float:
         return (
             _SOON if seen.pool is None or seen.earlier else in_line(seen.pool, Holder(seen.task.name, seen.task.kind))
         )
-    return _SOON if pod.leaving or pod.script is not None or was_rejected(pod) else _LOOK
+    is_ending = pod.leaving or pod.script is not None or pod.mute_since is not None
+    return _SOON if is_ending or was_rejected(pod) else _LOOK
 
 
 def _cancel(seen: SeenTask, *, now: datetime) -> TaskPlan:
