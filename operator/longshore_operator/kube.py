@@ -77,8 +77,11 @@ class Kube(Protocol):
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return an object, None when there is none."""
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
-        """Return the objects of a kind with these labels."""
+    def list(self, kind: str, namespace: str, selector: str = "", *, cached: bool = False) -> Sequence[Manifest]:
+        """Return the objects of a kind with these labels.
+
+        `cached` ones are as they were a moment ago, and cost the API server little: it need not read and check each.
+        """
 
     def create(self, manifest: Manifest) -> None:
         """Make an object. Raises Taken."""
@@ -119,9 +122,10 @@ class ApiKube:
         except NotFound:
             return None
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
+    def list(self, kind: str, namespace: str, selector: str = "", *, cached: bool = False) -> Sequence[Manifest]:
         api, _ = _PATHS[kind]
         query = [("labelSelector", selector)] if selector else []
+        query += [("resourceVersion", "0")] if cached else []
         found = self._call("GET", path(kind, namespace), query=query)
         version = api.partition("/")[2]  # elements of a list say neither, and are documents like others
         return [{"apiVersion": version, "kind": kind, **each} for each in found["items"]]

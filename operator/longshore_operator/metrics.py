@@ -233,8 +233,8 @@ class MeteredKube:
                 self._metrics.task(found)
         return found
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
-        return self._kube.list(kind, namespace, selector)
+    def list(self, kind: str, namespace: str, selector: str = "", *, cached: bool = False) -> Sequence[Manifest]:
+        return self._kube.list(kind, namespace, selector, cached=cached)
 
     def create(self, manifest: Manifest) -> None:
         self._kube.create(manifest)

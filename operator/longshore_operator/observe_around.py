@@ -76,8 +76,9 @@ def shared_pool(kube: Kube, namespace: str, compute: str, *, asking: tuple[Holde
 
 
 def claimants(kube: Kube, namespace: str) -> list[Manifest]:
-    """Return the steps that may use nodes. Raises kube.Trouble."""
-    return [each for kind in (names.STEP_KIND, names.SCRIPT_KIND) for each in kube.list(kind, namespace)]
+    """Return the steps that may use nodes, as they were a moment ago. Raises kube.Trouble."""
+    kinds = (names.STEP_KIND, names.SCRIPT_KIND)
+    return [each for kind in kinds for each in kube.list(kind, namespace, cached=True)]
 
 
 def documents_around(kube: Kube, raw: Manifest) -> Documents:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from longshore_api.pipeline_status import PipelineRunStatus
+from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.task_status import TaskStatus
 from longshore_api.values import INT_MAX
@@ -27,6 +27,7 @@ from longshore_operator.settle_pipeline import settle
 from longshore_planner.pipelines.frozen import Options
 from longshore_planner.pipelines.history import EarlierStep, History
 from longshore_planner.pipelines.on_cluster import resource_kind
+from longshore_planner.pipelines.records import PENDING, RUNNING, SUSPENDED
 from longshore_planner.pipelines.status import earlier_steps
 
 _STATUSES: Mapping[str, type[ParallelRunStepStatus | TaskStatus]] = {
@@ -48,9 +49,6 @@ def observe_run(
         return None
     metadata, spec = raw["metadata"], raw.get("spec", {})
     subject = Subject(names.RUN_KIND, namespace, name, metadata["uid"])
-    found = kube.read("ConfigMap", namespace, names.pipeline_run(name))
-    foreign = found is not None and owner(found) != subject.uid
-    settled = None if found is None or foreign else settled_from(found)
     options = _options(spec)
     ttl = number(spec.get("ttlSecondsAfterFinished"), -1)
     status = _status(raw)
@@ -62,18 +60,20 @@ def observe_run(
         status=status,
         options=options,
         ttl_seconds=ttl if 0 <= ttl <= INT_MAX else None,
-        settled=settled,
-        foreign=f"ConfigMap {names.pipeline_run(name)}" if foreign else "",
         trouble=trouble,
     )
-    if seen.is_over or foreign:
+    if seen.is_over:
         return seen
+    found = kube.read("ConfigMap", namespace, names.pipeline_run(name))
+    if found is not None and owner(found) != subject.uid:
+        return replace(seen, foreign=f"ConfigMap {names.pipeline_run(name)}")
+    settled = None if found is None else settled_from(found)
     if settled is None:
         rests = options.cancel or options.suspend
         return seen if rests else replace(seen, resolved=settle(kube, raw, subject, options, settings))
-    kinds = sorted({resource_kind(step) for step in settled.pipeline.steps})
-    children = {each.name: each for kind in kinds for each in _children(kube, kind, subject)}
-    return replace(seen, children=children)
+    steps = status.steps if status is not None else []
+    children = (_child(kube, resource_kind(settled.pipeline.step(each.name)), each, subject) for each in steps)
+    return replace(seen, settled=settled, children={each.name: each for each in children if each is not None})
 
 
 def history(kube: Kube, seen: Run) -> History:
@@ -82,7 +82,7 @@ def history(kube: Kube, seen: Run) -> History:
 
 
 def _earlier(kube: Kube, seen: Run) -> Iterator[EarlierStep]:
-    for raw in kube.list(names.RUN_KIND, seen.subject.namespace):
+    for raw in kube.list(names.RUN_KIND, seen.subject.namespace, cached=True):
         status = None if raw["metadata"]["uid"] == seen.subject.uid else _status(raw)
         if status is not None and status.run_id is not None:
             yield from earlier_steps(status)
@@ -106,21 +106,28 @@ def _status(raw: Manifest) -> PipelineRunStatus | None:
         return None  # of another version: made anew
 
 
-def _children(kube: Kube, kind: str, run: Subject) -> Iterator[Child]:
-    for raw in kube.list(kind, run.namespace, names.run_selector(run.name)):
-        if owner(raw) != run.uid:
-            continue
-        try:
-            status = _STATUSES[kind].model_validate(raw["status"]) if raw.get("status") else None
-        except ValidationError:
-            status = None  # of another version: its own reconcile makes it anew
-        spec, metadata = raw.get("spec", {}), raw["metadata"]
-        yield Child(
-            kind=kind,
-            name=metadata["name"],
-            uid=metadata["uid"],
-            suspends=is_set(spec, "suspend"),
-            cancels=is_set(spec, "cancel"),
-            leaving="deletionTimestamp" in metadata,
-            status=status,
-        )
+def _child(kube: Kube, kind: str, step: PipelineStepStatus, run: Subject) -> Child | None:
+    """Return the resource of a step's attempt that runs, or rests; None where there is none.
+
+    It is read by its name: to find it by a label, an API server would look through all resources of the namespace.
+    """
+    rests = step.state == PENDING and (step.attempts > 0 or step.reason == SUSPENDED)
+    if step.state != RUNNING and not rests:
+        return None
+    raw = kube.read(kind, run.namespace, names.child(run.name, step.name, step.attempts + rests))
+    if raw is None or owner(raw) != run.uid:
+        return None
+    try:
+        status = _STATUSES[kind].model_validate(raw["status"]) if raw.get("status") else None
+    except ValidationError:
+        status = None  # of another version: its own reconcile makes it anew
+    spec, metadata = raw.get("spec", {}), raw["metadata"]
+    return Child(
+        kind=kind,
+        name=metadata["name"],
+        uid=metadata["uid"],
+        suspends=is_set(spec, "suspend"),
+        cancels=is_set(spec, "cancel"),
+        leaving="deletionTimestamp" in metadata,
+        status=status,
+    )

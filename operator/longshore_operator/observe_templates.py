@@ -67,7 +67,7 @@ def _surplus(kube: Kube, raw: Manifest) -> tuple[Subject, ...]:
     }
     if all(each < 0 for each in limits.values()):
         return ()
-    runs = kube.list(names.RUN_KIND, namespace)
+    runs = kube.list(names.RUN_KIND, namespace, cached=True)
     retried = {each.get("spec", {}).get("retryOf") for each in runs if not is_finished(each)}
     surplus = []
     for truth, limit in limits.items():

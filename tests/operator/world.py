@@ -90,7 +90,7 @@ class FakeKube:
         self._ask("read", kind, name)
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    def list(self, kind, namespace, selector=""):
+    def list(self, kind, namespace, selector="", *, cached=False):
         self._ask("list", kind, "")
         wanted = [each.split("=") for each in selector.split(",") if each]
         return [
