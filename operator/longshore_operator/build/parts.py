@@ -52,6 +52,7 @@ def pod(
     volumes: list[V1Volume] | None = None,
     init_containers: list[V1Container] | None = None,
     grace: int = GRACE,
+    restart_policy: str = "OnFailure",  # a container that ended well has no more to do
 ) -> V1Pod:
     """Return a pod that passes Pod Security restricted; `where` is of `placement`, `grace` in seconds."""
     return V1Pod(
@@ -59,7 +60,7 @@ def pod(
         kind="Pod",
         metadata=metadata,
         spec=V1PodSpec(
-            restart_policy="OnFailure",  # a container that ended well has no more to do
+            restart_policy=restart_policy,
             termination_grace_period_seconds=grace,
             automount_service_account_token=False,
             enable_service_links=False,

@@ -15,15 +15,16 @@ _BROKEN = ("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerErr
 
 def pod(raw: Mapping[str, Any], *, step: str) -> Pod:
     """Return what there is to know of a step's pod."""
-    return _pod(raw, index=names.worker_index(step, raw["metadata"]["name"]))
+    return any_pod(raw, index=names.worker_index(step, raw["metadata"]["name"]))
 
 
 def placeholder(raw: Mapping[str, Any], *, compute: str) -> Pod:
     """Return what there is to know of a ComputeCluster's placeholder."""
-    return _pod(raw, index=names.placeholder_index(compute, raw["metadata"]["name"]))
+    return any_pod(raw, index=names.placeholder_index(compute, raw["metadata"]["name"]))
 
 
-def _pod(raw: Mapping[str, Any], *, index: int | None) -> Pod:
+def any_pod(raw: Mapping[str, Any], *, index: int | None) -> Pod:
+    """Return what there is to know of any pod of ours."""
     metadata, status = raw["metadata"], raw.get("status", {})
     name = metadata["name"]
     created = metadata.get("creationTimestamp")
