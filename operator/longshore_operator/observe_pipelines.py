@@ -19,9 +19,10 @@ from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
 from longshore_operator.observe import owner
 from longshore_operator.plan.children import Child
-from longshore_operator.plan.observed import Trouble
+from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.pipelines import Run
 from longshore_operator.plan.slots import is_finished, is_set, number
+from longshore_operator.plan.surveys import pod_of_survey
 from longshore_operator.settings import Settings
 from longshore_operator.settle_pipeline import settle
 from longshore_planner.pipelines.frozen import Options
@@ -68,12 +69,20 @@ def observe_run(
     )
     if seen.is_over or foreign:
         return seen
+    surveys = tuple(_surveys(kube, subject))
+    seen = replace(seen, surveys=surveys)
     if settled is None:
         rests = options.cancel or options.suspend
-        return seen if rests else replace(seen, resolved=settle(kube, raw, subject, options, settings))
+        return seen if rests else replace(seen, resolved=settle(kube, raw, subject, options, settings, surveys=surveys))
     kinds = sorted({resource_kind(step) for step in settled.pipeline.steps})
     children = {each.name: each for kind in kinds for each in _children(kube, kind, subject)}
     return replace(seen, children=children)
+
+
+def _surveys(kube: Kube, run: Subject) -> Iterator[Pod]:
+    for raw in kube.list("Pod", run.namespace, names.run_selector(run.name)):
+        if owner(raw) == run.uid:
+            yield pod_of_survey(raw)
 
 
 def history(kube: Kube, seen: Run) -> History:
