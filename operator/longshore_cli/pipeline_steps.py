@@ -155,7 +155,7 @@ class _Transfer(StepRun):
 
     async def run(self) -> Outcome:
         from longshore_agent.threads import Threads
-        from longshore_cli.transfer import transfer
+        from longshore_agent.transfer import transfer, why_not
 
         threads, began = Threads(1), time.monotonic()
         source, destination = self.job["source"], self.job["destination"]
@@ -164,8 +164,7 @@ class _Transfer(StepRun):
         except _KilledError:
             return Outcome(PENDING, "Interrupted")
         except Exception as error:  # noqa: BLE001  (each store's library raises its own)
-            cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-            return Outcome(FAILED, "TransferFailed", f"{source} cannot be copied to {destination}: {cause}")
+            return Outcome(FAILED, script_job.TRANSFER_FAILED, why_not(source, destination, error))
         finally:
             threads.end(0)
         return Outcome(SUCCEEDED, SUCCEEDED, f"{count} files in {time.monotonic() - began:.1f} s")

@@ -47,7 +47,7 @@ async def run_script(job: ScriptJob, *, python: str | None, work: str) -> Script
         try:
             git = await threads.run(partial(prepare, job, folder))
         except ScriptDataError as error:
-            return ScriptResult(FAILED, None, str(error), {}, started, time.time())
+            return ScriptResult(FAILED, None, str(error), {}, started, time.time(), reason=error.reason)
         try:
             otherwise = await _run_host(place, folder, python or sys.executable)
         except asyncio.CancelledError:

@@ -30,7 +30,7 @@ from longshore_operator.plan.actions import (
     Resume,
     TellGone,
 )
-from longshore_operator.plan.slots import is_finished
+from longshore_operator.plan.slots import is_finished, nodes_among
 from longshore_planner.cluster import ClusterRun
 
 
@@ -56,7 +56,7 @@ def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | N
                 kube.create(body(objects.config_map(run)))
         case Occupy(compute, max_nodes, pods):
             with hands.locks.of(names.COMPUTE_KIND, namespace, compute):
-                taken = len(kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER)))
+                taken = len(nodes_among(kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER))))
                 for pod in pods[: max(0, max_nodes - taken)]:
                     kube.create(body(pod))
         case Issue(run):

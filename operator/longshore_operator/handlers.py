@@ -1,25 +1,34 @@
 """What kopf calls: watching and nothing else. An event puts up the keys of what it may change.
 
-step            itself, and the ComputeCluster that it uses
+step or task    itself, the ComputeCluster that it uses, and the PipelineRun that made it
+PipelineRun     itself, and its Pipeline, which keeps no more runs than it wants to
+Pipeline        itself
 ComputeCluster  itself
-pod of ours     its step, and the ComputeCluster that it is a node of
+pod of ours     the resource that it goes with, and the ComputeCluster that it is a node of
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import kopf
 
 from longshore_operator.build import names
+from longshore_operator.observe_around import controller, pipeline_run
 from longshore_operator.watches import Watches
 from longshore_operator.work_queue import WorkQueue
 
 Key = tuple[str, str, str]  # kind, namespace, name
 
-WATCHED = (names.STEP_KIND, names.COMPUTE_KIND, "Pod")
-_OURS = frozenset({names.STEP_KIND, names.COMPUTE_KIND})  # of them, what must be served before anything can be watched
+_STEPS = {
+    names.STEP_KIND: names.STEP_PLURAL,
+    names.SCRIPT_KIND: names.SCRIPT_PLURAL,
+    names.TRANSFER_KIND: names.TRANSFER_PLURAL,
+}
+_OURS = (*_STEPS, names.COMPUTE_KIND, names.PIPELINE_KIND, names.RUN_KIND)  # must be served before they are watched
+WATCHED = (*_OURS, "Pod")
+_OWNERS = frozenset({*_STEPS, names.COMPUTE_KIND})  # of pods of ours
 
 
 def registry(queue: WorkQueue[Key], watches: Watches, *, served: Callable[[], frozenset[str]]) -> kopf.OperatorRegistry:
@@ -46,7 +55,7 @@ def registry(queue: WorkQueue[Key], watches: Watches, *, served: Callable[[], fr
     @kopf.on.startup(registry=handlers)
     def wait_for_definitions(**_: Any) -> None:
         """Hold everything until our kinds are served: kopf looks once for what there is to watch."""
-        if missing := sorted(_OURS - served()):
+        if missing := sorted(frozenset(_OURS) - served()):
             raise kopf.TemporaryError(f"the API server does not serve {missing[0]}: is its CRD installed?", delay=2)
 
     @kopf.on.probe(registry=handlers, id="queued")
@@ -58,22 +67,61 @@ def registry(queue: WorkQueue[Key], watches: Watches, *, served: Callable[[], fr
 
 
 def _watch(handlers: kopf.OperatorRegistry, queue: WorkQueue[Key]) -> None:
-    @kopf.on.event(names.GROUP, names.VERSION, names.STEP_PLURAL, registry=handlers)
-    def on_step(namespace: str | None, name: str, spec: Any, **_: Any) -> None:
-        assert namespace is not None, "steps are namespaced"
-        queue.add((names.STEP_KIND, namespace, name))
-        if compute := spec.get("computeTarget"):
-            queue.add((names.COMPUTE_KIND, namespace, compute))
+    for kind, plural in _STEPS.items():
+        _watch_steps(handlers, queue, kind=kind, plural=plural)
 
     @kopf.on.event(names.GROUP, names.VERSION, names.COMPUTE_PLURAL, registry=handlers)
     def on_compute(namespace: str | None, name: str, **_: Any) -> None:
         assert namespace is not None, "ComputeClusters are namespaced"
         queue.add((names.COMPUTE_KIND, namespace, name))
 
+    @kopf.on.event(names.GROUP, names.VERSION, names.PIPELINE_PLURAL, registry=handlers)
+    def on_pipeline(namespace: str | None, name: str, **_: Any) -> None:
+        assert namespace is not None, "Pipelines are namespaced"
+        queue.add((names.PIPELINE_KIND, namespace, name))
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.RUN_PLURAL, registry=handlers)
+    def on_run(namespace: str | None, body: Any, **_: Any) -> None:
+        assert namespace is not None, "PipelineRuns are namespaced"
+        for key in keys_of_run(namespace, body):
+            queue.add(key)
+
     @kopf.on.event("", "v1", "pods", labels={names.MANAGED_BY: names.MANAGER}, registry=handlers)
-    def on_pod(namespace: str | None, labels: Any, **_: Any) -> None:
+    def on_pod(namespace: str | None, meta: Any, **_: Any) -> None:
         assert namespace is not None, "pods are namespaced"
-        if step := labels.get(names.STEP_LABEL):
-            queue.add((names.STEP_KIND, namespace, step))
-        if compute := labels.get(names.COMPUTE_LABEL):
-            queue.add((names.COMPUTE_KIND, namespace, compute))
+        for key in keys_of_pod(namespace, meta):
+            queue.add(key)
+
+
+def _watch_steps(handlers: kopf.OperatorRegistry, queue: WorkQueue[Key], *, kind: str, plural: str) -> None:
+    @kopf.on.event(names.GROUP, names.VERSION, plural, registry=handlers)
+    def on_step(namespace: str | None, meta: Any, spec: Any, **_: Any) -> None:
+        assert namespace is not None, "steps are namespaced"
+        for key in keys_of_step(kind, namespace, meta, spec):
+            queue.add(key)
+
+
+def keys_of_step(kind: str, namespace: str, meta: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[Key]:
+    """Yield what an event of a step or task may change."""
+    yield kind, namespace, meta["name"]
+    if compute := spec.get("computeTarget"):
+        yield names.COMPUTE_KIND, namespace, compute
+    if run := pipeline_run(meta):
+        yield names.RUN_KIND, namespace, run["name"]
+
+
+def keys_of_run(namespace: str, run: Mapping[str, Any]) -> Iterator[Key]:
+    """Yield what an event of a PipelineRun may change."""
+    yield names.RUN_KIND, namespace, run["metadata"]["name"]
+    pipeline = run.get("spec", {}).get("pipelineRef", {}).get("name") or run.get("status", {}).get("pipeline")
+    if pipeline:
+        yield names.PIPELINE_KIND, namespace, pipeline
+
+
+def keys_of_pod(namespace: str, meta: Mapping[str, Any]) -> Iterator[Key]:
+    """Yield what an event of a pod may change."""
+    owner = controller(meta)
+    if owner.get("kind") in _OWNERS:
+        yield owner["kind"], namespace, owner["name"]
+    if compute := meta.get("labels", {}).get(names.COMPUTE_LABEL):
+        yield names.COMPUTE_KIND, namespace, compute

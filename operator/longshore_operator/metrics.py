@@ -20,6 +20,7 @@ from longshore_operator.build import names
 from longshore_operator.kube import Kube, Manifest
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_TASKS = (names.SCRIPT_KIND, names.TRANSFER_KIND)
 _STATES = ("pending", "running", "succeeded", "failed")
 _COUNTED = tuple((what, outcome) for what in ("miniBatches", "items") for outcome in ("succeeded", "failed"))
 
@@ -77,8 +78,9 @@ class Metrics:
         }
         for what, outcome in _COUNTED:
             self._ended[what].labels(outcome)  # there from the start: a rate needs a first value
-        self._steps = _Steps()
+        self._steps, self._tasks = _Steps(), _Tasks()
         self.registry.register(self._steps)
+        self.registry.register(self._tasks)
 
     def queue_depth(self, read: Callable[[], int]) -> None:
         """Ask for the depth of the queue whenever somebody reads the metrics."""
@@ -111,6 +113,40 @@ class Metrics:
     def gone(self, namespace: str, name: str) -> None:
         """Forget a step."""
         self._steps.forget(namespace, name)
+
+    def task(self, manifest: Manifest) -> None:
+        """Take note of a task with its status."""
+        self._tasks.note(manifest)
+
+    def task_gone(self, kind: str, namespace: str, name: str) -> None:
+        """Forget a task."""
+        self._tasks.forget(kind, namespace, name)
+
+
+class _Tasks(Collector):
+    """The tasks there are, and what state each was in last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._states: dict[tuple[str, str, str], str] = {}  # kind, namespace, name
+
+    def note(self, manifest: Manifest) -> None:
+        metadata = manifest["metadata"]
+        with self._lock:
+            key = (manifest["kind"], metadata["namespace"], metadata["name"])
+            self._states[key] = _state(manifest.get("status") or {})
+
+    def forget(self, kind: str, namespace: str, name: str) -> None:
+        with self._lock:
+            self._states.pop((kind, namespace, name), None)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        with self._lock:
+            found = list(self._states.values())
+        tasks = GaugeMetricFamily("longshore_tasks", "ScriptSteps and TransferSteps by state.", labels=["state"])
+        for state in _STATES:
+            tasks.add_metric([state], found.count(state))
+        yield tasks
 
 
 class _Steps(Collector):
@@ -146,7 +182,7 @@ class _Steps(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._lock:
             seen = list(self._seen.values())
-        steps = GaugeMetricFamily("longshore_steps", "Steps by state.", labels=["state"])
+        steps = GaugeMetricFamily("longshore_steps", "ParallelRunSteps by state.", labels=["state"])
         for state in _STATES:
             steps.add_metric([state], sum(each.state == state for each in seen))
         yield steps
@@ -190,6 +226,11 @@ class MeteredKube:
                 self._metrics.gone(namespace, name)
             else:
                 self._metrics.step(found)
+        elif kind in _TASKS:
+            if found is None:
+                self._metrics.task_gone(kind, namespace, name)
+            else:
+                self._metrics.task(found)
         return found
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
@@ -202,6 +243,8 @@ class MeteredKube:
         self._kube.write_status(manifest)
         if manifest["kind"] == names.STEP_KIND:
             self._metrics.step(manifest)
+        elif manifest["kind"] in _TASKS:
+            self._metrics.task(manifest)
 
     def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
         self._kube.change(kind, namespace, name, uid, spec)

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from pydantic import ValidationError
 
-from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem
-from longshore_api.parallel_run_step import ParallelRunStep
 from longshore_api.status import ParallelRunStepStatus
-from longshore_api.validation import label, parse
-from longshore_api.values import INT_MAX
-from longshore_operator.build import names, objects, placement
+from longshore_api.validation import label
+from longshore_operator.build import names, objects
 from longshore_operator.coordinator_client import CoordinatorError, Coordinators, Line
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.plan.observed import Control, Observed, Step, Trouble, Unreachable
+from longshore_operator.observe_around import (
+    control,
+    documents_around,
+    is_of,
+    left_to_pipeline_run,
+    missing,
+    owner,
+    shared_pool,
+    unusable_node,
+)
+from longshore_operator.plan.observed import Observed, Step, Trouble, Unreachable
 from longshore_operator.plan.pods import pod
-from longshore_operator.plan.slots import Pool, is_set, number
-from longshore_operator.plan.slots import pool as pool_of
+from longshore_operator.plan.slots import Holder, Pool
 from longshore_operator.settings import Settings
-from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.cluster import ClusterRun, resolve_on_cluster
 from longshore_planner.ground import shown
 from longshore_protocol.snapshot import Snapshot
 
-AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
 _RESUME = "spec.resumeFrom"
-_METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,18 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
         "NetworkPolicy": kube.read("NetworkPolicy", namespace, names.run_objects(name)),
     }
     found = kube.list("Pod", namespace, names.selector(name))
-    foreign = _foreign([*filter(None, beside.values()), *_named_as_ours(found, name)], step.uid)
+    settled_map = beside["ConfigMap"]
+    is_ours = settled_map is not None and is_of(settled_map, raw)
+    others = [each for kind, each in beside.items() if each is not None and not (kind == "ConfigMap" and is_ours)]
+    foreign = _foreign([*others, *_named_as_ours(found, name)], step.uid)
     pods = [each for each in found if owner(each) == step.uid]
     run = None
-    if not foreign and beside["ConfigMap"] is not None:
-        run = ClusterRun.from_json(beside["ConfigMap"]["data"][objects.RUN_KEY])
+    if not foreign and settled_map is not None:
+        run = ClusterRun.from_json(settled_map["data"][objects.RUN_KEY])
+        run = replace(run, uid=step.uid, generation=step.generation)  # a PipelineRun did not know them
     resolved = None
     if run is None and not foreign:
-        resolved = _resolve(kube, raw, step, settings)
+        resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, step, settings)
     line = None if foreign else _line(beside["Secret"], pods, step)
     settled = run or resolved
     seen = Observed(
@@ -98,27 +104,8 @@ def _step(raw: Manifest) -> Step:
         generation=metadata.get("generation", 1),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         status=status,
-        control=_control(raw.get("spec", {})),
+        control=control(raw.get("spec", {})),
     )
-
-
-def _control(spec: Mapping[str, Any]) -> Control:
-    """Read what counts at any time, whatever the rest of the spec is: the schema has seen to the types.
-
-    It has not seen to numbers in strings: one that is out of range deletes nothing.
-    """
-    ttl = number(spec.get("ttlSecondsAfterFinished"), -1)
-    return Control(
-        suspend=is_set(spec, "suspend"),
-        cancel=is_set(spec, "cancel"),
-        ttl_seconds=ttl if 0 <= ttl <= INT_MAX else None,
-    )
-
-
-def owner(raw: Mapping[str, Manifest]) -> str:
-    """Return the uid of the resource that an object goes with; "" when there is none."""
-    owners = raw["metadata"].get("ownerReferences", [])
-    return next((str(each["uid"]) for each in owners if each.get("controller")), "")
 
 
 def _named_as_ours(pods: Iterable[Manifest], step: str) -> Iterator[Manifest]:
@@ -155,10 +142,7 @@ def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
         run.job.workers
     ):
         return None
-    cluster = kube.read(names.COMPUTE_KIND, run.namespace, compute)
-    workers = kube.list("Pod", run.namespace, names.compute_selector(compute, names.WORKER))
-    steps = kube.list(names.STEP_KIND, run.namespace)
-    return pool_of(compute, cluster, steps, workers, asking=(run.step, run.job.workers))
+    return shared_pool(kube, run.namespace, compute, asking=(Holder(run.step), run.job.workers))
 
 
 def _ask(coordinators: Coordinators, line: Line) -> Snapshot | Unreachable:
@@ -174,9 +158,8 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
         earlier = None if resumed is None else _earlier_run(kube, step, str(resumed), where=where)
         if isinstance(earlier, Trouble):
             return earlier
-        around = [each for kind in AROUND for each in kube.list(kind, step.namespace)]
         run = resolve_on_cluster(
-            _documents(raw, around),
+            documents_around(kube, raw),
             namespace=step.namespace,
             uid=step.uid,
             generation=step.generation,
@@ -185,18 +168,13 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
         )
     except InvalidDocuments as error:
         return tuple(error.problems)
-    if node_problem := placement.unreadable(run.provision.node, settings):
-        return (
-            Problem(
-                f"{names.COMPUTE_KIND}/{run.provision.node.compute}",
-                "spec.podTemplate.spec",
-                f"is wrong: {node_problem}",
-            ),
-        )
+    if problem := unusable_node(run.provision, settings):
+        return (problem,)
     if earlier is not None and earlier.job.run_uri != run.job.run_uri:
         text = f"is {resumed!r}, whose run is in another Datastore: {shown(earlier.job.run_uri)}"
         return (Problem(where, _RESUME, text),)
-    return tuple(_missing(kube, run, where=where)) or run
+    script = {"field": "spec.entryScript", "script": run.job.entry_script}
+    return tuple(missing(kube, step.namespace, run.provision, where=where, **script)) or run
 
 
 def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun | Trouble:
@@ -211,7 +189,7 @@ def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun
     if finished is None or finished.status != "True":
         return Trouble("WaitingForStep", f"waiting for {name} to end, whose run this step resumes")
     settled = kube.read("ConfigMap", step.namespace, names.run_objects(name))
-    if settled is None or owner(settled) != earlier["metadata"]["uid"]:
+    if settled is None or not is_of(settled, earlier):
         raise InvalidDocuments([Problem(where, _RESUME, f"is {name!r}, which never began: there is nothing to resume")])
     run = ClusterRun.from_json(settled["data"][objects.RUN_KEY])
     rival = _rival(kube, step, name, run.job.run_id)
@@ -237,53 +215,3 @@ def _rival(kube: Kube, step: Step, resumed: str, run_id: str) -> str:
 
 def _age(step: Step) -> tuple[datetime, str]:
     return step.created, step.name
-
-
-def _missing(kube: Kube, run: ClusterRun, *, where: str) -> Iterator[Problem]:
-    """Yield what the run's pods would wait for in vain."""
-    if run.provision.config_map is not None:
-        source = kube.read("ConfigMap", run.namespace, run.provision.config_map)
-        script = run.job.entry_script
-        if source is None:
-            yield Problem(
-                where, "spec.source.configMap", f"is {run.provision.config_map!r}: there is no such ConfigMap"
-            )
-        elif script not in {**source.get("data", {}), **source.get("binaryData", {})}:
-            yield Problem(
-                where, "spec.entryScript", f"is {script!r}: ConfigMap {run.provision.config_map} has no such key"
-            )
-    for name in run.provision.secrets:
-        if kube.read("Secret", run.namespace, name) is None:
-            yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
-
-
-def _documents(raw: Manifest, around: Iterable[Manifest]) -> Documents:
-    """Return the step and what it may refer to. Raises InvalidDocuments for what it does refer to and is not valid."""
-    step = document(raw)
-    assert isinstance(step.resource, ParallelRunStep), "its kind says so"
-    spec = step.resource.spec
-    referred = {("Dataset", each.dataset) for each in spec.inputs if each.dataset}
-    referred |= {("Environment", spec.environment.name)} if spec.environment else set()
-    referred |= {("ComputeCluster", spec.compute_target)} if spec.compute_target else set()
-    documents: list[Document[Resource]] = [step]
-    for each in around:
-        is_open = each["kind"] in ("Datastore", "Model")  # by default, or by their names for scripts
-        if not is_open and (each["kind"], each["metadata"]["name"]) not in referred:
-            continue
-        try:
-            documents.append(document(each))
-        except InvalidDocuments:
-            if not is_open:
-                raise
-    return gather(documents)
-
-
-def document(raw: Manifest) -> Document[Resource]:
-    """Return a custom resource as a document of the planner. Raises InvalidDocuments."""
-    written = {
-        "apiVersion": raw["apiVersion"],
-        "kind": raw["kind"],
-        "metadata": {key: value for key, value in raw["metadata"].items() if key in _METADATA},
-        "spec": raw.get("spec", {}),
-    }
-    return Document(label(raw), "/", parse(written))

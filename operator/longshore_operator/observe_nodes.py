@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,10 +15,10 @@ from longshore_api.status import ComputeClusterStatus
 from longshore_operator.build import names, placement
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe import document, owner
+from longshore_operator.observe_around import claimants, document, owner
 from longshore_operator.plan.nodes import Nodes, Scale
 from longshore_operator.plan.pods import placeholder, pod
-from longshore_operator.plan.slots import pool
+from longshore_operator.plan.slots import nodes_among, pool
 from longshore_operator.plan.statuses import sentence
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document
@@ -33,14 +35,14 @@ def observe_nodes(kube: Kube, settings: Settings, *, namespace: str, name: str) 
         return None
     metadata = raw["metadata"]
     pods = kube.list("Pod", namespace, names.compute_selector(name))
-    workers = [each for each in pods if _role(each) == names.WORKER and names.STEP_LABEL in each["metadata"]["labels"]]
+    workers = nodes_among(each for each in pods if _role(each) == names.WORKER and _step(each))
     placeholders = [each for each in pods if _role(each) == names.PLACEHOLDER and owner(each) == metadata["uid"]]
     seen = Nodes(
         subject=Subject(names.COMPUTE_KIND, namespace, name, metadata["uid"]),
         generation=metadata.get("generation", 1),
         status=_status(raw),
-        pool=pool(name, raw, kube.list(names.STEP_KIND, namespace), workers),
-        workers=tuple(pod(each, step=each["metadata"]["labels"][names.STEP_LABEL]) for each in workers),
+        pool=pool(name, raw, claimants(kube, namespace), workers),
+        workers=tuple(pod(each, step=_step(each)) for each in workers),
         placeholders=tuple(placeholder(each, compute=name) for each in placeholders),
     )
     try:
@@ -58,6 +60,12 @@ def observe_nodes(kube: Kube, settings: Settings, *, namespace: str, name: str) 
 
 def _role(raw: Manifest) -> str:
     return str(raw["metadata"]["labels"].get(names.ROLE_LABEL, ""))
+
+
+def _step(raw: Mapping[str, Any]) -> str:
+    """Return the step that a pod works for; "" for one of somebody else's."""
+    labels = raw["metadata"]["labels"]
+    return str(labels.get(names.STEP_LABEL) or labels.get(names.TASK_LABEL, ""))
 
 
 def _status(raw: Manifest) -> ComputeClusterStatus | None:

@@ -17,11 +17,11 @@ from longshore_operator.build import names
 from longshore_operator.build.pipelines import settled_from
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe import owner
+from longshore_operator.observe_around import owner
 from longshore_operator.plan.children import Child
 from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.pipelines import Run
-from longshore_operator.plan.slots import is_finished, is_set, number
+from longshore_operator.plan.slots import is_set, number
 from longshore_operator.plan.surveys import pod_of_survey
 from longshore_operator.settings import Settings
 from longshore_operator.settle_pipeline import settle
@@ -133,42 +133,3 @@ def _children(kube: Kube, kind: str, run: Subject) -> Iterator[Child]:
             leaving="deletionTimestamp" in metadata,
             status=status,
         )
-
-
-def surplus_runs(kube: Kube, *, namespace: str, name: str) -> list[Subject]:
-    """Return the ended PipelineRuns of a Pipeline that are more than its history limits keep, the oldest ones.
-
-    One that an active run retries stays. Raises kube.Trouble.
-    """
-    raw = kube.read(names.PIPELINE_KIND, namespace, name)
-    spec = {} if raw is None else raw.get("spec", {})
-    limits = {
-        "True": number(spec.get("successfulRunsHistoryLimit"), -1),
-        "False": number(spec.get("failedRunsHistoryLimit"), -1),
-    }
-    if all(each < 0 for each in limits.values()):
-        return []
-    runs = kube.list(names.RUN_KIND, namespace)
-    retried = {each.get("spec", {}).get("retryOf") for each in runs if not is_finished(each)}
-    surplus = []
-    for truth, limit in limits.items():
-        ended = [each for each in runs if _ended_as(each, truth) and _is_of(each, name)]
-        ended.sort(key=lambda each: (each["status"].get("completionTime", ""), each["metadata"]["name"]), reverse=True)
-        surplus += [each for each in ended[limit:] if limit >= 0 and each["metadata"]["name"] not in retried]
-    return [
-        Subject(names.RUN_KIND, namespace, each["metadata"]["name"], each["metadata"]["uid"])
-        for each in surplus
-        if "deletionTimestamp" not in each["metadata"]
-    ]
-
-
-def _is_of(run: Manifest, pipeline: str) -> bool:
-    spec = run.get("spec", {})
-    if spec.get("retryOf"):
-        return bool(run.get("status", {}).get("pipeline") == pipeline)
-    return bool(spec.get("pipelineRef", {}).get("name") == pipeline)
-
-
-def _ended_as(run: Manifest, truth: str) -> bool:
-    conditions = run.get("status", {}).get("conditions", [])
-    return is_finished(run) and any((each["type"], each["status"]) == ("Succeeded", truth) for each in conditions)

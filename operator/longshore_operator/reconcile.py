@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from longshore_api.status import ResourceStatus
@@ -18,13 +19,17 @@ from longshore_operator.kube import Kube, Refused, Taken
 from longshore_operator.locks import Locks
 from longshore_operator.observe import observe
 from longshore_operator.observe_nodes import observe_nodes
-from longshore_operator.observe_pipelines import history, observe_run, surplus_runs
+from longshore_operator.observe_pipelines import history, observe_run
+from longshore_operator.observe_tasks import observe_task
+from longshore_operator.observe_templates import observe_template
 from longshore_operator.plan.actions import Action, Plan
 from longshore_operator.plan.decide import POLL, after_refusal, decide
 from longshore_operator.plan.nodes import after_refusal_of_nodes, decide_nodes
 from longshore_operator.plan.observed import Trouble
 from longshore_operator.plan.pipelines import after_refusal_of_run, decide_run, wants_history
 from longshore_operator.plan.statuses import refusal, taken
+from longshore_operator.plan.tasks import decide_task
+from longshore_operator.plan.templates import decide_template
 from longshore_operator.settings import Settings
 
 _log = logging.getLogger("longshore.operator")
@@ -38,7 +43,7 @@ def _utc() -> datetime:
 
 @dataclass
 class Reconciler:
-    """Reconciles steps and ComputeClusters.
+    """Reconciles resources of all kinds that have something to do.
 
     What it remembers only spares the API server writes; nothing depends on it. `locks` hold for one process: two
     operators at a time could give a ComputeCluster more nodes than it may have.
@@ -58,8 +63,10 @@ class Reconciler:
 
         Raises kube.Trouble when the API does not do something: then it is to be called again, later.
         """
-        kinds = {
+        kinds: Mapping[str, Callable[[str, str], float | None]] = {
             names.STEP_KIND: self._step,
+            names.SCRIPT_KIND: partial(self._task, names.SCRIPT_KIND),
+            names.TRANSFER_KIND: partial(self._task, names.TRANSFER_KIND),
             names.COMPUTE_KIND: self._nodes,
             names.RUN_KIND: self._run,
             names.PIPELINE_KIND: self._pipeline,
@@ -76,14 +83,27 @@ class Reconciler:
         try:
             self._act(step.subject, plan.actions, line=sight.line, now=now)
         except (Refused, Taken) as error:
-            plan = after_refusal(plan, step, _trouble(error))
+            plan = after_refusal(plan, step.status, _trouble(error))
         return self._tell(step.subject, plan, before=step.status, now=now)
+
+    def _task(self, kind: str, namespace: str, name: str) -> float | None:
+        seen = observe_task(self.kube, self.settings, kind=kind, namespace=namespace, name=name)
+        if seen is None:
+            self._written.pop((kind, namespace, name), None)
+            return None  # its objects go with it: they name it as their owner
+        task, now = seen.task, self.now()
+        plan = decide_task(seen, self.settings, now=now)
+        try:
+            self._act(task.subject, plan.actions, line=None, now=now)
+        except (Refused, Taken) as error:
+            plan = after_refusal(plan, task.status, _trouble(error))
+        return self._tell(task.subject, plan, before=task.status, now=now)
 
     def _nodes(self, namespace: str, name: str) -> float | None:
         seen = observe_nodes(self.kube, self.settings, namespace=namespace, name=name)
         if seen is None:
             self._written.pop((names.COMPUTE_KIND, namespace, name), None)
-            return None
+            return None  # its objects go with it: they name it as their owner
         now = self.now()
         plan = decide_nodes(seen, self.settings, now=now)
         try:
@@ -120,10 +140,14 @@ class Reconciler:
         return 0.0 if self._troubles.pop(key, None) is not None else again
 
     def _pipeline(self, namespace: str, name: str) -> float | None:
-        for run in surplus_runs(self.kube, namespace=namespace, name=name):
-            _log.info("Delete %s %s: more than the history limit of %s", run.kind, run.name, name)
-            self.kube.delete(run.kind, namespace, run.name, run.uid)
-        return None
+        seen = observe_template(self.kube, namespace=namespace, name=name)
+        if seen is None:
+            self._written.pop((names.PIPELINE_KIND, namespace, name), None)
+            return None
+        now = self.now()
+        plan = decide_template(seen, now=now)
+        self._act(seen.subject, plan.actions, line=None, now=now)
+        return self._tell(seen.subject, plan, before=seen.status, now=now)
 
     def _act(self, subject: Subject, actions: tuple[Action, ...], *, line: Line | None, now: datetime) -> None:
         hands = Hands(self.kube, self.coordinators, self.locks)

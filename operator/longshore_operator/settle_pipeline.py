@@ -14,7 +14,7 @@ from longshore_operator.build import names, placement
 from longshore_operator.build.pipelines import RUN_ID_KEY, settled_from
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe import AROUND, document, owner
+from longshore_operator.observe_around import AROUND, document, owner
 from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.pipelines import Settlement
 from longshore_operator.plan.slots import is_finished

@@ -50,7 +50,7 @@ class Steps:
     def script(self, name, text):
         self.kubectl("create", "configmap", name, f"--from-literal=score.py={text}")
 
-    def apply(self, kind, name, **spec):
+    def apply(self, kind, name, /, **spec):
         manifest = {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
         self.kubectl("apply", "--validate=false", "--filename=-", stdin=manifest)
 

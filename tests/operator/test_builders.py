@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from longshore_operator.build import names, objects, pods
+from longshore_operator.build import names, objects, pods, tasks
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
-from longshore_planner.ground import Provision, Volume
+from longshore_planner.ground import SOURCE, Provision, Volume
 from longshore_planner.nodes import NodeShape
+from longshore_planner.tasks import TaskRun
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
+from longshore_protocol.script_job import ScriptJob
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
 SETTINGS = Settings(image="longshore:test")
@@ -61,10 +63,28 @@ def a_run(**changes):
     return ClusterRun("research", "score", uid, 3, job, Provision(**{**provision, **changes}))
 
 
+SCRIPT_JOB = ScriptJob(
+    "train", "train-0f8a7c52", "/mnt/longshore/claim/images/longshore/train-0f8a7c52", SOURCE, "train.py"
+)
+
+
+def a_task(kind="ScriptStep", **changes):
+    uid = "0f8a7c52-1111-2222-3333-444444444444"
+    job = SCRIPT_JOB.to_dict()
+    provision = replace(a_run().provision, **changes)
+    run = TaskRun(kind, "research", "train", uid, 3, SCRIPT_JOB.run_id, SCRIPT_JOB.run_uri, {}, job, provision)
+    if kind == "ScriptStep":
+        return run
+    copy = {"source": "/mnt/longshore/claim/images/in", "destination": "gs://bucket/out", "timeout": 60.0}
+    return replace(run, run_uri="", job=copy, provision=Provision(volumes=provision.volumes, secrets=provision.secrets))
+
+
 def dumped(model):
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+FETCHING = a_task(config_map=None, source_uri="gs://bucket/code.zip")
+IN_IMAGE = a_task(config_map=None, source_image="/app")
 MANIFESTS = {
     "config_map": objects.config_map,
     "secret": lambda run: objects.secret(run, {objects.TOKEN: "t", objects.KEY: "k"}),
@@ -75,6 +95,11 @@ MANIFESTS = {
     "worker_pod_of_fetched_source": lambda run: pods.worker_pod(
         replace(run, provision=replace(run.provision, config_map=None, source_uri="gs://bucket/code.zip")), SETTINGS, 1
     ),
+    "task_map": lambda _: tasks.task_map(a_task()),
+    "script_pod": lambda _: tasks.task_pod(a_task(), SETTINGS, 0),
+    "script_pod_of_fetched_source": lambda _: tasks.task_pod(FETCHING, SETTINGS, 1),
+    "script_pod_of_source_in_image": lambda _: tasks.task_pod(IN_IMAGE, SETTINGS, 2),
+    "transfer_pod": lambda _: tasks.task_pod(a_task("TransferStep"), SETTINGS, 0),
 }
 
 
@@ -94,11 +119,16 @@ def every_pod():
     return [dumped(each) for each in (pods.coordinator_pod(run, SETTINGS), *workers)]
 
 
+def task_pods():
+    of = (a_task(), FETCHING, IN_IMAGE, a_task("TransferStep"))
+    return [dumped(tasks.task_pod(each, SETTINGS, number)) for number, each in enumerate(of)]
+
+
 def containers(pod):
     return pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
 
 
-@pytest.mark.parametrize("pod", every_pod(), ids=lambda pod: pod["metadata"]["name"])
+@pytest.mark.parametrize("pod", every_pod() + task_pods(), ids=lambda pod: pod["metadata"]["name"])
 def test_pods_pass_pod_security_restricted_and_get_no_token(pod):
     spec = pod["spec"]
     assert spec["automountServiceAccountToken"] is False
@@ -117,6 +147,36 @@ def test_the_users_container_sees_no_credential(pod):
     assert "envFrom" not in main
     assert {each["name"] for each in main["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "HOME"}
     assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "data-1", "shm"}
+
+
+@pytest.mark.parametrize("pod", task_pods()[:3], ids=lambda pod: pod["metadata"]["name"])
+def test_a_tasks_script_sees_no_credential_and_no_job(pod):
+    made = {each["name"]: each for each in containers(pod)}
+    assert "envFrom" not in made["main"]
+    assert {each["name"] for each in made["main"]["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "HOME"}
+    seen = {name: {each["name"] for each in container["volumeMounts"]} for name, container in made.items()}
+    assert seen["main"] == {"packages", "work", "data-0", "data-1", "shm"}
+    assert seen["collect"] == {"run", "work", "scratch", "data-0", "data-1"}
+    assert seen["prepare"] - {"source"} == seen["collect"]
+    assert pod["spec"]["restartPolicy"] == "Never"
+
+
+def test_where_the_source_of_a_task_is_its_pod_says_whoever_wrote_the_job():
+    said = [each["spec"]["initContainers"][1]["command"][8:-2] for each in task_pods()[:3]]
+    assert said == [[], ["--source", "gs://bucket/code.zip"], ["--image-source", "/app"]]
+
+
+def test_a_tasks_pod_is_a_node_and_not_a_worker_of_a_step():
+    labels = task_pods()[0]["metadata"]["labels"]
+    assert labels["longshore.dev/compute"] == "gpus"
+    assert (labels["longshore.dev/role"], labels["longshore.dev/task"]) == ("worker", "train")
+    assert "longshore.dev/step" not in labels
+    assert "longshore.dev/compute" not in task_pods()[3]["metadata"]["labels"]
+
+
+def test_the_name_of_a_tasks_pod_tells_how_many_were_lost():
+    assert names.task_number("train", names.task("train", 3)) == 3
+    assert names.task_number("train", "train-task") is None
 
 
 def test_a_worker_sees_of_the_runs_secret_the_authority_only():
@@ -169,7 +229,7 @@ def test_the_placeholders_of_a_long_name_have_names_and_labels_that_kubernetes_t
 
 
 def test_a_datastores_secret_brings_no_code_into_our_containers():
-    for pod in every_pod():
+    for pod in every_pod() + task_pods():
         for each in containers(pod):
             if each["name"] == "main":
                 continue

@@ -11,7 +11,7 @@ from longshore_operator.plan.actions import Delete, Drain, Occupy, TellGone
 from longshore_operator.plan.decide import after_refusal, decide
 from longshore_operator.plan.observed import Control, Observed, Pod, Step, Trouble, Unreachable
 from longshore_operator.plan.pods import pod
-from longshore_operator.plan.slots import Claim, Pool
+from longshore_operator.plan.slots import Claim, Holder, Pool
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import Provision, Volume
@@ -74,8 +74,8 @@ def ended(seconds_ago, **control):
 
 def sharing(*, held, of, wanted=2, others=0):
     """A pool in which the step has some nodes, and a step before it the others."""
-    first = Claim("first", 0, STEP.created - timedelta(minutes=1), others, others)
-    return Pool("cpu", of, (Claim("score", 0, STEP.created, held, wanted), first), held + others)
+    first = Claim(Holder("first"), 0, STEP.created - timedelta(minutes=1), others, others)
+    return Pool("cpu", of, (Claim(Holder("score"), 0, STEP.created, held, wanted), first), held + others)
 
 
 SHARED = replace(RUN, provision=replace(RUN.provision, node=NodeShape(compute="cpu")))
@@ -356,11 +356,11 @@ def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
 def test_what_the_api_server_refuses_is_said_while_nothing_runs():
     plan = decide(Observed(STEP, resolved=RUN), Settings(image="i"), now=NOW)
     refusal = 'pods "score-worker-1" is forbidden: exceeded quota: small, requested: pods=1'
-    told = after_refusal(plan, STEP, statuses.refusal(refusal))
+    told = after_refusal(plan, STEP.status, statuses.refusal(refusal))
     assert told.status.condition("Succeeded").reason == "QuotaExceeded"
     assert told.status.condition("Succeeded").message == refusal
     assert [each.type for each in told.events] == ["Warning"]
-    running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP, statuses.refusal(refusal))
+    running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP.status, statuses.refusal(refusal))
     assert running.status.condition("Succeeded").reason == "Running"
 
 

@@ -13,7 +13,7 @@ from longshore_operator.kube import Refused, Taken
 from longshore_operator.plan.actions import Create, Delete
 from longshore_operator.plan.nodes import Nodes, Scale, decide_nodes
 from longshore_operator.plan.observed import Pod, Trouble
-from longshore_operator.plan.slots import Claim, Pool
+from longshore_operator.plan.slots import Claim, Holder, Pool, nodes_among
 from longshore_operator.reconcile import Reconciler
 from longshore_operator.settings import LowPriority, Settings
 from longshore_planner.nodes import NodeShape
@@ -21,6 +21,7 @@ from longshore_protocol.snapshot import RUNNING, SUCCEEDED, MiniBatchCounts, Sna
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
+from task_world import CODE, TaskWorld, script
 from world import AROUND, NAMESPACE, START, Crash, FakeKube, kind, step
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -31,7 +32,7 @@ SUBJECT = Subject("ComputeCluster", "n", "cpu", "uid")
 
 def seen(*, workers=0, wanted=0, placeholders=(), before=None, min_nodes=0, max_nodes=4, idle=IDLE):
     """Nodes of a ComputeCluster; placeholders are given by their age in seconds, `before` is what the status counts."""
-    claim = Claim("score", 0, NOW, workers, wanted)
+    claim = Claim(Holder("score"), 0, NOW, workers, wanted)
     nodes = Nodes(
         SUBJECT,
         1,
@@ -211,6 +212,7 @@ class Rivals:
     order: list = field(default_factory=list)  # steps, by their end
 
     def __post_init__(self):
+        self.tasks = TaskWorld(self.kube)
         self.operator()
         for each in AROUND:
             self.kube.put(each)
@@ -231,24 +233,30 @@ class Rivals:
             each for each in self.kube.of("Pod").values() if each["metadata"]["labels"]["longshore.dev/role"] == role
         ]
 
+    def put_task(self, name, minute=0, **spec):
+        self.kube.put(script(name, computeTarget="cpu", **spec))
+        created = START + timedelta(minutes=minute)
+        self.kube.objects["ScriptStep", NAMESPACE, name]["metadata"]["creationTimestamp"] = created.isoformat()
+
     def workers(self, name=None):
         found = self.pods("worker")
-        return [each for each in found if name in (None, each["metadata"]["labels"]["longshore.dev/step"])]
+        return [each for each in found if name in (None, each["metadata"]["labels"].get("longshore.dev/step"))]
 
     def look(self):
-        keys = [
-            (of, where, name) for of, where, name in self.kube.objects if of in ("ParallelRunStep", "ComputeCluster")
-        ]
-        for key in sorted(keys, reverse=True):
+        kinds = ("ParallelRunStep", "ScriptStep", "ComputeCluster")
+        for key in sorted((key for key in self.kube.objects if key[0] in kinds), reverse=True):
             self.reconciler.reconcile(*key)
-            self.most = max(self.most, len(self.workers()))
+            self.most = max(self.most, len(nodes_among(self.workers())))
 
     def tick(self, seconds=2.0):
         self.now += timedelta(seconds=seconds)
         self.seconds += seconds
+        self.tasks.now = self.now
         for each in self.kube.of("Pod").values():
             status = each.setdefault("status", {"phase": "Pending"})
-            if status["phase"] == "Pending":
+            if "longshore.dev/task" in each["metadata"]["labels"]:
+                self.tasks.further(each)
+            elif status["phase"] == "Pending":
                 status |= {"phase": "Running", "podIP": f"10.0.0.{list(self.done).index(self._step(each)) + 1}"}
         for name in self.done.keys() - self.stuck:
             self.done[name] = min(self.mini_batches, self.done[name] + len(self.workers(name)))
@@ -513,3 +521,86 @@ def test_an_operator_killed_after_any_write_comes_to_the_same_end(rivals, killed
     assert at_rest(rivals)
     assert rivals.most <= 3
     assert left_behind(rivals) == left_behind(undisturbed())
+
+
+# --- steps and tasks on one ComputeCluster ---------------------------------------------------------------------------
+
+TASKS = ("first", "third", "fourth")  # one has the name of a ParallelRunStep
+
+
+def crowd(rivals):
+    rivals.kube.put(CODE | {"data": {"score.py": "", "train.py": ""}})
+    rivals.kube.put(compute(minNodes=1))
+    for minute, name in enumerate(("first", "second")):
+        rivals.put(name, minute=2 * minute)
+    for minute, name in enumerate(TASKS):
+        rivals.put_task(name, minute=1 + 2 * minute)
+    rivals.tasks.ends["third-task-0"] = "evicted"
+
+
+def all_done(rivals):
+    nodes = nodes_among(rivals.workers()), len(rivals.pods("placeholder"))
+    reasons = [rivals.status(name, "ScriptStep")["conditions"][0]["reason"] for name in TASKS]
+    return len(rivals.order) == 2 and nodes == ([], 1) and reasons == ["Succeeded"] * 3
+
+
+def crowd_undisturbed():
+    rivals = Rivals()
+    crowd(rivals)
+    rivals.run(until=lambda: all_done(rivals))
+    return rivals
+
+
+CROWD = crowd_undisturbed()
+
+
+def test_steps_and_tasks_stand_in_one_line(rivals):
+    crowd(rivals)
+    rivals.run(until=lambda: rivals.done["first"] > 0)
+    assert [rivals.status(name, "ScriptStep")["conditions"][0]["message"] for name in TASKS] == [
+        "waiting for a node of ComputeCluster cpu, which has 3; in use: first 3"
+    ] * 3
+    told = set()
+
+    def second_is_done():
+        told.add(rivals.status("fourth", "ScriptStep")["conditions"][0]["message"].rpartition("; ")[2])
+        return rivals.finished("second")
+
+    rivals.run(until=second_is_done)
+    assert "in use: ScriptStep/first 1, second 2" in told
+    rivals.run(until=lambda: all_done(rivals))
+    assert rivals.status("third", "ScriptStep")["losses"] == 1
+    assert rivals.most == 3
+
+
+def test_a_task_of_higher_priority_goes_first(rivals):
+    crowd(rivals)
+    rivals.kube.objects["ScriptStep", NAMESPACE, "fourth"]["spec"]["priority"] = 7
+    rivals.look()
+    assert "fourth-task-0" in rivals.kube.of("Pod")
+
+
+def test_nodes_of_tasks_are_counted_and_ended_ones_are_not(rivals):
+    crowd(rivals)
+    for name in ("first", "second"):
+        del rivals.kube.objects["ParallelRunStep", NAMESPACE, name]
+    rivals.run(until=lambda: rivals.status("cpu", "ComputeCluster")["nodeStateCounts"]["runningNodeCount"] == 3)
+    rivals.order = ["first", "second"]
+    rivals.run(until=lambda: all_done(rivals))
+    assert len(rivals.workers()) == 3  # as records
+
+
+@pytest.mark.parametrize("killed_after", range(1, len(CROWD.kube.writes) + 1))
+def test_steps_and_tasks_never_have_more_nodes_than_there_are_whenever_the_operator_is_killed(rivals, killed_after):
+    crowd(rivals)
+    rivals.kube.crash_after = killed_after
+    for _ in range(2):
+        try:
+            rivals.run(until=lambda: all_done(rivals))
+            break
+        except Crash:
+            rivals.kube.crash_after = None
+            rivals.operator()
+    assert all_done(rivals)
+    assert rivals.most <= 3
+    assert left_behind(rivals) == left_behind(CROWD)

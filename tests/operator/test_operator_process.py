@@ -34,13 +34,16 @@ def kind(plural, kind_):
 NAMESPACES, CRDS = kind("namespaces", "Namespace"), kind("customresourcedefinitions", "CustomResourceDefinition")
 COMPUTE = kind("computeclusters", "ComputeCluster")
 STEPS, PODS = kind("parallelrunsteps", "ParallelRunStep"), kind("pods", "Pod")
+SCRIPTS, TRANSFERS = kind("scriptsteps", "ScriptStep"), kind("transfersteps", "TransferStep")
+PIPELINES = [kind("pipelines", "Pipeline"), kind("pipelineruns", "PipelineRun")]
+KINDS = [STEPS, SCRIPTS, TRANSFERS, COMPUTE, *PIPELINES]
 
 
 class ApiServer:
     """Discovery, empty lists, and watches that are held open until `end`; `kinds` are those of ours it serves."""
 
     def __init__(self):
-        self.kinds = [STEPS, COMPUTE]
+        self.kinds = KINDS
         self.asked = []  # method, path, query
         self.watch = threading.Event()  # until then, watches get no answer
         self.ended = threading.Event()
@@ -83,7 +86,8 @@ class ApiServer:
             OURS: {"resources": self.kinds},
         }
         empty = {"metadata": {"resourceVersion": "1"}, "items": []}
-        return answers.get(path, empty if path.endswith(("/pods", "/parallelrunsteps", "/computeclusters")) else None)
+        listed = tuple(f"/{each['name']}" for each in (PODS, *KINDS))
+        return answers.get(path, empty if path.endswith(listed) else None)
 
     def end(self):
         self.watch.set()
@@ -168,7 +172,7 @@ def start(api, tmp_path):
 
 def test_it_is_ready_once_its_watches_run_and_ends_when_told_to(api, start):
     operator = start()
-    operator.until(lambda: len([1 for _, _, query in api.asked if "watch" in query]) == 3)
+    operator.until(lambda: len([1 for _, _, query in api.asked if "watch" in query]) == 1 + len(KINDS))
     assert operator.get("/readyz")[0] == 503
     api.watch.set()
     operator.until(lambda: operator.get("/readyz")[0] == 200)
@@ -187,7 +191,7 @@ def test_it_asks_for_nothing_but_what_there_is_and_what_it_watches(api, start):
     operator.stop()
     discovery = {"/api", "/apis", "/api/v1", OURS, DEFINITIONS}
     watched = {f"/api/v1/namespaces/{each}/pods" for each in "ab"}
-    watched |= {f"{OURS}/namespaces/{each}/{kind['name']}" for each in "ab" for kind in (STEPS, COMPUTE)}
+    watched |= {f"{OURS}/namespaces/{each}/{kind['name']}" for each in "ab" for kind in KINDS}
     assert {path for _, path, query in api.asked if not query} <= discovery | watched
     assert {path for _, path, query in api.asked if "watch" in query} == watched
     assert {path for _, path, _ in api.asked} == discovery | watched
@@ -211,7 +215,7 @@ def test_definitions_that_come_later_are_found(api, start):
     api.watch.set()
     operator = start()
     operator.until(lambda: operator.log.exists() and "is its CRD installed?" in operator.log.read_text())
-    api.kinds = [STEPS, COMPUTE]
+    api.kinds = KINDS
     operator.until(lambda: operator.get("/readyz")[0] == 200)
     assert operator.stop() == 0
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_operator.plan.slots import Claim, Pool, pool
+from longshore_operator.plan.slots import Claim, Holder, Pool, nodes_among, pool
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def claim(step, *, held=0, wanted=0, priority=0, minute=0):
-    return Claim(step, priority, NOON + timedelta(minutes=minute), held, wanted)
+    return Claim(Holder(step), priority, NOON + timedelta(minutes=minute), held, wanted)
 
 
 def shared(max_nodes, *claims, lost=0):
@@ -49,13 +49,13 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_allowed(case):
     found, expected = CASES[case]
-    assert {step: found.allowed(step) for step in expected} == expected
+    assert {step: found.allowed(Holder(step)) for step in expected} == expected
 
 
 claims = st.lists(
     st.builds(
         Claim,
-        step=st.uuids().map(str),
+        step=st.uuids().map(lambda each: Holder(str(each))),
         priority=st.integers(-1, 1),
         created=st.integers(0, 3).map(lambda minute: NOON + timedelta(minutes=minute)),
         held=st.integers(0, 4),
@@ -76,7 +76,17 @@ def test_never_more_nodes_than_there_are_and_none_left_while_one_is_wanted(found
 
 def step(name, *, status=None, **spec):
     metadata = {"name": name, "creationTimestamp": "2026-01-01T12:00:00Z"}
-    return {"metadata": metadata, "spec": {"computeTarget": "cpu", "nodeCount": "4", **spec}, "status": status or {}}
+    wanted = {"computeTarget": "cpu", "nodeCount": "4", **spec}
+    return {"kind": "ParallelRunStep", "metadata": metadata, "spec": wanted, "status": status or {}}
+
+
+def task(name, *, status=None, **spec):
+    wanted = {"computeTarget": "cpu", **spec}
+    return step(name, status=status, **wanted) | {"kind": "ScriptStep"}
+
+
+def pod(label, name, phase="Running"):
+    return {"metadata": {"labels": {f"longshore.dev/{label}": name}}, "status": {"phase": phase}}
 
 
 def state(reason, *, finished="False", **counts):
@@ -98,6 +108,11 @@ def state(reason, *, finished="False", **counts):
         (step("suspended", suspend=True), 0),
         (step("cancelled", cancel="true"), 0),
         (step("refused", status=state("Refused")), 0),
+        (task("a task"), 1),
+        (task("a task that goes on", status=state("PodLost") | {"runId": "r"}), 1),
+        (task("a task that ended", status=state("ScriptFailed", finished="True")), 0),
+        (task("a task that was cancelled", cancel=True), 0),
+        (task("a task whose run is not written down", status=state("WaitingForPipelineRun")), 0),
         (step("begun with fewer", status=state("Running") | {"runId": "r", "progress": {"workers": {"wanted": 2}}}), 2),
     ],
     ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else "",
@@ -110,13 +125,13 @@ def test_what_a_step_can_use(raw, wanted):
 @pytest.mark.parametrize("changed", [{"computeTarget": "gpu"}, {"nodeCount": 1}])
 def test_what_the_spec_of_a_run_says_by_now_is_not_for_the_run(changed):
     raw = step("score", status=state("Refused"), **changed)
-    found = pool("cpu", {"spec": {"maxNodes": 3}}, [raw], [], asking=("score", 2))
-    assert found.allowed("score") == 2
+    found = pool("cpu", {"spec": {"maxNodes": 3}}, [raw], [], asking=(Holder("score"), 2))
+    assert found.allowed(Holder("score")) == 2
 
 
 def test_who_waits_knows_how_many_come_before():
     line = shared(1, claim("a", held=1, wanted=1), claim("b", wanted=1), claim("c", wanted=1, priority=-1))
-    assert [line.before(step) for step in ("b", "c", "nobody")] == [0, 1, 2]
+    assert [line.before(Holder(step)) for step in ("b", "c", "nobody")] == [0, 1, 2]
 
 
 def test_steps_of_other_compute_clusters_claim_nothing():
@@ -125,9 +140,27 @@ def test_steps_of_other_compute_clusters_claim_nothing():
 
 def test_why_a_step_waits_is_said():
     many = [claim(f"step-{index}", held=1, wanted=1) for index in range(7)]
-    assert shared(7, *many).waiting("c").endswith("step-0 1, step-1 1, step-2 1, step-3 1, step-4 1 and 2 other steps")
+    assert (
+        shared(7, *many)
+        .waiting(Holder("c"))
+        .endswith("step-0 1, step-1 1, step-2 1, step-3 1, step-4 1 and 2 other steps")
+    )
     busy = shared(3, claim("a", held=2, wanted=2), claim("b", held=1, wanted=1), claim("c", wanted=1))
-    assert busy.waiting("c") == "waiting for a node of ComputeCluster cpu, which has 3; in use: a 2, b 1"
-    assert "is gone" in shared(None, claim("c", wanted=1)).waiting("c")
-    assert "deleted steps" in shared(1, claim("c", wanted=1), lost=1).waiting("c")
-    assert "come first" in shared(1, claim("a", wanted=1), claim("c", wanted=1, minute=1)).waiting("c")
+    assert busy.waiting(Holder("c")) == "waiting for a node of ComputeCluster cpu, which has 3; in use: a 2, b 1"
+    assert "is gone" in shared(None, claim("c", wanted=1)).waiting(Holder("c"))
+    assert "deleted steps" in shared(1, claim("c", wanted=1), lost=1).waiting(Holder("c"))
+    assert "come first" in shared(1, claim("a", wanted=1), claim("c", wanted=1, minute=1)).waiting(Holder("c"))
+
+
+def test_a_task_and_a_step_of_one_name_have_each_their_own_nodes():
+    pods = [pod("step", "score"), pod("step", "score"), pod("task", "score")]
+    found = pool("cpu", {"spec": {"maxNodes": 4}}, [step("score"), task("score")], pods)
+    assert {str(each.step): each.held for each in found.claims} == {"score": 2, "ScriptStep/score": 1}
+    assert found.waiting(Holder("x")).endswith("free ones go to steps that come first")
+    full = pool("cpu", {"spec": {"maxNodes": 3}}, [step("score"), task("score")], pods)
+    assert full.waiting(Holder("x")).endswith("which has 3; in use: ScriptStep/score 1, score 2")
+
+
+def test_the_ended_pod_of_a_task_is_no_node_and_that_of_a_worker_is_one_until_it_is_replaced():
+    pods = [pod("task", "a", "Succeeded"), pod("task", "b", "Failed"), pod("task", "c", "Pending")]
+    assert nodes_among([*pods, pod("step", "d", "Failed")]) == [pods[2], pod("step", "d", "Failed")]

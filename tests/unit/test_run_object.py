@@ -104,3 +104,10 @@ def test_a_metric_that_cannot_be_written_does_not_end_the_script(tmp_path, monke
     monkeypatch.setenv(metrics.VARIABLE, str(tmp_path / "absent" / "metrics.jsonl"))
     Run.get_context().log("accuracy", 0.5)
     assert "the metric is lost: accuracy: 0.5: [Errno 2]" in capsys.readouterr().err
+
+
+def test_a_number_that_json_has_no_room_for_becomes_a_text(path):
+    run = Run.get_context()
+    run.log("large", 2**63 - 1)
+    run.log("too large", 2**63)
+    assert metrics.read(path) == {"large": 2**63 - 1, "too large": "9223372036854775808"}

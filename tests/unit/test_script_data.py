@@ -251,3 +251,52 @@ def test_a_later_agents_spec_is_read_by_an_earlier_host():
     spec = ScriptSpec("a.py", "/logs", ("x",), {"A": "1"}, (("m", 1, "/m"),), 5.0)
     assert ScriptSpec.from_json(spec.to_json()) == spec
     assert ScriptSpec.from_json(json.dumps({**json.loads(spec.to_json()), "colour": "red"})) == spec
+
+
+def test_what_may_be_written_to_by_us_may_be_by_the_group_of_the_host(bench):
+    bench.write("code/tool.sh", "").chmod(0o700)
+    bench.write("code/read.txt", "").chmod(0o444)
+    bench.prepare()
+    modes = {name: stat.S_IMODE((bench.folder / "source" / name).stat().st_mode) for name in ("tool.sh", "read.txt")}
+    assert modes == {"tool.sh": 0o770, "read.txt": 0o664}
+
+
+def test_a_source_in_the_image_is_left_to_the_host(bench):
+    prepare(bench.job(source_uri="/app"), str(bench.folder), image_source="/app")
+    assert ScriptSpec.from_json((bench.folder / "spec.json").read_text()).image_source == "/app"
+    assert not (bench.folder / "source").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"source_uri": "/absent/code"}, "InputError"),
+        ({"inputs": (ScriptInput("x", ("/absent",)),)}, "InputError"),
+        ({"models": (Model("m", 1, "memory://absent/m"),)}, "InputError"),
+        ({"outputs": (ScriptOutput("y", "/dev/null/y"),)}, "StorageError"),
+    ],
+)
+def test_whose_fault_it_is_that_a_script_cannot_be_run_is_told(bench, fields, reason):
+    with pytest.raises(ScriptDataError) as caught:
+        prepare(bench.job(**fields), str(bench.folder))
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"state": "odd", "exit_code": 0, "message": "", "metrics": {}, "started": 1, "finished": 1}',
+        '{"state": "failed", "exit_code": "no", "message": "", "metrics": {}, "started": 1, "finished": 1}',
+        '{"state": "failed", "exit_code": 1e99, "message": "", "metrics": {}, "started": 1, "finished": 1}',
+        '{"state": "failed", "exit_code": 1, "message": 5, "metrics": {}, "started": 1, "finished": 1}',
+        '{"state": "failed", "exit_code": 1, "message": "", "metrics": {"a": NaN}, "started": 1, "finished": 1}',
+    ],
+)
+def test_a_result_that_the_script_wrote_over_fails_the_step(bench, text):
+    bench.prepare()
+    bench.write("folder/result.json", text)
+    result = collect(bench.job(), str(bench.folder), git=None, otherwise="")
+    assert (result.state, result.message) == ("failed", "The script wrote over the result of its host.")

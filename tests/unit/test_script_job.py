@@ -47,6 +47,7 @@ RESULT = of(
     started=SECONDS,
     finished=SECONDS,
     git=st.none() | TEXTS,
+    reason=TEXT,
 )
 
 

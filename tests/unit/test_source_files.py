@@ -87,3 +87,12 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
 def test_what_cannot_be_listed_raises(tmp_path):
     with pytest.raises(FileNotFoundError):
         found(tmp_path / "absent")
+
+
+def test_the_folders_that_the_links_of_a_mounted_config_map_lead_to_are_no_source(tmp_path):
+    version = tmp_path / "..2026_01_01_00_00_00.1"
+    version.mkdir()
+    (version / "train.py").write_text("pass")
+    (tmp_path / "..data").symlink_to(version.name)
+    (tmp_path / "train.py").symlink_to("..data/train.py")
+    assert list(source_files(str(tmp_path))) == ["train.py"]

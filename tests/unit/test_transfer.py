@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from longshore_cli.transfer import transfer
+from longshore_agent.transfer import transfer
 from longshore_storage.errors import StorageError
 from longshore_storage.files import file_stamp
 from longshore_storage.store import open_store

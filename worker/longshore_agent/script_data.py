@@ -7,6 +7,7 @@ the two. What passes between them is the folder that `longshore_protocol.script_
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -24,7 +25,21 @@ from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
 from longshore_protocol import script_folder
 from longshore_protocol.script_folder import ScriptSpec
-from longshore_protocol.script_job import FAILED, SUCCEEDED, UPLOAD, ScriptInput, ScriptJob, ScriptOutput, ScriptResult
+from longshore_protocol.script_job import (
+    CANCELLED,
+    FAILED,
+    INPUT_ERROR,
+    OUT_OF_MEMORY,
+    STORAGE_ERROR,
+    SUCCEEDED,
+    TIMED_OUT,
+    UPLOAD,
+    ScriptInput,
+    ScriptJob,
+    ScriptOutput,
+    ScriptResult,
+    known,
+)
 from longshore_storage.errors import StorageError
 from longshore_storage.source_files import source_files
 from longshore_storage.store import local_path, open_store
@@ -34,18 +49,24 @@ _ARTIFACTS = {"outputs": "outputs/", "logs": "logs/user/"}  # folder in the work
 
 
 class ScriptDataError(Exception):
-    """The data of a script cannot be brought; the message is one sentence that names it and the cause."""
+    """The data of a script cannot be brought or taken away; the message is one sentence that names it and the cause."""
+
+    def __init__(self, message: str, reason: str = INPUT_ERROR) -> None:
+        super().__init__(message)
+        self.reason = reason  # INPUT_ERROR or STORAGE_ERROR
 
 
-def prepare(job: ScriptJob, folder: str) -> dict[str, Any] | None:
+def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> dict[str, Any] | None:
     """Lay a folder out for the host, in the place of what an earlier try left; return what git says of the source.
 
-    An output folder inside of the run's own is emptied, for what is in it an earlier try left. Raises ScriptDataError.
+    An output folder inside of the run's own is emptied, for what is in it an earlier try left. A source folder in the
+    host's image, `image_source`, is left to the host, which alone can see it. Raises ScriptDataError.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    with _told(f"The folder {folder} cannot be made"):
+    with _told(f"The folder {folder} cannot be made", STORAGE_ERROR):
         os.makedirs(folder)
-    _bring_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
+    if image_source is None:
+        _bring_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
     paths = {f"inputs.{each.name}": _bring(each, folder) for each in job.inputs}
     paths |= {f"outputs.{each.name}": _make_output(job, each, folder) for each in job.outputs}
     spec = ScriptSpec(
@@ -55,12 +76,13 @@ def prepare(job: ScriptJob, folder: str) -> dict[str, Any] | None:
         variables={**_variables(job, paths), **job.variables},
         models=_bring_models(job, folder),
         timeout=job.timeout,
+        image_source=image_source,
     )
     if spec.models:
         spec.variables.setdefault("AZUREML_MODEL_DIR", spec.models[0][2])
-    with _told(f"The folder {folder} cannot be written to"):
+    with _told(f"The folder {folder} cannot be written to", STORAGE_ERROR):
         open_store(folder).put(script_folder.SPEC, spec.to_json().encode())
-    source = local_path(job.source_uri)
+    source = None if image_source else local_path(job.source_uri)
     return None if source is None else git_state(source)
 
 
@@ -71,26 +93,49 @@ def collect(job: ScriptJob, folder: str, *, git: dict[str, Any] | None, otherwis
     """
     result = replace(_result(folder, otherwise=otherwise), git=git)
     try:
-        with _told(f"The logs and artifacts cannot be written to {job.run_uri}"):
+        with _told(f"The logs and artifacts cannot be written to {job.run_uri}", STORAGE_ERROR):
             _ship_artifacts(job, folder)
         for output in job.outputs:
             if result.state == SUCCEEDED and _is_uploaded(output):
-                with _told(f"The output {output.name} cannot be written to {output.uri}"):
+                with _told(f"The output {output.name} cannot be written to {output.uri}", STORAGE_ERROR):
                     ship_folder(_upload_folder(output, folder), open_store(output.uri))
     except ScriptDataError as error:
         if result.state == SUCCEEDED:
-            return replace(result, state=FAILED, message=str(error), finished=time.time())
+            return replace(result, state=FAILED, message=str(error), reason=error.reason, finished=time.time())
         return replace(result, message=f"{result.message} {error}", finished=time.time())
     return replace(result, finished=time.time())
 
 
 def _result(folder: str, *, otherwise: str) -> ScriptResult:
+    """Return what the host left; the script, which is the same user, may have written there too."""
+    now = time.time()
     try:
         with open(os.path.join(folder, script_folder.RESULT), encoding="utf-8") as file:
-            return ScriptResult.from_json(file.read())
+            result = known(ScriptResult, json.loads(file.read(), parse_constant=_refuse))
     except FileNotFoundError:
-        now = time.time()
         return ScriptResult(FAILED, None, otherwise, {}, now, now)
+    except (OSError, ValueError, TypeError, AttributeError):
+        result = None
+    if result is None or not _is_sound(result):
+        return ScriptResult(FAILED, None, "The script wrote over the result of its host.", {}, now, now)
+    return result
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _is_sound(result: ScriptResult) -> bool:
+    """Tell whether each field is what its name says: JSON may have been anything."""
+    code = result.exit_code
+    return (
+        result.state in (SUCCEEDED, FAILED, TIMED_OUT, CANCELLED)
+        and (code is None or (isinstance(code, int) and -256 < code < 256))
+        and isinstance(result.message, str)
+        and isinstance(result.metrics, dict)
+        and isinstance(result.started, float | int)
+        and result.reason in ("", OUT_OF_MEMORY)
+    )
 
 
 def _ship_artifacts(job: ScriptJob, folder: str) -> None:
@@ -122,7 +167,8 @@ def _bring_source(uri: str, folder: str) -> None:
             target = os.path.join(folder, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy(os.path.join(local, name), target)  # what may be executed still may be
-            os.chmod(target, os.stat(target).st_mode | stat.S_IRUSR | stat.S_IWUSR)
+            mode = stat.S_IMODE(os.stat(target).st_mode) | stat.S_IRUSR | stat.S_IWUSR
+            os.chmod(target, mode | (mode & stat.S_IRWXU) >> 3)  # the host may be another user of the group
 
 
 def _bring(given: ScriptInput, folder: str) -> str:
@@ -142,7 +188,7 @@ def _bring_models(job: ScriptJob, folder: str) -> tuple[tuple[str, int, str], ..
 
 def _make_output(job: ScriptJob, output: ScriptOutput, folder: str) -> str:
     """Return the folder that the script is to write to, made."""
-    with _told(f"The output {output.name} cannot be written to {output.uri}"):
+    with _told(f"The output {output.name} cannot be written to {output.uri}", STORAGE_ERROR):
         store = open_store(output.uri)
         if _is_below(output.uri, job.run_uri):
             store.delete("")
@@ -184,7 +230,7 @@ def _with_paths(argument: str, paths: dict[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
+def _told(what: str, reason: str = INPUT_ERROR) -> Iterator[None]:
     """Make one sentence of whatever goes wrong inside: each store's library raises its own."""
     try:
         yield
@@ -192,4 +238,4 @@ def _told(what: str) -> Iterator[None]:
         cause = " ".join(str(error).split()).rstrip(".") or "it gives no reason"
         if not isinstance(error, OSError | ValueError | StorageError):  # whose texts say what they are
             cause = f"{type(error).__name__}: {cause}"
-        raise ScriptDataError(f"{what}: {cause}.") from error
+        raise ScriptDataError(f"{what}: {cause}.", reason) from error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
-from typing import Callable, Iterator, List, Tuple
+from typing import BinaryIO, Callable, Iterator, List, Tuple
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -96,6 +97,17 @@ def environment_of(pid: int) -> bytes:
             return file.read()
     except OSError:
         return b""
+
+
+def hold(path: str) -> BinaryIO:
+    """Lock a file for as long as it is open, which is at most until this process ends; it is there only when locked.
+
+    Who waits for the lock learns of the end, also of one that left no time to say so.
+    """
+    lock = open(path + ".unfinished", "wb")  # noqa: SIM115  (it stays open)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.replace(path + ".unfinished", path)  # a lock is the file's, whatever its name
+    return lock
 
 
 def _prctl(option: int, value: int) -> None:

@@ -16,10 +16,12 @@ from typing import BinaryIO, Dict, List, Optional
 
 from longshore_host import script_end
 from longshore_host.entry import link_models
+from longshore_host.image_source import copy_source
 from longshore_host.linux import (
     adopt_orphans,
     children_of,
     die_with_parent,
+    hold,
     kill_and_reap,
     kill_group,
     out_of_memory_kills,
@@ -29,7 +31,7 @@ from longshore_host.linux import (
 from longshore_host.logs import CappedLogs
 from longshore_protocol import script_folder
 from longshore_protocol.script_folder import ScriptSpec
-from longshore_protocol.script_job import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, ScriptResult
+from longshore_protocol.script_job import CANCELLED, FAILED, OUT_OF_MEMORY, SUCCEEDED, TIMED_OUT, ScriptResult
 from longshore_run import metrics
 
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
@@ -71,18 +73,27 @@ class Script:
             kill_and_reap(lambda: children_of(os.getpid()))
             self._logs.cap_now()
         state = self._ending or (FAILED if code else SUCCEEDED)
+        killed_for_memory = code == -signal.SIGKILL and out_of_memory_kills() > kills
         message = script_end.sentence(
             self._spec.script,
             state,
             code,
             stderr=script_end.tail(self._stderr, start=written),
             timeout=self._spec.timeout,
-            killed_for_memory=code == -signal.SIGKILL and out_of_memory_kills() > kills,
+            killed_for_memory=killed_for_memory,
         )
-        return ScriptResult(state, code, message, metrics.read(self._metrics), started, time.time())
+        reason = OUT_OF_MEMORY if state == FAILED and killed_for_memory else ""
+        return ScriptResult(state, code, message, metrics.read(self._metrics), started, time.time(), reason=reason)
 
     def _start(self) -> int:
         """Start the script, and return how many bytes stderr.txt had before. Raises NotStarted."""
+        if self._spec.image_source is not None:
+            try:
+                copy_source(self._spec.image_source, self._source)
+            except (OSError, ValueError) as error:
+                place, why = self._spec.image_source, script_end.cause(error)
+                text = "The source folder {} of the image cannot be copied: {}.".format(place, why)
+                raise NotStarted(text) from error
         if not os.path.isfile(os.path.join(self._source, self._spec.script)):
             raise NotStarted("The script {} is not in the source folder.".format(self._spec.script))
         host = os.getpid()
@@ -178,6 +189,7 @@ def main() -> int:
     if "LONGSHORE_UMASK" in os.environ:  # a pod's containers may be two users of one group
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
     adopt_orphans()
+    lock = hold(os.path.join(folder, script_folder.LOCK))  # whoever takes away what we leave waits for it
     with open(os.path.join(folder, script_folder.SPEC), encoding="utf-8") as file:
         spec = ScriptSpec.from_json(file.read())
     result = Script(spec, folder).run()
@@ -185,6 +197,7 @@ def main() -> int:
     with open(path + ".unfinished", "w", encoding="utf-8") as file:
         file.write(result.to_json())
     os.replace(path + ".unfinished", path)
+    lock.close()
     return 0
 
 

@@ -2,12 +2,14 @@
 
 spec.json        what to run; written by the agent before the host starts
 source/          a copy of the source folder: the script's working directory
+git.json         what git says of the source
 inputs/<name>/   inputs that were brought
 outputs/<name>/  outputs that are uploaded
 models/          models that were brought
 logs/            stdout.txt and stderr.txt, where the run's folder is in a store
 metrics.jsonl    what the script logs by `longshore_run`
 result.json      how it ended: whole, or not there
+host.lock        locked (flock) by the host for as long as it lives: the kernel releases it, whatever killed the host
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Dict, Optional, Tuple
 
 from longshore_protocol.script_job import known
 
-SPEC, RESULT = "spec.json", "result.json"
+SPEC, GIT, RESULT, LOCK = "spec.json", "git.json", "result.json", "host.lock"
 SOURCE, INPUTS, OUTPUTS, MODELS = "source", "inputs", "outputs", "models"
 LOGS, STDOUT, STDERR, METRICS = "logs", "stdout.txt", "stderr.txt", "metrics.jsonl"
 
@@ -33,6 +35,7 @@ class ScriptSpec:
     variables: Dict[str, str] = field(default_factory=dict)  # added to the environment of the script
     models: Tuple[Tuple[str, int, str], ...] = ()  # name, version, path
     timeout: Optional[float] = None  # seconds; None: no limit
+    image_source: Optional[str] = None  # the source folder in the host's own image: the host copies it to source/
 
     def to_json(self) -> str:
         """Return the spec as one JSON document that `from_json` reads back."""

@@ -15,6 +15,8 @@ from longshore_protocol.job import Model
 
 MOUNT, DOWNLOAD, UPLOAD = "mount", "download", "upload"
 SUCCEEDED, FAILED, TIMED_OUT, CANCELLED = "succeeded", "failed", "timed_out", "cancelled"
+OUT_OF_MEMORY, INPUT_ERROR, STORAGE_ERROR = "OutOfMemory", "InputError", "StorageError"
+TRANSFER_FAILED = "TransferFailed"
 
 T = TypeVar("T")
 
@@ -98,6 +100,7 @@ class ScriptResult:
     started: float  # seconds since 1970
     finished: float
     git: Optional[Dict[str, Any]] = None  # repository, branch, commit (strings), dirty (bool): of the source's folder
+    reason: str = ""  # of one that failed, where it was not the script's own doing: one of the words above
 
     def to_json(self) -> str:
         """Return the result as one JSON document that `from_json` reads back."""

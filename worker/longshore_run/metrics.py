@@ -12,6 +12,7 @@ VARIABLE = "LONGSHORE_METRICS"  # names the file in the script's environment
 NAMES = 200  # that are read: a status has no room for more
 VALUES = 1000  # that are read of a name: its last ones
 CHARACTERS = 500  # of a text
+_INT_END = 2**63
 
 
 def line(name: str, value: Any) -> bytes:
@@ -70,4 +71,6 @@ def _plain(value: Any) -> Any:
             return _plain(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, int) and not -_INT_END <= value < _INT_END:
+        return str(value)[:CHARACTERS]  # few readers of JSON have a number for it
     return value if isinstance(value, (bool, int, float)) else str(value)[:CHARACTERS]

@@ -1,7 +1,8 @@
 """The files of a folder that are a script's source: what is copied for it, and what tells whether it changed.
 
 Left out is what the folder's `.amlignore`, or else its `.gitignore`, names, in the language of git's ignore files; and
-always what is no source: git's own folder, compiled modules, the runs of Longshore.
+always what is no source: git's own folder, compiled modules, the runs of Longshore, and the folders `..data` and such
+of a mounted ConfigMap, whose files are links into them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def _walk(root: str, inside: str, rules: list[_Rule], above: tuple[tuple[int, in
     for name, is_folder, is_file in found:
         relative = inside + name
         if is_folder:
-            if not (name in _NEVER or _is_run(f"{path}/{name}") or _is_ignored(relative, rules, is_folder=True)):
+            never = name in _NEVER or name.startswith("..") or _is_run(f"{path}/{name}")
+            if not (never or _is_ignored(relative, rules, is_folder=True)):
                 yield from _walk(root, relative + "/", rules, (*above, identity))
         elif is_file and not _is_ignored(relative, rules, is_folder=False):
             yield relative

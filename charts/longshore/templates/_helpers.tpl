@@ -59,7 +59,7 @@ cluster compares this with what the API server saw. Objects that are applied are
   verbs: [get, list, watch]
 - apiGroups: [longshore.dev]
   resources: [pipelineruns]
-  verbs: [list, watch, delete]  # delete: ttlSecondsAfterFinished, and the limits of a Pipeline's history
+  verbs: [get, list, watch, delete]  # delete: ttlSecondsAfterFinished, and the limits of a Pipeline's history
 - apiGroups: [longshore.dev]
   resources: [parallelrunsteps, scriptsteps, transfersteps]
   verbs: [get, list, watch, create, patch, delete]  # applied and deleted for PipelineRuns; also ttlSecondsAfterFinished

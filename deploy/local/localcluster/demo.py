@@ -14,14 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from localcluster import cluster, images, install
+from localcluster import cluster, demo_pipelines, images, install
+from localcluster.demo_steps import kubectl, open_to_pods, say, say_command
 from localcluster.places import CHECKOUT, Places, locked, places
 from localcluster.processes import Problem, show, wait_until
 
 EXAMPLE = CHECKOUT / "deploy" / "examples" / "digits"
-IMAGE = "localhost/longshore-digits:dev"  # as digits.yaml calls it
+IMAGES = {EXAMPLE: "localhost/longshore-digits:dev", demo_pipelines.IRIS: demo_pipelines.IMAGE}  # as they are named
 NAMESPACE, STEP, FOLDER = "digits", "digit-identification", "/srv/longshore-digits"  # as the manifests call them
-GROUP = 65532  # of a run's pods
 PATIENCE, _BINDING = 600, 60  # seconds
 
 
@@ -32,13 +32,15 @@ def main() -> int:
     try:
         cluster.running(place)
         image = _images(place)
-        _say(f"Longshore: its chart, in namespace {install.NAMESPACE}")
+        say(f"Longshore: its chart, in namespace {install.NAMESPACE}")
         install.install(place, image)
         install_pods = ("get", "pods", f"--namespace={install.NAMESPACE}")
         print(install.kubectl(place, *install_pods), end="", flush=True)
         folder = _data(place)
         status = _run(place, folder)
         _compare(folder / status["runUri"].removeprefix("pvc:digits/"))
+        demo_pipelines.digits(place, folder)
+        demo_pipelines.iris(place)
     except Problem as problem:
         print(f"demo: {problem}", file=sys.stderr)
         return 1
@@ -49,42 +51,41 @@ def main() -> int:
 
 
 def _images(place: Places) -> Path:
-    """Build and load both images, and return the archive of Longshore's."""
-    _say("Images: Longshore's own, and the example's, whose Dockerfile is beside its script")
+    """Build and load all images, and return the archive of Longshore's."""
+    say("Images: Longshore's own, and those of the examples, whose Dockerfiles are beside their scripts")
     with locked(images.store()):
         ours = images.product_image()
-        for archive in (ours, images.build(EXAMPLE / "Dockerfile", EXAMPLE, IMAGE)):
+        examples = (images.build(each / "Dockerfile", each, name) for each, name in IMAGES.items())
+        for archive in (ours, *examples):
             images.load(place, archive)
     return ours
 
 
 def _data(place: Places) -> Path:
     """Lay the example's data out where the volume will be, and return that folder."""
-    _say("Data: images and classifier, on a folder of the node")
+    say("Data: images and classifier, on a folder of the node")
     show([sys.executable, EXAMPLE / "prepare.py"])
     folder = place.state / "digits"  # goes with the cluster
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(EXAMPLE / "data", folder / "data")
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, -1, GROUP)
-        path.chmod(0o2770 if path.is_dir() else 0o660)
+    open_to_pods(folder)
     return folder
 
 
 def _run(place: Places, folder: Path) -> dict[str, str]:
     """Apply the example, show its progress, and return its last status; Problem unless it succeeded."""
-    _say("The step: applied, and watched to its end")
-    _kubectl(place, "delete", "namespace", NAMESPACE, "--ignore-not-found")
-    _kubectl(place, "delete", "persistentvolume", "digits", "--ignore-not-found")  # of an earlier demo
+    say("The step: applied, and watched to its end")
+    kubectl(place, NAMESPACE, "delete", "namespace", NAMESPACE, "--ignore-not-found")
+    kubectl(place, NAMESPACE, "delete", "persistentvolume", "digits", "--ignore-not-found")  # of an earlier demo
     script = f"--from-file={EXAMPLE / 'digit_identification.py'}"
-    _kubectl(place, "apply", "--filename", EXAMPLE / "cluster" / "namespace.yaml")
-    _kubectl(place, "apply", "--filename=-", stdin=_storage(folder))
+    kubectl(place, NAMESPACE, "apply", "--filename", EXAMPLE / "cluster" / "namespace.yaml")
+    kubectl(place, NAMESPACE, "apply", "--filename=-", stdin=_storage(folder))
     wait_until(lambda: _is_bound(place), "the claim to be bound", seconds=_BINDING)
-    _kubectl(place, "create", "configmap", "digits-code", script)
-    _kubectl(place, "apply", "--filename", EXAMPLE / "digits.yaml")
-    _kubectl(place, "apply", "--filename", EXAMPLE / "cluster" / "step.yaml")
+    kubectl(place, NAMESPACE, "create", "configmap", "digits-code", script)
+    kubectl(place, NAMESPACE, "apply", "--filename", EXAMPLE / "digits.yaml")
+    kubectl(place, NAMESPACE, "apply", "--filename", EXAMPLE / "cluster" / "step.yaml")
     _watch(place)
-    _kubectl(place, "get", "pods")
+    kubectl(place, NAMESPACE, "get", "pods")
     found = json.loads(install.kubectl(place, "get", "prs", STEP, f"--namespace={NAMESPACE}", "--output=json"))
     status: dict[str, str] = found["status"]
     return status
@@ -104,7 +105,7 @@ def _storage(folder: Path) -> str:
 
 def _watch(place: Places) -> None:
     """Show each change of the step until it ends; Problem if that takes too long."""
-    _say_command("get", "prs", "--watch")
+    say_command(NAMESPACE, "get", "prs", "--watch")
     command = ["timeout", str(PATIENCE), "kubectl", f"--namespace={NAMESPACE}", "get", "prs", "--watch"]
     environment = {**os.environ, "KUBECONFIG": str(place.kubeconfig)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as watch:
@@ -122,9 +123,9 @@ def _watch(place: Places) -> None:
 
 def _compare(run_folder: Path) -> None:
     """Show the results, and run the same step here; Problem unless both are right and the same."""
-    _say("Results")
+    say("Results")
     show([sys.executable, EXAMPLE / "show_results.py", run_folder])
-    _say("The same step on this machine")
+    say("The same step on this machine")
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch) / "run"
         show([sys.executable, "-m", "longshore_cli", "run", EXAMPLE, "--run-dir", here])
@@ -133,20 +134,6 @@ def _compare(run_folder: Path) -> None:
     if ours != theirs:
         raise Problem(f"{run_folder / output} is not what the same step writes here")
     print(f"{output.name} is the same here and on the cluster, byte for byte ({len(ours)} bytes)")
-
-
-def _kubectl(place: Places, *arguments: str | Path, stdin: str | None = None) -> None:
-    _say_command(*arguments)
-    print(install.kubectl(place, f"--namespace={NAMESPACE}", *arguments, stdin=stdin), end="", flush=True)
-
-
-def _say(what: str) -> None:
-    print(f"\n== {what}", flush=True)
-
-
-def _say_command(*arguments: str | Path) -> None:
-    shown = [str(each).replace(f"{CHECKOUT}/", "") for each in arguments]
-    print(f"$ kubectl --namespace={NAMESPACE} {' '.join(shown)}", flush=True)
 
 
 if __name__ == "__main__":

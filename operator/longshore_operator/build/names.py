@@ -1,4 +1,4 @@
-"""Every name and label: functions of the step and, for workers, their index."""
+"""Every name and label: functions of the step and, for workers and the pods of tasks, their number."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = f"{MANAGED_BY}={MANAGER}"  # label selector of all that we make
 APP_NAME = "app.kubernetes.io/name"
 STEP_LABEL = f"{GROUP}/step"
+TASK_LABEL = f"{GROUP}/task"  # another one: a task and a ParallelRunStep may have the same name
 ROLE_LABEL = f"{GROUP}/role"
 COMPUTE_LABEL = f"{GROUP}/compute"
 RUN_LABEL = f"{GROUP}/pipeline-run"
@@ -35,11 +36,6 @@ _DIGITS = 8
 def run_objects(step: str) -> str:
     """Return the name of a run's ConfigMap, Secret and NetworkPolicy."""
     return f"{step}-run"
-
-
-def task_objects(step: str) -> str:
-    """Return the name of the ConfigMap that a task's run is written down in."""
-    return f"{step}-task"
 
 
 def coordinator(step: str) -> str:
@@ -60,6 +56,31 @@ def worker_index(step: str, name: str) -> int | None:
 def _index(prefix: str, name: str) -> int | None:
     digits = name.removeprefix(prefix)
     return int(digits) if digits != name and digits.isdecimal() else None
+
+
+def task_objects(step: str) -> str:
+    """Return the name of the ConfigMap that a task's run is written down in."""
+    return f"{step}-task"
+
+
+def task(step: str, number: int) -> str:
+    """Return the name of a task's pod, of which `number` were lost before it."""
+    return f"{step}-task-{number}"
+
+
+def task_number(step: str, name: str) -> int | None:
+    """Return the number of the task's pod of that name; None for a name that is none of this task's pods."""
+    return _index(f"{step}-task-", name)
+
+
+def task_labels(step: str) -> dict[str, str]:
+    """Return the labels of a task's objects."""
+    return {MANAGED_BY: MANAGER, TASK_LABEL: step}
+
+
+def task_selector(step: str) -> str:
+    """Return the label selector of a task's objects."""
+    return f"{TASK_LABEL}={step}"
 
 
 def host(step: str, namespace: str) -> str:

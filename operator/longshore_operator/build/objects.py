@@ -45,16 +45,6 @@ def metadata(
     )
 
 
-def run_data(run: ClusterRun) -> dict[str, str]:
-    """Return what the ConfigMap of a run holds."""
-    return {RUN_KEY: run.to_json(), JOB_KEY: run.job.to_json()}
-
-
-def task_data(run: TaskRun) -> dict[str, str]:
-    """Return what the ConfigMap of a task's run holds."""
-    return {RUN_KEY: run.to_json(), JOB_KEY: json.dumps(run.job)}
-
-
 def config_map(run: ClusterRun) -> V1ConfigMap:
     """Return the run as it was settled: later changes of Datasets and others are not for it."""
     return V1ConfigMap(
@@ -64,6 +54,16 @@ def config_map(run: ClusterRun) -> V1ConfigMap:
         immutable=True,
         data=run_data(run),
     )
+
+
+def run_data(run: ClusterRun) -> dict[str, str]:
+    """Return a run as its ConfigMap holds it: for the operator, and for the coordinator."""
+    return {RUN_KEY: run.to_json(), JOB_KEY: run.job.to_json()}
+
+
+def task_data(run: TaskRun) -> dict[str, str]:
+    """Return a task's run as its ConfigMap holds it: for the operator, and for the task's pod."""
+    return {RUN_KEY: run.to_json(), JOB_KEY: json.dumps(run.job, separators=(",", ":"))}
 
 
 def secret(run: ClusterRun, contents: dict[str, str]) -> V1Secret:

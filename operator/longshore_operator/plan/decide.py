@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.build import names, objects
 from longshore_operator.plan import statuses
-from longshore_operator.plan.actions import Action, Create, Delete, Issue, Plan, Resume
-from longshore_operator.plan.observed import Observed, Step, Trouble
+from longshore_operator.plan.actions import Action, Create, Delete, Issue, Plan, Resume, S
+from longshore_operator.plan.observed import Observed, Trouble
+from longshore_operator.plan.slots import Holder, Pool
 from longshore_operator.plan.workers import allowed, coordinator, is_overdue, workers
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
@@ -55,17 +56,25 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     return _not_begun(seen, run.reason, run.message, final=final, now=now)
 
 
-def after_refusal(plan: StepPlan, step: Step, refusal: Trouble) -> StepPlan:
-    """Return what is left of a plan when the API server did not carry out an action: to say so, and to try again."""
+def after_refusal(plan: Plan[S], before: S | None, refusal: Trouble) -> Plan[S]:
+    """Return what is left of a step's plan when the API server did not carry out an action: to say so, and try again.
+
+    `before` is the status that the step has.
+    """
     if plan.status is None:
         return Plan(look_again=_REFUSED)
     status = statuses.refused(plan.status, refusal)
-    return Plan((), status, statuses.milestones(step.status, status), look_again=_REFUSED)
+    return Plan((), status, statuses.milestones(before, status), look_again=_REFUSED)
+
+
+def in_line(pool: Pool, step: Holder) -> float:
+    """Return the seconds until a step that waits for a node looks again."""
+    return min(_LONGEST_POLL, POLL * (1 + pool.before(step)))
 
 
 def _go_on(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
     if seen.run is None and not allowed(seen, run):
-        look_again = POLL if seen.pool is None else min(_LONGEST_POLL, POLL * (1 + seen.pool.before(run.step)))
+        look_again = POLL if seen.pool is None else in_line(seen.pool, Holder(run.step))
         return _with_status(seen, (), statuses.before_snapshot(seen, run, now=now), look_again=look_again)
     actions = (
         *_foundations(seen, run),

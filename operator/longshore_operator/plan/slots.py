@@ -6,22 +6,34 @@ gets what those before cannot use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from longshore_operator.build import names
 
 _SHOWN = 5  # steps that a sentence names
-_STANDING = ("InvalidInput", "NameTaken", "Refused", "WaitingForStep")  # reasons for which a step can use no node
+# Reasons for which a step can use no node.
+_STANDING = ("InvalidInput", "NameTaken", "Refused", "WaitingForStep", "WaitingForPipelineRun")
+_OVER = ("Succeeded", "Failed")
+
+
+class Holder(NamedTuple):
+    """A step: a ParallelRunStep and a task may have the same name."""
+
+    name: str
+    kind: str = names.STEP_KIND
+
+    def __str__(self) -> str:
+        return self.name if self.kind == names.STEP_KIND else f"{self.kind}/{self.name}"
 
 
 @dataclass(frozen=True)
 class Claim:
     """What one step has of a ComputeCluster's nodes, and can use."""
 
-    step: str
+    step: Holder
     priority: int
     created: datetime
     held: int  # nodes
@@ -47,7 +59,7 @@ class Pool:
         """How many nodes nobody has."""
         return max(0, (self.max_nodes or 0) - self.held)
 
-    def allowed(self, step: str) -> int:
+    def allowed(self, step: Holder) -> int:
         """Return how many nodes the step may have now, those it has included."""
         free = self.free
         for claim in self._line:
@@ -56,7 +68,7 @@ class Pool:
             free -= min(free, claim.unmet)
         return 0
 
-    def before(self, step: str) -> int:
+    def before(self, step: Holder) -> int:
         """Return how many other steps that lack nodes come before this one."""
         line = [each.step for each in self._line if each.unmet or each.step == step]
         return line.index(step) if step in line else len(line)
@@ -65,7 +77,7 @@ class Pool:
     def _line(self) -> list[Claim]:
         return sorted(self.claims, key=lambda each: (-each.priority, each.created, each.step))
 
-    def waiting(self, step: str) -> str:
+    def waiting(self, step: Holder) -> str:
         """Return why the step has no node, in one sentence."""
         if self.max_nodes is None:
             return f"ComputeCluster {self.compute} is gone: there is no node to be had"
@@ -82,33 +94,51 @@ class Pool:
 def pool(
     compute: str,
     cluster: Mapping[str, Any] | None,
-    steps: Any,
-    pods: Any,
+    steps: Iterable[Mapping[str, Any]],
+    pods: Iterable[Mapping[str, Any]],
     *,
-    asking: tuple[str, int] | None = None,
+    asking: tuple[Holder, int] | None = None,
 ) -> Pool:
     """Return the pool of a ComputeCluster from objects of the API: itself, its namespace's steps, its worker pods.
 
     `asking` is the step that asks, with its run's workers: what its spec says by now is not for its run, and what it
     stood still for is over, or it would not ask.
     """
-    held = [str(each["metadata"]["labels"].get(names.STEP_LABEL, "")) for each in pods]
+    held = [_holder(each) for each in nodes_among(pods)]
     max_nodes = None if cluster is None else number(cluster.get("spec", {}).get("maxNodes"), 4)
-    return Pool(compute, max_nodes, tuple(_claims(compute, steps, held, asking or ("", 0))), len(held))
+    return Pool(compute, max_nodes, tuple(_claims(compute, steps, held, asking or (Holder(""), 0))), len(held))
 
 
-def _claims(compute: str, steps: Any, held: list[str], asking: tuple[str, int]) -> Iterator[Claim]:
+def nodes_among(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return those of the worker pods that are nodes. The ended pod of a task stays as a record, and is none."""
+    return [
+        each
+        for each in pods
+        if names.TASK_LABEL not in each["metadata"]["labels"] or each.get("status", {}).get("phase") not in _OVER
+    ]
+
+
+def _holder(pod: Mapping[str, Any]) -> Holder:
+    labels = pod["metadata"]["labels"]
+    if names.TASK_LABEL in labels:
+        return Holder(str(labels[names.TASK_LABEL]), names.SCRIPT_KIND)
+    return Holder(str(labels.get(names.STEP_LABEL, "")))
+
+
+def _claims(
+    compute: str, steps: Iterable[Mapping[str, Any]], held: list[Holder], asking: tuple[Holder, int]
+) -> Iterator[Claim]:
     for raw in steps:
         spec, metadata, status = raw.get("spec", {}), raw["metadata"], raw.get("status", {})
-        asks = metadata["name"] == asking[0]
+        holder = Holder(metadata["name"], raw["kind"])
+        asks = holder == asking[0]
         if asks or spec.get("computeTarget") == compute:
-            has = held.count(metadata["name"])
-            nodes = asking[1] if asks else 0 if _stands(status) else _nodes(spec, status)
+            nodes = asking[1] if asks else 0 if _stands(status) else _nodes(holder, spec, status)
             yield Claim(
-                step=metadata["name"],
+                step=holder,
                 priority=number(spec.get("priority"), 0),
                 created=datetime.fromisoformat(metadata["creationTimestamp"]),
-                held=has,
+                held=held.count(holder),
                 wanted=0 if "deletionTimestamp" in metadata else _wanted(spec, status, nodes),
             )
 
@@ -117,8 +147,10 @@ def _stands(status: Mapping[str, Any]) -> bool:
     return _condition(status, "Succeeded").get("reason") in _STANDING
 
 
-def _nodes(spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
+def _nodes(holder: Holder, spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
     """Return how many nodes a step has asked for: its run, when it has begun, as its spec may say otherwise by now."""
+    if holder.kind != names.STEP_KIND:
+        return 1
     of_run = status.get("progress", {}).get("workers", {}).get("wanted", 0) if status.get("runId") else 0
     return int(of_run) or number(spec.get("nodeCount"), 1)
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
 
 from longshore_api import status as api
 from longshore_api.errors import Problem
-from longshore_operator.plan.actions import Event
+from longshore_operator.plan.actions import Event, S
 from longshore_operator.plan.observed import Observed, Step, Trouble
+from longshore_operator.plan.slots import Holder
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import shown
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, FAILED, PENDING, RUNNING, Snapshot, WorkerCounts
 
-S = TypeVar("S", bound=api.ResourceStatus)
-
-INVALID = "InvalidInput"
+INVALID, LOST = "InvalidInput", "PodLost"
 _SHOWN_PROBLEMS = 5
-_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", "Refused", INVALID)
+_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", "Refused", LOST, INVALID)
 _GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
 
 
@@ -135,7 +133,7 @@ def taken(message: str) -> Trouble:
     return Trouble("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
 
 
-def refused(status: api.ParallelRunStepStatus, trouble: Trouble) -> api.ParallelRunStepStatus:
+def refused(status: S, trouble: Trouble) -> S:
     """Return the status when the API server did not make an object, and nothing runs that could be told of."""
     succeeded = status.condition("Succeeded")
     if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
@@ -192,8 +190,9 @@ def waiting_for(seen: Observed) -> Trouble | None:
     """Return the trouble of the first pod that has some, the coordinator's first of all; or that there is no node."""
     pods = sorted(seen.pods, key=lambda each: -1 if each.index is None else each.index)
     trouble = next((each.trouble for each in pods if each.trouble is not None and not each.leaving), None)
-    if trouble is None and seen.pool is not None and not seen.workers and not seen.pool.allowed(seen.step.name):
-        return Trouble("WaitingForNodes", seen.pool.waiting(seen.step.name))
+    step = Holder(seen.step.name)
+    if trouble is None and seen.pool is not None and not seen.workers and not seen.pool.allowed(step):
+        return Trouble("WaitingForNodes", seen.pool.waiting(step))
     return trouble
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from longshore_operator.build import names, pods
 from longshore_operator.plan.actions import Action, Create, Delete, Drain, Occupy, TellGone
 from longshore_operator.plan.observed import Observed, Pod
+from longshore_operator.plan.slots import Holder
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, ENDED, Snapshot
@@ -37,7 +38,7 @@ def workers(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetim
             yield Delete("Pod", each.name, each.uid, at_once=True)
         elif each.phase == "Succeeded" and not answers:
             continue  # it may have ended because all is done: its coordinator will say
-        elif each.is_over and not _was_just_rejected(each, now=now):
+        elif each.is_over and not was_just_rejected(each, now=now):
             if answers:  # before there is a new one, which would be taken for dead
                 yield TellGone(each.name)
             yield Delete("Pod", each.name, each.uid)
@@ -50,9 +51,14 @@ def workers(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetim
         yield from map(Drain, idle[: max(0, len(staying) - wanted)])
 
 
-def _was_just_rejected(pod: Pod, *, now: datetime) -> bool:
+def was_just_rejected(pod: Pod, *, now: datetime) -> bool:
     """Tell whether a node did not take the pod: the next one may fare no better, and there is no hurry."""
-    return pod.reason.startswith(_REJECTED) and now < pod.created + _PAUSE
+    return was_rejected(pod) and now < pod.created + _PAUSE
+
+
+def was_rejected(pod: Pod) -> bool:
+    """Tell whether a node did not take the pod, so that nothing of it ran."""
+    return pod.reason.startswith(_REJECTED)
 
 
 def is_overdue(pod: Pod, *, now: datetime) -> bool:
@@ -75,7 +81,7 @@ def wanted_workers(seen: Observed, run: ClusterRun) -> int:
 
 def allowed(seen: Observed, run: ClusterRun) -> int:
     """Return how many workers the step may have."""
-    return run.job.workers if seen.pool is None else seen.pool.allowed(run.step)
+    return run.job.workers if seen.pool is None else seen.pool.allowed(Holder(run.step))
 
 
 def _more(seen: Observed, run: ClusterRun, settings: Settings, *, missing: int) -> Iterator[Action]:

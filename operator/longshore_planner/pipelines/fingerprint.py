@@ -19,7 +19,7 @@ _FILES = 3  # names in a list of files
 def comparable(parts: dict[str, Any]) -> dict[str, Any]:
     """Return parts without what is empty: it says no more than what is absent, and not every store can keep it."""
     kept = {key: comparable(each) if isinstance(each, dict) else each for key, each in parts.items()}
-    return {key: each for key, each in kept.items() if each is not None and each != ""}
+    return {key: each for key, each in kept.items() if each not in (None, "", {}, [])}
 
 
 def digest(parts: Mapping[str, Any]) -> str:

@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from longshore_api.errors import InvalidDocuments, Problem
-from longshore_api.pipeline import KINDS_OF_STEPS, PipelineStep
+from longshore_api.pipeline import PipelineStep
 from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Documents
 from longshore_planner.ground import shown
+from longshore_planner.pipelines.check import check_names, hold, unused
 from longshore_planner.pipelines.fingerprint import comparable
 from longshore_planner.pipelines.frozen import FrozenPipeline, FrozenStep, Options
-from longshore_planner.pipelines.graph import Need, arrange, hold_places
+from longshore_planner.pipelines.graph import Need, arrange
 from longshore_planner.pipelines.parameters import Filling, Given
 from longshore_planner.pipelines.steps import (
     ClusterPlace,
@@ -84,13 +85,13 @@ class _Freezing:
 
     def steps(self, values: Mapping[str, Any]) -> tuple[FrozenStep, ...]:
         """Return the steps in an order in which they can run. Raises InvalidDocuments."""
-        _check_names(self.template)
+        check_names(self.template)
         filling = Filling(values, self.template.where)
         for index, step in enumerate(self.template.spec.steps):
             self.fill(step, filling, loc=(*self.template.loc, "steps", index))
         for step, loc in self.filled.values():
             self.resolve(step, loc)
-        problems = [*_unused(self.template, filling.used), *filling.problems, *self.problems]
+        problems = [*unused(self.template, filling.used), *filling.problems, *self.problems]
         if problems:
             raise InvalidDocuments(problems)
         outputs = {name: list(each.outputs) for name, each in self.resolved.items()}
@@ -101,7 +102,7 @@ class _Freezing:
         """Fill and check one step by itself."""
         before = len(filling.problems) + len(self.problems)
         raw = filling.fill(step.model_dump(by_alias=True, exclude_unset=True), loc=loc)
-        raw = self.held(raw, loc)
+        raw = hold(raw, loc, where=self.template.where, needs=self.needs, problems=self.problems)
         if len(filling.problems) + len(self.problems) > before:
             return  # its models would only wonder at what is not filled in
         try:
@@ -127,30 +128,6 @@ class _Freezing:
         places = frozenset(place for _, place in found if place is not None)
         return ClusterPlace(self.run_id, cluster.host_paths, datastores, places)
 
-    def held(self, raw: dict[str, Any], loc: Loc) -> dict[str, Any]:
-        """Return a step with its references to others held, and put down what it needs."""
-        name, where = raw["name"], self.template.where
-        for index, other in enumerate(raw.get("runAfter", [])):
-            self.needs.append(Need(name, other, None, field_path((*loc, "runAfter", index))))
-        return {
-            key: hold_places(value, step=name, loc=(*loc, key), needs=self.needs, problems=self.problems, where=where)
-            if key in KINDS_OF_STEPS
-            else value
-            for key, value in raw.items()
-        }
-
-
-def _check_names(template: Template) -> None:
-    problems, seen = [], dict[str, int]()
-    for index, step in enumerate(template.spec.steps):
-        first = seen.setdefault(step.name, index)
-        if first != index:
-            path = field_path((*template.loc, "steps", index, "name"))
-            text = f"is {step.name!r}, as is that of {field_path((*template.loc, 'steps', first))}"
-            problems.append(Problem(template.where, path, text))
-    if problems:
-        raise InvalidDocuments(problems)
-
 
 def _checked(raw: dict[str, Any], loc: Loc, where: str) -> PipelineStep:
     """Return a step whose parameters are filled in: now each field must be what its type says."""
@@ -159,19 +136,6 @@ def _checked(raw: dict[str, Any], loc: Loc, where: str) -> PipelineStep:
     except ValidationError as error:
         found = problems_of(error, model=PipelineStep, where=where)
     raise InvalidDocuments(Problem(where, f"{field_path(loc)}.{each.path}".rstrip("."), each.text) for each in found)
-
-
-def _unused(template: Template, used: set[str]) -> list[Problem]:
-    """Return a problem for each parameter that is asked for and serves for nothing."""
-    return [
-        Problem(
-            template.where,
-            field_path((*template.loc, "parameters", index)),
-            f"is required and nothing refers to $(parameters.{each.name}): use it, or leave it out",
-        )
-        for index, each in enumerate(template.spec.parameters)
-        if each.default is None and each.name not in used
-    ]
 
 
 def _frozen(step: PipelineStep, resolved: ResolvedStep, needs: list[Need]) -> FrozenStep:

@@ -37,3 +37,9 @@ def transfer(source: str, destination: str, *, check: Callable[[], None]) -> int
         with open_file(path) as reading, store.writer(name) as writing:
             shutil.copyfileobj(reading, writing, _PART)
     return len(found)
+
+
+def why_not(source: str, destination: str, error: Exception) -> str:
+    """Return why a copy failed, in one sentence: each store's library raises its own."""
+    cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return f"{source} cannot be copied to {destination}: {cause}"

@@ -1,0 +1,35 @@
+"""What demos do: say what they do as one would type it, and do it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from localcluster import install
+from localcluster.places import CHECKOUT, Places
+
+GROUP = 65532  # of a run's pods
+
+
+def kubectl(place: Places, namespace: str, *arguments: str | Path, stdin: str | None = None) -> None:
+    """Run kubectl in a namespace, and show both the command and what it prints."""
+    say_command(namespace, *arguments)
+    print(install.kubectl(place, f"--namespace={namespace}", *arguments, stdin=stdin), end="", flush=True)
+
+
+def say(what: str) -> None:
+    """Show a heading."""
+    print(f"\n== {what}", flush=True)
+
+
+def say_command(namespace: str, *arguments: str | Path) -> None:
+    """Show a command of kubectl."""
+    shown = [str(each).replace(f"{CHECKOUT}/", "") for each in arguments]
+    print(f"$ kubectl --namespace={namespace} {' '.join(shown)}", flush=True)
+
+
+def open_to_pods(folder: Path) -> None:
+    """Let the pods of runs read and write a folder and all in it."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, -1, GROUP)
+        path.chmod(0o2770 if path.is_dir() else 0o660)

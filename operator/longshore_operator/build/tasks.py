@@ -1,0 +1,177 @@
+"""The objects of a task: its run written down, and its pod.
+
+ScriptStep     init: inject    copies host and protocol into `packages`, for an image that has nothing of ours
+               init: prepare   credentials of stores: lays the folder out that the script works in
+               main            the user's code; no credential of ours. Holds a lock in the folder while it lives
+               collect         credentials of stores: waits for the lock, then takes away what the script left
+               all but inject  `work` with that folder, and the data volumes
+TransferStep   transfer        credentials of stores: copies
+
+No container is started again in place: the lock would not tell how often. A pod that is lost is followed by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kubernetes.client import (
+    V1ConfigMap,
+    V1ConfigMapVolumeSource,
+    V1Container,
+    V1EmptyDirVolumeSource,
+    V1ObjectMeta,
+    V1OwnerReference,
+    V1Pod,
+    V1Volume,
+    V1VolumeMount,
+)
+
+from longshore_operator.build import names, objects, placement
+from longshore_operator.build.parts import (
+    OUR_USER,
+    OURS,
+    PACKAGES,
+    PYTHON,
+    RUN,
+    SCRATCH,
+    SCRIPT_USER,
+    UMASK,
+    WORK,
+    confined,
+    credentials,
+    data_mounts,
+    data_volumes,
+    environment,
+    inject,
+    item,
+    ours,
+    pod,
+)
+from longshore_operator.settings import Settings
+from longshore_planner.ground import SOURCE, Provision
+from longshore_planner.tasks import TaskRun
+
+MAIN, PREPARE, COLLECT, TRANSFER = "main", "prepare", "collect", "transfer"  # containers
+
+_FOLDER = f"{WORK}/step"
+_JOB = f"{RUN}/{objects.JOB_KEY}"
+_AT_WORK = {names.ROLE_LABEL: names.WORKER}
+_LAST_WORDS = ("--last-words", "/dev/termination-log")
+
+
+def task_map(run: TaskRun) -> V1ConfigMap:
+    """Return the run as it was settled."""
+    return V1ConfigMap(
+        api_version="v1",
+        kind="ConfigMap",
+        metadata=_metadata(run, names.task_objects(run.step)),
+        immutable=True,
+        data=objects.task_data(run),
+    )
+
+
+def task_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
+    """Return the pod that does the task, after `number` that were lost."""
+    return _script_pod(run, settings, number) if run.kind == names.SCRIPT_KIND else _transfer_pod(run, settings, number)
+
+
+def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
+    given, node = run.provision, run.provision.node
+    metadata = _metadata(run, names.task(run.step, number), more={**placement.labels_of(node), **_AT_WORK})
+    metadata.annotations = placement.annotations_of(node)
+    folders = [V1Volume(name=name, empty_dir=V1EmptyDirVolumeSource()) for name in ("packages", "work", "scratch")]
+    source = [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=given.config_map))]
+    return pod(
+        metadata,
+        placement.on_node(node, settings),
+        containers=[_main(given), _ours(COLLECT, [_JOB, _FOLDER], given, settings)],
+        init_containers=[inject(settings), _prepare(given, settings)],
+        volumes=[
+            *folders,
+            _job(run),
+            *(source if given.config_map is not None else []),
+            *data_volumes(given),
+            *placement.volumes(node),
+        ],
+        restart_policy="Never",
+    )
+
+
+def _transfer_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
+    return pod(
+        _metadata(run, names.task(run.step, number), more=_AT_WORK),
+        placement.anywhere(settings),
+        containers=[_ours(TRANSFER, [_JOB], run.provision, settings, work=False)],
+        volumes=[
+            V1Volume(name="scratch", empty_dir=V1EmptyDirVolumeSource()),
+            _job(run),
+            *data_volumes(run.provision),
+        ],
+        restart_policy="Never",
+    )
+
+
+def _prepare(given: Provision, settings: Settings) -> V1Container:
+    """Return the init container that brings what the script needs; a source in the image is left to the host."""
+    arguments = [_JOB, _FOLDER]
+    if given.source_uri is not None:
+        arguments += ["--source", given.source_uri]
+    if given.source_image is not None:
+        arguments += ["--image-source", given.source_image]
+    container = _ours(PREPARE, arguments, given, settings)
+    if given.config_map is not None:
+        mounts = container.volume_mounts or []
+        container.volume_mounts = [V1VolumeMount(name="source", mount_path=SOURCE, read_only=True), *mounts]
+    return container
+
+
+def _ours(name: str, arguments: list[str], given: Provision, settings: Settings, *, work: bool = True) -> V1Container:
+    """Return a container of ours, called after what it does; it has the credentials of stores."""
+    return V1Container(
+        name=name,
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=[*PYTHON, "longshore_agent.task", name, *arguments, *_LAST_WORDS],
+        env=ours(TMPDIR=SCRATCH),
+        env_from=credentials(given),
+        resources=OURS,
+        security_context=confined(OUR_USER),
+        volume_mounts=[
+            V1VolumeMount(name="run", mount_path=RUN, read_only=True),
+            *([V1VolumeMount(name="work", mount_path=WORK)] if work else []),
+            V1VolumeMount(name="scratch", mount_path=SCRATCH),
+            *data_mounts(given),
+        ],
+    )
+
+
+def _main(given: Provision) -> V1Container:
+    """Return the user's container. Its root stays writable: what its image does there is the user's affair."""
+    return V1Container(
+        name=MAIN,
+        image=given.image,
+        command=[given.interpreter, "-m", "longshore_host.script", _FOLDER],
+        # This user is no one in the image: scripts that look for a home find one that can be written.
+        env=environment(PYTHONPATH=PACKAGES, LONGSHORE_UMASK=UMASK, HOME="/tmp"),  # noqa: S108
+        resources=placement.resources_of(given.node),
+        security_context=confined(SCRIPT_USER, read_only_root=False),
+        termination_message_policy="FallbackToLogsOnError",  # why a host could not start is on its stderr
+        volume_mounts=[
+            V1VolumeMount(name="packages", mount_path=PACKAGES, read_only=True),
+            V1VolumeMount(name="work", mount_path=WORK),
+            *data_mounts(given),
+            *placement.mounts(given.node),
+        ],
+    )
+
+
+def _job(run: TaskRun) -> V1Volume:
+    job = V1ConfigMapVolumeSource(name=names.task_objects(run.step), items=[item(objects.JOB_KEY)])
+    return V1Volume(name="run", config_map=job)
+
+
+def _metadata(run: TaskRun, name: str, *, more: Mapping[str, str] | None = None) -> V1ObjectMeta:
+    """Return the metadata of an object that goes with its task; `more` are labels besides."""
+    owner = V1OwnerReference(api_version=names.API_VERSION, kind=run.kind, name=run.step, uid=run.uid, controller=True)
+    labels = {**(more or {}), **names.task_labels(run.step)}
+    return V1ObjectMeta(name=name, namespace=run.namespace, labels=labels, owner_references=[owner])

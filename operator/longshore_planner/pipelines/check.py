@@ -1,0 +1,86 @@
+"""What can be said of a pipeline before anybody gives its parameters values: names, references, circles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.pipeline import KINDS_OF_STEPS, PipelineStep
+from longshore_api.validation import Loc, field_path
+from longshore_planner.pipelines.graph import Need, arrange, hold_places
+from longshore_planner.pipelines.parameters import Filling
+from longshore_planner.pipelines.scripts import DESTINATION
+from longshore_planner.pipelines.template import Template
+
+
+def check(template: Template) -> list[Problem]:
+    """Return what is wrong with a pipeline whatever its parameters' values will be."""
+    try:
+        check_names(template)
+        filling = Filling({each.name: f"<{each.name}>" for each in template.spec.parameters}, template.where)
+        needs: list[Need] = []
+        problems: list[Problem] = []
+        for index, step in enumerate(template.spec.steps):
+            loc = (*template.loc, "steps", index)
+            raw = filling.fill(step.model_dump(by_alias=True, exclude_unset=True), loc=loc)
+            hold(raw, loc, where=template.where, needs=needs, problems=problems)
+        problems = [*unused(template, filling.used), *filling.problems, *problems]
+        if problems:
+            return problems
+        outputs = {step.name: _outputs(step, needs) for step in template.spec.steps}
+        arrange([step.name for step in template.spec.steps], needs, outputs, template.where)
+    except InvalidDocuments as error:
+        return error.problems
+    return []
+
+
+def check_names(template: Template) -> None:
+    """Raise InvalidDocuments where two steps have the same name."""
+    problems, seen = [], dict[str, int]()
+    for index, step in enumerate(template.spec.steps):
+        first = seen.setdefault(step.name, index)
+        if first != index:
+            path = field_path((*template.loc, "steps", index, "name"))
+            text = f"is {step.name!r}, as is that of {field_path((*template.loc, 'steps', first))}"
+            problems.append(Problem(template.where, path, text))
+    if problems:
+        raise InvalidDocuments(problems)
+
+
+def hold(raw: dict[str, Any], loc: Loc, *, where: str, needs: list[Need], problems: list[Problem]) -> dict[str, Any]:
+    """Return a step with its references to others held; put down what it needs, and what is no reference."""
+    name = raw["name"]
+    for index, other in enumerate(raw.get("runAfter", [])):
+        needs.append(Need(name, other, None, field_path((*loc, "runAfter", index))))
+    return {
+        key: hold_places(value, step=name, loc=(*loc, key), needs=needs, problems=problems, where=where)
+        if key in KINDS_OF_STEPS
+        else value
+        for key, value in raw.items()
+    }
+
+
+def unused(template: Template, used: set[str]) -> list[Problem]:
+    """Return a problem for each parameter that is asked for and serves for nothing."""
+    return [
+        Problem(
+            template.where,
+            field_path((*template.loc, "parameters", index)),
+            f"is required and nothing refers to $(parameters.{each.name}): use it, or leave it out",
+        )
+        for index, each in enumerate(template.spec.parameters)
+        if each.default is None and each.name not in used
+    ]
+
+
+def _outputs(step: PipelineStep, needs: list[Need]) -> list[str]:
+    """Return the names of a step's outputs; where a parameter gives them, whatever others read is one."""
+    if step.transfer is not None:
+        return [DESTINATION]
+    raw = step.parallel_run or step.script or {}
+    output = raw.get("output")
+    every = [output] if isinstance(output, dict) else raw.get("outputs") or []
+    names = [each.get("name", "") for each in every if isinstance(each, dict)] if isinstance(every, list) else [every]
+    if any("$(" in str(name) for name in names):
+        names += [each.output or "" for each in needs if each.on == step.name]
+    return [str(name) for name in names]

@@ -1,0 +1,49 @@
+"""How a task ended, within the few bytes that a container may leave behind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+from longshore_protocol.script_job import ScriptResult
+
+LIMIT = 4096  # bytes: what the kubelet keeps of a termination message
+_LONGEST = 1000  # characters of a message for which metrics make room
+_CUTS = (500, 200, 50, 0)  # characters that the longest texts are cut to, one after the other
+
+
+def last_words(result: ScriptResult) -> str:
+    """Return the result as JSON of at most LIMIT bytes.
+
+    Metrics are left out, the largest first, until what stays fits; the run's folder has all of them.
+    """
+    # What is no text anywhere but in Python, such as half a surrogate pair, would keep the status from being written.
+    text = json.dumps(asdict(result), ensure_ascii=False).encode("utf-8", "replace")
+    result = _shortened(ScriptResult.from_json(text.decode()), _LONGEST)
+    kept = dict(result.metrics)
+    # With a comma, which only the first has not.
+    sizes = {name: len(json.dumps({name: value}, separators=(",", ":"))) - 1 for name, value in kept.items()}
+    size = len(replace(result, metrics={}).to_json()) + sum(sizes.values())
+    for name in sorted(sizes, key=lambda each: sizes[each], reverse=True):
+        if size <= LIMIT:
+            break
+        size -= sizes[name]
+        del kept[name]
+    result = replace(result, metrics=kept)
+    for length in _CUTS:
+        if len(result.to_json()) <= LIMIT:
+            break
+        result = _shortened(result, length)
+    return result.to_json()
+
+
+def _shortened(result: ScriptResult, length: int) -> ScriptResult:
+    git = result.git
+    if git is not None:
+        git = {name: _cut(value, length) if isinstance(value, str) else value for name, value in git.items()}
+    return replace(result, message=_cut(result.message, length), git=git)
+
+
+def _cut(text: str, length: int) -> str:
+    half = length // 2
+    return text if len(text) <= length else text[:half] + "…" + text[len(text) - half :]
