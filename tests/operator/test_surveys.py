@@ -14,7 +14,7 @@ import pytest
 from longshore_agent.survey import SurveyError, survey
 from longshore_agent.survey_words import survey_words
 from longshore_operator.kube import Refused
-from longshore_protocol.survey import SurveyRequest
+from longshore_protocol.survey import SourceFound, SurveyRequest, SurveyResult
 from longshore_storage.store import open_store
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
@@ -200,6 +200,15 @@ def test_the_pod_gets_the_volumes_and_credentials_of_the_steps_concerned_and_no_
     }
     ((owner,),) = [pod["metadata"]["ownerReferences"]]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("PipelineRun", "nightly", True)
+
+
+def test_what_git_said_of_a_source_is_told_of_the_steps_that_ran_it(world):
+    git = {"repository": "https://host/code.git", "branch": "trunk", "commit": "0" * 40, "dirty": False}
+    found = SurveyResult((SourceFound({"prepare.py": "1"}, git),))
+    world.pods = [ended(0, survey_words(found))]
+    world.begin(script("prepare", source={"uri": world.code.uri}))
+    world.run()
+    assert world.step("prepare")["git"] == git
 
 
 def test_a_script_that_is_not_in_its_source_is_refused_with_the_fields_path(world):

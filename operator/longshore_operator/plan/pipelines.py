@@ -172,6 +172,7 @@ def _decision(seen: Run, settled: ClusterPipeline, *, now: datetime) -> tuple[Ma
     for name, record in before.items():
         if record.state == RUNNING and (end := _end(seen, record, stops.get(name))) is not None:
             step = settled.pipeline.step(name)
+            end = replace(end, git=step.git or end.git)  # of where the code was copied from, rather than of the copy
             records[name] = ended(record, end, outputs=step.outputs, now=at)
     return before, decide(settled.pipeline, records, history=seen.history, options=options, now=at)
 
