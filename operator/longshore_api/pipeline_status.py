@@ -74,7 +74,7 @@ class PipelineStepStatus(Observed):
 class StepColumns(Observed):
     """Strings for the columns of a table."""
 
-    steps: str
+    steps: str = ""
     """Succeeded of all steps, such as "3/5"."""
     current: str = ""
     """Names of the steps that run, those of mini-batches with how many are done: "train, score (120/400)"."""

@@ -28,7 +28,7 @@ _STEPS = {
 }
 _OURS = (*_STEPS, names.COMPUTE_KIND, names.PIPELINE_KIND, names.RUN_KIND)  # must be served before they are watched
 WATCHED = (*_OURS, "Pod")
-_OWNERS = frozenset({*_STEPS, names.COMPUTE_KIND})  # of pods of ours
+_OWNERS = frozenset({*_STEPS, names.COMPUTE_KIND, names.RUN_KIND})  # of pods of ours
 
 
 def registry(queue: WorkQueue[Key], watches: Watches, *, served: Callable[[], frozenset[str]]) -> kopf.OperatorRegistry:

@@ -19,9 +19,10 @@ from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
 from longshore_operator.observe_around import owner
 from longshore_operator.plan.children import Child
-from longshore_operator.plan.observed import Trouble
+from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.pipelines import Run
 from longshore_operator.plan.slots import is_set, number
+from longshore_operator.plan.surveys import pod_of_survey
 from longshore_operator.settings import Settings
 from longshore_operator.settle_pipeline import settle
 from longshore_planner.pipelines.frozen import Options
@@ -68,12 +69,21 @@ def observe_run(
     if found is not None and owner(found) != subject.uid:
         return replace(seen, foreign=f"ConfigMap {names.pipeline_run(name)}")
     settled = None if found is None else settled_from(found)
+    if settled is None or settled.was_surveyed:
+        seen = replace(seen, surveys=tuple(_surveys(kube, subject)))
     if settled is None:
         rests = options.cancel or options.suspend
-        return seen if rests else replace(seen, resolved=settle(kube, raw, subject, options, settings))
+        begins = None if rests else settle(kube, raw, subject, options, settings, surveys=seen.surveys)
+        return replace(seen, resolved=begins)
     steps = status.steps if status is not None else []
     children = (_child(kube, resource_kind(settled.pipeline.step(each.name)), each, subject) for each in steps)
     return replace(seen, settled=settled, children={each.name: each for each in children if each is not None})
+
+
+def _surveys(kube: Kube, run: Subject) -> Iterator[Pod]:
+    for raw in kube.list("Pod", run.namespace, names.run_selector(run.name)):
+        if owner(raw) == run.uid:
+            yield pod_of_survey(raw)
 
 
 def history(kube: Kube, seen: Run) -> History:

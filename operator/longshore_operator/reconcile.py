@@ -123,7 +123,7 @@ class Reconciler:
         now = self.now()
         if wants_history(seen, now=now):
             seen = replace(seen, history=history(self.kube, seen))
-        plan = decide_run(seen, now=now)
+        plan = decide_run(seen, self.settings, now=now)
         try:
             self._act(seen.subject, plan.actions, line=None, now=now)
         except (Refused, Taken) as error:

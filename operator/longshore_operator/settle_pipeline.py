@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,43 +11,43 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_api.validation import label
 from longshore_operator.build import names, placement
-from longshore_operator.build.pipelines import RUN_ID_KEY, settled_from, source_map
+from longshore_operator.build.pipelines import RUN_ID_KEY, settled_from
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
 from longshore_operator.observe_around import AROUND, document, owner
-from longshore_operator.plan.actions import Ensure
-from longshore_operator.plan.observed import Trouble
+from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.pipelines import Settlement
 from longshore_operator.plan.slots import is_finished
 from longshore_operator.settings import Settings
+from longshore_operator.settle_sources import RETRY, Sources
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.cluster import own_run_id
 from longshore_planner.ground import Provision, default_store
 from longshore_planner.pipelines.choose import choose
 from longshore_planner.pipelines.freeze import Cluster, freeze
-from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenPipeline, FrozenStep, Options
-from longshore_planner.pipelines.on_cluster import ClusterPipeline, retried, with_original, with_source
-from longshore_planner.pipelines.template import Template
+from longshore_planner.pipelines.frozen import FrozenPipeline, Options
+from longshore_planner.pipelines.on_cluster import ClusterPipeline, retried, with_original
+from longshore_planner.pipelines.survey import Survey, survey_of
 from longshore_planner.places import join
-
-_RETRY = "spec.retryOf"
-_DIGITS = 32  # hexadecimal, of a file's digest
 
 
 def settle(
-    kube: Kube, raw: Manifest, run: Subject, options: Options, settings: Settings
+    kube: Kube, raw: Manifest, run: Subject, options: Options, settings: Settings, *, surveys: Sequence[Pod] = ()
 ) -> Settlement | tuple[Problem, ...] | Trouble:
-    """Return the run as it would begin now, what is wrong with it, or what it waits for. Raises kube.Trouble."""
+    """Return the run as it would begin now, what is wrong with it, or what it waits for. Raises kube.Trouble.
+
+    `surveys` are the run's pods that look at what the operator cannot see.
+    """
     try:
         earlier = raw.get("spec", {}).get("retryOf")
         if earlier is not None:
-            return _Retry(kube, raw, run, str(earlier)).settlement(options)
-        return _begin(kube, raw, run, settings)
+            return _Retry(kube, raw, run, str(earlier), surveys).settlement(options)
+        return _begin(kube, raw, run, settings, surveys)
     except InvalidDocuments as error:
         return tuple(error.problems)
 
 
-def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings) -> Settlement:
+def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys: Iterable[Pod]) -> Settlement:
     documents = _documents(kube, raw)
     chosen = choose(documents, name=None, assigned={})
     assert chosen is not None, "the documents have a PipelineRun"
@@ -66,59 +64,29 @@ def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings) -> Settl
         cluster=Cluster(settings.host_paths),
     )
     problems = [*_unreadable(frozen, settings), *_without_secrets(kube, frozen, run, where=chosen.template.where)]
-    sources = _Sources(kube, run)
-    steps = [sources.frozen(step, template=chosen.template) for step in frozen.steps]
+    sources = Sources(kube, run, template=chosen.template, where=chosen.template.where)
+    steps = tuple(map(sources.frozen, frozen.steps))
     if problems or sources.problems:
         raise InvalidDocuments([*problems, *sources.problems])
     spec = chosen.template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    settled = ClusterPipeline(replace(frozen, steps=tuple(steps)), spec)
-    return Settlement(settled, tuple(sources.copies.values()))
+    every = {each.name for each in steps}
+    survey = survey_of(steps, code=every, contents=chosen.options.content_fingerprint)
+    return _settlement(ClusterPipeline(replace(frozen, steps=steps), spec), sources, survey, surveys)
 
 
-class _Sources:
-    """Copies of the ConfigMaps that are sources, each once; what is wrong with them is put down in `problems`."""
-
-    def __init__(self, kube: Kube, run: Subject) -> None:
-        self._kube, self._run = kube, run
-        self._read: dict[str, Manifest | None] = {}
-        self.copies: dict[str, Ensure] = {}  # by their names
-        self.problems: list[Problem] = []
-
-    def frozen(self, step: FrozenStep, *, template: Template | None, where: str = "") -> FrozenStep:
-        """Return a step with its source as it is now; `template` says where the step is in a document."""
-        provision = Provision.from_dict(step.provision or {})
-        if provision.source_image is not None:
-            return with_source(step, {provision.source_image: f"in {provision.image}"})
-        if provision.source_uri is not None:
-            return with_source(step, {provision.source_uri: "as it is there"})
-        if provision.config_map is None:
-            return step  # a transfer has none
-        name, entry = provision.config_map, str(step.parts.get("entry", ""))
-        source = self._source(name)
-        if source is None:
-            self._tell(step, template, where, "source.configMap", f"is {name!r}: there is no such ConfigMap")
-            return step
-        files = _digests(source)
-        if entry not in files:
-            field = "entryScript" if step.kind == PARALLEL_RUN else "scriptName"
-            self._tell(step, template, where, field, f"is {entry!r}: ConfigMap {name} has no such key")
-            return step
-        digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
-        copy = names.source_copy(self._run.name, digest)
-        self.copies[copy] = Ensure(source_map(self._run, copy, source))
-        return with_source(step, files, copy=copy)
-
-    def _source(self, name: str) -> Manifest | None:
-        if name not in self._read:
-            self._read[name] = self._kube.read("ConfigMap", self._run.namespace, name)
-        return self._read[name]
-
-    def _tell(self, step: FrozenStep, template: Template | None, where: str, field: str, text: str) -> None:
-        if template is None:
-            self.problems.append(Problem(where, _RETRY, f"needs the code of {step.name} anew, whose {field} {text}"))
-        else:
-            path = template.path(step.name, f"{step.kind}.{field}")
-            self.problems.append(Problem(template.where, path, text))
+def _settlement(
+    settled: ClusterPipeline, sources: Sources, survey: Survey | None, surveys: Iterable[Pod], *, is_retry: bool = False
+) -> Settlement:
+    """Return the settlement of a run: with what its survey found, or with the survey. Raises InvalidDocuments."""
+    steps = settled.pipeline.steps
+    if survey is not None:
+        surveyed = sources.surveyed(steps, survey, surveys)
+        if sources.problems:
+            raise InvalidDocuments(sources.problems)
+        if surveyed is not None:
+            steps, survey = tuple(surveyed), None
+    settled = replace(settled, pipeline=replace(settled.pipeline, steps=steps))
+    return Settlement(settled, tuple(sources.copies.values()), is_retry=is_retry, survey=survey)
 
 
 @dataclass(frozen=True)
@@ -129,6 +97,7 @@ class _Retry:
     raw: Manifest
     run: Subject
     earlier: str
+    surveys: Sequence[Pod]
 
     def settlement(self, options: Options) -> Settlement | Trouble:
         where = label(self.raw)
@@ -147,23 +116,24 @@ class _Retry:
         if rival := self._rival(settled["data"][RUN_ID_KEY]):
             return Trouble("WaitingForRun", f"waiting for {rival} to end, which retries the same run")
         again, anew = retried(settled_from(settled), {each.name: each for each in status.steps})
-        sources, steps = _Sources(self.kube, self.run), []
+        sources, steps = Sources(self.kube, self.run, template=None, where=where), []
         for step in again.pipeline.steps:
             if step.name in again.kept:
                 steps.append(step)
                 continue
-            taken = with_original(step) if step.name in anew else step
-            steps.append(sources.frozen(taken, template=None, where=where))
+            steps.append(sources.frozen(with_original(step) if step.name in anew else step))
         if sources.problems:
             raise InvalidDocuments(sources.problems)
+        copies = [(each.provision or {}).get("source_uri") for each in again.pipeline.steps]
+        survey = survey_of(steps, code=anew, contents=False, copies=copies)
         pipeline = replace(again.pipeline, steps=tuple(steps), options=options)
-        return Settlement(replace(again, pipeline=pipeline), tuple(sources.copies.values()), is_retry=True)
+        return _settlement(replace(again, pipeline=pipeline), sources, survey, self.surveys, is_retry=True)
 
     def _read(self) -> Manifest | None:
         return self.kube.read(names.RUN_KIND, self.run.namespace, self.earlier)
 
     def _wrong(self, rule: str) -> InvalidDocuments:
-        return InvalidDocuments([Problem(label(self.raw), _RETRY, f"is {self.earlier!r}: {rule}")])
+        return InvalidDocuments([Problem(label(self.raw), RETRY, f"is {self.earlier!r}: {rule}")])
 
     def _rival(self, run_id: str) -> str:
         """Return the PipelineRun that goes on with the same run before this one may; "" when there is none."""
@@ -213,13 +183,6 @@ def _strings(value: Any) -> Iterator[str]:
             yield value
         case _:
             return
-
-
-def _digests(source: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digest of each file of a ConfigMap."""
-    texts = {name: text.encode() for name, text in (source.get("data") or {}).items()}
-    others = {name: base64.b64decode(packed) for name, packed in (source.get("binaryData") or {}).items()}
-    return {name: hashlib.sha256(content).hexdigest()[:_DIGITS] for name, content in {**texts, **others}.items()}
 
 
 def _unreadable(frozen: FrozenPipeline, settings: Settings) -> Iterable[Problem]:

@@ -9,13 +9,17 @@ import pytest
 import yaml
 
 from longshore_operator.build import names, objects, pods, tasks
+from longshore_operator.build import survey as surveys
+from longshore_operator.build.subject import Subject
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import SOURCE, Provision, Volume
 from longshore_planner.nodes import NodeShape
+from longshore_planner.pipelines.survey import Survey
 from longshore_planner.tasks import TaskRun
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 from longshore_protocol.script_job import ScriptJob
+from longshore_protocol.survey import SourceToCopy, SurveyRequest
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
 SETTINGS = Settings(image="longshore:test")
@@ -85,6 +89,15 @@ def dumped(model):
 
 FETCHING = a_task(config_map=None, source_uri="gs://bucket/code.zip")
 IN_IMAGE = a_task(config_map=None, source_image="/app")
+RUN = Subject("PipelineRun", "research", "nightly", "0f8a7c52-1111-2222-3333-444444444444")
+SURVEY = Survey(
+    SurveyRequest(
+        (SourceToCopy("gs://bucket/code.zip", "/mnt/longshore/claim/images/longshore/nightly-0f8a7c52/sources/0"),),
+        {"train": {"rows": ["/mnt/longshore/claim/images/in/*.csv"]}},
+    ),
+    Provision(volumes=a_run().provision.volumes, secrets=("gcs-key",)),
+    {"train": 0},
+)
 MANIFESTS = {
     "config_map": objects.config_map,
     "secret": lambda run: objects.secret(run, {objects.TOKEN: "t", objects.KEY: "k"}),
@@ -100,6 +113,8 @@ MANIFESTS = {
     "script_pod_of_fetched_source": lambda _: tasks.task_pod(FETCHING, SETTINGS, 1),
     "script_pod_of_source_in_image": lambda _: tasks.task_pod(IN_IMAGE, SETTINGS, 2),
     "transfer_pod": lambda _: tasks.task_pod(a_task("TransferStep"), SETTINGS, 0),
+    "survey_map": lambda _: surveys.survey_map(RUN, SURVEY),
+    "survey_pod": lambda _: surveys.survey_pod(RUN, SURVEY, SETTINGS),
 }
 
 
@@ -124,11 +139,15 @@ def task_pods():
     return [dumped(tasks.task_pod(each, SETTINGS, number)) for number, each in enumerate(of)]
 
 
+def survey_pod():
+    return dumped(surveys.survey_pod(RUN, SURVEY, SETTINGS))
+
+
 def containers(pod):
     return pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
 
 
-@pytest.mark.parametrize("pod", every_pod() + task_pods(), ids=lambda pod: pod["metadata"]["name"])
+@pytest.mark.parametrize("pod", [*every_pod(), *task_pods(), survey_pod()], ids=lambda pod: pod["metadata"]["name"])
 def test_pods_pass_pod_security_restricted_and_get_no_token(pod):
     spec = pod["spec"]
     assert spec["automountServiceAccountToken"] is False
@@ -172,6 +191,26 @@ def test_a_tasks_pod_is_a_node_and_not_a_worker_of_a_step():
     assert (labels["longshore.dev/role"], labels["longshore.dev/task"]) == ("worker", "train")
     assert "longshore.dev/step" not in labels
     assert "longshore.dev/compute" not in task_pods()[3]["metadata"]["labels"]
+
+
+def test_a_survey_goes_with_its_run_and_is_no_steps_pod():
+    pod = survey_pod()
+    assert "longshore.dev/step" not in pod["metadata"]["labels"]
+    assert pod["metadata"]["labels"]["longshore.dev/pipeline-run"] == "nightly"
+    (owner,) = pod["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["controller"]) == ("PipelineRun", True)
+    assert pod["spec"]["restartPolicy"] == "Never"
+    assert dumped(surveys.survey_map(RUN, SURVEY))["metadata"]["name"] == pod["metadata"]["name"]
+
+
+def test_the_name_of_a_survey_is_another_once_what_it_looks_at_is():
+    others = (
+        replace(SURVEY, request=replace(SURVEY.request, contents={})),
+        replace(SURVEY, provision=replace(SURVEY.provision, secrets=())),
+    )
+    found = {surveys.survey_map(RUN, each).metadata.name for each in (SURVEY, *others)}
+    assert len(found) == 3
+    assert all(re.fullmatch(r"nightly-survey-[0-9a-f]{8}", each) for each in found)
 
 
 def test_the_name_of_a_tasks_pod_tells_how_many_were_lost():
@@ -229,7 +268,7 @@ def test_the_placeholders_of_a_long_name_have_names_and_labels_that_kubernetes_t
 
 
 def test_a_datastores_secret_brings_no_code_into_our_containers():
-    for pod in every_pod() + task_pods():
+    for pod in [*every_pod(), *task_pods(), survey_pod()]:
         for each in containers(pod):
             if each["name"] == "main":
                 continue

@@ -424,6 +424,17 @@ def test_a_pipeline_that_cannot_be_run_is_refused_with_the_fields_path_and_nothi
     assert set(world.kube.of("ConfigMap")) == {"code"}
 
 
+@pytest.mark.parametrize("spec", [{}, {"suspend": True}])
+def test_what_is_said_of_a_run_that_has_not_begun_is_written_once(world, spec):
+    world.submit(script("north", script="x.py"), **spec)
+    world.reconcile()
+    writes = len(world.kube.writes)
+    assert writes == 2  # status and event
+    world.tick()
+    world.reconcile()
+    assert len(world.kube.writes) == writes
+
+
 def test_a_run_whose_bad_input_was_put_right_begins(world):
     world.submit(script("north", script="x.py"))
     world.tick(11)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from pipelines import frozen, script
 
+from longshore_agent import source_copies
 from longshore_api.errors import InvalidDocuments
-from longshore_cli import pipeline_sources
 from longshore_cli.pipeline_folder import PipelineFolder, is_pipeline
 from longshore_cli.pipeline_sources import copy_code, look_at_contents
 from longshore_planner.pipelines.decide import decide
@@ -68,7 +68,7 @@ def test_a_source_that_is_not_there_is_refused(code):
 
 
 def test_a_source_that_holds_data_is_refused(code, monkeypatch):
-    monkeypatch.setattr(pipeline_sources, "LARGEST", 10)
+    monkeypatch.setattr(source_copies, "LARGEST", 10)
     with pytest.raises(InvalidDocuments, match=r"name what is no code in a file \.amlignore"):
         code("train")
 

@@ -231,7 +231,7 @@ def test_artifacts_that_cannot_be_kept_are_told_behind_why_the_script_failed(ben
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"source_uri": "/absent/code"}, "The source /absent/code cannot be brought: ListingError"),
+        ({"source_uri": "/absent/code"}, "The source /absent/code cannot be brought: AbsentError"),
         ({"inputs": (ScriptInput("x", ("/absent",)),)}, 'The input x cannot be brought: The path "/absent" does not'),
         ({"outputs": (ScriptOutput("y", "/dev/null/y"),)}, "The output y cannot be written to /dev/null/y: [Errno 20]"),
         ({"outputs": (ScriptOutput("y", "odd://y"),)}, "The output y cannot be written to odd://y: "),

@@ -1,7 +1,8 @@
 """What can go wrong with places.
 
 StorageError
-└── ListingError   a path of an input cannot be listed
+└── ListingError      a path of an input cannot be listed
+    └── AbsentError   because nothing is there
 """
 
 
@@ -11,3 +12,7 @@ class StorageError(Exception):
 
 class ListingError(StorageError):
     """A path that does not exist, or that cannot be read."""
+
+
+class AbsentError(ListingError):
+    """A path that does not exist."""

@@ -19,7 +19,7 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from longshore_storage.errors import ListingError
+from longshore_storage.errors import AbsentError, ListingError
 from longshore_storage.store import UNFINISHED, local_path
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def list_files(path: str, **options: Any) -> Iterator[str]:
     A local path, or a `file:` URL, yields absolute local paths; another fsspec URL yields URLs of the same form, and
     `options` go to its file system. Links to files are files; links to folders are followed,
     but not into a folder that the walk is in. A glob that matches nothing yields nothing.
-    Raises ListingError, once the iterator is advanced, for a path that does not exist or cannot be read.
+    Raises ListingError, once the iterator is advanced, for a path that does not exist (AbsentError) or cannot be read.
     """
     local = local_path(path)
     try:
@@ -62,7 +62,7 @@ def _files(place: _Place, path: str) -> Iterator[str]:
         if place.kind(root) == "folder":
             yield from _walk(place, root, _Glob(tuple(parts[literal:])))
     else:
-        raise ListingError(f'The path "{path}" does not exist.')
+        raise AbsentError(f'The path "{path}" does not exist.')
 
 
 def _walk(place: _Place, root: str, pattern: _Pattern) -> Iterator[str]:

@@ -135,6 +135,11 @@ def source_copy(run: str, digest: str) -> str:
     return f"{label_value(run)}-source-{digest[:_DIGITS]}"
 
 
+def survey(run: str, digest: str) -> str:
+    """Return the name of a PipelineRun's survey, called by what is looked at: its ConfigMap, and its pod."""
+    return f"{label_value(run)}-survey-{digest[:_DIGITS]}"
+
+
 def child(run: str, step: str, attempt: int) -> str:
     """Return the name of the resource that runs an attempt of a PipelineRun's step.
 

@@ -24,7 +24,7 @@ def settled_map(run: Subject, settled: ClusterPipeline) -> V1ConfigMap:
     return V1ConfigMap(
         api_version="v1",
         kind="ConfigMap",
-        metadata=_metadata(run, names.pipeline_run(run.name)),
+        metadata=metadata(run, names.pipeline_run(run.name)),
         immutable=True,
         data={RUN_ID_KEY: settled.pipeline.run_id},
         binary_data={PIPELINE_KEY: base64.b64encode(packed).decode()},
@@ -41,7 +41,7 @@ def source_map(run: Subject, name: str, source: Mapping[str, Any]) -> V1ConfigMa
     return V1ConfigMap(
         api_version="v1",
         kind="ConfigMap",
-        metadata=_metadata(run, name),
+        metadata=metadata(run, name),
         immutable=True,
         data=source.get("data") or None,
         binary_data=source.get("binaryData") or None,
@@ -55,7 +55,7 @@ def step_map(run: Subject, settled: ClusterRun | TaskRun) -> V1ConfigMap:
     return V1ConfigMap(
         api_version="v1",
         kind="ConfigMap",
-        metadata=_metadata(run, name),
+        metadata=metadata(run, name),
         immutable=True,
         data=objects.task_data(settled) if isinstance(settled, TaskRun) else objects.run_data(settled),
     )
@@ -63,11 +63,12 @@ def step_map(run: Subject, settled: ClusterRun | TaskRun) -> V1ConfigMap:
 
 def step_resource(run: Subject, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """Return the resource that runs a step."""
-    metadata = _metadata(run, name).model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+    made = metadata(run, name).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": made, "spec": spec}
 
 
-def _metadata(run: Subject, name: str) -> V1ObjectMeta:
+def metadata(run: Subject, name: str) -> V1ObjectMeta:
+    """Return the metadata of an object that goes with its PipelineRun."""
     owner = V1OwnerReference(
         api_version=names.API_VERSION, kind=names.RUN_KIND, name=run.name, uid=run.uid, controller=True
     )

@@ -1,7 +1,7 @@
 """The next steps of a PipelineRun, from all that is known of it.
 
 over?          ->  delete it when its time has come
-not settled?   ->  settle it; what is wrong ends it, with nothing started
+not settled?   ->  settle it, after a survey where it needs one; what is wrong ends it, with nothing started
 settled        ->  take in which steps have ended; decide, as one machine does (longshore_planner.pipelines);
                    say so in the status, and then see to it that each running step has its resource
 
@@ -21,8 +21,10 @@ from longshore_operator.build import names, pipelines
 from longshore_operator.build.subject import Subject
 from longshore_operator.plan.actions import Action, Begin, Create, Delete, Ensure, Event, Plan, Retry, Switch
 from longshore_operator.plan.children import Child, detail, outcome
-from longshore_operator.plan.observed import Trouble
+from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.statuses import INVALID, milestones, observed_again, sentence
+from longshore_operator.plan.surveys import cleared, surveying, waits_for
+from longshore_operator.settings import Settings
 from longshore_planner.pipelines.decide import Decision, Stop, after_stop, decide
 from longshore_planner.pipelines.frozen import FrozenStep, Options
 from longshore_planner.pipelines.history import History
@@ -38,20 +40,23 @@ from longshore_planner.pipelines.records import (
     ended,
 )
 from longshore_planner.pipelines.status import Detail, not_begun, pipeline_status, records_of
+from longshore_planner.pipelines.survey import Survey
 
 RunPlan = Plan[PipelineRunStatus]
 
 _GRACE = timedelta(seconds=10)  # for what a run refers to: applied together, it may come a moment later
 _SOON, _LATE = 1.0, 60.0  # seconds between looks: at what is to come at once, and at what tells by itself
+_SURVEYING = 5.0
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """A run as it would begin now."""
+    """A run as it would begin now, once a survey has been made where it needs one."""
 
     settled: ClusterPipeline
     copies: tuple[Ensure, ...] = ()  # of its sources
     is_retry: bool = False  # it goes on with another one
+    survey: Survey | None = None  # what is still to be looked at: `settled` lacks it
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Run:
     settled: ClusterPipeline | None = None  # as it was written down when it began
     resolved: Settlement | tuple[Problem, ...] | Trouble | None = None  # as it would begin now; None when it has begun
     children: Mapping[str, Child] = field(default_factory=dict)  # the resources of its steps, by name
+    surveys: tuple[Pod, ...] = ()  # that look at sources and inputs
     history: History = field(default_factory=History)
     foreign: str = ""  # an object that has the name of one of ours, and is not
     trouble: Trouble | None = None  # why the API server did not make something, last time
@@ -81,23 +87,28 @@ class Run:
         return self.status.run_id is not None or self.status.observed_generation == self.generation
 
 
-def decide_run(seen: Run, *, now: datetime) -> RunPlan:
+def decide_run(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
     """Return what to do next."""
     if seen.is_over:
         return _after_the_end(seen, now=now)
     if seen.foreign:
         message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
         return _not_begun(seen, Trouble("NameTaken", message), final=False, now=now)
-    return _begin(seen, now=now) if seen.settled is None else _go_on(seen, seen.settled, now=now)
+    return _begin(seen, settings, now=now) if seen.settled is None else _go_on(seen, seen.settled, now=now)
 
 
-def _begin(seen: Run, *, now: datetime) -> RunPlan:
+def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
     if seen.options.cancel:
         return _not_begun(seen, Trouble(CANCELLED, "cancelled: nothing was started"), final=True, now=now)
     if seen.options.suspend:
         plan = _not_begun(seen, Trouble(SUSPENDED, "suspended: nothing was started"), final=False, now=now)
         return replace(plan, look_again=None)
     match seen.resolved:
+        case Settlement(survey=Survey() as survey):
+            waits = waits_for(survey, seen.subject.name, seen.surveys)
+            plan = _not_begun(seen, waits, final=False, now=now)
+            actions = surveying(survey, seen.subject, seen.surveys, settings, now=now)
+            return replace(plan, actions=tuple(actions), look_again=_SURVEYING)
         case Settlement() as begins:
             return replace(_go_on(seen, begins.settled, now=now), actions=tuple(_written_down(seen, begins)))
         case Trouble() as waits:
@@ -109,7 +120,8 @@ def _begin(seen: Run, *, now: datetime) -> RunPlan:
 
 def wants_history(seen: Run, *, now: datetime) -> bool:
     """Tell whether steps are about to start that an earlier run may spare: only then are other runs looked at."""
-    settled = seen.settled or (seen.resolved.settled if isinstance(seen.resolved, Settlement) else None)
+    begins = seen.resolved if isinstance(seen.resolved, Settlement) else None
+    settled = seen.settled or (begins.settled if begins is not None and begins.survey is None else None)
     if seen.is_over or settled is None or settled.pipeline.options.regenerate_outputs:
         return False
     _, decision = _decision(seen, settled, now=now)
@@ -145,7 +157,8 @@ def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
         look_again = max(0.0, min(decision.look_again - now.timestamp(), _LATE))
     if any(each.leaving for each in seen.children.values()):
         look_again = _SOON
-    return Plan((), status, events, look_again, after=tuple(_resources(seen, settled, decision)))
+    after = (*_resources(seen, settled, decision), *cleared(seen.surveys, now=now))
+    return Plan((), status, events, look_again, after=after)
 
 
 def _decision(seen: Run, settled: ClusterPipeline, *, now: datetime) -> tuple[Mapping[str, Record], Decision]:
@@ -159,6 +172,7 @@ def _decision(seen: Run, settled: ClusterPipeline, *, now: datetime) -> tuple[Ma
     for name, record in before.items():
         if record.state == RUNNING and (end := _end(seen, record, stops.get(name))) is not None:
             step = settled.pipeline.step(name)
+            end = replace(end, git=step.git or end.git)  # of where the code was copied from, rather than of the copy
             records[name] = ended(record, end, outputs=step.outputs, now=at)
     return before, decide(settled.pipeline, records, history=seen.history, options=options, now=at)
 
@@ -269,7 +283,8 @@ def _not_begun(seen: Run, trouble: Trouble, *, final: bool, now: datetime) -> Ru
     if seen.status is not None and seen.status.run_id is not None:  # of a run that has begun, what is known stays
         kept = {"conditions": status.conditions, "observed_generation": status.observed_generation}
         status = seen.status.model_copy(update=kept)
-    return Plan((), status, milestones(seen.status, status), look_again=None if final else _SOON)
+    gone = tuple(cleared(seen.surveys, now=now))  # it tells again what may have been put right, once it is asked again
+    return Plan(gone, status, milestones(seen.status, status), look_again=None if final else _SOON)
 
 
 def _troubled(status: PipelineRunStatus, trouble: Trouble) -> PipelineRunStatus:

@@ -67,6 +67,12 @@ class FrozenStep:
         job, parts = {**self.job, "source_uri": code.uri}, {**self.parts, "code": dict(code.files)}
         return replace(self, job=job, parts=parts, git=code.git)
 
+    @property
+    def places(self) -> dict[str, list[str]]:
+        """The places of each input; outputs of other steps are held ones."""
+        inputs = self.parts.get("inputs", {})
+        return {name: [each] if isinstance(each, str) else list(each["paths"]) for name, each in inputs.items()}
+
     def with_contents(self, contents: Mapping[str, str]) -> FrozenStep:
         """Return the step with what its inputs hold, a digest by input."""
         return replace(self, parts={**self.parts, "contents": dict(contents)})

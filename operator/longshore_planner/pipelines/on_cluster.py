@@ -9,7 +9,7 @@ from typing import Any
 
 from longshore_api.pipeline_status import PipelineStepStatus
 from longshore_planner.cluster import ClusterRun
-from longshore_planner.ground import Provision, in_pods
+from longshore_planner.ground import Provision, in_pods, shown
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, Code, FrozenPipeline, FrozenStep
 from longshore_planner.pipelines.records import FAILED, SUCCEEDED, Record
 from longshore_planner.pipelines.status import record_of
@@ -17,6 +17,8 @@ from longshore_planner.tasks import TaskRun
 from longshore_protocol.job import Job
 
 KINDS = {PARALLEL_RUN: "ParallelRunStep", SCRIPT: "ScriptStep"}  # of resources that run steps; else a TransferStep
+
+_CONFIG_MAP, _PLACE = "config_map", "source_uri"  # fields of a Provision
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class ClusterPipeline:
     def records(self) -> dict[str, Record]:
         """The records of the steps when the run begins."""
         return {name: record_of(PipelineStepStatus.model_validate(each)) for name, each in self.kept.items()}
+
+    @property
+    def was_surveyed(self) -> bool:
+        """Whether something was looked at where the stores are before the run began."""
+        steps = self.pipeline.steps
+        return any((each.provision or {}).get("source_uri") or "contents" in each.parts for each in steps)
 
     def to_json(self) -> str:
         """Return the run as JSON that `from_json` reads back."""
@@ -75,31 +83,41 @@ def run_of_step(
     )
 
 
-def with_source(step: FrozenStep, files: Mapping[str, str], *, copy: str | None = None) -> FrozenStep:
-    """Return a step with the digests of its source's files, which lie in the ConfigMap `copy` where one is given.
+def with_source(
+    step: FrozenStep, files: Mapping[str, str], *, copy: str | None = None, git: dict[str, Any] | None = None
+) -> FrozenStep:
+    """Return a step with the digests of its source's files, and what git says of it.
 
-    What they were copied from is the step's `source` from then on.
+    Where a `copy` was made, they lie there: in the ConfigMap of that name, or at that place in the pods. What it was
+    made from is the step's `source` from then on.
     """
-    frozen = step.with_code(Code(step.job["source_uri"], files))
+    frozen = step.with_code(Code(step.job["source_uri"], files, git))
     if copy is None:
         return frozen
-    provision = step.provision or {}
+    provision, kind = step.provision or {}, _kind_of_source(step)
     return replace(
         frozen,
-        source=frozen.source if is_copied(step) else provision["config_map"],
-        provision={**provision, "config_map": copy},
-        spec={**step.spec, "source": {"configMap": copy}},
+        source=frozen.source if is_copied(step) else provision[kind],
+        provision={**provision, kind: copy},
+        spec={**step.spec, "source": {"configMap": copy} if kind == _CONFIG_MAP else {"uri": shown(copy)}},
     )
 
 
 def with_original(step: FrozenStep) -> FrozenStep:
-    """Return a step whose source was copied with the ConfigMap that it was copied from."""
-    return replace(step, provision={**(step.provision or {}), "config_map": step.source}) if is_copied(step) else step
+    """Return a step whose source was copied with that which it was copied from."""
+    if not is_copied(step):
+        return step
+    return replace(step, provision={**(step.provision or {}), _kind_of_source(step): step.source})
 
 
 def is_copied(step: FrozenStep) -> bool:
-    """Tell whether the source is a copy of a ConfigMap that was made when an earlier run began."""
-    return "code" in step.parts and (step.provision or {}).get("config_map") is not None
+    """Tell whether the source is a copy that was made when a run began: of a ConfigMap, or of what lay in a store."""
+    return "code" in step.parts and (step.provision or {}).get(_kind_of_source(step)) is not None
+
+
+def _kind_of_source(step: FrozenStep) -> str:
+    """Return which field of the provision has the source, if it is one that is copied."""
+    return _PLACE if (step.provision or {}).get(_PLACE) is not None else _CONFIG_MAP
 
 
 def retried(earlier: ClusterPipeline, statuses: Mapping[str, PipelineStepStatus]) -> tuple[ClusterPipeline, set[str]]:

@@ -1,0 +1,137 @@
+"""What must be looked at where the stores are before a run begins: sources that lie there, and what inputs hold.
+
+The copies of sources lie in the run's folder: `sources/<n>` beside the `steps/` of the steps that use them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from longshore_planner.ground import Provision, Volume, shown
+from longshore_planner.pipelines.frozen import FrozenStep
+from longshore_planner.pipelines.graph import is_held
+from longshore_planner.pipelines.on_cluster import with_source
+from longshore_protocol.survey import ALL_FILES, SourceFound, SourceToCopy, SurveyRequest, SurveyResult
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is to be looked at, and what the pod is given that does it."""
+
+    request: SurveyRequest
+    provision: Provision
+    sources: Mapping[str, int] = field(default_factory=dict)  # step -> which of the request's its source is
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal digits that are others for another survey."""
+        text = f"{self.request.to_json()} {json.dumps(self.provision.to_dict(), sort_keys=True)}"
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def shown(self, sentence: str) -> str:
+        """Return a sentence of the pod with places as their users know them."""
+        sources = [place for each in self.request.sources for place in (each.uri, each.target)]
+        inputs = [place for step in self.request.contents.values() for places in step.values() for place in places]
+        for place in sorted({*sources, *inputs}, key=len, reverse=True):
+            sentence = sentence.replace(place, shown(place))
+        return sentence
+
+
+def survey_of(
+    steps: Iterable[FrozenStep], *, code: Container[str], contents: bool, copies: Iterable[str | None] = ()
+) -> Survey | None:
+    """Return what must be looked at; None where that is nothing.
+
+    `code` names the steps whose source is to be copied, if it lies in a store; `contents` asks for what the inputs of
+    all steps hold. `copies` are the places of copies that earlier runs of the same folder made, which stay.
+    """
+    sources: dict[SourceToCopy, int] = {}
+    of_steps: dict[str, int] = {}
+    looked_at: dict[str, dict[str, list[str]]] = {}
+    concerned = []
+    targets = _Targets(copies)
+    for step in steps:
+        provision = Provision.from_dict(step.provision or {})
+        copied = provision.source_uri is not None and step.name in code
+        if provision.source_uri is not None and copied:
+            source = SourceToCopy(provision.source_uri, targets.of(provision.source_uri, step.job["run_uri"]))
+            of_steps[step.name] = sources.setdefault(source, len(sources))
+        if contents and (places := _of_stores(step)):
+            looked_at[step.name] = places
+        if copied or step.name in looked_at:
+            concerned.append(provision)
+    if not concerned:
+        return None
+    return Survey(SurveyRequest(tuple(sources), looked_at), _union(concerned), of_steps)
+
+
+def with_survey(step: FrozenStep, survey: Survey, found: SurveyResult) -> FrozenStep:
+    """Return a step with what was found of its source and its inputs."""
+    if (number := survey.sources.get(step.name)) is not None:
+        source = found.sources[number]
+        step = with_source(step, source.files, copy=survey.request.sources[number].target, git=source.git)
+    contents = found.contents.get(step.name)
+    return step.with_contents(contents) if contents else step
+
+
+def answers(survey: Survey, found: SurveyResult) -> bool:
+    """Tell whether a result is one of this survey."""
+    steps = survey.request.contents
+    return len(found.sources) == len(survey.request.sources) and found.contents.keys() == steps.keys()
+
+
+def has_file(source: SourceFound, name: str) -> bool:
+    """Tell whether a source has a file, as far as is known: of a folder that is told as one, it may."""
+    path = posixpath.normpath(name)
+    folders = {path[: place + 1] for place, letter in enumerate(path) if letter == "/"}
+    return not source.files.keys().isdisjoint({path, ALL_FILES, *folders})
+
+
+class _Targets:
+    """Gives each source in each store a place for its copy that no earlier copy has."""
+
+    def __init__(self, copies: Iterable[str | None]) -> None:
+        self._first = 1 + max((_number(each) for each in copies if each is not None), default=-1)
+        self._known: dict[tuple[str, str], str] = {}
+
+    def of(self, source: str, run_uri: str) -> str:
+        """Return the place for a source of the step that has this folder."""
+        folder = run_uri.rstrip("/").rpartition("/")[0].rpartition("/")[0]  # of the run as a whole, in the same store
+        return self._known.setdefault((source, folder), f"{folder}/sources/{self._first + len(self._known)}")
+
+
+def _number(place: str) -> int:
+    """Return the number of a copy; -1 for what is none."""
+    folder, _, number = place.rpartition("/")
+    return int(number) if folder.endswith("/sources") and number.isdecimal() else -1
+
+
+def _of_stores(step: FrozenStep) -> dict[str, list[str]]:
+    """Return the places of the inputs that are no outputs of other steps, which are told by who made them."""
+    return {name: places for name, places in step.places.items() if not any(map(is_held, places))}
+
+
+def _union(provisions: Iterable[Provision]) -> Provision:
+    """Return the volumes and Secrets of all, and nothing else of them."""
+    volumes: set[Volume] = set()
+    secrets: set[str] = set()
+    for each in provisions:
+        volumes |= set(each.volumes)
+        secrets |= set(each.secrets)
+    ordered = tuple(sorted(volumes, key=lambda each: each.uri))
+    return replace(Provision(), volumes=ordered, secrets=tuple(sorted(secrets)))
+
+
+def what(survey: Survey) -> str:
+    """Say in a few words what is looked at."""
+    told: list[Any] = []
+    if sources := len(survey.request.sources):
+        told.append(f"copies {sources} source{'s' * (sources > 1)}")
+    if steps := len(survey.request.contents):
+        told.append(f"looks at the inputs of {steps} step{'s' * (steps > 1)}")
+    return " and ".join(told)

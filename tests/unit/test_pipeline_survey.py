@@ -1,0 +1,123 @@
+"""Which sources and inputs a survey looks at, where copies lie, and what becomes of steps with what was found."""
+
+from dataclasses import replace
+
+import pytest
+from pipelines import frozen, script
+
+from longshore_planner.ground import Provision, Volume
+from longshore_planner.pipelines.on_cluster import is_copied, with_original, with_source
+from longshore_planner.pipelines.survey import answers, has_file, survey_of, with_survey
+from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyResult
+
+
+def step(name, root="/mnt/longshore/claim/data", *, inputs=(), **provision):
+    made = frozen(script(name, inputs=list(inputs))).steps[0]
+    given = Provision(volumes=(Volume(claim="data"),), **provision)
+    run_uri = f"{root}/longshore/run-1/steps/{name}"
+    job = {**made.job, "run_uri": run_uri, "source_uri": "/longshore/source"}
+    return replace(made, job=job, provision=given.to_dict(), source="/longshore/source")
+
+
+def targets(*steps, **how):
+    survey = survey_of(steps, **{"code": {each.name for each in steps}, "contents": False, **how})
+    return [(each.uri, each.target) for each in survey.request.sources]
+
+
+def test_steps_with_the_same_source_in_the_same_store_share_a_copy():
+    one, two = (step(name, source_uri="gs://bucket/code") for name in ("one", "two"))
+    other = step("three", source_uri="gs://bucket/other")
+    elsewhere = step("four", "s3://bucket", source_uri="gs://bucket/code")
+    assert targets(one, two, other, elsewhere) == [
+        ("gs://bucket/code", "/mnt/longshore/claim/data/longshore/run-1/sources/0"),
+        ("gs://bucket/other", "/mnt/longshore/claim/data/longshore/run-1/sources/1"),
+        ("gs://bucket/code", "s3://bucket/longshore/run-1/sources/2"),
+    ]
+
+
+def test_copies_of_earlier_runs_stay():
+    copies = ["s3://bucket/longshore/run-1/sources/3", None, "gs://bucket/sources/code.zip", "s3://bucket/9"]
+    ((_, target),) = targets(step("one", source_uri="gs://bucket/code"), copies=copies)
+    assert target.endswith("/sources/4")
+
+
+def test_what_needs_no_survey_has_none():
+    steps = [step("one", config_map="code"), step("two", source_image="/app"), step("three", source_uri="gs://b/c")]
+    assert survey_of(steps, code={"one", "two"}, contents=False) is None
+    assert survey_of(steps, code={"one", "two"}, contents=True) is None  # they have no inputs
+
+
+def test_a_survey_is_given_what_the_steps_concerned_are_given_for_their_stores():
+    steps = [
+        step("one", source_uri="gs://b/c", secrets=("a",), image="python"),
+        step("two", secrets=("b",), config_map="code"),
+        step("three", secrets=("c",), inputs=[{"name": "rows", "file": {"paths": ["/data"]}}]),
+    ]
+    survey = survey_of(steps, code={"one"}, contents=True)
+    assert survey.provision == Provision(volumes=(Volume(claim="data"),), secrets=("a", "c"))
+    assert survey.request.contents == {"three": {"rows": ["/data"]}}
+
+
+def test_outputs_of_other_steps_are_not_looked_at():
+    steps = [
+        replace(each, provision=Provision().to_dict()) for each in frozen(script("one"), script("two", "one")).steps
+    ]
+    assert steps[1].places["from_one"]
+    assert survey_of(steps, code=set(), contents=True) is None
+
+
+def test_a_step_gets_its_copy_and_gives_the_original_back():
+    original = step("one", source_uri="/mnt/longshore/claim/code")
+    survey = survey_of([original], code={"one"}, contents=False)
+    found = SurveyResult((SourceFound({"one.py": "1"}, {"branch": "trunk"}),))
+    made = with_survey(original, survey, found)
+    target = "/mnt/longshore/claim/data/longshore/run-1/sources/0"
+    assert made.provision["source_uri"] == target
+    assert made.job["source_uri"] == "/longshore/source"
+    assert made.spec["source"] == {"uri": "pvc:data/longshore/run-1/sources/0"}
+    assert (made.parts["code"], made.git) == ({"one.py": "1"}, {"branch": "trunk"})
+    assert (is_copied(original), is_copied(made)) == (False, True)
+    again = with_original(made)
+    assert again.provision == original.provision
+    once_more = with_survey(again, survey_of([again], code={"one"}, contents=False, copies=[target]), found)
+    assert with_original(once_more).provision == original.provision
+
+
+def test_a_step_gets_a_copied_configmap_and_gives_the_original_back():
+    made = with_source(step("one", config_map="code"), {"one.py": "1"}, copy="copy")
+    assert (made.provision["config_map"], made.spec["source"]) == ("copy", {"configMap": "copy"})
+    assert with_original(made).provision["config_map"] == "code"
+    assert with_original(with_source(with_original(made), {"one.py": "2"}, copy="next")).source == "code"
+
+
+def test_a_source_in_an_image_is_no_copy():
+    made = with_source(step("one", source_image="/app"), {"/app": "in python"})
+    assert not is_copied(made)
+    assert with_original(made) is made
+
+
+def test_a_result_of_another_survey_is_none_of_this_one():
+    survey = survey_of([step("one", source_uri="gs://b/c")], code={"one"}, contents=False)
+    assert answers(survey, SurveyResult((SourceFound({}),)))
+    assert not answers(survey, SurveyResult())
+    assert not answers(survey, SurveyResult((SourceFound({}),), {"one": {"rows": "1"}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [("one.py", True), ("./one.py", True), ("lib/x.py", True), ("lib/a/b.py", True), ("two.py", False), ("li", False)],
+)
+def test_a_file_may_be_in_a_folder_that_is_told_as_one(name, there):
+    assert has_file(SourceFound({"one.py": "1", "lib/": "2"}), name) is there
+    assert has_file(SourceFound({"./": "1"}), name)
+
+
+def test_places_in_sentences_are_those_of_users():
+    survey = survey_of([step("one", source_uri="/mnt/longshore/claim/code")], code={"one"}, contents=False)
+    assert survey.request.sources == (
+        SourceToCopy("/mnt/longshore/claim/code", "/mnt/longshore/claim/data/longshore/run-1/sources/0"),
+    )
+    said = (
+        "The source /mnt/longshore/claim/code cannot be copied to /mnt/longshore/claim/data/longshore/run-1/sources/0"
+    )
+    assert survey.shown(said) == "The source pvc:code cannot be copied to pvc:data/longshore/run-1/sources/0"

@@ -1,0 +1,105 @@
+"""`python -m longshore_agent.survey REQUEST`: copy sources, and look at what inputs hold, before a run begins.
+
+REQUEST is a file with a SurveyRequest. What was found goes to the file --last-words, or else to stdout; on failure one
+sentence does that names the source or the input and the cause, and the command ends with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import posixpath
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from longshore_agent.contents import content_digest
+from longshore_agent.fetch_source import SourceError
+from longshore_agent.source_copies import TooLargeError, copy_source
+from longshore_agent.survey_words import LIMIT, TooMuch, survey_words
+from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyRequest, SurveyResult
+from longshore_storage.errors import StorageError
+
+
+class SurveyError(Exception):
+    """Something cannot be looked at; the message is one sentence that names it and the cause."""
+
+
+def survey(request: SurveyRequest) -> SurveyResult:
+    """Carry out a request. What an earlier try left is replaced. Blocking. Raises SurveyError."""
+    return SurveyResult(
+        tuple(_copied(each) for each in request.sources),
+        {
+            step: {name: _looked_at(step, name, places) for name, places in inputs.items()}
+            for step, inputs in request.contents.items()
+        },
+    )
+
+
+def _copied(source: SourceToCopy) -> SourceFound:
+    # A source that holds the store of runs, too, has none of them in it.
+    runs = posixpath.dirname(posixpath.dirname(posixpath.dirname(source.target)))
+    with _told(f"The source {source.uri} cannot be copied to {source.target}"):
+        try:
+            found = copy_source(source.uri, source.target, but=runs)
+        except SourceError as error:
+            raise SurveyError(str(error)) from error
+        except TooLargeError as error:
+            raise SurveyError(f"The source {source.uri} {error}.") from error
+        return SourceFound(found.files, found.git)
+
+
+def _looked_at(step: str, name: str, places: list[str]) -> str:
+    with _told(f"What the input {name} of {step} holds cannot be looked at"):
+        return content_digest(places, strict=True)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn what goes wrong into a sentence that begins with `what`."""
+    try:
+        yield
+    except SurveyError:
+        raise
+    except Exception as error:  # each store's library raises its own
+        raise SurveyError(f"{what}: {' '.join(_cause(error).split()).rstrip('.')}.") from error
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) if isinstance(error, OSError | StorageError) else f"{type(error).__name__}: {error}"
+
+
+def main() -> int:
+    """Carry out the command."""
+    parser = argparse.ArgumentParser(prog="longshore_agent.survey", description=__doc__)
+    parser.add_argument("request")
+    parser.add_argument("--last-words", help="the container's termination log")
+    options = parser.parse_args()
+    # The first process of a container gets no signal that it has no handler for. It has nothing to bring to an end.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
+    if "LONGSHORE_UMASK" in os.environ:
+        os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
+    with open(options.request, encoding="utf-8") as file:
+        request = SurveyRequest.from_json(file.read())
+    try:
+        words, code = survey_words(survey(request)), 0
+    except (SurveyError, TooMuch) as error:
+        words, code = _cut(str(error)), 1
+        sys.stderr.write(f"longshore-survey: {error}\n")
+    if options.last_words is None:
+        sys.stdout.write(f"{words}\n")
+    else:
+        with open(options.last_words, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(words)
+    return code
+
+
+def _cut(sentence: str) -> str:
+    return sentence.encode("utf-8", "surrogateescape")[: LIMIT - 1].decode("utf-8", "ignore")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

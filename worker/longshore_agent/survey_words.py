@@ -1,0 +1,101 @@
+"""What a survey found, within the few bytes that a container may leave behind.
+
+Digests of files that do not fit are folded into one of their folder, "lib/", the deepest folders first. Which ones are
+is decided by names alone, for each source by itself: so that what changed in one source, or was not changed at all,
+never looks like a change of another.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from longshore_agent.source_copies import DIGITS
+from longshore_protocol.survey import ALL_FILES, ALL_INPUTS, SourceFound, SurveyResult
+
+LIMIT = 4096  # bytes: what the kubelet keeps of a termination message
+
+_ROOM = 3600  # bytes for digests: the rest is for what git says, and for what the estimates are off by
+_STEP = 512
+_LEAST = 27  # bytes that one digest takes
+
+
+class TooMuch(Exception):
+    """What was found does not fit even when all of it is folded; the message is one sentence."""
+
+
+def survey_words(result: SurveyResult) -> str:
+    """Return a result packed, of at most LIMIT bytes, with digests folded as far as need be. Raises TooMuch."""
+    inputs = {f"{step}/{name}": each for step, found in result.contents.items() for name, each in found.items()}
+    room = _ROOM
+    if inputs:
+        most = max(0, _ROOM - _LEAST * len(result.sources)) // 2
+        of_inputs = min(most, -(-_size(inputs) // _STEP) * _STEP)
+        inputs, room = fold(inputs, of_inputs), _ROOM - of_inputs
+    # No equal share, and rooms in large steps: so another source or input seldom changes how these sources are told.
+    share = room >> max(0, len(result.sources) - 1).bit_length()
+    folded = SurveyResult(
+        tuple(SourceFound(fold(each.files, share), each.git) for each in result.sources),
+        {step: _of_step(step, found, inputs) for step, found in result.contents.items()},
+    )
+    without_git = replace(folded, sources=tuple(replace(each, git=None) for each in folded.sources))
+    for each in (folded, without_git):
+        if len(words := each.pack()) <= LIMIT:
+            return words
+    text = f"A pod cannot tell of {len(result.sources)} sources at once: let steps have sources in common."
+    raise TooMuch(text)
+
+
+def fold(digests: Mapping[str, str], room: int) -> dict[str, str]:
+    """Return digests of files by their names, with as few folders as can be for them to take `room` bytes packed.
+
+    In the last resort there is one of all of them, which may still be more.
+    """
+    parents = {name[:end] for name in digests for end in _ends(name)}
+    folders = [*sorted(parents, key=lambda each: (-each.count("/"), each)), ALL_FILES]
+    number = bisect_left(
+        range(len(folders)),
+        True,
+        key=lambda each: _size(_groups(digests, folders[:each])) <= room,
+    )
+    groups = _groups(digests, folders[:number])
+    return {name: digests[name] if name in digests else _digest(each, digests) for name, each in groups.items()}
+
+
+def _of_step(step: str, found: Iterable[str], inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the digests of a step's inputs from those of all, which may be folded."""
+    every = inputs.get(f"{step}/") or inputs.get(ALL_FILES)
+    return {ALL_INPUTS: every} if every else {name: inputs[f"{step}/{name}"] for name in found}
+
+
+def _groups(digests: Mapping[str, str], folders: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names that each digest is of, by the outermost folder that they are in, or by themselves."""
+    known, groups = set(folders), dict[str, list[str]]()
+    for name in sorted(digests):
+        whole = [ALL_FILES] if ALL_FILES in known else (name[:end] for end in _ends(name) if name[:end] in known)
+        groups.setdefault(next(iter(whole), name), []).append(name)
+    return groups
+
+
+def _ends(name: str) -> Iterable[int]:
+    """Yield where the names of the folders end that a file is in, the outermost first."""
+    return (place + 1 for place, letter in enumerate(name) if letter == "/")
+
+
+def _size(names: Iterable[str]) -> int:
+    """Return how many bytes digests of these names take, or nearly: others are in their places, which pack as badly."""
+    text = json.dumps({each: _hashed(each) for each in names}, separators=(",", ":"), ensure_ascii=False)
+    return len(base64.b64encode(zlib.compress(text.encode("utf-8", "surrogateescape"), 9)))
+
+
+def _digest(names: Iterable[str], digests: Mapping[str, str]) -> str:
+    return _hashed("\n".join(f"{name}\0{digests[name]}" for name in names))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:DIGITS]

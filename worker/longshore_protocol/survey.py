@@ -1,0 +1,79 @@
+"""What is to be looked at before a pipeline's run begins on a cluster, and what was found.
+
+The operator writes a request, which a pod that has the stores' volumes and credentials carries out. Places are as pods
+know them. What was found is the container's termination message: packed, because the kubelet keeps few bytes of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, Optional, Tuple
+
+from longshore_protocol.script_job import known
+
+# Names in what was found, where digests were folded together: of all files of a source, of all inputs of a step.
+ALL_FILES, ALL_INPUTS = "./", "*"
+
+
+@dataclass(frozen=True)
+class SourceToCopy:
+    """A source folder or .zip, and where its copy is to be."""
+
+    uri: str
+    target: str
+
+
+@dataclass(frozen=True)
+class SurveyRequest:
+    """What is to be looked at."""
+
+    sources: Tuple[SourceToCopy, ...] = ()
+    contents: Dict[str, Dict[str, Any]] = field(default_factory=dict)  # step -> input -> list of places
+
+    def to_json(self) -> str:
+        """Return the request as one JSON document that `from_json` reads back: the same for the same request."""
+        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> SurveyRequest:
+        """Read what `to_json` wrote; unknown fields are ignored.
+
+        Raises ValueError for text that is not JSON, TypeError and KeyError for a missing field.
+        """
+        raw = json.loads(text)
+        sources = [known(SourceToCopy, each) for each in raw["sources"]]
+        return known(SurveyRequest, {**raw, "sources": sources})
+
+
+@dataclass(frozen=True)
+class SourceFound:
+    """A source as it was copied. A name that ends with a slash is a folder, with one digest for all that is in it."""
+
+    files: Dict[str, str]  # path below the folder -> digest
+    git: Optional[Dict[str, Any]] = None  # repository, branch, commit (strings), dirty (bool)
+
+
+@dataclass(frozen=True)
+class SurveyResult:
+    """What was found: of each source in the request's order, and the digests of inputs by step."""
+
+    sources: Tuple[SourceFound, ...] = ()
+    contents: Dict[str, Dict[str, str]] = field(default_factory=dict)
+
+    def pack(self) -> str:
+        """Return the result as printable text that `unpack` reads back."""
+        text = json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+        return base64.b64encode(zlib.compress(text.encode("utf-8", "surrogateescape"), 9)).decode()
+
+    @staticmethod
+    def unpack(text: str) -> SurveyResult:
+        """Read what `pack` wrote; unknown fields are ignored. Raises ValueError for anything else."""
+        try:
+            raw = json.loads(zlib.decompress(base64.b64decode(text, validate=True)).decode("utf-8", "surrogateescape"))
+            sources = [known(SourceFound, each) for each in raw["sources"]]
+            return known(SurveyResult, {**raw, "sources": sources})
+        except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
+            raise ValueError("this is no result of a survey") from error
