@@ -26,6 +26,8 @@ def run(mini_batch):
     return [row(path) for path in mini_batch]
 
 def row(path):
+    if os.path.exists(os.environ["GATES"] + "/slow"):
+        time.sleep(2)  # so that no process is sent more than one
     while os.path.exists(os.environ["GATES"] + "/score") and int(os.path.basename(path)[:3]) >= 6:
         time.sleep(0.02)
     return os.path.basename(path) + " " + str(int(open(path).read()) ** 2)

@@ -109,26 +109,19 @@ def _main_runs(pod):
 
 
 def test_a_run_is_suspended_goes_on_and_is_cancelled(pipelines, namespace):
-    pipelines.close("score")
+    pipelines.close("slow")
     pipelines.start("first")
     pipelines.until_running("first", "score")
-    pipelines.until_done(6, SCORED)
+    pipelines.until(lambda: pipelines.done(SCORED) > 0)
     namespace("patch", RUN, "first", "--type=merge", '--patch={"spec":{"suspend":true}}')
-    pipelines.until(lambda: all(map(_is_leaving, pipelines.pods("worker", SCORED).values())))
-    pipelines.open("score")  # what runs is let end
     pipelines.until(lambda: pipelines.run_condition("first")["reason"] == "Suspended")
     assert not pipelines.pods(name=SCORED)
-    pipelines.close("score")
+    assert 0 < pipelines.done(SCORED) < NUMBERS
     namespace("patch", RUN, "first", "--type=merge", '--patch={"spec":{"suspend":false}}')
     pipelines.until(lambda: pipelines.pods(name=SCORED))
     namespace("patch", RUN, "first", "--type=merge", '--patch={"spec":{"cancel":true}}')
-    pipelines.open("score")
     assert pipelines.ended("first")["reason"] == "Cancelled"
     assert pipelines.states("first") == {"prepare": "Succeeded", "score": "Cancelled", "collect": "Cancelled"}
-
-
-def _is_leaving(pod):
-    return "deletionTimestamp" in pod["metadata"]
 
 
 def test_the_tutorials_pipeline_is_resubmitted_with_one_image(pipelines, namespace):
