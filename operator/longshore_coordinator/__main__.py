@@ -1,8 +1,8 @@
 """`python -m longshore_coordinator`: the coordinator's pod.
 
 Reads the job and the run's secret from files, serves HTTPS until the verdict, leaves the last snapshot as the
-container's termination message, and stays up a little so that it can be asked for too. Exit code 0 says that this
-coordinator's work is over; anything else that the next start is to go on from the ledger.
+container's termination message, and after a verdict stays up a little so that it can be asked for too. Exit code 0 says
+that this coordinator's work is over; anything else that the next start is to go on from the ledger.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ async def serve(settings: Settings) -> Snapshot:
         last = await coordinator.run()
         _leave(settings.last_words, last_words(last))
         print(f"longshore-coordinator: {last.reason or last.state}: {last.message}", flush=True)
-        await _linger(ending, settings.linger)
+        if last.reason != INTERRUPTED:  # which nobody has to ask for: another coordinator goes on
+            await _linger(ending, settings.linger)
     finally:
         await server.stop()
     return last

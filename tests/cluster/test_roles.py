@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from localcluster import install
 from localcluster.audit import calls
 from steps import STEP
@@ -27,17 +28,54 @@ def used(place, since):
     }
 
 
-def test_the_operator_uses_each_verb_that_its_role_grants_and_no_other(steps, namespace, place):
+@pytest.fixture
+def every_kind(steps, namespace):
+    """Resources of every kind, in lives that need every right."""
+    namespace("create", "secret", "generic", "key", "--from-literal=AWS_SECRET_ACCESS_KEY=open-sesame")
+    steps.apply("Datastore", "data", uri=f"file://{steps.folder}", default=True, secretRef={"name": "key"})
+    steps.apply("Datastore", "stuck", uri="pvc:no-such-claim")
+    steps.apply("ComputeCluster", "nodes", minNodes=1, maxNodes=2, resources={"requests": {"cpu": "10m"}})
+    steps.script("script", "print('done')")
+    script = {"source": {"configMap": "script"}, "scriptName": "score.py", "environment": {"name": "plain"}}
+    transfer = {"source": {"path": "in/000.txt"}, "destination": {"path": "copy.txt"}}
+    stuck = {"datastore": "stuck", "paths": ["in"]}
+    score = {
+        "inputs": [{"name": "files", "file": stuck}],
+        "source": {"configMap": "code"},
+        "entryScript": "score.py",
+        "environment": {"name": "plain"},
+        "outputAction": "summary_only",
+    }
+    waiting = [
+        {"name": "read", "script": {**script, "inputs": [{"name": "files", "file": stuck}]}},
+        {"name": "copy", "transfer": {**transfer, "source": {"datastore": "stuck", "path": "in"}}},
+        {"name": "score", "parallelRun": score},
+    ]
+    steps.apply("Pipeline", "waiting", steps=waiting)
+    steps.apply("Pipeline", "quick", steps=[{"name": "print", "script": script}], successfulRunsHistoryLimit=5)
+    steps.apply("PipelineRun", "cancelled", pipelineRef={"name": "waiting"})
+    steps.apply("PipelineRun", "fleeting", pipelineRef={"name": "quick"}, ttlSecondsAfterFinished=0)
+    steps.apply("ScriptStep", "fleeting-script", **script, ttlSecondsAfterFinished=0)
+    steps.apply("TransferStep", "fleeting-transfer", **transfer, ttlSecondsAfterFinished=0)
+    steps.submit("kept", computeTarget="nodes")
+    steps.submit("fleeting", ttlSecondsAfterFinished=0)
+
+
+def test_the_operator_uses_each_verb_that_its_role_grants_and_no_other(request, steps, namespace, place):
     since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     install.stop(place)
     install.start(place)  # lists and watches begin anew
-    namespace("create", "secret", "generic", "key", "--from-literal=AWS_SECRET_ACCESS_KEY=open-sesame")
-    steps.apply("Datastore", "data", uri=f"file://{steps.folder}", default=True, secretRef={"name": "key"})
-    steps.apply("ComputeCluster", "nodes", minNodes=1, maxNodes=2, resources={"requests": {"cpu": "10m"}})
-    steps.submit("kept", computeTarget="nodes")
-    steps.submit("fleeting", ttlSecondsAfterFinished=0)
+    request.getfixturevalue("every_kind")
+    children = [
+        f"{kind}/cancelled-{step}" for kind, step in (("lsscript", "read"), ("lstransfer", "copy"), (STEP, "score"))
+    ]
+    steps.until(lambda: namespace.try_("get", *children).returncode == 0)
+    namespace("patch", "lsrun", "cancelled", "--type=merge", '--patch={"spec":{"cancel":true}}')
     steps.finish("kept")
-    steps.until(lambda: namespace.try_("get", STEP, "fleeting").returncode != 0)
+    fleeting = ("lsrun/fleeting", "lsscript/fleeting-script", "lstransfer/fleeting-transfer", f"{STEP}/fleeting")
+    for each in fleeting:
+        steps.until(lambda each=each: namespace.try_("get", each).returncode != 0)
+    namespace("wait", "--for=condition=Finished", "lsrun/cancelled", "--timeout=60s")
     steps.until(lambda: not namespace.get("secrets,services,networkpolicies", "--selector=longshore.dev/step=kept"))
     install.stop(place)  # a watch is in the log when it ends
     assert used(place, since) == granted(namespace)
