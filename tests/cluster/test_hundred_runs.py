@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from localcluster import install
 from localcluster.audit import calls
-from pipelines import RUN
+from squares import RUN
 from steps import Steps
 
 RUNS, STEPS = 100, ("prepare", "train", "compare")

@@ -7,7 +7,7 @@ import yaml
 from kube import words
 from localcluster import install
 from localcluster.places import CHECKOUT
-from pipelines import COLLECT, NUMBERS, RUN, SCORE, TOTAL, Pipelines
+from squares import COLLECT, NUMBERS, RUN, SCORE, TOTAL, Pipelines
 
 SCORED = "first-score"  # the ParallelRunStep of the run `first`
 DIGITS = CHECKOUT / "deploy" / "examples" / "digits"
@@ -70,7 +70,7 @@ def test_a_failed_run_is_retried_with_what_has_succeeded_and_what_is_committed(p
 
 
 def _with_limit():
-    from pipelines import PIPELINE
+    from squares import PIPELINE
 
     steps = [dict(each) for each in PIPELINE["steps"]]
     steps[1] = {"name": "score", "parallelRun": {**steps[1]["parallelRun"], "allowedFailedCount": 0, "runMaxTry": 1}}

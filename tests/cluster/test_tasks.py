@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from pipelines import Pipelines
+from squares import Pipelines
 
 SCRIPT = "lsscript/task"
 LOOKS_AROUND = """
