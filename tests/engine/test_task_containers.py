@@ -39,10 +39,12 @@ class Pod:
     def write_job(self, text):
         self.longshore.write("job.json", text)
 
-    def start(self, module, *arguments, **variables):
+    def start(self, module, *arguments, output=None, **variables):
         environment = {**os.environ, **variables, "TEST_MARKER": self.longshore.marker, "LONGSHORE_UMASK": "007"}
         command = [sys.executable, "-m", module, *arguments]
-        return subprocess.Popen(command, env=environment, cwd=self.longshore.folder, start_new_session=True)
+        return subprocess.Popen(
+            command, env=environment, cwd=self.longshore.folder, start_new_session=True, stdout=output, stderr=output
+        )
 
     def ours(self, name, *arguments, **variables):
         """Start one of our containers."""
@@ -50,8 +52,8 @@ class Pod:
         given = [name, "job.json", *folder, *arguments, "--last-words", str(self.longshore.folder / name)]
         return self.start("longshore_agent.task", *given, **variables)
 
-    def host(self):
-        return self.start("longshore_host.script", str(self.work), LONGSHORE_TOKEN="ours")
+    def host(self, **more):
+        return self.start("longshore_host.script", str(self.work), LONGSHORE_TOKEN="ours", **more)
 
     def said(self, name):
         """The last words of a container; None if it left none."""
@@ -113,6 +115,21 @@ print(sorted(os.environ))
     assert (store / "model.txt").read_text() == "m"
     assert (pod.run_dir / "outputs" / "a.txt").exists()
     assert "LONGSHORE_TOKEN" not in pod.log("stdout.txt")
+
+
+def test_what_a_script_prints_is_seen_in_the_logs_of_its_container_while_it_runs(pod):
+    pod.job(
+        f"import sys; print('begun', flush=True); print('oh', file=sys.stderr, flush=True)\n{STUCK}", str(pod.ready)
+    )
+    assert pod.ours("prepare").wait(60) == 0
+    printed = pod.longshore.folder / "container.log"
+    with printed.open("ab") as output:
+        collecting, host = pod.ours("collect"), pod.host(output=output, LONGSHORE_ECHO="1")
+    pod.longshore.wait_until(lambda: {"begun", "oh"} <= set(printed.read_text().split()))
+    host.send_signal(signal.SIGTERM)
+    assert host.wait(60) == 0
+    pod.ended(collecting)
+    assert sorted(printed.read_text().split()) == ["begun", "oh"]
 
 
 def test_what_git_says_of_the_source_is_told_at_the_end(pod):

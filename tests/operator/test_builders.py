@@ -172,7 +172,7 @@ def test_the_users_container_sees_no_credential(pod):
 def test_a_tasks_script_sees_no_credential_and_no_job(pod):
     made = {each["name"]: each for each in containers(pod)}
     assert "envFrom" not in made["main"]
-    assert {each["name"] for each in made["main"]["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "HOME"}
+    assert {each["name"] for each in made["main"]["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "LONGSHORE_ECHO", "HOME"}
     seen = {name: {each["name"] for each in container["volumeMounts"]} for name, container in made.items()}
     assert seen["main"] == {"packages", "work", "data-0", "data-1", "shm"}
     assert seen["collect"] == {"run", "work", "scratch", "data-0", "data-1"}

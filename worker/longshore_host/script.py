@@ -15,6 +15,7 @@ import time
 from typing import BinaryIO, Dict, List, Optional
 
 from longshore_host import script_end
+from longshore_host.echo import Echo
 from longshore_host.entry import link_models
 from longshore_host.image_source import copy_source
 from longshore_host.linux import (
@@ -54,6 +55,7 @@ class Script:
         self._metrics = os.path.join(folder, script_folder.METRICS)
         self._stderr = os.path.join(spec.log_dir, script_folder.STDERR)
         self._logs = CappedLogs()
+        self._echo = Echo()
         self._pid = 0
         self._code: Optional[int] = None  # once it ended; negative: the signal
         self._ending: Optional[str] = None  # the state that it is being ended with
@@ -71,6 +73,7 @@ class Script:
         finally:
             kill_group(self._pid)
             kill_and_reap(lambda: children_of(os.getpid()))
+            self._echo.copy()
             self._logs.cap_now()
         state = self._ending or (FAILED if code else SUCCEEDED)
         killed_for_memory = code == -signal.SIGKILL and out_of_memory_kills() > kills
@@ -109,6 +112,9 @@ class Script:
             link_models(self._spec.models, folder=self._source)
             with self._log(script_folder.STDOUT) as stdout, self._log(script_folder.STDERR) as stderr:
                 written = stderr.tell()
+                if os.environ.get("LONGSHORE_ECHO"):
+                    self._echo.follow(stdout.name, start=stdout.tell(), to=sys.stdout.fileno())
+                    self._echo.follow(stderr.name, start=written, to=sys.stderr.fileno())
                 child = subprocess.Popen(
                     [sys.executable, "-u", self._spec.script, *self._spec.arguments],  # -u: last words survive a kill
                     cwd=self._source,
@@ -143,6 +149,7 @@ class Script:
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
                 self._kill_at = None
                 kill_group(self._pid)
+            self._echo.copy()
             self._logs.cap()
         return self._code
 

@@ -152,7 +152,7 @@ def _main(given: Provision) -> V1Container:
         image=given.image,
         command=[given.interpreter, "-m", "longshore_host.script", _FOLDER],
         # This user is no one in the image: scripts that look for a home find one that can be written.
-        env=environment(PYTHONPATH=PACKAGES, LONGSHORE_UMASK=UMASK, HOME="/tmp"),  # noqa: S108
+        env=environment(PYTHONPATH=PACKAGES, LONGSHORE_UMASK=UMASK, LONGSHORE_ECHO="1", HOME="/tmp"),  # noqa: S108
         resources=placement.resources_of(given.node),
         security_context=confined(SCRIPT_USER, read_only_root=False),
         termination_message_policy="FallbackToLogsOnError",  # why a host could not start is on its stderr
