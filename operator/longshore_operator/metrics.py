@@ -20,7 +20,11 @@ from longshore_operator.build import names
 from longshore_operator.kube import Kube, Manifest
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_TASKS = (names.SCRIPT_KIND, names.TRANSFER_KIND)
+_BY_STATE: Mapping[str, tuple[str, tuple[str, ...]]] = {  # metric -> help, kinds
+    "longshore_tasks": ("ScriptSteps and TransferSteps by state.", (names.SCRIPT_KIND, names.TRANSFER_KIND)),
+    "longshore_pipeline_runs": ("PipelineRuns by state.", (names.RUN_KIND,)),
+}
+_KINDS = frozenset(kind for _, kinds in _BY_STATE.values() for kind in kinds)
 _STATES = ("pending", "running", "succeeded", "failed")
 _COUNTED = tuple((what, outcome) for what in ("miniBatches", "items") for outcome in ("succeeded", "failed"))
 
@@ -78,9 +82,9 @@ class Metrics:
         }
         for what, outcome in _COUNTED:
             self._ended[what].labels(outcome)  # there from the start: a rate needs a first value
-        self._steps, self._tasks = _Steps(), _Tasks()
+        self._steps, self._others = _Steps(), _Others()
         self.registry.register(self._steps)
-        self.registry.register(self._tasks)
+        self.registry.register(self._others)
 
     def queue_depth(self, read: Callable[[], int]) -> None:
         """Ask for the depth of the queue whenever somebody reads the metrics."""
@@ -114,17 +118,17 @@ class Metrics:
         """Forget a step."""
         self._steps.forget(namespace, name)
 
-    def task(self, manifest: Manifest) -> None:
-        """Take note of a task with its status."""
-        self._tasks.note(manifest)
+    def other(self, manifest: Manifest) -> None:
+        """Take note of a task or a PipelineRun with its status."""
+        self._others.note(manifest)
 
-    def task_gone(self, kind: str, namespace: str, name: str) -> None:
-        """Forget a task."""
-        self._tasks.forget(kind, namespace, name)
+    def other_gone(self, kind: str, namespace: str, name: str) -> None:
+        """Forget a task or a PipelineRun."""
+        self._others.forget(kind, namespace, name)
 
 
-class _Tasks(Collector):
-    """The tasks there are, and what state each was in last."""
+class _Others(Collector):
+    """The tasks and PipelineRuns there are, and what state each was in last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -142,11 +146,12 @@ class _Tasks(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._lock:
-            found = list(self._states.values())
-        tasks = GaugeMetricFamily("longshore_tasks", "ScriptSteps and TransferSteps by state.", labels=["state"])
-        for state in _STATES:
-            tasks.add_metric([state], found.count(state))
-        yield tasks
+            found = [(kind, state) for (kind, _, _), state in self._states.items()]
+        for name, (description, kinds) in _BY_STATE.items():
+            family = GaugeMetricFamily(name, description, labels=["state"])
+            for state in _STATES:
+                family.add_metric([state], sum(each == state and kind in kinds for kind, each in found))
+            yield family
 
 
 class _Steps(Collector):
@@ -226,11 +231,11 @@ class MeteredKube:
                 self._metrics.gone(namespace, name)
             else:
                 self._metrics.step(found)
-        elif kind in _TASKS:
+        elif kind in _KINDS:
             if found is None:
-                self._metrics.task_gone(kind, namespace, name)
+                self._metrics.other_gone(kind, namespace, name)
             else:
-                self._metrics.task(found)
+                self._metrics.other(found)
         return found
 
     def list(self, kind: str, namespace: str, selector: str = "", *, cached: bool = False) -> Sequence[Manifest]:
@@ -243,8 +248,8 @@ class MeteredKube:
         self._kube.write_status(manifest)
         if manifest["kind"] == names.STEP_KIND:
             self._metrics.step(manifest)
-        elif manifest["kind"] in _TASKS:
-            self._metrics.task(manifest)
+        elif manifest["kind"] in _KINDS:
+            self._metrics.other(manifest)
 
     def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
         self._kube.change(kind, namespace, name, uid, spec)

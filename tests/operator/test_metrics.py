@@ -12,6 +12,7 @@ from longshore_operator.metrics import MeteredKube, Metrics
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
+from runs import CHAIN, RunWorld
 from task_world import AROUND, TaskWorld, script, transfer
 from world import NAMESPACE, World
 
@@ -138,6 +139,21 @@ def test_tasks_are_counted_beside_steps(metrics):
     world.reconcile()
     assert value(metrics, "longshore_tasks", state="succeeded") == 0
     assert value(metrics, "longshore_steps", state="succeeded") == 0
+
+
+def test_pipeline_runs_are_counted_apart(metrics):
+    world = RunWorld()
+    world.reconciler.kube = MeteredKube(world.kube, metrics)
+    world.submit(*CHAIN)
+    world.reconcile()
+    world.reconcile()
+    assert value(metrics, "longshore_pipeline_runs", state="running") == 1
+    world.run()
+    assert value(metrics, "longshore_pipeline_runs", state="succeeded") == 1
+    assert value(metrics, "longshore_tasks", state="succeeded") == 0
+    del world.kube.objects["PipelineRun", NAMESPACE, "nightly"]
+    world.reconcile()
+    assert value(metrics, "longshore_pipeline_runs", state="succeeded") == 0
 
 
 def test_a_reconcile_is_counted_by_what_came_of_it(metrics):
