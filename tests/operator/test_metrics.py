@@ -150,7 +150,7 @@ def test_pipeline_runs_are_counted_apart(metrics):
     assert value(metrics, "longshore_pipeline_runs", state="running") == 1
     world.run()
     assert value(metrics, "longshore_pipeline_runs", state="succeeded") == 1
-    assert value(metrics, "longshore_tasks", state="succeeded") == 0
+    assert value(metrics, "longshore_tasks", state="succeeded") == 3  # as it has seen them, too
     del world.kube.objects["PipelineRun", NAMESPACE, "nightly"]
     world.reconcile()
     assert value(metrics, "longshore_pipeline_runs", state="succeeded") == 0
