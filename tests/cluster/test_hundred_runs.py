@@ -10,7 +10,16 @@ from localcluster.audit import calls
 from squares import RUN
 from steps import Steps
 
-RUNS, STEPS = 100, ("prepare", "train", "compare")
+COUNT, STEPS = 100, ("prepare", "train", "compare")
+RUNS = [
+    {
+        "apiVersion": "longshore.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": {"name": f"run-{number:02d}"},
+        "spec": {"pipelineRef": {"name": "many"}, "parameters": {"seed": number}},
+    }
+    for number in range(COUNT)
+]
 PATIENCE = 420.0  # seconds: the machine has two cores for all of it
 
 
@@ -33,7 +42,7 @@ def script(name, *reads):
 def pipeline(operator, namespace, tmp_path):  # noqa: ARG001, the operator must run
     steps = Steps(namespace, tmp_path / "data")
     namespace("create", "configmap", "scripts", "--from-literal=any.py=pass")
-    steps.apply("ComputeCluster", "nowhere", maxNodes=2 * RUNS, nodeSelector={"longshore.dev/test": "no-such-node"})
+    steps.apply("ComputeCluster", "nowhere", maxNodes=2 * COUNT, nodeSelector={"longshore.dev/test": "no-such-node"})
     steps.apply(
         "Pipeline",
         "many",
@@ -73,8 +82,7 @@ def ends(kubectl, pod):
 
 def test_no_step_is_lost_and_none_is_doubled(pipeline, namespace, place, capsys):
     began = time.monotonic()
-    for number in range(RUNS):
-        pipeline.apply("PipelineRun", f"run-{number:02d}", pipelineRef={"name": "many"}, parameters={"seed": number})
+    namespace("create", "--validate=false", "--filename=-", stdin={"apiVersion": "v1", "kind": "List", "items": RUNS})
     ended = set()
 
     def all_over():
@@ -89,13 +97,13 @@ def test_no_step_is_lost_and_none_is_doubled(pipeline, namespace, place, capsys)
     namespace.eventually(all_over, patience=PATIENCE)
     took = time.monotonic() - began
     runs = namespace.get(RUN)
-    assert len(runs) == RUNS
+    assert len(runs) == COUNT
     for each in runs:
         steps = each["status"]["steps"]
         assert [(step["name"], step["state"], step["attempts"]) for step in steps] == [
             (name, "Succeeded", 1) for name in STEPS
         ]
-    assert len(ended) == RUNS * len(STEPS)
+    assert len(ended) == COUNT * len(STEPS)
 
     made, written = Counter(), Counter()
     for call in calls(place, user=install.USER):
@@ -104,12 +112,12 @@ def test_no_step_is_lost_and_none_is_doubled(pipeline, namespace, place, capsys)
             if call.use.verb == "create":
                 made[call.use.resource] += 1
     assert {kind: made[kind] for kind in ("scriptsteps", "pods")} == dict.fromkeys(
-        ("scriptsteps", "pods"), RUNS * len(STEPS)
+        ("scriptsteps", "pods"), COUNT * len(STEPS)
     )
-    assert made["configmaps"] == RUNS * (2 + len(STEPS))  # settled, a copy of its code, and a run for each step
+    assert made["configmaps"] == COUNT * (2 + len(STEPS))  # settled, a copy of its code, and a run for each step
     with capsys.disabled():
-        per_step = {what: round(count / RUNS / len(STEPS), 2) for what, count in written.most_common()}
-        print(f"\n{RUNS} runs of {len(STEPS)} steps in {took:.0f} s, {sum(per_step.values()):.1f} writes a step:")
+        per_step = {what: round(count / COUNT / len(STEPS), 2) for what, count in written.most_common()}
+        print(f"\n{COUNT} runs of {len(STEPS)} steps in {took:.0f} s, {sum(per_step.values()):.1f} writes a step:")
         print(f"  {per_step}")
 
 
