@@ -80,7 +80,8 @@ def ends(kubectl, pod):
     )
 
 
-def test_no_step_is_lost_and_none_is_doubled(pipeline, namespace, place, capsys):
+@pytest.mark.usefixtures("pipeline")
+def test_no_step_is_lost_and_none_is_doubled(namespace, place, capsys):
     began = time.monotonic()
     namespace("create", "--validate=false", "--filename=-", stdin={"apiVersion": "v1", "kind": "List", "items": RUNS})
     ended = set()
