@@ -10,7 +10,7 @@ from longshore_operator.kube import Refused
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
-from runs import AROUND, CHAIN, CODE, RunWorld, parallel, script
+from runs import AROUND, CHAIN, CODE, RunWorld, condition_of, parallel, script
 from world import NAMESPACE, Crash, kind
 
 
@@ -262,6 +262,59 @@ def test_a_suspended_run_suspends_its_parallel_run_steps_which_go_on_later(world
     world.run()
     assert world.resources()["ParallelRunStep/nightly-score"]["metadata"]["uid"] == score["metadata"]["uid"]
     assert world.step("score")["attempts"] == 1
+
+
+def resting(world, *steps):
+    """A run that is suspended, with a ParallelRunStep that rests."""
+    world.submit(parallel("score"), *steps)
+    world.until(lambda: world.resources().get("ParallelRunStep/nightly-score", {}).get("status"))
+    world.change(suspend=True)
+    world.until(lambda: world.step("score")["reason"] != "Started")
+
+
+def rested(world):
+    """How the ParallelRunStep that rested came to its end."""
+    for _ in range(2):
+        world.reconcile()
+        world.tick()
+    return condition_of(world.resources()["ParallelRunStep/nightly-score"]["status"], "Succeeded")["reason"]
+
+
+def test_a_step_that_rests_ends_when_its_run_is_cancelled(world):
+    resting(world)
+    world.change(cancel=True)
+    world.run()
+    assert world.states() == {"score": "Cancelled"}
+    assert rested(world) == "Cancelled"
+
+
+def test_a_step_that_rests_ends_when_its_run_is_cancelled_and_the_operator_killed_at_once(world):
+    resting(world)
+    world.change(cancel=True)
+    world.kube.crash_after = len(world.kube.writes) + 1
+    with pytest.raises(Crash):
+        world.reconcile()
+    world.reconciler = world.operator()
+    world.run()
+    assert rested(world) == "Cancelled"
+
+
+def test_a_step_that_rests_ends_when_another_one_fails_the_run(world):
+    world.ends = {"north": "ScriptFailed"}
+    resting(world, script("north"))
+    world.run()
+    assert world.states() == {"score": "Skipped", "north": "Failed"}
+    assert rested(world) == "Cancelled"
+
+
+def test_a_step_that_rests_ends_when_what_another_run_made_meanwhile_is_taken(world):
+    resting(world)
+    world.submit(name="other")
+    world.run("other")
+    world.change(suspend=False)
+    world.run()
+    assert world.states() == {"score": "Reused"}
+    assert rested(world) == "Cancelled"
 
 
 @pytest.mark.parametrize(("switch", "reason"), [("suspend", "Suspended"), ("cancel", "Cancelled")])

@@ -31,6 +31,7 @@ from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.on_cluster import ClusterPipeline, resource_kind, run_of_step
 from longshore_planner.pipelines.records import (
     CANCELLED,
+    ENDED,
     FAILED,
     PENDING,
     RUNNING,
@@ -158,7 +159,7 @@ def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
     if any(each.leaving for each in seen.children.values()):
         look_again = _SOON
     after = (*_resources(seen, settled, decision), *cleared(seen.surveys, now=now))
-    return Plan((), status, events, look_again, after=after)
+    return Plan(tuple(_given_up(seen, before, decision)), status, events, look_again, after=after)
 
 
 def _decision(seen: Run, settled: ClusterPipeline, *, now: datetime) -> tuple[Mapping[str, Record], Decision]:
@@ -200,6 +201,19 @@ def _resources(seen: Run, settled: ClusterPipeline, decision: Decision) -> Itera
                 yield _begun(seen, settled, step, name, outputs)
         elif not child.is_finished and not child.leaving:
             yield from _steered(child, record, stop)
+
+
+def _given_up(seen: Run, before: Mapping[str, Record], decision: Decision) -> Iterator[Switch]:
+    """Yield what ends the resources of steps that rested and will not go on.
+
+    It comes before the status says so: of steps that have ended, and of runs, nobody looks at the resources any more.
+    """
+    for name, record in before.items():
+        child = seen.children.get(names.child(seen.subject.name, name, record.attempts + (record.state == PENDING)))
+        if child is None or decision.records[name].state not in ENDED:
+            continue
+        if not (child.is_finished or child.leaving or child.cancels):
+            yield Switch(child.kind, child.name, child.uid, "cancel", value=True)
 
 
 def _begun(
