@@ -534,6 +534,30 @@ def test_what_the_api_server_refuses_is_told_once_and_tried_again(world, kind_):
     assert world.condition()["status"] == "True"
 
 
+def test_a_run_that_could_not_be_written_down_is_settled_anew_and_nothing_is_told_of_it(world):
+    def refuse(verb, kind_of, name):
+        if (verb, kind_of, name) == ("create", "ConfigMap", "nightly-pipeline"):
+            raise Refused("exceeded quota: no more of it")
+
+    world.kube.fail = refuse
+    world.submit(script("prepare"))
+    assert world.reconcile() == 5.0
+    assert world.condition()["reason"] == "QuotaExceeded"
+    assert not {"runId", "startTime"} & world.status().keys()
+    world.kube.put(AROUND[3] | {"data": {"prepare.py": "print('changed')"}})
+    world.kube.fail = None
+    world.run()
+    world.submit(script("prepare"), name="again")  # with the code as it was
+    world.run("again")
+    assert world.states("again") == {"prepare": "Succeeded"}
+
+
+def test_a_place_of_an_output_that_somebody_wrote_by_hand_keeps_no_run_from_its_end(world):
+    world.submit(script("prepare", arguments=["longshore-step://train/out"]))
+    world.run()
+    assert world.resources()["ScriptStep/nightly-prepare"]["spec"]["arguments"] == ["longshore-step://train/out"]
+
+
 # --- history limits --------------------------------------------------------------------------------------------------
 
 

@@ -47,7 +47,7 @@ RunPlan = Plan[PipelineRunStatus]
 
 _GRACE = timedelta(seconds=10)  # for what a run refers to: applied together, it may come a moment later
 _SOON, _LATE = 1.0, 60.0  # seconds between looks: at what is to come at once, and at what tells by itself
-_SURVEYING = 5.0
+_SURVEYING = _REFUSED = 5.0
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,17 @@ def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Trouble) -> RunPlan:
     if plan.status is None:
         return Plan(look_again=_SOON)
     status = _troubled(plan.status, refusal)
-    return Plan((), status, milestones(seen.status, status), look_again=5.0)
+    return Plan((), status, milestones(seen.status, status), look_again=_REFUSED)
+
+
+def refused_to_begin(seen: Run, plan: RunPlan, refusal: Trouble, *, now: datetime) -> RunPlan:
+    """Return the same of a plan whose first actions were refused.
+
+    What a run that is not written down would do is not told: it may be settled otherwise the next time.
+    """
+    if seen.settled is not None:
+        return after_refusal_of_run(seen, plan, refusal)
+    return replace(_not_begun(seen, refusal, final=False, now=now), actions=(), look_again=_REFUSED)
 
 
 def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
