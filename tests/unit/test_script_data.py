@@ -304,3 +304,16 @@ def test_a_result_that_the_script_wrote_over_fails_the_step(bench, text):
     bench.write("folder/result.json", text)
     result = collect(bench.job(), str(bench.folder), git=None, otherwise="")
     assert (result.state, result.message) == ("failed", "The script wrote over the result of its host.")
+
+
+@pytest.mark.parametrize("mode", ["mount", "download"])
+def test_links_that_a_script_made_do_not_lead_to_what_only_we_may_read(bench, mode):
+    (bench.here / "data").mkdir()
+    (bench.here / "data" / "x").symlink_to("/proc/self/environ")
+    if mode == "mount":  # the link itself: it leads the script to its own
+        assert bench.prepare(inputs=(ScriptInput("data", (str(bench.here / "data"),), mode),))
+    else:
+        said = bench.refused(inputs=(ScriptInput("data", (str(bench.here / "data"),), mode),))
+        assert "is a link to what is no data" in said
+    (bench.source / "x.py").symlink_to("/proc/self/environ")
+    assert "is a link to what is no data" in bench.refused()

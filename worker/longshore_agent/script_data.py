@@ -41,6 +41,7 @@ from longshore_protocol.script_job import (
     known,
 )
 from longshore_storage.errors import StorageError
+from longshore_storage.files import copy_local
 from longshore_storage.source_files import source_files
 from longshore_storage.store import local_path, open_store
 
@@ -166,7 +167,7 @@ def _bring_source(uri: str, folder: str) -> None:
         for name in list(source_files(local)):  # all, before any is copied: the folder may be inside of the source
             target = os.path.join(folder, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copy(os.path.join(local, name), target)  # what may be executed still may be
+            copy_local(os.path.join(local, name), target)  # what may be executed still may be
             mode = stat.S_IMODE(os.stat(target).st_mode) | stat.S_IRUSR | stat.S_IWUSR
             os.chmod(target, mode | (mode & stat.S_IRWXU) >> 3)  # the host may be another user of the group
 
