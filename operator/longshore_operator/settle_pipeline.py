@@ -113,6 +113,8 @@ class _Retry:
         succeeded = status.condition("Succeeded")
         if succeeded is not None and succeeded.status == "True":
             raise self._wrong("it has succeeded, and there is nothing to retry")
+        if follower := self._follower():
+            raise self._wrong(f"{follower} has gone on with it: retry that one")
         if rival := self._rival(settled["data"][RUN_ID_KEY]):
             return Trouble("WaitingForRun", f"waiting for {rival} to end, which retries the same run")
         again, anew = retried(settled_from(settled), {each.name: each for each in status.steps})
@@ -134,6 +136,17 @@ class _Retry:
 
     def _wrong(self, rule: str) -> InvalidDocuments:
         return InvalidDocuments([Problem(label(self.raw), RETRY, f"is {self.earlier!r}: {rule}")])
+
+    def _follower(self) -> str:
+        """Return a run that has gone on with the same one, and ended; "" when there is none.
+
+        What that run made in the folders they have in common counts, and is not to be made anew behind its back.
+        """
+        for each in self.kube.list(names.RUN_KIND, self.run.namespace):
+            began = is_finished(each) and "runId" in each["status"]
+            if began and each["metadata"]["name"] != self.run.name and each["spec"].get("retryOf") == self.earlier:
+                return str(each["metadata"]["name"])
+        return ""
 
     def _rival(self, run_id: str) -> str:
         """Return the PipelineRun that goes on with the same run before this one may; "" when there is none."""

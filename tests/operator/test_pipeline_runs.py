@@ -405,6 +405,19 @@ def test_a_retry_of_a_retry_is_one_of_the_same_run(world):
     assert world.step("prepare", "third")["resource"] == "ScriptStep/nightly-prepare"
 
 
+def test_a_run_is_retried_once_and_then_its_retry_is(world):
+    failed(world, *CHAIN)
+    world.submit(name="first", retryOf="nightly")
+    world.run("first")
+    changed = AROUND[3] | {"data": CODE | {"train.py": "print('changed')"}}
+    world.submit(name="second", retryOf="nightly", around=(changed,))
+    world.tick(11)
+    world.reconcile("second")
+    says = "spec.retryOf is 'nightly': first has gone on with it: retry that one"
+    assert says in world.condition(name="second")["message"]
+    assert world.begun["second-train"] == 0  # or what first's compare was made from would be gone
+
+
 @pytest.mark.parametrize(
     ("earlier", "says"),
     [
