@@ -15,6 +15,8 @@ from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import ScriptInput, ScriptJob, ScriptOutput, ScriptResult
 from longshore_storage.store import open_store
 
+TIMES = '"started": 1, "finished": 1'
+
 
 class Bench:
     def __init__(self, folder):
@@ -297,6 +299,9 @@ def test_whose_fault_it_is_that_a_script_cannot_be_run_is_told(bench, fields, re
         '{"state": "failed", "exit_code": 1e99, "message": "", "metrics": {}, "started": 1, "finished": 1}',
         '{"state": "failed", "exit_code": 1, "message": 5, "metrics": {}, "started": 1, "finished": 1}',
         '{"state": "failed", "exit_code": 1, "message": "", "metrics": {"a": NaN}, "started": 1, "finished": 1}',
+        '{"state": "failed", "exit_code": 1, "message": "", "metrics": {"a": 1e999}, "started": 1, "finished": 1}',
+        f'{{"state": "failed", "exit_code": 1, "message": "", "metrics": {{"a": 1{400 * "0"}}}, {TIMES}}}',
+        f'{{"state": "failed", "metrics": {"[" * 5000}{"]" * 5000}}}',
     ],
 )
 def test_a_result_that_the_script_wrote_over_fails_the_step(bench, text):
@@ -317,3 +322,11 @@ def test_links_that_a_script_made_do_not_lead_to_what_only_we_may_read(bench, mo
         assert "is a link to what is no data" in said
     (bench.source / "x.py").symlink_to("/proc/self/environ")
     assert "is a link to what is no data" in bench.refused()
+
+
+def test_metrics_that_became_a_link_after_they_were_looked_at_are_not_what_only_we_may_read(bench, monkeypatch):
+    bench.prepare()
+    (bench.folder / "metrics.jsonl").symlink_to("/proc/self/environ")
+    monkeypatch.setattr(os.path, "islink", lambda _: False)
+    assert "is a link to what is no data" in bench.collect().message
+    assert not (bench.run / "logs/metrics.jsonl").exists()
