@@ -116,6 +116,19 @@ def test_a_second_run_reuses_everything_at_once_and_says_from_where(world):
     assert not [name for name in world.resources() if "again" in name]
 
 
+def test_what_an_api_server_makes_of_numbers_keeps_no_step_from_being_reused(world):
+    score = parallel("score")
+    score["parallelRun"]["allowedFailedPercent"] = 5
+    world.submit(score)
+    world.run()
+    settings = world.step("score")["fingerprint"]["parts"]["settings"]
+    assert settings["allowedFailedPercent"] == 5
+    assert isinstance(settings["allowedFailedPercent"], int)  # as it comes back, whatever is written
+    world.submit(name="again")
+    world.run("again")
+    assert world.states("again") == {"score": "Reused"}
+
+
 def test_a_step_that_is_not_reused_says_why(world):
     world.submit(*TRAINED, declared=DECLARED)
     world.run()
