@@ -234,6 +234,17 @@ def test_a_resource_that_is_gone_is_made_again(world):
 # --- what a user steers a run with -----------------------------------------------------------------------------------
 
 
+def test_a_written_down_step_that_somebody_deleted_is_written_down_again(world):
+    world.ends = {"prepare": ""}
+    world.submit(*CHAIN)
+    world.reconcile()
+    del world.kube.objects["ConfigMap", NAMESPACE, "nightly-prepare-task"]
+    world.reconciler.reconcile("ScriptStep", NAMESPACE, "nightly-prepare")
+    world.reconcile()
+    world.reconciler.reconcile("ScriptStep", NAMESPACE, "nightly-prepare")
+    assert "nightly-prepare-task-0" in world.kube.of("Pod")
+
+
 def test_a_cancelled_run_ends_its_steps_and_is_over(world):
     world.ends = {"prepare": ""}
     world.submit(*CHAIN)
@@ -539,6 +550,15 @@ def test_an_object_of_somebody_else_with_our_name_is_left_alone_and_told(world):
     world.reconcile()
     assert world.condition()["reason"] == "NameTaken"
     assert not world.resources()
+
+
+def test_a_run_that_waits_for_its_name_can_be_cancelled(world):
+    taken = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nightly-pipeline", "namespace": NAMESPACE}}
+    world.submit(*CHAIN, around=(*AROUND, taken))
+    world.reconcile()
+    world.change(cancel=True)
+    world.reconcile()
+    assert (world.condition()["status"], world.condition()["reason"]) == ("False", "Cancelled")
 
 
 @pytest.mark.parametrize("kind_", ["ConfigMap", "ScriptStep"])

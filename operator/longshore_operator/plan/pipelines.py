@@ -92,7 +92,7 @@ def decide_run(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
     """Return what to do next."""
     if seen.is_over:
         return _after_the_end(seen, now=now)
-    if seen.foreign:
+    if seen.foreign and not seen.options.cancel:
         message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
         return _not_begun(seen, Trouble("NameTaken", message), final=False, now=now)
     return _begin(seen, settings, now=now) if seen.settled is None else _go_on(seen, seen.settled, now=now)
@@ -209,6 +209,8 @@ def _resources(seen: Run, settled: ClusterPipeline, decision: Decision) -> Itera
         if child is None:
             if record.state == RUNNING and stop is None:
                 yield _begun(seen, settled, step, name, outputs)
+        elif child.lacks_run and record.state == RUNNING:
+            yield Ensure(_begun(seen, settled, step, name, outputs).settled)
         elif not child.is_finished and not child.leaving:
             yield from _steered(child, record, stop)
 
