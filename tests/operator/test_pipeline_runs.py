@@ -514,6 +514,16 @@ def test_a_pipeline_that_cannot_be_run_is_refused_with_the_fields_path_and_nothi
     assert set(world.kube.of("ConfigMap")) == {"code"}
 
 
+def test_a_pipeline_whose_status_no_api_server_could_keep_is_refused(world):
+    code = AROUND[3] | {"data": CODE | {f"module_{index}.py": "" for index in range(80)}}
+    world.submit(*[script(f"step-{index}", script="train.py") for index in range(300)], around=(*AROUND, code))
+    world.tick(11)
+    world.reconcile()
+    assert world.condition()["reason"] == "InvalidInput"
+    assert "Pipeline/iris: spec.steps are too many, with too many files of code" in world.condition()["message"]
+    assert not world.resources()
+
+
 @pytest.mark.parametrize("spec", [{}, {"suspend": True}])
 def test_what_is_said_of_a_run_that_has_not_begun_is_written_once(world, spec):
     world.submit(script("north", script="x.py"), **spec)
