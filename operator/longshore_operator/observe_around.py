@@ -13,6 +13,7 @@ from longshore_api.validation import label, parse
 from longshore_api.values import INT_MAX
 from longshore_operator.build import names, placement
 from longshore_operator.kube import Kube, Manifest
+from longshore_operator.plan.children import UNSETTLED
 from longshore_operator.plan.observed import Control, Trouble
 from longshore_operator.plan.slots import Holder, Pool, is_set, number
 from longshore_operator.plan.slots import pool as pool_of
@@ -65,7 +66,7 @@ def left_to_pipeline_run(step: Manifest) -> Trouble | None:
     run = pipeline_run(step["metadata"])
     if run is None:
         return None
-    return Trouble("WaitingForPipelineRun", f"waiting for PipelineRun {run['name']} to write down what is to be run")
+    return Trouble(UNSETTLED, f"waiting for PipelineRun {run['name']} to write down what is to be run")
 
 
 def shared_pool(kube: Kube, namespace: str, compute: str, *, asking: tuple[Holder, int]) -> Pool:

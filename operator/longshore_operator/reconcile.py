@@ -26,7 +26,7 @@ from longshore_operator.plan.actions import Action, Plan
 from longshore_operator.plan.decide import POLL, after_refusal, decide
 from longshore_operator.plan.nodes import after_refusal_of_nodes, decide_nodes
 from longshore_operator.plan.observed import Trouble
-from longshore_operator.plan.pipelines import after_refusal_of_run, decide_run, wants_history
+from longshore_operator.plan.pipelines import after_refusal_of_run, decide_run, refused_to_begin, wants_history
 from longshore_operator.plan.statuses import refusal, taken
 from longshore_operator.plan.tasks import decide_task
 from longshore_operator.plan.templates import decide_template
@@ -127,9 +127,8 @@ class Reconciler:
         try:
             self._act(seen.subject, plan.actions, line=None, now=now)
         except (Refused, Taken) as error:
-            return self._tell(
-                seen.subject, after_refusal_of_run(seen, plan, _trouble(error)), before=seen.status, now=now
-            )
+            plan = refused_to_begin(seen, plan, _trouble(error), now=now)
+            return self._tell(seen.subject, plan, before=seen.status, now=now)
         again = self._tell(seen.subject, plan, before=seen.status, now=now)
         try:
             self._act(seen.subject, plan.after, line=None, now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus
-from longshore_api.validation import label
+from longshore_api.validation import field_path, label
 from longshore_operator.build import names, placement
 from longshore_operator.build.pipelines import RUN_ID_KEY, settled_from
 from longshore_operator.build.subject import Subject
@@ -29,6 +30,9 @@ from longshore_planner.pipelines.frozen import FrozenPipeline, Options
 from longshore_planner.pipelines.on_cluster import ClusterPipeline, retried, with_original
 from longshore_planner.pipelines.survey import Survey, survey_of
 from longshore_planner.places import join
+
+_LARGEST = 900 << 10  # bytes of a status: an object has 1.5 MB in etcd, and who set each field is kept in it, too
+_OF_STEP = 600  # of a step in it, besides what it is compared by
 
 
 def settle(
@@ -71,7 +75,19 @@ def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys:
     spec = chosen.template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     every = {each.name for each in steps}
     survey = survey_of(steps, code=every, contents=chosen.options.content_fingerprint)
-    return _settlement(ClusterPipeline(replace(frozen, steps=steps), spec), sources, survey, surveys)
+    begins = _settlement(ClusterPipeline(replace(frozen, steps=steps), spec), sources, survey, surveys)
+    size = _size(begins.settled)
+    if begins.survey is None and size > _LARGEST:
+        rule = f"are too many, with too many files of code: a status of them would have {size >> 10} kB"
+        path = field_path((*chosen.template.loc, "steps"))
+        raise InvalidDocuments([Problem(chosen.template.where, path, f"{rule}, of at most {_LARGEST >> 10}")])
+    return begins
+
+
+def _size(settled: ClusterPipeline) -> int:
+    """Return about how many bytes a status will have, but for metrics: most are of what steps are compared by."""
+    parts = sum(len(json.dumps(each.parts)) for each in settled.pipeline.steps)
+    return parts + _OF_STEP * len(settled.pipeline.steps) + len(json.dumps(settled.spec))
 
 
 def _settlement(
@@ -113,6 +129,8 @@ class _Retry:
         succeeded = status.condition("Succeeded")
         if succeeded is not None and succeeded.status == "True":
             raise self._wrong("it has succeeded, and there is nothing to retry")
+        if follower := self._follower():
+            raise self._wrong(f"{follower} has gone on with it: retry that one")
         if rival := self._rival(settled["data"][RUN_ID_KEY]):
             return Trouble("WaitingForRun", f"waiting for {rival} to end, which retries the same run")
         again, anew = retried(settled_from(settled), {each.name: each for each in status.steps})
@@ -134,6 +152,17 @@ class _Retry:
 
     def _wrong(self, rule: str) -> InvalidDocuments:
         return InvalidDocuments([Problem(label(self.raw), RETRY, f"is {self.earlier!r}: {rule}")])
+
+    def _follower(self) -> str:
+        """Return a run that has gone on with the same one, and ended; "" when there is none.
+
+        What that run made in the folders they have in common counts, and is not to be made anew behind its back.
+        """
+        for each in self.kube.list(names.RUN_KIND, self.run.namespace):
+            began = is_finished(each) and "runId" in each["status"]
+            if began and each["metadata"]["name"] != self.run.name and each["spec"].get("retryOf") == self.earlier:
+                return str(each["metadata"]["name"])
+        return ""
 
     def _rival(self, run_id: str) -> str:
         """Return the PipelineRun that goes on with the same run before this one may; "" when there is none."""

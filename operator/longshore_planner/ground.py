@@ -19,7 +19,7 @@ from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.nodes import NodeShape, node_shape
-from longshore_planner.places import is_url, join
+from longshore_planner.places import is_of_machine, is_url, join
 
 MOUNTS = "/mnt/longshore"
 SOURCE = "/longshore/source"
@@ -259,8 +259,8 @@ class Ground:
             elif not uri.startswith("file:///"):
                 self.problems.append(document.wrong(path, uri, "must be absolute: file:///FOLDER"))
             return self._on(Volume(host_path=folder), "")
-        if "://" not in uri:
-            self.problems.append(document.wrong(path, uri, "must be a URL, or pvc:CLAIM/FOLDER"))
+        if "://" not in uri or is_of_machine(uri):
+            self.problems.append(document.wrong(path, uri, "must be a URL of a store, or pvc:CLAIM/FOLDER"))
         return uri
 
     def _on(self, volume: Volume, folder: str) -> str:
@@ -291,7 +291,7 @@ class Ground:
         if ".." in place.split("/"):
             self.problems.append(document.wrong(path, place, _NO_WAY_UP))
         elif is_url(place):
-            if place.startswith(("file:", "pvc:")):
+            if place.startswith("pvc:") or is_of_machine(place):
                 rule = "must be relative to a Datastore, which says what volume it is on"
                 self.problems.append(document.wrong(path, place, rule))
         elif datastore is None and not self._has_default:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from urllib.parse import unquote
+
+# Schemes of fsspec that mean files of the machine, or look into files that something else names.
+_OF_MACHINE = re.compile(
+    "file|local|asynclocal|dir|zip|tar|libarchive|git|dvc|reference|generic|dask|arrow_hdfs|"
+    "cached|blockcache|filecache|simplecache|asyncwrapper|async_wrapper"
+)
 
 
 def locate(place: str, *, folder: str) -> str:
@@ -36,3 +43,8 @@ def join(base: str, path: str) -> str:
 def is_url(place: str) -> bool:
     """Tell whether a place says itself which store it is in."""
     return "://" in place or place.startswith(("file:", "pvc:"))
+
+
+def is_of_machine(url: str) -> bool:
+    """Tell whether a URL means files of the machine that opens it: in a pod, those of our own container."""
+    return "::" in url or _OF_MACHINE.fullmatch(url.partition(":")[0]) is not None

@@ -10,7 +10,7 @@ from longshore_operator.kube import Refused
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
-from runs import AROUND, CHAIN, CODE, RunWorld, parallel, script
+from runs import AROUND, CHAIN, CODE, RunWorld, condition_of, parallel, script
 from world import NAMESPACE, Crash, kind
 
 
@@ -114,6 +114,19 @@ def test_a_second_run_reuses_everything_at_once_and_says_from_where(world):
     assert world.step("train", "again")["reusedFrom"]["runId"] == first["runId"]
     assert world.step("train", "again")["outputs"] == world.step("train")["outputs"]
     assert not [name for name in world.resources() if "again" in name]
+
+
+def test_what_an_api_server_makes_of_numbers_keeps_no_step_from_being_reused(world):
+    score = parallel("score")
+    score["parallelRun"]["allowedFailedPercent"] = 5
+    world.submit(score)
+    world.run()
+    settings = world.step("score")["fingerprint"]["parts"]["settings"]
+    assert settings["allowedFailedPercent"] == 5
+    assert isinstance(settings["allowedFailedPercent"], int)  # as it comes back, whatever is written
+    world.submit(name="again")
+    world.run("again")
+    assert world.states("again") == {"score": "Reused"}
 
 
 def test_a_step_that_is_not_reused_says_why(world):
@@ -221,6 +234,17 @@ def test_a_resource_that_is_gone_is_made_again(world):
 # --- what a user steers a run with -----------------------------------------------------------------------------------
 
 
+def test_a_written_down_step_that_somebody_deleted_is_written_down_again(world):
+    world.ends = {"prepare": ""}
+    world.submit(*CHAIN)
+    world.reconcile()
+    del world.kube.objects["ConfigMap", NAMESPACE, "nightly-prepare-task"]
+    world.reconciler.reconcile("ScriptStep", NAMESPACE, "nightly-prepare")
+    world.reconcile()
+    world.reconciler.reconcile("ScriptStep", NAMESPACE, "nightly-prepare")
+    assert "nightly-prepare-task-0" in world.kube.of("Pod")
+
+
 def test_a_cancelled_run_ends_its_steps_and_is_over(world):
     world.ends = {"prepare": ""}
     world.submit(*CHAIN)
@@ -262,6 +286,59 @@ def test_a_suspended_run_suspends_its_parallel_run_steps_which_go_on_later(world
     world.run()
     assert world.resources()["ParallelRunStep/nightly-score"]["metadata"]["uid"] == score["metadata"]["uid"]
     assert world.step("score")["attempts"] == 1
+
+
+def resting(world, *steps):
+    """A run that is suspended, with a ParallelRunStep that rests."""
+    world.submit(parallel("score"), *steps)
+    world.until(lambda: world.resources().get("ParallelRunStep/nightly-score", {}).get("status"))
+    world.change(suspend=True)
+    world.until(lambda: world.step("score")["reason"] != "Started")
+
+
+def rested(world):
+    """How the ParallelRunStep that rested came to its end."""
+    for _ in range(2):
+        world.reconcile()
+        world.tick()
+    return condition_of(world.resources()["ParallelRunStep/nightly-score"]["status"], "Succeeded")["reason"]
+
+
+def test_a_step_that_rests_ends_when_its_run_is_cancelled(world):
+    resting(world)
+    world.change(cancel=True)
+    world.run()
+    assert world.states() == {"score": "Cancelled"}
+    assert rested(world) == "Cancelled"
+
+
+def test_a_step_that_rests_ends_when_its_run_is_cancelled_and_the_operator_killed_at_once(world):
+    resting(world)
+    world.change(cancel=True)
+    world.kube.crash_after = len(world.kube.writes) + 1
+    with pytest.raises(Crash):
+        world.reconcile()
+    world.reconciler = world.operator()
+    world.run()
+    assert rested(world) == "Cancelled"
+
+
+def test_a_step_that_rests_ends_when_another_one_fails_the_run(world):
+    world.ends = {"north": "ScriptFailed"}
+    resting(world, script("north"))
+    world.run()
+    assert world.states() == {"score": "Skipped", "north": "Failed"}
+    assert rested(world) == "Cancelled"
+
+
+def test_a_step_that_rests_ends_when_what_another_run_made_meanwhile_is_taken(world):
+    resting(world)
+    world.submit(name="other")
+    world.run("other")
+    world.change(suspend=False)
+    world.run()
+    assert world.states() == {"score": "Reused"}
+    assert rested(world) == "Cancelled"
 
 
 @pytest.mark.parametrize(("switch", "reason"), [("suspend", "Suspended"), ("cancel", "Cancelled")])
@@ -352,6 +429,19 @@ def test_a_retry_of_a_retry_is_one_of_the_same_run(world):
     assert world.step("prepare", "third")["resource"] == "ScriptStep/nightly-prepare"
 
 
+def test_a_run_is_retried_once_and_then_its_retry_is(world):
+    failed(world, *CHAIN)
+    world.submit(name="first", retryOf="nightly")
+    world.run("first")
+    changed = AROUND[3] | {"data": CODE | {"train.py": "print('changed')"}}
+    world.submit(name="second", retryOf="nightly", around=(changed,))
+    world.tick(11)
+    world.reconcile("second")
+    says = "spec.retryOf is 'nightly': first has gone on with it: retry that one"
+    assert says in world.condition(name="second")["message"]
+    assert world.begun["second-train"] == 0  # or what first's compare was made from would be gone
+
+
 @pytest.mark.parametrize(
     ("earlier", "says"),
     [
@@ -424,6 +514,16 @@ def test_a_pipeline_that_cannot_be_run_is_refused_with_the_fields_path_and_nothi
     assert set(world.kube.of("ConfigMap")) == {"code"}
 
 
+def test_a_pipeline_whose_status_no_api_server_could_keep_is_refused(world):
+    code = AROUND[3] | {"data": CODE | {f"module_{index}.py": "" for index in range(80)}}
+    world.submit(*[script(f"step-{index}", script="train.py") for index in range(300)], around=(*AROUND, code))
+    world.tick(11)
+    world.reconcile()
+    assert world.condition()["reason"] == "InvalidInput"
+    assert "Pipeline/iris: spec.steps are too many, with too many files of code" in world.condition()["message"]
+    assert not world.resources()
+
+
 @pytest.mark.parametrize("spec", [{}, {"suspend": True}])
 def test_what_is_said_of_a_run_that_has_not_begun_is_written_once(world, spec):
     world.submit(script("north", script="x.py"), **spec)
@@ -462,6 +562,15 @@ def test_an_object_of_somebody_else_with_our_name_is_left_alone_and_told(world):
     assert not world.resources()
 
 
+def test_a_run_that_waits_for_its_name_can_be_cancelled(world):
+    taken = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nightly-pipeline", "namespace": NAMESPACE}}
+    world.submit(*CHAIN, around=(*AROUND, taken))
+    world.reconcile()
+    world.change(cancel=True)
+    world.reconcile()
+    assert (world.condition()["status"], world.condition()["reason"]) == ("False", "Cancelled")
+
+
 @pytest.mark.parametrize("kind_", ["ConfigMap", "ScriptStep"])
 def test_what_the_api_server_refuses_is_told_once_and_tried_again(world, kind_):
     def refuse(verb, kind_of, name):
@@ -479,6 +588,30 @@ def test_what_the_api_server_refuses_is_told_once_and_tried_again(world, kind_):
     world.kube.fail = None
     world.run()
     assert world.condition()["status"] == "True"
+
+
+def test_a_run_that_could_not_be_written_down_is_settled_anew_and_nothing_is_told_of_it(world):
+    def refuse(verb, kind_of, name):
+        if (verb, kind_of, name) == ("create", "ConfigMap", "nightly-pipeline"):
+            raise Refused("exceeded quota: no more of it")
+
+    world.kube.fail = refuse
+    world.submit(script("prepare"))
+    assert world.reconcile() == 5.0
+    assert world.condition()["reason"] == "QuotaExceeded"
+    assert not {"runId", "startTime"} & world.status().keys()
+    world.kube.put(AROUND[3] | {"data": {"prepare.py": "print('changed')"}})
+    world.kube.fail = None
+    world.run()
+    world.submit(script("prepare"), name="again")  # with the code as it was
+    world.run("again")
+    assert world.states("again") == {"prepare": "Succeeded"}
+
+
+def test_a_place_of_an_output_that_somebody_wrote_by_hand_keeps_no_run_from_its_end(world):
+    world.submit(script("prepare", arguments=["longshore-step://train/out"]))
+    world.run()
+    assert world.resources()["ScriptStep/nightly-prepare"]["spec"]["arguments"] == ["longshore-step://train/out"]
 
 
 # --- history limits --------------------------------------------------------------------------------------------------

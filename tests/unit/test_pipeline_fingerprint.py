@@ -111,3 +111,7 @@ def test_a_number_that_is_written_as_a_string_is_the_same_setting():
 
     assert of("5", "2") == of(5, 2)
     assert of("5", "2") != of("6", "2")
+
+
+def test_a_name_that_is_no_utf8_has_the_same_fingerprint_once_an_api_server_has_kept_it():
+    assert digest({"code": {"a\udce9.py": "1"}}) == digest({"code": {"a\ufffd.py": "1"}})

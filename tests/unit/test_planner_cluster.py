@@ -198,6 +198,21 @@ def test_no_path_leaves_its_volume():
     assert "must stay below its Datastore" in problems(step(), DATASET, climbing, ENVIRONMENT)
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["local:///proc/self/environ", "dir://environ::file:///proc/self", "zip://x::s3://bucket/x.zip", "reference://x"],
+)
+def test_no_place_is_on_the_machine_of_the_pod_that_opens_it(place):
+    everything = (DATASET, DATASTORE, ENVIRONMENT)
+    given = step(inputs=[{"name": "images", "file": {"paths": [place]}}])
+    assert "must be relative to a Datastore" in problems(given, *everything)
+    assert "must be a URL of a store" in problems(step(source={"uri": place}), *everything)
+    model = kind("Model", "m", version=1, path=place)
+    assert "must be relative to a Datastore" in problems(step(models=[{"name": "m"}]), model, *everything)
+    store = kind("Datastore", "data", uri=place, default=True)
+    assert "must be a URL of a store" in problems(step(), DATASET, store, ENVIRONMENT)
+
+
 def run_on(**spec):
     """The run of a step with a process per core or GPU, on a ComputeCluster of that spec."""
     cluster = kind("ComputeCluster", "cpu", **spec)

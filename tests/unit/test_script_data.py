@@ -15,6 +15,8 @@ from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import ScriptInput, ScriptJob, ScriptOutput, ScriptResult
 from longshore_storage.store import open_store
 
+TIMES = '"started": 1, "finished": 1'
+
 
 class Bench:
     def __init__(self, folder):
@@ -297,6 +299,9 @@ def test_whose_fault_it_is_that_a_script_cannot_be_run_is_told(bench, fields, re
         '{"state": "failed", "exit_code": 1e99, "message": "", "metrics": {}, "started": 1, "finished": 1}',
         '{"state": "failed", "exit_code": 1, "message": 5, "metrics": {}, "started": 1, "finished": 1}',
         '{"state": "failed", "exit_code": 1, "message": "", "metrics": {"a": NaN}, "started": 1, "finished": 1}',
+        '{"state": "failed", "exit_code": 1, "message": "", "metrics": {"a": 1e999}, "started": 1, "finished": 1}',
+        f'{{"state": "failed", "exit_code": 1, "message": "", "metrics": {{"a": 1{400 * "0"}}}, {TIMES}}}',
+        f'{{"state": "failed", "metrics": {"[" * 5000}{"]" * 5000}}}',
     ],
 )
 def test_a_result_that_the_script_wrote_over_fails_the_step(bench, text):
@@ -304,3 +309,24 @@ def test_a_result_that_the_script_wrote_over_fails_the_step(bench, text):
     bench.write("folder/result.json", text)
     result = collect(bench.job(), str(bench.folder), git=None, otherwise="")
     assert (result.state, result.message) == ("failed", "The script wrote over the result of its host.")
+
+
+@pytest.mark.parametrize("mode", ["mount", "download"])
+def test_links_that_a_script_made_do_not_lead_to_what_only_we_may_read(bench, mode):
+    (bench.here / "data").mkdir()
+    (bench.here / "data" / "x").symlink_to("/proc/self/environ")
+    if mode == "mount":  # the link itself: it leads the script to its own
+        assert bench.prepare(inputs=(ScriptInput("data", (str(bench.here / "data"),), mode),))
+    else:
+        said = bench.refused(inputs=(ScriptInput("data", (str(bench.here / "data"),), mode),))
+        assert "is a link to what is no data" in said
+    (bench.source / "x.py").symlink_to("/proc/self/environ")
+    assert "is a link to what is no data" in bench.refused()
+
+
+def test_metrics_that_became_a_link_after_they_were_looked_at_are_not_what_only_we_may_read(bench, monkeypatch):
+    bench.prepare()
+    (bench.folder / "metrics.jsonl").symlink_to("/proc/self/environ")
+    monkeypatch.setattr(os.path, "islink", lambda _: False)
+    assert "is a link to what is no data" in bench.collect().message
+    assert not (bench.run / "logs/metrics.jsonl").exists()

@@ -72,3 +72,11 @@ def test_other_content_of_the_same_length_has_another_stamp(place):
     assert stamp() == before
     open_store(place).put("a.txt", b"third")
     assert stamp() != before
+
+
+def test_a_link_that_a_script_made_does_not_lead_to_what_only_we_may_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x").symlink_to("/proc/self/environ")
+    with pytest.raises(PermissionError, match="is a link to what is no data"):
+        transfer(str(tmp_path / "in"), str(tmp_path / "out"), check=lambda: None)
+    assert not (tmp_path / "out" / "x").exists()

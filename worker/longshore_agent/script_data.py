@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from longshore_agent.fetch_source import SourceError, fetch_source
 from longshore_agent.git_state import git_state
@@ -41,10 +42,12 @@ from longshore_protocol.script_job import (
     known,
 )
 from longshore_storage.errors import StorageError
+from longshore_storage.files import copy_local, open_local
 from longshore_storage.source_files import source_files
 from longshore_storage.store import local_path, open_store
 
 _REFERENCE = re.compile(r"\$\((inputs|outputs)\.([^()\s]+)\)")
+_LONGEST = 20  # characters of a number that readers of JSON have a type for
 _ARTIFACTS = {"outputs": "outputs/", "logs": "logs/user/"}  # folder in the working directory -> place in the run
 
 
@@ -111,18 +114,28 @@ def _result(folder: str, *, otherwise: str) -> ScriptResult:
     now = time.time()
     try:
         with open(os.path.join(folder, script_folder.RESULT), encoding="utf-8") as file:
-            result = known(ScriptResult, json.loads(file.read(), parse_constant=_refuse))
+            raw = json.loads(file.read(), parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
+            result = known(ScriptResult, raw)
     except FileNotFoundError:
         return ScriptResult(FAILED, None, otherwise, {}, now, now)
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         result = None
     if result is None or not _is_sound(result):
         return ScriptResult(FAILED, None, "The script wrote over the result of its host.", {}, now, now)
     return result
 
 
-def _refuse(constant: str) -> None:
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+def _whole(digits: str) -> int:
+    return int(digits) if len(digits) <= _LONGEST else _refuse(digits)
 
 
 def _is_sound(result: ScriptResult) -> bool:
@@ -146,7 +159,7 @@ def _ship_artifacts(job: ScriptJob, folder: str) -> None:
             ship_folder(path, run, prefix=place)
     metrics = os.path.join(folder, script_folder.METRICS)
     if os.path.isfile(metrics) and not os.path.islink(metrics):
-        with open(metrics, "rb") as file:
+        with open_local(metrics) as file:  # a link by now, if the script took the lock away and runs on
             run.put(f"logs/{script_folder.METRICS}", file.read())
     logs = os.path.join(folder, script_folder.LOGS)
     if os.path.isdir(logs):  # else they are in the run's folder already
@@ -166,7 +179,7 @@ def _bring_source(uri: str, folder: str) -> None:
         for name in list(source_files(local)):  # all, before any is copied: the folder may be inside of the source
             target = os.path.join(folder, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copy(os.path.join(local, name), target)  # what may be executed still may be
+            copy_local(os.path.join(local, name), target)  # what may be executed still may be
             mode = stat.S_IMODE(os.stat(target).st_mode) | stat.S_IRUSR | stat.S_IWUSR
             os.chmod(target, mode | (mode & stat.S_IRWXU) >> 3)  # the host may be another user of the group
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from longshore_agent.fetch_source import fetch_source
 from longshore_agent.git_state import git_state
 from longshore_agent.shipping import ship_folder
+from longshore_storage.files import copy_local
 from longshore_storage.source_files import source_files
 from longshore_storage.store import local_path, open_store
 
@@ -79,7 +79,7 @@ def _copied_here(source: str, folder: str, but: str | None) -> dict[str, str]:
         if size > LARGEST:
             raise TooLargeError(f"holds more than {LARGEST >> 20} MB: name what is no code in a file .amlignore there")
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        shutil.copy(os.path.join(source, name), path)
+        copy_local(os.path.join(source, name), path)
         files[name] = _digest(path)  # of the copy: it is what runs
     return files
 

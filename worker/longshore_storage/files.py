@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 20  # bytes
 _SMALL_BUFFER = 1 << 16
+_PROCESSES = "/proc"  # what of it belongs to a process is for that process alone
 # What the stores' libraries call it, the strongest first; a store that has none of them tells by size alone.
 _STAMPS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "updated", "mtime")
 
@@ -49,12 +52,35 @@ def open_file(path: str, *, read_ahead: bool = True, **options: Any) -> BinaryIO
     """
     local = local_path(path)
     if local is not None:
-        return open(local, "rb", buffering=_BUFFER)
+        return open_local(local)
     fs, inside = _file_system(path, options)
     # fsspec's own files read line by line far too slowly.
     if read_ahead:
         return cast("BinaryIO", io.BufferedReader(fs.open(inside, "rb"), _BUFFER))
     return cast("BinaryIO", io.BufferedReader(fs.open(inside, "rb", cache_type="none"), _SMALL_BUFFER))
+
+
+def open_local(path: str) -> BinaryIO:
+    """Open a file of this machine, or one that a link leads to, unless that is in /proc. Raises OSError.
+
+    On a volume links may be a script's, and in /proc is the environment of who follows them: credentials of stores.
+    """
+    return open(path, "rb", buffering=_BUFFER, opener=_open_outside_proc)
+
+
+def _open_outside_proc(path: str, flags: int) -> int:
+    opened = os.open(path, flags)
+    if not path.startswith(f"{_PROCESSES}/") and os.fstat(opened).st_dev == os.stat(_PROCESSES).st_dev:
+        os.close(opened)
+        raise PermissionError(errno.EACCES, "is a link to what is no data", path)
+    return opened
+
+
+def copy_local(path: str, target: str) -> None:
+    """Copy a file of this machine to another path, with its mode. Raises OSError as `open_local` does."""
+    with open_local(path) as reading, open(target, "wb") as writing:
+        shutil.copyfileobj(reading, writing, _BUFFER)
+        os.chmod(target, os.fstat(reading.fileno()).st_mode & 0o777)
 
 
 def fetch_file(path: str, target: str, *, check: Callable[[], None], **options: Any) -> None:
@@ -63,6 +89,13 @@ def fetch_file(path: str, target: str, *, check: Callable[[], None], **options: 
     `check` is called after each part; what it raises ends the copy, and comes out. Raises FileNotFoundError, OSError,
     and what the store's library raises; a part of the file may be there then.
     """
+    local = local_path(path)
+    if local is not None:
+        with open_local(local) as reading, open(target, "wb") as writing:
+            while part := reading.read(_BUFFER):
+                writing.write(part)
+                check()
+        return
     from fsspec.callbacks import Callback
 
     fs, inside = _file_system(path, options)

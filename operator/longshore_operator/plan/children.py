@@ -10,6 +10,7 @@ from longshore_planner.pipelines.decide import Stop, after_stop
 from longshore_planner.pipelines.records import CANCELLED, FAILED, PENDING, SUCCEEDED, SUSPENDED, Outcome
 from longshore_planner.pipelines.status import Detail
 
+UNSETTLED = "WaitingForPipelineRun"  # reason of a step whose run is not written down
 _TELL = ("Running", "Assembling", "Draining", "Succeeded")  # reasons of a step that goes on: they need no sentence
 
 
@@ -30,6 +31,12 @@ class Child:
         """Whether it has ended, either way."""
         found = self.status.condition("Finished") if self.status else None
         return found is not None and found.status == "True"
+
+    @property
+    def lacks_run(self) -> bool:
+        """Whether it waits for what it is to run to be written down: somebody may have deleted that."""
+        found = self.status.condition("Succeeded") if self.status else None
+        return found is not None and found.reason == UNSETTLED
 
 
 def outcome(child: Child, stop: Stop | None) -> Outcome | None:

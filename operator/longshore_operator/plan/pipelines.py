@@ -31,6 +31,7 @@ from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.on_cluster import ClusterPipeline, resource_kind, run_of_step
 from longshore_planner.pipelines.records import (
     CANCELLED,
+    ENDED,
     FAILED,
     PENDING,
     RUNNING,
@@ -46,7 +47,7 @@ RunPlan = Plan[PipelineRunStatus]
 
 _GRACE = timedelta(seconds=10)  # for what a run refers to: applied together, it may come a moment later
 _SOON, _LATE = 1.0, 60.0  # seconds between looks: at what is to come at once, and at what tells by itself
-_SURVEYING = 5.0
+_SURVEYING = _REFUSED = 5.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def decide_run(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
     """Return what to do next."""
     if seen.is_over:
         return _after_the_end(seen, now=now)
-    if seen.foreign:
+    if seen.foreign and not seen.options.cancel:
         message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
         return _not_begun(seen, Trouble("NameTaken", message), final=False, now=now)
     return _begin(seen, settings, now=now) if seen.settled is None else _go_on(seen, seen.settled, now=now)
@@ -133,7 +134,17 @@ def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Trouble) -> RunPlan:
     if plan.status is None:
         return Plan(look_again=_SOON)
     status = _troubled(plan.status, refusal)
-    return Plan((), status, milestones(seen.status, status), look_again=5.0)
+    return Plan((), status, milestones(seen.status, status), look_again=_REFUSED)
+
+
+def refused_to_begin(seen: Run, plan: RunPlan, refusal: Trouble, *, now: datetime) -> RunPlan:
+    """Return the same of a plan whose first actions were refused.
+
+    What a run that is not written down would do is not told: it may be settled otherwise the next time.
+    """
+    if seen.settled is not None:
+        return after_refusal_of_run(seen, plan, refusal)
+    return replace(_not_begun(seen, refusal, final=False, now=now), actions=(), look_again=_REFUSED)
 
 
 def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
@@ -158,7 +169,7 @@ def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
     if any(each.leaving for each in seen.children.values()):
         look_again = _SOON
     after = (*_resources(seen, settled, decision), *cleared(seen.surveys, now=now))
-    return Plan((), status, events, look_again, after=after)
+    return Plan(tuple(_given_up(seen, before, decision)), status, events, look_again, after=after)
 
 
 def _decision(seen: Run, settled: ClusterPipeline, *, now: datetime) -> tuple[Mapping[str, Record], Decision]:
@@ -198,8 +209,23 @@ def _resources(seen: Run, settled: ClusterPipeline, decision: Decision) -> Itera
         if child is None:
             if record.state == RUNNING and stop is None:
                 yield _begun(seen, settled, step, name, outputs)
+        elif child.lacks_run and record.state == RUNNING:
+            yield Ensure(_begun(seen, settled, step, name, outputs).settled)
         elif not child.is_finished and not child.leaving:
             yield from _steered(child, record, stop)
+
+
+def _given_up(seen: Run, before: Mapping[str, Record], decision: Decision) -> Iterator[Switch]:
+    """Yield what ends the resources of steps that rested and will not go on.
+
+    It comes before the status says so: of steps that have ended, and of runs, nobody looks at the resources any more.
+    """
+    for name, record in before.items():
+        child = seen.children.get(names.child(seen.subject.name, name, record.attempts + (record.state == PENDING)))
+        if child is None or decision.records[name].state not in ENDED:
+            continue
+        if not (child.is_finished or child.leaving or child.cancels):
+            yield Switch(child.kind, child.name, child.uid, "cancel", value=True)
 
 
 def _begun(

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from longshore_api.errors import listed, shown
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TOLD = 3  # differences in a sentence
 _FILES = 3  # names in a list of files
 
 
 def comparable(parts: dict[str, Any]) -> dict[str, Any]:
-    """Return parts without what is empty: it says no more than what is absent, and not every store can keep it."""
-    kept = {key: comparable(each) if isinstance(each, dict) else each for key, each in parts.items()}
+    """Return parts as every store keeps them: 5.0 as 5, and what is empty, which says no more than its absence, not."""
+    kept = {key: comparable(each) if isinstance(each, dict) else _kept(each) for key, each in parts.items()}
     return {key: each for key, each in kept.items() if each not in (None, "", {}, [])}
+
+
+def _kept(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def digest(parts: Mapping[str, Any]) -> str:
     """Return 32 hexadecimal digits that are equal for equal parts, in whatever order their keys are."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    # A name of a file that is no UTF-8 has surrogates in it, of which API servers make this character.
+    return hashlib.sha256(_SURROGATE.sub("\ufffd", text).encode()).hexdigest()[:32]
 
 
 def why_not(parts: Mapping[str, Any], nearest: Mapping[str, Any]) -> str:

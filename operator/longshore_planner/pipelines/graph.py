@@ -65,14 +65,17 @@ def is_held(place: str) -> bool:
 
 
 def fill_places(value: Any, outputs: Mapping[tuple[str, str], str]) -> Any:
-    """Return a value with each place that is held replaced by the URI of that (step, output)."""
+    """Return a value with each place that is held replaced by the URI of that (step, output).
+
+    One that nothing was asked of, as somebody wrote it by hand, stays: who is to open it says that there is no such.
+    """
     match value:
         case dict():
             return {key: fill_places(each, outputs) for key, each in value.items()}
         case list() | tuple():
             return [fill_places(each, outputs) for each in value]
         case str():
-            return _PLACE.sub(lambda found: outputs[found[1], found[2]], value)
+            return _PLACE.sub(lambda found: outputs.get((found[1], found[2]), found[0]), value)
         case _:
             return value
 
