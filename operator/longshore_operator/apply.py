@@ -105,7 +105,7 @@ def send_event(kube: Kube, subject: Subject, event: Event, *, now: datetime) -> 
     manifest: Manifest = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{subject.name}.{digest[:16]}", "namespace": subject.namespace},
+        "metadata": {"name": f"{names.label_value(subject.name)}.{digest[:16]}", "namespace": subject.namespace},
         "involvedObject": {
             "apiVersion": names.API_VERSION,
             "kind": subject.kind,

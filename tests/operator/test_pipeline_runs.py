@@ -614,6 +614,13 @@ def test_a_place_of_an_output_that_somebody_wrote_by_hand_keeps_no_run_from_its_
     assert world.resources()["ScriptStep/nightly-prepare"]["spec"]["arguments"] == ["longshore-step://train/out"]
 
 
+def test_a_run_of_the_longest_name_has_objects_that_an_api_server_takes(world):
+    name = "n" * 253
+    world.submit(*CHAIN, name=name)
+    world.run(name)
+    assert all(len(each) <= 253 for (kind_, _, each) in world.kube.objects if kind_ != "PipelineRun")
+
+
 # --- history limits --------------------------------------------------------------------------------------------------
 
 
