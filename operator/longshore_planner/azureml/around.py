@@ -76,6 +76,14 @@ class Around:
             self._made["Dataset", name]["spec"] = self._data(place, text, type_=type_, folder=folder, said=said)
         return name, "tabular" in self._made["Dataset", name]["spec"]
 
+    def unknown_dataset(self, hint: str, *, tabular: bool) -> str:
+        """Return the name of a Dataset of which nothing is known but its kind."""
+        name = self._name("Dataset", hint)
+        paths = Remarked([local_url(self.base, f"data/{hint}/")], "fill in where the data is")
+        spec = {"tabular": {"paths": paths, "format": "csv"}} if tabular else {"file": {"paths": paths}}
+        self._made["Dataset", name] = document("Dataset", name, spec)
+        return name
+
     def model(self, hint: str, place: Place) -> str:
         """Return the name of a Model that brings a place to a script as a whole."""
         name = self._name("Model", hint, key=f"{place.datastore}|{place.path}")
@@ -106,7 +114,7 @@ class Around:
                 self.notes.tell(f"Environment {name}", "a cluster needs spec.image, with the script's packages in it")
         return name
 
-    def cluster(self, given: str, *, nodes: int, vm_size: str, said: str) -> str | None:
+    def cluster(self, given: str, *, nodes: int, vm_size: str) -> str | None:
         """Return the name of a ComputeCluster; None for this machine, and for Azure's nameless nodes."""
         theirs = asset_name(given)
         if theirs in _NO_CLUSTER:

@@ -57,7 +57,7 @@ def parallel_spec(step: Step) -> dict[str, Any]:
     step.environment(task.take("environment"), made, said=task.said("environment"))
     step.variables(made)
     count, size = step.nodes()
-    step.compute(made, count, size)
+    step.compute(made, count, size, given=job.text("compute") or step.default_compute, said=job.said("compute"))
     made.put("nodeCount", count, said=job.said("resources.instance_count"))
     _sizes(step, made, tabular=tabular)
     _tolerance(step, made)

@@ -11,7 +11,7 @@ from longshore_api.errors import shown
 from longshore_planner.azureml import expressions
 from longshore_planner.azureml.around import Around
 from longshore_planner.azureml.bindings import Absent, Binding, Data, Output, Value
-from longshore_planner.azureml.notes import Notes, Remarked
+from longshore_planner.azureml.notes import Notes
 from longshore_planner.azureml.places import is_asset, local_url
 from longshore_planner.azureml.section import Made, Section
 
@@ -103,15 +103,12 @@ class Step:
         resources.rest(_RESOURCES_LOST)
         return count, size
 
-    def compute(self, made: Made, count: Any, size: str) -> None:
-        """Give the step its ComputeCluster."""
-        given = self.job.text("compute") or self.default_compute
+    def compute(self, made: Made, count: Any, size: str, *, given: str, said: str) -> None:
+        """Give the step the ComputeCluster that is called `given` in the field `said`."""
         number = int(count) if isinstance(count, int | str) and str(count).isdigit() else 1
-        name = self.around.cluster(given, nodes=number, vm_size=size, said=self.job.said("compute"))
+        name = self.around.cluster(given, nodes=number, vm_size=size)
         if name is None:
-            self.notes.tell(
-                self.job.said("compute"), "names no nodes: a cluster takes those of a ComputeCluster, computeTarget"
-            )
+            self.notes.tell(said, "names no nodes: on a cluster, fill in computeTarget with a ComputeCluster")
         made.put("computeTarget", name)
 
     def _plain_text(self, value: Any, said: str) -> str:
@@ -144,8 +141,3 @@ class Step:
                 return path_of(name, data)
             case Absent():
                 return None
-
-
-def remarked(value: Any, text: str) -> Any:
-    """Return a value with a remark, if there is something to be said."""
-    return Remarked(value, text) if text else value

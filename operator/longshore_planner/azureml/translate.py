@@ -8,6 +8,7 @@ from typing import Any
 
 from longshore_planner.azureml.around import Around, document
 from longshore_planner.azureml.bindings import Binding
+from longshore_planner.azureml.config import config_step
 from longshore_planner.azureml.names import step_name
 from longshore_planner.azureml.notes import Notes
 from longshore_planner.azureml.parallel import append_row_to, parallel_spec, plan_outputs
@@ -40,6 +41,8 @@ def translate(content: Any, *, name: str, base: str = ".", read: Callable[[str],
     match _kind(content):
         case "parallel":
             main = [_parallel_job(content, around, name=name)]
+        case "config":
+            main = [config_step(content, around, name=name)]
         case _:
             raise NotOfAzureML(f"is neither {_KINDS}")
     return Translation([*main, *around.documents(main)], notes.lines)
