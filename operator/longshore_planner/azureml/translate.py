@@ -12,6 +12,7 @@ from longshore_planner.azureml.config import config_step
 from longshore_planner.azureml.names import step_name
 from longshore_planner.azureml.notes import Notes
 from longshore_planner.azureml.parallel import append_row_to, parallel_spec, plan_outputs
+from longshore_planner.azureml.pipeline import pipeline_documents
 from longshore_planner.azureml.ports import bound, output_fields
 from longshore_planner.azureml.section import Section
 from longshore_planner.azureml.step import Step
@@ -41,6 +42,8 @@ def translate(content: Any, *, name: str, base: str = ".", read: Callable[[str],
     match _kind(content):
         case "parallel":
             main = [_parallel_job(content, around, name=name)]
+        case "pipeline":
+            main = pipeline_documents(content, around, name=name)
         case "config":
             main = [config_step(content, around, name=name)]
         case _:
