@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem
-from longshore_api.validation import parse
 from longshore_cli.yaml_text import yaml_text
-from longshore_planner.azureml import NotOfAzureML, Translation, plain, translate
+from longshore_planner.azureml import NotOfAzureML, Translation, check, translate
 from longshore_planner.documents import read_yaml
 
 DONE, BAD_INPUT = 0, 2
@@ -41,8 +40,7 @@ def _translated(file: Path, output: Path | None) -> Translation:
         translation = translate(contents[0], name=file.stem, base=base, read=lambda path: _read(file.parent / path))
     except NotOfAzureML as error:
         raise InvalidDocuments([Problem(str(file), "", str(error))]) from None
-    for each in translation.documents:
-        parse(plain(each), where=f"{file}, imported")
+    check(translation.documents, where=f"{file}, imported")
     return translation
 
 

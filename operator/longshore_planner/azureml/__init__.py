@@ -5,7 +5,8 @@ says raises, but for what is no job or config at all: a field that is not known,
 noted and left out.
 """
 
+from longshore_planner.azureml.check import check
 from longshore_planner.azureml.notes import Remarked, plain
 from longshore_planner.azureml.translate import NotOfAzureML, Translation, translate
 
-__all__ = ["NotOfAzureML", "Remarked", "Translation", "plain", "translate"]
+__all__ = ["NotOfAzureML", "Remarked", "Translation", "check", "plain", "translate"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -105,7 +104,7 @@ class Around:
         else:
             self.notes.lost(said, f"it is {shown(given)}, and a name or a mapping was expected")
             return None
-        key = given if isinstance(given, str) else json.dumps(given, sort_keys=True, default=str)
+        key = given if isinstance(given, str) else repr(given)
         name = self._name("Environment", theirs.removesuffix(".yml").removesuffix(".yaml"), key=key)
         if ("Environment", name) not in self._made:
             whole: Any = Remarked(spec, remark) if remark else spec

@@ -11,9 +11,7 @@ from longshore_planner.azureml.bindings import FILE_TYPES, Data, Output, joined,
 from longshore_planner.azureml.names import port_name
 from longshore_planner.azureml.parallel import ROWS_FILE, output_file
 from longshore_planner.azureml.section import Made
-from longshore_planner.azureml.step import LOST, Step
-
-MISSING_SCRIPT = "to_be_written.py"
+from longshore_planner.azureml.step import LOST, MISSING_SCRIPT, Step
 
 _PYTHON = re.compile(r"(?:\S*/)?python[0-9.]*")
 _SHELL = re.compile(r"^(?:[0-9]?[<>]|\|)")
@@ -31,7 +29,7 @@ def command_spec(step: Step) -> dict[str, Any]:
     said = job.said("command")
     script, line = _script(job.text("command"), step, said=said)
     remark = "" if script != MISSING_SCRIPT else f"write it: it has to do what {job.text('command') or 'the job'} does"
-    made.put("scriptName", script, remark=remark)
+    made.put("scriptName", step.script(script, said=said), remark=remark)
     arguments = _without_shell(step.arguments(line, _path, said=said), step, said=said)
     made.put("arguments", arguments or None)
     made.put(

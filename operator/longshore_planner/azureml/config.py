@@ -57,7 +57,7 @@ def config_step(content: Mapping[str, Any], around: Around, *, name: str) -> dic
     if action == "append_row":
         made.put("output", {"name": "output"}, remark="the name of the output stands in the Python code, too")
     step.source(config.text("source_directory"), made, said="source_directory")
-    made.put("entryScript", config.text("entry_script"), said="entry_script")
+    made.put("entryScript", step.script(config.text("entry_script"), said="entry_script"))
     step.environment(config.take("environment"), made, said="environment")
     step.variables(made)
     target = config.take("compute_target")

@@ -7,6 +7,7 @@ as many processes on a node as it has cores.
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from longshore_api.parallel_run_step import ParallelRunStepSpec
@@ -53,7 +54,7 @@ def parallel_spec(step: Step) -> dict[str, Any]:
     tabular = _partitioned(step, made)
     _output(step, made, task.take("append_row_to"), task.said("append_row_to"))
     step.source(task.text("code"), made, said=task.said("code"))
-    made.put("entryScript", task.text("entry_script") or "to_be_written.py", said=task.said("entry_script"))
+    made.put("entryScript", step.script(task.text("entry_script"), said=task.said("entry_script")))
     step.environment(task.take("environment"), made, said=task.said("environment"))
     step.variables(made)
     count, size = step.nodes()
@@ -86,10 +87,10 @@ def _partitioned(step: Step, made: Made) -> bool:
     data = step.inputs.get(name)
     if not isinstance(data, Data):
         first = next((key for key, each in step.inputs.items() if isinstance(each, Data)), "")
-        step.notes.tell(said, f"is no reference to an input of data: {first or 'nothing'} is taken")
+        step.notes.tell(said, f"is no reference to an input of data: {first or 'a Dataset to fill in'} is taken")
         name, data = first, step.inputs.get(first)
     if not isinstance(data, Data):
-        made.put("inputs", [])
+        made.put("inputs", [{"name": "input", "dataset": step.around.unknown_dataset("input", tabular=False)}])
         return False
     step.used.add(name)
     source = {key: joined(value, data.below) if key == "from" else value for key, value in data.source.items()}
@@ -198,11 +199,13 @@ class _SideInputs:
                 self.step.notes.lost(self.step.job.said(f"inputs.{name}"), "nothing refers to it")
 
 
-def plan_outputs(declared: dict[str, dict[str, str]], row_output: str) -> dict[str, Output]:
+def plan_outputs(
+    declared: Mapping[str, Mapping[str, str]], row_output: str, inputs: Iterable[str]
+) -> dict[str, Output]:
     """Return what the outputs of a parallel job are: one folder of ours, and folders in it. Each has type and path."""
     main = row_output if row_output in declared else next(iter(declared), "")
     port = port_name(main)
-    port = f"{port}_folder" if port in ("state", "logs") else port
+    port = f"{port}_folder" if port in ("state", "logs", *map(port_name, inputs)) else port
     planned = {}
     for name, each in declared.items():
         below = "" if name == main else port_name(name)

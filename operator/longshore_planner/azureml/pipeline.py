@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from longshore_api.errors import shown
+from longshore_api.pipeline import PipelineStep
 from longshore_planner.azureml import command, expressions, parallel
 from longshore_planner.azureml.around import Around, document
-from longshore_planner.azureml.bindings import FILE_TYPES, Absent, Binding, Data, Output, Value
+from longshore_planner.azureml.bindings import DATA_TYPES, FILE_TYPES, Absent, Binding, Data, Output, Value
 from longshore_planner.azureml.names import Names, port_name, resource_name, step_name
 from longshore_planner.azureml.places import is_asset
 from longshore_planner.azureml.ports import bound, output_fields
-from longshore_planner.azureml.section import Section
+from longshore_planner.azureml.section import Made, Section
 from longshore_planner.azureml.step import Step
 
 _LOST = {
@@ -109,8 +110,8 @@ class _Pipeline:
             said = given.said(key)
             type_ = str(value.get("type", "")) if isinstance(value, Mapping) else ""
             is_open = isinstance(value, Mapping) and not {"path", "default", "value"} & value.keys()
-            if is_open and type_ in _TYPES and str(value.get("optional", "")).lower() != "true":
-                self._parameter(key, type_, None)
+            if is_open and str(value.get("optional", "")).lower() != "true" and type_ in (*_TYPES, *DATA_TYPES):
+                self._required(key, type_, said=said)
                 continue
             binding = bound(key, value, self.around, type_="", folder="", said=said)
             match binding:
@@ -121,6 +122,15 @@ class _Pipeline:
                     self._parameter(key, _TYPES.get(type_) or _type_of(value), value)
                 case _:
                     self.bound[key] = binding
+
+    def _required(self, key: str, type_: str, *, said: str) -> None:
+        self._parameter(key, _TYPES.get(type_, "dataset"), None)
+        text = f"has no value: longshore run needs -p {port_name(key)}=VALUE"
+        if type_ in DATA_TYPES:
+            text += ", the name of a Dataset"
+            source = {"dataset": f"$(parameters.{port_name(key)})"}
+            self.bound[key] = Data(source, tabular=type_ == "mltable", is_file=type_ in FILE_TYPES)
+        self.notes.tell(said, text)
 
     def _parameter(self, key: str, type_: str, default: Any) -> None:
         name = port_name(key)
@@ -143,8 +153,7 @@ class _Pipeline:
         reuse = {each: component[each] for each in ("is_deterministic",) if each in component}
         merged = {**of_component, **reuse, **{each: fields[each] for each in fields if each != "component"}}
         own = {each: fields.get(each) or {} for each in ("inputs", "outputs")}
-        declared = {each: component.get(each) or {} for each in ("inputs", "outputs")}
-        declared = {each: value if isinstance(value, Mapping) else {} for each, value in declared.items()}
+        declared = {each: _fields(component.get(each)) for each in ("inputs", "outputs")}
         merged.update(own)
         return _Job(key, name, kind, merged, declared["inputs"], declared["outputs"], folder)
 
@@ -164,7 +173,7 @@ class _Pipeline:
 
     def _outputs(self, job: _Job) -> dict[str, Output]:
         declared: dict[str, dict[str, str]] = {}
-        own = job.fields["outputs"] if isinstance(job.fields["outputs"], Mapping) else {}
+        own = _fields(job.fields["outputs"])
         for key in dict.fromkeys([*job.declared_outputs, *own]):
             said = f"{job.path}.outputs.{key}"
             fields = output_fields(job.declared_outputs.get(key), self.around, said=said)
@@ -182,7 +191,8 @@ class _Pipeline:
             of_job = output_fields(given, self.around, said=said)
             declared[key] = {**fields, **{name: each for name, each in of_job.items() if each}}
         if job.kind == "parallel":
-            return parallel.plan_outputs(declared, parallel.append_row_to(job.fields.get("task")))
+            row_output = parallel.append_row_to(job.fields.get("task"))
+            return parallel.plan_outputs(declared, row_output, [*job.declared_inputs, *_fields(job.fields["inputs"])])
         return command.plan_outputs(declared)
 
     def _step(self, job: _Job) -> dict[str, Any]:
@@ -195,13 +205,16 @@ class _Pipeline:
             self.outputs[job.key],
             folder=job.folder,
             default_compute=self.default_compute,
+            outer=self._outer,
         )
-        section.take("inputs"), section.take("outputs")
-        reuse = {"allowReuse": False} if str(section.take("is_deterministic")).lower() == "false" else {}
+        for name in ("inputs", "outputs"):  # they are bound already
+            section.take(name)
+        made = Made(PipelineStep, self.notes)
+        made.put("allowReuse", False if str(section.take("is_deterministic")).lower() == "false" else None)
         limits = section.section("limits")
-        timeout = limits.take("timeout")
+        made.put("timeoutSeconds", limits.take("timeout"), said=limits.said("timeout"))
         limits.rest({})
-        extras = {**reuse, **({"timeoutSeconds": timeout} if isinstance(timeout, int) and timeout > 0 else {})}
+        extras = made.spec()
         if job.kind == "parallel":
             return {"name": job.name, **extras, "parallelRun": parallel.parallel_spec(step)}
         if job.kind not in ("command", ""):
@@ -211,12 +224,11 @@ class _Pipeline:
     # --- what its inputs are --------------------------------------------------------------------------------------
 
     def _bindings(self, job: _Job) -> dict[str, Binding]:
-        own = job.fields["inputs"] if isinstance(job.fields["inputs"], Mapping) else {}
+        own = _fields(job.fields["inputs"])
         return {key: self._binding(job, key, own.get(key)) for key in dict.fromkeys([*job.declared_inputs, *own])}
 
     def _binding(self, job: _Job, key: str, given: Any) -> Binding:
-        declared = job.declared_inputs.get(key) or {}
-        declared = declared if isinstance(declared, Mapping) else {}
+        declared = _fields(job.declared_inputs.get(key))
         said, type_ = f"{job.path}.inputs.{key}", str(declared.get("type", ""))
         mode = str(declared.get("mode", ""))
         if given is None:
@@ -250,6 +262,10 @@ class _Pipeline:
         source = {"from": f"$(steps.{self.jobs[reference.job].name}.outputs.{output.port})"}
         return Data(source, mode, type_ == "mltable", output.below, is_file=type_ in FILE_TYPES)
 
+    def _outer(self, name: str) -> Binding | None:
+        self.used.add(name)
+        return self.bound.get(name)
+
     def _text(self, inner: str, *, said: str) -> str:
         reference = expressions.read(inner)
         binding = self.bound.get(reference.name) if reference is not None and not reference.job else None
@@ -262,6 +278,10 @@ class _Pipeline:
 
 def _replaced(data: Data, source: dict[str, str], *, mode: str = "") -> Data:
     return Data(source, mode or data.mode, data.tabular, data.below, data.place, data.is_file)
+
+
+def _fields(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _type_of(value: Any) -> str:

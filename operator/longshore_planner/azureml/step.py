@@ -10,11 +10,12 @@ from typing import Any
 from longshore_api.errors import shown
 from longshore_planner.azureml import expressions
 from longshore_planner.azureml.around import Around
-from longshore_planner.azureml.bindings import Absent, Binding, Data, Output, Value
+from longshore_planner.azureml.bindings import Absent, Binding, Data, Output, Value, joined
 from longshore_planner.azureml.notes import Notes
 from longshore_planner.azureml.places import is_asset, local_url
 from longshore_planner.azureml.section import Made, Section
 
+MISSING_SCRIPT = "to_be_written.py"
 SOURCE = "a folder of this machine: a cluster takes a ConfigMap of it, a store, or the image"
 LOST = {
     "identity": "pods have the service account and the secrets of the Datastores that the cluster gives them",
@@ -44,7 +45,7 @@ class Step:
     outputs: Mapping[str, Output]
     folder: str = ""  # of the YAML file that names code, from that of the whole
     default_compute: str = ""
-    in_pipeline: bool = False
+    outer: Callable[[str], Binding | None] = lambda name: None  # inputs of the pipeline around
     used: set[str] = field(default_factory=set)  # inputs that something refers to
 
     @property
@@ -57,8 +58,7 @@ class Step:
         reference = expressions.whole(given)
         if reference is None or reference.kind != "inputs":
             return given
-        self.used.add(reference.name)
-        bound = self.inputs.get(reference.name)
+        bound = self._bound(reference)
         return bound.value if isinstance(bound, Value) else None
 
     def arguments(self, text: str, path_of: Callable[[str, Data], str | None], *, said: str) -> list[str]:
@@ -70,6 +70,14 @@ class Step:
             self.notes.tell(said, f"was split at spaces, as the shell would refuse it: {error}")
             words = line.split()
         return [expressions.replaced(each, lambda inner: self._filled(inner, path_of, said=said)) for each in words]
+
+    def script(self, given: str, *, said: str) -> str:
+        """Return the path of a script below its source folder, or the name of one that is still to be written."""
+        path = given.removeprefix("./")
+        if path.endswith(".py") and not path.startswith("/") and ".." not in path.split("/"):
+            return path
+        self.notes.lost(said, f"it is {shown(given)}, and a script is a .py file below the source folder")
+        return MISSING_SCRIPT
 
     def source(self, code: str, made: Made, *, said: str) -> None:
         """Give the step its source folder."""
@@ -119,25 +127,30 @@ class Step:
     def _filled(self, inner: str, path_of: Callable[[str, Data], str | None], *, said: str) -> str:
         reference = expressions.read(inner)
         written = "${{" + inner + "}}"
-        if reference is not None and not reference.parent and not reference.job:
-            if reference.kind == "outputs" and reference.name in self.outputs:
+        if reference is not None and not reference.job:
+            if reference.kind == "outputs" and not reference.parent and reference.name in self.outputs:
                 output = self.outputs[reference.name]
-                return f"$(outputs.{output.port})" + (f"/{output.below}" if output.below else "")
-            if reference.kind == "inputs" and reference.name in self.inputs:
-                self.used.add(reference.name)
-                filled = self._input(reference.name, path_of)
-                if filled is not None:
-                    return filled
+                return joined(f"$(outputs.{output.port})", output.below)
+            bound = self._bound(reference) if reference.kind == "inputs" else None
+            filled = _text(reference.name, bound, None if reference.parent else path_of)
+            if filled is not None:
+                return filled
         self.notes.tell(said, f"has {written}, for which there is nothing here: it became empty")
         return ""
 
-    def _input(self, name: str, path_of: Callable[[str, Data], str | None]) -> str | None:
-        match self.inputs[name]:
-            case Value(bool() as flag):
-                return str(flag)  # as Azure ML spells it
-            case Value(value):
-                return str(value)
-            case Data() as data:
-                return path_of(name, data)
-            case Absent():
-                return None
+    def _bound(self, reference: expressions.Reference) -> Binding | None:
+        if reference.parent:
+            return self.outer(reference.name)
+        self.used.add(reference.name)
+        return self.inputs.get(reference.name)
+
+
+def _text(name: str, bound: Binding | None, path_of: Callable[[str, Data], str | None] | None) -> str | None:
+    """Return what stands for an input in an argument; None where there is nothing to say."""
+    match bound:
+        case Value(value):
+            return str(value)  # of booleans, too, as Azure ML spells them
+        case Data() if path_of is not None:
+            return path_of(name, bound)
+        case _:
+            return None

@@ -17,7 +17,7 @@ from longshore_planner.azureml.ports import bound, output_fields
 from longshore_planner.azureml.section import Section
 from longshore_planner.azureml.step import Step
 
-_KINDS = "a parallel job or a pipeline job of Azure ML v2, or a ParallelRunConfig of v1 as save_to_yaml() writes it"
+_KINDS = "a parallel job or a pipeline job of Azure ML v2, nor a ParallelRunConfig of v1 as save_to_yaml() writes it"
 
 
 class NotOfAzureML(Exception):
@@ -73,7 +73,7 @@ def _parallel_job(content: Mapping[str, Any], around: Around, *, name: str) -> d
     described = job.section("outputs")
     declared = {key: output_fields(value, around, said=described.said(key)) for key, value in described.items()}
     task = content.get("task")
-    outputs = plan_outputs(declared, append_row_to(task))
+    outputs = plan_outputs(declared, append_row_to(task), inputs)
     name = step_name(job.text("name") or name)
     step = Step(name, job, around, inputs, outputs)
     return document("ParallelRunStep", name, parallel_spec(step))
