@@ -51,7 +51,7 @@ def parallel_spec(step: Step) -> dict[str, Any]:
     made = Made(ParallelRunStepSpec, notes)
     task = job.section("task")
     made.put("description", job.text("description") or None)
-    tabular = _partitioned(step, made)
+    partitioned, tabular = _partitioned(step, made)
     _output(step, made, task.take("append_row_to"), task.said("append_row_to"))
     step.source(task.text("code"), made, said=task.said("code"))
     made.put("entryScript", step.script(task.text("entry_script"), said=task.said("entry_script")))
@@ -63,7 +63,7 @@ def parallel_spec(step: Step) -> dict[str, Any]:
     _sizes(step, made, tabular=tabular)
     _tolerance(step, made)
     text = task.text("program_arguments")
-    side = _SideInputs(step)
+    side = _SideInputs(step, partitioned)
     arguments = step.arguments(text, side.path, said=task.said("program_arguments"))
     for each in arguments:
         flag = each.partition("=")[0]
@@ -79,8 +79,8 @@ def parallel_spec(step: Step) -> dict[str, Any]:
     return made.spec()
 
 
-def _partitioned(step: Step, made: Made) -> bool:
-    """Give the step its input of mini-batches; return whether it is a table."""
+def _partitioned(step: Step, made: Made) -> tuple[str, bool]:
+    """Give the step its input of mini-batches; return its name, and whether it is a table."""
     said = step.job.said("input_data")
     reference = expressions.whole(step.job.take("input_data"))
     name = reference.name if reference else ""
@@ -91,7 +91,7 @@ def _partitioned(step: Step, made: Made) -> bool:
         name, data = first, step.inputs.get(first)
     if not isinstance(data, Data):
         made.put("inputs", [{"name": "input", "dataset": step.around.unknown_dataset("input", tabular=False)}])
-        return False
+        return name, False
     step.used.add(name)
     source = {key: joined(value, data.below) if key == "from" else value for key, value in data.source.items()}
     table = {"tabular": {"format": "csv"}} if data.tabular and "from" in source else {}
@@ -99,7 +99,7 @@ def _partitioned(step: Step, made: Made) -> bool:
         step.notes.tell(said, "is a table that another step writes: CSV is a guess")
     mode = {} if data.tabular else {"mode": _mode(step, name, data)}
     made.put("inputs", [{"name": port_name(name), **source, **table, **mode}])
-    return data.tabular
+    return name, data.tabular
 
 
 def _mode(step: Step, name: str, data: Data) -> str:
@@ -172,8 +172,8 @@ def _tolerance(step: Step, made: Made) -> None:
 class _SideInputs:
     """Inputs that the script has as a whole: Models, which are laid out in its working directory."""
 
-    def __init__(self, step: Step) -> None:
-        self.step = step
+    def __init__(self, step: Step, partitioned: str) -> None:
+        self.step, self.partitioned = step, partitioned
         self.models: list[str] = []
 
     def path(self, name: str, data: Data) -> str | None:
@@ -188,7 +188,12 @@ class _SideInputs:
         model = self.step.around.model(name, data.place)
         if model not in self.models:
             self.models.append(model)
-            self.step.notes.tell(said, f"is the Model {model}, which each process finds in azureml-models/{model}/1")
+            text = f"is the Model {model}, which each process finds in azureml-models/{model}/1"
+            if name == self.partitioned:
+                text += ": leave the argument out where run() can do without, for each worker brings all of the data"
+            elif "$(" in data.source["dataset"]:
+                text += ": another value of the parameter does not change it"
+            self.step.notes.tell(said, text)
         base = posixpath.basename(data.place.path.rstrip("/"))
         return joined(f"azureml-models/{model}/1", base if data.is_file else "")
 

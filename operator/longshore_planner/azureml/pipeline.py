@@ -144,7 +144,7 @@ class _Pipeline:
     # --- one job --------------------------------------------------------------------------------------------------
 
     def _job(self, key: str, raw: Any, name: str) -> _Job:
-        fields = raw if isinstance(raw, Mapping) else {}
+        fields = _fields(raw)
         if not isinstance(raw, Mapping):
             self.notes.lost(f"jobs.{key}", f"it is {shown(raw)}, and a mapping of fields was expected")
         component, folder = self._component(fields.get("component"), said=f"jobs.{key}.component")
@@ -281,7 +281,7 @@ def _replaced(data: Data, source: dict[str, str], *, mode: str = "") -> Data:
 
 
 def _fields(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return {str(key): each for key, each in value.items()} if isinstance(value, Mapping) else {}
 
 
 def _type_of(value: Any) -> str:
