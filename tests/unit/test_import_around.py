@@ -83,6 +83,11 @@ def test_environments_keep_name_image_and_variables(content: Any, expected: tupl
     assert specs[f"Environment/{expected[0]}"] == expected[1]
 
 
+def test_an_environment_may_have_a_file_of_its_own():
+    specs, _ = made(parallel({"environment": "file:./env.yml"}), {"env.yml": {"name": "own", "image": "python:3.11"}})
+    assert specs["Environment/own"] == {"image": "python:3.11"}
+
+
 def test_a_side_input_is_a_model():
     inputs = {
         "files": {"type": "uri_folder", "path": "data"},

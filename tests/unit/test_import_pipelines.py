@@ -127,6 +127,19 @@ def test_a_pipelines_parameters_have_types_and_those_that_nothing_reads_are_left
     assert "inputs.open: has no value: longshore run needs -p open=VALUE" in notes
 
 
+def test_a_side_input_of_a_pipeline_is_a_model_and_no_parameter():
+    job = parallel(
+        {"program_arguments": "--model ${{inputs.model}}"},
+        inputs={"files": "${{parent.inputs.data}}", "model": "${{parent.inputs.model}}"},
+    )
+    inputs = {each: {"type": "uri_folder", "path": each} for each in ("data", "model")}
+    specs, notes = made(pipeline({"one": job}, inputs=inputs))
+    assert [each["name"] for each in specs["Pipeline/a-job"]["parameters"]] == ["data"]
+    assert specs["Model/model"] == {"path": "file:model"}
+    assert "Dataset/model" not in specs
+    assert any(each.startswith("jobs.one.inputs.model: ") and "no parameter any more" in each for each in notes)
+
+
 def test_settings_of_a_pipeline_become_those_of_its_run_its_nodes_and_its_store():
     settings = {
         "default_compute": "azureml:Big_Cluster",

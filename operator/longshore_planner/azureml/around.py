@@ -91,8 +91,11 @@ class Around:
         self._made["Model", name] = document("Model", name, {**store, "path": path})
         return name
 
-    def environment(self, given: Any, *, said: str) -> str | None:
-        """Return the name of an Environment: a registered one, or one described in place."""
+    def environment(self, given: Any, *, folder: str, said: str) -> str | None:
+        """Return the name of an Environment: a registered one, or one described in place or in a file of `folder`."""
+        if isinstance(given, str) and given.endswith((".yml", ".yaml")) and not is_asset(given):
+            content = self.read(posixpath.normpath(posixpath.join(folder, given.removeprefix("file:"))))
+            given = content if isinstance(content, Mapping) else posixpath.basename(given)
         if given in (None, "", {}):
             self.notes.tell(said, "is missing: a cluster needs an Environment with an image")
             return None

@@ -65,6 +65,8 @@ def _script(command: str, step: Step, *, said: str) -> tuple[str, str]:
     whole = command.replace("\\\n", " ")
     parts = [part.strip() for part in _NEXT.split(whole) if part.strip()]
     found = [(part, *scripted) for part in parts if (scripted := _python_script(part)) is not None]
+    if not parts:
+        return MISSING_SCRIPT, ""  # of a component that cannot be seen, or another kind of job: that is told already
     if len(found) != 1:
         many = "several scripts: make each a step" if found else "no Python script: write one that does it"
         step.notes.lost(said, f"a step runs one Python script, and this is {many}")

@@ -192,7 +192,7 @@ class _SideInputs:
             if name == self.partitioned:
                 text += ": leave the argument out where run() can do without, for each worker brings all of the data"
             elif "$(" in data.source["dataset"]:
-                text += ": another value of the parameter does not change it"
+                text += ", and no parameter any more"
             self.step.notes.tell(said, text)
         base = posixpath.basename(data.place.path.rstrip("/"))
         return joined(f"azureml-models/{model}/1", base if data.is_file else "")

@@ -13,6 +13,7 @@ from longshore_planner.azureml import command, expressions, parallel
 from longshore_planner.azureml.around import Around, document
 from longshore_planner.azureml.bindings import DATA_TYPES, FILE_TYPES, Absent, Binding, Data, Output, Value
 from longshore_planner.azureml.names import Names, port_name, resource_name, step_name
+from longshore_planner.azureml.notes import plain
 from longshore_planner.azureml.places import is_asset
 from longshore_planner.azureml.ports import bound, output_fields
 from longshore_planner.azureml.section import Made, Section
@@ -75,9 +76,12 @@ class _Pipeline:
         steps = [self._step(job) for job in self.jobs.values()]
         description = self.section.text("description")
         self.section.rest(_LOST)
-        for key in self.parameters.keys() - self.used:
-            self.notes.lost(f"inputs.{key}", "no job refers to it")
-        parameters = [each for key, each in self.parameters.items() if key in self.used]
+        for key in self.parameters:
+            if key not in self.used:
+                self.notes.lost(f"inputs.{key}", "no job refers to it")
+        # What has become a Model is bound, and no parameter any more: a Model's place is what it is.
+        said = repr(plain(steps))
+        parameters = [each for each in self.parameters.values() if f"$(parameters.{each['name']})" in said]
         spec = {
             **({"description": description} if description else {}),
             **({"parameters": parameters} if parameters else {}),

@@ -89,7 +89,7 @@ class Step:
 
     def environment(self, given: Any, made: Made, *, said: str) -> None:
         """Give the step its environment."""
-        name = self.around.environment(given, said=said)
+        name = self.around.environment(given, folder=self.folder, said=said)
         made.put("environment", None if name is None else {"name": name})
 
     def variables(self, made: Made) -> None:
