@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 FAILED, BAD_INPUT = 1, 2
 
@@ -13,9 +14,13 @@ FAILED, BAD_INPUT = 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 0 for success, 1 for a failed run, 2 for bad input."""
     options = _parser().parse_args(arguments)
-    from longshore_cli.run_command import run_command  # late: --help needs none of it
-
     try:
+        if options.command == "import":
+            from longshore_cli.import_command import import_command
+
+            return import_command(options)
+        from longshore_cli.run_command import run_command  # late, both: --help needs none of it
+
         return run_command(options)
     except KeyboardInterrupt:  # before anything was started; from then on the run decides how to end
         print("longshore: interrupted", file=sys.stderr)
@@ -55,7 +60,28 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--explain", action="store_true", help="print what would be done, and do nothing")
     run.add_argument("--json", action="store_true", help="print the final status as JSON, and nothing else, on stdout")
     run.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    _add_import(commands)
     return parser
+
+
+def _add_import(commands: Any) -> None:
+    parser = commands.add_parser(
+        "import",
+        help="make manifests of another system's YAML",
+        description="Make manifests of another system's YAML, and tell what could not be carried over.",
+    )
+    systems = parser.add_subparsers(dest="system", required=True, metavar="SYSTEM")
+    azureml = systems.add_parser(
+        "azureml",
+        help="of Azure ML's parallel jobs, pipeline jobs and ParallelRunConfigs",
+        description="Make manifests of a parallel job or a pipeline job of Azure ML v2, or of a ParallelRunConfig of "
+        "v1 as save_to_yaml() writes it. What was not carried over, or guessed, is told on stderr. "
+        "Exit code 0: done, 2: bad input.",
+    )
+    azureml.add_argument("file", type=Path, metavar="FILE", help="YAML file; other files that it names are read, too")
+    azureml.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="write one file per document there (default: all to stdout)"
+    )
 
 
 def _assignment(text: str) -> tuple[str, str]:

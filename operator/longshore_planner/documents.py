@@ -14,7 +14,7 @@ from longshore_api.validation import label, parse
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.parameters import RawDocument, fill
 
-__all__ = ["Document", "Documents", "load"]
+__all__ = ["Document", "Documents", "load", "read_yaml"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -63,20 +63,23 @@ def _manifests(path: Path) -> list[Path]:
     return found
 
 
-def _read(path: Path) -> list[RawDocument]:
+def read_yaml(path: Path) -> list[Any]:
+    """Return what the documents of a YAML file hold, None for an empty one. Raises InvalidDocuments."""
     try:
-        text = path.read_bytes()
-        contents = list(yaml.load_all(text, Loader=_Loader))
+        return list(yaml.load_all(path.read_bytes(), Loader=_Loader))
     except OSError as error:
         raise _unreadable(path, error) from None
     except yaml.YAMLError as error:
         raise InvalidDocuments([_syntax_problem(path, error)]) from None
     except (ValueError, RecursionError) as error:  # PyYAML lets these through, for scalars like 0b_ and deep nesting
         raise InvalidDocuments([Problem(str(path), "", f"is not YAML that can be read: {error}")]) from None
+
+
+def _read(path: Path) -> list[RawDocument]:
     folder = str(path.absolute().parent)
     return [
         RawDocument(f"{path} document {number}", folder, content)
-        for number, content in enumerate(contents, start=1)
+        for number, content in enumerate(read_yaml(path), start=1)
         if content is not None
     ]
 

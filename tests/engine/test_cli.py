@@ -393,7 +393,17 @@ def _read(terminal):
         return ""
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["run", "--help"], 0), ([], 2), (["walk"], 2)])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["run", "--help"], 0),
+        (["import", "azureml", "--help"], 0),
+        ([], 2),
+        (["walk"], 2),
+        (["import"], 2),
+    ],
+)
 def test_the_command_explains_itself(arguments, code):
     ended = subprocess.run(
         [sys.executable, "-m", "longshore_cli", *arguments], capture_output=True, text=True, check=False

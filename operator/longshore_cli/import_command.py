@@ -1,0 +1,88 @@
+"""`longshore import azureml`: from Azure ML's YAML to manifests, and what the user has to see to."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_cli.yaml_text import yaml_text
+from longshore_planner.azureml import NotOfAzureML, Translation, check, translate
+from longshore_planner.documents import read_yaml
+
+DONE, BAD_INPUT = 0, 2
+
+
+def import_command(options: argparse.Namespace) -> int:
+    """Carry out `longshore import`; return its exit code. What could not be carried over is told on stderr."""
+    try:
+        translation = _translated(options.file, options.output)
+        texts = {_file_name(each): yaml_text(each) for each in translation.documents}
+        written = _print(texts) if options.output is None else _write(texts, options.output)
+    except InvalidDocuments as error:
+        for problem in error.problems:
+            print(f"longshore: {problem.sentence}", file=sys.stderr)
+        return BAD_INPUT
+    _tell(translation, options.file, written)
+    return DONE
+
+
+def _translated(file: Path, output: Path | None) -> Translation:
+    """Return what a file becomes, each document checked by its model. Raises InvalidDocuments."""
+    contents = read_yaml(file)
+    if len(contents) != 1:
+        raise InvalidDocuments([Problem(str(file), "", f"holds {len(contents)} YAML documents: must hold one")])
+    base = os.path.relpath(file.absolute().parent, Path.cwd() if output is None else output.absolute())
+    try:
+        translation = translate(contents[0], name=file.stem, base=base, read=lambda path: _read(file.parent / path))
+    except NotOfAzureML as error:
+        raise InvalidDocuments([Problem(str(file), "", str(error))]) from None
+    check(translation.documents, where=f"{file}, imported")
+    return translation
+
+
+def _read(path: Path) -> Any:
+    """Return the content of a file that the YAML names; None where it is not there, or no YAML."""
+    try:
+        return next(iter(read_yaml(path)), None)
+    except InvalidDocuments:
+        return None
+
+
+def _file_name(document: dict[str, Any]) -> str:
+    return f"{document['kind'].lower()}-{document['metadata']['name']}.yaml"
+
+
+def _print(texts: dict[str, str]) -> str:
+    print("---\n".join(texts.values()), end="")
+    return "FILE"
+
+
+def _write(texts: dict[str, str], folder: Path) -> str:
+    """Write each document into a file of its own; never in the place of another one. Raises InvalidDocuments."""
+    there = [name for name in texts if (folder / name).exists()]
+    if there:
+        raise InvalidDocuments([Problem("--output", "", f"is {str(folder)!r}: it holds {there[0]} already")])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidDocuments([Problem("--output", "", f"cannot be written: {error}")]) from None
+    return str(folder)
+
+
+def _tell(translation: Translation, file: Path, written: str) -> None:
+    for line in translation.notes:
+        print(f"{file}: {line}", file=sys.stderr)
+    kinds = ", ".join(f"{each['kind']}/{each['metadata']['name']}" for each in translation.documents)
+    print(f"longshore: made {kinds}", file=sys.stderr)
+    where = " (keep FILE in this folder: its paths start here)" if written == "FILE" else ""
+    print(
+        f"longshore: next, see to the lines above and to the comments in {written}{where}; "
+        f"then: longshore run {written} --explain",
+        file=sys.stderr,
+    )

@@ -1,0 +1,187 @@
+"""The documents around a step: Datasets, Datastores, Environments, ComputeClusters, Models. Each is made once."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from longshore_api.base import API_VERSION
+from longshore_api.errors import shown
+from longshore_planner.azureml.environments import described, named
+from longshore_planner.azureml.mltable import guessed_table, read_mltable
+from longshore_planner.azureml.names import Names, resource_name
+from longshore_planner.azureml.notes import Notes, Remarked, plain
+from longshore_planner.azureml.places import Place, asset_name, is_asset, local_url, read_place
+
+MLTABLE = "mltable"
+NODES = 4  # at most, as Azure ML has it where nobody says otherwise
+
+_NO_CLUSTER = ("local", "serverless", "")
+_FILL_IN_STORE = "fill in where it is: abfs://CONTAINER@ACCOUNT.dfs.core.windows.net, gs://, s3://, pvc:CLAIM"
+
+
+def document(kind: str, name: str, spec: Any) -> dict[str, Any]:
+    """Return one document of ours."""
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+class Around:
+    """Makes documents as steps ask for them.
+
+    `base` is the folder of the YAML file as our documents will see it. `read` gives the parsed content of a file by
+    its path from that folder, or None where it is not there or is no YAML.
+    """
+
+    def __init__(self, notes: Notes, *, base: str, read: Callable[[str], Any]) -> None:
+        self.notes, self.base, self.read = notes, base, read
+        self.default_store = ""  # Azure ML's name of it
+        self._names: dict[str, Names] = {}
+        self._made: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def documents(self, main: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the documents that others need; a Dataset that became a Model, or nothing, is not among them."""
+        named = set(_datasets(main))
+        return [each for (kind, name), each in self._made.items() if kind != "Dataset" or name in named]
+
+    def place(self, text: str, *, folder: str, said: str) -> Place:
+        """Read a path that stands in a YAML file of `folder`, which is below that of the whole; see to its store."""
+        store = self.default_store or "workspaceblobstore"
+        whole = text.replace("${{default_datastore}}", store)
+        place = read_place(whole, folder=posixpath.join(self.base, folder))
+        if place.datastore:
+            self.datastore(place.datastore)
+        if place.remark:
+            self.notes.tell(said, place.remark)
+        return place
+
+    def datastore(self, theirs: str, *, default: bool = False) -> str:
+        """Return our name of a Datastore; its place is for the user to fill in."""
+        name = self._name("Datastore", theirs)
+        if ("Datastore", name) not in self._made:
+            uri = Remarked(local_url(self.base, f"datastores/{theirs}"), _FILL_IN_STORE)
+            self._made["Datastore", name] = document("Datastore", name, {"uri": uri})
+            self.notes.tell(f"Datastore {name}", "spec.uri is a folder of this machine: fill in where the store is")
+        if default:
+            self._made["Datastore", name]["spec"]["default"] = True
+        return name
+
+    def dataset(self, hint: str, text: str, *, type_: str, folder: str, said: str) -> tuple[str, bool]:
+        """Return the name of a Dataset of a path, and whether it is a table; `hint` is its name where it has none."""
+        place = self.place(text, folder=folder, said=said)
+        name = self._name("Dataset", place.asset or f"{hint}", key=f"{text}|{type_}|{folder}")
+        if ("Dataset", name) not in self._made:
+            self._made["Dataset", name] = document("Dataset", name, {})  # before anybody else takes the name
+            self._made["Dataset", name]["spec"] = self._data(place, text, type_=type_, folder=folder, said=said)
+        return name, "tabular" in self._made["Dataset", name]["spec"]
+
+    def unknown_dataset(self, hint: str, *, tabular: bool) -> str:
+        """Return the name of a Dataset of which nothing is known but its kind."""
+        name = self._name("Dataset", hint)
+        paths = Remarked([local_url(self.base, f"data/{hint}/")], "fill in where the data is")
+        spec = {"tabular": {"paths": paths, "format": "csv"}} if tabular else {"file": {"paths": paths}}
+        self._made["Dataset", name] = document("Dataset", name, spec)
+        return name
+
+    def model(self, hint: str, place: Place) -> str:
+        """Return the name of a Model that brings a place to a script as a whole."""
+        name = self._name("Model", hint, key=f"{place.datastore}|{place.path}")
+        store = {"datastore": self._name("Datastore", place.datastore)} if place.datastore else {}
+        path = "." if place.path == "**" else place.path
+        self._made["Model", name] = document("Model", name, {**store, "path": path})
+        return name
+
+    def environment(self, given: Any, *, folder: str, said: str) -> str | None:
+        """Return the name of an Environment: a registered one, or one described in place or in a file of `folder`."""
+        if isinstance(given, str) and given.endswith((".yml", ".yaml")) and not is_asset(given):
+            content = self.read(posixpath.normpath(posixpath.join(folder, given.removeprefix("file:"))))
+            given = content if isinstance(content, Mapping) else posixpath.basename(given)
+        if given in (None, "", {}):
+            self.notes.tell(said, "is missing: a cluster needs an Environment with an image")
+            return None
+        if isinstance(given, str):
+            theirs, (spec, remark) = asset_name(given), named(given)
+        elif isinstance(given, Mapping):
+            theirs = str(given.get("name") or "environment")
+            spec, remark = described(given, said=said, notes=self.notes)
+        else:
+            self.notes.lost(said, f"it is {shown(given)}, and a name or a mapping was expected")
+            return None
+        key = given if isinstance(given, str) else repr(given)
+        name = self._name("Environment", theirs.removesuffix(".yml").removesuffix(".yaml"), key=key)
+        if ("Environment", name) not in self._made:
+            whole: Any = Remarked(spec, remark) if remark else spec
+            self._made["Environment", name] = document("Environment", name, whole)
+            if remark:
+                self.notes.tell(f"Environment {name}", "a cluster needs spec.image, with the script's packages in it")
+        return name
+
+    def cluster(self, given: str, *, nodes: int, vm_size: str) -> str | None:
+        """Return the name of a ComputeCluster; None for this machine, and for Azure's nameless nodes."""
+        theirs = asset_name(given)
+        if theirs in _NO_CLUSTER:
+            if not vm_size:
+                return None
+            theirs = "serverless"
+        name = self._name("ComputeCluster", theirs)
+        if ("ComputeCluster", name) not in self._made:
+            size: dict[str, Any] = {"vmSize": vm_size} if vm_size else {}
+            self._made["ComputeCluster", name] = document("ComputeCluster", name, {**size, "maxNodes": NODES})
+            if not vm_size:
+                limit = Remarked(
+                    NODES, "fill in vmSize, such as STANDARD_D2_V2, or resources; and how many there may be"
+                )
+                self._made["ComputeCluster", name]["spec"]["maxNodes"] = limit
+                self.notes.tell(f"ComputeCluster {name}", "fill in vmSize and maxNodes: only the workspace knows them")
+        spec = self._made["ComputeCluster", name]["spec"]
+        if nodes > plain(spec["maxNodes"]):
+            old = spec["maxNodes"]
+            spec["maxNodes"] = Remarked(nodes, old.text) if isinstance(old, Remarked) else nodes
+        return name
+
+    def _name(self, kind: str, theirs: str, *, key: str = "") -> str:
+        names = self._names.setdefault(kind, Names(lambda text: resource_name(text.partition("|")[0])))
+        return names.of(f"{theirs}|{key}")
+
+    def _data(self, place: Place, text: str, *, type_: str, folder: str, said: str) -> dict[str, Any]:
+        if place.asset:
+            self.notes.tell(
+                said, f"only the workspace knows where {text} is: copy it to {place.path}, or fill in its place"
+            )
+        elif place.local:
+            self.notes.tell(said, "is a path of this machine, which a cluster cannot see: put it in a Datastore there")
+        places, table = [place], None
+        if type_ == MLTABLE:
+            places, table = self._table(place, text, folder=folder, said=said)
+        paths = [each.path for each in places]
+        remark = f"fill in the paths of {text}" if place.asset else ""
+        data: dict[str, Any] = {"paths": Remarked(paths, remark) if remark else paths}
+        if places[0].datastore:
+            data = {"datastore": self._name("Datastore", places[0].datastore), **data}
+        return {"file": data} if table is None else {"tabular": {**data, **table}}
+
+    def _table(self, place: Place, text: str, *, folder: str, said: str) -> tuple[list[Place], dict[str, Any] | None]:
+        if place.local and not place.asset and not is_asset(text):
+            where = posixpath.normpath(posixpath.join(folder, text.removeprefix("file:")))
+            content = self.read(posixpath.join(where, "MLTable"))
+            if content is not None:
+                inside = posixpath.join(self.base, where)
+                return read_mltable(content, folder=inside, said=f"{said} MLTable", notes=self.notes)
+        self.notes.tell(said, f"the MLTable file of {text} was not read: CSV files are a guess")
+        guessed, table = guessed_table(place)
+        return [guessed], {"format": Remarked(table["format"], "a guess: csv, jsonl or parquet")}
+
+
+def _datasets(value: Any) -> Iterator[str]:
+    """Yield the names of the Datasets that documents name, as inputs or as what a parameter is by default."""
+    match plain(value):
+        case {"type": "dataset", "default": str(name)} | {"dataset": str(name)}:
+            yield name
+        case dict() as fields:
+            for each in fields.values():
+                yield from _datasets(each)
+        case list() as every:
+            for each in every:
+                yield from _datasets(each)
+        case _:
+            pass

@@ -1,0 +1,45 @@
+"""Whether Longshore takes the documents that were made: their models, and what a run settles before it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from longshore_api.data import Dataset
+from longshore_api.pipeline import PipelineParameter
+from longshore_api.validation import label, parse
+from longshore_planner.azureml.notes import plain
+from longshore_planner.catalogue import Document, Documents, gather
+from longshore_planner.pipelines.choose import choose
+from longshore_planner.pipelines.freeze import freeze
+from longshore_planner.pipelines.frozen import Options
+from longshore_planner.pipelines.parameters import Given
+from longshore_planner.resolve import resolve
+
+_NOWHERE = "/import"  # a run's folder that nothing is written to
+_SAMPLES = {"string": "a", "integer": 1, "number": 1, "boolean": True, "datapath": "a"}
+
+
+def check(documents: list[dict[str, Any]], *, where: str) -> None:
+    """See to documents before they are shown to anybody. Raises InvalidDocuments with every problem found.
+
+    Whether data and scripts are there is not looked at. Parameters without a value get one that suits their type.
+    """
+    bare = [plain(each) for each in documents]
+    known = gather([Document(f"{where}, {label(each)}", "/", parse(each, where=where)) for each in bare])
+    chosen = choose(known, name=None, assigned={})
+    if chosen is None:
+        resolve(known, run_uri=_NOWHERE, run_id="import", cores=1)
+        return
+    open_ = [each for each in chosen.template.spec.parameters if each.default is None]
+    given = [Given(each.name, _sample(each, known), where) for each in open_]
+    if any(each.value is None for each in given):
+        return  # there is no Dataset at all: what else is wrong shows when there is one
+    freeze(
+        chosen.template, given, known, run_id="import", run_uri=_NOWHERE, cores=1, options=Options()
+    )  # its verdict counts, not its plan
+
+
+def _sample(parameter: PipelineParameter, documents: Documents) -> Any:
+    if parameter.type == "dataset":
+        return next(iter(documents.names(Dataset)), None)
+    return _SAMPLES[parameter.type]

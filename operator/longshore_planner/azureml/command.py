@@ -1,0 +1,133 @@
+"""A command of v2 as the spec of a ScriptStep: a step of ours runs one Python script, where theirs runs a shell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from longshore_api.tasks import ScriptStepSpec
+from longshore_planner.azureml.bindings import FILE_TYPES, Data, Output, joined, our_mode
+from longshore_planner.azureml.names import port_name
+from longshore_planner.azureml.parallel import ROWS_FILE, output_file
+from longshore_planner.azureml.section import Made
+from longshore_planner.azureml.step import LOST, MISSING_SCRIPT, Step
+
+_PYTHON = re.compile(r"(?:\S*/)?python[0-9.]*")
+_SHELL = re.compile(r"^(?:[0-9]?[<>]|\|)")
+_NEXT = re.compile(r"&&|;|\n")
+_RESERVED = ("logs", "outputs", "state")
+_LOST = {**LOST, "is_deterministic": ""}
+
+
+def command_spec(step: Step) -> dict[str, Any]:
+    """Return the spec of the ScriptStep that a command becomes."""
+    job, notes = step.job, step.notes
+    made = Made(ScriptStepSpec, notes)
+    made.put("description", job.text("description") or None)
+    step.source(job.text("code"), made, said=job.said("code"))
+    said = job.said("command")
+    script, line = _script(job.text("command"), step, said=said)
+    remark = "" if script != MISSING_SCRIPT else f"write it: it has to do what {job.text('command') or 'the job'} does"
+    made.put("scriptName", step.script(script, said=said), remark=remark)
+    arguments = _without_shell(step.arguments(line, _path, said=said), step, said=said)
+    made.put("arguments", arguments or None)
+    made.put(
+        "inputs", [_input(step, name, each) for name, each in step.inputs.items() if isinstance(each, Data)] or None
+    )
+    made.put("outputs", [_output(each) for each in step.outputs.values()] or None)
+    step.environment(job.take("environment"), made, said=job.said("environment"))
+    step.variables(made)
+    count, size = step.nodes()
+    if count not in (None, 1, "1"):
+        notes.lost(job.said("resources.instance_count"), "a script step is one process on one node")
+    step.compute(made, 1, size, given=job.text("compute") or step.default_compute, said=job.said("compute"))
+    job.rest(_LOST)
+    return made.spec()
+
+
+def plan_outputs(declared: Mapping[str, Mapping[str, str]]) -> dict[str, Output]:
+    """Return what the outputs of a command are: a folder of ours each, and a file in it where theirs is a file."""
+    planned = {}
+    for name, each in declared.items():
+        port = port_name(name)
+        below = ""
+        if each.get("type") in FILE_TYPES:
+            below = output_file(each.get("path", ""))
+            below = port if below == ROWS_FILE else below
+        port = f"{port}_folder" if port in _RESERVED else port
+        planned[name] = Output(port, below, each.get("mode", ""), each.get("datastore") or None)
+    return planned
+
+
+def _script(command: str, step: Step, *, said: str) -> tuple[str, str]:
+    """Return the script of a command, and the rest of its line."""
+    whole = command.replace("\\\n", " ")
+    parts = [part.strip() for part in _NEXT.split(whole) if part.strip()]
+    found = [(part, *scripted) for part in parts if (scripted := _python_script(part)) is not None]
+    if not parts:
+        return MISSING_SCRIPT, ""  # of a component that cannot be seen, or another kind of job: that is told already
+    if len(found) != 1:
+        many = "several scripts: make each a step" if found else "no Python script: write one that does it"
+        step.notes.lost(said, f"a step runs one Python script, and this is {many}")
+        return MISSING_SCRIPT, ""
+    part, script, line, flags = found[0]
+    for other in parts:
+        if other != part:
+            step.notes.lost(f"{said} ({other})", "a step runs one Python script: do it there, or in the image")
+    if flags:
+        step.notes.tell(
+            said, f"{flags} was guessed to be the script {script}" if "-m" in flags else f"{flags} is left out"
+        )
+    return script, line
+
+
+def _python_script(command: str) -> tuple[str, str, str] | None:
+    """Return (script, the rest of the line, options of the interpreter); None for what runs no Python script."""
+    words = command.split()
+    if not words or not _PYTHON.fullmatch(words[0]):
+        return None
+    flags, position = [], 1
+    while position < len(words) and words[position].startswith("-") and words[position] not in ("-m", "-c"):
+        flags.append(words[position])
+        position += 1
+    if words[position : position + 1] == ["-m"] and position + 1 < len(words):
+        module = words[position + 1]
+        return f"{module.replace('.', '/')}.py", _after(command, position + 2), f"-m {module}"
+    if position < len(words) and words[position].endswith(".py"):
+        return words[position].removeprefix("./"), _after(command, position + 1), " ".join(flags)
+    return None
+
+
+def _after(command: str, words: int) -> str:
+    """Return what stands behind so many words, as it is written: quotes are still to be read."""
+    return re.sub(rf"^\s*(?:\S+\s*){{{words}}}", "", command)
+
+
+def _without_shell(arguments: list[str], step: Step, *, said: str) -> list[str]:
+    for index, each in enumerate(arguments):
+        if _SHELL.match(each):
+            step.notes.lost(
+                f"{said} ({' '.join(arguments[index:])})", "no shell runs the script: its output is in logs"
+            )
+            return arguments[:index]
+        if "$" in each.replace("$(", ""):
+            step.notes.tell(said, f"has {each}: no shell fills in variables, so the script sees it as it is")
+    return arguments
+
+
+def _path(name: str, data: Data) -> str:
+    return joined(f"$(inputs.{port_name(name)})", data.below)
+
+
+def _input(step: Step, name: str, data: Data) -> dict[str, str]:
+    said = step.job.said(f"inputs.{name}.mode")
+    mode = our_mode(data.mode or "ro_mount")
+    if mode is None:
+        step.notes.tell(said, f"{data.mode} became mount: the script gets a path")
+    return {"name": port_name(name), **data.source, **({"mode": mode} if mode == "download" else {})}
+
+
+def _output(output: Output) -> dict[str, str]:
+    mode = {"mode": "upload"} if output.mode == "upload" else {}
+    return {"name": output.port, **({"datastore": output.datastore} if output.datastore else {}), **mode}

@@ -1,0 +1,77 @@
+"""A ParallelRunConfig of v1, saved by save_to_yaml(), as a ParallelRunStep.
+
+Such a file is half a step: inputs, output, arguments and name stand in the Python code that makes the
+ParallelRunStep of it, so they are left for the user to fill in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from longshore_api.parallel_run_step import ParallelRunStepSpec
+from longshore_api.values import parse_size
+from longshore_planner.azureml.around import Around, document
+from longshore_planner.azureml.names import step_name
+from longshore_planner.azureml.section import Made, Section
+from longshore_planner.azureml.step import Step
+
+_FIELDS = {
+    "error_threshold": "errorThreshold",
+    "allowed_failed_count": "allowedFailedCount",
+    "allowed_failed_percent": "allowedFailedPercent",
+    "append_row_file_name": "appendRowFileName",
+    "mini_batch_size": "miniBatchSize",
+    "node_count": "nodeCount",
+    "process_count_per_node": "processCountPerNode",
+    "run_invocation_timeout": "runInvocationTimeoutSeconds",
+    "run_max_try": "runMaxTry",
+}
+_ACTION = "outputAction"
+_LOST = {
+    "partition_keys": "write the data so that each file is one group, and take miniBatchSize 1",
+    "input_format": "",
+    "environment_file": "name the image in the Environment",
+}
+_INPUT = "the data stands in the Python code that makes the ParallelRunStep: fill in the Dataset"
+_IN_CODE = "stand in the Python code that makes the ParallelRunStep: fill them in"
+
+
+def config_step(content: Mapping[str, Any], around: Around, *, name: str) -> dict[str, Any]:
+    """Return the ParallelRunStep that a config becomes; what it does not say is told and left to fill in."""
+    config, notes = Section(content, "", around.notes), around.notes
+    made = Made(ParallelRunStepSpec, notes)
+    step = Step(step_name(name), config, around, {}, {})
+    made.put("description", config.text("description") or None)
+    tabular = _is_size(config.take("mini_batch_size"))
+    made.put("inputs", [{"name": "input", "dataset": around.unknown_dataset("input", tabular=tabular)}], remark=_INPUT)
+    notes.tell("inputs and output", _IN_CODE)
+    notes.tell("arguments and side_inputs", _IN_CODE)
+    for theirs, ours in _FIELDS.items():
+        made.put(ours, config.take(theirs), said=config.said(theirs))
+    level = config.text("logging_level")
+    made.put("loggingLevel", level.upper() or None, said="logging_level")
+    action = config.text("output_action").lower().rpartition(".")[2]
+    made.put(_ACTION, "summary_only", remark="" if action else "a guess, as the config does not say it")
+    made.put(_ACTION, action or None, said="output_action")
+    if action == "append_row":
+        made.put("output", {"name": "output"}, remark="the name of the output stands in the Python code, too")
+    step.source(config.text("source_directory"), made, said="source_directory")
+    made.put("entryScript", step.script(config.text("entry_script"), said="entry_script"))
+    step.environment(config.take("environment"), made, said="environment")
+    step.variables(made)
+    target = config.take("compute_target")
+    if isinstance(target, Mapping):
+        target = target.get("name", "")
+    nodes = config.take("node_count")
+    step.compute(made, nodes, "", given=str(target or ""), said="compute_target")
+    config.rest(_LOST)
+    return document("ParallelRunStep", step.name, made.spec())
+
+
+def _is_size(value: Any) -> bool:
+    """Tell whether a mini-batch is so many bytes: then the input is a table."""
+    try:
+        return parse_size(value)[1]
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,57 @@
+"""Environments of Azure ML: an image, with or without packages that Azure ML would install into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from longshore_planner.azureml.notes import Notes
+from longshore_planner.azureml.section import Section
+
+_BUILD = "fill in image, with the packages in it"
+_BASE = "image is the base image: the packages that Azure ML installs into it are missing"
+_INSTALLED = "Longshore builds no images: install the packages into an image, and name that"
+_V1_LOST = {
+    "spark": "",
+    "databricks": "",
+    "r": "",
+    "asset_id": "",
+    "assetId": "",
+    "inferencing_stack_version": "",
+    "inferencingStackVersion": "",
+}
+
+
+def named(asset: str) -> tuple[dict[str, Any], str]:
+    """Return the spec of an Environment of which only the name is known, and what is to be said beside it."""
+    return {}, f"fill in image, that of {asset}; a local run does not look at it"
+
+
+def described(given: Mapping[str, Any], *, said: str, notes: Notes) -> tuple[dict[str, Any], str]:
+    """Return the spec of an Environment that is described in place, as v1 or v2 has it, and what is to be said."""
+    section = Section(given, said, notes)
+    spec: dict[str, Any] = {}
+    image = section.text("image")
+    docker = section.section("docker")
+    image = image or docker.text("base_image") or docker.text("baseImage")
+    built = [each for each in ("base_dockerfile", "baseDockerfile") if each in docker]
+    python = section.section("python")
+    packages = [name for name in ("conda_file", "build") if name in section]
+    packages += [f"python.{each}" for each in ("conda_dependencies", "condaDependencies") if each in python]
+    if str(python.take("user_managed_dependencies") or python.take("userManagedDependencies")).lower() == "true":
+        packages = [each for each in packages if not each.startswith("python.")]  # Azure ML installs none of them
+    for name in [*packages, *(f"docker.{each}" for each in built)]:
+        notes.lost(f"{said}.{name}", _INSTALLED)
+    remark = "" if image else _BUILD
+    if image:
+        spec["image"] = image
+        remark = _BASE if packages or built else ""
+    variables = (
+        section.take("environment_variables") or section.take("environmentVariables") or section.take("variables")
+    )
+    if isinstance(variables, Mapping):
+        spec["variables"] = {str(key): str(value) for key, value in variables.items()}
+    for name in ("conda_file", "build", "description", "os_type", "inference_config"):
+        section.take(name)
+    section.rest(_V1_LOST)
+    return spec, remark

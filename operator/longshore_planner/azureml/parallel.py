@@ -1,0 +1,220 @@
+"""A parallel job of v2 as the spec of a ParallelRunStep.
+
+Where the two disagree on what happens when nothing is said, the spec says it: one file is a mini-batch, and there are
+as many processes on a node as it has cores.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from longshore_api.parallel_run_step import ParallelRunStepSpec
+from longshore_planner.azureml import expressions
+from longshore_planner.azureml.bindings import FILE_TYPES, Data, Output, joined, our_mode
+from longshore_planner.azureml.names import port_name
+from longshore_planner.azureml.section import Made
+from longshore_planner.azureml.step import LOST, Step
+
+ROWS_FILE = "parallel_run_step.txt"  # where nobody names the file
+
+_AUTO = "one process per core, or per GPU, as Azure ML has it where nothing is said"
+_NO_EFFECT = ("--copy_logs_to_parent", "--push_metrics_to_parent")
+_ASYNC = ("--amlbi_async_mode", "--amlbi_file_format", "--amlbi_mini_batch_rows")
+_LOST = {
+    **LOST,
+    "partition_keys": "write the data so that each file is one group, and take miniBatchSize 1",
+    "is_deterministic": "reuse is a matter of pipelines",
+    "input_data": "",
+    "limits": "say timeoutSeconds beside parallelRun in a pipeline, or runInvocationTimeoutSeconds for a mini-batch",
+}
+_TASK_LOST = {"type": "", "model": "name it as an input, or as a Model in models"}
+_RETRY_LOST: dict[str, str] = {}
+
+
+def output_file(path: str) -> str:
+    """Return the file name that the path of an output ends in, or Azure ML's own."""
+    name = posixpath.basename(path.rstrip("/"))
+    return name if "." in name.strip(".") and "{" not in name else ROWS_FILE
+
+
+def append_row_to(task: Any) -> str:
+    """Return the name of the output that rows are appended to, "" for none."""
+    reference = expressions.whole(task.get("append_row_to")) if isinstance(task, dict) else None
+    return reference.name if reference is not None and reference.kind == "outputs" else ""
+
+
+def parallel_spec(step: Step) -> dict[str, Any]:
+    """Return the spec of the ParallelRunStep that a parallel job is."""
+    job, notes = step.job, step.notes
+    made = Made(ParallelRunStepSpec, notes)
+    task = job.section("task")
+    made.put("description", job.text("description") or None)
+    partitioned, tabular = _partitioned(step, made)
+    _output(step, made, task.take("append_row_to"), task.said("append_row_to"))
+    step.source(task.text("code"), made, said=task.said("code"))
+    made.put("entryScript", step.script(task.text("entry_script"), said=task.said("entry_script")))
+    step.environment(task.take("environment"), made, said=task.said("environment"))
+    step.variables(made)
+    count, size = step.nodes()
+    step.compute(made, count, size, given=job.text("compute") or step.default_compute, said=job.said("compute"))
+    made.put("nodeCount", count, said=job.said("resources.instance_count"))
+    _sizes(step, made, tabular=tabular)
+    _tolerance(step, made)
+    text = task.text("program_arguments")
+    side = _SideInputs(step, partitioned)
+    arguments = step.arguments(text, side.path, said=task.said("program_arguments"))
+    for each in arguments:
+        flag = each.partition("=")[0]
+        if flag in _NO_EFFECT:
+            notes.tell(task.said("program_arguments"), f"{flag} has no effect here, and the script still sees it")
+        if flag in _ASYNC:
+            notes.lost(f"{task.said('program_arguments')} {flag}", "the script must have run(mini_batch), for files")
+    made.put("arguments", arguments or None)
+    made.put("models", [{"name": each} for each in side.models] or None)
+    side.unused()
+    task.rest(_TASK_LOST)
+    job.rest(_LOST)
+    return made.spec()
+
+
+def _partitioned(step: Step, made: Made) -> tuple[str, bool]:
+    """Give the step its input of mini-batches; return its name, and whether it is a table."""
+    said = step.job.said("input_data")
+    reference = expressions.whole(step.job.take("input_data"))
+    name = reference.name if reference else ""
+    data = step.inputs.get(name)
+    if not isinstance(data, Data):
+        first = next((key for key, each in step.inputs.items() if isinstance(each, Data)), "")
+        step.notes.tell(said, f"is no reference to an input of data: {first or 'a Dataset to fill in'} is taken")
+        name, data = first, step.inputs.get(first)
+    if not isinstance(data, Data):
+        made.put("inputs", [{"name": "input", "dataset": step.around.unknown_dataset("input", tabular=False)}])
+        return name, False
+    step.used.add(name)
+    source = {key: joined(value, data.below) if key == "from" else value for key, value in data.source.items()}
+    table = {"tabular": {"format": "csv"}} if data.tabular and "from" in source else {}
+    if table:
+        step.notes.tell(said, "is a table that another step writes: CSV is a guess")
+    mode = {} if data.tabular else {"mode": _mode(step, name, data)}
+    made.put("inputs", [{"name": port_name(name), **source, **table, **mode}])
+    return name, data.tabular
+
+
+def _mode(step: Step, name: str, data: Data) -> str:
+    mode = our_mode(data.mode or "ro_mount")
+    if mode is None:
+        step.notes.tell(
+            step.job.said(f"inputs.{name}.mode"), f"{data.mode} became mount: files are handed out as paths"
+        )
+    return mode or "mount"
+
+
+def _output(step: Step, made: Made, row_output: Any, said: str) -> None:
+    reference = expressions.whole(row_output)
+    output = step.outputs.get(reference.name) if reference else None
+    made.put("outputAction", "summary_only" if output is None else "append_row")
+    if row_output is not None and output is None:
+        step.notes.lost(said, "it is no reference to an output of the job")
+    if output is not None:
+        made.put("appendRowFileName", output.below or None)
+    main = output or next(iter(step.outputs.values()), None)
+    if main is None:
+        return
+    store = {"datastore": main.datastore} if main.datastore else {}
+    made.put("output", {"name": main.port, **store})
+    for theirs, each in step.outputs.items():
+        if each is not main and each.below:
+            text = f"a step has one output: it is the folder {each.below} in {main.port}, which the script has to make"
+            step.notes.tell(step.job.said(f"outputs.{theirs}"), text)
+
+
+def _sizes(step: Step, made: Made, *, tabular: bool) -> None:
+    job = step.job
+    processes = step.value(job.take("max_concurrency_per_instance"))
+    if processes is None:
+        made.put("processCountPerNode", "auto", remark=_AUTO)
+    else:
+        made.put("processCountPerNode", processes, said=job.said("max_concurrency_per_instance"))
+    size = step.value(job.take("mini_batch_size"))
+    if "partition_keys" in job:
+        size = None  # Azure ML does not look at it then
+    if size is None and not tabular:
+        made.put("miniBatchSize", 1, remark="a file, as Azure ML has it where nothing is said")
+    else:
+        made.put("miniBatchSize", size, said=job.said("mini_batch_size"))
+
+
+def _tolerance(step: Step, made: Made) -> None:
+    job = step.job
+    made.put("errorThreshold", step.value(job.take("error_threshold")), said=job.said("error_threshold"))
+    failed = step.value(job.take("mini_batch_error_threshold"))
+    made.put("allowedFailedCount", failed, said=job.said("mini_batch_error_threshold"))
+    retry = job.section("retry_settings")
+    retries = step.value(retry.take("max_retries"))
+    if isinstance(retries, str) and retries.strip().isdigit():
+        retries = int(retries)
+    if isinstance(retries, int) and not isinstance(retries, bool):
+        made.put("runMaxTry", 1 + retries, said=retry.said("max_retries"), remark="the first try, and the retries")
+    elif retries is not None:
+        notes = step.notes
+        notes.lost(retry.said("max_retries"), f"it is {retries}; write runMaxTry, which counts the first try, too")
+    made.put("runInvocationTimeoutSeconds", step.value(retry.take("timeout")), said=retry.said("timeout"))
+    retry.rest(_RETRY_LOST)
+    level = step.value(job.take("logging_level"))
+    made.put(
+        "loggingLevel", level.upper() if isinstance(level, str) and "$(" not in level else level,
+        said=job.said("logging_level"),
+    )  # fmt: skip
+
+
+class _SideInputs:
+    """Inputs that the script has as a whole: Models, which are laid out in its working directory."""
+
+    def __init__(self, step: Step, partitioned: str) -> None:
+        self.step, self.partitioned = step, partitioned
+        self.models: list[str] = []
+
+    def path(self, name: str, data: Data) -> str | None:
+        """Return what stands in an argument for the path of an input."""
+        said = self.step.job.said(f"inputs.{name}")
+        if "from" in data.source:
+            text = "is what another step wrote: on a cluster the argument is its URL, and not a folder of the pod"
+            self.step.notes.tell(said, text)
+            return joined(data.source["from"], data.below)
+        if data.place is None:
+            return None
+        model = self.step.around.model(name, data.place)
+        if model not in self.models:
+            self.models.append(model)
+            text = f"is the Model {model}, which each process finds in azureml-models/{model}/1"
+            if name == self.partitioned:
+                text += ": leave the argument out where run() can do without, for each worker brings all of the data"
+            elif "$(" in data.source["dataset"]:
+                text += ", and no parameter any more"
+            self.step.notes.tell(said, text)
+        base = posixpath.basename(data.place.path.rstrip("/"))
+        return joined(f"azureml-models/{model}/1", base if data.is_file else "")
+
+    def unused(self) -> None:
+        """Note data that nothing refers to."""
+        for name, bound in self.step.inputs.items():
+            if isinstance(bound, Data) and name not in self.step.used:
+                self.step.notes.lost(self.step.job.said(f"inputs.{name}"), "nothing refers to it")
+
+
+def plan_outputs(
+    declared: Mapping[str, Mapping[str, str]], row_output: str, inputs: Iterable[str]
+) -> dict[str, Output]:
+    """Return what the outputs of a parallel job are: one folder of ours, and folders in it. Each has type and path."""
+    main = row_output if row_output in declared else next(iter(declared), "")
+    port = port_name(main)
+    port = f"{port}_folder" if port in ("state", "logs", *map(port_name, inputs)) else port
+    planned = {}
+    for name, each in declared.items():
+        below = "" if name == main else port_name(name)
+        if name == row_output and each.get("type") in FILE_TYPES:
+            below = output_file(each.get("path", ""))
+        planned[name] = Output(port, below, each.get("mode", ""), each.get("datastore") or None)
+    return planned

@@ -1,0 +1,69 @@
+"""Where Azure ML's paths lie: a folder beside the YAML, a datastore, a data asset, a URL."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+ALL_BELOW = "**"  # the path of a Datastore as a whole
+
+_DATASTORE = re.compile(r"azureml://(?:.*/)?datastores/([^/]+)(?:/paths(?:/(.*))?)?/?")
+_ASSET = re.compile(r"azureml:(?!//)([^:@]+)(?:[:@].*)?")
+_REGISTERED = re.compile(r"azureml://(?:.*/)?(?:data|environments|components|models|codes)/([^/]+)(?:/.*)?")
+_BLOB = re.compile(r"wasbs?://([^@/]+)@([^./]+)\.blob\.([^/]+)/?(.*)")
+_BLOB_URL = re.compile(r"https://([^./]+)\.blob\.([^/]+)/([^/?]+)/?([^?]*)")
+_EITHER_SLASH = re.compile(r"(?<!:)/{2,}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place as our documents say it, and what was guessed about it."""
+
+    path: str  # a URL, or relative to the Datastore
+    datastore: str = ""  # Azure ML's name of it
+    asset: str = ""  # the name of a data asset, whose path only the workspace knows
+    remark: str = ""
+    local: bool = False  # on this machine
+
+
+def read_place(text: str, *, folder: str) -> Place:
+    """Read a path; `folder` is where the YAML lies, as our documents see it."""
+    text = text.strip()
+    if found := _DATASTORE.fullmatch(text):
+        return Place(_EITHER_SLASH.sub("/", found[2] or "") or ALL_BELOW, datastore=found[1])
+    if found := _ASSET.fullmatch(text) or _REGISTERED.fullmatch(text):
+        return Place(local_url(folder, f"data/{found[1]}/"), asset=found[1], local=True)
+    if found := _BLOB.fullmatch(text):
+        container, account, domain, path = found.groups()
+        return _on_storage(account, domain, container, path)
+    if found := _BLOB_URL.fullmatch(text):
+        account, domain, container, path = found.groups()
+        return _on_storage(account, domain, container, path)
+    if "://" in text and not text.startswith("file:"):
+        return Place(text)
+    return Place(local_url(folder, text.removeprefix("file:")), local=True)
+
+
+def local_url(folder: str, path: str) -> str:
+    """Return a path of this machine as one that no default Datastore takes for its own."""
+    path = re.sub(r"^//(localhost)?/", "/", path.replace("\\", "/"))
+    end = "/" if path.endswith("/") and path.strip("/.") else ""
+    whole = posixpath.normpath(posixpath.join(folder, path)) + end
+    return "file:" + whole.replace("%", "%25")  # what follows file: is unquoted
+
+
+def asset_name(text: str) -> str:
+    """Return the name in "azureml:NAME:VERSION", "azureml:NAME@latest" and the like, or the text as it is."""
+    found = _ASSET.fullmatch(text.strip()) or _REGISTERED.fullmatch(text.strip())
+    return found[1] if found else text.strip()
+
+
+def is_asset(text: str) -> bool:
+    """Tell whether a text refers to something that is registered in a workspace or registry."""
+    return text.strip().startswith("azureml:")
+
+
+def _on_storage(account: str, domain: str, container: str, path: str) -> Place:
+    url = f"abfs://{container}@{account}.dfs.{domain}/{path}"
+    return Place(url, remark=f"the container {container} of the storage account {account}: reading it needs a key")

@@ -1,0 +1,60 @@
+"""The inputs and outputs that a job gives in place: data by its path, and literals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from longshore_api.errors import shown
+from longshore_planner.azureml.around import Around
+from longshore_planner.azureml.bindings import DATA_TYPES, FILE_TYPES, Absent, Binding, Data, Value
+from longshore_planner.azureml.section import Section
+
+_INPUT_LOST = {"description": "", "min": "", "max": "", "enum": "", "version": "", "intellectual_property": ""}
+_OUTPUT_LOST = {**_INPUT_LOST, "name": "outputs are not registered: their places stand in the status of the run"}
+
+
+def bound(name: str, given: Any, around: Around, *, type_: str, folder: str, said: str) -> Binding:
+    """Return what an input is that is given in place; `type_` is what its component declares, if it has one."""
+    if isinstance(given, list) or given is None:
+        around.notes.lost(said, f"it is {shown(given)}, and a path, a value or a mapping was expected")
+        return Absent()
+    if not isinstance(given, Mapping):
+        if type_ in DATA_TYPES or (isinstance(given, str) and given.startswith("azureml:")):
+            return _data(name, str(given), around, type_=type_ or "uri_folder", mode="", folder=folder, said=said)
+        return Value(given)
+    section = Section(given, said, around.notes)
+    own_type, mode, path = section.text("type") or type_, section.text("mode"), section.text("path")
+    value = next((each for each in map(section.take, ("value", "default")) if each is not None), None)
+    optional = section.take("optional")
+    section.rest(_INPUT_LOST)
+    if path or own_type in DATA_TYPES:
+        path = path or (value if isinstance(value, str) else "")
+        if path:
+            return _data(name, path, around, type_=own_type or "uri_folder", mode=mode, folder=folder, said=said)
+    if value is not None:
+        return Value(value)
+    if str(optional).lower() != "true":
+        around.notes.tell(said, "has neither path nor value: it is left empty")
+    return Absent()
+
+
+def output_fields(given: Any, around: Around, *, said: str) -> dict[str, str]:
+    """Return type, mode, path and our Datastore of an output that is described in place."""
+    section = Section(given, said, around.notes)
+    fields = {name: section.text(name) for name in ("type", "mode", "path")}
+    section.rest(_OUTPUT_LOST)
+    if fields["path"] and "datastores/" in fields["path"]:
+        place = around.place(fields["path"], folder="", said=said)
+        fields["datastore"] = around.datastore(place.datastore) if place.datastore else ""
+    if fields["path"]:
+        around.notes.lost(f"{said}.path", "each run has a folder of its own in the Datastore, longshore/RUN/OUTPUT")
+    if fields["mode"] == "direct":
+        around.notes.tell(f"{said}.mode", "direct became mount")
+    return fields
+
+
+def _data(name: str, path: str, around: Around, *, type_: str, mode: str, folder: str, said: str) -> Data:
+    dataset, tabular = around.dataset(name, path, type_=type_, folder=folder, said=said)
+    place = around.place(path, folder=folder, said=said)
+    return Data({"dataset": dataset}, mode, tabular, place=place, is_file=type_ in FILE_TYPES)

@@ -1,0 +1,112 @@
+"""A mapping of their YAML that knows which of its fields were read, and one of ours that checks what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from longshore_api.errors import shown
+from longshore_planner.azureml.notes import Notes, Remarked
+
+# Fields that describe a job to people, or to Azure ML's own catalogue of jobs and components.
+DESCRIPTIVE = {
+    "$schema": "",
+    "type": "",
+    "name": "",
+    "version": "",
+    "display_name": "",
+    "experiment_name": "Longshore has no experiments",
+    "tags": "write them as metadata.labels or metadata.annotations",
+    "properties": "write them as metadata.annotations",
+    "is_anonymous": "",
+}
+
+
+class Section:
+    """Fields of a mapping at `path`; what nobody has read can be noted at the end."""
+
+    def __init__(self, content: Any, path: str, notes: Notes) -> None:
+        self.path, self.notes = path, notes
+        if content is not None and not isinstance(content, Mapping):
+            notes.lost(path, f"it is {shown(content)}, and a mapping of fields was expected")
+        self._content: dict[str, Any] = (
+            {str(key): value for key, value in content.items()} if isinstance(content, Mapping) else {}
+        )
+        self._read: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return self._content.get(name) is not None
+
+    def said(self, name: str) -> str:
+        """Return the path of a field: "jobs.train.resources"."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def take(self, name: str) -> Any:
+        """Return a field's value, None where there is none."""
+        self._read.add(name)
+        return self._content.get(name)
+
+    def text(self, name: str) -> str:
+        """Return a field that is a text, "" where there is none."""
+        value = self.take(name)
+        if isinstance(value, str | int | float):
+            return str(value).strip()
+        if value is not None:
+            self.notes.lost(self.said(name), f"it is {shown(value)}, and a string was expected")
+        return ""
+
+    def section(self, name: str) -> Section:
+        """Return a field that is a mapping itself."""
+        return Section(self.take(name), self.said(name), self.notes)
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return all fields, which are read by that."""
+        self._read |= self._content.keys()
+        return list(self._content.items())
+
+    def rest(self, known: Mapping[str, str]) -> None:
+        """Note each field that was not read. `known` says why and what to do; an empty reason is not worth a line."""
+        for name, value in self._content.items():
+            if name in self._read or value in (None, {}, []):
+                continue
+            why = known.get(name, DESCRIPTIVE.get(name, "Longshore has no such field"))
+            if why:
+                self.notes.lost(self.said(name), why)
+
+
+class Made:
+    """Fields of one of our models, in the making: a value that the model would refuse is noted and left out."""
+
+    def __init__(self, model: type[BaseModel], notes: Notes) -> None:
+        self._model, self._notes = model, notes
+        self._values: dict[str, Any] = {}
+
+    def put(self, name: str, value: Any, *, said: str = "", remark: str = "") -> None:
+        """Give a field its value; `said` is the field of theirs that it comes from. None is no value."""
+        if value is None:
+            return
+        rule = "" if not said or _refers(value) else self._refusal(name, value)
+        if rule:
+            self._notes.lost(said, f"it is {shown(value)}, and {name} {rule}")
+            return
+        self._values[name] = Remarked(value, remark) if remark else value
+
+    def spec(self) -> dict[str, Any]:
+        """Return the fields in the model's order."""
+        order = [field.alias or name for name, field in self._model.model_fields.items()]
+        return {name: self._values[name] for name in order if name in self._values}
+
+    def _refusal(self, name: str, value: Any) -> str:
+        field = next(each for key, each in self._model.model_fields.items() if name in (each.alias, key))
+        of_field: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        try:
+            TypeAdapter(of_field).validate_python(value)
+        except ValidationError as error:
+            return error.errors(include_url=False)[0]["msg"]
+        return ""
+
+
+def _refers(value: Any) -> bool:
+    return isinstance(value, str) and "$(" in value

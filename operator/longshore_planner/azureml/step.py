@@ -1,0 +1,156 @@
+"""What the two kinds of steps have in common: arguments, code, variables, resources."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from longshore_api.errors import shown
+from longshore_planner.azureml import expressions
+from longshore_planner.azureml.around import Around
+from longshore_planner.azureml.bindings import Absent, Binding, Data, Output, Value, joined
+from longshore_planner.azureml.notes import Notes
+from longshore_planner.azureml.places import is_asset, local_url
+from longshore_planner.azureml.section import Made, Section
+
+MISSING_SCRIPT = "to_be_written.py"
+SOURCE = "a folder of this machine: a cluster takes a ConfigMap of it, a store, or the image"
+LOST = {
+    "identity": "pods have the service account and the secrets of the Datastores that the cluster gives them",
+    "services": "use kubectl port-forward to reach a pod",
+    "queue_settings": "say priority, and vmPriority of the ComputeCluster",
+    "distribution": "a step is one process on one node; a parallel step has many, which do not talk to one another",
+    "parent_job_name": "",
+    "creation_context": "",
+    "id": "",
+}
+_RESOURCES_LOST = {
+    "shm_size": "mount an emptyDir of medium Memory at /dev/shm in the ComputeCluster's podTemplate",
+    "docker_args": "say what pods need in the ComputeCluster's podTemplate",
+    "locations": "the cluster has one location",
+    "max_instance_count": "say maxNodes of the ComputeCluster",
+}
+
+
+@dataclass
+class Step:
+    """One job of theirs on its way to a step of ours."""
+
+    name: str
+    job: Section
+    around: Around
+    inputs: Mapping[str, Binding]
+    outputs: Mapping[str, Output]
+    folder: str = ""  # of the YAML file that names code, from that of the whole
+    default_compute: str = ""
+    outer: Callable[[str], Binding | None] = lambda name: None  # inputs of the pipeline around
+    used: set[str] = field(default_factory=set)  # inputs that something refers to
+
+    @property
+    def notes(self) -> Notes:
+        """Where to tell what was not carried over."""
+        return self.around.notes
+
+    def value(self, given: Any) -> Any:
+        """Return a value, or that of the input it refers to."""
+        reference = expressions.whole(given)
+        if reference is None or reference.kind != "inputs":
+            return given
+        bound = self._bound(reference)
+        return bound.value if isinstance(bound, Value) else None
+
+    def arguments(self, text: str, path_of: Callable[[str, Data], str | None], *, said: str) -> list[str]:
+        """Return a command line as a list; `path_of` says what stands for the path of an input."""
+        line = expressions.with_optional(text, lambda name: not isinstance(self.inputs.get(name, Absent()), Absent))
+        try:
+            words = expressions.words(line)
+        except ValueError as error:
+            self.notes.tell(said, f"was split at spaces, as the shell would refuse it: {error}")
+            words = line.split()
+        return [expressions.replaced(each, lambda inner: self._filled(inner, path_of, said=said)) for each in words]
+
+    def script(self, given: str, *, said: str) -> str:
+        """Return the path of a script below its source folder, or the name of one that is still to be written."""
+        path = given.removeprefix("./")
+        if path.endswith(".py") and not path.startswith("/") and ".." not in path.split("/"):
+            return path
+        self.notes.lost(said, f"it is {shown(given)}, and a script is a .py file below the source folder")
+        return MISSING_SCRIPT
+
+    def source(self, code: str, made: Made, *, said: str) -> None:
+        """Give the step its source folder."""
+        if is_asset(code) or "://" in code or code.startswith("git+"):
+            self.notes.lost(said, f"it is {shown(code)}: get it, and name its folder as source.uri")
+            code = ""
+        folder = posixpath.join(self.around.base, self.folder)
+        made.put("source", {"uri": local_url(folder, code.removeprefix("file:") or ".")}, remark=SOURCE)
+
+    def environment(self, given: Any, made: Made, *, said: str) -> None:
+        """Give the step its environment."""
+        name = self.around.environment(given, folder=self.folder, said=said)
+        made.put("environment", None if name is None else {"name": name})
+
+    def variables(self, made: Made) -> None:
+        """Give the step the variables of its environment."""
+        given = self.job.section("environment_variables")
+        variables = {key: self._plain_text(value, given.said(key)) for key, value in given.items()}
+        made.put("environmentVariables", variables or None, said=self.job.said("environment_variables"))
+
+    def nodes(self) -> tuple[Any, str]:
+        """Return how many nodes the step takes, None where it does not say, and their size."""
+        resources = self.job.section("resources")
+        count = self.value(resources.take("instance_count"))
+        if count is None:
+            count = self.value(self.job.take("instance_count"))
+        size = resources.text("instance_type")
+        properties = resources.take("properties")
+        if properties:
+            self.notes.lost(resources.said("properties"), "say what pods need in the ComputeCluster's podTemplate")
+        resources.rest(_RESOURCES_LOST)
+        return count, size
+
+    def compute(self, made: Made, count: Any, size: str, *, given: str, said: str) -> None:
+        """Give the step the ComputeCluster that is called `given` in the field `said`."""
+        number = int(count) if isinstance(count, int | str) and str(count).isdigit() else 1
+        name = self.around.cluster(given, nodes=number, vm_size=size)
+        if name is None:
+            self.notes.tell(said, "names no nodes: on a cluster, fill in computeTarget with a ComputeCluster")
+        made.put("computeTarget", name)
+
+    def _plain_text(self, value: Any, said: str) -> str:
+        value = self.value(value)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return expressions.replaced(text, lambda inner: self._filled(inner, lambda name, data: None, said=said))
+
+    def _filled(self, inner: str, path_of: Callable[[str, Data], str | None], *, said: str) -> str:
+        reference = expressions.read(inner)
+        written = "${{" + inner + "}}"
+        if reference is not None and not reference.job:
+            if reference.kind == "outputs" and not reference.parent and reference.name in self.outputs:
+                output = self.outputs[reference.name]
+                return joined(f"$(outputs.{output.port})", output.below)
+            bound = self._bound(reference) if reference.kind == "inputs" else None
+            filled = _text(reference.name, bound, None if reference.parent else path_of)
+            if filled is not None:
+                return filled
+        self.notes.tell(said, f"has {written}, for which there is nothing here: it became empty")
+        return ""
+
+    def _bound(self, reference: expressions.Reference) -> Binding | None:
+        if reference.parent:
+            return self.outer(reference.name)
+        self.used.add(reference.name)
+        return self.inputs.get(reference.name)
+
+
+def _text(name: str, bound: Binding | None, path_of: Callable[[str, Data], str | None] | None) -> str | None:
+    """Return what stands for an input in an argument; None where there is nothing to say."""
+    match bound:
+        case Value(value):
+            return str(value)  # of booleans, too, as Azure ML spells them
+        case Data() if path_of is not None:
+            return path_of(name, bound)
+        case _:
+            return None

@@ -1,0 +1,116 @@
+"""What Azure ML's data, environments and computes become: the documents around a step."""
+
+from typing import Any
+
+from azureml_jobs import cases, made, parallel
+
+
+@cases(
+    ("a folder beside the file", "./data/", ({}, "file:data/")),
+    ("a folder above it", "../data", ({}, "file:../data")),
+    ("an absolute path", "/srv/data", ({}, "file:/srv/data")),
+    ("a percent sign", "50%", ({}, "file:50%25")),
+    ("a datastore", "azureml://datastores/blobs/paths/a/b/", ({"datastore": "blobs"}, "a/b/")),
+    ("all of a datastore", "azureml://datastores/blobs", ({"datastore": "blobs"}, "**")),
+    (
+        "a datastore of another workspace",
+        "azureml://subscriptions/s/resourcegroups/r/workspaces/w/datastores/blobs/paths/a.csv",
+        ({"datastore": "blobs"}, "a.csv"),
+    ),
+    ("a data asset", "azureml:images:3", ({}, "file:data/images/")),
+    ("blob storage", "wasbs://c@acc.blob.core.windows.net/a/b", ({}, "abfs://c@acc.dfs.core.windows.net/a/b")),
+    ("blob storage by https", "https://acc.blob.core.windows.net/c/a", ({}, "abfs://c@acc.dfs.core.windows.net/a")),
+    ("another URL", "https://example.com/a.csv", ({}, "https://example.com/a.csv")),
+)
+def test_paths_become_places(content: str, expected: tuple[dict[str, str], str]):
+    specs, _ = made(parallel(inputs={"files": {"type": "uri_folder", "path": content}}))
+    (dataset,) = [each for key, each in specs.items() if key.startswith("Dataset/")]
+    store, path = expected
+    assert dataset == {"file": {**store, "paths": [path]}}
+
+
+@cases(
+    (
+        "delimited text",
+        {
+            "paths": [{"file": "./a.csv"}, {"pattern": "./more/*.csv"}],
+            "transformations": [{"read_delimited": {"delimiter": ";", "encoding": "utf8", "header": "no_header"}}],
+        },
+        {
+            "paths": ["file:t/a.csv", "file:t/more/*.csv"],
+            "format": "csv",
+            "separator": ";",
+            "encoding": "utf-8",
+            "header": False,
+        },
+    ),
+    (
+        "JSON lines",
+        {"paths": [{"file": "a.jsonl"}], "transformations": ["read_json_lines"]},
+        {"paths": ["file:t/a.jsonl"], "format": "jsonl"},
+    ),
+    (
+        "Parquet",
+        {"paths": [{"folder": "./p/"}], "transformations": [{"read_parquet": None}]},
+        {"paths": ["file:t/p/"], "format": "parquet"},
+    ),
+    ("a file that is not there is guessed", None, {"paths": ["file:t/*.csv"], "format": "csv"}),
+)
+def test_tables_are_read_as_their_mltable_says(content: Any, expected: dict[str, Any]):
+    job = parallel(inputs={"files": {"type": "mltable", "path": "./t", "mode": "eval_mount"}})
+    specs, _ = made(job, {} if content is None else {"t/MLTable": content})
+    assert specs["Dataset/files"] == {"tabular": expected}
+
+
+def test_an_mltable_without_a_way_to_read_rows_is_files():
+    job = parallel(inputs={"files": {"type": "mltable", "path": "./t"}})
+    specs, _ = made(job, {"t/MLTable": {"paths": [{"pattern": "./*.png"}]}})
+    assert specs["Dataset/files"] == {"file": {"paths": ["file:t/*.png"]}}
+
+
+@cases(
+    ("one that is registered", "azureml:My_Env@latest", ("my-env", {})),
+    ("one of a registry", "azureml://registries/azureml/environments/sklearn-1.5/labels/latest", ("sklearn-1-5", {})),
+    ("an image", {"image": "python:3.11"}, ("environment", {"image": "python:3.11"})),
+    (
+        "one of v1",
+        {"name": "e", "docker": {"base_image": "i"}, "environment_variables": {"A": 1}},
+        ("e", {"image": "i", "variables": {"A": "1"}}),
+    ),
+)
+def test_environments_keep_name_image_and_variables(content: Any, expected: tuple[str, dict[str, Any]]):
+    specs, _ = made(parallel({"environment": content}))
+    assert specs[f"Environment/{expected[0]}"] == expected[1]
+
+
+def test_an_environment_may_have_a_file_of_its_own():
+    specs, _ = made(parallel({"environment": "file:./env.yml"}), {"env.yml": {"name": "own", "image": "python:3.11"}})
+    assert specs["Environment/own"] == {"image": "python:3.11"}
+
+
+def test_a_side_input_is_a_model():
+    inputs = {
+        "files": {"type": "uri_folder", "path": "data"},
+        "model": {"type": "uri_file", "path": "azureml://datastores/blobs/paths/m/model.pkl"},
+    }
+    specs, notes = made(parallel({"program_arguments": "--model ${{inputs.model}}"}, inputs=inputs))
+    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--model", "azureml-models/model/1/model.pkl"]
+    assert specs["ParallelRunStep/a-job"]["models"] == [{"name": "model"}]
+    assert specs["Model/model"] == {"datastore": "blobs", "path": "m/model.pkl"}
+    assert not any(key == "Dataset/model" for key in specs)
+    assert "inputs.model: is the Model model, which each process finds in azureml-models/model/1" in notes
+
+
+def test_an_argument_with_all_of_the_data_is_a_model_and_is_warned_of():
+    specs, notes = made(parallel({"program_arguments": "--all ${{inputs.files}}"}))
+    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--all", "azureml-models/files/1"]
+    assert [each for each in notes if each.startswith("inputs.files: ") and "leave the argument out" in each]
+
+
+def test_the_size_of_the_nodes_is_known_where_the_job_says_it():
+    specs, _ = made(parallel(resources={"instance_count": 6, "instance_type": "Standard_D2_v2"}))
+    assert specs["ComputeCluster/cpu"] == {"vmSize": "Standard_D2_v2", "maxNodes": 6}
+    specs, _ = made(parallel(compute="azureml:serverless", resources={"instance_type": "Standard_D2_v2"}))
+    assert specs["ParallelRunStep/a-job"]["computeTarget"] == "serverless"
+    specs, _ = made(parallel(compute="local"))
+    assert "computeTarget" not in specs["ParallelRunStep/a-job"]
