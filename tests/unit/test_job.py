@@ -56,6 +56,7 @@ JOB = of(
         format=TEXT,
         header=st.booleans(),
         separator=st.none() | TEXT,
+        name=TEXT,
     ),
     source_uri=TEXT,
     entry_script=TEXT,

@@ -41,6 +41,7 @@ def host_spec(job: Job, *, worker: str, work_dir: str, places: Places) -> HostSp
         work_dir=work_dir,
         log_dir=places.logs,
         worker=worker,
+        output_dir=places.output,
         processes=job.processes_per_worker,
         gpus=job.gpus_per_worker,
         logging_level=job.logging_level,

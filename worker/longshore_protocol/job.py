@@ -55,6 +55,7 @@ class Output:
     format: str = "text"  # "text", "csv", "tsv", "jsonl" or "parquet"
     header: bool = False  # the columns' names once, as first line
     separator: Optional[str] = None  # None: the format's own (text " ", csv ",", tsv tab)
+    name: str = "output"
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class HostSpec:
     work_dir: str  # each process gets a private folder below it
     log_dir: str  # the run folder's logs/ (or what is later copied there)
     worker: str
+    output_dir: str  # the output folder, as a path of this machine
     processes: int = 1  # slots of this worker...
     gpus: int = 0  # ...among which so many GPUs are shared out; 0: what processes inherit is left alone
     logging_level: str = "INFO"

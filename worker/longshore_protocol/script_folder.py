@@ -7,6 +7,7 @@ inputs/<name>/   inputs that were brought
 outputs/<name>/  outputs that are uploaded
 models/          models that were brought
 logs/            stdout.txt and stderr.txt, where the run's folder is in a store
+context.json     what `longshore_run` and `longshore_shims` tell the script of its step
 metrics.jsonl    what the script logs by `longshore_run`
 result.json      how it ended: whole, or not there
 host.lock        locked (flock) by the host for as long as it lives: the kernel releases it, whatever killed the host
