@@ -86,6 +86,8 @@ JOB = of(
     profiling_module=st.none() | TEXT,
     metrics_name_prefix=TEXT,
     sample=st.none() | NUMBER,
+    experiment=TEXT,
+    parent_id=TEXT,
 )
 
 

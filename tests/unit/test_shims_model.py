@@ -98,7 +98,8 @@ def test_a_model_object_knows_its_version_and_can_be_copied(folder):
 
 @pytest.mark.usefixtures("models")
 def test_what_a_model_cannot_do_here_is_said_with_the_alternative():
-    for call in (Model.register, Model(None, "iris").deploy, lambda: Model(None, "iris").add_tags({})):
+    model = Model(None, "iris")
+    for call in (lambda: Model.register(None, "iris"), lambda: model.deploy(None), lambda: model.add_tags({})):
         with pytest.raises(NotInsideAStep, match=r"^Model\.\w+ is not there inside a step of Longshore: \w"):
             call()
 

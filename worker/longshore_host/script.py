@@ -111,7 +111,7 @@ class Script:
             for name in ("outputs", "logs"):
                 os.makedirs(os.path.join(self._source, name), exist_ok=True)
             link_models(self._spec.models, folder=self._source)
-            context.Context(log_dir=self._spec.log_dir, models=self._spec.models).write(self._folder)
+            self._context().write(self._folder)
             with self._log(script_folder.STDOUT) as stdout, self._log(script_folder.STDERR) as stderr:
                 written = stderr.tell()
                 if os.environ.get("LONGSHORE_ECHO"):
@@ -168,6 +168,17 @@ class Script:
         for pid, code in reaped():
             if pid == self._pid:
                 self._code = code
+
+    def _context(self) -> context.Context:
+        spec = self._spec
+        return context.Context(
+            log_dir=spec.log_dir,
+            experiment=spec.experiment,
+            parent_id=spec.parent_id,
+            inputs=tuple(context.Given(name, (path,)) for name, path in spec.inputs.items()),
+            outputs=spec.outputs,
+            models=spec.models,
+        )
 
     def _environment(self) -> Dict[str, str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}

@@ -113,6 +113,12 @@ class Supervisor:
         return context.Context(
             log_dir=spec.log_dir,
             worker=spec.worker,
+            experiment=spec.experiment,
+            parent_id=spec.parent_id,
+            inputs=tuple(
+                context.Given(each.name, each.paths, None if each.tabular is None else vars(each.tabular))
+                for each in spec.inputs
+            ),
             outputs={spec.output.name: spec.output_dir},
             models=spec.models,
         )

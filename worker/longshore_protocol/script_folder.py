@@ -36,6 +36,10 @@ class ScriptSpec:
     variables: Dict[str, str] = field(default_factory=dict)  # added to the environment of the script
     models: Tuple[Tuple[str, int, str], ...] = ()  # name, version, path
     timeout: Optional[float] = None  # seconds; None: no limit
+    inputs: Dict[str, str] = field(default_factory=dict)  # name -> file or folder
+    outputs: Dict[str, str] = field(default_factory=dict)  # name -> folder
+    experiment: str = ""  # the pipeline, or the step where it is by itself
+    parent_id: str = ""  # the id of the pipeline's run
     image_source: Optional[str] = None  # the source folder in the host's own image: the host copies it to source/
 
     def to_json(self) -> str:

@@ -14,11 +14,23 @@ ENTRY_SCRIPT_LOGS = ("user", "entry_script_log")  # below the run's logs
 
 
 @dataclass(frozen=True)
+class Given:
+    """One input of a step."""
+
+    name: str
+    paths: Tuple[str, ...]  # local files, folders (read recursively) or globs; URLs where it is in a store
+    tabular: Optional[Dict[str, Any]] = None  # format, separator, header, encoding, column_types; None: files
+
+
+@dataclass(frozen=True)
 class Context:
     """One step on one machine. All places are paths of it, but for inputs that are in a store."""
 
     log_dir: str  # the run folder's logs/ (or what is later copied there)
     worker: str = ""  # of a ParallelRunStep
+    experiment: str = ""  # the pipeline, or the step where it is by itself
+    parent_id: str = ""  # the id of the pipeline's run; "": it is in none
+    inputs: Tuple[Given, ...] = ()
     outputs: Dict[str, str] = field(default_factory=dict)  # name -> folder
     models: Tuple[Tuple[str, int, str], ...] = ()  # name, version, path
 
@@ -36,6 +48,9 @@ def from_dict(raw: Dict[str, Any]) -> Context:
     names = {each.name for each in fields(Context)}
     given = {name: value for name, value in raw.items() if name in names}
     given["models"] = tuple((name, version, path) for name, version, path in raw.get("models", []))
+    given["inputs"] = tuple(
+        Given(each["name"], tuple(each["paths"]), each.get("tabular")) for each in raw.get("inputs", [])
+    )
     return Context(**given)
 
 

@@ -37,6 +37,8 @@ ALTERNATIVES = {
     "Webservice": _DEPLOYED,
     # of Run, Model, Dataset and Workspace
     "submit": _SUBMITTED,
+    "experiment": "an offline run has none",
+    "fail": "a step fails by an exception of its script",
     "register": _KEPT,
     "register_model": _KEPT,
     "upload_file": _KEPT,
@@ -58,7 +60,7 @@ _ELSE = "it needs Azure ML's own packages, and a workspace to talk to"
 
 def refuse(name: str) -> NoReturn:
     """Raise NotInsideAStep for a qualified name."""
-    why = ALTERNATIVES.get(name.rpartition(".")[2], _ELSE)
+    why = next((ALTERNATIVES[part] for part in reversed(name.split(".")) if part in ALTERNATIVES), _ELSE)
     raise NotInsideAStep("{} is not there inside a step of Longshore: {}.".format(name, why))
 
 
@@ -80,7 +82,16 @@ class Absent:
         return "<{}, which is not there inside a step>".format(self._name)
 
 
-class Refusing:
+class _RefusingType(type):
+    """The same for what the class does not have."""
+
+    def __getattr__(cls, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        refuse("{}.{}".format(cls.__name__, name))
+
+
+class Refusing(metaclass=_RefusingType):
     """A class that raises NotInsideAStep for what its objects do not have."""
 
     def __getattr__(self, name: str) -> NoReturn:

@@ -25,7 +25,7 @@ class EntryScript:
     _only: Optional[EntryScript] = None
     _is_set_up = False
 
-    def __new__(cls, *_: object, **__: object) -> EntryScript:  # noqa: PYI034  (3.7 has no Self)
+    def __new__(cls, *_: object, **__: object) -> EntryScript:
         """Return the one object, made when it is first asked for."""
         if cls._only is None:
             cls._only = super().__new__(cls)

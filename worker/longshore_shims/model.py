@@ -7,7 +7,7 @@ import shutil
 from typing import Any, Dict, List, Optional, Tuple
 
 from longshore_run import context
-from longshore_shims.absent import Refusing, refuse
+from longshore_shims.absent import Refusing
 from longshore_shims.errors import ModelNotFoundException, UserErrorException
 
 FOLDER = "azureml-models"  # in the working directory: <name>/<version>/
@@ -16,7 +16,7 @@ FOLDER = "azureml-models"  # in the working directory: <name>/<version>/
 class Model(Refusing):
     """One version of a model: `name`, `version`, `id`, and `path`, the file or the folder that it is."""
 
-    def __init__(  # noqa: PLR0917  (Azure ML's signature)
+    def __init__(
         self,
         workspace: Any = None,
         name: Optional[str] = None,
@@ -53,7 +53,7 @@ class Model(Refusing):
             raise
 
     @staticmethod
-    def list(workspace: Any = None, name: Optional[str] = None, latest: bool = False, **_: Any) -> List[Model]:  # noqa: FBT001, FBT002  (Azure ML's signature)
+    def list(workspace: Any = None, name: Optional[str] = None, latest: bool = False, **_: Any) -> List[Model]:
         """Return the step's models, the latest version of each first."""
         found = _models()
         names = sorted({each for each, _ in found} if name is None else {name})
@@ -63,7 +63,7 @@ class Model(Refusing):
             made += [Model(workspace, each, version=version) for version in (versions[:1] if latest else versions)]
         return made
 
-    def download(self, target_dir: str = ".", exist_ok: bool = False, exists_ok: Optional[bool] = None) -> str:  # noqa: FBT001, FBT002  (Azure ML's signature)
+    def download(self, target_dir: str = ".", exist_ok: bool = False, exists_ok: Optional[bool] = None) -> str:
         """Copy the model into a folder and return the copy's path. Raises UserErrorException where there is one."""
         target = os.path.join(target_dir, os.path.basename(self.path) if os.path.isfile(self.path) else self.name)
         if os.path.lexists(target):
@@ -73,16 +73,6 @@ class Model(Refusing):
         os.makedirs(target_dir, exist_ok=True)
         shutil.copytree(self.path, target) if os.path.isdir(self.path) else shutil.copy(self.path, target)
         return target
-
-    @staticmethod
-    def register(*_: Any, **__: Any) -> None:
-        """Raise NotInsideAStep."""
-        refuse("Model.register")
-
-    @staticmethod
-    def deploy(*_: Any, **__: Any) -> None:
-        """Raise NotInsideAStep."""
-        refuse("Model.deploy")
 
 
 def _find(name: str, version: Optional[int]) -> Tuple[int, str]:
