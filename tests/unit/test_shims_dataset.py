@@ -82,6 +82,9 @@ def test_a_mount_point_may_be_named(files, tmp_path):
         assert mounted.mount_point == str(tmp_path / "here")
         assert (tmp_path / "here/a/b/2.txt").read_text() == "a/b/2.txt"
     assert not (tmp_path / "here").exists()
+    with pytest.raises(UserErrorException, match=r"is no place to mount a dataset: it is not empty\."):
+        dataset(files).mount(str(files / "a")).start()
+    assert len(dataset(files).to_path()) == 3
 
 
 def test_downloads_are_copies(files, tmp_path):

@@ -113,7 +113,8 @@ def test_names_that_only_submitting_needs_can_be_imported_and_refuse_to_be_used(
     assert known
     for each in known:
         for use in (lambda each=each: absent(each)(), lambda each=each: absent(each).get):
-            with pytest.raises(NotInsideAStep, match=f"{each}[.a-z]* is not there inside a step of Longshore: "):
+            sentence = f"{each}[.a-z]* is not there inside a step of Longshore: {ALTERNATIVES[each]}"
+            with pytest.raises(NotInsideAStep, match=sentence):
                 use()
     with pytest.raises(ImportError):
         exec(f"from {module.__name__} import Misspelt")

@@ -63,6 +63,7 @@ def test_parent_and_parts_log_to_the_step(step, tmp_path):
         part.log("loss", 3)
         part.complete()
     assert part.name == "fold-1"
+    assert part.parent is run
     assert part.id != run.id
     assert metrics.read(str(tmp_path / "metrics.jsonl")) == {"loss": [1, 3], "total": 2}
 

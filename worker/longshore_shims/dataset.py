@@ -92,6 +92,8 @@ class StepDataset(Refusing):
         if folder is None and len(self._given.paths) == 1 and not self._parts and os.path.exists(path):
             return path, None
         made = _temporary_folder() if folder is None else os.path.abspath(folder)
+        if os.path.isdir(made) and os.listdir(made):  # it is removed in the end
+            raise UserErrorException("{} is no place to mount a dataset: it is not empty.".format(made))
         for name, path in self._files():
             target = os.path.join(made, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -129,7 +131,7 @@ class MountContext:
         return self._mount_point
 
     def start(self) -> None:
-        """Lay the files out. Raises UserErrorException, and OSError where something is in the way."""
+        """Lay the files out. Raises UserErrorException, for a mount point that is not empty too."""
         self._mount_point, self._made = self._dataset.lay_out(self._wanted)
 
     def stop(self) -> None:

@@ -25,6 +25,7 @@ class Run(longshore_run.Run, Refusing):
         super().__init__(run_id, metrics_file=metrics_file)
         self.name = name or run_id
         self.tags: Dict[str, str] = {}
+        self._parent: Optional[Run] = None  # of a part: the run that it is part of
 
     @classmethod
     def get_context(cls, allow_offline: bool = True, used_for_context_manager: bool = False, **_: Any) -> Run:
@@ -41,7 +42,9 @@ class Run(longshore_run.Run, Refusing):
 
     @property
     def parent(self) -> Run:
-        """The run of the pipeline that the step is in; of a step by itself, its own."""
+        """The run of the pipeline that the step is in; of a step by itself, its own; of a part, the whole."""
+        if self._parent is not None:
+            return self._parent
         step = context.current()
         parent_id = step.parent_id if step is not None else ""
         return Run(parent_id, metrics_file=self._metrics_file) if parent_id else self
@@ -64,7 +67,10 @@ class Run(longshore_run.Run, Refusing):
 
     def child_run(self, name: Optional[str] = None, run_id: Optional[str] = None, outputs: Any = None) -> Run:
         """Return a run by a name or an id of its own; what it logs is logged by the step."""
-        return Run(run_id or "{}_{}".format(self.id, uuid.uuid4()), metrics_file=self._metrics_file, name=name or "")
+        part_id = run_id or "{}_{}".format(self.id, uuid.uuid4())
+        part = Run(part_id, metrics_file=self._metrics_file, name=name or "")
+        part._parent = self
+        return part
 
     def complete(self, *_: Any, **__: Any) -> None:
         """Do nothing: a step is complete when its script ends, and so are its parts."""
