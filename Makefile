@@ -20,7 +20,7 @@ test-cluster: setup ## run the tests on a real Kubernetes; one is made on this m
 
 check: setup ## lint, formatting, types, import contracts, and the host's Python 3.7
 	ruff check . && ruff format --check . && mypy
-	lint-imports && vermin --quiet --no-tips --violations --target=3.7- worker/longshore_host worker/longshore_protocol worker/longshore_run
+	lint-imports && vermin --quiet --no-tips --violations --target=3.7- worker/longshore_host worker/longshore_protocol worker/longshore_run worker/longshore_shims
 
 fmt: setup ## format, and repair what ruff can
 	ruff format . && ruff check --fix .

@@ -15,6 +15,7 @@ from pathlib import Path
 import longshore_host
 import longshore_protocol
 import longshore_run
+import longshore_shims
 from longshore_agent.places import Places, places_of
 from longshore_agent.shipping import Shipper
 from longshore_protocol.job import Job
@@ -160,7 +161,7 @@ def link_packages(folder: Path) -> str:
     """Make a folder with what the user's interpreter needs of ours, and with nothing that we depend on."""
     packages = folder / "packages"
     packages.mkdir()
-    for package in (longshore_host, longshore_protocol, longshore_run):
+    for package in (longshore_host, longshore_protocol, longshore_run, longshore_shims):
         source = Path(package.__path__[0])
         (packages / source.name).symlink_to(source)
     return str(packages)

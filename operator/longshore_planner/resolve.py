@@ -140,6 +140,7 @@ class _Resolver:
             format=given.format,
             header=given.header,
             separator=given.separator,
+            name=given.name,
         )
 
     def workers(self) -> int:

@@ -115,7 +115,8 @@ def test_what_a_script_finds_around_it(longshore, code):
 
     # No way to the coordinator: neither its address nor its token, nor a descriptor but the streams and the socket.
     ours = {name: value for name, value in environment.items() if name.startswith("LONGSHORE_")}
-    assert ours == {"LONGSHORE_PROCESS": "process000"}
+    assert ours.keys() == {"LONGSHORE_PROCESS", "LONGSHORE_CONTEXT"}
+    assert ours["LONGSHORE_PROCESS"] == "process000"
     added = environment.keys() - os.environ.keys()  # servers of other tests may be in what is inherited
     assert not [name for name in added if "http://127.0.0.1" in environment[name]]
     assert len(first["descriptors"]) <= 5  # the three streams, the agent's socket, and the listing itself

@@ -253,7 +253,12 @@ def test_an_image_that_has_nothing_of_ours_can_run_what_is_injected(tmp_path):
 
     inject(str(tmp_path))
     inject(str(tmp_path))  # a container that is started again
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["longshore_host", "longshore_protocol", "longshore_run"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "longshore_host",
+        "longshore_protocol",
+        "longshore_run",
+        "longshore_shims",
+    ]
     command = [sys.executable, "-S", "-c", "import longshore_host.supervisor as s; print(s.__file__)"]
     found = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
     assert found.stdout.startswith(str(tmp_path))

@@ -43,6 +43,7 @@ SPEC = HostSpec(
     work_dir="/work",
     log_dir="/logs",
     worker="worker-0",
+    output_dir="/out",
 )
 
 

@@ -56,6 +56,7 @@ JOB = of(
         format=TEXT,
         header=st.booleans(),
         separator=st.none() | TEXT,
+        name=TEXT,
     ),
     source_uri=TEXT,
     entry_script=TEXT,
@@ -85,6 +86,8 @@ JOB = of(
     profiling_module=st.none() | TEXT,
     metrics_name_prefix=TEXT,
     sample=st.none() | NUMBER,
+    experiment=TEXT,
+    parent_id=TEXT,
 )
 
 

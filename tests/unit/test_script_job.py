@@ -37,6 +37,8 @@ JOB = of(
     models=st.lists(of(Model, name=TEXT, version=st.integers(), uri=TEXT), max_size=3).map(tuple),
     timeout=st.none() | SECONDS,
     logging_level=TEXT,
+    experiment=TEXT,
+    parent_id=TEXT,
 )
 RESULT = of(
     ScriptResult,

@@ -34,6 +34,7 @@ SPEC = HostSpec(
     work_dir="/work",
     log_dir="/logs",
     worker="worker-0",
+    output_dir="/out",
 )
 PROCESS = 0
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 
-PACKAGES = ("longshore_host", "longshore_protocol", "longshore_run")
+PACKAGES = ("longshore_host", "longshore_protocol", "longshore_run", "longshore_shims")
 
 
 def inject(folder: str) -> None:

@@ -70,8 +70,10 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
         os.makedirs(folder)
     if image_source is None:
         _bring_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
-    paths = {f"inputs.{each.name}": _bring(each, folder) for each in job.inputs}
-    paths |= {f"outputs.{each.name}": _make_output(job, each, folder) for each in job.outputs}
+    inputs = {each.name: _bring(each, folder) for each in job.inputs}
+    outputs = {each.name: _make_output(job, each, folder) for each in job.outputs}
+    paths = {f"inputs.{name}": path for name, path in inputs.items()}
+    paths |= {f"outputs.{name}": path for name, path in outputs.items()}
     spec = ScriptSpec(
         script=job.script,
         log_dir=os.path.join(local_path(job.run_uri) or folder, script_folder.LOGS),
@@ -79,6 +81,10 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
         variables={**_variables(job, paths), **job.variables},
         models=_bring_models(job, folder),
         timeout=job.timeout,
+        inputs=inputs,
+        outputs=outputs,
+        experiment=job.experiment or job.name,
+        parent_id=job.parent_id,
         image_source=image_source,
     )
     if spec.models:

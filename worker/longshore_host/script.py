@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import BinaryIO, Dict, List, Optional
+from typing import BinaryIO, Dict, Optional
 
 from longshore_host import script_end
 from longshore_host.echo import Echo
@@ -30,15 +30,15 @@ from longshore_host.linux import (
     reaped,
 )
 from longshore_host.logs import CappedLogs
+from longshore_host.surroundings import python_path
 from longshore_protocol import script_folder
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import CANCELLED, FAILED, OUT_OF_MEMORY, SUCCEEDED, TIMED_OUT, ScriptResult
-from longshore_run import metrics
+from longshore_run import context, metrics
 
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _LOOK = 1.0  # seconds between two looks at the sizes of logs
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)  # blocked, and taken when we look for them
-_PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PRIVATE = "LONGSHORE_"  # settings of ours, which never reach the script
 
 
@@ -52,6 +52,7 @@ class Script:
     def __init__(self, spec: ScriptSpec, folder: str) -> None:
         self._spec = spec
         self._source = os.path.join(folder, script_folder.SOURCE)
+        self._folder = folder
         self._metrics = os.path.join(folder, script_folder.METRICS)
         self._stderr = os.path.join(spec.log_dir, script_folder.STDERR)
         self._logs = CappedLogs()
@@ -110,6 +111,7 @@ class Script:
             for name in ("outputs", "logs"):
                 os.makedirs(os.path.join(self._source, name), exist_ok=True)
             link_models(self._spec.models, folder=self._source)
+            self._context().write(self._folder)
             with self._log(script_folder.STDOUT) as stdout, self._log(script_folder.STDERR) as stderr:
                 written = stderr.tell()
                 if os.environ.get("LONGSHORE_ECHO"):
@@ -167,17 +169,24 @@ class Script:
             if pid == self._pid:
                 self._code = code
 
+    def _context(self) -> context.Context:
+        spec = self._spec
+        return context.Context(
+            log_dir=spec.log_dir,
+            experiment=spec.experiment,
+            parent_id=spec.parent_id,
+            inputs=tuple(context.Given(name, (path,)) for name, path in spec.inputs.items()),
+            outputs=spec.outputs,
+            models=spec.models,
+        )
+
     def _environment(self) -> Dict[str, str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
         environment.update(self._spec.variables)
-        inherited = environment.get("PYTHONPATH", "").split(os.pathsep)
-        path: List[str] = []
-        # The script finds `longshore_run`, and the modules of its source folder from whatever folder of it it is in.
-        for each in [_PACKAGES, self._source, *inherited]:
-            if each and each not in path:
-                path.append(each)
-        environment["PYTHONPATH"] = os.pathsep.join(path)
+        # The script finds the modules of its source folder from whatever folder of it it is in.
+        environment["PYTHONPATH"] = python_path(self._source, inherited=environment.get("PYTHONPATH", ""))
         environment[metrics.VARIABLE] = self._metrics
+        environment[context.VARIABLE] = os.path.join(self._folder, context.FILE)
         return environment
 
     def _log(self, name: str) -> BinaryIO:

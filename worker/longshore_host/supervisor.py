@@ -17,12 +17,13 @@ from longshore_host.connection import Connection, ConnectionLost
 from longshore_host.devices import VISIBLE, visible_devices
 from longshore_host.linux import children_of, environment_of, kill_and_reap, kill_group, out_of_memory_kills, reaped
 from longshore_host.logs import CappedLogs
+from longshore_host.surroundings import python_path
 from longshore_protocol import messages
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import process_name
+from longshore_run import context
 
-PROCESS_VARIABLE = "LONGSHORE_PROCESS"  # names the child in the environment of all that it starts
-_PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PROCESS_VARIABLE = context.PROCESS  # names the child in the environment of all that it starts
 _PRIVATE = ("LONGSHORE_",)  # the agent's own settings never reach the user's process
 
 
@@ -77,6 +78,8 @@ class Supervisor:
         name = process_name(process)
         folder = os.path.join(self._spec.work_dir, name)
         os.makedirs(folder, exist_ok=True)
+        self._context().write(self._spec.work_dir)  # with each: a script may have done what it likes to the last one
+        self._logs.watch(context.entry_script_log(self._spec.log_dir, worker=self._spec.worker, process=name))
         command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), str(os.getpid())]
         with self._log("stdout", name) as stdout, self._log("stderr", name) as stderr:
             # A session of its own: killed as a group, and out of reach of the terminal's Ctrl-C.
@@ -96,14 +99,29 @@ class Supervisor:
     def _environment(self, name: str, slot: int) -> Dict[str, str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
         environment.update(self._spec.variables)
-        if "PYTHONPATH" in self._spec.variables:  # we must still be found, in an image that has none of us
-            environment["PYTHONPATH"] = os.pathsep.join([_PACKAGES, environment["PYTHONPATH"]])
+        environment["PYTHONPATH"] = python_path(inherited=environment.get("PYTHONPATH", ""))
         spec = self._spec
         devices = visible_devices(slot, processes=spec.processes, gpus=spec.gpus, environment=environment)
         if devices is not None:
             environment[VISIBLE] = devices
         environment[PROCESS_VARIABLE] = name
+        environment[context.VARIABLE] = os.path.join(spec.work_dir, context.FILE)
         return environment
+
+    def _context(self) -> context.Context:
+        spec = self._spec
+        return context.Context(
+            log_dir=spec.log_dir,
+            worker=spec.worker,
+            experiment=spec.experiment,
+            parent_id=spec.parent_id,
+            inputs=tuple(
+                context.Given(each.name, each.paths, None if each.tabular is None else vars(each.tabular))
+                for each in spec.inputs
+            ),
+            outputs={spec.output.name: spec.output_dir},
+            models=spec.models,
+        )
 
     def _log(self, stream: str, name: str) -> BinaryIO:
         folder = os.path.join(self._spec.log_dir, "user", stream, self._spec.worker)

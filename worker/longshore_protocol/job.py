@@ -55,6 +55,7 @@ class Output:
     format: str = "text"  # "text", "csv", "tsv", "jsonl" or "parquet"
     header: bool = False  # the columns' names once, as first line
     separator: Optional[str] = None  # None: the format's own (text " ", csv ",", tsv tab)
+    name: str = "output"
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ class Job:
     profiling_module: Optional[str] = None  # "cProfile" or "profile"
     metrics_name_prefix: str = ""
     sample: Optional[int] = None  # run this many mini-batches only
+    experiment: str = ""  # the pipeline that it is a step of...
+    parent_id: str = ""  # ...and the id of that one's run
 
     def to_json(self) -> str:
         """Return the job as one JSON document that `from_json` reads back."""

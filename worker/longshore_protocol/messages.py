@@ -41,6 +41,7 @@ class InputSpec:
 
     name: str
     tabular: Optional[TabularFormat] = None
+    paths: Tuple[str, ...] = ()  # where it lies: local files, folders, globs, or URLs
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ class HostSpec:
     work_dir: str  # each process gets a private folder below it
     log_dir: str  # the run folder's logs/ (or what is later copied there)
     worker: str
+    output_dir: str  # the output folder, as a path of this machine
+    experiment: str = ""  # the pipeline, or the step where it is by itself
+    parent_id: str = ""  # the id of the pipeline's run
     processes: int = 1  # slots of this worker...
     gpus: int = 0  # ...among which so many GPUs are shared out; 0: what processes inherit is left alone
     logging_level: str = "INFO"
@@ -69,7 +73,11 @@ def host_spec_from_dict(raw: Dict[str, Any]) -> HostSpec:
     fields["arguments"] = tuple(raw["arguments"])
     fields["models"] = tuple((name, version, path) for name, version, path in raw["models"])
     fields["inputs"] = tuple(
-        InputSpec(each["name"], None if each["tabular"] is None else TabularFormat(**each["tabular"]))
+        InputSpec(
+            each["name"],
+            None if each["tabular"] is None else TabularFormat(**each["tabular"]),
+            tuple(each["paths"]),
+        )
         for each in raw["inputs"]
     )
     fields["output"] = Output(**raw["output"])

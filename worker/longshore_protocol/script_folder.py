@@ -7,6 +7,7 @@ inputs/<name>/   inputs that were brought
 outputs/<name>/  outputs that are uploaded
 models/          models that were brought
 logs/            stdout.txt and stderr.txt, where the run's folder is in a store
+context.json     what `longshore_run` and `longshore_shims` tell the script of its step
 metrics.jsonl    what the script logs by `longshore_run`
 result.json      how it ended: whole, or not there
 host.lock        locked (flock) by the host for as long as it lives: the kernel releases it, whatever killed the host
@@ -35,6 +36,10 @@ class ScriptSpec:
     variables: Dict[str, str] = field(default_factory=dict)  # added to the environment of the script
     models: Tuple[Tuple[str, int, str], ...] = ()  # name, version, path
     timeout: Optional[float] = None  # seconds; None: no limit
+    inputs: Dict[str, str] = field(default_factory=dict)  # name -> file or folder
+    outputs: Dict[str, str] = field(default_factory=dict)  # name -> folder
+    experiment: str = ""  # the pipeline, or the step where it is by itself
+    parent_id: str = ""  # the id of the pipeline's run
     image_source: Optional[str] = None  # the source folder in the host's own image: the host copies it to source/
 
     def to_json(self) -> str:

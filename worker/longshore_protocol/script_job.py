@@ -60,6 +60,8 @@ class ScriptJob:
     models: Tuple[Model, ...] = ()
     timeout: Optional[float] = None  # of the script alone, not of bringing its data; None: no limit
     logging_level: str = "INFO"
+    experiment: str = ""  # the pipeline that it is a step of...
+    parent_id: str = ""  # ...and the id of that one's run
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the job as a JSON object. `asdict` would copy each string: a pipeline may have hundreds of jobs."""

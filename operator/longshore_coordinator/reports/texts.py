@@ -30,6 +30,8 @@ user/error/<node>/processNNN.txt           every traceback that left run(), by m
 user/stdout/<node>/processNNN.stdout.txt   what the entry script printed and logged
 user/stderr/<node>/processNNN.stderr.txt   its standard error, and the traceback of a failed import or init()
                                            (a stream that grew above 16 MB holds its last 4 MB)
+user/entry_script_log/<node>/processNNN.log.txt
+                                           what it logged by the logger of azureml_user's EntryScript
 sys/error.txt                              errors of storage, network and Longshore itself, grouped; absent without any
 sys/node/<node>/processNNN.txt             what the process picked and finished, in the order of time
 sys/node/<node>/processNNN.profile         its profile, when the step sets profilingModule

@@ -15,7 +15,7 @@ from longshore_planner.catalogue import Documents
 from longshore_planner.ground import shown
 from longshore_planner.pipelines.check import check_names, hold, unused
 from longshore_planner.pipelines.fingerprint import comparable
-from longshore_planner.pipelines.frozen import FrozenPipeline, FrozenStep, Options
+from longshore_planner.pipelines.frozen import TRANSFER, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.graph import Need, arrange
 from longshore_planner.pipelines.parameters import Filling, Given
 from longshore_planner.pipelines.steps import (
@@ -96,7 +96,14 @@ class _Freezing:
             raise InvalidDocuments(problems)
         outputs = {name: list(each.outputs) for name, each in self.resolved.items()}
         order = arrange(list(self.filled), self.needs, outputs, self.template.where)
-        return tuple(_frozen(self.filled[name][0], self.resolved[name], self.needs) for name in order)
+        return tuple(self.frozen(name) for name in order)
+
+    def frozen(self, name: str) -> FrozenStep:
+        """Return a step that was resolved; its script may ask which pipeline it is in."""
+        frozen = _frozen(self.filled[name][0], self.resolved[name], self.needs)
+        if frozen.kind == TRANSFER:
+            return frozen
+        return replace(frozen, job={**frozen.job, "experiment": self.template.name, "parent_id": self.run_id})
 
     def fill(self, step: PipelineStep, filling: Filling, *, loc: Loc) -> None:
         """Fill and check one step by itself."""

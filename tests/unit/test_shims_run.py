@@ -1,0 +1,149 @@
+"""The Run and the Workspace of azureml.core, in a step, in a pipeline's step, and outside of any."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from longshore_run import metrics
+from longshore_run.context import VARIABLE, Context, Given
+from longshore_shims.dataset import StepDataset
+from longshore_shims.errors import (
+    AzureMLException,
+    InputNotFoundException,
+    NotInsideAStep,
+    RunEnvironmentException,
+    UserErrorException,
+)
+from longshore_shims.run import OfflineRun, Run
+from longshore_shims.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch):
+    for name in (VARIABLE, metrics.VARIABLE, "AZUREML_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def step(tmp_path, monkeypatch):
+    """Make this process part of a step."""
+
+    def make(**fields):
+        fields = {"experiment": "train", **fields}
+        monkeypatch.setenv(VARIABLE, Context(str(tmp_path / "logs"), **fields).write(str(tmp_path)))
+        monkeypatch.setenv(metrics.VARIABLE, str(tmp_path / "metrics.jsonl"))
+        monkeypatch.setenv("AZUREML_RUN_ID", "run-1-train")
+        return Run.get_context(allow_offline=False)
+
+    return make
+
+
+def test_the_steps_run_knows_its_id_and_what_it_is_listed_under(step):
+    run = step()
+    assert run.id == run.name == "run-1-train"
+    assert run.experiment.name == "train"
+    workspace = run.experiment.workspace
+    assert (workspace.name, workspace.resource_group) == ("longshore", "longshore")
+    assert uuid.UUID(workspace.subscription_id).int == 0
+    assert not isinstance(run, OfflineRun)
+
+
+def test_a_pipelines_step_has_the_pipelines_run_as_its_parent_and_another_itself(step):
+    assert step(parent_id="run-1").parent.id == "run-1"
+    run = step()
+    assert run.parent is run
+
+
+def test_parent_and_parts_log_to_the_step(step, tmp_path):
+    run = step(parent_id="run-1")
+    run.log("loss", 1)
+    run.parent.log("total", 2)
+    with run.child_run("fold-1") as part:
+        part.log("loss", 3)
+        part.complete()
+    assert part.name == "fold-1"
+    assert part.parent is run
+    assert part.id != run.id
+    assert metrics.read(str(tmp_path / "metrics.jsonl")) == {"loss": [1, 3], "total": 2}
+
+
+def test_inputs_are_paths_of_files_and_datasets_of_tables(step, tmp_path):
+    for name in ("a/x/1.png", "a/y/2.png", "b.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    places = {"folder": ["a"], "file": ["b.csv"], "glob": ["a/x/*.png"], "both": ["a/x", "a/y/*"], "deep": ["a/**/*"]}
+    inputs = [Given(name, tuple(str(tmp_path / each) for each in paths)) for name, paths in places.items()]
+    table = Given("table", (str(tmp_path / "b.csv"),), {"format": "csv"})
+    found = step(inputs=(*inputs, table)).input_datasets
+    assert list(found) == [*places, "table"]
+    expected = {"folder": "a", "file": "b.csv", "glob": "a/x", "both": "a", "deep": "a"}
+    assert {name: found[name] for name in places} == {name: str(tmp_path / each) for name, each in expected.items()}
+    assert isinstance(found["table"], StepDataset)
+
+
+def test_an_input_that_there_is_not_is_told_with_those_that_there_are(step):
+    found = step(inputs=(Given("images", ("/in",)), Given("far", ("s3://bucket/in/*",)))).input_datasets
+    assert "image" not in found
+    assert found.get("image") is None
+    with pytest.raises(InputNotFoundException) as caught:
+        found["image"]
+    assert str(caught.value) == "There is no input image. The step's inputs are: images, far."
+    assert "far" in found
+    with pytest.raises(UserErrorException, match=r"The input far lies in a store, at s3://bucket/in/\*, and has no p"):
+        found["far"]
+
+
+def test_outputs_are_folders_by_name(step):
+    assert step(outputs={"model": "/out/model"}).output_datasets == {"model": "/out/model"}
+
+
+def test_outside_of_a_step_a_run_is_an_offline_one(capsys):
+    run = Run.get_context()
+    assert isinstance(run, OfflineRun)
+    assert run.id.startswith("OfflineRun_")
+    assert not hasattr(run, "experiment")
+    assert run.parent is run
+    assert (dict(run.input_datasets), run.output_datasets) == ({}, {})
+    run.log("accuracy", 0.5)
+    run.tag("kind", "trial")
+    assert capsys.readouterr().out == f"accuracy: 0.5\ntag of {run.id}: kind=trial\n"
+    assert run.tags == {"kind": "trial"}
+    with pytest.raises(RunEnvironmentException):
+        Run.get_context(allow_offline=False)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda run: run.get_details(), "Run.get_details is not there inside a step of Longshore: it needs Azure ML's"),
+        (lambda run: run.upload_file("a", "a"), "Run.upload_file is not there inside a step of Longshore: what is to "),
+        (lambda run: run.fail(), "Run.fail is not there inside a step of Longshore: a step fails by an exception of "),
+        (lambda run: run.experiment.submit(None), "StepExperiment.submit is not there inside a step of Longshore: a s"),
+        (lambda run: Run.list(None), "Run.list is not there inside a step of Longshore: it needs Azure ML's own "),
+        (lambda run: Workspace.from_config().compute_targets, "Workspace.compute_targets is not there inside a step"),
+        (lambda run: Workspace.create("w"), "Workspace.create is not there inside a step of Longshore: it needs Azure"),
+    ],
+)
+def test_what_only_azure_can_do_is_told_with_the_alternative(step, call, sentence):
+    with pytest.raises(NotInsideAStep) as caught:
+        call(step())
+    assert str(caught.value).startswith(sentence)
+    assert isinstance(caught.value, AzureMLException)
+
+
+def test_a_workspace_is_had_in_every_way_that_scripts_know(step):
+    step(inputs=(Given("images", ("/in",)),), models=(("iris", 1, "/m/1"), ("iris", 2, "/m/2")))
+    assert Workspace.from_config().name == "longshore"
+    named = Workspace.get("mine", subscription_id="s", resource_group="g")
+    assert (named.name, named.subscription_id, named.resource_group) == ("mine", "s", "g")
+    assert Workspace("s", "g", "mine").name == "mine"
+    assert {name: each.version for name, each in named.models.items()} == {"iris": 2}
+    assert list(named.datasets) == ["images"]
+
+
+def test_a_later_hosts_context_is_read_by_earlier_stand_ins(step, tmp_path):
+    step()
+    path = Path(tmp_path / "context.json")
+    path.write_text(path.read_text().replace('"worker"', '"colour": "red", "worker"'))
+    assert Run.get_context().experiment.name == "train"

@@ -1,0 +1,15 @@
+"""What the interpreters of a step find on their PYTHONPATH."""
+
+from __future__ import annotations
+
+import os
+
+from longshore_shims.finder import START
+
+PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def python_path(*folders: str, inherited: str) -> str:
+    """Return a PYTHONPATH: ours, `folders`, and what it was. With ours, stand-ins for Azure ML's packages are found."""
+    path = dict.fromkeys([PACKAGES, START, *folders, *inherited.split(os.pathsep)])  # in order, each once
+    return os.pathsep.join(filter(None, path))

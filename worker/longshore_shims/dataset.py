@@ -1,0 +1,204 @@
+"""Dataset: the inputs of a step, by their names, as files and as tables."""
+
+from __future__ import annotations
+
+import atexit
+import glob
+import os
+import re
+import shutil
+import tempfile
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from longshore_run import context
+from longshore_run.context import Given
+from longshore_shims.absent import Refusing
+from longshore_shims.errors import InputNotFoundException, UserErrorException
+from longshore_shims.tables import read_table
+
+_URL = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_WILD = re.compile(r"[*?\[]")
+
+
+class Dataset(Refusing):
+    """Where a step's datasets are asked for."""
+
+    @staticmethod
+    def get_by_name(workspace: Any, name: str, version: Any = "latest") -> StepDataset:
+        """Return the input of that name. Raises InputNotFoundException, whose text lists the inputs there are."""
+        return StepDataset(given(name))
+
+
+class StepDataset(Refusing):
+    """One input of the step, or some of its files or rows."""
+
+    def __init__(self, given: Given, parts: Tuple[slice, ...] = ()) -> None:
+        self._given = given
+        self._parts = parts  # what take() and skip() left, one after the other
+        self.name = given.name
+
+    def __repr__(self) -> str:
+        return "<input {} of the step: {}>".format(self.name, ", ".join(self._given.paths))
+
+    def take(self, count: int) -> StepDataset:
+        """Return the first files; of a table, its first rows."""
+        return StepDataset(self._given, (*self._parts, slice(0, count)))
+
+    def skip(self, count: int) -> StepDataset:
+        """Return all files but the first; of a table, all rows but the first."""
+        return StepDataset(self._given, (*self._parts, slice(count, None)))
+
+    def to_path(self) -> List[str]:
+        """Return the files' paths below the dataset, each beginning with a slash. Raises UserErrorException."""
+        return ["/" + name for name, _ in self._files()]
+
+    def mount(self, mount_point: Optional[str] = None, **_: Any) -> MountContext:
+        """Return what lays the files out for as long as it is started."""
+        return MountContext(self, mount_point)
+
+    def download(self, target_path: Optional[str] = None, overwrite: bool = False, **_: Any) -> List[str]:
+        """Copy the files below a folder, a temporary one if none is given, and return the copies' paths.
+
+        Raises UserErrorException where one is there already and `overwrite` is not set: then nothing is copied.
+        """
+        folder = _temporary_folder() if target_path is None else os.path.abspath(target_path)
+        files = [(os.path.join(folder, name), path) for name, path in self._files()]
+        there = next((target for target, _ in files if os.path.lexists(target)), None)
+        if there is not None and not overwrite:
+            raise UserErrorException("{} exists already, and overwrite is not set.".format(there))
+        for target, path in files:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy(path, target)
+        return [target for target, _ in files]
+
+    def to_pandas_dataframe(self, *_: Any, **__: Any) -> Any:
+        """Return the rows of all files as one pandas.DataFrame: of csv, tsv, jsonl and parquet files.
+
+        Raises UserErrorException for others.
+        """
+        is_table = self._given.tabular is not None
+        files = self._all_files() if is_table else self._files()
+        frame = read_table([path for _, path in files], self._given.tabular)
+        for part in self._parts if is_table else ():
+            frame = frame.iloc[part].reset_index(drop=True)
+        return frame
+
+    def lay_out(self, folder: Optional[str]) -> Tuple[str, Optional[str]]:
+        """Return where the files can be seen as they are in the dataset, and the folder that was made for it, if any.
+
+        One file is that file, one folder that folder. Anything else is a folder of links.
+        """
+        path = self._given.paths[0]
+        if folder is None and len(self._given.paths) == 1 and not self._parts and os.path.exists(path):
+            return path, None
+        made = _temporary_folder() if folder is None else os.path.abspath(folder)
+        if os.path.isdir(made) and os.listdir(made):  # it is removed in the end
+            raise UserErrorException("{} is no place to mount a dataset: it is not empty.".format(made))
+        for name, path in self._files():
+            target = os.path.join(made, name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.symlink(path, target)
+        return made, made
+
+    def _files(self) -> List[Tuple[str, str]]:
+        """Return (path below the dataset, path) of each of its files."""
+        files = self._all_files()
+        for part in self._parts if self._given.tabular is None else ():
+            files = files[part]
+        return files
+
+    def _all_files(self) -> List[Tuple[str, str]]:
+        files: Dict[str, str] = {}
+        for path in local_paths(self._given):
+            files.update({found: os.path.relpath(found, _base(path)) for found in _found(path)})
+        if not files:
+            raise UserErrorException("The input {} has no files at {}.".format(self.name, ", ".join(self._given.paths)))
+        return [(name, path) for path, name in sorted(files.items())]
+
+
+class MountContext:
+    """Files of a dataset, at `mount_point` between start() and stop(). `with` does both."""
+
+    def __init__(self, dataset: StepDataset, mount_point: Optional[str]) -> None:
+        self._dataset = dataset
+        self._wanted = mount_point
+        self._mount_point = mount_point or ""
+        self._made: Optional[str] = None
+
+    @property
+    def mount_point(self) -> str:
+        """The folder, or the file where the dataset is one; empty before start()."""
+        return self._mount_point
+
+    def start(self) -> None:
+        """Lay the files out. Raises UserErrorException, for a mount point that is not empty too."""
+        self._mount_point, self._made = self._dataset.lay_out(self._wanted)
+
+    def stop(self) -> None:
+        """Remove what start() made; the files themselves stay."""
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+            self._made = None
+
+    def __enter__(self) -> MountContext:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def given(name: str) -> Given:
+    """Return an input of the step. Raises InputNotFoundException."""
+    step = context.current()
+    inputs = {} if step is None else {each.name: each for each in step.inputs}
+    if name not in inputs:
+        there = ", ".join(inputs) or "none"
+        raise InputNotFoundException("There is no input {}. The step's inputs are: {}.".format(name, there))
+    return inputs[name]
+
+
+def as_script_input(given: Given) -> Any:
+    """Return what a script sees of an input: the path of files, the dataset of a table. Raises UserErrorException.
+
+    Of globs and several places it is the folder that they have in common.
+    """
+    if given.tabular is not None:
+        return StepDataset(given)
+    bases = [path if os.path.exists(path) else _base(path) for path in local_paths(given)]
+    return bases[0] if len(bases) == 1 else os.path.commonpath(bases)
+
+
+def local_paths(given: Given) -> Tuple[str, ...]:
+    """Return the places of an input as paths. Raises UserErrorException for one in a store."""
+    url = next((each for each in given.paths if _URL.match(each)), None)
+    if url is not None:
+        raise UserErrorException(
+            "The input {} lies in a store, at {}, and has no path here: run() gets its files with the mini-batches, "
+            "and a script step gets a copy.".format(given.name, url)
+        )
+    return given.paths
+
+
+def _base(path: str) -> str:
+    """Return the folder that the names of a place's files are relative to."""
+    if os.path.isdir(path):
+        return path
+    wild = None if os.path.exists(path) else _WILD.search(path)
+    return os.path.dirname(path if wild is None else path[: wild.start()] + "x")
+
+
+def _found(path: str) -> Iterator[str]:
+    if os.path.isdir(path):
+        for folder, _, names in os.walk(path):
+            yield from (os.path.join(folder, name) for name in names)
+    elif os.path.exists(path):
+        yield path
+    else:
+        yield from filter(os.path.isfile, glob.iglob(path, recursive=True))
+
+
+def _temporary_folder() -> str:
+    folder = tempfile.mkdtemp(prefix="longshore-dataset-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

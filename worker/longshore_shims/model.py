@@ -1,0 +1,112 @@
+"""Model: the models of a step, by their names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any, Dict, List, Optional, Tuple
+
+from longshore_run import context
+from longshore_shims.absent import Refusing
+from longshore_shims.errors import ModelNotFoundException, UserErrorException
+
+FOLDER = "azureml-models"  # in the working directory: <name>/<version>/
+
+
+class Model(Refusing):
+    """One version of a model: `name`, `version`, `id`, and `path`, the file or the folder that it is."""
+
+    def __init__(
+        self,
+        workspace: Any = None,
+        name: Optional[str] = None,
+        id: Optional[str] = None,
+        tags: Any = None,
+        properties: Any = None,
+        version: Optional[int] = None,
+        **_: Any,
+    ) -> None:
+        if id is not None:
+            name, _colon, number = id.partition(":")
+            version = int(number) if number else version
+        if name is None:
+            raise UserErrorException('Model needs a name, or an id such as "iris:1".')
+        self.name = name
+        self.version, self.path = _find(name, None if version is None else int(version))
+        self.id = "{}:{}".format(self.name, self.version)
+
+    def __repr__(self) -> str:
+        return "Model(name={}, version={}, path={})".format(self.name, self.version, self.path)
+
+    @staticmethod
+    def get_model_path(model_name: str, version: Optional[int] = None, _workspace: Any = None) -> str:
+        """Return the file of a model that is one file, else its folder.
+
+        It is looked for in azureml-models/<name>/<version> (the highest version if none is given), among the step's
+        models, and in ./<name>. Raises ModelNotFoundException.
+        """
+        try:
+            return _find(model_name, None if version is None else int(version))[1]
+        except ModelNotFoundException:
+            if version is None and os.path.exists(model_name):
+                return os.path.abspath(model_name)
+            raise
+
+    @staticmethod
+    def list(workspace: Any = None, name: Optional[str] = None, latest: bool = False, **_: Any) -> List[Model]:
+        """Return the step's models, the latest version of each first."""
+        found = _models()
+        names = sorted({each for each, _ in found} if name is None else {name})
+        made = []
+        for each in names:
+            versions = sorted((version for known, version in found if known == each), reverse=True)
+            made += [Model(workspace, each, version=version) for version in (versions[:1] if latest else versions)]
+        return made
+
+    def download(self, target_dir: str = ".", exist_ok: bool = False, exists_ok: Optional[bool] = None) -> str:
+        """Copy the model into a folder and return the copy's path. Raises UserErrorException where there is one."""
+        target = os.path.join(target_dir, os.path.basename(self.path) if os.path.isfile(self.path) else self.name)
+        if os.path.lexists(target):
+            if not (exist_ok or exists_ok):
+                raise UserErrorException("{} exists already, and exist_ok is not set.".format(target))
+            shutil.rmtree(target) if os.path.isdir(target) else os.remove(target)
+        os.makedirs(target_dir, exist_ok=True)
+        shutil.copytree(self.path, target) if os.path.isdir(self.path) else shutil.copy(self.path, target)
+        return target
+
+
+def _find(name: str, version: Optional[int]) -> Tuple[int, str]:
+    """Return version and path of a model. Raises ModelNotFoundException."""
+    models = _models()
+    versions = [each for known, each in models if known == name and version in (None, each)]
+    if versions:
+        return max(versions), models[name, max(versions)]
+    asked = name if version is None else "{}, version {}".format(name, version)
+    there = ", ".join("{} (version {})".format(*each) for each in sorted(models)) or "none"
+    raise ModelNotFoundException(
+        "There is no model {}. The step's models are: {}. A step lists those that it needs in spec.models.".format(
+            asked, there
+        )
+    )
+
+
+def _models() -> Dict[Tuple[str, int], str]:
+    """Return the paths of all models by name and version; what lies in the working directory counts before the step."""
+    step = context.current()
+    found = {} if step is None else {(name, version): path for name, version, path in step.models}
+    for name in _listed(FOLDER):
+        for version in _listed(os.path.join(FOLDER, name)):
+            if version.isdigit():
+                found[name, int(version)] = _one(os.path.abspath(os.path.join(FOLDER, name, version)))
+    return found
+
+
+def _one(folder: str) -> str:
+    """Return the file of a folder that holds nothing but one, else the folder."""
+    names = _listed(folder)
+    file = os.path.join(folder, names[0]) if len(names) == 1 else folder
+    return file if os.path.isfile(file) else folder
+
+
+def _listed(folder: str) -> List[str]:
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []

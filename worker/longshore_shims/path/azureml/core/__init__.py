@@ -1,0 +1,15 @@
+"""What scripts use of azureml.core inside a step; the rest can be imported, and says what to do when it is used."""
+
+from longshore_shims.absent import absent_names
+from longshore_shims.dataset import Dataset
+from longshore_shims.model import Model
+from longshore_shims.run import Run
+from longshore_shims.workspace import Workspace
+
+VERSION = __version__ = "0+longshore"
+
+__all__ = ["Dataset", "Model", "Run", "Workspace"]
+__getattr__ = absent_names(
+    __name__, "ComputeTarget", "Datastore", "Environment", "Experiment", "Image", "Keyvault", "RunConfiguration",
+    "ScriptRunConfig", "Webservice",
+)  # fmt: skip

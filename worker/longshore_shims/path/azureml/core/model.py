@@ -1,0 +1,5 @@
+"""The models of a step."""
+
+from longshore_shims.model import Model
+
+__all__ = ["Model"]

@@ -1,0 +1,10 @@
+"""The errors of the stand-ins, by their Azure ML names."""
+
+from longshore_shims.errors import (
+    AzureMLException,
+    ModelNotFoundException,
+    RunEnvironmentException,
+    UserErrorException,
+)
+
+__all__ = ["AzureMLException", "ModelNotFoundException", "RunEnvironmentException", "UserErrorException"]
