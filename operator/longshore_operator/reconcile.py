@@ -36,6 +36,8 @@ _log = logging.getLogger("longshore.operator")
 
 S = TypeVar("S", bound=ResourceStatus)
 
+_RESYNC = 60.0  # seconds between looks at a ComputeCluster of which nothing is heard
+
 
 def _utc() -> datetime:
     return datetime.now(UTC)
@@ -110,7 +112,9 @@ class Reconciler:
             self._act(seen.subject, plan.actions, line=None, now=now)
         except (Refused, Taken) as error:
             plan = after_refusal_of_nodes(seen, plan, _trouble(error), now=now)
-        return self._tell(seen.subject, plan, before=seen.status, now=now)
+        again = self._tell(seen.subject, plan, before=seen.status, now=now)
+        # Who claims nodes may have been a moment old, and no further event may come.
+        return _RESYNC if again is None else min(again, _RESYNC)
 
     def _run(self, namespace: str, name: str) -> float | None:
         key = (names.RUN_KIND, namespace, name)

@@ -57,8 +57,8 @@ def test_two_steps_compete_for_nodes_and_all_are_gone_after_the_idle_time(steps,
     assert max(map(len, seen)) == 3
     assert {name.rpartition("-worker-")[0] for pods in seen for name in pods} == {"first", "second"}
     steps.until(lambda: not namespace.get("pods", "--selector=longshore.dev/compute=cpu"))
-    steps.until(lambda: nodes(namespace)["allocationState"] == "Steady")
-    assert (nodes(namespace)["currentNodeCount"], nodes(namespace)["targetNodeCount"]) == (0, 0)
+    fields = ("allocationState", "currentNodeCount", "targetNodeCount")
+    steps.until(lambda: [nodes(namespace).get(each) for each in fields] == ["Steady", 0, 0])
 
 
 def test_the_least_number_of_nodes_is_kept_and_yields_to_a_worker(steps, namespace):

@@ -42,7 +42,8 @@ def script(name, *reads):
 def pipeline(operator, namespace, tmp_path):  # noqa: ARG001, the operator must run
     steps = Steps(namespace, tmp_path / "data")
     namespace("create", "configmap", "scripts", "--from-literal=any.py=pass")
-    steps.apply("ComputeCluster", "nowhere", maxNodes=2 * COUNT, nodeSelector={"longshore.dev/test": "no-such-node"})
+    nowhere = {"nodeSelector": {"longshore.dev/test": "no-such-node"}, "idleSecondsBeforeScaleDown": 0}
+    steps.apply("ComputeCluster", "nowhere", maxNodes=2 * COUNT, **nowhere)
     steps.apply(
         "Pipeline",
         "many",
