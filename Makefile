@@ -49,8 +49,9 @@ image: ## build the one image of operator, coordinator and agent, and load it in
 bench: setup ## compare with multiprocessing.Pool doing the same work
 	python tests/benchmarks/run.py
 
-bench-cluster: setup cluster-up ## compare the start of a step with that of a bare Job, and count its API writes
+bench-cluster: setup cluster-up ## compare the start of a step with that of a bare Job; run a hundred pipelines, and count API writes
 	PYTHONPATH=deploy/local python tests/benchmarks/cluster.py
+	LONGSHORE_TEST_RUNS=100 pytest tests/cluster/test_many_runs.py
 
 clean: ## remove .venv, runs, caches and what the example made
 	rm -rf .venv longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
