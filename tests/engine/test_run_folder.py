@@ -84,7 +84,8 @@ def test_what_the_readme_explains_is_there_but_for_what_it_says_may_be_absent(ru
         for pattern in patterns((run_folder / "logs" / "readme.txt").read_text())
         if not fnmatch.filter(logs, pattern)
     }
-    assert missing == {"job_error.txt", "sys/error.txt"}
+    # Nothing failed for good, and the script asked for no EntryScript.
+    assert missing == {"job_error.txt", "sys/error.txt", "user/entry_script_log/worker-0/process[0-9]*.log.txt"}
 
 
 def test_beside_the_logs_there_are_output_ledger_status_and_the_list_of_the_lost(run_folder):
