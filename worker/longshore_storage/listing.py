@@ -17,14 +17,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from fnmatch import translate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from longshore_storage.errors import AbsentError, ListingError
+from longshore_storage.retrying import patiently, status_of, told_by
 from longshore_storage.store import UNFINISHED, local_path
+from longshore_storage.systems import file_system
 
-if TYPE_CHECKING:
-    import fsspec
-
+_ABSENT = (404, 410)  # HTTP statuses
 _MAGIC = re.compile(r"[*?[]")
 
 
@@ -185,22 +185,24 @@ class _Remote(_Place):
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         import fsspec  # late: a run on local files does without it
 
-        self._fs = cast("fsspec.AbstractFileSystem", fsspec.core.url_to_fs(url, **options)[0])
+        self._fs = file_system(url, **options)[0]
         self._inside: Callable[[str], str] = fsspec.core.strip_protocol
         self._slash = "/" if url.startswith(("http://", "https://")) else ""  # what a folder's address ends with
         self._fs.invalidate_cache()
 
     def kind(self, path: str) -> str | None:
         try:
-            found = self._fs.info(self._inside(path))["type"]
-        except FileNotFoundError:
-            return None
+            found = patiently(lambda: self._fs.info(self._inside(path)))["type"]
+        except FileNotFoundError as error:
+            if status_of(error) in (None, *_ABSENT):
+                return None
+            raise told_by(error) from None  # it was not asked about, whatever fsspec calls it
         return "folder" if found == "directory" or (self._slash and path.endswith("/")) else "file"
 
     def names(self, folder: str) -> list[str]:
         path = self._inside(folder).rstrip("/")
         found = []
-        for entry in self._fs.ls(path + self._slash, detail=True):
+        for entry in patiently(lambda: self._fs.ls(path + self._slash, detail=True)):
             full, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
             if self._slash and not _is_right_below(full, path):
                 continue
