@@ -1,8 +1,8 @@
 """Brings the inputs that lie elsewhere to this machine, ahead of the processes that need them.
 
 A lease of such an input is held like any other, and given to a process once its slice names local paths only. Its
-files lie in a folder of their own, which goes when the lease does; a Parquet file is kept until the end, since many
-mini-batches read it. Lives on the event loop; only the copying happens in threads.
+files lie in a folder of their own, which goes when the lease does; a Parquet file is kept for the mini-batches to come,
+as long as there is space. Lives on the event loop; only the copying happens in threads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 from longshore_agent import fetching
 from longshore_agent.slots import Lease, Slot
+from longshore_agent.space import Space, limit_of, size_of
 from longshore_agent.threads import Threads
 from longshore_protocol import errors
 from longshore_protocol.job import Input
@@ -81,7 +82,8 @@ class _Errand:
 class Stager:
     """Stages the leases of one worker in `folder`, which is not there, or was left by an agent that was killed."""
 
-    def __init__(self, inputs: Sequence[Input], folder: str, *, takers: Takers) -> None:
+    def __init__(self, inputs: Sequence[Input], folder: str, *, takers: Takers, limit: int | None = None) -> None:
+        """Stage at most `limit` bytes at a time; by default what `limit_of` the folder's volume says."""
         self.remote = frozenset(
             index for index, given in enumerate(inputs) if any(local_path(path) is None for path in given.paths)
         )  # the inputs that are to be staged, as indices
@@ -92,11 +94,13 @@ class Stager:
         self._numbers = itertools.count()
         self._underway: dict[asyncio.Task[None], _Errand] = {}
         self._kept: dict[str, asyncio.Task[str]] = {}  # the files that are kept, by URL
+        self._clearing: set[asyncio.Task[None]] = set()
         self._closed = False
         self._average: float | None = None  # seconds from a lease to its files, smoothed
         if self.remote:
             shutil.rmtree(folder, ignore_errors=True)
             os.mkdir(folder, mode=0o750)
+        self._space = Space(limit if limit is not None else limit_of(os.path.dirname(folder)))
 
     def add(self, lease: Lease) -> None:
         """Bring what a lease needs, then tell."""
@@ -113,8 +117,20 @@ class Stager:
     def release(self, lease: Lease) -> None:
         """Delete what was brought for a lease: no process needs it any more."""
         if lease.folder is not None:
-            asyncio.get_running_loop().run_in_executor(None, partial(shutil.rmtree, lease.folder, ignore_errors=True))
+            task = asyncio.create_task(self._clear(lease.folder))
+            self._clearing.add(task)
+            task.add_done_callback(self._clearing.discard)
             lease.folder = None
+
+    async def _clear(self, folder: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await self._drop(await self._space.leave(folder))
+
+    async def _drop(self, urls: list[str]) -> None:
+        """Delete files that were kept."""
+        for url in urls:
+            task = self._kept.pop(url)
+            await asyncio.to_thread(shutil.rmtree, os.path.dirname(await task), ignore_errors=True)
 
     def ahead(self, slot: Slot) -> int:
         """Return how many mini-batches to hold for a slot besides what its process has.
@@ -131,7 +147,7 @@ class Stager:
         self._closed = True
         for errand in self._underway.values():
             errand.given_up = True
-        tasks = [*self._underway, *self._kept.values()]
+        tasks = [*self._underway, *self._kept.values(), *self._clearing]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -147,11 +163,15 @@ class Stager:
             raise _Unwanted
 
     async def _bring(self, errand: _Errand) -> None:
-        lease, started, begin = errand.lease, time.time(), time.monotonic()
+        lease = errand.lease
+        await self._drop(await self._space.enter(errand.folder))
+        started, begin = time.time(), time.monotonic()
         failure: tuple[str, str] | None = None
         piece: Any = None
         try:
+            errand.check()
             piece = await self._localized(errand)
+            self._space.brought(errand.folder, await asyncio.to_thread(size_of, errand.folder))
         except _Unwanted:
             pass  # its lease is abandoned
         except _NotBrought as error:
@@ -180,7 +200,7 @@ class Stager:
         if local_path(url) is not None:
             return piece
         if table.format == "parquet":
-            return {**piece, "path": await self._whole(url), "copy_of": piece}
+            return {**piece, "path": await self._whole(url, errand.folder), "copy_of": piece}
         target = f"{errand.folder}/{fetching.base_name(url)}"
         copy = partial(fetching.rows, piece, table, target, check=errand.check)
         return await self._patiently(url, copy, errand.check)
@@ -208,8 +228,9 @@ class Stager:
             raise next((each for each in failures if not isinstance(each, _Unwanted)), failures[0])
         return [each for each in brought if isinstance(each, str)]
 
-    async def _whole(self, url: str) -> str:
-        """Return the copy of a file that is kept; whoever needs it first has it made."""
+    async def _whole(self, url: str, user: str) -> str:
+        """Return the copy of a file that is kept as long as anybody uses it; whoever needs it first has it made."""
+        self._space.use(url, user)
         task = self._kept.get(url)
         if task is None:
             task = self._kept[url] = asyncio.create_task(self._keep(url))
@@ -219,11 +240,14 @@ class Stager:
         folder = self._new_folder()
         target = f"{folder}/{fetching.base_name(url)}"
         try:
-            return await self._patiently(url, partial(fetching.whole, url, target, check=self._check), self._check)
+            path = await self._patiently(url, partial(fetching.whole, url, target, check=self._check), self._check)
         except _NotBrought:
             del self._kept[url]  # the next one that needs it tries again
+            self._space.forget(url)
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
+        await self._drop(self._space.keep(url, await asyncio.to_thread(os.path.getsize, path)))
+        return path
 
     async def _patiently(self, url: str, copy: Callable[[], T], check: fetching.Check) -> T:
         """Run a copy in a thread, some more times when it fails. Raises _NotBrought, _Unwanted."""
