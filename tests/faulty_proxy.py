@@ -8,13 +8,22 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp import web
 
-_OWN = ("transfer-encoding", "connection", "content-encoding", "content-length", "date", "server")  # each connection's
+_SIGNED = ("Content-Type", "User-Agent", "Accept", "Accept-Encoding")  # what is not there is signed, too
+_OWN = (
+    "expect",
+    "transfer-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "date",
+    "server",
+)  # each connection's
 
 
 @dataclass
@@ -23,6 +32,18 @@ class Proxy:
 
     url: str = ""
     done: Counter[str] = field(default_factory=Counter)
+
+
+def _cut_off(
+    request: web.Request, answer: aiohttp.ClientResponse, kept: list[tuple[str, str]], content: bytes, size: str
+) -> None:
+    if request.transport is None:
+        return
+    if content:
+        head = "".join(f"{name}: {value}\r\n" for name, value in [*kept, ("Content-Length", size)])
+        request.transport.write(f"HTTP/1.1 {answer.status} {answer.reason}\r\n{head}\r\n".encode())
+        request.transport.write(content[: len(content) // 2])
+    request.transport.close()
 
 
 @contextmanager
@@ -43,10 +64,15 @@ def faulty_proxy(target: str, *, share: float, seed: int) -> Iterator[Proxy]:
         proxy.done[fault] += 1
         if fault[:3].isdigit():
             return web.Response(status=int(fault[:3]), headers={"Retry-After": "0"} if "later" in fault else {})
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OWN[:2]}
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OWN[:3]}
         url = target + request.raw_path
         async with session.request(
-            request.method, aiohttp.client.URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
+            request.method,
+            aiohttp.client.URL(url, encoded=True),
+            headers=headers,
+            data=body or None,
+            skip_auto_headers=_SIGNED,
+            allow_redirects=False,
         ) as answer:
             content = await answer.read()
             kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in _OWN[:-2]]
@@ -54,22 +80,20 @@ def faulty_proxy(target: str, *, share: float, seed: int) -> Iterator[Proxy]:
         if not fault:
             sent = web.StreamResponse(status=answer.status)
             sent.headers.extend([*kept, ("Content-Length", size)] if answer.status not in (204, 304) else kept)
-            await sent.prepare(request)
-            await sent.write(content)
+            with suppress(ConnectionError):  # who asked for several things at once may have enough of them
+                await sent.prepare(request)
+                await sent.write(content)
             return sent
-        assert request.transport is not None
-        if content and request.method != "HEAD":
-            head = "".join(f"{name}: {value}\r\n" for name, value in [*kept, ("Content-Length", size)])
-            request.transport.write(f"HTTP/1.1 {answer.status} {answer.reason}\r\n{head}\r\n".encode())
-            request.transport.write(content[: len(content) // 2])
-        request.transport.close()
+        _cut_off(request, answer, kept, content if request.method != "HEAD" else b"", size)
         raise asyncio.CancelledError  # there is nobody to answer any more
 
     async def serve() -> None:
         nonlocal session
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-            runner = web.ServerRunner(web.Server(handle))
+            app = web.Application(client_max_size=1 << 30)
+            app.router.add_route("*", "/{path:.*}", handle)
+            runner = web.AppRunner(app)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()

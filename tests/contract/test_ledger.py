@@ -3,8 +3,8 @@
 The last test lets coordinators run against each other in every order hypothesis can think of, one store call at a time.
 """
 
-import json
 import itertools
+import json
 import threading
 
 import pytest

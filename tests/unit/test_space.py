@@ -17,6 +17,10 @@ from longshore_protocol.wire import Grant
 PATIENCE = 60  # seconds: only a hang meets it
 
 
+def read(path):
+    return Path(path).read_bytes()
+
+
 def run(body):
     async def main():
         async with asyncio.timeout(PATIENCE):
@@ -132,7 +136,7 @@ def test_staging_stays_within_its_limit(tmp_path):
             piece = {"path": url, "row_groups": [0, 1], "rows": None}
             stager.add(Lease(Grant(number, 1, 0, json.dumps(piece).encode()), tabular=True))
             lease = await takers.told.get()
-            assert Path(json.loads(lease.grant.slice)["path"]).read_bytes() == b"x" * 1000
+            assert read(json.loads(lease.grant.slice)["path"]) == b"x" * 1000
             stager.release(lease)
             await asyncio.gather(*stager._clearing)
             assert size_of(str(folder)) <= 3500

@@ -27,6 +27,7 @@ from longshore_agent.threads import Threads
 from longshore_protocol import errors
 from longshore_protocol.job import Input
 from longshore_storage import retrying
+from longshore_storage.causes import cause_of
 from longshore_storage.store import local_path
 
 T = TypeVar("T")
@@ -54,12 +55,8 @@ class _Unwanted(Exception):
 class _NotBrought(Exception):
     """A file cannot be brought to this machine; the text is a sentence."""
 
-    def __init__(self, url: str, error: Exception) -> None:
+    def __init__(self, url: str, error: Exception, cause: str) -> None:
         told = retrying.told_by(error)
-        text = " ".join(str(told).split()).rstrip(".")
-        cause = f"{type(told).__name__}: {text}" if text else type(told).__name__
-        if isinstance(told, FileNotFoundError):
-            cause = "it is not there"
         super().__init__(f'The file "{url}" cannot be brought to this machine: {cause}.')
         is_full = isinstance(told, OSError) and told.errno in retrying.FULL
         self.category = errors.SYSTEM if is_full else errors.DATA_ERROR
@@ -258,7 +255,7 @@ class Stager:
                 raise
             except Exception as error:  # each store's library raises its own
                 if number == _TRIES - 1 or not retrying.may_pass(error):
-                    raise _NotBrought(url, error) from error
+                    raise _NotBrought(url, error, await asyncio.to_thread(cause_of, url, error)) from error
                 pause = retrying.pause(number, error)
             await asyncio.sleep(pause)
             check()

@@ -19,6 +19,7 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Any
 
+from longshore_storage.causes import cause_of
 from longshore_storage.errors import AbsentError, ListingError
 from longshore_storage.retrying import patiently, status_of, told_by
 from longshore_storage.store import UNFINISHED, local_path
@@ -43,7 +44,10 @@ def list_files(path: str, **options: Any) -> Iterator[str]:
     except ListingError:
         raise
     except Exception as error:  # each store's library raises its own
-        cause = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        if local is not None and isinstance(error, OSError) and error.strerror:
+            cause = error.strerror
+        else:
+            cause = cause_of(path, error)
         where = getattr(error, "filename", None) or path
         raise ListingError(f'The path "{path}" cannot be listed at "{where}": {cause}.') from error
 
@@ -62,7 +66,7 @@ def _files(place: _Place, path: str) -> Iterator[str]:
         if place.kind(root) == "folder":
             yield from _walk(place, root, _Glob(tuple(parts[literal:])))
     else:
-        raise AbsentError(f'The path "{path}" does not exist.')
+        raise AbsentError(f'The path "{path}" does not exist{place.absence(path)}.')
 
 
 def _walk(place: _Place, root: str, pattern: _Pattern) -> Iterator[str]:
@@ -154,6 +158,10 @@ class _Place(ABC):
     def identity(self, folder: str) -> object:
         """Return what two paths of one folder have in common, None where a folder has only one path."""
 
+    def absence(self, path: str) -> str:
+        """Return what is to be said of a path that does not exist, behind that."""
+        return ""
+
 
 class _Local(_Place):
     def kind(self, path: str) -> str | None:
@@ -215,6 +223,10 @@ class _Remote(_Place):
 
     def identity(self, folder: str) -> object:
         return None
+
+    def absence(self, path: str) -> str:
+        cause = cause_of(path, FileNotFoundError(path))
+        return "" if cause == "it is not there" else f": {cause}"
 
 
 def _is_right_below(url: str, folder: str) -> bool:

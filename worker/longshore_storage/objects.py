@@ -15,6 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
+from longshore_storage.causes import cause_of, known_cause, tells_bucket
 from longshore_storage.retrying import patiently
 from longshore_storage.store import Store
 from longshore_storage.systems import file_system
@@ -60,7 +61,10 @@ class ObjectStore(Store):
             )
 
     def put(self, name: str, data: bytes) -> None:
-        _ask(self.child(name), lambda: self._fs.pipe_file(self._path(name), data))
+        try:
+            _ask(self.child(name), lambda: self._fs.pipe_file(self._path(name), data))
+        except FileNotFoundError as error:  # it is the bucket that is not there
+            raise OSError(f"{self.child(name)}: {cause_of(self.child(name), error)}") from error
 
     def create(self, name: str, data: bytes) -> bool:
         try:
@@ -70,6 +74,8 @@ class ObjectStore(Store):
             with contextlib.suppress(FileNotFoundError):
                 return self.get(name) == data
             return False
+        except FileNotFoundError as error:
+            raise OSError(f"{self.child(name)}: {cause_of(self.child(name), error)}") from error
         return True
 
     def _create(self, name: str, data: bytes) -> None:
@@ -262,9 +268,14 @@ def _as_os_error(url: str) -> Iterator[None]:
     """Raise what a store's library raises as OSError, which callers know."""
     try:
         yield
-    except OSError:
-        raise
     except Exception as error:
+        known = known_cause(url, error)
+        if isinstance(error, FileExistsError) or (isinstance(error, FileNotFoundError) and not tells_bucket(error)):
+            raise
+        if known is not None:
+            raise OSError(f"{url}: {known}") from error
+        if isinstance(error, OSError):
+            raise
         text = " ".join(str(error).split())
         raise OSError(f"{url}: {type(error).__name__}{': ' if text else ''}{text}") from error
 

@@ -52,7 +52,8 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(told, OSError) and told.errno in FULL:
         return False
     name = type(told).__name__
-    return name in _FALSE or not (isinstance(told, _FINAL) or "Credential" in name)
+    is_refusal = "Credential" in name or str(told).startswith("Forbidden:")  # so does gcsfs tell a 403
+    return name in _FALSE or not (isinstance(told, _FINAL) or is_refusal)
 
 
 def pause(number: int, error: BaseException) -> float:
@@ -65,7 +66,7 @@ def pause(number: int, error: BaseException) -> float:
 
 def status_of(error: BaseException) -> int | None:
     """Return the HTTP status that an error was made of; None where there was none."""
-    for each in _chain(error):
+    for each in chain(error):
         answer = _answer(each).get("HTTPStatusCode")  # botocore's
         for found in (answer, getattr(each, "status", None), getattr(each, "status_code", None), _code(each)):
             if isinstance(found, int) and 300 <= found < 600:
@@ -78,7 +79,8 @@ def told_by(error: BaseException) -> BaseException:
     return error.__cause__ or error if isinstance(error, FileNotFoundError) else error
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was made of, the last one last."""
     found: BaseException | None = error
     for _ in range(5):
         if found is None:
@@ -99,7 +101,7 @@ def _answer(error: BaseException) -> dict[str, Any]:
 
 def _retry_after(error: BaseException) -> float | None:
     """Return the seconds that the store asked for."""
-    for each in _chain(error):
+    for each in chain(error):
         response = getattr(each, "response", None)  # azure's
         for headers in (
             getattr(each, "headers", None),
