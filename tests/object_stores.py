@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import tempfile
 import threading
@@ -32,6 +33,15 @@ class Server:
     variables: dict[str, str] = field(default_factory=dict)
     puts: Counter[str] = field(default_factory=Counter)  # by path: how often an object was written, or a part of one
     ignores_conditions: bool = False  # it overwrites what was to be created only if absent
+
+    @property
+    def root(self) -> str:
+        """Where it listens: a URL without a path."""
+        return next(found[0] for each in self.variables.values() if (found := re.search(r"http://[^/;]*", each)))
+
+    def led_to(self, url: str) -> dict[str, str]:
+        """Return variables that lead clients to `url` instead."""
+        return {name: value.replace(self.root, url) for name, value in self.variables.items()}
 
 
 @contextmanager

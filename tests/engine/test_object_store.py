@@ -255,3 +255,57 @@ def test_a_second_coordinator_displaces_the_first(longshore, bench):
     displaced = first.wait()
     assert (displaced.code, displaced.reason) == (1, "Superseded")
     varied.assert_exactly_once(bench.copied(second.wait()), oracle)
+
+
+DUMP = """
+import glob
+import os
+
+def init():
+    print(dict(os.environ))
+
+def run(mini_batch):
+    seen, pid = [repr(dict(os.environ))], os.getpid()
+    while pid > 1:
+        try:
+            seen.append(open("/proc/%d/environ" % pid, "rb").read().decode("latin-1"))
+        except OSError:
+            pass
+        name = open("/proc/%d/cmdline" % pid, "rb").read()
+        if b"longshore_host" in name and b"child" not in name:
+            break  # above it is who started the run, whose shell has the credentials in any case
+        pid = int(open("/proc/%d/stat" % pid).read().rpartition(")")[2].split()[1])
+    return ["".join(seen)] * len(mini_batch)
+"""
+
+
+@pytest.mark.parametrize("is_refused", [False, True], ids=["sound", "refused"])
+def test_an_accounts_key_is_nowhere(longshore, azure, is_refused):
+    text = azure.variables["AZURE_STORAGE_CONNECTION_STRING"]
+    if is_refused:
+        text = text.replace("AccountKey=Eby8", "AccountKey=Fby8")
+    key = text.partition("AccountKey=")[2].partition(";")[0]
+    bench = RemoteBench(longshore, "azure", azure)
+    bench.store("data").put("a.txt", b"x")
+    longshore.variables["AZURE_STORAGE_CONNECTION_STRING"] = text
+    longshore.write("code/script.py", DUMP)
+    inputs = [{"name": "files", "file": {"paths": [bench.uri("data/")]}}]
+    longshore.manifest(longshore.step("script.py", source={"uri": "file:code"}, inputs=inputs, loggingLevel="DEBUG"))
+    if is_refused:
+        longshore.run_dir = longshore.folder / "run"
+    ended = longshore.run()
+    said = ended.stdout + ended.stderr
+    assert key not in said
+    assert "AccountKey" not in said
+    if is_refused:
+        assert ended.code != 0
+        assert 'the container "bucket" does not accept the credential' in ended.succeeded["message"]
+        folder = longshore.run_dir
+    else:
+        assert ended.code == 0, said
+        folder = bench.copied(ended).run_dir
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert key.encode() not in content
+            assert b"AccountKey" not in content

@@ -1,4 +1,4 @@
-"""A refusal says whether the bucket, the object, the permission or the credential is missing: real stores and errors."""
+"""A refusal says what is missing, the bucket, the object, the permission or the credential: real stores and errors."""
 
 import re
 from uuid import uuid4
