@@ -238,7 +238,7 @@ def test_jsonl_slices_give_the_rows_they_give_here(staging, tmp_path, numbers, s
 @SHARED_FOLDER
 @given(keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=9), is_ended=st.booleans(), header=st.booleans())
 @pytest.mark.parametrize("table", [TabularFormat("csv"), TabularFormat("jsonl"), TabularFormat("parquet")])
-def test_partitions_give_the_rows_they_give_here(staging, tmp_path, table, keys, is_ended, header):
+def test_partitions_give_the_rows_they_give_here(staging, tmp_path, table, *, keys, is_ended, header):
     rows = pandas.DataFrame({"key": keys, "n": range(len(keys))})
     local = tmp_path / "twin.data"
     if table.format == "parquet":
@@ -255,8 +255,8 @@ def test_partitions_give_the_rows_they_give_here(staging, tmp_path, table, keys,
     url = remote(local.read_bytes(), "twin.data")
 
     async def body(made, outcomes):
-        for number, slice in enumerate(cut):
-            made.add(lease({**slice, "pieces": [{**piece, "path": url} for piece in slice["pieces"]]}, number=number))
+        for number, group in enumerate(cut):
+            made.add(lease({**group, "pieces": [{**piece, "path": url} for piece in group["pieces"]]}, number=number))
         found = {}
         for _ in cut:
             each, said = await outcomes.next()
@@ -265,10 +265,10 @@ def test_partitions_give_the_rows_they_give_here(staging, tmp_path, table, keys,
         return found
 
     staged = staging(body, table)
-    for number, (key, slice) in enumerate(zip(dict.fromkeys(keys), cut, strict=True)):
+    for number, (key, group) in enumerate(zip(dict.fromkeys(keys), cut, strict=True)):
         partition, frame = staged[number]
-        assert partition == slice["partition"] == {name: key}
-        pandas.testing.assert_frame_equal(frame, tabular.load(slice, table))
+        assert partition == group["partition"] == {name: key}
+        pandas.testing.assert_frame_equal(frame, tabular.load(group, table))
         assert list(frame.iloc[:, 1]) == [n for n, each in enumerate(keys) if each == key]
 
 
