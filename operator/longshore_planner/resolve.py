@@ -16,6 +16,7 @@ from longshore_planner.arguments import apply_settings, fill_references
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.places import join
 from longshore_planner.references import References, python_of
+from longshore_planner.script_inputs import script_input
 from longshore_protocol import job
 from longshore_protocol.partition_format import PartitionFormat
 
@@ -52,6 +53,8 @@ def resolve(
     mini_batch = resolver.mini_batch(inputs)
     output = resolver.output(run_uri, run_id)
     places = {f"outputs.{spec.output.name}": output.uri} if spec.output else {}
+    side_inputs = resolver.side_inputs()
+    places |= {f"inputs.{each.name}": f"$(inputs.{each.name})" for each in side_inputs}  # each worker has its own path
     workers = resolver.workers()
     environment = resolver.references.environment(spec.environment)
     source_uri = resolver.references.source_uri(spec.source)
@@ -74,6 +77,7 @@ def resolve(
         arguments=arguments,
         variables={**(environment.resource.spec.variables if environment else {}), **spec.environment_variables},
         models=models,
+        side_inputs=side_inputs,
         workers=workers,
         processes_per_worker=max(1, cores // workers) if processes == "auto" else processes,
         max_tries=spec.run_max_try,
@@ -148,6 +152,17 @@ class _Resolver:
             separator=given.separator,
             name=given.name,
         )
+
+    def side_inputs(self) -> tuple[job.ScriptInput, ...]:
+        found = []
+        for index, given in enumerate(self.spec.side_inputs):
+            path = f"spec.sideInputs[{index}]"
+            if given.from_ is not None:
+                rule = "is for steps of a pipeline: a ParallelRunStep by itself reads a dataset, or files"
+                self.problems.append(self.step.wrong(f"{path}.from", given.from_, rule))
+            else:
+                found.append(script_input(given, path, self.references))
+        return tuple(found)
 
     def workers(self) -> int:
         if self.spec.compute_target is None:

@@ -558,7 +558,12 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
         step(entryScript=each) for each in ("score.sh", "/score.py", "../score.py", "a/../score.py", "a/..")
     ],
     ("ParallelRunStepSpec", "inputs must have names of their own"): [step(output={"name": "scans"})],
+    ("ParallelRunStepSpec", "sideInputs must have names of their own"): [
+        step(sideInputs=[{"name": "scans", "dataset": "words"}]),
+        step(sideInputs=[{"name": "words", "dataset": "words"}, {"name": "scores", "dataset": "words"}]),
+    ],
     ("ScriptInput", "must have exactly one of dataset, file and from"): [
+        step(sideInputs=[{"name": "words"}]),
         script(inputs=[{"name": "scans"}]),
         script(inputs=[{"name": "a", "dataset": "a"}, {"name": "b", "file": {"paths": ["b"]}, "from": "c"}]),
         script(inputs=[{"name": "scans", "dataset": "scans", "file": {"paths": ["b"]}, "from": "c"}]),

@@ -42,6 +42,7 @@ def test_defaults_are_those_of_azure_ml():
     spec = found.spec.model_dump(exclude={"inputs", "output", "entry_script", "output_action"}, exclude_none=True)
     assert spec == {
         "description": "",
+        "side_inputs": [],
         "models": [],
         "arguments": [],
         "environment_variables": {},

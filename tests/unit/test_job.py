@@ -13,6 +13,7 @@ from longshore_protocol.job import (
     MiniBatchSize,
     Model,
     Output,
+    ScriptInput,
     TabularFormat,
     Thresholds,
     Timeouts,
@@ -68,6 +69,9 @@ JOB = of(
     arguments=st.lists(TEXT, max_size=3).map(tuple),
     variables=st.dictionaries(TEXT, TEXT, max_size=3),
     models=st.lists(of(Model, name=TEXT, version=NUMBER, uri=TEXT), max_size=3).map(tuple),
+    side_inputs=st.lists(
+        of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT), max_size=3
+    ).map(tuple),
     workers=NUMBER,
     processes_per_worker=NUMBER,
     partition_keys=st.lists(TEXT, max_size=3).map(tuple),

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -85,13 +85,16 @@ class _Errand:
 class Stager:
     """Stages the leases of one worker in `folder`, which is not there, or was left by an agent that was killed."""
 
-    def __init__(self, inputs: Sequence[Input], folder: str, *, takers: Takers) -> None:
+    def __init__(
+        self, inputs: Sequence[Input], folder: str, *, takers: Takers, copies: Mapping[str, str] | None = None
+    ) -> None:
         self.remote = frozenset(
             index for index, given in enumerate(inputs) if any(local_path(path) is None for path in given.paths)
         )  # the inputs that are to be staged, as indices
         self._inputs = inputs
         self._folder = folder
         self._takers = takers
+        self._copies = copies or {}  # of files that were brought before, by URL
         self._threads = Threads(_COPIES)
         self._numbers = itertools.count()
         self._underway: dict[asyncio.Task[None], _Errand] = {}
@@ -204,6 +207,8 @@ class Stager:
         url = piece["path"]
         if local_path(url) is not None:
             return piece
+        if url in self._copies:
+            return {**piece, "path": self._copies[url], "copy_of": piece}
         if table.format == "parquet":
             return {**piece, "path": await self._whole(url, errand), "copy_of": piece}
         target = f"{errand.folder}/{number}/{fetching.base_name(url)}"
@@ -216,6 +221,8 @@ class Stager:
         async def bring(url: str) -> str:
             if local_path(url) is not None:
                 return url
+            if url in self._copies:
+                return self._copies[url]
             name = fetching.base_name(url)
             target = f"{errand.folder}/{names[name]}/{name}"  # files of one name lie in folders of their own
             names[name] += 1

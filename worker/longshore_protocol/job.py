@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
 FILES, BYTES, ROWS = "files", "bytes", "rows"
+MOUNT, DOWNLOAD = "mount", "download"
 APPEND_ROW, SUMMARY_ONLY = "append_row", "summary_only"
 
 
@@ -36,6 +37,18 @@ class Input:
     mode: str = "mount"  # "mount", "download" or "direct"
     tabular: Optional[TabularFormat] = None  # None: a file input
     partition_format: Optional[str] = None  # what the end of a file's path says, see `partition_format`
+
+
+@dataclass(frozen=True)
+class ScriptInput:
+    """Data that the script finds at a path of its machine, which `$(inputs.NAME)` in its arguments stands for.
+
+    One URI of a file is that file; one of a folder that folder; globs and several URIs are a folder of what they mean.
+    """
+
+    name: str
+    uris: Tuple[str, ...]  # files, folders (read recursively) or globs
+    mode: str = MOUNT  # "mount": where it is, if it is a path of the machine; "download": always a copy
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,7 @@ class Job:
     arguments: Tuple[str, ...] = ()
     variables: Dict[str, str] = field(default_factory=dict)  # environment of the user's process
     models: Tuple[Model, ...] = ()
+    side_inputs: Tuple[ScriptInput, ...] = ()
     workers: int = 1
     processes_per_worker: int = 1
     partition_keys: Tuple[
@@ -136,11 +150,16 @@ class Job:
         raw["mini_batch"] = MiniBatchSize(**raw["mini_batch"])
         raw["output"] = Output(**raw["output"])
         raw["arguments"] = tuple(raw["arguments"])
+        raw["side_inputs"] = tuple(_script_input(each) for each in raw.get("side_inputs", ()))
         raw["partition_keys"] = tuple(raw.get("partition_keys", ()))
         raw["models"] = tuple(Model(**each) for each in raw["models"])
         raw["thresholds"] = Thresholds(**raw["thresholds"])
         raw["timeouts"] = Timeouts(**raw["timeouts"])
         return Job(**raw)
+
+
+def _script_input(raw: Dict[str, Any]) -> ScriptInput:
+    return ScriptInput(raw["name"], tuple(raw["uris"]), raw["mode"])
 
 
 def _input(raw: Dict[str, Any]) -> Input:

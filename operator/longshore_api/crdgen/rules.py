@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from longshore_api.data import DatasetSpec
+from longshore_api.inputs import ScriptInput
 from longshore_api.parallel_run_step import (
     SEPARATED,
     MiniBatch,
@@ -23,7 +24,7 @@ from longshore_api.parallel_run_step import (
 )
 from longshore_api.pipeline import KINDS_OF_STEPS, PipelineRunSpec, PipelineStep
 from longshore_api.resources import ComputeClusterSpec
-from longshore_api.tasks import ScriptInput, ScriptStepSpec
+from longshore_api.tasks import ScriptStepSpec
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,12 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "!has(self.output) || !self.inputs.exists(each, each.name == self.output.name)",
             "must have names of their own",
             field="inputs",
+        ),
+        Rule(
+            "!has(self.sideInputs) || !self.sideInputs.exists(side, self.inputs.exists(each, each.name == side.name)"
+            " || (has(self.output) && self.output.name == side.name))",
+            "must have names of their own",
+            field="sideInputs",
         ),
     ),
     ScriptInput: (Rule(_exactly_one("dataset", "file", "from"), "must have exactly one of dataset, file and from"),),
