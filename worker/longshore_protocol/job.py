@@ -104,6 +104,7 @@ class Job:
     models: Tuple[Model, ...] = ()
     workers: int = 1
     processes_per_worker: int = 1
+    concurrency_per_process: int = 16  # mini-batches at once in a process of an async entry script
     gpus_per_worker: int = 0  # shared out among its processes; 0: what they inherit is left alone
     max_tries: int = 3
     thresholds: Thresholds = field(default_factory=Thresholds)
