@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
 from longshore_host import entry
 from longshore_host.connection import ConnectionLost
 from longshore_host.rows import WrongReturn
-from longshore_protocol import errors, messages
+from longshore_protocol import errors, messages, slices
 from longshore_protocol.messages import InputSpec
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class _Flight:
         self._count, self._running = len(items), _clock()
         if not self._child.script.takes_context:
             return (items,)
-        return items, self._child.context(self.mini_batch, self.attempt, self.given, items)
+        return items, self._child.context(self.mini_batch, self.attempt, self.given, items, self.piece)
 
     def end(self, result: Any, cpu: float) -> None:
         """Send a result. Raises WrongReturn."""
@@ -70,7 +70,7 @@ class _Flight:
 
     def fail(self, error: BaseException, said: Optional[Tuple[str, str, str]] = None) -> None:
         """Send what went wrong. Raises what ends the process."""
-        files = self.piece if self.given.tabular is None else []
+        files = slices.files_of(self.piece) if self.given.tabular is None else []
         self._child.failed(
             self.mini_batch, self.attempt, error, files=files, items=self._count, times=self._times(), said=said
         )
@@ -154,7 +154,7 @@ class Coroutines:
     async def _result(self, flight: _Flight) -> Any:
         if flight.given.tabular is None:
             flight.begin()
-            arguments = flight.arguments(flight.piece)
+            arguments = flight.arguments(slices.files_of(flight.piece))
         else:
             async with self._reading:
                 flight.begin()
@@ -221,9 +221,8 @@ class Queue:
                 continue
             flight.begin()
             try:
-                items = flight.piece
-                if flight.given.tabular is not None:
-                    items = self._child.load_table(flight.piece, flight.given.tabular)
+                table = flight.given.tabular
+                items = slices.files_of(flight.piece) if table is None else self._child.load_table(flight.piece, table)
                 self._child.script.run(*flight.arguments(items))
             except ConnectionLost:
                 raise

@@ -19,7 +19,7 @@ from longshore_host import entry, rows
 from longshore_host.connection import Connection, ConnectionLost, connect
 from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
 from longshore_host.logs import LIMIT
-from longshore_protocol import errors, messages
+from longshore_protocol import errors, messages, slices
 from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import process_name
 
@@ -65,10 +65,12 @@ class Child:
             if given.tabular is not None:
                 items = self.load_table(piece, given.tabular)
                 self._connection.send([messages.LOADED, mini_batch, attempt])
+            elif type(piece) is dict:
+                items = piece["files"]
             count = len(items)
             running = _clock()
             if self._script.takes_context:
-                result = self._script.run(items, self.context(mini_batch, attempt, given, items))
+                result = self._script.run(items, self.context(mini_batch, attempt, given, items, piece))
             else:
                 result = self._script.run(items)
             ran = _clock()
@@ -76,7 +78,7 @@ class Child:
         except ConnectionLost:
             raise
         except BaseException as error:
-            files = piece if given.tabular is None else []
+            files = slices.files_of(piece) if given.tabular is None else []
             times = (started, _clock() - begin)
             self.failed(mini_batch, attempt, error, files=files, items=count, times=times)
             if isinstance(error, SystemExit):
@@ -85,12 +87,17 @@ class Child:
         used, times = _cpu_clock() - cpu, (started, _clock() - begin)
         self.done(mini_batch, attempt, rendered, items=count, times=times, run=ran - running, cpu=used)
 
-    def context(self, mini_batch: int, attempt: int, given: InputSpec, items: Any) -> entry.MiniBatchContext:
+    def context(
+        self, mini_batch: int, attempt: int, given: InputSpec, items: Any, piece: Any
+    ) -> entry.MiniBatchContext:
         """Return the second argument of a run() that begins now."""
         deadline = time.time() + self.run_timeout
-        return entry.MiniBatchContext(
+        made = entry.MiniBatchContext(
             mini_batch=mini_batch, attempt=attempt, given=given, items=items, deadline=deadline
         )
+        if "partition" in piece:
+            made.partition_key_value = slices.values(piece["partition"])
+        return made
 
     def done(
         self,
