@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import signal
 import threading
 from contextlib import suppress
 
@@ -46,6 +47,12 @@ class Scorer(http.server.ThreadingHTTPServer):
                 self._changed.wait_for(lambda: self._reached, PATIENCE)
         if name in self.never:
             self.over.wait(PATIENCE)
+
+    def answer(self):
+        """Answer all from now on."""
+        with self._changed:
+            self._reached = True
+            self._changed.notify_all()
 
     def end(self):
         with self._changed:
@@ -257,6 +264,54 @@ def test_sys_exit_in_one_costs_that_one_a_try_and_the_others_none(scored, scorer
     assert ended.code == 0, ended.first_error
     assert ended.rows == ["a 1 in attempt 1", "b 1 in attempt 1", "leaver 6 in attempt 2"]
     assert ended.first_error["message"] == "the entry script called sys.exit(4) in run()"
+
+
+def test_an_interrupted_run_ends_what_is_in_flight_and_goes_on_with_the_rest_when_resumed(scored, longshore, scorer):
+    scorer.together = 1000  # nothing is answered yet
+    command = scored(COROUTINES, names(40), start=True)
+    longshore.wait_until(lambda: scorer.most == 16)
+    command.signal(signal.SIGINT)
+    longshore.wait_until(lambda: "interrupt again to stop at once" in command.stderr)
+    scorer.answer()
+    ended = command.wait()
+    assert (ended.code, ended.reason) == (1, "Interrupted")
+    assert ended.mini_batches["succeeded"] == len(scorer.asked) == 16
+    assert ended.logs("user/stdout/worker-0/*") == "closed\n"
+
+    resumed = longshore.run("--resume", str(longshore.run_dir))
+    assert resumed.code == 0, resumed.first_error
+    assert resumed.rows == [f"{number} {name} {len(name)}" for number, name in enumerate(names(40))]
+    assert sorted(scorer.asked) == names(40)
+
+
+FORKS = (
+    ASKS
+    + """
+ORIGINAL = os.getpid()
+
+
+async def init():
+    if FORK_IN == "init":
+        os.fork()
+
+
+async def run(mini_batch):
+    name = os.path.basename(mini_batch[0])
+    score = await ask(name)
+    if FORK_IN == "run" and name.startswith("003"):
+        os.fork()
+    return [f"{name} {score} {os.getpid() == ORIGINAL}"]
+"""
+)
+
+
+@pytest.mark.parametrize("where", ["init", "run"])
+def test_a_copy_that_a_script_forks_and_lets_return_neither_answers_nor_disturbs(scored, scorer, where):
+    ended = scored(f"FORK_IN = {where!r}\n{FORKS}", names(30), runMaxTry=1)
+    assert ended.code == 0, ended.first_error
+    assert ended.rows == [f"{name} {len(name)} True" for name in names(30)]
+    assert sorted(scorer.asked) == names(30)
+    assert ended.logs("sys/node/*/agent.txt") == ""
 
 
 def test_rows_are_read_beside_the_loop_and_reach_a_coroutine_as_a_table(longshore):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import select
 import sys
 import time
@@ -104,7 +103,6 @@ class Coroutines:
         self._tasks: Set[asyncio.Task[None]] = set()
         self._cpu = _ProcessorTime()
         self._reader = ThreadPoolExecutor(1)
-        self._pid = os.getpid()
 
     def serve(self) -> None:
         """Run what the agent sends until it says shutdown. Raises ConnectionLost, SystemExit from the script."""
@@ -135,8 +133,6 @@ class Coroutines:
             self._lose(error)
 
     def _lose(self, error: ConnectionLost) -> None:
-        if os.getpid() != self._pid:  # a copy that the script forked: what the loop waits on is not its own
-            os._exit(1)
         if not self._ended.done():
             self._ended.set_exception(error)
 

@@ -213,7 +213,7 @@ def main() -> int:
     if connection is None:
         return 1
     # A copy that the script forks, and that comes back here, must neither answer in our name nor read what is ours.
-    os.register_at_fork(after_in_child=connection.close)
+    os.register_at_fork(after_in_child=connection.give_up)
     try:
         connection.send([messages.HELLO_CHILD, process, os.getpid()])
         spec = messages.host_spec_from_dict(connection.receive()[1])
