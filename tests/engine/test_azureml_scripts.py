@@ -4,6 +4,7 @@ import pickle
 import venv
 
 import joblib
+import pandas
 import pytest
 
 from longshore_run import metrics
@@ -300,6 +301,50 @@ def test_a_script_that_writes_its_own_files_may_return_an_empty_list(azureml):
     ended = azureml(OWN_FILES, outputAction="summary_only")
     assert ended.code == 0, ended.first_error
     assert sorted(each.name for each in (ended.run_dir / "out").iterdir()) == ["a.txt.done", "b.txt.done"]
+
+
+WRITES_PARQUET = """
+import glob
+import os
+import pickle
+from pathlib import Path
+
+import pandas as pd
+
+
+def init():
+    global model, output_path
+    output_path = os.environ["AZUREML_BI_OUTPUT_PATH"]
+    files = glob.glob(os.path.join(os.environ["AZUREML_MODEL_DIR"], "*")) or [os.environ["AZUREML_MODEL_DIR"]]
+    with open(files[0], "rb") as file:
+        model = pickle.load(file)
+
+
+def run(mini_batch):
+    for file_path in mini_batch:
+        data = pd.read_csv(file_path)
+        data["prediction"] = data["age"].map(lambda age: model[age > 50])
+        data.to_parquet(os.path.join(output_path, Path(file_path).stem + ".parquet"))
+    return mini_batch
+"""
+
+
+def test_predictions_may_be_written_as_parquet_beside_the_steps_own_file(azureml, longshore):
+    for number, ages in enumerate(["40\n60", "70"]):
+        longshore.write(f"heart/part{number}.csv", f"age\n{ages}\n")
+    longshore.write("models/heart.pkl", pickle.dumps({False: "healthy", True: "ill"}))
+    ended = azureml(
+        WRITES_PARQUET,
+        documents=[longshore.document("Model", "heart", path="models/heart.pkl", version=1)],
+        inputs=[{"name": "heart", "file": {"paths": ["heart/*"]}}],
+        models=[{"name": "heart"}],
+        miniBatchSize=1,
+        appendRowFileName="predictions.csv",
+    )
+    assert ended.code == 0, ended.first_error
+    assert (ended.run_dir / "out/predictions.csv").read_text().count("heart/part") == 2
+    tables = [pandas.read_parquet(ended.run_dir / f"out/part{number}.parquet") for number in (0, 1)]
+    assert [list(each["prediction"]) for each in tables] == [["healthy", "ill"], ["ill"]]
 
 
 SWALLOWS = """
