@@ -4,6 +4,7 @@ import pickle
 import venv
 
 import joblib
+import pandas
 import pytest
 
 from longshore_run import metrics
@@ -302,6 +303,50 @@ def test_a_script_that_writes_its_own_files_may_return_an_empty_list(azureml):
     assert sorted(each.name for each in (ended.run_dir / "out").iterdir()) == ["a.txt.done", "b.txt.done"]
 
 
+WRITES_PARQUET = """
+import glob
+import os
+import pickle
+from pathlib import Path
+
+import pandas as pd
+
+
+def init():
+    global model, output_path
+    output_path = os.environ["AZUREML_BI_OUTPUT_PATH"]
+    files = glob.glob(os.path.join(os.environ["AZUREML_MODEL_DIR"], "*")) or [os.environ["AZUREML_MODEL_DIR"]]
+    with open(files[0], "rb") as file:
+        model = pickle.load(file)
+
+
+def run(mini_batch):
+    for file_path in mini_batch:
+        data = pd.read_csv(file_path)
+        data["prediction"] = data["age"].map(lambda age: model[age > 50])
+        data.to_parquet(os.path.join(output_path, Path(file_path).stem + ".parquet"))
+    return mini_batch
+"""
+
+
+def test_predictions_may_be_written_as_parquet_beside_the_steps_own_file(azureml, longshore):
+    for number, ages in enumerate(["40\n60", "70"]):
+        longshore.write(f"heart/part{number}.csv", f"age\n{ages}\n")
+    longshore.write("models/heart.pkl", pickle.dumps({False: "healthy", True: "ill"}))
+    ended = azureml(
+        WRITES_PARQUET,
+        documents=[longshore.document("Model", "heart", path="models/heart.pkl", version=1)],
+        inputs=[{"name": "heart", "file": {"paths": ["heart/*"]}}],
+        models=[{"name": "heart"}],
+        miniBatchSize=1,
+        appendRowFileName="predictions.csv",
+    )
+    assert ended.code == 0, ended.first_error
+    assert (ended.run_dir / "out/predictions.csv").read_text().count("heart/part") == 2
+    tables = [pandas.read_parquet(ended.run_dir / f"out/part{number}.parquet") for number in (0, 1)]
+    assert [list(each["prediction"]) for each in tables] == [["healthy", "ill"], ["ill"]]
+
+
 SWALLOWS = """
 import sys
 
@@ -352,6 +397,102 @@ def run(mini_batch):
         assert ended.rows == ["['--model', 'iris']"]
 
 
+NOT_IDEMPOTENT = """
+import os
+from pathlib import Path
+
+from azureml_user.parallel_run import EntryScript
+
+
+def run(mini_batch, context):
+    for each in mini_batch:
+        folder = Path(EntryScript().output_dir, Path(each).stem)
+        {make}
+        (folder / "model").write_text(context.minibatch_index)
+        print("saved", folder.name)
+    if context.attempt == 1 and Path(each).stem == "b":
+        os._exit(7)  # its work is done, and nobody hears of it
+    return []
+"""
+
+
+def test_a_second_try_finds_what_the_first_wrote_and_a_script_that_minds_fails_by_its_own_error(azureml):
+    script = NOT_IDEMPOTENT.format(make="folder.mkdir()")
+    ended = azureml(script, miniBatchSize=1, outputAction="summary_only", allowedFailedCount=0)
+    assert (ended.code, ended.reason) == (1, "AllowedFailedCountExceeded")
+    assert ended.first_error["message"] == "process000 ended by itself with exit code 7"
+    (failed,) = ended.failed
+    assert (failed["attempts"], failed["category"]) == (3, "UserError")
+    assert failed["message"] == f"FileExistsError: [Errno 17] File exists: '{ended.run_dir}/out/b'"
+    assert (ended.run_dir / "out/b/model").read_text() == "1"  # the work of the first try
+
+
+def test_a_script_that_writes_to_the_same_place_again_succeeds_at_its_second_try(azureml):
+    script = NOT_IDEMPOTENT.format(make="folder.mkdir(exist_ok=True)")
+    ended = azureml(script, miniBatchSize=1, outputAction="summary_only", allowedFailedCount=0)
+    assert ended.code == 0, ended.first_error
+    assert ended.mini_batches == {"total": 2, "scheduled": 2, "succeeded": 2, "retried": 1}
+    assert ended.logs("user/stdout/worker-0/*").count("saved b\n") == 2
+
+
+REGISTERS = """
+import os
+
+from azureml.core import Run
+from azureml.core.model import Model
+
+
+def run(mini_batch):
+    run = Run.get_context()
+    with open("model.pkl", "w") as file:
+        file.write("model")
+    {call}
+    return mini_batch
+"""
+NAMED = "what is written below an output is named, for later steps, by the path of a Model or a Dataset document."
+KEPT = "what is to be kept is written below the output folder, or to ./outputs of a script step."
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "alternative"),
+    [
+        ("Model.register(run.experiment.workspace, 'model.pkl', 'sales')", "Model.register", NAMED),
+        ("run.register_model('sales', 'outputs/model.pkl')", "Run.register_model", NAMED),
+        ("run.upload_file('outputs/model.pkl', 'model.pkl')", "Run.upload_file", KEPT),
+    ],
+)
+def test_what_registers_or_uploads_is_told_what_to_do_instead(azureml, call, name, alternative):
+    ended = azureml(REGISTERS.format(call=call), errorThreshold=0, runMaxTry=1)
+    assert (
+        ended.first_error["message"] == f"NotInsideAStep: {name} is not there inside a step of Longshore: {alternative}"
+    )
+
+
+# --- the second argument ------------------------------------------------------------------------------------------
+
+USES_CONTEXT = """
+import os
+import time
+
+
+def run(mini_batch, mini_batch_context):
+    assert time.time() < mini_batch_context.deadline < time.time() + 60
+    dataset = mini_batch_context.dataset
+    with dataset.mount() as mounted:
+        sizes = [os.path.getsize(mounted.mount_point + path) for path in dataset.to_path()]
+    assert [os.path.getsize(each) for each in dataset.skip(1).download()] == sizes[1:]
+    return [f"{mini_batch_context.minibatch_index},{path},{size}" for path, size in zip(dataset.to_path(), sizes)]
+"""
+
+
+def test_the_context_has_the_files_of_the_mini_batch_as_a_dataset(azureml, longshore):
+    for name in ("x/1.wav", "x/2.wav", "y/1.wav", "y/2.wav"):
+        longshore.write(f"songs/{name}", "s" * int(name[2]))
+    ended = azureml(USES_CONTEXT, inputs=[{"name": "songs", "file": {"paths": ["songs"]}}])
+    assert ended.code == 0, ended.first_error
+    assert ended.rows == ["0,/x/1.wav,1", "0,/x/2.wav,2", "1,/y/1.wav,1", "1,/y/2.wav,2"]
+
+
 # --- script steps -------------------------------------------------------------------------------------------------
 
 SCRIPT_STEP = """
@@ -374,6 +515,9 @@ assert run.input_datasets["numbers"] == sys.argv[1], run.input_datasets["numbers
 with open(os.path.join(run.output_datasets["total"], "total.txt"), "w") as file:
     file.write(str(sum(numbers)))
 run.log("total", sum(numbers))
+run.log_table("each", {"number": sorted(numbers)})
+run.upload_file("outputs/kept/script.py", __file__)
+run.upload_folder("folder", os.path.dirname(os.path.abspath(__file__)) + "/outputs/kept")
 run.parent.log("who", "{} of {} in {}".format(run.id, run.parent.id, run.experiment.name))
 child = "from azureml.core import Run; Run.get_context().log('of a child', 1)"
 subprocess.run([sys.executable, "-c", child], check=True, cwd="/")
@@ -398,4 +542,7 @@ def test_the_script_of_a_pipelines_step_finds_its_run_and_its_data(longshore):
     assert (folder / "total" / "total.txt").read_text() == "7"
     run_id = ended.status["runId"]
     found = metrics.read(str(folder / "logs" / "metrics.jsonl"))
-    assert found == {"total": 7, "who": f"{run_id}-total of {run_id} in sums", "of a child": 1}
+    table = [{"number": 3}, {"number": 4}]
+    assert found == {"total": 7, "each": table, "who": f"{run_id}-total of {run_id} in sums", "of a child": 1}
+    assert (folder / "outputs/kept/script.py").read_text() == SCRIPT_STEP
+    assert (folder / "outputs/folder/script.py").read_text() == SCRIPT_STEP

@@ -12,3 +12,8 @@ DATA_ERROR = "DataError"  # the mini-batch could not be read
 SYSTEM = "System"  # storage, network, Longshore itself
 
 CATEGORIES = (USER_ERROR, TIMEOUT, OUT_OF_MEMORY, PROCESS_DIED, WRONG_RETURN, DATA_ERROR, SYSTEM)
+
+
+def run_took_longer(limit: float) -> str:
+    """Say that a run() was above its limit in seconds."""
+    return "run() took longer than runInvocationTimeoutSeconds ({:g} s)".format(limit)
