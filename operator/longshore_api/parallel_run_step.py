@@ -105,7 +105,7 @@ class MiniBatch(Fields):
     bytes: Size | None = None
     """Source data in bytes, such as 1024, 1024KB, 10MB or 1GB (tabular inputs)."""
     rows: Annotated[int, Whole(1)] | None = None
-    """Rows (tabular inputs)."""
+    """Rows (tabular inputs); of format sql 10,000 if not given."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
@@ -152,7 +152,7 @@ class ParallelRunStepSpec(Fields):
     """Processes per worker; `auto` means one per processor core, or per GPU where the node has them."""
     mini_batch_size: Size | None = None
     """Files (file inputs, 10 if not given) or bytes such as 1024, 1024KB, 10MB or 1GB (tabular inputs, 1MB if not
-    given); not together with `miniBatch`."""
+    given); not together with `miniBatch`, and not for format sql, whose mini-batches have `miniBatch.rows`."""
     mini_batch: MiniBatch | None = None
     """The size of a mini-batch with its unit; not together with `miniBatchSize`."""
     output_action: Literal["append_row", "summary_only"]

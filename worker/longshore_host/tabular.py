@@ -12,6 +12,7 @@ import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Tuple
 
+from longshore_host import query_rows
 from longshore_protocol import records
 from longshore_protocol.errors import DATA_ERROR
 
@@ -34,11 +35,13 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     "row_groups": [first, last + 1], "rows": [first, last + 1] within those groups, or null for all}. A csv without
     header has the columns Column1, Column2, … Raises SliceError for rows that cannot be read, and for an environment
     without the package that reads them; MemoryError as it is. "copy_of", if there, is the slice of another machine's
-    file that this one was copied from: the one that its user knows.
+    file that this one was copied from: the one that its user knows. The slice of a query is always such a copy.
     """
     try:
         if format.format == "parquet":
             return _read_parquet(slice, format)
+        if format.format == "sql":
+            return _typed(query_rows.read(slice["path"], format.column_types), format.column_types)
         with open(slice["path"], "rb") as file:
             return _read_text(file, format, start=slice["start"], end=slice["end"])
     except MemoryError:  # the data is well
@@ -169,6 +172,8 @@ def _is_date(kind: str) -> bool:
 
 def _place(slice: Dict[str, Any]) -> str:
     """Say where in its file a slice begins."""
+    if "keys" in slice:
+        return "the row {}".format((slice["keys"] or [None])[0] or 1)
     if "start" in slice:
         return "byte {}".format(slice["start"])
     row = "" if slice["rows"] is None else "row {} of ".format(slice["rows"][0])

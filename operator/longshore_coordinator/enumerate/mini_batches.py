@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import groupby, islice
 
-from longshore_coordinator.enumerate import parquet, text
+from longshore_coordinator.enumerate import parquet, sql, text
 from longshore_coordinator.enumerate.errors import EmptyInputError, InputError
 from longshore_coordinator.enumerate.slices import Slice, encode
 from longshore_protocol.job import BYTES, FILES, ROWS, Input, Job, MiniBatchSize, TabularFormat
 from longshore_storage import listing
-from longshore_storage.errors import ListingError
+from longshore_storage.databases import open_database
+from longshore_storage.errors import DatabaseError, ListingError
 
 
 def cut(job: Job, *, list_files: Callable[[str], Iterator[str]] = listing.list_files) -> Iterator[Slice]:
@@ -25,10 +27,14 @@ def cut(job: Job, *, list_files: Callable[[str], Iterator[str]] = listing.list_f
     one without any file.
     """
     for index, given in enumerate(job.inputs):
-        units = (FILES,) if given.tabular is None else (BYTES, ROWS)
+        is_query = given.tabular is not None and given.tabular.query is not None
+        units = (FILES,) if given.tabular is None else (ROWS,) if is_query else (BYTES, ROWS)
         if job.mini_batch.unit not in units:
             message = f'Input "{given.name}" is cut by {" or ".join(units)}, and not by {job.mini_batch.unit}.'
             raise InputError(message)
+        if given.tabular is not None and is_query:
+            yield from _cut_query(index, given, given.tabular, job.mini_batch)
+            continue
         files = _counted(given, _files(given, list_files))
         if given.tabular is None:
             yield from _cut_files(index, files, job.mini_batch.value)
@@ -51,6 +57,22 @@ def _cut_table(path: str, index: int, name: str, *, format: TabularFormat, size:
         cause = " ".join(str(error).split()).rstrip(".")
         message = f'The file "{path}" of input "{name}" cannot be cut into mini-batches'
         raise InputError(f"{message}: {type(error).__name__}: {cause}.") from error
+
+
+def _cut_query(index: int, given: Input, format: TabularFormat, size: MiniBatchSize) -> Iterator[Slice]:
+    (url,) = given.paths
+    found = False
+    try:
+        with closing(open_database(url, name=format.database)) as database:
+            for items, piece in sql.pieces(database, url, format, size):
+                found = True
+                yield Slice(index, items, encode(piece))
+    except DatabaseError as error:
+        raise InputError(f'Input "{given.name}" cannot be cut into mini-batches: {error}.') from error
+    except TypeError as error:
+        raise InputError(f'Input "{given.name}" cannot be split by "{format.split_by}": {error}.') from error
+    if not found:
+        raise EmptyInputError(f'Input "{given.name}" has no rows: its query gives none.')
 
 
 def _files(given: Input, list_files: Callable[[str], Iterator[str]]) -> Iterator[str]:

@@ -309,8 +309,10 @@ def _environment(environment: Document[Environment] | None, own: Mapping[str, st
 
 
 def _given(given: Any) -> dict[str, Any]:
-    """Return how an input's data is read."""
-    return {"mode": given.mode, **({} if given.tabular is None else {"tabular": asdict(given.tabular)})}
+    """Return how an input's data is read: of a query its text, whatever the Datastore of its database is called."""
+    if given.tabular is None:
+        return {"mode": given.mode}
+    return {"mode": given.mode, "tabular": {**asdict(given.tabular), "database": ""}}
 
 
 def _output(output: Any, references: References) -> dict[str, Any]:
