@@ -133,7 +133,7 @@ def test_the_plan_is_explained_without_a_run(longshore, bench):
     bench()
     explained = longshore.start("--explain", json=False).wait()
     assert "(sql rows, 11 mini-batches)" in explained.stdout
-    assert "smallest 1000, median 9999, largest 10002 rows" in explained.stdout
+    assert "smallest 1000, median 10000, largest 10000 rows" in explained.stdout
 
 
 @pytest.mark.parametrize(
