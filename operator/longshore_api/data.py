@@ -10,7 +10,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from longshore_api.base import Fields, NameRef, Resource
 from longshore_api.status import ResourceStatus
-from longshore_api.values import FilledString, Flag, Matching, ResourceName, Separator, broken
+from longshore_api.values import (
+    FilledString,
+    Flag,
+    Matching,
+    PartitionFormatText,
+    ResourceName,
+    Separator,
+    broken,
+)
 
 Paths = Annotated[list[FilledString], Field(min_length=1)]
 Query = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a query that is not empty", longest=32_768)]
@@ -71,6 +79,9 @@ class FileDataset(Fields):
     """Datastore that the paths are relative to; the default one if not given."""
     paths: Paths
     """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore."""
+    partition_format: PartitionFormatText | None = None
+    """What the end of each path says, from the first placeholder on: `{name}` is text, `{name:yyyy/MM/dd/HH/mm/ss}`
+    or some of these a time, `*` anything in a name. The names can be `partitionKeys` of a step."""
 
 
 class TabularDataset(Fields):
@@ -98,6 +109,8 @@ class TabularDataset(Fields):
     """Types by column, as pandas names them (`int64`, `float32`, `string`, `datetime64[ns]`); others are inferred."""
     support_multi_line: Flag = False
     """Whether quoted fields may hold line ends (csv); costs one more pass over each file."""
+    partition_format: PartitionFormatText | None = None
+    """What the end of each path says, as for files; the names are columns of the rows, after those of the file."""
 
     @model_validator(mode="after")
     def _format_agrees(self) -> Self:
@@ -116,6 +129,7 @@ class TabularDataset(Fields):
             ("header", not self.header),
             ("encoding", self.encoding != "utf-8"),
             ("supportMultiLine", self.support_multi_line),
+            ("partitionFormat", self.partition_format is not None),
         ):
             if is_given:
                 raise broken(WITH_SQL, field=field)

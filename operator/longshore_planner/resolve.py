@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from longshore_api.base import Resource
-from longshore_api.data import Dataset, TabularDataset
+from longshore_api.data import Dataset, FileDataset, TabularDataset
 from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec, StepInput
 from longshore_api.resources import ComputeCluster
@@ -17,6 +17,7 @@ from longshore_planner.catalogue import Document, Documents
 from longshore_planner.places import join
 from longshore_planner.references import References, python_of
 from longshore_protocol import job
+from longshore_protocol.partition_format import PartitionFormat
 
 _DEFAULT_FILES = job.MiniBatchSize(job.FILES, 10)
 _DEFAULT_ROWS = job.MiniBatchSize(job.BYTES, 1024**2)
@@ -66,6 +67,8 @@ def resolve(
         run_uri=run_uri,
         inputs=inputs,
         mini_batch=mini_batch,
+        partition_keys=tuple(spec.partition_keys or ()),
+        coalesce=spec.coalesce_small_files,
         output=output,
         source_uri=source_uri,
         entry_script=spec.entry_script,
@@ -120,6 +123,9 @@ class _Resolver:
         tabular, size = inputs[0].tabular is not None, self.spec.mini_batch_size
         if any(map(_is_query, inputs)):
             return self._mini_batch_of_queries(inputs)
+        if self.spec.coalesce_small_files and not tabular:
+            text = "means nothing for files: it is for tabular inputs"
+            self.problems.append(self.step.problem("spec.coalesceSmallFiles", text))
         if self.spec.mini_batch is not None:
             return self._mini_batch_in_units(tabular=tabular)
         if size is None:
@@ -170,21 +176,43 @@ class _Resolver:
             where, inside = dataset, "spec"
             file, tabular = dataset.resource.spec.file, dataset.resource.spec.tabular
         if tabular is not None:
+            partition = self._partition(index, tabular, where, f"{inside}.tabular")
             paths = self.references.paths(tabular, where, f"{inside}.tabular")
-            return job.Input(
-                given.name,
-                paths,
-                given.mode or "direct",
-                _tabular_format(tabular, self.references.database_name(tabular)),
-            )
+            table = _tabular_format(tabular, self.references.database_name(tabular))
+            return job.Input(given.name, paths, given.mode or "direct", table, partition)
         assert file is not None  # the models take exactly one of the two
         if given.mode == "direct":
             rule = "must be mount or download, because the input is files; direct is for tabular inputs"
             self.problems.append(self.step.wrong(f"{path}.mode", given.mode, rule))
-        return job.Input(given.name, self.references.paths(file, where, f"{inside}.file"), given.mode or "mount")
+        partition = self._partition(index, file, where, f"{inside}.file")
+        paths = self.references.paths(file, where, f"{inside}.file")
+        return job.Input(given.name, paths, given.mode or "mount", partition_format=partition)
+
+    def _partition(
+        self, index: int, data: FileDataset | TabularDataset, where: Document[Resource], path: str
+    ) -> str | None:
+        """Return an input's partitionFormat; tell of one that is none, and of partitionKeys that files lack."""
+        given = self.spec.inputs[index].partition_format
+        if given is not None:
+            where, path = self.step, f"spec.inputs[{index}]"
+        text = given or data.partition_format
+        try:
+            names = () if text is None else PartitionFormat(text).names
+        except ValueError as error:
+            self.references.tell(where.wrong(f"{path}.partitionFormat", text, str(error)))
+            return None
+        for number, key in enumerate(self.spec.partition_keys or ()):
+            if isinstance(data, FileDataset) and key not in names:
+                has = f"has {listed(names)}" if names else "is not given"
+                rule = f"must be in the partitionFormat of every input, and that of spec.inputs[{index}] {has}"
+                self.problems.append(self.step.wrong(f"spec.partitionKeys[{number}]", key, rule))
+        return text
 
     def _mini_batch_of_queries(self, inputs: tuple[job.Input, ...]) -> job.MiniBatchSize:
         given = self.spec.mini_batch
+        if self.spec.partition_keys:
+            text = "is given, and rows of a database are cut by the splitBy of their Dataset"
+            self.problems.append(self.step.problem("spec.partitionKeys", text))
         if self.spec.mini_batch_size is not None or (given is not None and given.rows is None):
             field = "miniBatch" if given is not None else "miniBatchSize"
             text = "is given in bytes, and rows of a database are counted: give miniBatch.rows"

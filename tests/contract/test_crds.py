@@ -551,6 +551,7 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ("TabularDataset", "header must be left out with format sql"): [query(header=False)],
     ("TabularDataset", "encoding must be left out with format sql"): [query(encoding="latin-1")],
     ("TabularDataset", "supportMultiLine must be left out with format sql"): [query(supportMultiLine=True)],
+    ("TabularDataset", "partitionFormat must be left out with format sql"): [query(partitionFormat="{day}")],
     ("StepInput", "must have exactly one of dataset, file and tabular"): [
         step(inputs=[{"name": "scans"}]),
         step(inputs=[{"name": "scans", "dataset": "scans"}, {"name": "more", **FILES_AND_ROWS}]),
@@ -578,6 +579,15 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ],
     ("ParallelRunStepSpec", "miniBatch must be left out when miniBatchSize is given"): [
         step(miniBatchSize=1, miniBatch={"files": 1}),
+    ],
+    ("ParallelRunStepSpec", "miniBatchSize must be left out when partitionKeys is given"): [
+        step(miniBatchSize=1, partitionKeys=["ward"]),
+    ],
+    ("ParallelRunStepSpec", "miniBatch must be left out when partitionKeys is given"): [
+        step(miniBatch={"rows": 1}, partitionKeys=["ward"]),
+    ],
+    ("ParallelRunStepSpec", "coalesceSmallFiles must be left out when partitionKeys is given"): [
+        step(coalesceSmallFiles=True, partitionKeys=["ward"]),
     ],
     ("ParallelRunStepSpec", "output is missing: outputAction append_row needs an output"): [step("output")],
     ("ParallelRunStepSpec", "entryScript must be the path of a .py file below the source folder"): [

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from longshore_protocol.job import TabularFormat
+from longshore_protocol.slices import decoded
 from longshore_storage.databases import Database, open_database
 
 _CONNECTIONS = 2  # per worker: a database has few, and many workers ask it
@@ -36,7 +37,8 @@ def fetch(piece: dict[str, Any], format: TabularFormat, target: str, *, check: C
     from longshore_storage import queries  # late: few runs ask a database
 
     assert format.query is not None, "the planner lets no other pass"
-    statement = queries.part(format.query, format.split_by, piece["keys"])
+    keys = piece["keys"] and [decoded(each) for each in piece["keys"]]
+    statement = queries.part(format.query, format.split_by, keys)
     with _turn(check), _database(piece["path"], format.database).session() as connection:
         result = connection.execute(statement)
         os.makedirs(os.path.dirname(target), exist_ok=True)

@@ -1,62 +1,11 @@
-"""The statements that cut the rows of a query by one of its columns, and the keys between the parts, as JSON.
-
-A part is what "keys" of its slice says: null for all rows, [] for those whose key is NULL, or [low, high] for those
-with low <= key < high, null being no bound. So each row is in one part, whatever was written since the parts were cut,
-and however exactly a driver gives a key back: parts that meet are cut by one and the same value.
-"""
+"""The statements that cut the rows of a query by one of its columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import date, datetime, time
-from decimal import Decimal
-from typing import Any, Final
-from uuid import UUID
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy import ColumnElement, Executable, FromClause, Select
-
-WHOLE: Final = None
-NULLS: Final[list[Any]] = []
-
-_WRITTEN: Mapping[type, tuple[str, Callable[[Any], str]]] = {
-    float: ("float", float.hex),
-    Decimal: ("decimal", str),
-    datetime: ("datetime", datetime.isoformat),
-    date: ("date", date.isoformat),
-    time: ("time", time.isoformat),
-    UUID: ("uuid", str),
-    bytes: ("bytes", bytes.hex),
-}
-_READ: Mapping[str, Callable[[str], Any]] = {
-    "float": float.fromhex,
-    "decimal": Decimal,
-    "datetime": datetime.fromisoformat,
-    "date": date.fromisoformat,
-    "time": time.fromisoformat,
-    "uuid": UUID,
-    "bytes": bytes.fromhex,
-}
-
-
-def encode_key(key: Any) -> Any:
-    """Return a key as a JSON value that `decode_key` reads back exactly. Raises TypeError for a type that has none."""
-    if isinstance(key, str | int):  # a bool among them
-        return key
-    if isinstance(key, memoryview | bytearray):
-        key = bytes(key)
-    if type(key) not in _WRITTEN:
-        raise TypeError(f"its values are of type {type(key).__name__}, by which rows cannot be cut")
-    kind, written = _WRITTEN[type(key)]
-    return {kind: written(key)}
-
-
-def decode_key(value: Any) -> Any:
-    """Return the key that `encode_key` wrote. Raises ValueError, KeyError for anything else."""
-    if isinstance(value, dict):
-        ((kind, text),) = value.items()
-        return _READ[kind](text)
-    return value
 
 
 def counts(query: str, split_by: str) -> Select[int, int]:
@@ -80,18 +29,21 @@ def boundaries(query: str, split_by: str, *, rows: int) -> Select[Any]:
 
 
 def part(query: str, split_by: str | None, keys: list[Any] | None) -> Executable:
-    """Ask for the rows of one part, in the order of their keys."""
+    """Ask for the rows whose keys are from the first of `keys` to below the second, in the order of their keys.
+
+    None is no bound; rows without a key are those of an empty list, and None instead of a list is all rows.
+    """
     if keys is None or split_by is None:
         return _text(query)  # as it stands: it may do what no query inside another one may
     key = _key(split_by)
     rows = sqlalchemy.select(sqlalchemy.text("*")).select_from(_rows(query))
     if not keys:
         return rows.where(key.is_(None))
-    low, high = (None if each is None else _bound(decode_key(each)) for each in keys)
+    low, high = keys
     if low is not None:
-        rows = rows.where(key >= low)
+        rows = rows.where(key >= _bound(low))
     if high is not None:
-        rows = rows.where(key < high)
+        rows = rows.where(key < _bound(high))
     return rows.where(key.is_not(None)).order_by(key)
 
 

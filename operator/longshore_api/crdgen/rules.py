@@ -88,6 +88,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
         _left_out("header", "self.header", unless=_IS_FILES, text=WITH_SQL),
         _left_out("encoding", "self.encoding == 'utf-8'", unless=_IS_FILES, text=WITH_SQL),
         _left_out("supportMultiLine", "!self.supportMultiLine", unless=_IS_FILES, text=WITH_SQL),
+        _left_out("partitionFormat", "!has(self.partitionFormat)", unless=_IS_FILES, text=WITH_SQL),
     ),
     StepInput: (
         Rule(_exactly_one("dataset", "file", "tabular"), "must have exactly one of dataset, file and tabular"),
@@ -108,6 +109,18 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "!has(self.miniBatch) || !has(self.miniBatchSize)",
             "must be left out when miniBatchSize is given",
             field="miniBatch",
+        ),
+        *(
+            Rule(
+                f"!has(self.partitionKeys) || !{given}",
+                "must be left out when partitionKeys is given",
+                field=field,
+            )
+            for field, given in (
+                ("miniBatchSize", "has(self.miniBatchSize)"),
+                ("miniBatch", "has(self.miniBatch)"),
+                ("coalesceSmallFiles", "self.coalesceSmallFiles"),
+            )
         ),
         Rule(
             "self.outputAction != 'append_row' || has(self.output)",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from longshore_protocol.job import MiniBatchSize, TabularFormat
+from longshore_protocol.slices import coded
 from longshore_storage.databases import Database
 
 
@@ -23,13 +24,13 @@ def pieces(
     assert format.query is not None, "the planner lets no other pass"
     with database.session() as connection:
         if format.split_by is None:
-            if connection.execute(queries.part(format.query, None, queries.WHOLE)).first() is not None:
-                yield None, {"path": url, "keys": queries.WHOLE}
+            if connection.execute(queries.part(format.query, None, None)).first() is not None:
+                yield None, {"path": url, "keys": None}
             return
         rows, with_key = connection.execute(queries.counts(format.query, format.split_by)).one()
         begin: tuple[Any, int] | None = None  # of the part in hand: its least key, and the number of its first row
         for key, first in connection.execute(queries.boundaries(format.query, format.split_by, rows=size.value)):
-            here = queries.encode_key(key)
+            here = coded(key)
             if begin is None:
                 begin = None, first  # no bound: what is inserted before it meanwhile is read, too
             elif first != begin[1]:
@@ -38,4 +39,4 @@ def pieces(
         if begin is not None:
             yield with_key + 1 - begin[1], {"path": url, "keys": [begin[0], None]}
         if rows > with_key:
-            yield rows - with_key, {"path": url, "keys": queries.NULLS}
+            yield rows - with_key, {"path": url, "keys": []}
