@@ -88,7 +88,10 @@ def test_each_row_is_scored_once_and_the_password_is_nowhere(longshore, orders, 
     assert orders.password.encode() not in everything_that(longshore.run_dir, ended)
 
 
-def test_an_agent_that_is_killed_while_rows_are_scored_costs_none_of_them(longshore, orders, bench):
+def test_an_agent_that_is_killed_while_rows_are_scored_costs_none_of_them(longshore, orders, bench, monkeypatch):
+    for ours, theirs in (("LONGSHORE_SQL_USER", "PGUSER"), ("LONGSHORE_SQL_PASSWORD", "PGPASSWORD")):
+        monkeypatch.setenv(theirs, os.environ[ours])  # PostgreSQL's own names will do
+        monkeypatch.delenv(ours)
     (longshore.folder / "go").unlink()
     bench(miniBatch={"rows": 2_000})
     command = longshore.start()
