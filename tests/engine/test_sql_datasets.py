@@ -106,6 +106,27 @@ def test_an_agent_that_is_killed_while_rows_are_scored_costs_none_of_them(longsh
     assert sorted(ended.rows) == sorted(orders.column(AS_ROWS))
 
 
+def test_a_connection_that_is_cut_while_rows_come_costs_no_try(longshore, orders, bench):
+    killed = "SELECT sessions_killed FROM pg_stat_database WHERE datname = current_database()"
+    orders.execute(f"""
+        CREATE FUNCTION dies_once(before bigint) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN
+            IF ({killed}) = before THEN
+                PERFORM pg_terminate_backend(pg_backend_pid());
+                PERFORM pg_sleep(60);
+            END IF;
+            RETURN 1;
+        END $$
+    """)
+    (before,) = orders.column(killed)
+    query = (
+        f"SELECT number, number AS customer, price, day, at, note, dies_once({before}) FROM orders WHERE number <= 600"
+    )
+    bench({**DATASET, "query": query}, runMaxTry=1)
+    ended = longshore.run()
+    assert (ended.reason, ended.items) == ("Succeeded", {"total": 600, "succeeded": 600})
+    assert orders.column(killed) > [before]
+
+
 def test_a_resumed_run_has_the_same_mini_batches(longshore, bench):
     bench(errorThreshold=0, runMaxTry=1)
     script = longshore.folder / "code" / "script.py"
