@@ -204,11 +204,41 @@ def test_a_password_in_what_a_library_says_is_blotted_out(monkeypatch):
     assert not told.is_final
 
 
-def test_freetds_words_are_read_out_of_their_tuples():
-    said = databases._said(
-        Exception((208, b"Invalid object name 'nope'.DB-Lib error message 20018, severity 16:\n..."))
-    )
+@pytest.mark.parametrize(
+    ("said", "is_final"),
+    [
+        ('connection failed: FATAL: password authentication failed for user "u"', True),
+        ('connection failed: FATAL: database "sales" does not exist', True),
+        ("Login failed for user 'u'", True),
+        ("connection failed: Connection refused", False),
+        ("connection failed: FATAL: the database system is starting up", False),
+    ],
+)
+def test_a_login_that_is_refused_is_not_tried_again(said, is_final):
+    error = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception(said))
+    assert Database(sqlalchemy.create_engine("sqlite://"), URL)._told(error).is_final is is_final
+
+
+def test_a_database_that_is_not_there_yet_is_asked_again(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(sql.time, "sleep", pauses.append)
+    with pytest.raises(InputError, match="Connection refused"):
+        list(cut(job("postgresql://127.0.0.1:1/sales")))
+    assert len(pauses) == 3
+
+
+def test_what_an_sql_server_says_is_read_out_of_its_librarys_words():
+    of_library = b"DB-Lib error message 20018, severity 16:\nGeneral SQL Server error\n"
+    said = databases._said(Exception((208, b"Invalid object name 'nope'." + of_library * 2)))
     assert said == "Invalid object name 'nope'"
+    with (
+        pytest.raises(
+            DatabaseError, match=r"1/sales says: Unable to connect: .* Connection refused \(111\)$"
+        ) as caught,
+        open_database("mssql://127.0.0.1:1/sales", name="sales").session(),
+    ):
+        pass
+    assert not caught.value.is_final
 
 
 # --- other databases' SQL ---------------------------------------------------------------------------------------------

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _AT_ONCE = 500  # rows in memory
 _CONNECT_SECONDS = 30
 _VARIABLE = "LONGSHORE_SQL_"
+# How a server refuses a login, in the words of PostgreSQL and of SQL Server: both say it as they say what may pass.
+_REFUSED = re.compile(
+    "authentication failed|FATAL:.* does not exist|no pg_hba.conf entry|Login failed|Cannot open database"
+)
+_OF_LIBRARY = re.compile(r"DB-Lib error message \d+, severity \d+:\n")
 _PASSWORDS = ("PGPASSWORD", "PGSSLPASSWORD")  # those that PostgreSQL's client reads by itself
 
 
@@ -58,6 +63,7 @@ class Database:
         for secret in _secrets():
             said = said.replace(secret, "***")
         may_pass = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError)
+        may_pass = may_pass and _REFUSED.search(said) is None
         return DatabaseError(f"the database {self._url} says: {said}", is_final=not may_pass)
 
 
@@ -125,8 +131,9 @@ def _said(error: BaseException) -> str:
     primary = getattr(getattr(error, "diag", None), "message_primary", None)  # PostgreSQL's
     if primary:
         return " ".join(str(primary).split()).rstrip(".")
-    messages = [each for each in _flat(error.args) if isinstance(each, bytes)]  # FreeTDS'
-    text = b" ".join(messages).decode("utf-8", "replace").partition("DB-Lib error")[0] if messages else str(error)
+    messages = [each.decode("utf-8", "replace") for each in _flat(error.args) if isinstance(each, bytes)]  # FreeTDS'
+    # What the server says comes first, if it said anything; then the library's own words, over and over.
+    text = next(filter(str.strip, _OF_LIBRARY.split(" ".join(messages))), str(error))
     return " ".join(text.partition("\nLINE ")[0].split()).rstrip(".") or type(error).__name__
 
 

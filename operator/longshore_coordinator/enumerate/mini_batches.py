@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import groupby, islice
 
 from longshore_coordinator.enumerate import parquet, sql, text
@@ -14,7 +14,6 @@ from longshore_coordinator.enumerate.slices import Piece, Slice, coalesced, enco
 from longshore_protocol.job import BYTES, FILES, ROWS, Input, Job, MiniBatchSize, TabularFormat
 from longshore_protocol.slices import coded
 from longshore_storage import listing
-from longshore_storage.databases import open_database
 from longshore_storage.errors import DatabaseError, ListingError
 
 
@@ -104,13 +103,11 @@ def _naming(path: str, given: Input) -> Iterator[None]:
 
 
 def _cut_query(index: int, given: Input, format: TabularFormat, size: MiniBatchSize) -> Iterator[Slice]:
-    (url,) = given.paths
     found = False
     try:
-        with closing(open_database(url, name=format.database)) as database:
-            for items, piece in sql.pieces(database, url, format, size):
-                found = True
-                yield Slice(index, items, encode(piece))
+        for items, piece in sql.patient_pieces(given.paths[0], format, size):
+            found = True
+            yield Slice(index, items, encode(piece))
     except DatabaseError as error:
         raise InputError(f'Input "{given.name}" cannot be cut into mini-batches: {error}.') from error
     except TypeError as error:

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from longshore_protocol.job import MiniBatchSize, TabularFormat
 from longshore_protocol.slices import coded
-from longshore_storage.databases import Database
+from longshore_storage.databases import Database, open_database
+from longshore_storage.errors import DatabaseError
+
+_PAUSES = (0.2, 1.0, 3.0)  # seconds before each further try: as an agent takes for what it brings
+
+
+def patient_pieces(url: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[tuple[int | None, dict[str, Any]]]:
+    """Yield the `pieces` of a query of the database at `url`, which is asked again while it gives none.
+
+    Raises DatabaseError, TypeError.
+    """
+    for pause in (*_PAUSES, None):
+        begun = False
+        try:
+            with closing(open_database(url, name=format.database)) as database:
+                for each in pieces(database, url, format, size):
+                    begun = True
+                    yield each
+        except DatabaseError as error:
+            if begun or error.is_final or pause is None:
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 def pieces(
