@@ -112,7 +112,7 @@ class MiniBatch(Fields):
     bytes: Size | None = None
     """Source data in bytes, such as 1024, 1024KB, 10MB or 1GB (tabular inputs)."""
     rows: Annotated[int, Whole(1)] | None = None
-    """Rows (tabular inputs)."""
+    """Rows (tabular inputs); of format sql 10,000 if not given."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
@@ -165,7 +165,7 @@ class ParallelRunStepSpec(Fields):
     """Mini-batches that a process works on at once, where the entry script is asynchronous; any other takes one."""
     mini_batch_size: Size | None = None
     """Files (file inputs, 10 if not given) or bytes such as 1024, 1024KB, 10MB or 1GB (tabular inputs, 1MB if not
-    given); not together with `miniBatch`."""
+    given); not together with `miniBatch`, and not for format sql, whose mini-batches have `miniBatch.rows`."""
     mini_batch: MiniBatch | None = None
     """The size of a mini-batch with its unit; not together with `miniBatchSize`."""
     partition_keys: KeyNames | None = None

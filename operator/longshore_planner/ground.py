@@ -26,7 +26,7 @@ MOUNTS = "/mnt/longshore"
 SOURCE = "/longshore/source"
 
 _CLAIMS, _FOLDERS = f"{MOUNTS}/claim/", f"{MOUNTS}/host/"
-_READ_ONLY = ("http://", "https://")
+_READ_ONLY = ("http://", "https://", "postgresql://", "mssql://")
 _NO_WAY_UP = "must stay below its Datastore: no .. in it"
 
 

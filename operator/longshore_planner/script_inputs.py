@@ -28,6 +28,9 @@ def script_input(given: ScriptInput, path: str, references: References) -> JobIn
         described = spec.file or spec.tabular
         assert described is not None  # the model takes exactly one of the two
         inside = "spec.file" if spec.file else "spec.tabular"
+        if spec.tabular is not None and spec.tabular.query is not None:
+            rule = "is rows of a database, which are given to run() only: a script has no access to it"
+            references.tell(references.step.wrong(f"{path}.dataset", given.dataset, rule))
         return JobInput(given.name, references.paths(described, cast("Any", dataset), inside), given.mode)
     assert data is not None  # the model takes exactly one of the three
     return JobInput(given.name, references.paths(data, where, inside), given.mode)

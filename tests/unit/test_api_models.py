@@ -215,7 +215,7 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
         (
             "Dataset",
             {"tabular": {"paths": ["a"], "format": "xml"}},
-            "spec.tabular.format is 'xml': must be csv, jsonl or parquet",
+            "spec.tabular.format is 'xml': must be csv, jsonl, parquet or sql",
         ),
         (
             "Dataset",

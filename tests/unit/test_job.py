@@ -32,12 +32,15 @@ def of(kind, **strategies):
 
 TABULAR = of(
     TabularFormat,
-    format=st.sampled_from(["csv", "jsonl", "parquet"]),
+    format=st.sampled_from(["csv", "jsonl", "parquet", "sql"]),
     separator=TEXT,
     header=st.booleans(),
     encoding=TEXT,
     column_types=st.dictionaries(TEXT, TEXT, max_size=3),
     multi_line=st.booleans(),
+    query=st.none() | TEXT,
+    split_by=st.none() | TEXT,
+    database=TEXT,
 )
 INPUT = of(
     Input,

@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from longshore_agent import fetching
+from longshore_agent import fetching, query_rows
 from longshore_agent.kept import Kept
 from longshore_agent.slots import Lease, Slot
 from longshore_agent.threads import Threads
 from longshore_protocol import errors, slices
 from longshore_protocol.job import Input, TabularFormat
+from longshore_storage.errors import DatabaseError
 from longshore_storage.store import local_path
 
 T = TypeVar("T")
@@ -63,7 +64,10 @@ class _NotBrought(Exception):
         cause = f"{type(told).__name__}: {text}" if text else type(told).__name__
         if isinstance(told, FileNotFoundError):
             cause = "it is not there"
-        super().__init__(f'The file "{url}" cannot be brought to this machine: {cause}.')
+        if isinstance(told, DatabaseError):
+            super().__init__(f"The rows of a mini-batch cannot be read: {text}.")
+        else:
+            super().__init__(f'The file "{url}" cannot be brought to this machine: {cause}.')
         is_full = isinstance(told, OSError) and told.errno in _FULL
         self.category = errors.SYSTEM if is_full else errors.DATA_ERROR
 
@@ -212,6 +216,9 @@ class Stager:
         if table.format == "parquet":
             return {**piece, "path": await self._whole(url, errand), "copy_of": piece}
         target = f"{errand.folder}/{number}/{fetching.base_name(url)}"
+        if table.format == "sql":
+            rows = partial(query_rows.fetch, piece, table, target, check=errand.check)
+            return await self._patiently(url, rows, errand.check)
         copy = partial(fetching.rows, piece, table, target, check=errand.check)
         return await self._patiently(url, copy, errand.check)
 
@@ -294,6 +301,8 @@ def _told(error: Exception) -> BaseException:
 def _is_final(error: Exception) -> bool:
     """Tell whether a further try would be for nothing."""
     told = _told(error)
+    if isinstance(told, DatabaseError):
+        return told.is_final
     status = getattr(told, "status", None)  # aiohttp's
     if isinstance(status, int):
         return 400 <= status < 500 and status not in _LATER

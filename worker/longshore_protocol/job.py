@@ -20,12 +20,15 @@ APPEND_ROW, SUMMARY_ONLY = "append_row", "summary_only"
 class TabularFormat:
     """How to read the rows of a tabular input."""
 
-    format: str  # "csv", "jsonl" or "parquet"
+    format: str  # "csv", "jsonl", "parquet" or "sql"
     separator: str = ","
     header: bool = True  # the first record of each file names the columns (csv)
     encoding: str = "utf-8"
     column_types: Dict[str, str] = field(default_factory=dict)  # column name -> pandas dtype name
     multi_line: bool = False  # quoted fields may hold newlines (csv)
+    query: Optional[str] = None  # a SELECT statement (sql)
+    split_by: Optional[str] = None  # the column of its rows that they are cut by; None: they are one mini-batch (sql)
+    database: str = ""  # what its Datastore is called, as the variables with its user and password are (sql)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Input:
     """One partitioned input; its files in the stable order of their full paths."""
 
     name: str
-    paths: Tuple[str, ...]  # absolute local paths or URLs: a file, a folder (read recursively) or a glob (`**` too)
+    paths: Tuple[str, ...]  # absolute local paths or URLs: a file, a folder (read recursively) or a glob (`**` too);
+    # of a query, one URL: that of the database
     mode: str = "mount"  # "mount", "download" or "direct"
     tabular: Optional[TabularFormat] = None  # None: a file input
     partition_format: Optional[str] = None  # what the end of a file's path says, see `partition_format`

@@ -317,8 +317,9 @@ def _environment(environment: Document[Environment] | None, own: Mapping[str, st
 
 
 def _given(given: Any) -> dict[str, Any]:
-    """Return how an input's data is read."""
-    said = {"mode": given.mode, "tabular": given.tabular and asdict(given.tabular), "partition": given.partition_format}
+    """Return how an input's data is read: of a query its text, whatever the Datastore of its database is called."""
+    table = None if given.tabular is None else {**asdict(given.tabular), "database": ""}
+    said = {"mode": given.mode, "tabular": table, "partition": given.partition_format}
     return {name: value for name, value in said.items() if value is not None}
 
 
