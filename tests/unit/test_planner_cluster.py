@@ -71,14 +71,27 @@ def test_places_are_those_inside_the_pods():
         ({"inputs": [{"name": "images", "file": {"paths": ["gs://bucket-2/in"]}}]}, ()),
         ({"source": {"uri": "gs://bucket/code"}}, ("key",)),
         ({"models": [{"name": "digits"}]}, ("key",)),
+        ({"sideInputs": [{"name": "words", "dataset": "words"}]}, ("key",)),
+        ({"sideInputs": [{"name": "words", "file": {"datastore": "bucket", "paths": ["words"]}}]}, ("key",)),
     ],
-    ids=["none", "output", "input", "full URL", "URL elsewhere", "source", "model"],
+    ids=[
+        "none",
+        "output",
+        "input",
+        "full URL",
+        "URL elsewhere",
+        "source",
+        "model",
+        "side input",
+        "side input in place",
+    ],
 )
 def test_a_run_gets_the_credentials_and_volumes_of_the_datastores_it_uses_and_no_others(changes, secrets):
     bucket = kind("Datastore", "bucket", uri="gs://bucket", secretRef={"name": "key"})
     others = kind("Datastore", "elsewhere", uri="pvc:claim-2"), kind("Datastore", "folder", uri="file:///data")
     model = kind("Model", "digits", datastore="bucket", path="model.pkl")
-    run = resolved(step(**changes), DATASET, DATASTORE, bucket, *others, model, ENVIRONMENT)
+    words = kind("Dataset", "words", file={"datastore": "bucket", "paths": ["words.txt"]})
+    run = resolved(step(**changes), DATASET, DATASTORE, bucket, *others, model, words, ENVIRONMENT)
     assert (run.provision.secrets, run.provision.volumes) == (secrets, (Volume(claim="claim-1"),))
 
 
@@ -176,6 +189,14 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
         (
             [step(), DATASET, kind("Datastore", "data", uri="https://host/x", default=True), ENVIRONMENT],
             "Datastore/data: spec.uri is 'https://host/x': is read-only",
+        ),
+        (
+            [step(sideInputs=[{"name": "w", "file": {"paths": ["file:///w"]}}]), DATASET, DATASTORE, ENVIRONMENT],
+            "spec.sideInputs[0].file.paths[0] is 'file:///w': must be relative to a Datastore",
+        ),
+        (
+            [step(sideInputs=[{"name": "w", "from": "$(steps.a.outputs.b)"}]), DATASET, DATASTORE, ENVIRONMENT],
+            "spec.sideInputs[0].from is '$(steps.a.outputs.b)': is for steps of a pipeline",
         ),
         ([step(source={"uri": "code"}), DATASET, DATASTORE, ENVIRONMENT], "spec.source.uri is 'code': must be a URL"),
         (
