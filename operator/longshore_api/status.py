@@ -181,7 +181,7 @@ class FirstError(Observed):
     """The error that came first: most often the cause of all others."""
 
     category: str
-    """UserError, Timeout, OutOfMemory, ProcessDied, WrongReturn, DataError or System."""
+    """UserError, Timeout, OutOfMemory, CudaOutOfMemory, ProcessDied, WrongReturn, DataError or System."""
     message: str
     """One sentence."""
     mini_batch: int | None = None
