@@ -37,7 +37,7 @@ FAILING_RUNS = {
     "has no GPU memory left": Case(
         "raises_cuda_out_of_memory.py",
         "CudaOutOfMemory",
-        r"OutOfMemoryError: CUDA out of memory\. Tried to allocate 2\.00 GiB \(the GPU has too little memory for this: .*"
+        r"OutOfMemoryError: CUDA out of memory\. Tried to allocate 2\.00 GiB \(the GPU has too little memory .*"
         r"miniBatchSize smaller, .* processCountPerNode\)",
         trace="activations",
     ),

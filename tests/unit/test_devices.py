@@ -14,6 +14,7 @@ def shares(processes, gpus, **environment):
     ("processes", "gpus", "expected"),
     [
         (1, 1, ["0"]),
+        (2, 1, ["0", "0"]),
         (2, 2, ["0", "1"]),
         (5, 2, ["0", "1", "0", "1", "0"]),
         (1, 4, ["0,1,2,3"]),
