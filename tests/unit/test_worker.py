@@ -42,6 +42,8 @@ PROCESS = 0
 class Peer:
     """The other end of a connection: keeps what it is sent."""
 
+    device = "gpu:0"
+
     def __init__(self):
         self.received = []
         self.closed = False
@@ -184,3 +186,11 @@ def test_who_speaks_of_what_the_process_does_not_run_is_cut_off_and_believed_not
     assert child.closed
     assert worker.outbox.batch.is_empty()
     assert sorted(worker.held()) == [[0, 1], [1, 1]]
+
+
+def test_a_worker_tells_what_its_processes_compute_on_those_that_replace_others_too(worker, child):
+    assert [each["device"] for each in worker.states()] == ["gpu:0"]
+    worker.child_gone(child, PROCESS)
+    worker.host_said([messages.EXITED, PROCESS, 1, False])
+    worker.settle()
+    assert [(each["process"], each["device"]) for each in worker.states()] == [("process001", "gpu:0")]

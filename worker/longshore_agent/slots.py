@@ -69,6 +69,7 @@ class Slot:
     dying_since: float | None = None  # monotonic: killed, or disconnected without a word from the host
     exit: tuple[int, bool] | None = None  # exit code and "killed for memory", once the host said so
     connected: bool = False
+    device: str = ""  # what the process was given to compute on; who comes after it has the same
     blameless: bool = False  # the process is ending for what it already reported: its next mini-batch is not at fault
     told: bool = False  # it said itself why init() failed
     not_before: float = 0.0  # monotonic: earliest moment of the next spawn
@@ -86,12 +87,13 @@ class Slot:
         self.queue.extend(leases)
 
     def described(self, now: float) -> dict[str, Any]:
-        """Return what the process does, for the status: name, state, mini-batch and seconds since when."""
+        """Return what the process does, for the status: name, state, mini-batch, seconds since when, device."""
         return {
             "process": process_name(self.process),
             "state": self.state.value,
             "mini_batch": self.queue[0].grant.mini_batch if self.queue else None,
             "seconds": round(now - self.since, 1),
+            "device": self.device,
         }
 
     def runs(self, mini_batch: int, attempt: int) -> bool:

@@ -22,7 +22,7 @@ SPAWN = "spawn"  # [kind, process, its slot: the place that it takes over from a
 KILL = "kill"  # [kind, process]
 STOP = "stop"  # [kind]
 
-HELLO_CHILD = "hello-child"  # [kind, process, pid]
+HELLO_CHILD = "hello-child"  # [kind, process, pid, device: what it was given to compute on, as the status says it]
 READY = "ready"  # [kind, seconds of import and init()]
 INIT_FAILED = "init-failed"  # [kind, category, message, traceback]
 LOADED = "loaded"  # [kind, mini-batch, attempt]: its rows are read, run() begins
