@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from longshore_api.base import Fields, NameRef, Resource
 from longshore_api.status import ResourceStatus
-from longshore_api.values import FilledString, Flag, ResourceName, Separator, broken
+from longshore_api.values import FilledString, Flag, PartitionFormatText, ResourceName, Separator, broken
 
 Paths = Annotated[list[FilledString], Field(min_length=1)]
 
@@ -52,6 +52,9 @@ class FileDataset(Fields):
     """Datastore that the paths are relative to; the default one if not given."""
     paths: Paths
     """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore."""
+    partition_format: PartitionFormatText | None = None
+    """What the end of each path says, from the first placeholder on: `{name}` is text, `{name:yyyy/MM/dd/HH/mm/ss}`
+    or some of these a time, `*` anything in a name. The names can be `partitionKeys` of a step."""
 
 
 class TabularDataset(Fields):
@@ -73,6 +76,8 @@ class TabularDataset(Fields):
     """Types by column, as pandas names them (`int64`, `float32`, `string`, `datetime64[ns]`); others are inferred."""
     support_multi_line: Flag = False
     """Whether quoted fields may hold line ends (csv); costs one more pass over each file."""
+    partition_format: PartitionFormatText | None = None
+    """What the end of each path says, as for files; the names are columns of the rows, after those of the file."""
 
 
 class DatasetSpec(Fields):

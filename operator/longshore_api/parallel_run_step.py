@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from longshore_api.base import Fields, Metadata, NameRef, Resource, keyed_by
 from longshore_api.data import FileDataset, TabularDataset
@@ -15,7 +16,9 @@ from longshore_api.values import (
     FileName,
     FilledString,
     Flag,
+    KeyNames,
     Number,
+    PartitionFormatText,
     PortName,
     ProcessCount,
     ResourceName,
@@ -47,6 +50,8 @@ class StepInput(Fields):
     """Rows, described in place."""
     mode: Literal["mount", "download", "direct"] | None = None
     """How data reaches the script: `mount` or `download` for files (`mount` if not given), `direct` for rows."""
+    partition_format: PartitionFormatText | None = None
+    """What the end of each path says, in the place of the data's own `partitionFormat`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -155,6 +160,11 @@ class ParallelRunStepSpec(Fields):
     given); not together with `miniBatch`."""
     mini_batch: MiniBatch | None = None
     """The size of a mini-batch with its unit; not together with `miniBatchSize`."""
+    partition_keys: KeyNames | None = None
+    """Each combination of their values that exists is one mini-batch: names in the `partitionFormat` of every input, or
+    columns of rows. Not together with `miniBatchSize` or `miniBatch`."""
+    coalesce_small_files: Flag = False
+    """Whether a mini-batch may hold the rows of several files, up to its size (tabular inputs)."""
     output_action: Literal["append_row", "summary_only"]
     """`append_row` collects what run() returns into one file; `summary_only` counts it."""
     append_row_file_name: FileName = "parallel_run_step.txt"
@@ -204,6 +214,12 @@ class ParallelRunStepSpec(Fields):
     def _settings_agree(self) -> Self:
         if self.mini_batch is not None and self.mini_batch_size is not None:
             raise broken("must be left out when miniBatchSize is given", field="miniBatch")
+        if self.partition_keys is not None:
+            for name in ("mini_batch_size", "mini_batch"):
+                if getattr(self, name) is not None:
+                    raise broken("must be left out when partitionKeys is given", field=to_camel(name))
+            if self.coalesce_small_files:
+                raise broken("must be left out when partitionKeys is given", field="coalesceSmallFiles")
         if self.output_action == "append_row" and self.output is None:
             raise broken("is missing: outputAction append_row needs an output", field="output")
         folders = self.entry_script.split("/")

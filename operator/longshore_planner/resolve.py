@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from longshore_api.base import Resource
-from longshore_api.data import Dataset, TabularDataset
+from longshore_api.data import Dataset, FileDataset, TabularDataset
 from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec, StepInput
 from longshore_api.resources import ComputeCluster
@@ -17,6 +17,7 @@ from longshore_planner.catalogue import Document, Documents
 from longshore_planner.places import join
 from longshore_planner.references import References, python_of
 from longshore_protocol import job
+from longshore_protocol.partition_format import PartitionFormat
 
 _DEFAULT_FILES = job.MiniBatchSize(job.FILES, 10)
 _DEFAULT_ROWS = job.MiniBatchSize(job.BYTES, 1024**2)
@@ -65,6 +66,8 @@ def resolve(
         run_uri=run_uri,
         inputs=inputs,
         mini_batch=mini_batch,
+        partition_keys=tuple(spec.partition_keys or ()),
+        coalesce=spec.coalesce_small_files,
         output=output,
         source_uri=source_uri,
         entry_script=spec.entry_script,
@@ -117,6 +120,9 @@ class _Resolver:
         if not inputs:
             return _DEFAULT_FILES  # of no use: what is wrong with the inputs has been told
         tabular, size = inputs[0].tabular is not None, self.spec.mini_batch_size
+        if self.spec.coalesce_small_files and not tabular:
+            text = "means nothing for files: it is for tabular inputs"
+            self.problems.append(self.step.problem("spec.coalesceSmallFiles", text))
         if self.spec.mini_batch is not None:
             return self._mini_batch_in_units(tabular=tabular)
         if size is None:
@@ -167,13 +173,36 @@ class _Resolver:
             where, inside = dataset, "spec"
             file, tabular = dataset.resource.spec.file, dataset.resource.spec.tabular
         if tabular is not None:
+            partition = self._partition(index, tabular, where, f"{inside}.tabular")
             paths = self.references.paths(tabular, where, f"{inside}.tabular")
-            return job.Input(given.name, paths, given.mode or "direct", _tabular_format(tabular))
+            return job.Input(given.name, paths, given.mode or "direct", _tabular_format(tabular), partition)
         assert file is not None  # the models take exactly one of the two
         if given.mode == "direct":
             rule = "must be mount or download, because the input is files; direct is for tabular inputs"
             self.problems.append(self.step.wrong(f"{path}.mode", given.mode, rule))
-        return job.Input(given.name, self.references.paths(file, where, f"{inside}.file"), given.mode or "mount")
+        partition = self._partition(index, file, where, f"{inside}.file")
+        paths = self.references.paths(file, where, f"{inside}.file")
+        return job.Input(given.name, paths, given.mode or "mount", partition_format=partition)
+
+    def _partition(
+        self, index: int, data: FileDataset | TabularDataset, where: Document[Resource], path: str
+    ) -> str | None:
+        """Return an input's partitionFormat; tell of one that is none, and of partitionKeys that files lack."""
+        given = self.spec.inputs[index].partition_format
+        if given is not None:
+            where, path = self.step, f"spec.inputs[{index}]"
+        text = given or data.partition_format
+        try:
+            names = () if text is None else PartitionFormat(text).names
+        except ValueError as error:
+            self.references.tell(where.wrong(f"{path}.partitionFormat", text, str(error)))
+            return None
+        for number, key in enumerate(self.spec.partition_keys or ()):
+            if isinstance(data, FileDataset) and key not in names:
+                has = f"has {listed(names)}" if names else "is not given"
+                rule = f"must be in the partitionFormat of every input, and that of spec.inputs[{index}] {has}"
+                self.problems.append(self.step.wrong(f"spec.partitionKeys[{number}]", key, rule))
+        return text
 
     def _mini_batch_in_units(self, *, tabular: bool) -> job.MiniBatchSize:
         given = self.spec.mini_batch

@@ -544,6 +544,15 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ("ParallelRunStepSpec", "miniBatch must be left out when miniBatchSize is given"): [
         step(miniBatchSize=1, miniBatch={"files": 1}),
     ],
+    ("ParallelRunStepSpec", "miniBatchSize must be left out when partitionKeys is given"): [
+        step(miniBatchSize=1, partitionKeys=["ward"]),
+    ],
+    ("ParallelRunStepSpec", "miniBatch must be left out when partitionKeys is given"): [
+        step(miniBatch={"rows": 1}, partitionKeys=["ward"]),
+    ],
+    ("ParallelRunStepSpec", "coalesceSmallFiles must be left out when partitionKeys is given"): [
+        step(coalesceSmallFiles=True, partitionKeys=["ward"]),
+    ],
     ("ParallelRunStepSpec", "output is missing: outputAction append_row needs an output"): [step("output")],
     ("ParallelRunStepSpec", "entryScript must be the path of a .py file below the source folder"): [
         step(entryScript=each) for each in ("score.sh", "/score.py", "../score.py", "a/../score.py", "a/..")

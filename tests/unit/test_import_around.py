@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from azureml_jobs import cases, made, parallel
 
 
@@ -66,6 +67,20 @@ def test_an_mltable_without_a_way_to_read_rows_is_files():
     job = parallel(inputs={"files": {"type": "mltable", "path": "./t"}})
     specs, _ = made(job, {"t/MLTable": {"paths": [{"pattern": "./*.png"}]}})
     assert specs["Dataset/files"] == {"file": {"paths": ["file:t/*.png"]}}
+
+
+@pytest.mark.parametrize("settings", ["{store}/{brand}/*.csv", {"partition_format": "{store}/{brand}/*.csv"}])
+def test_what_paths_tell_is_kept_of_tables_and_files(settings: Any):
+    job = parallel(inputs={"files": {"type": "mltable", "path": "./t"}})
+    table = {
+        "paths": [{"pattern": "./*.csv"}],
+        "transformations": [{"extract_columns_from_partition_format": settings}],
+    }
+    specs, _ = made(job, {"t/MLTable": table})
+    assert specs["Dataset/files"] == {"file": {"paths": ["file:t/*.csv"], "partitionFormat": "{store}/{brand}/*.csv"}}
+    table["transformations"].append("read_json_lines")
+    specs, _ = made(job, {"t/MLTable": table})
+    assert specs["Dataset/files"]["tabular"]["partitionFormat"] == "{store}/{brand}/*.csv"
 
 
 @cases(

@@ -39,8 +39,13 @@ TABULAR = of(
     multi_line=st.booleans(),
 )
 INPUT = of(
-    Input, name=TEXT, paths=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT, tabular=st.none() | TABULAR
-)  # fmt: skip
+    Input,
+    name=TEXT,
+    paths=st.lists(TEXT, max_size=3).map(tuple),
+    mode=TEXT,
+    tabular=st.none() | TABULAR,
+    partition_format=st.none() | TEXT,
+)
 JOB = of(
     Job,
     name=TEXT,
@@ -65,6 +70,8 @@ JOB = of(
     models=st.lists(of(Model, name=TEXT, version=NUMBER, uri=TEXT), max_size=3).map(tuple),
     workers=NUMBER,
     processes_per_worker=NUMBER,
+    partition_keys=st.lists(TEXT, max_size=3).map(tuple),
+    coalesce=st.booleans(),
     gpus_per_worker=NUMBER,
     max_tries=NUMBER,
     thresholds=of(

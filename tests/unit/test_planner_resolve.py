@@ -130,6 +130,23 @@ def test_a_size_without_unit_is_in_files_or_bytes(
     assert resolved(document("Dataset", "mnist", data), **sizes).job.mini_batch == result
 
 
+def test_partition_keys_and_formats_are_handed_on(resolved: Resolve):
+    rows = document("Dataset", "mnist", {"tabular": {"paths": ["a"], "partitionFormat": "{year}/*.csv"}})
+    job = resolved(rows, partitionKeys=["year", "store"]).job
+    assert (job.partition_keys, job.inputs[0].partition_format) == (("year", "store"), "{year}/*.csv")
+    assert Job.from_json(job.to_json()) == job
+    inputs = [{"name": "mnist", "dataset": "mnist", "partitionFormat": "{day:yyyy}/*"}]
+    assert resolved(rows, inputs=inputs).job.inputs[0].partition_format == "{day:yyyy}/*"
+    assert resolved(rows, coalesceSmallFiles=True).job.coalesce
+
+
+def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Callable[..., list[str]]):
+    data = {"file": {"paths": ["a"], "partitionFormat": "{user}/{user}.wav"}}
+    assert problems(document("Dataset", "mnist", data), partitionKeys=["user"]) == [
+        "spec.file.partitionFormat is '{user}/{user}.wav': must not use the name 'user' twice"
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "spec", "sentence"),
     [
@@ -137,6 +154,27 @@ def test_a_size_without_unit_is_in_files_or_bytes(
             FILES,
             {"miniBatchSize": "1MB"},
             "spec.miniBatchSize is '1MB': must be a number of files, because the inputs are files",
+        ),
+        (
+            FILES,
+            {"coalesceSmallFiles": True},
+            "spec.coalesceSmallFiles means nothing for files: it is for tabular inputs",
+        ),
+        (
+            FILES,
+            {"partitionKeys": ["user"]},
+            (
+                "spec.partitionKeys[0] is 'user': must be in the partitionFormat of every input, and that of "
+                "spec.inputs[0] is not given"
+            ),
+        ),
+        (
+            {"file": {"paths": ["a"], "partitionFormat": "{user}/{season}.wav"}},
+            {"partitionKeys": ["season", "genre"]},
+            (
+                "spec.partitionKeys[1] is 'genre': must be in the partitionFormat of every input, and that of "
+                "spec.inputs[0] has user and season"
+            ),
         ),
         (FILES, {"miniBatch": {"rows": 5}}, "spec.miniBatch.rows is given, and the inputs are files: give files"),
         (

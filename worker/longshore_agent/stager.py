@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -24,8 +24,8 @@ from typing import Any, Protocol, TypeVar
 from longshore_agent import fetching
 from longshore_agent.slots import Lease, Slot
 from longshore_agent.threads import Threads
-from longshore_protocol import errors
-from longshore_protocol.job import Input
+from longshore_protocol import errors, slices
+from longshore_protocol.job import Input, TabularFormat
 from longshore_storage.store import local_path
 
 T = TypeVar("T")
@@ -177,13 +177,21 @@ class Stager:
         grant = errand.lease.grant
         table, piece = self._inputs[grant.input].tabular, json.loads(grant.slice)
         if table is None:
-            return await self._files(errand, piece)
+            files = await self._files(errand, slices.files_of(piece))
+            return files if isinstance(piece, list) else {**piece, "files": files}
+        if "pieces" not in piece:
+            return await self._piece(errand, piece, table, 0)
+        pieces = enumerate(piece["pieces"])
+        brought = await self._all(errand, [self._piece(errand, each, table, number) for number, each in pieces])
+        return {**piece, "pieces": brought}
+
+    async def _piece(self, errand: _Errand, piece: dict[str, Any], table: TabularFormat, number: int) -> dict[str, Any]:
         url = piece["path"]
         if local_path(url) is not None:
             return piece
         if table.format == "parquet":
             return {**piece, "path": await self._whole(url), "copy_of": piece}
-        target = f"{errand.folder}/{fetching.base_name(url)}"
+        target = f"{errand.folder}/{number}/{fetching.base_name(url)}"
         copy = partial(fetching.rows, piece, table, target, check=errand.check)
         return await self._patiently(url, copy, errand.check)
 
@@ -197,18 +205,26 @@ class Stager:
             target = f"{errand.folder}/{names[name]}/{name}"  # files of one name lie in folders of their own
             names[name] += 1
             copy = partial(fetching.whole, url, target, check=errand.check)
+            return await self._patiently(url, copy, errand.check)
+
+        return await self._all(errand, map(bring, paths))
+
+    async def _all(self, errand: _Errand, copies: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """Return what copies for one errand give. Raises _NotBrought, _Unwanted."""
+
+        async def bring(copy: Coroutine[Any, Any, T]) -> T:
             try:
-                return await self._patiently(url, copy, errand.check)
+                return await copy
             except _NotBrought:
                 errand.given_up = True
                 raise
 
         # All are waited for: nothing may write into the folder of a mini-batch that has failed.
-        brought = await asyncio.gather(*map(bring, paths), return_exceptions=True)
+        brought = await asyncio.gather(*map(bring, copies), return_exceptions=True)
         failures = [each for each in brought if isinstance(each, BaseException)]
         if failures:
             raise next((each for each in failures if not isinstance(each, _Unwanted)), failures[0])
-        return [each for each in brought if isinstance(each, str)]
+        return [each for each in brought if not isinstance(each, BaseException)]
 
     async def _whole(self, url: str) -> str:
         """Return the copy of a file that is kept; whoever needs it first has it made."""

@@ -19,7 +19,7 @@ from longshore_host.connection import Connection, ConnectionLost, connect
 from longshore_host.devices import device_of
 from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
 from longshore_host.logs import LIMIT
-from longshore_protocol import errors, messages
+from longshore_protocol import errors, messages, slices
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import process_name
 
@@ -60,12 +60,16 @@ class Child:
             if given.tabular is not None:
                 items = self._load_table(piece, given.tabular)
                 self._connection.send([messages.LOADED, mini_batch, attempt])
+            elif type(piece) is dict:
+                items = piece["files"]
             count = len(items)
             running = _clock()
             if self._script.takes_context:
                 context = entry.MiniBatchContext(
                     mini_batch=mini_batch, attempt=attempt, input_name=given.name, items_total=count
                 )
+                if "partition" in piece:
+                    context.partition_key_value = slices.values(piece["partition"])
                 result = self._script.run(items, context)
             else:
                 result = self._script.run(items)
@@ -74,7 +78,7 @@ class Child:
         except ConnectionLost:
             raise
         except BaseException as error:
-            category, message, trace = _explain(error, piece if given.tabular is None else [])
+            category, message, trace = _explain(error, slices.files_of(piece) if given.tabular is None else [])
             self._log_error(mini_batch, attempt, error)
             elapsed = _clock() - begin
             self._connection.send(

@@ -35,6 +35,7 @@ class Input:
     paths: Tuple[str, ...]  # absolute local paths or URLs: a file, a folder (read recursively) or a glob (`**` too)
     mode: str = "mount"  # "mount", "download" or "direct"
     tabular: Optional[TabularFormat] = None  # None: a file input
+    partition_format: Optional[str] = None  # what the end of a file's path says, see `partition_format`
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,10 @@ class Job:
     models: Tuple[Model, ...] = ()
     workers: int = 1
     processes_per_worker: int = 1
+    partition_keys: Tuple[
+        str, ...
+    ] = ()  # a mini-batch is a combination of their values; `mini_batch` means nothing then
+    coalesce: bool = False  # tabular inputs: a mini-batch may have the rows of several small files
     gpus_per_worker: int = 0  # shared out among its processes; 0: what they inherit is left alone
     max_tries: int = 3
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -131,6 +136,7 @@ class Job:
         raw["mini_batch"] = MiniBatchSize(**raw["mini_batch"])
         raw["output"] = Output(**raw["output"])
         raw["arguments"] = tuple(raw["arguments"])
+        raw["partition_keys"] = tuple(raw.get("partition_keys", ()))
         raw["models"] = tuple(Model(**each) for each in raw["models"])
         raw["thresholds"] = Thresholds(**raw["thresholds"])
         raw["timeouts"] = Timeouts(**raw["timeouts"])

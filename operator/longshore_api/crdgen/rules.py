@@ -73,6 +73,18 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "must be left out when miniBatchSize is given",
             field="miniBatch",
         ),
+        *(
+            Rule(
+                f"!has(self.partitionKeys) || !{given}",
+                "must be left out when partitionKeys is given",
+                field=field,
+            )
+            for field, given in (
+                ("miniBatchSize", "has(self.miniBatchSize)"),
+                ("miniBatch", "has(self.miniBatch)"),
+                ("coalesceSmallFiles", "self.coalesceSmallFiles"),
+            )
+        ),
         Rule(
             "self.outputAction != 'append_row' || has(self.output)",
             "is missing: outputAction append_row needs an output",

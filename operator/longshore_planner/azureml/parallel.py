@@ -24,7 +24,6 @@ _NO_EFFECT = ("--copy_logs_to_parent", "--push_metrics_to_parent")
 _ASYNC = ("--amlbi_async_mode", "--amlbi_file_format", "--amlbi_mini_batch_rows")
 _LOST = {
     **LOST,
-    "partition_keys": "write the data so that each file is one group, and take miniBatchSize 1",
     "is_deterministic": "reuse is a matter of pipelines",
     "input_data": "",
     "limits": "say timeoutSeconds beside parallelRun in a pipeline, or runInvocationTimeoutSeconds for a mini-batch",
@@ -98,7 +97,8 @@ def _partitioned(step: Step, made: Made) -> tuple[str, bool]:
     if table:
         step.notes.tell(said, "is a table that another step writes: CSV is a guess")
     mode = {} if data.tabular else {"mode": _mode(step, name, data)}
-    made.put("inputs", [{"name": port_name(name), **source, **table, **mode}])
+    partition = {} if data.tabular else step.around.guessed_partition(step.job.take("partition_keys"), source)
+    made.put("inputs", [{"name": port_name(name), **source, **table, **mode, **partition}])
     return name, data.tabular
 
 
@@ -137,10 +137,10 @@ def _sizes(step: Step, made: Made, *, tabular: bool) -> None:
         made.put("processCountPerNode", "auto", remark=_AUTO)
     else:
         made.put("processCountPerNode", processes, said=job.said("max_concurrency_per_instance"))
-    size = step.value(job.take("mini_batch_size"))
-    if "partition_keys" in job:
-        size = None  # Azure ML does not look at it then
-    if size is None and not tabular:
+    size, keys = step.value(job.take("mini_batch_size")), step.value(job.take("partition_keys"))
+    if keys is not None:  # Azure ML does not look at a size then
+        made.put("partitionKeys", keys, said=job.said("partition_keys"))
+    elif size is None and not tabular:
         made.put("miniBatchSize", 1, remark="a file, as Azure ML has it where nothing is said")
     else:
         made.put("miniBatchSize", size, said=job.said("mini_batch_size"))

@@ -1,0 +1,69 @@
+"""What a mini-batch consists of, as the JSON that travels from the plan to the process that runs it.
+
+    files               ["/a", "/b"]
+    records of a file   {"path", "start", "end"}, in bytes: the records that begin there, see `records`
+                        {"path", "ranges": [[start, end], ...]}, in bytes: whole records
+    rows of a Parquet   {"path", "row_groups": [first, last + 1], "rows": [first, last + 1] within those, null for all}
+                        {"path", "row_groups": [first, last + 1], "ranges": [[first, last + 1], ...] within those}
+    of several files    {"pieces": [any of these, ...]}
+    of a partition      {"partition": {key: value}, "files" or "pieces": [...]}
+
+A piece whose file's path tells columns has them as "columns": {name: value}. Values of keys and columns are JSON's own,
+or {"datetime": ...}, {"date": ...} and {"decimal": ...} with a string.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from typing import Any, Callable, Dict, List
+
+_KINDS: Dict[str, Callable[[str], Any]] = {
+    "datetime": datetime.datetime.fromisoformat,
+    "date": datetime.date.fromisoformat,
+    "decimal": decimal.Decimal,
+}
+
+
+def files_of(slice: Any) -> List[str]:
+    """Return the files of a slice of a file input."""
+    files: List[str] = slice if isinstance(slice, list) else slice["files"]
+    return files
+
+
+def pieces_of(slice: Any) -> List[Dict[str, Any]]:
+    """Return the pieces, each of one file, of a slice of a tabular input."""
+    pieces: List[Dict[str, Any]] = slice.get("pieces", [slice])
+    return pieces
+
+
+def first_path(slice: Any) -> str:
+    """Return the file that a slice begins with."""
+    is_files = isinstance(slice, list) or "files" in slice
+    path: str = files_of(slice)[0] if is_files else pieces_of(slice)[0]["path"]
+    return path
+
+
+def values(coded: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the values of a slice's "partition" or "columns" as Python has them."""
+    return {name: _value(value) for name, value in coded.items()}
+
+
+def coded(value: Any) -> Any:
+    """Return a value as JSON that `values` reads back. Raises TypeError for what is no value of a key."""
+    if value is None or isinstance(value, (str, int, float)):  # bool is an int
+        return value
+    if isinstance(value, datetime.datetime):
+        return {"datetime": value.isoformat()}
+    if isinstance(value, datetime.date):
+        return {"date": value.isoformat()}
+    if isinstance(value, decimal.Decimal):
+        return {"decimal": str(value)}
+    raise TypeError("a value of type {} is no key".format(type(value).__name__))
+
+
+def _value(coded: Any) -> Any:
+    if isinstance(coded, dict):
+        [(kind, text)] = coded.items()
+        return _KINDS[kind](text)
+    return coded
