@@ -46,7 +46,7 @@ cluster-up: ## start a real Kubernetes on this machine; needs root, and Debian f
 cluster-down: ## end it, and remove all of it
 	deploy/local/cluster down
 
-cluster-demo: setup cluster-up ## score the digits in pods, watch it, and compare with the same step run here
+cluster-demo: setup .venv-torch/ready cluster-up ## score the digits in pods, watch it, and compare with the same step run here
 	PYTHONPATH=deploy/local python -m localcluster.demo
 
 image: ## build the one image of operator, coordinator and agent, and load it into the cluster that is up
