@@ -153,9 +153,13 @@ import os
 from azureml_user.parallel_run import EntryScript
 
 
+def init():
+    EntryScript().logger.info("init")
+
+
 def run(mini_batch, mini_batch_context):
     keys = mini_batch_context.partition_key_value
-    EntryScript().logger.info("{} files of {}".format(len(mini_batch), keys))
+    EntryScript().logger.info("%s files of %s", len(mini_batch), keys)
     total = sum(os.path.getsize(file) for file in mini_batch)
     return ["{}:{}:{}".format(keys["user"], keys["genres"], total)] * len(mini_batch)
 """
@@ -165,7 +169,9 @@ TOTALS_INCOME = """
 def run(mini_batch, context):
     keys = context.partition_key_value
     mini_batch = mini_batch.groupby(list(keys), as_index=False)["income"].sum()
-    assert len(mini_batch) == 1 and mini_batch["state"][0] == keys["state"]
+    assert len(mini_batch) == 1
+    assert {name: mini_batch[name][0] for name in keys} == keys, (mini_batch, keys)
+    mini_batch["index"] = context.minibatch_index
     return mini_batch
 """
 
@@ -382,7 +388,7 @@ SCRIPTS = {
         inputs=({"name": "income", "tabular": {"format": "csv", "paths": ["income.csv"]}},),
         spec={"partitionKeys": ["state", "year"], "miniBatchSize": None},
         packages=True,
-        rows=["or 2025 5", "wa 2025 2", "wa 2026 8"],
+        rows=["or 2025 5 0", "wa 2025 2 1", "wa 2026 8 2"],
         left_out=1,
     ),
     "model-by-argument": Script(

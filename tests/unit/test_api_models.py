@@ -158,9 +158,8 @@ def test_a_broken_rule_of_a_step_is_one_sentence(field: str, value: Any, sentenc
 
 def test_an_unknown_field_that_is_near_none_is_told_the_known_ones():
     wrong = {"name": "a", "dataset": "b", "zzz": 1}
-    assert problems(step(inputs=[wrong])) == [
-        "spec.inputs[0].zzz is not a known field: the known fields are dataset, file, mode, name, partitionFormat and tabular"
-    ]
+    known = "dataset, file, mode, name, partitionFormat and tabular"
+    assert problems(step(inputs=[wrong])) == [f"spec.inputs[0].zzz is not a known field: the known fields are {known}"]
 
 
 def test_both_sizes_at_once_are_refused():
