@@ -4,6 +4,7 @@ None of them knows of Longshore, and their images need nothing of it. A new one 
 """
 
 import io
+import json
 import pickle
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,22 @@ from typing import Any
 
 import joblib
 import pandas
+from azureml_texts import (
+    ABBREVIATES,
+    INIT_ONCE,
+    NAMING,
+    NOT_TWICE,
+    OWN_FILES,
+    SCORES_TABLE,
+    SWALLOWS,
+    TOTALS_FILE_SIZES,
+    TOTALS_INCOME,
+    TRAINS_MANY,
+    USES_LOGGER,
+    USES_RUN,
+    WRITES_PARQUET,
+    YIELDS,
+)
 
 FILES = {"data/a.txt": "a.txt", "data/b.txt": "b.txt"}
 SPECIES = {1: "setosa", 5: "versicolor", 6: "virginica"}
@@ -35,6 +52,7 @@ class Script:
     logs: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what stands in logs of a pattern
     # Where it fails: the first error's category and a pattern of its whole message; the step's, if there was no error.
     error: tuple[str, str] | None = None
+    given_up: tuple[int, str] | None = None  # tries of each mini-batch in failed.jsonl, and a pattern of its message
 
     def step(self, **around: Any) -> dict[str, Any]:
         """Return the spec of its step."""
@@ -64,6 +82,10 @@ class Script:
             category, message = error.get("category", succeeded["reason"]), error.get("message", succeeded["message"])
             assert category == self.error[0], (succeeded, error)
             assert re.fullmatch(self.error[1], message), (succeeded, error)
+        if self.given_up is not None:
+            failed = [json.loads(line) for line in (folder / "failed.jsonl").read_text().splitlines()]
+            assert {each["attempts"] for each in failed} == {self.given_up[0]}, failed
+            assert all(re.fullmatch(self.given_up[1], each["message"]) for each in failed), failed
         if self.rows is not None:
             assert (folder / "out" / status["output"]["file"]).read_text().splitlines() == list(self.rows)
         for name, expected in self.files.items():
@@ -84,123 +106,7 @@ def _joblib(value):
     return held.getvalue()
 
 
-# --- the logger, files of its own, a process of its own ------------------------------------------------------------
-
-USES_LOGGER = """
-import logging
-import multiprocessing
-import os
-import sys
-
-from azureml_user.parallel_run import EntryScript
-
-
-def init():
-    logger = EntryScript().logger
-    logger.setLevel(logging.DEBUG)
-    logger.debug("init in %s", EntryScript().agent_name)
-
-
-def square(pair):
-    script, number = pair
-    script.logger.info("in a process of its own")
-    return number * number
-
-
-def run(mini_batch):
-    script = EntryScript()
-    script.logger.info(f"run {len(mini_batch)} files")
-    with open(os.path.join(script.output_dir, f"own-{os.path.basename(mini_batch[0])}"), "w") as file:
-        file.write("mine")
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.map(square, [(script, 3)]) == [9]
-    return [os.path.basename(each) for each in mini_batch]
-"""
-
-# --- once in each process ------------------------------------------------------------------------------------------
-
-INIT_ONCE = """
-import os
-
-
-class Counter:
-    _instance = None
-
-    def __new__(cls):
-        if cls._instance is None:
-            cls._instance = super().__new__(cls)
-            cls._instance.calls = 0
-        return cls._instance
-
-
-def init():
-    global called
-    called = 0
-    Counter().calls += 1
-    called += 1
-
-
-def run(mini_batch):
-    assert (called, Counter().calls) == (1, 1)
-    return ["{} after {} init()".format(os.path.basename(file), called) for file in mini_batch]
-"""
-
-# --- partition keys: two arguments, the second with their values ---------------------------------------------------
-
-TOTALS_FILE_SIZES = """
-import os
-
-from azureml_user.parallel_run import EntryScript
-
-
-def init():
-    EntryScript().logger.info("init")
-
-
-def run(mini_batch, mini_batch_context):
-    keys = mini_batch_context.partition_key_value
-    EntryScript().logger.info("%s files of %s", len(mini_batch), keys)
-    total = sum(os.path.getsize(file) for file in mini_batch)
-    return ["{}:{}:{}".format(keys["user"], keys["genres"], total)] * len(mini_batch)
-"""
 SONGS = {"amy/winter/rock": 1, "amy/summer/rock": 2, "amy/summer/jazz": 4, "bob/winter/rock": 8}
-
-TOTALS_INCOME = """
-def run(mini_batch, context):
-    keys = context.partition_key_value
-    mini_batch = mini_batch.groupby(list(keys), as_index=False)["income"].sum()
-    assert len(mini_batch) == 1
-    assert {name: mini_batch[name][0] for name in keys} == keys, (mini_batch, keys)
-    mini_batch["index"] = context.minibatch_index
-    return mini_batch
-"""
-
-# --- a table, a model by its name, arguments, a DataFrame ----------------------------------------------------------
-
-SCORES_TABLE = """
-import argparse
-import pickle
-
-from azureml.core.model import Model
-from azureml_user.parallel_run import EntryScript
-
-
-def init():
-    global model
-    EntryScript().logger.info("init() is called.")
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--model_name", dest="model_name", required=True)
-    args, _ = parser.parse_known_args()
-    with open(Model.get_model_path(args.model_name), "rb") as file:
-        model = pickle.load(file)
-
-
-def run(input_data):
-    input_data = input_data.reset_index(drop=True)
-    input_data["species"] = [model[round(each)] for each in input_data["petal.length"]]
-    assert input_data.shape[0] == len(input_data)
-    return input_data
-"""
 IRIS = {
     "data": {
         "iris.csv": "id,petal.length\n1,1.4\n2,4.7\n3,6.0\n",
@@ -210,80 +116,6 @@ IRIS = {
     "inputs": ({"name": "iris", "tabular": {"format": "csv", "paths": ["iris.csv"]}},),
     "packages": True,
 }
-
-# --- the run, the model by joblib ----------------------------------------------------------------------------------
-
-USES_RUN = """
-import argparse
-
-import joblib
-import pandas as pd
-from azureml.core import Dataset, Run, Workspace
-from azureml.core.model import Model
-
-parser = argparse.ArgumentParser()
-parser.add_argument("--model", required=True)
-args, unknown = parser.parse_known_args()
-
-
-def init():
-    global current_run, model
-    current_run = Run.get_context(allow_offline=False)
-    workspace = current_run.experiment.workspace
-    assert workspace.name and Workspace.from_config().name
-    model = joblib.load(Model.get_model_path(model_name=args.model, _workspace=workspace))
-    assert Dataset.get_by_name(workspace, "iris").take(1).to_pandas_dataframe().shape == (1, 2)
-    print(current_run.id, current_run.parent.id, current_run.experiment.name, list(current_run.input_datasets))
-
-
-def run(mini_batch):
-    current_run.log("rows", len(mini_batch))
-    mini_batch = mini_batch.astype({"petal.length": float})
-    species = [model[round(each)] for each in mini_batch["petal.length"]]
-    return pd.DataFrame({"id": mini_batch["id"], "species": species})
-"""
-
-# --- arguments at module level, a sibling, failed items left out, files of its own ---------------------------------
-
-TRAINS_MANY = """
-import argparse
-import os
-from pathlib import Path
-
-import pandas as pd
-from azureml.core import Run
-from naming import model_name
-
-parser = argparse.ArgumentParser("split")
-parser.add_argument("--target_column", type=str, required=True)
-parser.add_argument("--group_columns", type=str, nargs="*", required=True)
-parser.add_argument("--drop_columns", type=str, nargs="*", default=[])
-args, _ = parser.parse_known_args()
-current_run = None
-
-
-def init():
-    global current_run
-    current_run = Run.get_context()
-
-
-def run(input_data):
-    result = []
-    for file in input_data:
-        child = current_run.child_run(name=Path(file).stem)
-        try:
-            data = pd.read_csv(file).drop(columns=args.drop_columns)
-            mean = data[args.target_column].mean()
-            child.log("mean", mean)
-            result.append([model_name(args.group_columns, data.iloc[0]), float(mean)])
-            with open(os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], Path(file).stem + ".model"), "w") as out:
-                out.write(str(mean))
-        except Exception as error:
-            child.log("error", str(error))
-        finally:
-            child.complete()
-    return pd.DataFrame(result, columns=["model", "mean"])
-"""
 MANY = {
     "data": {
         f"sales/{number}.csv": "Store,Brand,Quantity,Price\n"
@@ -299,68 +131,6 @@ MANY = {
     },
     "packages": True,
 }
-NAMING = {"naming.py": "def model_name(columns, row):\n    return '_'.join(str(row[c]) for c in columns)\n"}
-
-# --- files of its own alone ----------------------------------------------------------------------------------------
-
-OWN_FILES = """
-import os
-
-from azureml_user.parallel_run import EntryScript
-
-
-def run(mini_batch):
-    for file in mini_batch:
-        with open(os.path.join(EntryScript().output_dir, os.path.basename(file) + ".done"), "x"):
-            pass
-    return []
-"""
-
-WRITES_PARQUET = """
-import os
-from pathlib import Path
-
-import pandas as pd
-
-
-def init():
-    global output_path
-    output_path = os.environ["AZUREML_BI_OUTPUT_PATH"]
-
-
-def run(mini_batch):
-    for file_path in mini_batch:
-        data = pd.read_csv(file_path)
-        data["prediction"] = data["x"] * 2
-        data.to_parquet(os.path.join(output_path, Path(file_path).stem + ".parquet"))
-    return mini_batch
-"""
-
-# --- what is to fail -----------------------------------------------------------------------------------------------
-
-SWALLOWS = """
-import sys
-
-from azureml.core.model import Model
-
-
-def init():
-    print("arguments:", [each for each in sys.argv if each.startswith("--model")])
-
-
-def run(mini_batch):
-    try:
-        Model.get_model_path("absent")
-        return mini_batch
-    except Exception as error:
-        print("trouble:", error)
-"""
-
-YIELDS = """
-def run(mini_batch):
-    for file in mini_batch:
-        yield file
-"""
 
 SCRIPTS = {
     "logger": Script(
@@ -440,6 +210,30 @@ SCRIPTS = {
                 "trouble: There is no model absent. The step's models are: none.",
             ]
         },
+    ),
+    "too-many-tries": Script(
+        "def run(mini_batch):\n    raise ValueError('never')\n",
+        spec={"runMaxTry": 3},
+        error=("UserError", "ValueError: never"),
+        given_up=(3, "ValueError: never"),
+    ),
+    "not-twice": Script(
+        NOT_TWICE,
+        spec={"runMaxTry": 2},
+        error=("UserError", "RuntimeError: once it was written"),
+        given_up=(2, r"FileExistsError: \[Errno 17\] File exists: .*/a\.txt\.model'"),
+    ),
+    # Of what a script takes by parse_known_args(), argparse takes beginnings for the whole, unless told otherwise.
+    "abbreviates": Script(
+        ABBREVIATES.format("True"),
+        spec={"arguments": ["--model", "iris"]},
+        error=("UserError", "importing entry.py failed: SystemExit: 2"),
+        logs={"user/stderr/*/*": ["argument --model_name: invalid int value: 'iris'"]},
+    ),
+    "does-not-abbreviate": Script(
+        ABBREVIATES.format("False"),
+        spec={"arguments": ["--model", "iris"], "miniBatchSize": 1},
+        rows=["['--model', 'iris']"] * 2,
     ),
     "generator": Script(YIELDS, error=("WrongReturn", r"run\(\) in entry\.py is a generator \(it uses yield\).*")),
     "no-sibling": Script(

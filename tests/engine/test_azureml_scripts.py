@@ -5,7 +5,8 @@ import venv
 from dataclasses import replace
 
 import pytest
-from azureml_scripts import SCORES_TABLE, SCRIPTS
+from azureml_scripts import SCRIPTS
+from azureml_texts import SCORES_TABLE
 
 from longshore_run import metrics
 
@@ -97,27 +98,6 @@ def test_the_real_package_wins_where_it_is_installed(azureml, longshore):
     )
     assert ended.code == 0, ended.first_error
     assert ended.rows == ["the real one", "process000"]
-
-
-@pytest.mark.parametrize("allow", [True, False])
-def test_an_argument_that_is_another_ones_beginning_clashes_as_argparse_has_it(azureml, allow):
-    """Of what a script takes by parse_known_args(), argparse takes beginnings for the whole, unless told otherwise."""
-    ended = azureml(f"""
-import argparse
-
-parser = argparse.ArgumentParser(allow_abbrev={allow})
-parser.add_argument("--model_name", type=int, default=0)
-args, rest = parser.parse_known_args()
-
-
-def run(mini_batch):
-    return [rest]
-""", arguments=["--model", "iris"])  # fmt: skip
-    if allow:
-        assert ended.first_error["message"] == "importing entry.py failed: SystemExit: 2"
-        assert "argument --model_name: invalid int value: 'iris'" in ended.logs("user/stderr/worker-0/*")
-    else:
-        assert ended.rows == ["['--model', 'iris']"]
 
 
 # --- script steps -------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pandas
 import pytest
-from azureml_scripts import TOTALS_FILE_SIZES, TOTALS_INCOME
+from azureml_texts import TOTALS_FILE_SIZES, TOTALS_INCOME
 
 SONGS = {"amy/winter/rock": 1, "amy/summer/rock": 2, "amy/summer/jazz": 4, "bob/winter/rock": 8, "bob/summer/folk": 16}
 
