@@ -13,7 +13,7 @@ from longshore_storage.files import fetch_file, open_file
 
 Check = Callable[[], None]  # called between the parts of a copy; what it raises ends the copy
 
-_PART = 16 << 20  # bytes of rows in memory at once
+_PART = 4 << 20  # bytes of rows in memory at once
 
 
 def base_name(url: str) -> str:
