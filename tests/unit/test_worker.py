@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from longshore_agent import gateway
 from longshore_agent.slots import Lease
 from longshore_agent.worker import Worker
 from longshore_protocol import messages
+from longshore_protocol.frames import encode
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output
 from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import Grant
@@ -186,6 +188,17 @@ def test_who_speaks_of_what_the_process_does_not_run_is_cut_off_and_believed_not
     assert child.closed
     assert worker.outbox.batch.is_empty()
     assert sorted(worker.held()) == [[0, 1], [1, 1]]
+
+
+def test_what_a_process_says_of_its_device_is_cut():
+    async def scenario():
+        worker = Worker(JOB, SPEC, agent="worker-0.1.a")
+        worker.host_connected(Peer())
+        worker.settle()
+        gateway.Peer(worker).data_received(encode([messages.HELLO_CHILD, PROCESS, 1, "gpu:" + "9" * 1000]))
+        assert [each["device"] for each in worker.states()] == ["gpu:" + "9" * 96]
+
+    asyncio.run(scenario())
 
 
 def test_a_worker_tells_what_its_processes_compute_on_those_that_replace_others_too(worker, child):
