@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -311,6 +312,44 @@ def test_of_a_large_text_only_the_slice_is_kept_here(staging):
         assert len(tabular.load(staged, CSV)) == 3_000
 
     staging(body, CSV)
+
+
+def test_parquet_files_for_which_there_is_no_room_go_once_nobody_reads_them(staging, monkeypatch):
+    monkeypatch.setattr(stager.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 0, 60))
+    urls = [remote(b"ten bytes.", f"{number}.parquet") for number in range(2)]
+
+    async def body(made, outcomes):
+        paths = []
+        for number, url in enumerate(urls):
+            made.add(lease({"path": url, "row_groups": [0, 1], "rows": None}, number=number))
+            found, _ = await outcomes.next()
+            paths.append(Path(piece_of(found)["path"]))
+            assert [path.exists() for path in paths] == [True] * len(paths)
+            if number:
+                made.release(found)
+            else:
+                first = found
+        await until(lambda: not paths[1].exists())  # 20 bytes were kept where 15 may be
+        assert paths[0].exists()
+        made.release(first)
+        assert paths[0].exists()
+
+    staging(body, TabularFormat("parquet"))
+
+
+def test_nothing_is_brought_ahead_while_what_was_fills_the_disk(staging, monkeypatch):
+    monkeypatch.setattr(stager.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 0, 16))
+    url = remote(b"ten bytes.")
+
+    async def body(made, outcomes):
+        assert made.ahead(Slot(0)) == 1
+        made.add(lease([url]))
+        found, _ = await outcomes.next()
+        assert made.ahead(Slot(0)) == 0
+        made.release(found)
+        assert made.ahead(Slot(0)) == 1
+
+    staging(body)
 
 
 def test_a_parquet_file_is_brought_once_and_stays(staging, monkeypatch):

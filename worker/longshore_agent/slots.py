@@ -42,7 +42,8 @@ class Lease:
     grant: Grant
     tabular: bool
     abandoned: bool = False  # the lease is no longer ours: the result will not be reported
-    folder: str | None = None  # with what was staged for this lease alone
+    folder: str | None = None  # with what was staged for this lease alone...
+    bytes: int = 0  # ...which takes so many
 
 
 @dataclass(frozen=True)

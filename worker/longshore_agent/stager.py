@@ -1,8 +1,8 @@
 """Brings the inputs that lie elsewhere to this machine, ahead of the processes that need them.
 
 A lease of such an input is held like any other, and given to a process once its slice names local paths only. Its
-files lie in a folder of their own, which goes when the lease does; a Parquet file is kept until the end, since many
-mini-batches read it. Lives on the event loop; only the copying happens in threads.
+files lie in a folder of their own, which goes when the lease does; a Parquet file is kept for others, since many
+mini-batches read it, while there is room. Lives on the event loop; only the copying happens in threads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from longshore_agent import fetching
+from longshore_agent.kept import Kept
 from longshore_agent.slots import Lease, Slot
 from longshore_agent.threads import Threads
 from longshore_protocol import errors, slices
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 _COPIES = 8  # at once
 _AHEAD = 8  # mini-batches per process, at most
+_SHARE = 4  # of the free space, one part in so many is for what is brought ahead, and one for files that are kept
 _PAUSES = (0.2, 1.0, 3.0)  # seconds before each further try
 _LEAVE = 2.0  # seconds that copies get to notice the end
 _LATER = (408, 425, 429)  # the HTTP errors of the 400s that may pass
@@ -93,12 +95,15 @@ class Stager:
         self._threads = Threads(_COPIES)
         self._numbers = itertools.count()
         self._underway: dict[asyncio.Task[None], _Errand] = {}
-        self._kept: dict[str, asyncio.Task[str]] = {}  # the files that are kept, by URL
         self._closed = False
+        self._staged = 0  # bytes in the folders of leases
+        self._room = 0  # bytes that they should not take, and kept files neither
         self._average: float | None = None  # seconds from a lease to its files, smoothed
         if self.remote:
             shutil.rmtree(folder, ignore_errors=True)
             os.mkdir(folder, mode=0o750)
+            self._room = shutil.disk_usage(folder).free // _SHARE
+        self._kept = Kept(self._keep, self._delete, room=self._room)
 
     def add(self, lease: Lease) -> None:
         """Bring what a lease needs, then tell."""
@@ -115,14 +120,19 @@ class Stager:
     def release(self, lease: Lease) -> None:
         """Delete what was brought for a lease: no process needs it any more."""
         if lease.folder is not None:
-            asyncio.get_running_loop().run_in_executor(None, partial(shutil.rmtree, lease.folder, ignore_errors=True))
-            lease.folder = None
+            self._kept.release(lease.folder)
+            self._delete(lease.folder)
+            self._staged -= lease.bytes
+            lease.folder, lease.bytes = None, 0
 
     def ahead(self, slot: Slot) -> int:
         """Return how many mini-batches to hold for a slot besides what its process has.
 
-        As `Slot.backlog` says, and enough to bring one while the others run; not many, since they fill the disk.
+        As `Slot.backlog` says, and enough to bring one while the others run; not many, since they fill the disk, and
+        none while it is as full with them as it may be.
         """
+        if self._staged > self._room:
+            return 0
         ahead = max(1, slot.backlog())
         if self._average is not None and slot.average is not None:
             ahead = max(ahead, math.ceil(self._average / max(slot.average, 1e-3)))
@@ -133,13 +143,16 @@ class Stager:
         self._closed = True
         for errand in self._underway.values():
             errand.given_up = True
-        tasks = [*self._underway, *self._kept.values()]
-        for task in tasks:
+        for task in self._underway:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._underway, return_exceptions=True)
+        await self._kept.close()
         if self.remote:
             await asyncio.to_thread(self._threads.end, _LEAVE)
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def _delete(self, folder: str) -> None:
+        asyncio.get_running_loop().run_in_executor(None, partial(shutil.rmtree, folder, ignore_errors=True))
 
     def _new_folder(self) -> str:
         return f"{self._folder}/{next(self._numbers):06d}"
@@ -154,6 +167,8 @@ class Stager:
         piece: Any = None
         try:
             piece = await self._localized(errand)
+            lease.bytes = await asyncio.to_thread(_size_of, errand.folder)
+            self._staged += lease.bytes
         except _Unwanted:
             pass  # its lease is abandoned
         except _NotBrought as error:
@@ -190,7 +205,7 @@ class Stager:
         if local_path(url) is not None:
             return piece
         if table.format == "parquet":
-            return {**piece, "path": await self._whole(url), "copy_of": piece}
+            return {**piece, "path": await self._whole(url, errand), "copy_of": piece}
         target = f"{errand.folder}/{number}/{fetching.base_name(url)}"
         copy = partial(fetching.rows, piece, table, target, check=errand.check)
         return await self._patiently(url, copy, errand.check)
@@ -226,21 +241,22 @@ class Stager:
             raise next((each for each in failures if not isinstance(each, _Unwanted)), failures[0])
         return [each for each in brought if not isinstance(each, BaseException)]
 
-    async def _whole(self, url: str) -> str:
-        """Return the copy of a file that is kept; whoever needs it first has it made."""
-        task = self._kept.get(url)
-        if task is None:
-            task = self._kept[url] = asyncio.create_task(self._keep(url))
-        return await task
+    async def _whole(self, url: str, errand: _Errand) -> str:
+        """Return the copy of a file that is kept for more mini-batches than the errand's."""
+        return f"{await self._kept.path(url, errand.folder)}/{fetching.base_name(url)}"
 
-    async def _keep(self, url: str) -> str:
+    async def _keep(self, url: str) -> tuple[str, int]:
+        """Return the folder of a new copy of a file, and the file's size in bytes. Raises _NotBrought, _Unwanted."""
         folder = self._new_folder()
         target = f"{folder}/{fetching.base_name(url)}"
+
+        def copy() -> int:
+            return os.path.getsize(fetching.whole(url, target, check=self._check))
+
         try:
-            return await self._patiently(url, partial(fetching.whole, url, target, check=self._check), self._check)
-        except _NotBrought:
-            del self._kept[url]  # the next one that needs it tries again
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            return folder, await self._patiently(url, copy, self._check)
+        except BaseException:
+            self._delete(folder)
             raise
 
     async def _patiently(self, url: str, copy: Callable[[], T], check: fetching.Check) -> T:
@@ -256,6 +272,11 @@ class Stager:
             await asyncio.sleep(pause)
             check()
         raise AssertionError("the last try returns or raises")
+
+
+def _size_of(folder: str) -> int:
+    """Return the bytes of the files below a folder, which may not be there."""
+    return sum(os.path.getsize(f"{parent}/{name}") for parent, _, names in os.walk(folder) for name in names)
 
 
 def _told(error: Exception) -> BaseException:
