@@ -96,6 +96,25 @@ def completed(worker):
     return [[each[0], each[1]] for each in worker.outbox.batch.completed]
 
 
+def test_what_a_process_says_of_its_device_is_cut():
+    async def scenario():
+        worker = Worker(JOB, SPEC, agent="worker-0.1.a")
+        worker.host_connected(Peer())
+        worker.settle()
+        gateway.Peer(worker).data_received(encode([messages.HELLO_CHILD, PROCESS, 1, "gpu:" + "9" * 1000]))
+        assert [each["device"] for each in worker.states()] == ["gpu:" + "9" * 96]
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_tells_what_its_processes_compute_on_those_that_replace_others_too(worker, child):
+    assert [each["device"] for each in worker.states()] == ["gpu:0"]
+    worker.child_gone(child, PROCESS)
+    worker.host_said([messages.EXITED, PROCESS, 1, False])
+    worker.settle()
+    assert [(each["process"], each["device"]) for each in worker.states()] == [("process001", "gpu:0")]
+
+
 def test_an_expired_lease_that_comes_back_takes_the_place_of_its_earlier_attempt(worker, child):
     worker.take(leases((0, 1), (1, 1)))  # 0 runs; 1 waits
     worker.take(leases((0, 2), (1, 2)))
@@ -188,22 +207,3 @@ def test_who_speaks_of_what_the_process_does_not_run_is_cut_off_and_believed_not
     assert child.closed
     assert worker.outbox.batch.is_empty()
     assert sorted(worker.held()) == [[0, 1], [1, 1]]
-
-
-def test_what_a_process_says_of_its_device_is_cut():
-    async def scenario():
-        worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        worker.host_connected(Peer())
-        worker.settle()
-        gateway.Peer(worker).data_received(encode([messages.HELLO_CHILD, PROCESS, 1, "gpu:" + "9" * 1000]))
-        assert [each["device"] for each in worker.states()] == ["gpu:" + "9" * 96]
-
-    asyncio.run(scenario())
-
-
-def test_a_worker_tells_what_its_processes_compute_on_those_that_replace_others_too(worker, child):
-    assert [each["device"] for each in worker.states()] == ["gpu:0"]
-    worker.child_gone(child, PROCESS)
-    worker.host_said([messages.EXITED, PROCESS, 1, False])
-    worker.settle()
-    assert [(each["process"], each["device"]) for each in worker.states()] == [("process001", "gpu:0")]
