@@ -15,15 +15,18 @@ import joblib
 import pandas
 from azureml_texts import (
     ABBREVIATES,
+    COROUTINE,
     INIT_ONCE,
     NAMING,
-    NOT_TWICE,
+    NOT_IDEMPOTENT,
     OWN_FILES,
+    QUEUE,
     SCORES_TABLE,
     SWALLOWS,
     TOTALS_FILE_SIZES,
     TOTALS_INCOME,
     TRAINS_MANY,
+    USES_CONTEXT,
     USES_LOGGER,
     USES_RUN,
     WRITES_PARQUET,
@@ -194,11 +197,34 @@ SCRIPTS = {
     ),
     "parquet-of-its-own": Script(
         WRITES_PARQUET,
-        data={"numbers/0.csv": "x\n1\n2\n", "numbers/1.csv": "x\n3\n"},
-        inputs=({"name": "numbers", "file": {"paths": ["numbers/*"]}},),
-        spec={"outputAction": "summary_only"},
+        data={
+            "heart/0.csv": "age\n40\n60\n",
+            "heart/1.csv": "age\n70\n",
+            "models/heart.pkl": pickle.dumps({False: "healthy", True: "ill"}),
+        },
+        inputs=({"name": "heart", "file": {"paths": ["heart/*"]}},),
+        models={"heart": {"path": "models/heart.pkl", "version": 1}},
         packages=True,
-        files={"0.parquet": "x,prediction\n1,2\n2,4\n", "1.parquet": "x,prediction\n3,6\n"},
+        files={"0.parquet": "age,prediction\n40,healthy\n60,ill\n", "1.parquet": "age,prediction\n70,ill\n"},
+    ),
+    "dataset-of-mini-batch": Script(
+        USES_CONTEXT,
+        data={f"sounds/{folder}/{size}.wav": "s" * size for folder in "xy" for size in (1, 2)},
+        inputs=({"name": "sounds", "file": {"paths": ["sounds"]}},),
+        rows=["0,/x/1.wav,1", "0,/x/2.wav,2", "1,/y/1.wav,1", "1,/y/2.wav,2"],
+    ),
+    "coroutine": Script(COROUTINE, spec={"miniBatchSize": 1}, rows=["0 a.txt", "1 b.txt"]),
+    "queue": Script(
+        QUEUE,
+        spec={"miniBatchSize": 1, "arguments": ["--amlbi_async_mode", "True"]},
+        rows=["a.txt True", "b.txt True"],
+    ),
+    "twice": Script(
+        NOT_IDEMPOTENT.format(make="folder.mkdir(exist_ok=True)"),
+        spec={"miniBatchSize": 1, "outputAction": "summary_only"},
+        left_out=2,
+        files={"a/model": "0", "b/model": "1"},
+        logs={"user/stdout/*/process000*": ["saved b\n"], "user/stdout/*/process001*": ["saved b\n"]},
     ),
     "swallows": Script(
         SWALLOWS,
@@ -218,10 +244,17 @@ SCRIPTS = {
         given_up=(3, "ValueError: never"),
     ),
     "not-twice": Script(
-        NOT_TWICE,
-        spec={"runMaxTry": 2},
-        error=("UserError", "RuntimeError: once it was written"),
-        given_up=(2, r"FileExistsError: \[Errno 17\] File exists: .*/a\.txt\.model'"),
+        NOT_IDEMPOTENT.format(make="folder.mkdir()"),
+        spec={
+            "miniBatchSize": 1,
+            "outputAction": "summary_only",
+            "errorThreshold": -1,
+            "allowedFailedCount": 0,
+            "runMaxTry": 3,
+        },
+        error=("ProcessDied", "process000 ended by itself with exit code 7"),
+        given_up=(3, r"FileExistsError: \[Errno 17\] File exists: '.*/out/b'"),
+        files={"b/model": "1"},  # of the first try
     ),
     # Of what a script takes by parse_known_args(), argparse takes beginnings for the whole, unless told otherwise.
     "abbreviates": Script(

@@ -207,21 +207,26 @@ def run(mini_batch):
 """
 
 WRITES_PARQUET = """
+import glob
 import os
+import pickle
 from pathlib import Path
 
 import pandas as pd
 
 
 def init():
-    global output_path
+    global model, output_path
     output_path = os.environ["AZUREML_BI_OUTPUT_PATH"]
+    files = glob.glob(os.path.join(os.environ["AZUREML_MODEL_DIR"], "*")) or [os.environ["AZUREML_MODEL_DIR"]]
+    with open(files[0], "rb") as file:
+        model = pickle.load(file)
 
 
 def run(mini_batch):
     for file_path in mini_batch:
         data = pd.read_csv(file_path)
-        data["prediction"] = data["x"] * 2
+        data["prediction"] = data["age"].map(lambda age: model[age > 50])
         data.to_parquet(os.path.join(output_path, Path(file_path).stem + ".parquet"))
     return mini_batch
 """
@@ -246,17 +251,22 @@ def run(mini_batch):
         print("trouble:", error)
 """
 
-NOT_TWICE = """
+NOT_IDEMPOTENT = """
 import os
+from pathlib import Path
 
 from azureml_user.parallel_run import EntryScript
 
 
-def run(mini_batch):
-    for file in mini_batch:
-        with open(os.path.join(EntryScript().output_dir, os.path.basename(file) + ".model"), "x"):
-            pass
-    raise RuntimeError("once it was written")
+def run(mini_batch, context):
+    for each in mini_batch:
+        folder = Path(EntryScript().output_dir, Path(each).stem)
+        {make}
+        (folder / "model").write_text(context.minibatch_index)
+        print("saved", folder.name)
+    if context.attempt == 1 and Path(each).stem == "b":
+        os._exit(7)  # its work is done, and nobody hears of it
+    return []
 """
 
 ABBREVIATES = """
@@ -278,3 +288,85 @@ def run(mini_batch):
 """
 
 NAMING = {"naming.py": "def model_name(columns, row):\n    return '_'.join(str(row[c]) for c in columns)\n"}
+
+# --- the second argument -------------------------------------------------------------------------------------------
+
+USES_CONTEXT = """
+import os
+import time
+
+
+def run(mini_batch, mini_batch_context):
+    assert time.time() < mini_batch_context.deadline < time.time() + 60
+    dataset = mini_batch_context.dataset
+    with dataset.mount() as mounted:
+        sizes = [os.path.getsize(mounted.mount_point + path) for path in dataset.to_path()]
+    assert [os.path.getsize(each) for each in dataset.skip(1).download()] == sizes[1:]
+    return [f"{mini_batch_context.minibatch_index},{path},{size}" for path, size in zip(dataset.to_path(), sizes)]
+"""
+
+# --- many mini-batches at once: each of two waits for the other ------------------------------------------------------
+
+COROUTINE = """
+import asyncio
+import os
+
+flights = set()
+
+
+async def init():
+    global together
+    together = asyncio.Event()
+
+
+async def run(mini_batch, mini_batch_context):
+    flights.add(mini_batch_context.minibatch_index)
+    if len(flights) == 2:
+        together.set()
+    await together.wait()
+    return ["{} {}".format(mini_batch_context.minibatch_index, os.path.basename(each)) for each in mini_batch]
+"""
+
+QUEUE = """
+import argparse
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--amlbi_async_mode", dest="async_mode", default="False")
+args, _ = parser.parse_known_args()
+flights = {}
+
+
+def init():
+    global pool, together
+    pool, together = ThreadPoolExecutor(2), threading.Barrier(2)
+
+
+def score(mini_batch):
+    together.wait()
+    return ["{} {}".format(os.path.basename(each), args.async_mode) for each in mini_batch]
+
+
+def enqueue(mini_batch, mini_batch_context):
+    flights[mini_batch_context.minibatch_index] = (mini_batch_context, pool.submit(score, mini_batch))
+
+
+def check_all_tasks_processed():
+    return not flights
+
+
+def get_processing_batch_number():
+    return len(flights)
+
+
+def get_finished_batch_result():
+    found = {}
+    for index, (context, future) in list(flights.items()):
+        if future.done():
+            del flights[index]
+            error = future.exception()
+            found[index] = {"ret": [] if error else future.result(), "mini_batch_context": context, "exception": error}
+    return found
+"""

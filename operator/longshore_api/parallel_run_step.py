@@ -155,6 +155,8 @@ class ParallelRunStepSpec(Fields):
     """Workers."""
     process_count_per_node: ProcessCount = 1
     """Processes per worker; `auto` means one per processor core, or per GPU where the node has them."""
+    max_concurrency_per_process: Annotated[int, Whole(1)] = 16
+    """Mini-batches that a process works on at once, where the entry script is asynchronous; any other takes one."""
     mini_batch_size: Size | None = None
     """Files (file inputs, 10 if not given) or bytes such as 1024, 1024KB, 10MB or 1GB (tabular inputs, 1MB if not
     given); not together with `miniBatch`."""

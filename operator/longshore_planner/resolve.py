@@ -76,6 +76,7 @@ def resolve(
         models=models,
         workers=workers,
         processes_per_worker=max(1, cores // workers) if processes == "auto" else processes,
+        concurrency_per_process=spec.max_concurrency_per_process,
         max_tries=spec.run_max_try,
         thresholds=_thresholds(spec),
         timeouts=_timeouts(spec),

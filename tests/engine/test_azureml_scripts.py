@@ -100,6 +100,39 @@ def test_the_real_package_wins_where_it_is_installed(azureml, longshore):
     assert ended.rows == ["the real one", "process000"]
 
 
+REGISTERS = """
+import os
+
+from azureml.core import Run
+from azureml.core.model import Model
+
+
+def run(mini_batch):
+    run = Run.get_context()
+    with open("model.pkl", "w") as file:
+        file.write("model")
+    {call}
+    return mini_batch
+"""
+NAMED = "what is written below an output is named, for later steps, by the path of a Model or a Dataset document."
+KEPT = "what is to be kept is written below the output folder, or to ./outputs of a script step."
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "alternative"),
+    [
+        ("Model.register(run.experiment.workspace, 'model.pkl', 'sales')", "Model.register", NAMED),
+        ("run.register_model('sales', 'outputs/model.pkl')", "Run.register_model", NAMED),
+        ("run.upload_file('outputs/model.pkl', 'model.pkl')", "Run.upload_file", KEPT),
+    ],
+)
+def test_what_registers_or_uploads_is_told_what_to_do_instead(azureml, call, name, alternative):
+    ended = azureml(REGISTERS.format(call=call), errorThreshold=0, runMaxTry=1)
+    assert (
+        ended.first_error["message"] == f"NotInsideAStep: {name} is not there inside a step of Longshore: {alternative}"
+    )
+
+
 # --- script steps -------------------------------------------------------------------------------------------------
 
 SCRIPT_STEP = """
@@ -122,6 +155,9 @@ assert run.input_datasets["numbers"] == sys.argv[1], run.input_datasets["numbers
 with open(os.path.join(run.output_datasets["total"], "total.txt"), "w") as file:
     file.write(str(sum(numbers)))
 run.log("total", sum(numbers))
+run.log_table("each", {"number": sorted(numbers)})
+run.upload_file("outputs/kept/script.py", __file__)
+run.upload_folder("folder", os.path.dirname(os.path.abspath(__file__)) + "/outputs/kept")
 run.parent.log("who", "{} of {} in {}".format(run.id, run.parent.id, run.experiment.name))
 child = "from azureml.core import Run; Run.get_context().log('of a child', 1)"
 subprocess.run([sys.executable, "-c", child], check=True, cwd="/")
@@ -146,4 +182,7 @@ def test_the_script_of_a_pipelines_step_finds_its_run_and_its_data(longshore):
     assert (folder / "total" / "total.txt").read_text() == "7"
     run_id = ended.status["runId"]
     found = metrics.read(str(folder / "logs" / "metrics.jsonl"))
-    assert found == {"total": 7, "who": f"{run_id}-total of {run_id} in sums", "of a child": 1}
+    table = [{"number": 3}, {"number": 4}]
+    assert found == {"total": 7, "each": table, "who": f"{run_id}-total of {run_id} in sums", "of a child": 1}
+    assert (folder / "outputs/kept/script.py").read_text() == SCRIPT_STEP
+    assert (folder / "outputs/folder/script.py").read_text() == SCRIPT_STEP

@@ -47,6 +47,7 @@ def test_defaults_are_those_of_azure_ml():
         "environment_variables": {},
         "node_count": 1,
         "process_count_per_node": 1,
+        "max_concurrency_per_process": 16,
         "coalesce_small_files": False,
         "append_row_file_name": "parallel_run_step.txt",
         "error_threshold": -1,

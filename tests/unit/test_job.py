@@ -70,6 +70,7 @@ JOB = of(
     models=st.lists(of(Model, name=TEXT, version=NUMBER, uri=TEXT), max_size=3).map(tuple),
     workers=NUMBER,
     processes_per_worker=NUMBER,
+    concurrency_per_process=NUMBER,
     partition_keys=st.lists(TEXT, max_size=3).map(tuple),
     coalesce=st.booleans(),
     gpus_per_worker=NUMBER,

@@ -90,6 +90,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
         metricsNamePrefix="x_",
         nodeCount="3",
         processCountPerNode="2",
+        maxConcurrencyPerProcess="40",
         appendRowFileName="mnist_outputs.txt",
         output={"name": "o", "format": "csv", "header": True, "separator": ";"},
         sample=3,
@@ -102,6 +103,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
     assert (job.max_tries, job.logging_level, job.resource_monitor_interval) == (1, "DEBUG", 0)
     assert (job.profiling_module, job.metrics_name_prefix) == ("cProfile", "x_")
     assert (job.workers, job.processes_per_worker, job.sample) == (3, 2, 3)
+    assert job.concurrency_per_process == 40
     assert (job.output.format, job.output.header, job.output.separator) == ("csv", True, ";")
     assert job.output.file_name == "mnist_outputs.txt"
 

@@ -792,7 +792,7 @@ def test_a_drain_gives_back_what_is_underway_and_what_waits(working, monkeypatch
 
 
 def running(worker):
-    return [slot.queue[0].grant for slot in worker._slots if slot.queue]
+    return [slot.work.queue[0].grant for slot in worker._slots if slot.work]
 
 
 def staged_folders(tmp_path):

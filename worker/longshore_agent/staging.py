@@ -44,6 +44,7 @@ def host_spec(job: Job, *, worker: str, work_dir: str, places: Places) -> HostSp
         output_dir=places.output,
         experiment=job.experiment or job.name,
         parent_id=job.parent_id,
+        run_timeout=job.timeouts.run_invocation,
         processes=job.processes_per_worker,
         gpus=job.gpus_per_worker,
         logging_level=job.logging_level,

@@ -22,3 +22,8 @@ CATEGORIES = (
     DATA_ERROR,
     SYSTEM,
 )
+
+
+def run_took_longer(limit: float) -> str:
+    """Say that a run() was above its limit in seconds."""
+    return "run() took longer than runInvocationTimeoutSeconds ({:g} s)".format(limit)

@@ -105,6 +105,7 @@ class Job:
     models: Tuple[Model, ...] = ()
     workers: int = 1
     processes_per_worker: int = 1
+    concurrency_per_process: int = 16  # mini-batches at once in a process of an async entry script
     partition_keys: Tuple[
         str, ...
     ] = ()  # a mini-batch is a combination of their values; `mini_batch` means nothing then
