@@ -16,11 +16,13 @@ from longshore_planner.arguments import apply_settings, fill_references
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.places import join
 from longshore_planner.references import References, python_of
+from longshore_planner.script_inputs import script_input
 from longshore_protocol import job
 from longshore_protocol.partition_format import PartitionFormat
 
 _DEFAULT_FILES = job.MiniBatchSize(job.FILES, 10)
 _DEFAULT_ROWS = job.MiniBatchSize(job.BYTES, 1024**2)
+_DEFAULT_OF_QUERIES = job.MiniBatchSize(job.ROWS, 10_000)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def resolve(
     mini_batch = resolver.mini_batch(inputs)
     output = resolver.output(run_uri, run_id)
     places = {f"outputs.{spec.output.name}": output.uri} if spec.output else {}
+    side_inputs = resolver.side_inputs()
+    places |= {f"inputs.{each.name}": f"$(inputs.{each.name})" for each in side_inputs}  # each worker has its own path
     workers = resolver.workers()
     environment = resolver.references.environment(spec.environment)
     source_uri = resolver.references.source_uri(spec.source)
@@ -74,6 +78,7 @@ def resolve(
         arguments=arguments,
         variables={**(environment.resource.spec.variables if environment else {}), **spec.environment_variables},
         models=models,
+        side_inputs=side_inputs,
         workers=workers,
         processes_per_worker=max(1, cores // workers) if processes == "auto" else processes,
         concurrency_per_process=spec.max_concurrency_per_process,
@@ -121,6 +126,8 @@ class _Resolver:
         if not inputs:
             return _DEFAULT_FILES  # of no use: what is wrong with the inputs has been told
         tabular, size = inputs[0].tabular is not None, self.spec.mini_batch_size
+        if any(map(_is_query, inputs)):
+            return self._mini_batch_of_queries(inputs)
         if self.spec.coalesce_small_files and not tabular:
             text = "means nothing for files: it is for tabular inputs"
             self.problems.append(self.step.problem("spec.coalesceSmallFiles", text))
@@ -150,6 +157,17 @@ class _Resolver:
             name=given.name,
         )
 
+    def side_inputs(self) -> tuple[job.ScriptInput, ...]:
+        found = []
+        for index, given in enumerate(self.spec.side_inputs):
+            path = f"spec.sideInputs[{index}]"
+            if given.from_ is not None:
+                rule = "is for steps of a pipeline: a ParallelRunStep by itself reads a dataset, or files"
+                self.problems.append(self.step.wrong(f"{path}.from", given.from_, rule))
+            else:
+                found.append(script_input(given, path, self.references))
+        return tuple(found)
+
     def workers(self) -> int:
         if self.spec.compute_target is None:
             return self.spec.node_count
@@ -176,7 +194,8 @@ class _Resolver:
         if tabular is not None:
             partition = self._partition(index, tabular, where, f"{inside}.tabular")
             paths = self.references.paths(tabular, where, f"{inside}.tabular")
-            return job.Input(given.name, paths, given.mode or "direct", _tabular_format(tabular), partition)
+            table = _tabular_format(tabular, self.references.database_name(tabular))
+            return job.Input(given.name, paths, given.mode or "direct", table, partition)
         assert file is not None  # the models take exactly one of the two
         if given.mode == "direct":
             rule = "must be mount or download, because the input is files; direct is for tabular inputs"
@@ -205,6 +224,22 @@ class _Resolver:
                 self.problems.append(self.step.wrong(f"spec.partitionKeys[{number}]", key, rule))
         return text
 
+    def _mini_batch_of_queries(self, inputs: tuple[job.Input, ...]) -> job.MiniBatchSize:
+        given = self.spec.mini_batch
+        if self.spec.partition_keys:
+            text = "is given, and rows of a database are cut by the splitBy of their Dataset"
+            self.problems.append(self.step.problem("spec.partitionKeys", text))
+        if self.spec.mini_batch_size is not None or (given is not None and given.rows is None):
+            field = "miniBatch" if given is not None else "miniBatchSize"
+            text = "is given in bytes, and rows of a database are counted: give miniBatch.rows"
+            self.problems.append(self.step.problem(f"spec.{field}", text))
+        if given is None or given.rows is None:
+            return _DEFAULT_OF_QUERIES
+        if not any(each.tabular and (each.tabular.query is None or each.tabular.split_by) for each in inputs):
+            text = "is given, and no query has splitBy, the column to cut its rows by: each is one mini-batch"
+            self.problems.append(self.step.problem("spec.miniBatch.rows", text))
+        return job.MiniBatchSize(job.ROWS, given.rows)
+
     def _mini_batch_in_units(self, *, tabular: bool) -> job.MiniBatchSize:
         given = self.spec.mini_batch
         assert given is not None
@@ -220,11 +255,15 @@ class _Resolver:
         return job.MiniBatchSize(unit, parse_size(value)[0])
 
 
+def _is_query(given: job.Input) -> bool:
+    return given.tabular is not None and given.tabular.query is not None
+
+
 def _kind(given: job.Input) -> str:
     return "files" if given.tabular is None else "tabular"
 
 
-def _tabular_format(data: TabularDataset) -> job.TabularFormat:
+def _tabular_format(data: TabularDataset, database: str) -> job.TabularFormat:
     return job.TabularFormat(
         format=data.format,
         separator=data.separator,
@@ -232,6 +271,9 @@ def _tabular_format(data: TabularDataset) -> job.TabularFormat:
         encoding=data.encoding,
         column_types=dict(data.column_types),
         multi_line=data.support_multi_line,
+        query=data.query,
+        split_by=data.split_by,
+        database=database,
     )
 
 

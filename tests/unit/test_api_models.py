@@ -42,6 +42,7 @@ def test_defaults_are_those_of_azure_ml():
     spec = found.spec.model_dump(exclude={"inputs", "output", "entry_script", "output_action"}, exclude_none=True)
     assert spec == {
         "description": "",
+        "side_inputs": [],
         "models": [],
         "arguments": [],
         "environment_variables": {},
@@ -214,7 +215,7 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
         (
             "Dataset",
             {"tabular": {"paths": ["a"], "format": "xml"}},
-            "spec.tabular.format is 'xml': must be csv, jsonl or parquet",
+            "spec.tabular.format is 'xml': must be csv, jsonl, parquet or sql",
         ),
         (
             "Dataset",

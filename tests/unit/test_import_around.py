@@ -103,22 +103,21 @@ def test_an_environment_may_have_a_file_of_its_own():
     assert specs["Environment/own"] == {"image": "python:3.11"}
 
 
-def test_a_side_input_is_a_model():
+def test_what_stands_in_the_arguments_is_a_side_input():
     inputs = {
         "files": {"type": "uri_folder", "path": "data"},
-        "model": {"type": "uri_file", "path": "azureml://datastores/blobs/paths/m/model.pkl"},
+        "model": {"type": "uri_file", "path": "azureml://datastores/blobs/paths/m/model.pkl", "mode": "download"},
     }
-    specs, notes = made(parallel({"program_arguments": "--model ${{inputs.model}}"}, inputs=inputs))
-    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--model", "azureml-models/model/1/model.pkl"]
-    assert specs["ParallelRunStep/a-job"]["models"] == [{"name": "model"}]
-    assert specs["Model/model"] == {"datastore": "blobs", "path": "m/model.pkl"}
-    assert not any(key == "Dataset/model" for key in specs)
-    assert "inputs.model: is the Model model, which each process finds in azureml-models/model/1" in notes
+    specs, _ = made(parallel({"program_arguments": "--model ${{inputs.model}}"}, inputs=inputs))
+    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--model", "$(inputs.model)"]
+    assert specs["ParallelRunStep/a-job"]["sideInputs"] == [{"name": "model", "dataset": "model", "mode": "download"}]
+    assert specs["Dataset/model"] == {"file": {"datastore": "blobs", "paths": ["m/model.pkl"]}}
 
 
-def test_an_argument_with_all_of_the_data_is_a_model_and_is_warned_of():
+def test_an_argument_with_all_of_the_data_is_a_side_input_too_and_is_warned_of():
     specs, notes = made(parallel({"program_arguments": "--all ${{inputs.files}}"}))
-    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--all", "azureml-models/files/1"]
+    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--all", "$(inputs.files_whole)"]
+    assert specs["ParallelRunStep/a-job"]["sideInputs"] == [{"name": "files_whole", "dataset": "files"}]
     assert [each for each in notes if each.startswith("inputs.files: ") and "leave the argument out" in each]
 
 

@@ -277,3 +277,19 @@ def test_a_run_that_goes_on_with_another_one_has_its_id_and_folder():
     assert run.job.run_id == "old-1"
     assert run.job.run_uri.endswith("/longshore/old-1")
     assert run.job.name == "score"
+
+
+def test_a_database_has_no_volume_and_gives_its_secret():
+    sales = kind("Datastore", "sales", uri="mssql://server.database.windows.net/sales", secretRef={"name": "sales-db"})
+    rows = kind("Dataset", "images", tabular={"format": "sql", "datastore": "sales", "query": "SELECT 1 AS x"})
+    run = resolved(step(), rows, sales, DATASTORE, ENVIRONMENT)
+    assert run.job.inputs[0].paths == ("mssql://server.database.windows.net/sales",)
+    assert (run.provision.volumes, run.provision.secrets) == ((Volume(claim="claim-1"),), ("sales-db",))
+    assert ClusterRun.from_json(run.to_json()) == run
+
+
+def test_no_run_keeps_its_folder_in_a_database():
+    sales = kind("Datastore", "sales", uri="postgresql://db/sales", default=True)
+    assert "Datastore/sales: spec.uri is 'postgresql://db/sales': is read-only" in problems(
+        step(), DATASET, sales, ENVIRONMENT
+    )

@@ -431,3 +431,80 @@ def test_places_become_absolute_paths_or_urls(place: str, located: str):
 )
 def test_paths_are_joined_below_their_base(base: str, path: str, joined: str):
     assert join(base, path) == joined
+
+
+SALES = document("Datastore", "sales", {"uri": "postgresql://db.example:5432/sales"})
+QUERY = {"format": "sql", "datastore": "sales", "query": "SELECT * FROM rows", "splitBy": "id"}
+IN_BYTES = "is given in bytes, and rows of a database are counted: give miniBatch.rows"
+
+
+def test_a_query_is_asked_of_its_datastores_database_ten_thousand_rows_at_a_time(resolved: Resolve):
+    job = resolved(document("Dataset", "mnist", {"tabular": QUERY}), SALES).job
+    (given,) = job.inputs
+    assert (given.mode, given.paths) == ("direct", ("postgresql://db.example:5432/sales",))
+    assert given.tabular == TabularFormat("sql", query="SELECT * FROM rows", split_by="id", database="sales")
+    assert job.mini_batch == MiniBatchSize("rows", 10_000)
+    job = resolved(document("Dataset", "mnist", {"tabular": QUERY}), SALES, miniBatch={"rows": 5}).job
+    assert job.mini_batch == MiniBatchSize("rows", 5)
+
+
+def test_the_default_datastore_may_be_the_database(resolved: Resolve):
+    store = document("Datastore", "only", {**SALES["spec"], "default": True})
+    elsewhere = document("Datastore", "data", {"uri": "file:///data"})
+    data = {name: value for name, value in QUERY.items() if name != "datastore"}
+    output = {"name": "o", "datastore": "data"}
+    job = resolved(document("Dataset", "mnist", {"tabular": data}), store, elsewhere, output=output).job
+    assert job.inputs[0].tabular is not None
+    assert job.inputs[0].tabular.database == "only"
+
+
+@pytest.mark.parametrize(
+    ("data", "spec", "sentence"),
+    [
+        (QUERY, {"miniBatchSize": "1MB"}, f"spec.miniBatchSize {IN_BYTES}"),
+        (QUERY, {"miniBatchSize": 100}, f"spec.miniBatchSize {IN_BYTES}"),
+        (QUERY, {"miniBatch": {"bytes": 100}}, f"spec.miniBatch {IN_BYTES}"),
+        (
+            {**QUERY, "splitBy": None},
+            {"miniBatch": {"rows": 5}},
+            (
+                "spec.miniBatch.rows is given, and no query has splitBy, the column to cut its rows by: "
+                "each is one mini-batch"
+            ),
+        ),
+        (
+            QUERY,
+            {"partitionKeys": ["id"]},
+            "spec.partitionKeys is given, and rows of a database are cut by the splitBy of their Dataset",
+        ),
+        (
+            {**QUERY, "datastore": None},
+            {},
+            (
+                "spec.tabular.datastore is missing, and no Datastore is the default: "
+                "format sql needs one whose uri is a database"
+            ),
+        ),
+        (
+            {**QUERY, "datastore": "bucket"},
+            {},
+            "spec.uri is 'gs://bucket': must be postgresql://... or mssql://... for data of format sql",
+        ),
+        (
+            {"datastore": "sales", "paths": ["rows.csv"]},
+            {},
+            "spec.tabular.datastore is 'sales', a database: only tabular data of format sql is in one",
+        ),
+        (
+            QUERY,
+            {"output": {"name": "o", "datastore": "sales"}},
+            "spec.output.datastore is 'sales', a database: only tabular data of format sql is in one",
+        ),
+    ],
+)
+def test_what_a_database_cannot_do_is_one_sentence(
+    problems: Callable[..., list[str]], data: dict[str, Any], spec: dict[str, Any], sentence: str
+):
+    tabular = {name: value for name, value in data.items() if value is not None}
+    bucket = document("Datastore", "bucket", {"uri": "gs://bucket"})
+    assert problems(document("Dataset", "mnist", {"tabular": tabular}), SALES, bucket, **spec) == [sentence]

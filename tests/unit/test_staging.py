@@ -23,6 +23,7 @@ from longshore_agent.slots import Lease, Slot
 from longshore_agent.stager import Stager
 from longshore_agent.staging import host_spec, stage
 from longshore_agent.threads import Threads
+from longshore_agent.whole_data import WholeData
 from longshore_agent.worker import Worker
 from longshore_coordinator.enumerate import parquet, text
 from longshore_coordinator.enumerate.partitions import TableGroups
@@ -672,7 +673,7 @@ def worker_of(tmp_path, job):
     """Return a worker with a host, each process ready, and the processes' connections."""
     (tmp_path / "work").mkdir()
     places = places_of(job, worker="worker-0", shared=str(tmp_path / "work"))
-    spec = host_spec(job, worker="worker-0", work_dir=str(tmp_path / "work" / "tmp"), places=places)
+    spec = host_spec(job, WholeData(), worker="worker-0", work_dir=str(tmp_path / "work" / "tmp"), places=places)
     worker = Worker(job, spec, agent="a")
     worker.host_connected(Peer())
     worker.settle()

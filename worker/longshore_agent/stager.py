@@ -16,17 +16,18 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from longshore_agent import fetching
+from longshore_agent import fetching, query_rows
 from longshore_agent.kept import Kept
 from longshore_agent.slots import Lease, Slot
 from longshore_agent.threads import Threads
 from longshore_protocol import errors, slices
 from longshore_protocol.job import Input, TabularFormat
+from longshore_storage.errors import DatabaseError
 from longshore_storage.store import local_path
 
 T = TypeVar("T")
@@ -63,7 +64,10 @@ class _NotBrought(Exception):
         cause = f"{type(told).__name__}: {text}" if text else type(told).__name__
         if isinstance(told, FileNotFoundError):
             cause = "it is not there"
-        super().__init__(f'The file "{url}" cannot be brought to this machine: {cause}.')
+        if isinstance(told, DatabaseError):
+            super().__init__(f"The rows of a mini-batch cannot be read: {text}.")
+        else:
+            super().__init__(f'The file "{url}" cannot be brought to this machine: {cause}.')
         is_full = isinstance(told, OSError) and told.errno in _FULL
         self.category = errors.SYSTEM if is_full else errors.DATA_ERROR
 
@@ -85,13 +89,16 @@ class _Errand:
 class Stager:
     """Stages the leases of one worker in `folder`, which is not there, or was left by an agent that was killed."""
 
-    def __init__(self, inputs: Sequence[Input], folder: str, *, takers: Takers) -> None:
+    def __init__(
+        self, inputs: Sequence[Input], folder: str, *, takers: Takers, copies: Mapping[str, str] | None = None
+    ) -> None:
         self.remote = frozenset(
             index for index, given in enumerate(inputs) if any(local_path(path) is None for path in given.paths)
         )  # the inputs that are to be staged, as indices
         self._inputs = inputs
         self._folder = folder
         self._takers = takers
+        self._copies = copies or {}  # of files that were brought before, by URL
         self._threads = Threads(_COPIES)
         self._numbers = itertools.count()
         self._underway: dict[asyncio.Task[None], _Errand] = {}
@@ -204,9 +211,14 @@ class Stager:
         url = piece["path"]
         if local_path(url) is not None:
             return piece
+        if url in self._copies:
+            return {**piece, "path": self._copies[url], "copy_of": piece}
         if table.format == "parquet":
             return {**piece, "path": await self._whole(url, errand), "copy_of": piece}
         target = f"{errand.folder}/{number}/{fetching.base_name(url)}"
+        if table.format == "sql":
+            rows = partial(query_rows.fetch, piece, table, target, check=errand.check)
+            return await self._patiently(url, rows, errand.check)
         copy = partial(fetching.rows, piece, table, target, check=errand.check)
         return await self._patiently(url, copy, errand.check)
 
@@ -216,6 +228,8 @@ class Stager:
         async def bring(url: str) -> str:
             if local_path(url) is not None:
                 return url
+            if url in self._copies:
+                return self._copies[url]
             name = fetching.base_name(url)
             target = f"{errand.folder}/{names[name]}/{name}"  # files of one name lie in folders of their own
             names[name] += 1
@@ -287,6 +301,8 @@ def _told(error: Exception) -> BaseException:
 def _is_final(error: Exception) -> bool:
     """Tell whether a further try would be for nothing."""
     told = _told(error)
+    if isinstance(told, DatabaseError):
+        return told.is_final
     status = getattr(told, "status", None)  # aiohttp's
     if isinstance(status, int):
         return 400 <= status < 500 and status not in _LATER

@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -31,7 +31,7 @@ _Said = tuple[str, str, str]  # category, one line, the traceback's last lines
 class Worker:
     """Feeds the slots of one worker. Implements `gateway.Handler` and `stager.Takers`."""
 
-    def __init__(self, job: Job, spec: HostSpec, *, agent: str) -> None:
+    def __init__(self, job: Job, spec: HostSpec, *, agent: str, copies: Mapping[str, str] | None = None) -> None:
         self.name = spec.worker
         self._job = job
         self._spec = spec
@@ -45,7 +45,7 @@ class Worker:
         self._held: dict[int, Lease] = {}
         # Beside the processes' folder, and not in it: a host that ends removes that.
         inputs = os.path.join(os.path.dirname(spec.work_dir), f"longshore-inputs-{job.run_id}-{spec.worker}")
-        self._stager = Stager(job.inputs, inputs, takers=self)
+        self._stager = Stager(job.inputs, inputs, takers=self, copies=copies)
         self._ahead = self._stager.ahead if self._stager.remote else Slot.backlog
         self._clock = time.monotonic
         self.demand = asyncio.Event()  # more leases are wanted

@@ -13,6 +13,7 @@ import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional, Tuple
 
+from longshore_host import query_rows
 from longshore_protocol import records, slices
 from longshore_protocol.errors import DATA_ERROR
 
@@ -60,6 +61,8 @@ def _load(piece: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     try:
         if format.format == "parquet":
             frame = _read_parquet(piece, format)
+        elif format.format == "sql":
+            frame = _typed(query_rows.read(piece["path"], format.column_types), format.column_types)
         else:
             with open(piece["path"], "rb") as file:
                 frame = _read_text(file, piece, format)
@@ -285,6 +288,8 @@ def _known(piece: Dict[str, Any]) -> Dict[str, Any]:
 
 def _place(slice: Dict[str, Any]) -> str:
     """Say where in its file a slice begins."""
+    if "keys" in slice:
+        return "its first row"
     if "row_groups" not in slice:
         return "byte {}".format(slice["ranges"][0][0] if "ranges" in slice else slice["start"])
     rows = slice["ranges"][0] if "ranges" in slice else slice["rows"]

@@ -5,23 +5,31 @@
                         {"path", "ranges": [[start, end], ...]}, in bytes: whole records
     rows of a Parquet   {"path", "row_groups": [first, last + 1], "rows": [first, last + 1] within those, null for all}
                         {"path", "row_groups": [first, last + 1], "ranges": [[first, last + 1], ...] within those}
+    rows of a query     {"path": URL of the database, "keys": null}, all rows
+                        {"path", "keys": [low, high]}: low <= key < high, null being no bound
+                        {"path", "keys": []}: the rows whose key is NULL
     of several files    {"pieces": [any of these, ...]}
     of a partition      {"partition": {key: value}, "files" or "pieces": [...]}
 
 A piece whose file's path tells columns has them as "columns": {name: value}. Values of keys and columns are JSON's own,
-or {"datetime": ...}, {"date": ...} and {"decimal": ...} with a string.
+or {"datetime": ...}, {"date": ...}, {"decimal": ...} and their like with a string. Each row of a query is in one piece,
+whatever was written since it was cut, and however exactly a driver gives keys: pieces that meet are cut by one value.
 """
 
 from __future__ import annotations
 
 import datetime
 import decimal
-from typing import Any, Callable, Dict, List
+import uuid
+from typing import Any, Callable, Dict, List, Tuple
 
-_KINDS: Dict[str, Callable[[str], Any]] = {
-    "datetime": datetime.datetime.fromisoformat,
-    "date": datetime.date.fromisoformat,
-    "decimal": decimal.Decimal,
+_KINDS: Dict[str, Tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {  # a datetime is a date, too: it is first
+    "datetime": (datetime.datetime, datetime.datetime.isoformat, datetime.datetime.fromisoformat),
+    "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
+    "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
+    "decimal": (decimal.Decimal, str, decimal.Decimal),
+    "uuid": (uuid.UUID, str, uuid.UUID),
+    "bytes": (bytes, bytes.hex, bytes.fromhex),
 }
 
 
@@ -46,24 +54,22 @@ def first_path(slice: Any) -> str:
 
 def values(coded: Dict[str, Any]) -> Dict[str, Any]:
     """Return the values of a slice's "partition" or "columns" as Python has them."""
-    return {name: _value(value) for name, value in coded.items()}
+    return {name: decoded(value) for name, value in coded.items()}
 
 
 def coded(value: Any) -> Any:
     """Return a value as JSON that `values` reads back. Raises TypeError for what is no value of a key."""
     if value is None or isinstance(value, (str, int, float)):  # bool is an int
         return value
-    if isinstance(value, datetime.datetime):
-        return {"datetime": value.isoformat()}
-    if isinstance(value, datetime.date):
-        return {"date": value.isoformat()}
-    if isinstance(value, decimal.Decimal):
-        return {"decimal": str(value)}
+    for name, (kind, write, _) in _KINDS.items():
+        if isinstance(value, kind):
+            return {name: write(value)}
     raise TypeError("a value of type {} is no key".format(type(value).__name__))
 
 
-def _value(coded: Any) -> Any:
+def decoded(coded: Any) -> Any:
+    """Return the value that `coded` wrote."""
     if isinstance(coded, dict):
         [(kind, text)] = coded.items()
-        return _KINDS[kind](text)
+        return _KINDS[kind][2](text)
     return coded

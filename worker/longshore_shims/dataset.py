@@ -175,6 +175,9 @@ def as_script_input(given: Given) -> Any:
 def local_paths(given: Given) -> Tuple[str, ...]:
     """Return the places of an input as paths. Raises UserErrorException for one in a store."""
     url = next(filter(is_url, given.paths), None)
+    if given.tabular is not None and given.tabular.get("query") is not None:
+        message = "The input {} is rows of a database, which only run() gets, with the mini-batches."
+        raise UserErrorException(message.format(given.name))
     if url is not None:
         raise UserErrorException(
             "The input {} lies in a store, at {}, and has no path here: run() gets its files with the mini-batches, "

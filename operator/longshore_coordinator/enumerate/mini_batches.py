@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby, islice
 
-from longshore_coordinator.enumerate import parquet, text
+from longshore_coordinator.enumerate import parquet, sql, text
 from longshore_coordinator.enumerate.errors import EmptyInputError, InputError
 from longshore_coordinator.enumerate.partitions import PathError, TableGroups, file_groups, path_reader
 from longshore_coordinator.enumerate.slices import Piece, Slice, coalesced, encode
-from longshore_protocol.job import BYTES, FILES, ROWS, Input, Job, MiniBatchSize
+from longshore_protocol.job import BYTES, FILES, ROWS, Input, Job, MiniBatchSize, TabularFormat
 from longshore_protocol.slices import coded
 from longshore_storage import listing
-from longshore_storage.errors import ListingError
+from longshore_storage.errors import DatabaseError, ListingError
 
 
 def cut(job: Job, *, list_files: Callable[[str], Iterator[str]] = listing.list_files) -> Iterator[Slice]:
@@ -30,6 +30,9 @@ def cut(job: Job, *, list_files: Callable[[str], Iterator[str]] = listing.list_f
     """
     for index, given in enumerate(job.inputs):
         _check_unit(given, job)
+        if given.tabular is not None and given.tabular.query is not None:
+            yield from _cut_query(index, given, given.tabular, job.mini_batch)
+            continue
         files = _counted(given, _files(given, list_files))
         try:
             if given.tabular is not None:
@@ -43,9 +46,10 @@ def cut(job: Job, *, list_files: Callable[[str], Iterator[str]] = listing.list_f
 
 
 def _check_unit(given: Input, job: Job) -> None:
-    if job.partition_keys:
+    is_query = given.tabular is not None and given.tabular.query is not None
+    if job.partition_keys and not is_query:
         return  # they decide alone
-    units = (FILES,) if given.tabular is None else (BYTES, ROWS)
+    units = (FILES,) if given.tabular is None else (ROWS,) if is_query else (BYTES, ROWS)
     if job.mini_batch.unit not in units:
         message = f'Input "{given.name}" is cut by {" or ".join(units)}, and not by {job.mini_batch.unit}.'
         raise InputError(message)
@@ -96,6 +100,20 @@ def _naming(path: str, given: Input) -> Iterator[None]:
         cause = " ".join(str(error).split()).rstrip(".")
         message = f'The file "{path}" of input "{given.name}" cannot be cut into mini-batches'
         raise InputError(f"{message}: {type(error).__name__}: {cause}.") from error
+
+
+def _cut_query(index: int, given: Input, format: TabularFormat, size: MiniBatchSize) -> Iterator[Slice]:
+    found = False
+    try:
+        for items, piece in sql.patient_pieces(given.paths[0], format, size):
+            found = True
+            yield Slice(index, items, encode(piece))
+    except DatabaseError as error:
+        raise InputError(f'Input "{given.name}" cannot be cut into mini-batches: {error}.') from error
+    except TypeError as error:
+        raise InputError(f'Input "{given.name}" cannot be split by "{format.split_by}": {error}.') from error
+    if not found:
+        raise EmptyInputError(f'Input "{given.name}" has no rows: its query gives none.')
 
 
 def _files(given: Input, list_files: Callable[[str], Iterator[str]]) -> Iterator[str]:

@@ -92,14 +92,6 @@ class Around:
         form = "/".join([*(f"{{{name}}}" for name in names), "*"])
         return {"partitionFormat": Remarked(form, "a guess: what the end of each path says, from the first key on")}
 
-    def model(self, hint: str, place: Place) -> str:
-        """Return the name of a Model that brings a place to a script as a whole."""
-        name = self._name("Model", hint, key=f"{place.datastore}|{place.path}")
-        store = {"datastore": self._name("Datastore", place.datastore)} if place.datastore else {}
-        path = "." if place.path == "**" else place.path
-        self._made["Model", name] = document("Model", name, {**store, "path": path})
-        return name
-
     def environment(self, given: Any, *, folder: str, said: str) -> str | None:
         """Return the name of an Environment: a registered one, or one described in place or in a file of `folder`."""
         if isinstance(given, str) and given.endswith((".yml", ".yaml")) and not is_asset(given):

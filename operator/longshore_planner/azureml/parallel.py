@@ -72,7 +72,7 @@ def parallel_spec(step: Step) -> dict[str, Any]:
             alternative = "take a tabular jsonl input and miniBatch.rows: run() is given a DataFrame"
             notes.lost(f"{task.said('program_arguments')} {flag}", alternative)
     made.put("arguments", arguments or None)
-    made.put("models", [{"name": each} for each in side.models] or None)
+    made.put("sideInputs", list(side.made.values()) or None)
     side.unused()
     task.rest(_TASK_LOST)
     job.rest(_LOST)
@@ -171,32 +171,22 @@ def _tolerance(step: Step, made: Made) -> None:
 
 
 class _SideInputs:
-    """Inputs that the script has as a whole: Models, which are laid out in its working directory."""
+    """Inputs that the script has as a whole."""
 
     def __init__(self, step: Step, partitioned: str) -> None:
         self.step, self.partitioned = step, partitioned
-        self.models: list[str] = []
+        self.made: dict[str, dict[str, Any]] = {}  # by their names
 
-    def path(self, name: str, data: Data) -> str | None:
+    def path(self, name: str, data: Data) -> str:
         """Return what stands in an argument for the path of an input."""
-        said = self.step.job.said(f"inputs.{name}")
-        if "from" in data.source:
-            text = "is what another step wrote: on a cluster the argument is its URL, and not a folder of the pod"
-            self.step.notes.tell(said, text)
-            return joined(data.source["from"], data.below)
-        if data.place is None:
-            return None
-        model = self.step.around.model(name, data.place)
-        if model not in self.models:
-            self.models.append(model)
-            text = f"is the Model {model}, which each process finds in azureml-models/{model}/1"
-            if name == self.partitioned:
-                text += ": leave the argument out where run() can do without, for each worker brings all of the data"
-            elif "$(" in data.source["dataset"]:
-                text += ", and no parameter any more"
-            self.step.notes.tell(said, text)
-        base = posixpath.basename(data.place.path.rstrip("/"))
-        return joined(f"azureml-models/{model}/1", base if data.is_file else "")
+        port = port_name(name)
+        if name == self.partitioned:
+            port = f"{port}_whole"
+            text = f"is a side input too, {port}: leave the argument out where run() can do without it"
+            self.step.notes.tell(self.step.job.said(f"inputs.{name}"), text)
+        mode = {"mode": "download"} if data.mode == "download" else {}
+        self.made[port] = {"name": port, **data.source, **mode}
+        return joined(f"$(inputs.{port})", data.below)
 
     def unused(self) -> None:
         """Note data that nothing refers to."""
