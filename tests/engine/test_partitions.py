@@ -2,24 +2,8 @@
 
 import pandas
 import pytest
+from azureml_texts import TOTALS_FILE_SIZES, TOTALS_INCOME
 
-# Two arguments, the second with the values of the keys; the size of a group is what its files come to.
-SIZES = """
-import os
-
-from azureml_user.parallel_run import EntryScript
-
-
-def init():
-    EntryScript().logger.info("init")
-
-
-def run(mini_batch, mini_batch_context):
-    keys = mini_batch_context.partition_key_value
-    EntryScript().logger.info("%s files of %s", len(mini_batch), keys)
-    total = sum(os.path.getsize(file) for file in mini_batch)
-    return ["{}:{}:{}".format(keys["user"], keys["genres"], total)] * len(mini_batch)
-"""
 SONGS = {"amy/winter/rock": 1, "amy/summer/rock": 2, "amy/summer/jazz": 4, "bob/winter/rock": 8, "bob/summer/folk": 16}
 
 
@@ -42,23 +26,12 @@ def test_files_of_one_combination_are_one_mini_batch(longshore, partitioned):
     for name, size in SONGS.items():
         longshore.write(f"data/{name}.wav", "x" * size)
     data = {"file": {"paths": ["data"], "partitionFormat": "{user}/{season}/{genres}.wav"}}
-    ended = partitioned(SIZES, data, ["user", "genres"], nodeCount=2, errorThreshold=0)
+    ended = partitioned(TOTALS_FILE_SIZES, data, ["user", "genres"], nodeCount=2, errorThreshold=0)
     assert ended.code == 0, ended.first_error
     assert sorted(set(ended.rows)) == ["amy:jazz:4", "amy:rock:3", "bob:folk:16", "bob:rock:8"]
     assert ended.mini_batches == {"total": 4, "scheduled": 4, "succeeded": 4}
     assert ended.items == {"total": 5, "succeeded": 5}
     assert "2 files of {'user': 'amy', 'genres': 'rock'}" in ended.logs("user/entry_script_log/*/*")
-
-
-INCOME = """
-def run(mini_batch, context):
-    keys = context.partition_key_value
-    mini_batch = mini_batch.groupby(list(keys), as_index=False)["income"].sum()
-    assert len(mini_batch) == 1
-    assert {name: mini_batch[name][0] for name in keys} == keys, (mini_batch, keys)
-    mini_batch["index"] = context.minibatch_index
-    return mini_batch
-"""
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
@@ -75,7 +48,7 @@ def test_rows_of_one_combination_are_one_mini_batch_wherever_they_lie(longshore,
             part.to_parquet(path, index=False, row_group_size=15)
     data = {"tabular": {"paths": ["data"], "format": kind}}
     output = {"name": "out", "format": "csv"}
-    ended = partitioned(INCOME, data, ["state", "year"], output=output, processCountPerNode=2)
+    ended = partitioned(TOTALS_INCOME, data, ["state", "year"], output=output, processCountPerNode=2)
     assert ended.code == 0, ended.first_error
     sums = table.groupby(["state", "year"], sort=False, as_index=False)["income"].sum()
     expected = [f"{row.state},{row.year},{row.income},{index}" for index, row in enumerate(sums.itertuples())]
@@ -84,7 +57,7 @@ def test_rows_of_one_combination_are_one_mini_batch_wherever_they_lie(longshore,
 
 def test_a_parameter_of_a_pipeline_may_be_the_keys_and_a_steps_output_the_files(longshore):
     longshore.write("code/split.py", SPLIT)
-    longshore.write("code/entry.py", SIZES)
+    longshore.write("code/entry.py", TOTALS_FILE_SIZES)
     split = {
         "source": {"uri": "code"},
         "scriptName": "split.py",
@@ -124,7 +97,7 @@ def test_a_file_that_has_not_the_form_fails_the_run_before_anything_is_lost(long
     longshore.write("data/amy/rock.wav", "x")
     longshore.write("data/readme.txt", "x")
     data = {"file": {"paths": ["data"], "partitionFormat": "{user}/{genres}.wav"}}
-    ended = partitioned(SIZES, data, ["user"])
+    ended = partitioned(TOTALS_FILE_SIZES, data, ["user"])
     assert ended.code == 1
     assert ended.succeeded["message"].startswith(
         f'The path "{longshore.folder}/data/readme.txt" of input "data" does not end as its partitionFormat says'

@@ -647,6 +647,7 @@ class Peer:
     """A connection that keeps what is sent."""
 
     pid = 1
+    device = "cpu"
 
     def __init__(self):
         self.sent = []

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from longshore_agent import gateway
 from longshore_agent.slots import Lease
 from longshore_agent.worker import Worker
 from longshore_protocol import messages
+from longshore_protocol.frames import encode
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output
 from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import Grant
@@ -41,6 +43,8 @@ PROCESS = 0
 
 class Peer:
     """The other end of a connection: keeps what it is sent."""
+
+    device = "gpu:0"
 
     def __init__(self):
         self.received = []
@@ -90,6 +94,25 @@ def done(worker, mini_batch, attempt):
 
 def completed(worker):
     return [[each[0], each[1]] for each in worker.outbox.batch.completed]
+
+
+def test_what_a_process_says_of_its_device_is_cut():
+    async def scenario():
+        worker = Worker(JOB, SPEC, agent="worker-0.1.a")
+        worker.host_connected(Peer())
+        worker.settle()
+        gateway.Peer(worker).data_received(encode([messages.HELLO_CHILD, PROCESS, 1, "gpu:" + "9" * 1000]))
+        assert [each["device"] for each in worker.states()] == ["gpu:" + "9" * 96]
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_tells_what_its_processes_compute_on_those_that_replace_others_too(worker, child):
+    assert [each["device"] for each in worker.states()] == ["gpu:0"]
+    worker.child_gone(child, PROCESS)
+    worker.host_said([messages.EXITED, PROCESS, 1, False])
+    worker.settle()
+    assert [(each["process"], each["device"]) for each in worker.states()] == [("process001", "gpu:0")]
 
 
 def test_an_expired_lease_that_comes_back_takes_the_place_of_its_earlier_attempt(worker, child):

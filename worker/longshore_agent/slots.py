@@ -243,6 +243,7 @@ class Slot:
     dying_since: float | None = None  # monotonic: killed, or disconnected without a word from the host
     exit: tuple[int, bool] | None = None  # exit code and "killed for memory", once the host said so
     connected: bool = False
+    device: str = ""  # what the process was given to compute on; who comes after it has the same
     blameless: bool = False  # the process is ending for what it already reported: its next mini-batch is not at fault
     told: bool = False  # it said itself why init() failed
     not_before: float = 0.0  # monotonic: earliest moment of the next spawn
@@ -259,13 +260,14 @@ class Slot:
         self.work = AtOnce(at_once, grace[0], now) if grace else InOrder()
 
     def described(self, now: float) -> dict[str, Any]:
-        """Return what the process does, for the status: name, state, mini-batch and seconds since when."""
+        """Return what the process does, for the status: name, state, mini-batch, seconds since when, device."""
         mini_batch, since = self.work.oldest() or (None, self.since)
         return {
             "process": process_name(self.process),
             "state": self.state.value,
             "mini_batch": mini_batch,
             "seconds": round(now - since, 1),
+            "device": self.device,
         }
 
     def took(self, seconds: float) -> None:

@@ -125,7 +125,7 @@ class Worker:
         await self._stager.close()
 
     def states(self) -> list[dict[str, Any]]:
-        """Return what each process does, for the status: name, state, mini-batch and seconds since when."""
+        """Return what each process does, for the status: see `Slot.described`."""
         now = self._clock()
         return [slot.described(now) for slot in self._slots if slot.process >= 0]
 
@@ -152,7 +152,7 @@ class Worker:
         slot = self._by_process.get(process)
         if slot is None or slot.state is not State.SPAWNING:
             return False
-        slot.state, slot.connected = State.STARTING, True
+        slot.state, slot.connected, slot.device = State.STARTING, True, peer.device
         self._peers[process] = peer
         peer.send([messages.SPEC, asdict(self._spec)])
         return True

@@ -17,6 +17,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 from longshore_host import entry, rows
 from longshore_host.connection import Connection, ConnectionLost, connect
+from longshore_host.devices import device_of
 from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
 from longshore_host.logs import LIMIT
 from longshore_protocol import errors, messages, slices
@@ -215,7 +216,7 @@ def main() -> int:
     # A copy that the script forks, and that comes back here, must neither answer in our name nor read what is ours.
     os.register_at_fork(after_in_child=connection.give_up)
     try:
-        connection.send([messages.HELLO_CHILD, process, os.getpid()])
+        connection.send([messages.HELLO_CHILD, process, os.getpid(), device_of(os.environ)])
         spec = messages.host_spec_from_dict(connection.receive()[1])
         try:
             serve = _start(connection, spec, process)

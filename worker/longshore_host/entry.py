@@ -19,6 +19,7 @@ import traceback
 from types import ModuleType
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
+from longshore_host import cuda
 from longshore_protocol import errors
 from longshore_protocol.messages import HostSpec, InputSpec
 
@@ -171,26 +172,29 @@ def full_traceback(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the exception as "ValueError: the message", on one line."""
+    """Return the exception as "ValueError: the message", on one line; of a GPU that is full, with what to do."""
     try:
         text = " ".join(str(error).split())
     except Exception:  # noqa: BLE001  (the script's own exception classes may fail even here)
         text = "(an exception whose text cannot be had: its __str__ raises)"
-    return "{}: {}".format(type(error).__name__, text[:LINE_CHARACTERS]) if text else type(error).__name__
+    line = "{}: {}".format(type(error).__name__, text[:LINE_CHARACTERS]) if text else type(error).__name__
+    return "{} ({})".format(line, cuda.WHAT_TO_DO) if cuda.is_out_of_memory(error) else line
 
 
 def category_of(error: BaseException, items: List[Any]) -> str:
-    """Return whose fault an exception of run() is; `items` are the mini-batch's files."""
+    """Return whose fault an exception of init() or run() is; `items` are the mini-batch's files."""
     if isinstance(error, MemoryError):
         return errors.OUT_OF_MEMORY
+    if cuda.is_out_of_memory(error):
+        return errors.CUDA_OUT_OF_MEMORY
     if isinstance(error, OSError) and error.filename is not None and error.filename in items:
         return errors.DATA_ERROR
     return errors.USER_ERROR
 
 
 def _describe(what: str, error: BaseException) -> EntryScriptError:
-    category = errors.OUT_OF_MEMORY if isinstance(error, MemoryError) else errors.USER_ERROR
-    return EntryScriptError("{}: {}".format(what, one_line(error)), category=category, trace=short_traceback(error))
+    said = "{}: {}".format(what, one_line(error))
+    return EntryScriptError(said, category=category_of(error, []), trace=short_traceback(error))
 
 
 def _import(path: str) -> ModuleType:

@@ -22,7 +22,7 @@ SPAWN = "spawn"  # [kind, process, its slot: the place that it takes over from a
 KILL = "kill"  # [kind, process]
 STOP = "stop"  # [kind]
 
-HELLO_CHILD = "hello-child"  # [kind, process, pid]
+HELLO_CHILD = "hello-child"  # [kind, process, pid, device: what it was given to compute on, as the status says it]
 # [kind, seconds of import and init()]; of one that runs several mini-batches at once, the seconds follow in which it
 # itself ends one that is above its time
 READY = "ready"
