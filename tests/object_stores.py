@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from unittest import mock
-from urllib.parse import parse_qs, unquote, urlsplit
-from xml.etree import ElementTree
-from xml.sax.saxutils import escape
+
+from azure.storage.blob import BlobServiceClient
 
 BUCKET = "bucket"
+_AZURITE = "3.37.0"
+_AZURITE_OPTIONS = ("--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck")  # the library may be newer
+_AZURE_ACCOUNT = "devstoreaccount1"  # the account that the emulator has, with the key that everybody knows
+_AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _S3_ACCOUNT, _S3_REGION = "123456789012", "us-east-1"
 
 
@@ -105,112 +110,39 @@ def gcs_server() -> Iterator[Server]:
             server.stop()
 
 
-class _Blobs(BaseHTTPRequestHandler):
-    """As much of Azure's Blob service as a run needs: whole blobs, blobs of blocks, ranges, lists, one condition."""
-
-    protocol_version = "HTTP/1.1"
-    server: Any
-
-    def _handle(self) -> None:
-        url = urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        name = unquote(url.path).removeprefix("/account").removeprefix(f"/{BUCKET}").lstrip("/")
-        with self.server.lock:
-            getattr(self, f"_{self.command.lower()}")(name, query, body)
-
-    do_GET = do_HEAD = do_PUT = do_DELETE = _handle  # noqa: N815  (the standard library looks for these names)
-
-    def _put(self, name: str, query: dict[str, str], body: bytes) -> None:
-        blobs, blocks = self.server.blobs, self.server.blocks
-        self.server.store.puts[name] += 1
-        if query.get("comp") == "block":
-            blocks[name, query["blockid"]] = body
-        elif self.headers.get("If-None-Match") == "*" and name in blobs and not self.server.store.ignores_conditions:
-            return self._answer(HTTPStatus.CONFLICT, code="BlobAlreadyExists")
-        elif query.get("comp") == "blocklist":
-            blobs[name] = b"".join(blocks.pop((name, each.text)) for each in ElementTree.fromstring(body))
-        else:
-            blobs[name] = body
-        return self._answer(HTTPStatus.CREATED)
-
-    def _get(self, name: str, query: dict[str, str], _: bytes) -> None:
-        if query.get("comp") == "list":
-            return self._list(query)
-        if name not in self.server.blobs:
-            return self._answer(HTTPStatus.NOT_FOUND, code="BlobNotFound")
-        content = self.server.blobs[name]
-        asked = self.headers.get("x-ms-range") or self.headers.get("Range")
-        if asked is None or self.command == "HEAD":
-            return self._answer(HTTPStatus.OK, content, blob=True)
-        start, end = asked.removeprefix("bytes=").split("-")
-        part = content[int(start) : int(end) + 1 if end else None]
-        if not part:
-            return self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, code="InvalidRange")
-        place = f"bytes {start}-{int(start) + len(part) - 1}/{len(content)}"
-        return self._answer(HTTPStatus.PARTIAL_CONTENT, part, blob=True, content_range=place)
-
-    _head = _get
-
-    def _delete(self, name: str, *_: Any) -> None:
-        found = self.server.blobs.pop(name, None)
-        self._answer(HTTPStatus.NOT_FOUND if found is None else HTTPStatus.ACCEPTED, code="BlobNotFound")
-
-    def _list(self, query: dict[str, str]) -> None:
-        prefix, delimiter = query.get("prefix", ""), query.get("delimiter")
-        entries = {}
-        for name, content in sorted(self.server.blobs.items()):
-            if name.startswith(prefix):
-                inside, cut, _ = name[len(prefix) :].partition(delimiter) if delimiter else (name, "", "")
-                if cut:
-                    entries[prefix + inside + cut] = (
-                        f"<BlobPrefix><Name>{escape(prefix + inside + cut)}</Name></BlobPrefix>"
-                    )
-                else:
-                    size = f"<Content-Length>{len(content)}</Content-Length><BlobType>BlockBlob</BlobType>"
-                    entries[name] = f"<Blob><Name>{escape(name)}</Name><Properties>{size}</Properties></Blob>"
-        found = "".join(entries.values())
-        blobs = f"<Blobs>{found}</Blobs><NextMarker/>"
-        xml = f'<?xml version="1.0"?><EnumerationResults ContainerName="{BUCKET}">{blobs}</EnumerationResults>'
-        self._answer(HTTPStatus.OK, xml.encode(), kind="application/xml")
-
-    def _answer(
-        self, status: HTTPStatus, content: bytes = b"", *, code: str = "", kind: str = "application/octet-stream",
-        blob: bool = False, content_range: str = "",
-    ) -> None:  # fmt: skip
-        self.send_response(status)
-        headers = {"x-ms-error-code": code if status >= HTTPStatus.BAD_REQUEST else "", "Content-Range": content_range}
-        if blob:
-            headers |= {"x-ms-blob-type": "BlockBlob", "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", "ETag": '"e"'}
-        for name, value in headers.items():
-            if value:
-                self.send_header(name, value)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @contextmanager
 def azure_server() -> Iterator[Server]:
-    """Run a store that speaks Azure's Blob protocol: there is no such server to install, so it is ours."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Blobs) as server:
-        running: Any = server
-        running.daemon_threads = True
-        running.lock, running.blobs, running.blocks, running.store = threading.Lock(), {}, {}, Server()
-        endpoint = f"http://127.0.0.1:{server.server_address[1]}/account"
-        running.store.variables = {
-            "AZURE_STORAGE_CONNECTION_STRING": "DefaultEndpointsProtocol=http;AccountName=account;"
-            f"AccountKey=dGhlLWtleQ==;BlobEndpoint={endpoint};"
-        }
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    """Run Azurite, Microsoft's own emulator of Azure's Blob service."""
+    command = ["node", azurite(), "--blobPort", "0", *_AZURITE_OPTIONS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         try:
-            yield running.store
+            told = next(line for line in process.stdout if "successfully listens on" in line)
+            silent = threading.Thread(target=process.stdout.read)  # it tells of every request, and nobody is to wait
+            silent.start()
+            port = int(told.rpartition(":")[2])
+            endpoint = f"http://127.0.0.1:{port}/{_AZURE_ACCOUNT}"
+            text = f"AccountName={_AZURE_ACCOUNT};AccountKey={_AZURE_KEY};BlobEndpoint={endpoint};"
+            text = f"DefaultEndpointsProtocol=http;{text}"
+            with BlobServiceClient.from_connection_string(text) as client:
+                client.create_container(BUCKET)
+            yield Server({"AZURE_STORAGE_CONNECTION_STRING": text})
         finally:
-            server.shutdown()
-            thread.join()
+            process.terminate()
+            process.wait()
+            silent.join()
+
+
+def azurite() -> str:
+    """Return the path of Azurite's program; npm brings it into this user's cache, once. Raises CalledProcessError."""
+    folder = Path.home() / ".cache" / "longshore-tests" / f"azurite-{_AZURITE}"
+    program = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    if not program.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:  # whole or not at all: others may look meanwhile
+            options = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefix", fresh)
+            subprocess.run(["npm", "install", *options, f"azurite@{_AZURITE}"], check=True, stdout=subprocess.DEVNULL)
+            with suppress(OSError):  # somebody else was faster
+                Path(fresh).rename(folder)
+            Path(fresh).mkdir(exist_ok=True)
+    return str(program)

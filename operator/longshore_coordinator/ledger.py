@@ -16,6 +16,7 @@ A record is a JSON object with one key that names its kind:
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -47,10 +48,12 @@ class Ledger:
         Raises OSError, also for a store that gives a name to two.
         """
         store.prove()
+        # No two claims are alike: where the answer to ours is lost, its bytes show whose it is.
+        claim = json.dumps({**about, "claim": secrets.token_hex(8)}).encode()
         while True:
             taken = store.names(_EPOCHS)
             epoch = int(taken[-1].rpartition("/")[2][:6]) + 1 if taken else 1
-            if store.create(f"{_EPOCHS}/{epoch:06d}.json", json.dumps(about).encode()):
+            if store.create(f"{_EPOCHS}/{epoch:06d}.json", claim):
                 return Ledger(store, epoch)
 
     def last_writer(self) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ The last test lets coordinators run against each other in every order hypothesis
 """
 
 import itertools
+import json
 import threading
 
 import pytest
@@ -72,7 +73,9 @@ def test_a_new_run_begins_with_epoch_1_and_nothing(store):
 
 def test_each_claim_takes_the_next_epoch_and_says_who_claimed(store):
     assert [Ledger.claim(store, {"process": number}).epoch for number in (7, 8, 9)] == [1, 2, 3]
-    assert store.get("state/epochs/000002.json") == b'{"process": 8}'
+    claims = [json.loads(store.get(name)) for name in store.names("state/epochs")]
+    assert [each["process"] for each in claims] == [7, 8, 9]
+    assert len({each["claim"] for each in claims}) == 3
 
 
 def test_two_that_claim_at_the_same_moment_get_different_epochs(store):

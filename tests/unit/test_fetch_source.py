@@ -85,7 +85,7 @@ def test_an_object_whose_name_leads_out_is_refused(folder):
     ("name", "sentence"),
     [
         ("absent", "does not exist"),
-        ("absent.zip", "cannot be brought: FileNotFoundError"),
+        ("absent.zip", "cannot be brought: it is not there"),
         ("bad.zip", "cannot be brought: BadZipFile"),
         ("script.py", "is a file, and neither a folder nor a .zip"),
     ],

@@ -110,7 +110,7 @@ def staging(tmp_path):
 @pytest.fixture
 def hurried(monkeypatch):
     """Let no time pass between tries."""
-    monkeypatch.setattr(stager, "_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(stager.retrying, "pause", lambda *_: 0.0)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

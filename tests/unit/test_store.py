@@ -8,6 +8,9 @@ from uuid import uuid4
 
 import pytest
 
+from longshore_storage import retrying
+from longshore_storage.files import open_file
+from longshore_storage.listing import list_files
 from longshore_storage.objects import ObjectStore
 from longshore_storage.store import LocalStore, Store, local_path, open_store
 
@@ -189,8 +192,9 @@ def test_a_store_that_creates_names_once_is_taken_again_and_again(store):
     store.prove()
 
 
-def test_a_store_that_overwrites_what_was_to_be_created_is_refused(server, monkeypatch):
-    name, running = server
+@pytest.mark.parametrize("name", ["s3", "gcs"])  # whose protocols others speak, who may leave that out
+def test_a_store_that_overwrites_what_was_to_be_created_is_refused(request, name, monkeypatch):
+    running = request.getfixturevalue(name)
     monkeypatch.setattr(running, "ignores_conditions", True)
     store = remote(name)
     with pytest.raises(OSError, match=f"^{store.uri} cannot hold a run: this store overwrites"):
@@ -211,6 +215,22 @@ def test_what_another_client_writes_shows_at_once(server):
         assert not reader.exists(f"epochs/{number}")
         assert writer.create(f"epochs/{number}", b"x")
         assert reader.exists(f"epochs/{number}")
+
+
+@pytest.mark.parametrize(
+    "root", ["az://bucket", "abfs://bucket", "abfss://bucket@devstoreaccount1.dfs.core.windows.net"]
+)
+@pytest.mark.usefixtures("azure")
+def test_azures_ways_to_name_a_container_are_one_place(root):
+    folder = str(uuid4())
+    remote = open_store(f"abfs://bucket/{folder}")
+    store = open_store(f"{root}/{folder}")
+    store.prove()
+    store.put("a/1", b"one")
+    assert remote.get("a/1") == b"one"
+    assert list(list_files(f"{root}/{folder}/a/")) == [f"{root}/{folder}/a/1"]
+    with open_file(f"{root}/{folder}/a/1") as file:
+        assert file.read() == b"one"
 
 
 def test_many_objects_are_read_in_the_order_of_their_names(store):
@@ -246,7 +266,9 @@ def test_a_large_s3_object_whose_writer_fails_is_not_there_in_part_either(s3):
     assert s3.puts[f"/{store.uri.removeprefix('s3://')}/large"] > 0
 
 
-def test_what_a_stores_library_raises_is_an_os_error_that_names_the_object():
+def test_what_a_stores_library_raises_is_an_os_error_that_names_the_object(monkeypatch):
+    monkeypatch.setattr(retrying, "pause", lambda *_: 0.0)
+
     class Odd(Exception):
         pass
 

@@ -14,6 +14,7 @@ import zipfile
 
 from longshore_agent.fetching import base_name
 from longshore_agent.trees import fetch_file_to, fetch_tree, inside
+from longshore_storage.causes import cause_of
 
 _LAST_WORDS = "/dev/termination-log"
 _ARCHIVE = ".source.zip"
@@ -34,8 +35,7 @@ def fetch_source(uri: str, folder: str) -> None:
     except SourceError:
         raise
     except Exception as error:  # each store's library raises its own
-        cause = " ".join(str(error).split()).rstrip(".") or "it gives no reason"
-        raise SourceError(f"The source {uri} cannot be brought: {type(error).__name__}: {cause}.") from error
+        raise SourceError(f"The source {uri} cannot be brought: {cause_of(uri, error)}.") from error
 
 
 def _fetch(uri: str, folder: str) -> None:

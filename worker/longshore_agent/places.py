@@ -15,6 +15,7 @@ import shutil
 from dataclasses import dataclass
 
 from longshore_protocol.job import Job, Model
+from longshore_storage.causes import cause_of
 from longshore_storage.store import local_path
 
 
@@ -81,8 +82,7 @@ def bring_models(models: tuple[Model, ...], folder: str) -> None:
             is_folder = fetch_tree(model.uri, unfinished)
             os.rename(unfinished, as_folder if is_folder else os.path.dirname(as_file))
         except Exception as error:  # each store's library raises its own
-            cause = " ".join(str(error).split()).rstrip(".")
-            text = f"the model {model.name} {model.uri} cannot be brought: {type(error).__name__}: {cause}"
+            text = f"the model {model.name} {model.uri} cannot be brought: {cause_of(model.uri, error)}"
             raise StagingError(text) from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -8,7 +8,6 @@ mini-batches read it, while there is room. Lives on the event loop; only the cop
 from __future__ import annotations
 
 import asyncio
-import errno
 import itertools
 import json
 import math
@@ -27,6 +26,8 @@ from longshore_agent.slots import Lease, Slot
 from longshore_agent.threads import Threads
 from longshore_protocol import errors, slices
 from longshore_protocol.job import Input, TabularFormat
+from longshore_storage import retrying
+from longshore_storage.causes import cause_of
 from longshore_storage.errors import DatabaseError
 from longshore_storage.store import local_path
 
@@ -35,10 +36,8 @@ T = TypeVar("T")
 _COPIES = 8  # at once
 _AHEAD = 8  # mini-batches per process, at most
 _SHARE = 4  # of the free space, one part in so many is for what is brought ahead, and one for files that are kept
-_PAUSES = (0.2, 1.0, 3.0)  # seconds before each further try
+_TRIES = 4
 _LEAVE = 2.0  # seconds that copies get to notice the end
-_LATER = (408, 425, 429)  # the HTTP errors of the 400s that may pass
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # it is this machine that cannot take the file
 
 
 class Takers(Protocol):
@@ -58,17 +57,16 @@ class _Unwanted(Exception):
 class _NotBrought(Exception):
     """A file cannot be brought to this machine; the text is a sentence."""
 
-    def __init__(self, url: str, error: Exception) -> None:
-        told = _told(error)
-        text = " ".join(str(told).split()).rstrip(".")
-        cause = f"{type(told).__name__}: {text}" if text else type(told).__name__
-        if isinstance(told, FileNotFoundError):
-            cause = "it is not there"
-        if isinstance(told, DatabaseError):
-            super().__init__(f"The rows of a mini-batch cannot be read: {text}.")
-        else:
-            super().__init__(f'The file "{url}" cannot be brought to this machine: {cause}.')
-        is_full = isinstance(told, OSError) and told.errno in _FULL
+    def __init__(self, url: str, error: Exception, cause: str) -> None:
+        told = retrying.told_by(error)
+        of_query = isinstance(told, DatabaseError)
+        what = (
+            "The rows of a mini-batch cannot be read"
+            if of_query
+            else f'The file "{url}" cannot be brought to this machine'
+        )
+        super().__init__(f"{what}: {cause}.")
+        is_full = isinstance(told, OSError) and told.errno in retrying.FULL
         self.category = errors.SYSTEM if is_full else errors.DATA_ERROR
 
 
@@ -173,6 +171,7 @@ class Stager:
         failure: tuple[str, str] | None = None
         piece: Any = None
         try:
+            errand.check()
             piece = await self._localized(errand)
             lease.bytes = await asyncio.to_thread(_size_of, errand.folder)
             self._staged += lease.bytes
@@ -275,14 +274,15 @@ class Stager:
 
     async def _patiently(self, url: str, copy: Callable[[], T], check: fetching.Check) -> T:
         """Run a copy in a thread, some more times when it fails. Raises _NotBrought, _Unwanted."""
-        for pause in (*_PAUSES, None):
+        for number in itertools.count():
             try:
                 return await self._threads.run(copy)
             except _Unwanted:
                 raise
             except Exception as error:  # each store's library raises its own
-                if pause is None or _is_final(error):
-                    raise _NotBrought(url, error) from error
+                if number == _TRIES - 1 or not retrying.may_pass(error):
+                    raise _NotBrought(url, error, await asyncio.to_thread(cause_of, url, error)) from error
+                pause = retrying.pause(number, error)
             await asyncio.sleep(pause)
             check()
         raise AssertionError("the last try returns or raises")
@@ -291,19 +291,3 @@ class Stager:
 def _size_of(folder: str) -> int:
     """Return the bytes of the files below a folder, which may not be there."""
     return sum(os.path.getsize(f"{parent}/{name}") for parent, _, names in os.walk(folder) for name in names)
-
-
-def _told(error: Exception) -> BaseException:
-    """Return what tells most: fsspec calls a file missing whatever kept it from asking for its size."""
-    return error.__cause__ or error if isinstance(error, FileNotFoundError) else error
-
-
-def _is_final(error: Exception) -> bool:
-    """Tell whether a further try would be for nothing."""
-    told = _told(error)
-    if isinstance(told, DatabaseError):
-        return told.is_final
-    status = getattr(told, "status", None)  # aiohttp's
-    if isinstance(status, int):
-        return 400 <= status < 500 and status not in _LATER
-    return isinstance(told, (FileNotFoundError, PermissionError)) or (isinstance(told, OSError) and told.errno in _FULL)

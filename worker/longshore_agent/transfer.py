@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
+from longshore_storage.causes import cause_of, known_cause
+from longshore_storage.errors import StorageError
 from longshore_storage.files import open_file
 from longshore_storage.listing import list_files
 from longshore_storage.store import local_path, open_store
@@ -41,5 +43,8 @@ def transfer(source: str, destination: str, *, check: Callable[[], None]) -> int
 
 def why_not(source: str, destination: str, error: Exception) -> str:
     """Return why a copy failed, in one sentence: each store's library raises its own."""
-    cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if isinstance(error, (OSError, ValueError, StorageError)) and known_cause(source, error) is None:
+        cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    else:
+        cause = cause_of(source, error)
     return f"{source} cannot be copied to {destination}: {cause}"

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
+from longshore_storage.objects import Ranges
+from longshore_storage.retrying import patiently
 from longshore_storage.store import local_path
-
-if TYPE_CHECKING:
-    import fsspec
+from longshore_storage.systems import digest_of, file_system, stamp_of
 
 _BUFFER = 1 << 20  # bytes
 _SMALL_BUFFER = 1 << 16
 _PROCESSES = "/proc"  # what of it belongs to a process is for that process alone
-# What the stores' libraries call it, the strongest first; a store that has none of them tells by size alone.
-_STAMPS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "updated", "mtime")
+_AHEAD = 4 << 20
+_LARGE = 1 << 20  # from here on a file may come in several answers, between which it may change
+_STRANGE_FILES = 1000
+
+
+class CutOffError(OSError):
+    """What came of a file is not the file."""
 
 
 def file_size(path: str, **options: Any) -> int:
@@ -26,8 +33,8 @@ def file_size(path: str, **options: Any) -> int:
     local = local_path(path)
     if local is not None:
         return os.path.getsize(local)
-    fs, inside = _file_system(path, options)
-    return int(fs.info(inside)["size"])
+    fs, inside = file_system(path, **options)
+    return int(patiently(lambda: fs.info(inside))["size"])
 
 
 def file_stamp(path: str, **options: Any) -> str:
@@ -39,10 +46,8 @@ def file_stamp(path: str, **options: Any) -> str:
     if local is not None:
         status = os.stat(local)
         return f"{status.st_size} {status.st_mtime_ns}"
-    fs, inside = _file_system(path, options)
-    info = fs.info(inside)
-    found = next((info[key] for key in _STAMPS if info.get(key)), None)
-    return f"{info.get('size')} {found}"
+    fs, inside = file_system(path, **options)
+    return stamp_of(patiently(lambda: fs.info(inside)))
 
 
 def open_file(path: str, *, read_ahead: bool = True, **options: Any) -> BinaryIO:
@@ -53,11 +58,13 @@ def open_file(path: str, *, read_ahead: bool = True, **options: Any) -> BinaryIO
     local = local_path(path)
     if local is not None:
         return open_local(local)
-    fs, inside = _file_system(path, options)
-    # fsspec's own files read line by line far too slowly.
-    if read_ahead:
-        return cast("BinaryIO", io.BufferedReader(fs.open(inside, "rb"), _BUFFER))
-    return cast("BinaryIO", io.BufferedReader(fs.open(inside, "rb", cache_type="none"), _SMALL_BUFFER))
+    fs, inside = file_system(path, **options)
+    size = patiently(lambda: fs.info(inside))["size"]
+    if size is None:  # as a server may do that makes what it sends
+        return cast("BinaryIO", fs.open(inside, "rb"))
+    # Not fsspec's own files: those read line by line far too slowly, and take a part that was cut off for the end.
+    ranges = Ranges(fs, inside, url=path, size=int(size))
+    return cast("BinaryIO", io.BufferedReader(ranges, _AHEAD if read_ahead else _SMALL_BUFFER))
 
 
 def open_local(path: str) -> BinaryIO:
@@ -86,8 +93,9 @@ def copy_local(path: str, target: str) -> None:
 def fetch_file(path: str, target: str, *, check: Callable[[], None], **options: Any) -> None:
     """Copy a file to the local path `target`; `options` go to its file system.
 
-    `check` is called after each part; what it raises ends the copy, and comes out. Raises FileNotFoundError, OSError,
-    and what the store's library raises; a part of the file may be there then.
+    What came is compared with the size and the digest that the store has, so that neither a copy that was cut off nor
+    one of two versions passes for the file. `check` is called after each part; what it raises ends the copy, and comes
+    out. Raises FileNotFoundError, OSError, and what the store's library raises; a part of the file may be there then.
     """
     local = local_path(path)
     if local is not None:
@@ -98,11 +106,44 @@ def fetch_file(path: str, target: str, *, check: Callable[[], None], **options: 
         return
     from fsspec.callbacks import Callback
 
-    fs, inside = _file_system(path, options)
+    fs, inside = file_system(path, **options)
+    fs.invalidate_cache()
+    try:
+        before = fs.info(inside)
+    except FileNotFoundError:
+        before = {}  # there are servers that answer GET alone; a file that is not there will not come either
     fs.get_file(inside, target, callback=Callback(hooks={"check": lambda *_, **__: check()}))
+    size, encoded = os.path.getsize(target), before.get("contentEncoding") or before.get("ContentEncoding")
+    if before.get("size") is None or encoded:  # what comes may be unpacked on its way
+        return
+    if size != before["size"]:
+        raise CutOffError(f"{size} bytes of it came, and it has {before['size']}")
+    wanted = digest_of(before)
+    if wanted is None:
+        if size >= _LARGE and stamp_of(before) != stamp_of(fs.info(inside)):
+            raise CutOffError("it changed while it was copied")
+        return
+    found = _md5(target)
+    if found != wanted.md5 and (wanted.is_declared or not _came_so_before(path, found)):
+        raise CutOffError("what came is not what the store has: their MD5 digests differ")
 
 
-def _file_system(path: str, options: dict[str, Any]) -> tuple[fsspec.AbstractFileSystem, str]:
-    import fsspec  # late: a run on local files does without it
+# Of files whose ETag looks like a digest and is none, as where a store encrypts with keys of its users: what came.
+_strange: OrderedDict[str, str] = OrderedDict()
 
-    return cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(path, **options))
+
+def _came_so_before(path: str, digest: str) -> bool:
+    """Tell whether a file came with this digest the last time too: then what differs is no digest."""
+    earlier = _strange.pop(path, None)
+    _strange[path] = digest
+    while len(_strange) > _STRANGE_FILES:
+        _strange.popitem(last=False)
+    return earlier == digest
+
+
+def _md5(path: str) -> str:
+    found = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as file:
+        while part := file.read(_BUFFER):
+            found.update(part)
+    return found.hexdigest()

@@ -17,14 +17,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from fnmatch import translate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
+from longshore_storage.causes import cause_of
 from longshore_storage.errors import AbsentError, ListingError
+from longshore_storage.retrying import patiently, status_of, told_by
 from longshore_storage.store import UNFINISHED, local_path
+from longshore_storage.systems import file_system
 
-if TYPE_CHECKING:
-    import fsspec
-
+_ABSENT = (404, 410)  # HTTP statuses
 _MAGIC = re.compile(r"[*?[]")
 
 
@@ -43,7 +44,10 @@ def list_files(path: str, **options: Any) -> Iterator[str]:
     except ListingError:
         raise
     except Exception as error:  # each store's library raises its own
-        cause = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        if local is not None and isinstance(error, OSError) and error.strerror:
+            cause = error.strerror
+        else:
+            cause = cause_of(path, error)
         where = getattr(error, "filename", None) or path
         raise ListingError(f'The path "{path}" cannot be listed at "{where}": {cause}.') from error
 
@@ -62,7 +66,7 @@ def _files(place: _Place, path: str) -> Iterator[str]:
         if place.kind(root) == "folder":
             yield from _walk(place, root, _Glob(tuple(parts[literal:])))
     else:
-        raise AbsentError(f'The path "{path}" does not exist.')
+        raise AbsentError(f'The path "{path}" does not exist{place.absence(path)}.')
 
 
 def _walk(place: _Place, root: str, pattern: _Pattern) -> Iterator[str]:
@@ -154,6 +158,10 @@ class _Place(ABC):
     def identity(self, folder: str) -> object:
         """Return what two paths of one folder have in common, None where a folder has only one path."""
 
+    def absence(self, path: str) -> str:
+        """Return what is to be said of a path that does not exist, behind that."""
+        return ""
+
 
 class _Local(_Place):
     def kind(self, path: str) -> str | None:
@@ -185,22 +193,24 @@ class _Remote(_Place):
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         import fsspec  # late: a run on local files does without it
 
-        self._fs = cast("fsspec.AbstractFileSystem", fsspec.core.url_to_fs(url, **options)[0])
+        self._fs = file_system(url, **options)[0]
         self._inside: Callable[[str], str] = fsspec.core.strip_protocol
         self._slash = "/" if url.startswith(("http://", "https://")) else ""  # what a folder's address ends with
         self._fs.invalidate_cache()
 
     def kind(self, path: str) -> str | None:
         try:
-            found = self._fs.info(self._inside(path))["type"]
-        except FileNotFoundError:
-            return None
+            found = patiently(lambda: self._fs.info(self._inside(path)))["type"]
+        except FileNotFoundError as error:
+            if status_of(error) in (None, *_ABSENT):
+                return None
+            raise told_by(error) from None  # it was not asked about, whatever fsspec calls it
         return "folder" if found == "directory" or (self._slash and path.endswith("/")) else "file"
 
     def names(self, folder: str) -> list[str]:
         path = self._inside(folder).rstrip("/")
         found = []
-        for entry in self._fs.ls(path + self._slash, detail=True):
+        for entry in patiently(lambda: self._fs.ls(path + self._slash, detail=True)):
             full, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
             if self._slash and not _is_right_below(full, path):
                 continue
@@ -213,6 +223,10 @@ class _Remote(_Place):
 
     def identity(self, folder: str) -> object:
         return None
+
+    def absence(self, path: str) -> str:
+        cause = cause_of(path, FileNotFoundError(path))
+        return "" if cause == "it is not there" else f": {cause}"
 
 
 def _is_right_below(url: str, folder: str) -> bool:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-import time
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
+from longshore_storage.causes import cause_of, known_cause, tells_bucket
+from longshore_storage.retrying import patiently
 from longshore_storage.store import Store
+from longshore_storage.systems import file_system
 
 if TYPE_CHECKING:
     import fsspec
@@ -25,19 +29,19 @@ _EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory
 _PROBE = ".longshore"
 _PROBE_TEXT = b"Longshore saw with this object that the store creates no object twice. It holds nothing else.\n"
 _BLOCK = 4 << 20  # bytes asked for at once when an object is read bit by bit
+_HELD = 8 << 20  # bytes of an object that is written in one piece
 _AT_ONCE = 16  # objects that are read side by side
-_CONFLICTS = (0.1, 0.3, 1.0)  # seconds before a further try, when two creations met
+
+T = TypeVar("T")
 
 
 class ObjectStore(Store):
     """A folder of any store that fsspec knows."""
 
     def __init__(self, uri: str, **options: Any) -> None:
-        import fsspec  # late: a run on local files does without it
-
         self.uri = uri
-        options = {"use_listings_cache": False, **options}  # what others write must show at once
-        self._fs, self._root = cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(uri, **options))
+        # No listing is remembered: what others write must show at once.
+        self._fs, self._root = file_system(uri, **{"use_listings_cache": False, **options})
 
     def make(self) -> None:
         """Do nothing: in an object store a folder is there when an object is."""
@@ -50,36 +54,43 @@ class ObjectStore(Store):
                 f"{self.uri} cannot hold a run: {protocol}:// stores give no exclusive right to a name; take {known}"
             )
         # The second one must fail. Stores that speak S3 and are not Amazon's may not know the condition, and ignore it.
-        if self.create(_PROBE, _PROBE_TEXT) and self.create(_PROBE, _PROBE_TEXT):
+        self.create(_PROBE, _PROBE_TEXT)
+        if self.create(_PROBE, _PROBE_TEXT + secrets.token_hex(8).encode()):
             raise OSError(
                 f"{self.uri} cannot hold a run: this store overwrites an object that was to be created only if absent"
             )
 
     def put(self, name: str, data: bytes) -> None:
-        with _as_os_error(self.child(name)):
-            self._fs.pipe_file(self._path(name), data)
+        try:
+            _ask(self.child(name), lambda: self._fs.pipe_file(self._path(name), data))
+        except FileNotFoundError as error:  # it is the bucket that is not there
+            raise OSError(f"{self.child(name)}: {cause_of(self.child(name), error)}") from error
 
     def create(self, name: str, data: bytes) -> bool:
-        for pause in (*_CONFLICTS, None):
-            try:
-                with _as_os_error(self.child(name)):
-                    self._fs.pipe_file(self._path(name), data, mode="create")
-            except FileExistsError:
-                return False
-            except OSError as error:
-                code = _s3_code(error)
-                if code == "PreconditionFailed":  # not every store names the condition, which s3fs looks for
-                    return False
-                if code != "ConditionalRequestConflict" or pause is None:
-                    raise
-            else:
-                return True
-            time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+        try:
+            _ask(self.child(name), lambda: self._create(name, data))
+        except FileExistsError:
+            # It may be ours: the library, or we, asked again when an answer was lost on its way.
+            with contextlib.suppress(FileNotFoundError):
+                return self.get(name) == data
+            return False
+        except FileNotFoundError as error:
+            raise OSError(f"{self.child(name)}: {cause_of(self.child(name), error)}") from error
+        return True
+
+    def _create(self, name: str, data: bytes) -> None:
+        try:
+            self._fs.pipe_file(self._path(name), data, mode="create")
+        except OSError as error:
+            # Not every store names the condition, which s3fs looks for; and two creations may meet, which passes.
+            if _s3_code(error) == "PreconditionFailed":
+                raise FileExistsError(name) from error
+            if _s3_code(error) == "ConditionalRequestConflict":
+                raise _Met(str(error)) from None  # without its status, which is that of an end
+            raise
 
     def get(self, name: str) -> bytes:
-        with _as_os_error(self.child(name)):
-            return cast("bytes", self._fs.cat_file(self._path(name)))
+        return cast("bytes", _ask(self.child(name), lambda: self._fs.cat_file(self._path(name))))
 
     def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
         rest = iter(names)
@@ -100,58 +111,65 @@ class ObjectStore(Store):
         if size is None:
             raise FileNotFoundError(f"there is no object {self.child(name)}")
         # Not fsspec's own files: their errors are each library's, and some read every piece twice.
-        return io.BufferedReader(_Ranges(self._fs, self._path(name), url=self.child(name), size=size), _BLOCK)
+        return io.BufferedReader(Ranges(self._fs, self._path(name), url=self.child(name), size=size), _BLOCK)
 
     @contextlib.contextmanager
     def writer(self, name: str) -> Iterator[BinaryIO]:
-        if self._fs.protocol == "memory":  # the one store that shows what is not closed yet
-            buffer = io.BytesIO()
-            yield buffer
-            self.put(name, buffer.getvalue())
-            return
         url = self.child(name)
-        with _as_os_error(url):
-            file = self._fs.open(self._path(name), "wb")
+        sink = _Sink(lambda: self._fs.open(self._path(name), "wb"), url=url, shows=self._fs.protocol == "memory")
         try:
-            yield cast("BinaryIO", _Sink(file, url=url))
+            yield cast("BinaryIO", sink)
         except BaseException:
-            with contextlib.suppress(Exception):  # what is left of it is no object, and the store's to clear away
-                file.discard()
-            file.closed = True  # else the garbage collector would close, and so finish, the object
+            sink.discard()
             raise
-        with _as_os_error(url):
-            file.close()
+        held = sink.finish()
+        if held is not None:
+            self.put(name, held)
 
     def delete(self, folder: str) -> None:
-        found = self._find(folder)
-        if found:
-            with _as_os_error(self.child(folder)), contextlib.suppress(FileNotFoundError):
+        def remove() -> None:
+            found = self._found(folder)
+            if found:
                 self._fs.rm(found)
+
+        try:
+            _ask(self.child(folder), remove)
+        except FileNotFoundError:  # one of them was deleted meanwhile, and perhaps the rest was left
+            _ask(self.child(folder), remove)
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
     def _find(self, folder: str) -> list[str]:
-        with _as_os_error(self.child(folder)):
-            self._fs.invalidate_cache()
-            try:
-                return list(self._fs.find(self._path(folder)))
-            except FileNotFoundError:
-                return []
+        return _ask(self.child(folder), lambda: self._found(folder))
+
+    def _found(self, folder: str) -> list[str]:
+        self._fs.invalidate_cache()
+        try:
+            return list(self._fs.find(self._path(folder)))
+        except FileNotFoundError:
+            return []
 
     def _size(self, name: str) -> int | None:
         """Return an object's size in bytes; None where there is none."""
-        with _as_os_error(self.child(name)):
+
+        def info() -> dict[str, Any]:
             self._fs.invalidate_cache()
-            try:
-                found = self._fs.info(self._path(name))
-            except FileNotFoundError:
-                return None
+            return cast("dict[str, Any]", self._fs.info(self._path(name)))
+
+        try:
+            found = _ask(self.child(name), info)
+        except FileNotFoundError:
+            return None
         return int(found["size"]) if found["type"] == "file" else None
 
 
-class _Ranges(io.RawIOBase):
-    """An object, read by ranges."""
+class _Met(OSError):
+    """Two creations of one object met; a further try shows which of them was the first."""
+
+
+class Ranges(io.RawIOBase):
+    """An object of `size` bytes, read by ranges; one that is shorter by then is an OSError."""
 
     def __init__(self, fs: fsspec.AbstractFileSystem, path: str, *, url: str, size: int) -> None:
         self._fs = fs
@@ -178,19 +196,30 @@ class _Ranges(io.RawIOBase):
         end = min(self._place + len(view), self._size)
         if end <= self._place:
             return 0
-        with _as_os_error(self._url):
-            data = self._fs.cat_file(self._path, start=self._place, end=end)
+        data = _ask(self._url, partial(self._part, self._place, end))
         view[: len(data)] = data
         self._place += len(data)
         return len(data)
 
+    def _part(self, start: int, end: int) -> bytes:
+        data = cast("bytes", self._fs.cat_file(self._path, start=start, end=end))
+        if len(data) != end - start:
+            raise OSError(f"{self._url}: asked for {end - start} bytes from {start} on, the store gave {len(data)}")
+        return data
+
 
 class _Sink(io.RawIOBase):
-    """An object that is being written, part by part."""
+    """An object that is being written, part by part. A small one is held back: that can be written again as a whole.
 
-    def __init__(self, file: Any, *, url: str) -> None:
-        self._file = file
+    `shows` tells that the store would show what is not closed yet: then all is held back.
+    """
+
+    def __init__(self, open_: Callable[[], Any], *, url: str, shows: bool) -> None:
+        self._open = open_
         self._url = url
+        self._limit = None if shows else _HELD
+        self._held = io.BytesIO()
+        self._file: Any = None
         self._written = 0
 
     def writable(self) -> bool:
@@ -200,11 +229,38 @@ class _Sink(io.RawIOBase):
         return self._written
 
     def write(self, data: ReadableBuffer) -> int:
-        with _as_os_error(self._url):
-            self._file.write(data)
         size = memoryview(data).nbytes
+        if self._file is None and (self._limit is None or self._written + size <= self._limit):
+            self._held.write(data)
+        else:
+            with _as_os_error(self._url):
+                if self._file is None:
+                    self._file = self._open()
+                    self._file.write(self._held.getvalue())
+                    self._held = io.BytesIO()
+                self._file.write(data)
         self._written += size
         return size
+
+    def finish(self) -> bytes | None:
+        """Make the object appear; or return what is to be in it, where that was held back."""
+        if self._file is None:
+            return self._held.getvalue()
+        with _as_os_error(self._url):
+            self._file.close()
+        return None
+
+    def discard(self) -> None:
+        """Let nothing appear."""
+        if self._file is not None:
+            with contextlib.suppress(Exception):  # what is left of it is no object, and the store's to clear away
+                self._file.discard()
+            self._file.closed = True  # else the garbage collector would close, and so finish, the object
+
+
+def _ask(url: str, call: Callable[[], T]) -> T:
+    with _as_os_error(url):
+        return patiently(call)
 
 
 @contextlib.contextmanager
@@ -212,9 +268,14 @@ def _as_os_error(url: str) -> Iterator[None]:
     """Raise what a store's library raises as OSError, which callers know."""
     try:
         yield
-    except OSError:
-        raise
     except Exception as error:
+        known = known_cause(url, error)
+        if isinstance(error, FileExistsError) or (isinstance(error, FileNotFoundError) and not tells_bucket(error)):
+            raise
+        if known is not None:
+            raise OSError(f"{url}: {known}") from error
+        if isinstance(error, OSError):
+            raise
         text = " ".join(str(error).split())
         raise OSError(f"{url}: {type(error).__name__}{': ' if text else ''}{text}") from error
 

@@ -57,7 +57,11 @@ class Store(ABC):
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> bool:
-        """Write a whole object, durably, unless one is there already: then change nothing and return False."""
+        """Write a whole object, durably, unless one is there already: then change nothing and return False.
+
+        In an object store one with the very same bytes counts as written now, for answers get lost: bytes that two may
+        write do not tell who was the first.
+        """
 
     @abstractmethod
     def get(self, name: str) -> bytes:

@@ -1,0 +1,123 @@
+"""Which troubles of a store pass by themselves, and how long to wait for that.
+
+The stores' libraries try again themselves, as far as they know how; what still comes out of them is judged here, by the
+HTTP status that they all keep somewhere. Nothing here changes anything in a store: who asks again must be free to.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from longshore_storage.errors import DatabaseError
+
+T = TypeVar("T")
+
+TRIES = 6
+_FIRST, _LONGEST = 0.25, 8.0  # seconds: each pause is about double the one before
+_LONGEST_ASKED = 30.0  # what a store may ask for by Retry-After
+_LATER = (408, 425, 429)  # the errors of the 400s that may pass
+_NEVER = (501, 505)  # those of the 500s that will not
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # it is this machine that cannot take the data
+_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError,
+          ValueError, TypeError, LookupError)  # fmt: skip
+_FALSE = ("JSONDecodeError", "UnicodeDecodeError")  # those of them that an answer that was cut off gives
+
+
+def patiently(call: Callable[[], T], *, check: Callable[[], None] = lambda: None) -> T:
+    """Return what `call` returns, made again for as long as its trouble may pass, with growing pauses between.
+
+    `check` is called before each further try; what it raises comes out. Raises what the last call raised.
+    """
+    for number in range(TRIES - 1):
+        try:
+            return call()
+        except Exception as error:  # each store's library raises its own
+            if not may_pass(error):
+                raise
+            time.sleep(pause(number, error))
+        check()
+    return call()
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether a further try may end otherwise."""
+    if isinstance(error, DatabaseError):
+        return not error.is_final
+    status = status_of(error)
+    if status is not None:
+        return status in _LATER or (status >= 500 and status not in _NEVER)
+    told = told_by(error)
+    if isinstance(told, OSError) and told.errno in FULL:
+        return False
+    name = type(told).__name__
+    is_refusal = "Credential" in name or str(told).startswith("Forbidden:")  # so does gcsfs tell a 403
+    return name in _FALSE or not (isinstance(told, _FINAL) or is_refusal)
+
+
+def pause(number: int, error: BaseException) -> float:
+    """Return the seconds to wait after try `number`, from 0: of a random length, lest all come back at once."""
+    asked = _retry_after(error)
+    if asked is not None:
+        return min(asked, _LONGEST_ASKED) + random.uniform(0.0, _FIRST)
+    return min(_LONGEST, _FIRST * 2.0**number) * random.uniform(0.5, 1.5)
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the HTTP status that an error was made of; None where there was none."""
+    for each in chain(error):
+        answer = _answer(each).get("HTTPStatusCode")  # botocore's
+        for found in (answer, getattr(each, "status", None), getattr(each, "status_code", None), _code(each)):
+            if isinstance(found, int) and 300 <= found < 600:
+                return found
+    return None
+
+
+def told_by(error: BaseException) -> BaseException:
+    """Return what tells most: fsspec calls a file missing whatever kept it from asking for its size."""
+    return error.__cause__ or error if isinstance(error, FileNotFoundError) else error
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was made of, the last one last."""
+    found: BaseException | None = error
+    for _ in range(5):
+        if found is None:
+            return
+        yield found
+        found = found.__cause__
+
+
+def _code(error: BaseException) -> int | None:
+    code = vars(error).get("code")  # gcsfs's, as Google's JSON has it
+    return int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdigit()) else None
+
+
+def _answer(error: BaseException) -> dict[str, Any]:
+    response = getattr(error, "response", None)
+    return response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+
+
+def _retry_after(error: BaseException) -> float | None:
+    """Return the seconds that the store asked for."""
+    for each in chain(error):
+        response = getattr(each, "response", None)  # azure's
+        for headers in (
+            getattr(each, "headers", None),
+            getattr(response, "headers", None),
+            _answer(each).get("HTTPHeaders"),
+        ):
+            asked = next(
+                (value for key, value in dict(headers or {}).items() if str(key).lower() == "retry-after"), None
+            )
+            if asked is not None:
+                with suppress(ValueError):
+                    return max(0.0, float(asked))
+                with suppress(ValueError):
+                    return max(0.0, parsedate_to_datetime(str(asked)).timestamp() - time.time())
+    return None

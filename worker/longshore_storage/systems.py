@@ -1,0 +1,75 @@
+"""The file systems of fsspec, each set up as Longshore needs it, and what they tell of a file made equal.
+
+Credentials are never among our options: each library finds its own, in the environment or from the machine.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+if TYPE_CHECKING:
+    import fsspec
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    # Its legacy mode takes a 429 for final.
+    "s3": {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 5}}},
+}
+_OPTIONS["s3a"] = _OPTIONS["s3"]
+# What the stores' libraries call it, the strongest first; a store that has none of them tells by size alone.
+_STAMPS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "generation",
+    "Last-Modified",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "mtime",
+)
+
+
+class Digest(NamedTuple):
+    """The MD5 of an object, in hexadecimal digits; of what only looks like one, it is not declared."""
+
+    md5: str
+    is_declared: bool
+
+
+def stamp_of(info: dict[str, Any]) -> str:
+    """Return a text that is another once an object's content is, of what its store says of it."""
+    found = next((info[key] for key in _STAMPS if info.get(key)), None)
+    return f"{info.get('size')} {found}"
+
+
+def digest_of(info: dict[str, Any]) -> Digest | None:
+    """Return the digest that a store keeps of an object, of what it says of it; None where it keeps none."""
+    settings = info.get("content_settings")  # Azure's
+    declared = info.get("md5Hash") or info.get("Content-MD5") or (settings or {}).get("content_md5")
+    if declared:
+        raw = base64.b64decode(declared) if isinstance(declared, str) else bytes(declared)
+        return Digest(raw.hex(), is_declared=True)
+    etag = str(info.get("ETag") or "").strip('"')
+    if "StorageClass" in info and re.fullmatch("[0-9a-f]{32}", etag):  # S3's, of an object that came in one part
+        return Digest(etag, is_declared=False)
+    return None
+
+
+def file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Return the file system of a URL, and the path in it; `options` go to it.
+
+    Raises ValueError for a scheme that fsspec does not know, ImportError when the scheme's package is not installed.
+    """
+    import fsspec  # late: a run on local files does without it
+
+    protocol = url.partition("://")[0]
+    options = {**_OPTIONS.get(protocol, {}), **options}
+    fs, path = cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(url, **options))
+    if protocol in ("az", "abfs", "abfss"):
+        # adlfs hands no such setting on, and Azure's own first pause is 15 s.
+        policy = fs.service_client._config.retry_policy  # noqa: SLF001
+        policy.initial_backoff, policy.increment_base, policy.random_jitter_range = 0.5, 2, 0.25
+        policy.total_retries = 5
+    return fs, path
