@@ -2,10 +2,11 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
+TORCH := deploy/examples/torch-digits
 PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds demo cluster-up cluster-down cluster-demo image bench bench-cluster clean
+.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image bench bench-cluster clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +34,11 @@ demo: setup ## score real handwritten digits with 2 workers of 2 processes
 	longshore run deploy/examples/digits --run-dir $(RUN)
 	python deploy/examples/digits/show_results.py $(RUN)
 
+demo-torch: .venv-torch/ready ## the same with PyTorch, in an environment of its own; on a GPU where there is one
+	.venv-torch/bin/python $(TORCH)/train.py
+	.venv-torch/bin/longshore run $(TORCH) --run-dir $(RUN)
+	.venv-torch/bin/python deploy/examples/digits/show_results.py $(RUN) --labels $(TORCH)/data/labels.csv --required 0.95
+
 cluster-up: ## start a real Kubernetes on this machine; needs root, and Debian for what is missing
 	deploy/local/cluster up
 	deploy/local/cluster image --base
@@ -40,7 +46,7 @@ cluster-up: ## start a real Kubernetes on this machine; needs root, and Debian f
 cluster-down: ## end it, and remove all of it
 	deploy/local/cluster down
 
-cluster-demo: setup cluster-up ## score the digits in pods, watch it, and compare with the same step run here
+cluster-demo: setup .venv-torch/ready cluster-up ## score the digits in pods, watch it, and compare with the same step run here
 	PYTHONPATH=deploy/local python -m localcluster.demo
 
 image: ## build the one image of operator, coordinator and agent, and load it into the cluster that is up
@@ -54,10 +60,15 @@ bench-cluster: setup cluster-up ## compare the start of a step with that of a ba
 	LONGSHORE_TEST_RUNS=100 pytest tests/cluster/test_many_runs.py
 
 clean: ## remove .venv, runs, caches and what the example made
-	rm -rf .venv longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-torch longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml deploy/examples/digits/requirements.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo 'make setup $(NEEDS)' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	pip install --quiet --disable-pip-version-check $(PACKAGES) && touch $@
+
+.venv-torch/ready: pyproject.toml $(TORCH)/requirements.txt $(TORCH)/train-requirements.txt
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/pip install --quiet --disable-pip-version-check --editable '.[local,torch]' \
+	  --requirement $(TORCH)/train-requirements.txt && touch $@

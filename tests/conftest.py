@@ -1,6 +1,6 @@
 """What holds for all tests: no example of hypothesis is failed for being slow, for a machine may be busy.
 
-And the object stores that several tiers use: started when the first test asks for one.
+And the object stores and the database that several tiers use: started when the first test asks for one.
 """
 
 import os
@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 import object_stores
+import postgres_server
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
@@ -37,4 +38,11 @@ def gcs():
 def azure():
     """A store that speaks Azure's protocol, which this process and those that it starts are led to."""
     with object_stores.azure_server() as server, mock.patch.dict(os.environ, server.variables):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server, whose user and password this process and those that it starts have."""
+    with postgres_server.postgres_server() as server, mock.patch.dict(os.environ, server.variables):
         yield server

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from longshore_api.base import Fields, NameRef, Resource
 from longshore_api.status import ResourceStatus
-from longshore_api.values import FilledString, Flag, ResourceName, Separator, broken
+from longshore_api.values import (
+    FilledString,
+    Flag,
+    Matching,
+    PartitionFormatText,
+    ResourceName,
+    Separator,
+    broken,
+)
 
 Paths = Annotated[list[FilledString], Field(min_length=1)]
+Query = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a query that is not empty", longest=32_768)]
+# In both, what CEL takes too: any URL that means a database, and the one way to write it.
+OF_DATABASE = r"(?i)(postgres|postgresql|mssql|sqlserver)([+][a-z0-9_]+)?:"
+DATABASE = r"(postgresql|mssql)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/[^/?#@\s]+"
+DATABASE_RULE = (
+    "must be postgresql://HOST:PORT/DATABASE or mssql://HOST:PORT/DATABASE: user, password and options are keys of "
+    "the Secret, and in a local run variables of its environment"
+)
+WITH_SQL, WITHOUT_SQL = "must be left out with format sql", "must be left out: it belongs to format sql"
 
 
 def _known_encoding(name: str) -> str:
@@ -26,12 +44,21 @@ class DatastoreSpec(Fields):
     """A place that paths are relative to."""
 
     uri: FilledString
-    """Root of the store: a URL (gs, s3, abfs, http, file, pvc), or locally a folder relative to the YAML file."""
+    """Root of the store: a URL (gs, s3, abfs, http, file, pvc), or locally a folder relative to the YAML file. Or a
+    database, whose rows tabular data of format sql reads: postgresql://HOST:PORT/DATABASE, mssql://HOST:PORT/DATABASE."""
     secret_ref: NameRef | None = None
     """Secret whose keys are environment variables of the store's client, such as AWS_ACCESS_KEY_ID,
-    AZURE_STORAGE_CONNECTION_STRING or FSSPEC_GS; scripts do not see it. A local run uses its user's environment."""
+    AZURE_STORAGE_CONNECTION_STRING, FSSPEC_GS, PGPASSWORD or LONGSHORE_SQL_PASSWORD; scripts do not see it. A local run
+    uses its user's environment."""
     default: Flag = False
     """Take this Datastore where none is named."""
+
+    @model_validator(mode="after")
+    def _has_no_password(self) -> Self:
+        if re.match(OF_DATABASE, self.uri) and not re.fullmatch(DATABASE, self.uri):
+            # A sentence that begins with "is" is not put behind the value: there may be a password in that.
+            raise broken(f"is wrong: it {DATABASE_RULE}", field="uri")
+        return self
 
 
 class Datastore(Resource):
@@ -52,17 +79,26 @@ class FileDataset(Fields):
     """Datastore that the paths are relative to; the default one if not given."""
     paths: Paths
     """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore."""
+    partition_format: PartitionFormatText | None = None
+    """What the end of each path says, from the first placeholder on: `{name}` is text, `{name:yyyy/MM/dd/HH/mm/ss}`
+    or some of these a time, `*` anything in a name. The names can be `partitionKeys` of a step."""
 
 
 class TabularDataset(Fields):
-    """Rows in files; a mini-batch is a pandas DataFrame."""
+    """Rows in files, or of a database; a mini-batch is a pandas DataFrame."""
 
     datastore: ResourceName | None = None
-    """Datastore that the paths are relative to; the default one if not given."""
-    paths: Paths
-    """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore."""
-    format: Literal["csv", "jsonl", "parquet"] = "csv"
-    """Format of the files: delimited text, one JSON object per line, or Parquet."""
+    """Datastore that the paths are relative to, or whose database is asked; the default one if not given."""
+    paths: Paths = Field(default_factory=list)
+    """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore.
+    Required, but for format sql."""
+    format: Literal["csv", "jsonl", "parquet", "sql"] = "csv"
+    """Format of the files: delimited text, one JSON object per line, or Parquet; or `sql`, rows of a database."""
+    query: Query | None = None
+    """SELECT statement whose rows these are (sql). It may be asked many times: let it give the same rows each time."""
+    split_by: FilledString | None = None
+    """Column of the query's rows that cuts them into mini-batches, by ranges of its values (sql); best one that is
+    indexed and unique. One mini-batch if not given."""
     separator: Separator = ","
     """Character between fields (csv)."""
     header: Flag = True
@@ -73,6 +109,31 @@ class TabularDataset(Fields):
     """Types by column, as pandas names them (`int64`, `float32`, `string`, `datetime64[ns]`); others are inferred."""
     support_multi_line: Flag = False
     """Whether quoted fields may hold line ends (csv); costs one more pass over each file."""
+    partition_format: PartitionFormatText | None = None
+    """What the end of each path says, as for files; the names are columns of the rows, after those of the file."""
+
+    @model_validator(mode="after")
+    def _format_agrees(self) -> Self:
+        if self.format != "sql":
+            if not self.paths:
+                raise broken("is missing: it is required", field="paths")
+            for field, given in (("query", self.query), ("splitBy", self.split_by)):
+                if given is not None:
+                    raise broken(WITHOUT_SQL, field=field)
+            return self
+        if self.query is None:
+            raise broken("is missing: format sql needs one", field="query")
+        for field, is_given in (
+            ("paths", bool(self.paths)),
+            ("separator", self.separator != ","),
+            ("header", not self.header),
+            ("encoding", self.encoding != "utf-8"),
+            ("supportMultiLine", self.support_multi_line),
+            ("partitionFormat", self.partition_format is not None),
+        ):
+            if is_given:
+                raise broken(WITH_SQL, field=field)
+        return self
 
 
 class DatasetSpec(Fields):

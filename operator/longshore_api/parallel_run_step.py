@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from longshore_api.base import Fields, Metadata, NameRef, Resource, keyed_by
 from longshore_api.data import FileDataset, TabularDataset
+from longshore_api.inputs import ScriptInput
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.values import (
     TIMEOUT_MAX,
@@ -15,7 +17,9 @@ from longshore_api.values import (
     FileName,
     FilledString,
     Flag,
+    KeyNames,
     Number,
+    PartitionFormatText,
     PortName,
     ProcessCount,
     ResourceName,
@@ -28,6 +32,7 @@ from longshore_api.values import (
     broken,
 )
 
+SIDE_INPUTS_MAX = 32
 INPUTS_MAX = 256  # bounds what it costs an API server to check the rules of each
 PRIORITY_MAX = 1_000_000
 PRIORITY_RULE = f"must be a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}"
@@ -47,6 +52,8 @@ class StepInput(Fields):
     """Rows, described in place."""
     mode: Literal["mount", "download", "direct"] | None = None
     """How data reaches the script: `mount` or `download` for files (`mount` if not given), `direct` for rows."""
+    partition_format: PartitionFormatText | None = None
+    """What the end of each path says, in the place of the data's own `partitionFormat`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -105,7 +112,7 @@ class MiniBatch(Fields):
     bytes: Size | None = None
     """Source data in bytes, such as 1024, 1024KB, 10MB or 1GB (tabular inputs)."""
     rows: Annotated[int, Whole(1)] | None = None
-    """Rows (tabular inputs)."""
+    """Rows (tabular inputs); of format sql 10,000 if not given."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
@@ -130,6 +137,10 @@ class ParallelRunStepSpec(Fields):
     """Free text."""
     inputs: Annotated[list[StepInput], Field(min_length=1, max_length=INPUTS_MAX, json_schema_extra=keyed_by("name"))]
     """Worked off one after another; all of one kind, files or rows. A mini-batch never mixes inputs."""
+    side_inputs: Annotated[list[ScriptInput], Field(max_length=SIDE_INPUTS_MAX, json_schema_extra=keyed_by("name"))] = (
+        Field(default_factory=list)
+    )
+    """Data that every worker has whole, under a path, before init(); `$(inputs.NAME)` in arguments is that path."""
     output: StepOutput | None = None
     """Required with `append_row`."""
     models: list[StepModel] = Field(default_factory=list)
@@ -150,11 +161,18 @@ class ParallelRunStepSpec(Fields):
     """Workers."""
     process_count_per_node: ProcessCount = 1
     """Processes per worker; `auto` means one per processor core, or per GPU where the node has them."""
+    max_concurrency_per_process: Annotated[int, Whole(1)] = 16
+    """Mini-batches that a process works on at once, where the entry script is asynchronous; any other takes one."""
     mini_batch_size: Size | None = None
     """Files (file inputs, 10 if not given) or bytes such as 1024, 1024KB, 10MB or 1GB (tabular inputs, 1MB if not
-    given); not together with `miniBatch`."""
+    given); not together with `miniBatch`, and not for format sql, whose mini-batches have `miniBatch.rows`."""
     mini_batch: MiniBatch | None = None
     """The size of a mini-batch with its unit; not together with `miniBatchSize`."""
+    partition_keys: KeyNames | None = None
+    """Each combination of their values that exists is one mini-batch: names in the `partitionFormat` of every input, or
+    columns of rows. Not together with `miniBatchSize` or `miniBatch`."""
+    coalesce_small_files: Flag = False
+    """Whether a mini-batch may hold the rows of several files, up to its size (tabular inputs)."""
     output_action: Literal["append_row", "summary_only"]
     """`append_row` collects what run() returns into one file; `summary_only` counts it."""
     append_row_file_name: FileName = "parallel_run_step.txt"
@@ -204,16 +222,27 @@ class ParallelRunStepSpec(Fields):
     def _settings_agree(self) -> Self:
         if self.mini_batch is not None and self.mini_batch_size is not None:
             raise broken("must be left out when miniBatchSize is given", field="miniBatch")
+        if self.partition_keys is not None:
+            for name in ("mini_batch_size", "mini_batch"):
+                if getattr(self, name) is not None:
+                    raise broken("must be left out when partitionKeys is given", field=to_camel(name))
+            if self.coalesce_small_files:
+                raise broken("must be left out when partitionKeys is given", field="coalesceSmallFiles")
         if self.output_action == "append_row" and self.output is None:
             raise broken("is missing: outputAction append_row needs an output", field="output")
         folders = self.entry_script.split("/")
         if self.entry_script.startswith("/") or ".." in folders or not self.entry_script.endswith(".py"):
             raise broken("must be the path of a .py file below the source folder", field="entryScript")
         names = [each.name for each in self.inputs] + ([self.output.name] if self.output else [])
-        for name in names:
-            if names.count(name) > 1:
-                raise broken(f"must have names of their own: {name!r} is used twice", field="inputs")
+        _check_names(names, "inputs")
+        _check_names([*names, *(each.name for each in self.side_inputs)], "sideInputs")
         return self
+
+
+def _check_names(names: list[str], field: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise broken(f"must have names of their own: {name!r} is used twice", field=field)
 
 
 class StepMetadata(Metadata):

@@ -152,7 +152,8 @@ class PipelineRunSpec(Fields):
     regenerate_outputs: Flag = False
     """Whether every step runs, even where an earlier run's outputs could be taken."""
     content_fingerprint: Flag = False
-    """Whether new content (sizes, times, etags) under an input's old path keeps a step from being reused."""
+    """Whether new content (sizes, times, etags) under an input's old path keeps a step from being reused. What a
+    database holds cannot be told: of a query only its text counts."""
     cancel: Flag = False
     """Ends the run for good."""
     suspend: Flag = False

@@ -177,11 +177,22 @@ class Progress(Observed):
     """The same in words, as tables show it."""
 
 
+class DeviceStatus(Observed):
+    """What some processes of a worker were given to compute on."""
+
+    worker: str
+    """The worker: its pod, or in a local run its name."""
+    device: str
+    """`cpu`; or GPUs, as CUDA_VISIBLE_DEVICES has them, such as `gpu:0`; or `gpu`, any that the container sees."""
+    processes: int
+    """How many of the worker's processes were given just that. Those of one GPU share it."""
+
+
 class FirstError(Observed):
     """The error that came first: most often the cause of all others."""
 
     category: str
-    """UserError, Timeout, OutOfMemory, ProcessDied, WrongReturn, DataError or System."""
+    """UserError, Timeout, OutOfMemory, CudaOutOfMemory, ProcessDied, WrongReturn, DataError or System."""
     message: str
     """One sentence."""
     mini_batch: int | None = None
@@ -210,6 +221,8 @@ class ParallelRunStepStatus(ResourceStatus):
     """One per type: Succeeded (its reason is the state), Ready, Stalled, Finished."""
     progress: Progress
     """How far the step is."""
+    devices: list[DeviceStatus] | None = None
+    """What the processes compute on, of the first workers by name: twenty entries at most."""
     first_error: FirstError | None = None
     """The error that came first."""
     output: OutputStatus | None = None

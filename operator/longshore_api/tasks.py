@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from longshore_api.base import Fields, NameRef, Resource, keyed_by
-from longshore_api.data import FileDataset
+from longshore_api.inputs import ScriptInput
 from longshore_api.parallel_run_step import (
     INPUTS_MAX,
     PRIORITY_MAX,
@@ -38,27 +38,6 @@ class DataPlace(Fields):
     """Datastore that the path is relative to; the default one if not given."""
     path: FilledString
     """File or folder: a full URL, or relative to the Datastore."""
-
-
-class ScriptInput(Fields):
-    """Data that the script finds under a path of its machine; exactly one of `dataset`, `file` and `from`."""
-
-    name: PortName
-    """What `$(inputs.NAME)` calls it; unique among the step's inputs."""
-    dataset: ResourceName | None = None
-    """Name of a Dataset."""
-    file: FileDataset | None = None
-    """Files, described in place."""
-    from_: Annotated[FilledString | None, Field(alias="from")] = None
-    """Output of an earlier step: `$(steps.STEP.outputs.NAME)`."""
-    mode: Literal["mount", "download"] = "mount"
-    """Whether the script reads the data where it is, if that can be, or always a copy."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if sum(each is not None for each in (self.dataset, self.file, self.from_)) != 1:
-            raise broken("must have exactly one of dataset, file and from")
-        return self
 
 
 class ScriptOutput(Fields):

@@ -6,11 +6,12 @@ from either. Booleans are never numbers here, so that YAML's `yes` does not beco
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -230,6 +231,23 @@ def _read_argument(value: Any) -> str:
     return str(value)
 
 
+def _read_names(value: Any) -> Any:
+    """Return a list as it is, and that of a string with a JSON list, as parameters of Azure ML's pipelines have it."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _each_once(names: list[str]) -> list[str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise broken(f"must name each key once: {name!r} is there twice")
+    return names
+
+
 def _read_size(value: Any) -> int | str:
     if isinstance(value, int | str):
         try:
@@ -297,6 +315,14 @@ FileName = Annotated[
 ]
 Separator = Annotated[str, Matching(r'[^"\r\n]', "must be one character, and no quote or line end", longest=1)]
 FilledString = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a string that is not empty", longest=4096)]
+PartitionFormatText = Annotated[
+    str,
+    Matching(
+        r"[^{}]*(\{[^{}:]+(:[^{}]*yyyy[^{}]*)?\}[^{}]*)+",
+        "must be the end of a path with placeholders, such as {user}/{season}.wav or {day:yyyy/MM/dd}/*.csv",
+        longest=1024,
+    ),
+]
 LabelValue = Annotated[
     str,
     Matching(
@@ -304,6 +330,10 @@ LabelValue = Annotated[
         "must be at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
         longest=63,
     ),
+]
+KeyName = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a name that is not empty", longest=256)]
+KeyNames = Annotated[
+    list[KeyName], Field(min_length=1, max_length=32), AfterValidator(_each_once), BeforeValidator(_read_names)
 ]
 Flag = Annotated[bool, _Flag()]
 Anything = Annotated[Any, _Anything()]

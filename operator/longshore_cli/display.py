@@ -110,6 +110,9 @@ def summary(status: ParallelRunStepStatus, *, name: str, run_dir: str) -> str:
         f"  mini-batches  {counts.succeeded} of {known} succeeded, {counts.failed} failed, {counts.retried} retried"
     )
     lines.append(f"  items         {items.succeeded} succeeded, {items.failed} failed")
+    if status.devices:
+        devices = (f"{each.processes} x {each.device} in {each.worker}" for each in status.devices)
+        lines.append(f"  devices       {', '.join(devices)}")
     error = status.first_error
     if error is not None:
         where = "init()" if error.mini_batch is None else f"mini-batch {error.mini_batch}"

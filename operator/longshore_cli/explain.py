@@ -7,10 +7,12 @@ import statistics
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from longshore_coordinator.enumerate import Slice, cut
 from longshore_coordinator.ledger import Ledger
-from longshore_protocol.job import Job
+from longshore_protocol.job import BYTES, FILES, ROWS, Job
+from longshore_protocol.slices import pieces_of
 from longshore_storage.store import open_store
 
 
@@ -20,17 +22,18 @@ def explain(job: Job, *, python: str, committed: int | None) -> str:
     Lists the inputs to their end. Raises InputError, EmptyInputError.
     """
     sizes: dict[int, list[int]] = {index: [] for index in range(len(job.inputs))}
-    unit = "bytes" if job.inputs[0].tabular is not None and job.mini_batch.unit == "bytes" else job.mini_batch.unit
+    is_counted = True
     for each in islice(cut(job), job.sample):
         sizes[each.input].append(_size(each))
+        is_counted = is_counted and each.items is not None
     every = [size for of_input in sizes.values() for size in of_input]
     lines = [f"step          {job.name}"]
     for index, given in enumerate(job.inputs):
         kind = "files" if given.tabular is None else f"{given.tabular.format} rows"
         lines.append(f"input         {given.name}: {', '.join(given.paths)} ({kind}, {len(sizes[index])} mini-batches)")
     lines += [
-        f"mini-batches  {len(every)} of at most {job.mini_batch.value} {job.mini_batch.unit}{_sample(job)}",
-        f"sizes         {_spread(every)} {unit}",
+        f"mini-batches  {len(every)} {_rule(job)}{_sample(job)}",
+        f"sizes         {_spread(every)} {_unit(job, is_counted=is_counted)}",
         f"processes     {job.workers} workers x {job.processes_per_worker} processes of {python}",
         f"entry script  {Path(job.source_uri) / job.entry_script} {' '.join(job.arguments)}".rstrip(),
         f"output        {job.output.uri} ({job.output.action}, {job.output.file_name}, {job.output.format})"
@@ -42,10 +45,31 @@ def explain(job: Job, *, python: str, committed: int | None) -> str:
 
 
 def _size(each: Slice) -> int:
+    """Return the items of a mini-batch, or its bytes where nobody counted its rows."""
     if each.items is not None:
         return each.items
-    payload = json.loads(each.payload)
-    return int(payload["end"] - payload["start"])
+    return sum(_bytes(piece) for piece in pieces_of(json.loads(each.payload)))
+
+
+def _bytes(piece: dict[str, Any]) -> int:
+    if "keys" in piece:
+        return 0  # of a query that nobody splits: only reading it can tell
+    ranges = piece["ranges"] if "ranges" in piece else [(piece["start"], piece["end"])]
+    return sum(int(end - start) for start, end in ranges)
+
+
+def _rule(job: Job) -> str:
+    if job.partition_keys:
+        return f"by {', '.join(job.partition_keys)}"
+    return f"of at most {job.mini_batch.value} {job.mini_batch.unit}"
+
+
+def _unit(job: Job, *, is_counted: bool) -> str:
+    if not job.partition_keys:
+        return job.mini_batch.unit
+    if job.inputs[0].tabular is None:
+        return FILES
+    return ROWS if is_counted else BYTES
 
 
 def _spread(sizes: Iterable[int]) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from longshore_api.errors import InvalidDocuments, Problem
 
+_CALLED = ({"run"}, {"enqueue", "get_finished_batch_result"})  # what a script must define, one or the other
+
 
 def interpreter(python: str | None) -> str:
     """Return the interpreter for a script. Raises InvalidDocuments when it is not on this machine."""
@@ -31,6 +33,7 @@ def entry_script_fault(folder: str, script: str) -> str | None:
         return f"there is no such file in the source folder {folder} ({error.strerror})"
     except (SyntaxError, ValueError):
         return None  # perhaps the script's interpreter knows more than ours: let it say what is wrong
-    if "run" not in table.get_identifiers() and "import *" not in text:
+    names = set(table.get_identifiers())
+    if not any(each <= names for each in _CALLED) and "import *" not in text:
         return "it must define run(mini_batch)"
     return None

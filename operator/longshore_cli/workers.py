@@ -24,7 +24,10 @@ _QUICK = 5.0  # seconds: a process that ends sooner than this did not work
 _QUICK_ENDS = 4  # so many quick ends in a row, and the worker is given up
 # What a cluster gives to agent and coordinator alone: our own settings, and the credentials of stores. A script that
 # needs some has them from its step's environmentVariables.
-_OURS_ALONE = ("LONGSHORE_", "FSSPEC_", "AWS_", "AZURE_", "GOOGLE_APPLICATION_CREDENTIALS")
+_OURS_ALONE = (
+    *("LONGSHORE_", "FSSPEC_", "AWS_", "AZURE_", "GOOGLE_APPLICATION_CREDENTIALS"),
+    *("PGUSER", "PGPASS", "PGSERVICE", "PGSSLKEY", "PGSSLCERT", "PGSSLPASSWORD"),
+)
 _LEAVE = 5.0  # seconds that processes get to end by themselves
 
 

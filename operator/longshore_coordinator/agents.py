@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
+
+from longshore_protocol.snapshot import MOST_DEVICES, Device
 
 
 class UnknownAgentError(Exception):
@@ -27,6 +31,7 @@ class Agents:
     def __init__(self, *, wanted: int) -> None:
         self._wanted = wanted
         self._agents: dict[str, _Agent] = {}
+        self._devices: dict[str, Counter[str]] = {}  # worker -> device -> processes; what was last heard of each
 
     def join(self, worker: str, boot: str, epoch: int, now: float) -> str:
         """Take in a worker's agent; return the identity under which it leases."""
@@ -67,7 +72,19 @@ class Agents:
 
     def set_processes(self, agent: str, processes: list[dict[str, Any]]) -> None:
         """Note what an agent's processes do."""
-        self._agents[agent].processes = processes
+        entry = self._agents[agent]
+        entry.processes = processes
+        if known := Counter(each["device"] for each in processes if each.get("device")):
+            self._devices[entry.worker] = known
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return what the processes of the first workers compute on; of those that are gone, did."""
+        found = (
+            Device(worker, device, count)
+            for worker, devices in sorted(self._devices.items())
+            for device, count in sorted(devices.items())
+        )
+        return tuple(islice(found, MOST_DEVICES))
 
     def count(self) -> int:
         """Return how many agents are here."""

@@ -7,12 +7,16 @@ from dataclasses import replace
 from longshore_protocol.snapshot import Snapshot
 
 LIMIT = 4096  # bytes: what the kubelet keeps of a termination message
+_FEW = 5  # devices that are still told when not all fits
 _CUTS = (2000, 1000, 500, 200, 50, 0)  # characters that the longest texts are cut to, one after the other
 
 
 def last_words(snapshot: Snapshot) -> str:
     """Return the snapshot as JSON of at most LIMIT bytes: texts lose their middle, the traceback first."""
     text = snapshot.to_json()
+    if not _fits(text):
+        snapshot = replace(snapshot, devices=snapshot.devices[:_FEW])
+        text = snapshot.to_json()
     for length in _CUTS:
         if _fits(text):
             return text

@@ -65,6 +65,7 @@ def take_snapshot(run: Run, moments: Moments, *, state: str, epoch: int, written
         items=ItemCounts(run.accounts.items_ended, run.accounts.items_succeeded, run.accounts.items_failed),
         workers=WorkerCounts(job.workers, run.agents.ready()),
         idle_workers=tuple(run.idle_workers()[:MOST_IDLE]),
+        devices=run.agents.devices(),
         first_error=run.accounts.first_error,
         output_file=job.output.file_name if moments.assembled else None,
         rows=written.rows if moments.assembled else None,

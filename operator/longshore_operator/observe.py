@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.validation import label
@@ -23,6 +21,7 @@ from longshore_operator.observe_around import (
     missing,
     owner,
     shared_pool,
+    status_of,
     unusable_node,
 )
 from longshore_operator.plan.observed import Observed, Step, Trouble, Unreachable
@@ -93,17 +92,13 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
 
 def _step(raw: Manifest) -> Step:
     metadata = raw["metadata"]
-    try:
-        status = ParallelRunStepStatus.model_validate(raw["status"]) if raw.get("status") else None
-    except ValidationError:
-        status = None  # of another version: made anew
     return Step(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
-        status=status,
+        status=status_of(ParallelRunStepStatus, raw),
         control=control(raw.get("spec", {})),
     )
 

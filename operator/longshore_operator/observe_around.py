@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem
@@ -23,6 +25,17 @@ from longshore_planner.ground import Provision
 
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def status_of(model: type[S], raw: Manifest) -> S | None:
+    """Return a resource's status; None where it has none, or one of another version, which is made anew."""
+    try:
+        return model.model_validate(raw["status"]) if raw.get("status") else None
+    except ValidationError:
+        return None
 
 
 def control(spec: Mapping[str, Any]) -> Control:

@@ -7,15 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from pydantic import ValidationError
-
 from longshore_api.errors import InvalidDocuments
 from longshore_api.resources import ComputeCluster
 from longshore_api.status import ComputeClusterStatus
 from longshore_operator.build import names, placement
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe_around import claimants, document, owner
+from longshore_operator.observe_around import claimants, document, owner, status_of
 from longshore_operator.plan.nodes import Nodes, Scale
 from longshore_operator.plan.pods import placeholder, pod
 from longshore_operator.plan.slots import nodes_among, pool
@@ -40,7 +38,7 @@ def observe_nodes(kube: Kube, settings: Settings, *, namespace: str, name: str) 
     seen = Nodes(
         subject=Subject(names.COMPUTE_KIND, namespace, name, metadata["uid"]),
         generation=metadata.get("generation", 1),
-        status=_status(raw),
+        status=status_of(ComputeClusterStatus, raw),
         pool=pool(name, raw, claimants(kube, namespace), workers),
         workers=tuple(pod(each, step=_step(each)) for each in workers),
         placeholders=tuple(placeholder(each, compute=name) for each in placeholders),
@@ -66,10 +64,3 @@ def _step(raw: Mapping[str, Any]) -> str:
     """Return the step that a pod works for; "" for one of somebody else's."""
     labels = raw["metadata"]["labels"]
     return str(labels.get(names.STEP_LABEL) or labels.get(names.TASK_LABEL, ""))
-
-
-def _status(raw: Manifest) -> ComputeClusterStatus | None:
-    try:
-        return ComputeClusterStatus.model_validate(raw["status"]) if raw.get("status") else None
-    except ValidationError:
-        return None  # of another version: made anew

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.task_status import TaskStatus
@@ -16,8 +14,8 @@ from longshore_api.values import INT_MAX
 from longshore_operator.build import names
 from longshore_operator.build.pipelines import settled_from
 from longshore_operator.build.subject import Subject
-from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe_around import owner
+from longshore_operator.kube import Kube
+from longshore_operator.observe_around import owner, status_of
 from longshore_operator.plan.children import Child
 from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.pipelines import Run
@@ -52,7 +50,7 @@ def observe_run(
     subject = Subject(names.RUN_KIND, namespace, name, metadata["uid"])
     options = _options(spec)
     ttl = number(spec.get("ttlSecondsAfterFinished"), -1)
-    status = _status(raw)
+    status = status_of(PipelineRunStatus, raw)
     seen = Run(
         subject=subject,
         generation=metadata.get("generation", 1),
@@ -93,7 +91,7 @@ def history(kube: Kube, seen: Run) -> History:
 
 def _earlier(kube: Kube, seen: Run) -> Iterator[EarlierStep]:
     for raw in kube.list(names.RUN_KIND, seen.subject.namespace, cached=True):
-        status = None if raw["metadata"]["uid"] == seen.subject.uid else _status(raw)
+        status = None if raw["metadata"]["uid"] == seen.subject.uid else status_of(PipelineRunStatus, raw)
         if status is not None and status.run_id is not None:
             yield from earlier_steps(status)
 
@@ -109,13 +107,6 @@ def _pipeline(spec: Mapping[str, Any], run: str, status: PipelineRunStatus | Non
     return str(spec.get("pipelineRef", {}).get("name") or (status.pipeline if status else "") or run)
 
 
-def _status(raw: Manifest) -> PipelineRunStatus | None:
-    try:
-        return PipelineRunStatus.model_validate(raw["status"]) if raw.get("status") else None
-    except ValidationError:
-        return None  # of another version: made anew
-
-
 def _child(kube: Kube, kind: str, step: PipelineStepStatus, run: Subject) -> Child | None:
     """Return the resource of a step's attempt that runs, or rests; None where there is none.
 
@@ -127,10 +118,6 @@ def _child(kube: Kube, kind: str, step: PipelineStepStatus, run: Subject) -> Chi
     raw = kube.read(kind, run.namespace, names.child(run.name, step.name, step.attempts + rests))
     if raw is None or owner(raw) != run.uid:
         return None
-    try:
-        status = _STATUSES[kind].model_validate(raw["status"]) if raw.get("status") else None
-    except ValidationError:
-        status = None  # of another version: its own reconcile makes it anew
     spec, metadata = raw.get("spec", {}), raw["metadata"]
     return Child(
         kind=kind,
@@ -139,5 +126,5 @@ def _child(kube: Kube, kind: str, step: PipelineStepStatus, run: Subject) -> Chi
         suspends=is_set(spec, "suspend"),
         cancels=is_set(spec, "cancel"),
         leaving="deletionTimestamp" in metadata,
-        status=status,
+        status=status_of(_STATUSES[kind], raw),
     )

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.task_status import TaskStatus
 from longshore_api.validation import label
@@ -21,6 +19,7 @@ from longshore_operator.observe_around import (
     missing,
     owner,
     shared_pool,
+    status_of,
     unusable_node,
 )
 from longshore_operator.plan.observed import Trouble
@@ -68,10 +67,6 @@ def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, n
 
 def _task(kind: str, raw: Manifest) -> Task:
     metadata = raw["metadata"]
-    try:
-        status = TaskStatus.model_validate(raw["status"]) if raw.get("status") else None
-    except ValidationError:
-        status = None  # of another version: made anew
     return Task(
         kind=kind,
         namespace=metadata["namespace"],
@@ -79,7 +74,7 @@ def _task(kind: str, raw: Manifest) -> Task:
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
-        status=status,
+        status=status_of(TaskStatus, raw),
         control=control(raw.get("spec", {})),
     )
 

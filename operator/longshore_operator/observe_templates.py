@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from longshore_api.errors import InvalidDocuments
 from longshore_api.pipeline import Pipeline
 from longshore_api.status import ResourceStatus
 from longshore_operator.build import names
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe_around import document
+from longshore_operator.observe_around import document, status_of
 from longshore_operator.plan.slots import is_finished, number
 from longshore_operator.plan.statuses import sentence
 from longshore_operator.plan.templates import Template
@@ -27,7 +25,7 @@ def observe_template(kube: Kube, *, namespace: str, name: str) -> Template | Non
     return Template(
         subject=Subject(names.PIPELINE_KIND, namespace, name, raw["metadata"]["uid"]),
         generation=raw["metadata"].get("generation", 1),
-        status=_status(raw),
+        status=status_of(ResourceStatus, raw),
         contents=contents,
         problem=problem,
         surplus=_surplus(kube, raw),
@@ -46,13 +44,6 @@ def _looked_at(raw: Manifest) -> tuple[str, str]:
     counts = {"step": len(spec.steps), "parameter": len(spec.parameters)}
     told = ", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
     return told, sentence(problems) if problems else ""
-
-
-def _status(raw: Manifest) -> ResourceStatus | None:
-    try:
-        return ResourceStatus.model_validate(raw["status"]) if raw.get("status") else None
-    except ValidationError:
-        return None  # of another version: made anew
 
 
 def _surplus(kube: Kube, raw: Manifest) -> tuple[Subject, ...]:

@@ -15,7 +15,7 @@ from longshore_operator.build import names, placement
 from longshore_operator.build.pipelines import RUN_ID_KEY, settled_from
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
-from longshore_operator.observe_around import AROUND, document, owner
+from longshore_operator.observe_around import AROUND, document, owner, status_of
 from longshore_operator.plan.observed import Pod, Trouble
 from longshore_operator.plan.pipelines import Settlement
 from longshore_operator.plan.slots import is_finished
@@ -125,10 +125,7 @@ class _Retry:
         settled = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(self.earlier))
         if settled is None or owner(settled) != raw["metadata"]["uid"]:
             raise self._wrong("it never began, and there is nothing to keep of it: run its pipeline anew")
-        status = PipelineRunStatus.model_validate(raw["status"])
-        succeeded = status.condition("Succeeded")
-        if succeeded is not None and succeeded.status == "True":
-            raise self._wrong("it has succeeded, and there is nothing to retry")
+        status = self._status(raw)
         if follower := self._follower():
             raise self._wrong(f"{follower} has gone on with it: retry that one")
         if rival := self._rival(settled["data"][RUN_ID_KEY]):
@@ -146,6 +143,16 @@ class _Retry:
         survey = survey_of(steps, code=anew, contents=False, copies=copies)
         pipeline = replace(again.pipeline, steps=tuple(steps), options=options)
         return _settlement(replace(again, pipeline=pipeline), sources, survey, self.surveys, is_retry=True)
+
+    def _status(self, raw: Manifest) -> PipelineRunStatus:
+        """Return how the earlier run ended. Raises InvalidDocuments where that is nothing to go on with."""
+        status = status_of(PipelineRunStatus, raw)
+        if status is None:
+            raise self._wrong("its status is of another version: run its pipeline anew")
+        succeeded = status.condition("Succeeded")
+        if succeeded is not None and succeeded.status == "True":
+            raise self._wrong("it has succeeded, and there is nothing to retry")
+        return status
 
     def _read(self) -> Manifest | None:
         return self.kube.read(names.RUN_KIND, self.run.namespace, self.earlier)

@@ -7,7 +7,7 @@ can reach, so that a step is then resolved as it is on one machine.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec
 from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document, Documents
+from longshore_planner.data_of_steps import data_of, described_in, outputs_of
 from longshore_planner.nodes import NodeShape, node_shape
 from longshore_planner.places import is_of_machine, is_url, join
 
@@ -25,7 +26,7 @@ MOUNTS = "/mnt/longshore"
 SOURCE = "/longshore/source"
 
 _CLAIMS, _FOLDERS = f"{MOUNTS}/claim/", f"{MOUNTS}/host/"
-_READ_ONLY = ("http://", "https://")
+_READ_ONLY = ("http://", "https://", "postgresql://", "mssql://")
 _NO_WAY_UP = "must stay below its Datastore: no .. in it"
 
 
@@ -112,7 +113,7 @@ class Ground:
         self._step = step
         self._host_paths = host_paths
         self._has_default = any(each.resource.spec.default for each in documents.of(Datastore))
-        self._named, self._places = _references(documents, step.resource)
+        self._named, self._places = data_of(documents, step.resource)
         self._named |= set(datastores)
         self._places += places
         self._volumes: set[Volume] = set()
@@ -148,7 +149,7 @@ class Ground:
 
     def run_store(self, grounded: Documents) -> str | None:
         """Return the place of the Datastore that the run's folder is in: that of its first output, or the default."""
-        outputs = list(_outputs(self._step.resource))
+        outputs = list(outputs_of(self._step.resource))
         name, path = outputs[0] if outputs else (None, "spec.output.datastore")
         if name is None:
             stores = [each for each in grounded.of(Datastore) if each.resource.spec.default]
@@ -222,8 +223,8 @@ class Ground:
                 spec = self._datastore(document, store.spec)
                 return replace(document, resource=store.model_copy(update={"spec": spec}))
             case ParallelRunStep() | ScriptStep() as step:
-                for index, (file, tabular) in enumerate(_described(step)):
-                    self._check(document, file or tabular, f"spec.inputs[{index}]")
+                for path, data in described_in(step):
+                    self._check(document, data, path)
                 spec_ = step.spec.model_copy(update={"source": self._source(step.spec.source)})
                 return replace(document, resource=step.model_copy(update={"spec": spec_}))
             case TransferStep() as transfer:
@@ -300,46 +301,6 @@ class Ground:
         elif place.startswith("/") and datastore is None and not place.startswith(MOUNTS + "/"):
             rule = "must be relative to a Datastore, without a leading /"
             self.problems.append(document.wrong(path, place, rule))
-
-
-def _references(documents: Documents, step: Resource) -> tuple[set[str | None], list[str]]:
-    """Return the names of the Datastores that a step's data is in, None for the default one, and full places."""
-    if isinstance(step, TransferStep):
-        ends = (step.spec.source, step.spec.destination)
-        return {each.datastore for each in ends if not is_url(each.path)}, [each.path for each in ends]
-    assert isinstance(step, ParallelRunStep | ScriptStep), "there are no other steps"
-    spec = step.spec
-    datasets = [documents.find(Dataset, each.dataset) for each in spec.inputs if each.dataset]
-    pairs = _described(step)
-    pairs += [(each.resource.spec.file, each.resource.spec.tabular) for each in datasets if each is not None]
-    data = [each for pair in pairs for each in pair if each is not None]
-    wanted = {each.name for each in spec.models}
-    models = [
-        each.resource.spec
-        for each in documents.of(Model)
-        if not wanted.isdisjoint({each.resource.spec.name, each.name})
-    ]
-    named: set[str | None] = {name for name, _ in _outputs(step)} or {None}
-    named |= {each.datastore for each in (*data, *models)}
-    places = [*(path for each in data for path in each.paths), *(each.path for each in models)]
-    places += (each.rpartition("=")[2] for each in spec.arguments)  # a parameter that is a place may be in one
-    return named, [*places, (spec.source and spec.source.uri) or ""]
-
-
-def _described(step: ParallelRunStep | ScriptStep) -> list[tuple[FileDataset | None, TabularDataset | None]]:
-    """Return the files or rows that each of a step's inputs describes in place."""
-    if isinstance(step, ScriptStep):
-        return [(each.file, None) for each in step.spec.inputs]
-    return [(each.file, each.tabular) for each in step.spec.inputs]
-
-
-def _outputs(step: Resource) -> Iterator[tuple[str | None, str]]:
-    """Yield the Datastore of each of a step's outputs, and the path of the field that names it."""
-    if isinstance(step, ParallelRunStep) and step.spec.output:
-        yield step.spec.output.datastore, "spec.output.datastore"
-    if isinstance(step, ScriptStep):
-        for index, each in enumerate(step.spec.outputs):
-            yield each.datastore, f"spec.outputs[{index}].datastore"
 
 
 def documents_with(documents: Documents, step: Document[Any]) -> Documents:

@@ -45,6 +45,11 @@ def is_url(place: str) -> bool:
     return "://" in place or place.startswith(("file:", "pvc:"))
 
 
+def is_database(url: str) -> bool:
+    """Tell whether a place is a database, which has no files."""
+    return url.startswith(("postgresql://", "mssql://"))
+
+
 def is_of_machine(url: str) -> bool:
     """Tell whether a URL means files of the machine that opens it: in a pod, those of our own container."""
     return "::" in url or _OF_MACHINE.fullmatch(url.partition(":")[0]) is not None

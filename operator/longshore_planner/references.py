@@ -11,7 +11,7 @@ from longshore_api.errors import Problem, listed
 from longshore_api.parallel_run_step import Source, StepModel
 from longshore_api.resources import Environment, Model
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.places import is_url, join, locate
+from longshore_planner.places import is_database, is_url, join, locate
 from longshore_protocol import job
 
 R = TypeVar("R", bound=Resource)
@@ -46,7 +46,16 @@ class References:
         return tuple(filter(None, found))
 
     def paths(self, data: FileDataset | TabularDataset, where: Document[Resource], path: str) -> tuple[str, ...]:
-        """Return the full places of data that the document `where` describes at `path`."""
+        """Return the full places of data that the document `where` describes at `path`; of a query, its database."""
+        if isinstance(data, TabularDataset) and data.query is not None:
+            store = self._store(data.datastore, where, f"{path}.datastore")
+            if store is None and data.datastore is None:
+                text = "is missing, and no Datastore is the default: format sql needs one whose uri is a database"
+                self.tell(where.problem(f"{path}.datastore", text))
+            if store is not None and not is_database(store.resource.spec.uri):
+                rule = "must be postgresql://... or mssql://... for data of format sql"
+                self.tell(store.wrong("spec.uri", store.resource.spec.uri, rule))
+            return () if store is None else (store.resource.spec.uri,)
         return tuple(
             self.place(each, data.datastore, where, f"{path}.paths[{index}]") for index, each in enumerate(data.paths)
         )
@@ -60,15 +69,27 @@ class References:
 
     def datastore(self, name: str | None, where: Document[Resource], path: str) -> str | None:
         """Return the root of a Datastore, of the default one for None; None where there is neither."""
+        store = self._store(name, where, path)
+        if store is None:
+            return None
+        if is_database(store.resource.spec.uri):
+            text = f"is {store.name!r}, a database: only tabular data of format sql is in one"
+            self.tell(where.problem(path, text if name is not None else f"is missing, and the default one {text}"))
+        return self.locate(store.resource.spec.uri, store, "spec.uri")
+
+    def database_name(self, data: TabularDataset) -> str:
+        """Return the name of the Datastore whose database is asked, "" where there is none."""
+        defaults = [each.name for each in self.documents.of(Datastore) if each.resource.spec.default]
+        return "" if data.query is None else data.datastore or next(iter(defaults), "")
+
+    def _store(self, name: str | None, where: Document[Resource], path: str) -> Document[Datastore] | None:
         if name is not None:
-            store = self.find(Datastore, name, where, path)
-        else:
-            defaults = [each for each in self.documents.of(Datastore) if each.resource.spec.default]
-            if len(defaults) > 1:
-                text = f"is missing, and several Datastores are the default: {listed(each.name for each in defaults)}"
-                self.tell(where.problem(path, text))
-            store = next(iter(defaults), None)
-        return None if store is None else self.locate(store.resource.spec.uri, store, "spec.uri")
+            return self.find(Datastore, name, where, path)
+        defaults = [each for each in self.documents.of(Datastore) if each.resource.spec.default]
+        if len(defaults) > 1:
+            text = f"is missing, and several Datastores are the default: {listed(each.name for each in defaults)}"
+            self.tell(where.problem(path, text))
+        return next(iter(defaults), None)
 
     def find(self, kind: type[R], name: str, where: Document[Resource], path: str) -> Document[R] | None:
         """Return the document that the field at `path` of `where` names; tell when it is not there."""

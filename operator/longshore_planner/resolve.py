@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from longshore_api.base import Resource
-from longshore_api.data import Dataset, TabularDataset
+from longshore_api.data import Dataset, FileDataset, TabularDataset
 from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec, StepInput
 from longshore_api.resources import ComputeCluster
@@ -16,10 +16,13 @@ from longshore_planner.arguments import apply_settings, fill_references
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.places import join
 from longshore_planner.references import References, python_of
+from longshore_planner.script_inputs import script_input
 from longshore_protocol import job
+from longshore_protocol.partition_format import PartitionFormat
 
 _DEFAULT_FILES = job.MiniBatchSize(job.FILES, 10)
 _DEFAULT_ROWS = job.MiniBatchSize(job.BYTES, 1024**2)
+_DEFAULT_OF_QUERIES = job.MiniBatchSize(job.ROWS, 10_000)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def resolve(
     mini_batch = resolver.mini_batch(inputs)
     output = resolver.output(run_uri, run_id)
     places = {f"outputs.{spec.output.name}": output.uri} if spec.output else {}
+    side_inputs = resolver.side_inputs()
+    places |= {f"inputs.{each.name}": f"$(inputs.{each.name})" for each in side_inputs}  # each worker has its own path
     workers = resolver.workers()
     environment = resolver.references.environment(spec.environment)
     source_uri = resolver.references.source_uri(spec.source)
@@ -65,14 +70,18 @@ def resolve(
         run_uri=run_uri,
         inputs=inputs,
         mini_batch=mini_batch,
+        partition_keys=tuple(spec.partition_keys or ()),
+        coalesce=spec.coalesce_small_files,
         output=output,
         source_uri=source_uri,
         entry_script=spec.entry_script,
         arguments=arguments,
         variables={**(environment.resource.spec.variables if environment else {}), **spec.environment_variables},
         models=models,
+        side_inputs=side_inputs,
         workers=workers,
         processes_per_worker=max(1, cores // workers) if processes == "auto" else processes,
+        concurrency_per_process=spec.max_concurrency_per_process,
         max_tries=spec.run_max_try,
         thresholds=_thresholds(spec),
         timeouts=_timeouts(spec),
@@ -117,6 +126,11 @@ class _Resolver:
         if not inputs:
             return _DEFAULT_FILES  # of no use: what is wrong with the inputs has been told
         tabular, size = inputs[0].tabular is not None, self.spec.mini_batch_size
+        if any(map(_is_query, inputs)):
+            return self._mini_batch_of_queries(inputs)
+        if self.spec.coalesce_small_files and not tabular:
+            text = "means nothing for files: it is for tabular inputs"
+            self.problems.append(self.step.problem("spec.coalesceSmallFiles", text))
         if self.spec.mini_batch is not None:
             return self._mini_batch_in_units(tabular=tabular)
         if size is None:
@@ -143,6 +157,17 @@ class _Resolver:
             name=given.name,
         )
 
+    def side_inputs(self) -> tuple[job.ScriptInput, ...]:
+        found = []
+        for index, given in enumerate(self.spec.side_inputs):
+            path = f"spec.sideInputs[{index}]"
+            if given.from_ is not None:
+                rule = "is for steps of a pipeline: a ParallelRunStep by itself reads a dataset, or files"
+                self.problems.append(self.step.wrong(f"{path}.from", given.from_, rule))
+            else:
+                found.append(script_input(given, path, self.references))
+        return tuple(found)
+
     def workers(self) -> int:
         if self.spec.compute_target is None:
             return self.spec.node_count
@@ -167,13 +192,53 @@ class _Resolver:
             where, inside = dataset, "spec"
             file, tabular = dataset.resource.spec.file, dataset.resource.spec.tabular
         if tabular is not None:
+            partition = self._partition(index, tabular, where, f"{inside}.tabular")
             paths = self.references.paths(tabular, where, f"{inside}.tabular")
-            return job.Input(given.name, paths, given.mode or "direct", _tabular_format(tabular))
+            table = _tabular_format(tabular, self.references.database_name(tabular))
+            return job.Input(given.name, paths, given.mode or "direct", table, partition)
         assert file is not None  # the models take exactly one of the two
         if given.mode == "direct":
             rule = "must be mount or download, because the input is files; direct is for tabular inputs"
             self.problems.append(self.step.wrong(f"{path}.mode", given.mode, rule))
-        return job.Input(given.name, self.references.paths(file, where, f"{inside}.file"), given.mode or "mount")
+        partition = self._partition(index, file, where, f"{inside}.file")
+        paths = self.references.paths(file, where, f"{inside}.file")
+        return job.Input(given.name, paths, given.mode or "mount", partition_format=partition)
+
+    def _partition(
+        self, index: int, data: FileDataset | TabularDataset, where: Document[Resource], path: str
+    ) -> str | None:
+        """Return an input's partitionFormat; tell of one that is none, and of partitionKeys that files lack."""
+        given = self.spec.inputs[index].partition_format
+        if given is not None:
+            where, path = self.step, f"spec.inputs[{index}]"
+        text = given or data.partition_format
+        try:
+            names = () if text is None else PartitionFormat(text).names
+        except ValueError as error:
+            self.references.tell(where.wrong(f"{path}.partitionFormat", text, str(error)))
+            return None
+        for number, key in enumerate(self.spec.partition_keys or ()):
+            if isinstance(data, FileDataset) and key not in names:
+                has = f"has {listed(names)}" if names else "is not given"
+                rule = f"must be in the partitionFormat of every input, and that of spec.inputs[{index}] {has}"
+                self.problems.append(self.step.wrong(f"spec.partitionKeys[{number}]", key, rule))
+        return text
+
+    def _mini_batch_of_queries(self, inputs: tuple[job.Input, ...]) -> job.MiniBatchSize:
+        given = self.spec.mini_batch
+        if self.spec.partition_keys:
+            text = "is given, and rows of a database are cut by the splitBy of their Dataset"
+            self.problems.append(self.step.problem("spec.partitionKeys", text))
+        if self.spec.mini_batch_size is not None or (given is not None and given.rows is None):
+            field = "miniBatch" if given is not None else "miniBatchSize"
+            text = "is given in bytes, and rows of a database are counted: give miniBatch.rows"
+            self.problems.append(self.step.problem(f"spec.{field}", text))
+        if given is None or given.rows is None:
+            return _DEFAULT_OF_QUERIES
+        if not any(each.tabular and (each.tabular.query is None or each.tabular.split_by) for each in inputs):
+            text = "is given, and no query has splitBy, the column to cut its rows by: each is one mini-batch"
+            self.problems.append(self.step.problem("spec.miniBatch.rows", text))
+        return job.MiniBatchSize(job.ROWS, given.rows)
 
     def _mini_batch_in_units(self, *, tabular: bool) -> job.MiniBatchSize:
         given = self.spec.mini_batch
@@ -190,11 +255,15 @@ class _Resolver:
         return job.MiniBatchSize(unit, parse_size(value)[0])
 
 
+def _is_query(given: job.Input) -> bool:
+    return given.tabular is not None and given.tabular.query is not None
+
+
 def _kind(given: job.Input) -> str:
     return "files" if given.tabular is None else "tabular"
 
 
-def _tabular_format(data: TabularDataset) -> job.TabularFormat:
+def _tabular_format(data: TabularDataset, database: str) -> job.TabularFormat:
     return job.TabularFormat(
         format=data.format,
         separator=data.separator,
@@ -202,6 +271,9 @@ def _tabular_format(data: TabularDataset) -> job.TabularFormat:
         encoding=data.encoding,
         column_types=dict(data.column_types),
         multi_line=data.support_multi_line,
+        query=data.query,
+        split_by=data.split_by,
+        database=database,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -30,6 +31,7 @@ def step_status(
         observed_generation=generation,
         conditions=_conditions(snapshot, previous=previous, now=now, generation=generation),
         progress=_progress(snapshot),
+        devices=[api.DeviceStatus(**asdict(each)) for each in snapshot.devices] or None,
         first_error=_first_error(snapshot),
         output=api.OutputStatus(uri=snapshot.output_uri, file=snapshot.output_file, rows=snapshot.rows),
         start_time=_instant(snapshot.started),

@@ -4,10 +4,12 @@ Where none can be made, every test that needs it is skipped, in words that nobod
 One cluster, one operator, one set of images: each test has a namespace of its own.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
@@ -17,7 +19,7 @@ from kube import Kubectl, eventually
 from localcluster import cluster as local
 from localcluster import install, machine
 from localcluster.places import CHECKOUT, places
-from localcluster.processes import Problem
+from localcluster.processes import Problem, run
 from steps import Steps
 
 _left_out = []
@@ -52,15 +54,30 @@ def kubectl(place):
 @pytest.fixture(scope="session")
 def images(place):
     """Have our image, of the code as it is, and the user's in the cluster; return the archive of ours."""
-    archives = []
-    for arguments in (["--base"], []):
-        command = [CHECKOUT / "deploy" / "local" / "cluster", "image", *arguments]
-        environment = {**os.environ, "PYTHON": sys.executable}
-        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
-        assert built.returncode == 0, built.stderr[-2000:]
-        archives.append(Path(built.stdout.split()[-1]))
+    _image("--base")
+    ours = _image()
     assert local.takes_images(place), "or they were not loaded"
-    return archives[-1]
+    return ours
+
+
+@pytest.fixture(scope="session")
+def tables_image(place):
+    """Have an image with pandas and pyarrow in the cluster, and return its name; it is built once for a cluster."""
+    dockerfile = CHECKOUT / "tests" / "data" / "images" / "tables" / "Dockerfile"
+    name = f"localhost/longshore-test-tables:{hashlib.sha256(dockerfile.read_bytes()).hexdigest()[:12]}"
+    of_the_cluster = ("ctr", "--address", place.containerd, "--namespace", "k8s.io", "images", "list", "--quiet")
+    if not run(*of_the_cluster, f"name=={name}"):
+        _image("--file", dockerfile, "--tag", name)
+    return name
+
+
+def _image(*arguments):
+    """Build an image, or have the base image, and load it; return the archive that holds it."""
+    command = [CHECKOUT / "deploy" / "local" / "cluster", "image", *arguments]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    assert built.returncode == 0, built.stderr[-2000:]
+    return Path(built.stdout.split()[-1])
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +98,19 @@ def crds(kubectl, installed):  # noqa: ARG001, the chart brings them
 @pytest.fixture
 def namespace(kubectl, crds):  # noqa: ARG001, a fixture cannot ask for another but as an argument
     """Kubectl in a namespace of the test's own, removed afterwards."""
+    with _new_namespace(kubectl) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(kubectl, crds):  # noqa: ARG001, a fixture cannot ask for another but as an argument
+    """Kubectl in a namespace that the tests of a module share, removed after the last of them."""
+    with _new_namespace(kubectl) as made:
+        yield made
+
+
+@contextmanager
+def _new_namespace(kubectl):
     name = f"test-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
     yield kubectl.in_namespace(name)

@@ -510,12 +510,48 @@ def pipeline_step(**fields: Any) -> dict[str, Any]:
     return pipeline({"name": "train", "script": SCRIPT, **fields})
 
 
+def tabular(**fields: Any) -> dict[str, Any]:
+    return manifest("Dataset", {"tabular": fields})
+
+
+def query(**fields: Any) -> dict[str, Any]:
+    return tabular(format="sql", query="SELECT 1", **fields)
+
+
+DATABASE = (
+    "uri is wrong: it must be postgresql://HOST:PORT/DATABASE or mssql://HOST:PORT/DATABASE: user, password and "
+    "options are keys of the Secret, and in a local run variables of its environment"
+)
 FILES_AND_ROWS = {"file": {"paths": ["a"]}, "tabular": {"paths": ["a"]}}
 BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ("DatasetSpec", "must have exactly one of file and tabular"): [
         manifest("Dataset", {}),
         manifest("Dataset", FILES_AND_ROWS),
     ],
+    ("DatastoreSpec", DATABASE): [
+        manifest("Datastore", {"uri": uri})
+        for uri in (
+            "postgresql://db",
+            "PostgreSQL://db/sales",
+            "postgresql://user@db/sales",
+            "postgresql://user:word@db/sales",
+            "postgresql://db/sales?password=word",
+            "postgresql+psycopg://db/sales",
+            "postgres://db/sales",
+            "mssql://db:port/sales",
+            "sqlserver://db/sales",
+        )
+    ],
+    ("TabularDataset", "paths is missing: it is required"): [tabular(), tabular(format="jsonl")],
+    ("TabularDataset", "query must be left out: it belongs to format sql"): [tabular(paths=["a"], query="SELECT 1")],
+    ("TabularDataset", "splitBy must be left out: it belongs to format sql"): [tabular(paths=["a"], splitBy="id")],
+    ("TabularDataset", "query is missing: format sql needs one"): [tabular(format="sql", splitBy="id")],
+    ("TabularDataset", "paths must be left out with format sql"): [query(paths=["a"])],
+    ("TabularDataset", "separator must be left out with format sql"): [query(separator=";")],
+    ("TabularDataset", "header must be left out with format sql"): [query(header=False)],
+    ("TabularDataset", "encoding must be left out with format sql"): [query(encoding="latin-1")],
+    ("TabularDataset", "supportMultiLine must be left out with format sql"): [query(supportMultiLine=True)],
+    ("TabularDataset", "partitionFormat must be left out with format sql"): [query(partitionFormat="{day}")],
     ("StepInput", "must have exactly one of dataset, file and tabular"): [
         step(inputs=[{"name": "scans"}]),
         step(inputs=[{"name": "scans", "dataset": "scans"}, {"name": "more", **FILES_AND_ROWS}]),
@@ -544,12 +580,26 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ("ParallelRunStepSpec", "miniBatch must be left out when miniBatchSize is given"): [
         step(miniBatchSize=1, miniBatch={"files": 1}),
     ],
+    ("ParallelRunStepSpec", "miniBatchSize must be left out when partitionKeys is given"): [
+        step(miniBatchSize=1, partitionKeys=["ward"]),
+    ],
+    ("ParallelRunStepSpec", "miniBatch must be left out when partitionKeys is given"): [
+        step(miniBatch={"rows": 1}, partitionKeys=["ward"]),
+    ],
+    ("ParallelRunStepSpec", "coalesceSmallFiles must be left out when partitionKeys is given"): [
+        step(coalesceSmallFiles=True, partitionKeys=["ward"]),
+    ],
     ("ParallelRunStepSpec", "output is missing: outputAction append_row needs an output"): [step("output")],
     ("ParallelRunStepSpec", "entryScript must be the path of a .py file below the source folder"): [
         step(entryScript=each) for each in ("score.sh", "/score.py", "../score.py", "a/../score.py", "a/..")
     ],
     ("ParallelRunStepSpec", "inputs must have names of their own"): [step(output={"name": "scans"})],
+    ("ParallelRunStepSpec", "sideInputs must have names of their own"): [
+        step(sideInputs=[{"name": "scans", "dataset": "words"}]),
+        step(sideInputs=[{"name": "words", "dataset": "words"}, {"name": "scores", "dataset": "words"}]),
+    ],
     ("ScriptInput", "must have exactly one of dataset, file and from"): [
+        step(sideInputs=[{"name": "words"}]),
         script(inputs=[{"name": "scans"}]),
         script(inputs=[{"name": "a", "dataset": "a"}, {"name": "b", "file": {"paths": ["b"]}, "from": "c"}]),
         script(inputs=[{"name": "scans", "dataset": "scans", "file": {"paths": ["b"]}, "from": "c"}]),
@@ -630,6 +680,8 @@ def test_a_bad_manifest_is_refused_by_rule_and_model_alike(rule: Rule, raw: dict
         {**step(), "metadata": {"name": "a" * 52}},
         manifest("ComputeCluster", {"resources": {"limits": {"cpu": "two"}}}),
         manifest("Dataset", {"file": {"paths": []}}),
+        tabular(paths=[]),
+        tabular(format="sql", query=" "),
         manifest("ScriptStep", {}),
         {**script(), "metadata": {"name": "a" * 52}},
         script(inputs=[{"name": "scans", "dataset": "scans", "mode": "direct"}]),

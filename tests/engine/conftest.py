@@ -175,18 +175,21 @@ class Longshore:
         """Write the documents, in the place of earlier ones."""
         self.write("manifest.yaml", yaml.safe_dump_all(documents, sort_keys=False))
 
-    def start(self, *arguments, paths=("manifest.yaml",), anywhere=False, json=True, prefix=(), **popen):
+    def start(
+        self, *arguments, paths=("manifest.yaml",), anywhere=False, json=True, prefix=(), python=sys.executable, **popen
+    ):
         """Start `longshore run` and return at once.
 
         The run's folder is run/, unless the arguments name one, or `anywhere` leaves it to the command. `prefix` is a
-        command that runs it; `popen` goes to the process, whose streams are files if not given.
+        command that runs it, `python` its interpreter; `popen` goes to the process, whose streams are files if not
+        given.
         """
         self._calls += 1
         streams = self.folder / f"call-{self._calls}"
         streams.mkdir()
         named = anywhere or {"--run-dir", "--resume"} & set(arguments)
         where = () if named else ("--run-dir", str(self.run_dir))
-        command = [*prefix, sys.executable, "-m", "longshore_cli", "run", *paths, *where, *arguments]
+        command = [*prefix, python, "-m", "longshore_cli", "run", *paths, *where, *arguments]
         environment = {**os.environ, **self.variables, MARKER: self.marker}
         with (streams / "stdout").open("wb") as stdout, (streams / "stderr").open("wb") as stderr:
             process = subprocess.Popen(

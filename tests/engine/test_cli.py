@@ -102,6 +102,7 @@ def test_without_json_a_person_reads_why_it_failed_and_how_to_go_on(longshore):
     assert re.match(r"test-step: ErrorThresholdExceeded\. \d+ items failed, errorThreshold allows 0\.\n", ended.stdout)
     assert "first error   UserError in mini-batch 0 on worker-0: ValueError: these pixels make no sense" in ended.stdout
     assert 'raise ValueError("these pixels make no sense")' in ended.stdout
+    assert re.search(r"^  devices       \d+ x (cpu|gpu\S*) in worker-0$", ended.stdout, re.MULTILINE)
     assert f"--resume {ended.run_dir}" in ended.stdout
     assert "Traceback" not in ended.stderr
 

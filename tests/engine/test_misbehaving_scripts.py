@@ -34,6 +34,13 @@ FAILING_RUNS = {
         r"Unprintable: \(an exception whose text cannot be had: its __str__ raises\)",
     ),
     "raises MemoryError": Case("raises_memory_error.py", "OutOfMemory", "MemoryError", trace="bytearray"),
+    "has no GPU memory left": Case(
+        "raises_cuda_out_of_memory.py",
+        "CudaOutOfMemory",
+        r"OutOfMemoryError: CUDA out of memory\. Tried to allocate 2\.00 GiB \(the GPU has too little memory .*"
+        r"miniBatchSize smaller, .* processCountPerNode\)",
+        trace="activations",
+    ),
     "returns None": Case("returns_none.py", "WrongReturn", re.escape(f"run() returned None; {REQUIRED}")),
     "returns a number": Case("returns_scalar.py", "WrongReturn", r"run\(\) returned a value of type int; .*"),
     "returns a string": Case("returns_string.py", "WrongReturn", r"run\(\) returned a value of type str; .*"),
@@ -100,6 +107,12 @@ FAILING_STARTS = {
         "UserError",
         r"init\(\) failed: FileNotFoundError: model\.onnx is not where it should be",
         trace="raises_in_init.py",
+    ),
+    "has no GPU memory left in init": Case(
+        "raises_cuda_out_of_memory_in_init.py",
+        "CudaOutOfMemory",
+        r"init\(\) failed: RuntimeError: CUDA error: out of memory .* \(the GPU has too little memory for this: .*\)",
+        trace="CUDA error: out of memory",
     ),
     "is a generator": Case(
         "generator_run.py",

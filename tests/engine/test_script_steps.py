@@ -10,9 +10,9 @@ import pytest
 
 from longshore_agent.script_data import prepare
 from longshore_host.logs import LIMIT
-from longshore_protocol.job import Model
+from longshore_protocol.job import Model, ScriptInput
 from longshore_protocol.script_folder import RESULT
-from longshore_protocol.script_job import ScriptInput, ScriptJob, ScriptOutput, ScriptResult
+from longshore_protocol.script_job import ScriptJob, ScriptOutput, ScriptResult
 from longshore_storage.store import open_store
 
 # A command that runs one step, as `longshore run` does: SIGTERM cancels it.

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from longshore_agent.last_words import LIMIT
-from longshore_protocol.script_job import ScriptInput, ScriptJob, ScriptOutput, ScriptResult
+from longshore_protocol.job import ScriptInput
+from longshore_protocol.script_job import ScriptJob, ScriptOutput, ScriptResult
 from longshore_storage.store import open_store
 
 STUCK = "import sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)"

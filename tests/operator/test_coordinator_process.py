@@ -24,7 +24,7 @@ from longshore_coordinator.ledger import Ledger
 from longshore_operator.coordinator_client import CoordinatorError, HttpCoordinators, Line
 from longshore_operator.credentials import issue
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Model, Output, Thresholds
-from longshore_protocol.snapshot import FirstError, Snapshot
+from longshore_protocol.snapshot import Device, FirstError, Snapshot
 from longshore_storage.store import open_store
 
 ENTRIES = Path(__file__).resolve().parents[1] / "data" / "entries"
@@ -317,6 +317,19 @@ def test_each_process_has_its_share_of_the_gpus(tmp_path):
         assert [pod.printed("w-0", 0), pod.printed("w-0", 1)] == [["2,4,6"], ["3,5"]]
 
 
+def test_two_processes_share_one_gpu_and_the_status_says_so(tmp_path):
+    gate = tmp_path / "gate"
+    with setup(tmp_path, script="shows_gpus.py", arguments=("--gate", str(gate))) as pod:
+        pod.is_now(processes_per_worker=2, gpus_per_worker=1)
+        coordinator = pod.coordinator()
+        pod.worker(NVIDIA_VISIBLE_DEVICES="GPU-a")
+        eventually(lambda: pod.printed("w-0", 0) and pod.printed("w-0", 1), what="both processes start")
+        gate.touch()
+        assert coordinator.wait(PATIENCE) == 0
+        assert [pod.printed("w-0", 0), pod.printed("w-0", 1)] == [["GPU-a"], ["GPU-a"]]
+        assert pod.words().devices == (Device("w-0", "gpu:GPU-a", 2),)
+
+
 def test_a_process_that_replaces_another_has_its_gpus(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bad.txt").touch()
@@ -373,13 +386,16 @@ def test_an_agent_of_another_run_does_not_trust_this_coordinator(tmp_path):
 
 @pytest.mark.parametrize("message", ["short", "ä" * 9000])
 @pytest.mark.parametrize("traceback", ["", "x" * 500, "ö\n" * 50_000])
-def test_last_words_fit_into_a_termination_message(message, traceback):
+@pytest.mark.parametrize("devices", [0, 2, 20])
+def test_last_words_fit_into_a_termination_message(message, traceback, devices):
     error = FirstError("UserError", message, worker="w", mini_batch=3, traceback=traceback)
-    snapshot = Snapshot("Failed", "r", "/run", "/out", 3, message=message, first_error=error)
+    known = tuple(Device(f"score-worker-{number}", "gpu:0", 2) for number in range(devices))
+    snapshot = Snapshot("Failed", "r", "/run", "/out", 3, message=message, first_error=error, devices=known)
     text = last_words(snapshot)
     assert len(text.encode()) <= LIMIT
     read = Snapshot.from_json(text)
     assert (read.state, read.epoch, read.first_error.mini_batch) == ("Failed", 3, 3)
+    assert read.devices[:2] == known[:2]
     if len(message) + len(traceback) < 1000:
         assert read == replace(snapshot)
 

@@ -408,6 +408,17 @@ def test_a_retry_waits_for_the_end_of_the_run_that_it_retries(world):
     assert world.condition(name="again")["reason"] == "WaitingForRun"
 
 
+def test_a_run_whose_status_is_of_another_version_is_not_retried(world):
+    failed(world, *CHAIN)
+    world.kube.objects["PipelineRun", NAMESPACE, "nightly"]["status"]["steps"] = "of another version"
+    world.submit(name="again", retryOf="nightly")
+    world.reconcile("again")
+    assert (
+        "is 'nightly': its status is of another version: run its pipeline anew"
+        in world.condition(name="again")["message"]
+    )
+
+
 def test_of_two_retries_of_a_run_one_goes_on_and_the_other_waits(world):
     failed(world, *CHAIN)
     world.submit(name="first", retryOf="nightly")

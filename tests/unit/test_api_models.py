@@ -42,11 +42,14 @@ def test_defaults_are_those_of_azure_ml():
     spec = found.spec.model_dump(exclude={"inputs", "output", "entry_script", "output_action"}, exclude_none=True)
     assert spec == {
         "description": "",
+        "side_inputs": [],
         "models": [],
         "arguments": [],
         "environment_variables": {},
         "node_count": 1,
         "process_count_per_node": 1,
+        "max_concurrency_per_process": 16,
+        "coalesce_small_files": False,
         "append_row_file_name": "parallel_run_step.txt",
         "error_threshold": -1,
         "allowed_failed_count": -1,
@@ -68,6 +71,15 @@ def test_strings_are_taken_where_azure_ml_takes_numbers():
     raw = step(nodeCount="2", errorThreshold="-1", allowedFailedPercent="2.5", miniBatchSize="5", runMaxTry="1")
     spec = parse(raw).spec  # type: ignore[attr-defined]
     assert (spec.node_count, spec.error_threshold, spec.allowed_failed_percent, spec.run_max_try) == (2, -1, 2.5, 1)
+
+
+def test_partition_keys_may_be_a_string_with_a_list_as_parameters_of_azure_ml_have_it():
+    assert parse(step(partitionKeys='["store", "brand"]')).spec.partition_keys == ["store", "brand"]  # type: ignore[attr-defined]
+    assert problems(step(partitionKeys=["a", "a"])) == [
+        "spec.partitionKeys must name each key once: 'a' is there twice"
+    ]
+    assert problems(step(partitionKeys=[])) == ["spec.partitionKeys must hold at least 1 element"]
+    assert problems(step(partitionKeys="store")) == ["spec.partitionKeys is 'store': must be a list"]
 
 
 def test_a_sentence_names_document_field_value_and_rule():
@@ -148,9 +160,8 @@ def test_a_broken_rule_of_a_step_is_one_sentence(field: str, value: Any, sentenc
 
 def test_an_unknown_field_that_is_near_none_is_told_the_known_ones():
     wrong = {"name": "a", "dataset": "b", "zzz": 1}
-    assert problems(step(inputs=[wrong])) == [
-        "spec.inputs[0].zzz is not a known field: the known fields are dataset, file, mode, name and tabular"
-    ]
+    known = "dataset, file, mode, name, partitionFormat and tabular"
+    assert problems(step(inputs=[wrong])) == [f"spec.inputs[0].zzz is not a known field: the known fields are {known}"]
 
 
 def test_both_sizes_at_once_are_refused():
@@ -204,7 +215,7 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
         (
             "Dataset",
             {"tabular": {"paths": ["a"], "format": "xml"}},
-            "spec.tabular.format is 'xml': must be csv, jsonl or parquet",
+            "spec.tabular.format is 'xml': must be csv, jsonl, parquet or sql",
         ),
         (
             "Dataset",
@@ -215,6 +226,14 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
             "Dataset",
             {"tabular": {"paths": ["a"], "encoding": "utf8x"}},
             "spec.tabular.encoding is 'utf8x': must be a text encoding that Python knows, such as utf-8 or latin-1",
+        ),
+        (
+            "Dataset",
+            {"file": {"paths": ["a"], "partitionFormat": "plain.csv"}},
+            (
+                "spec.file.partitionFormat is 'plain.csv': must be the end of a path with placeholders, such as "
+                "{user}/{season}.wav or {day:yyyy/MM/dd}/*.csv"
+            ),
         ),
         (
             "Environment",

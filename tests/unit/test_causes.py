@@ -1,4 +1,4 @@
-"""A refusal says what is missing, the bucket, the object, the permission or the credential: real stores and errors."""
+"""A refusal says whether bucket, object, permission or credential is missing: real stores and real errors."""
 
 import re
 from uuid import uuid4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from longshore_host.devices import visible_devices
+from longshore_host.devices import device_of, visible_devices
 
 
 def shares(processes, gpus, **environment):
@@ -14,6 +14,7 @@ def shares(processes, gpus, **environment):
     ("processes", "gpus", "expected"),
     [
         (1, 1, ["0"]),
+        (2, 1, ["0", "0"]),
         (2, 2, ["0", "1"]),
         (5, 2, ["0", "1", "0", "1", "0"]),
         (1, 4, ["0,1,2,3"]),
@@ -51,3 +52,20 @@ def test_devices_that_a_container_was_given_count_from_zero_in_it_unless_they_ha
 @pytest.mark.parametrize("none", ["", " ", "-1"])
 def test_a_container_that_hides_its_gpus_keeps_them_hidden(none):
     assert shares(2, 2, CUDA_VISIBLE_DEVICES=none) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("given", "device"),
+    [("0", "gpu:0"), (" 1, 3", "gpu:1,3"), ("GPU-a", "gpu:GPU-a"), ("", "cpu"), ("-1", "cpu"), ("-1,0", "cpu")],
+)
+def test_a_process_says_what_it_was_given(given, device, tmp_path):
+    assert device_of({"CUDA_VISIBLE_DEVICES": given}, files=str(tmp_path)) == device
+    (tmp_path / "nvidia0").touch()
+    assert device_of({"CUDA_VISIBLE_DEVICES": given}, files=str(tmp_path)) == device
+
+
+def test_a_process_that_was_told_nothing_has_what_there_is(tmp_path):
+    (tmp_path / "nvidiactl").touch()
+    assert device_of({}, files=str(tmp_path)) == "cpu"
+    (tmp_path / "nvidia1").touch()
+    assert device_of({}, files=str(tmp_path)) == "gpu"

@@ -1,4 +1,8 @@
-"""How an exception of the entry script is put into words."""
+"""What shape an entry script has, and how its exceptions are put into words."""
+
+from types import ModuleType
+
+import pytest
 
 from longshore_host import entry
 
@@ -21,3 +25,52 @@ def test_an_error_of_a_megabyte_is_told_in_a_few_lines():
 def test_of_many_lines_the_last_are_told():
     error = raised(ValueError("\n".join(map(str, range(1000)))))
     assert entry.short_traceback(error).split("\n") == [str(number) for number in range(980, 1000)]
+
+
+RUN = "def run(mini_batch): return []\n"
+COROUTINE = "async def run(mini_batch): return []\n"
+QUEUE = "def enqueue(mini_batch, context): pass\ndef get_finished_batch_result(): return {}\n"
+FLAG = "--amlbi_async_mode"
+
+
+def shape(code, *arguments):
+    module = ModuleType("script")
+    exec(code, module.__dict__)
+    return entry.EntryScript(module, "/code/script.py", arguments).shape
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (RUN, entry.Shape.IN_ORDER),
+        (COROUTINE, entry.Shape.COROUTINES),
+        (QUEUE, entry.Shape.QUEUE),
+        (RUN + QUEUE, entry.Shape.IN_ORDER),
+        (COROUTINE + QUEUE, entry.Shape.COROUTINES),
+    ],
+)
+def test_a_script_says_by_its_functions_how_it_is_fed(code, expected):
+    assert shape(code) is shape(code, FLAG, "False") is expected
+    assert shape(code, FLAG, "True") is (entry.Shape.QUEUE if QUEUE in code else expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_meant"),
+    [
+        ((FLAG,), True),
+        ((FLAG, "--other"), True),
+        ((FLAG, "true"), True),
+        ((f"{FLAG}=1",), True),
+        ((FLAG, "False"), False),
+        ((f"{FLAG}=false",), False),
+        ((FLAG, "True", FLAG, "False"), False),  # as argparse has it
+        (("--mode", "True"), False),
+    ],
+)
+def test_azure_mls_flag_says_which_of_both_is_meant(arguments, is_meant):
+    assert shape(RUN + QUEUE, *arguments) is (entry.Shape.QUEUE if is_meant else entry.Shape.IN_ORDER)
+
+
+def test_half_a_queue_is_none():
+    with pytest.raises(entry.EntryScriptError, match=r"script\.py defines no function run\(mini_batch\)"):
+        shape("def enqueue(mini_batch, context): pass\n")

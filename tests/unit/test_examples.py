@@ -7,14 +7,15 @@ import pytest
 import yaml
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
-DIGITS, IRIS = EXAMPLES / "digits", EXAMPLES / "iris-pipeline"
+DIGITS, IRIS, TORCH = EXAMPLES / "digits", EXAMPLES / "iris-pipeline", EXAMPLES / "torch-digits"
 
 
-def test_the_step_of_the_cluster_differs_from_the_local_one_in_its_source_alone():
-    here = yaml.safe_load((DIGITS / "step.yaml").read_text())
-    there = yaml.safe_load((DIGITS / "cluster" / "step.yaml").read_text())
+@pytest.mark.parametrize(("example", "code"), [(DIGITS, "digits-code"), (TORCH, "torch-digits-code")])
+def test_the_step_of_the_cluster_differs_from_the_local_one_in_its_source_alone(example, code):
+    here = yaml.safe_load((example / "step.yaml").read_text())
+    there = yaml.safe_load((example / "cluster" / "step.yaml").read_text())
     assert here["spec"].pop("source") == {"uri": "file:."}
-    assert there["spec"].pop("source") == {"configMap": "digits-code"}
+    assert there["spec"].pop("source") == {"configMap": code}
     assert here == there
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from azureml_jobs import cases, made, parallel
 
 
@@ -68,6 +69,20 @@ def test_an_mltable_without_a_way_to_read_rows_is_files():
     assert specs["Dataset/files"] == {"file": {"paths": ["file:t/*.png"]}}
 
 
+@pytest.mark.parametrize("settings", ["{store}/{brand}/*.csv", {"partition_format": "{store}/{brand}/*.csv"}])
+def test_what_paths_tell_is_kept_of_tables_and_files(settings: Any):
+    job = parallel(inputs={"files": {"type": "mltable", "path": "./t"}})
+    table = {
+        "paths": [{"pattern": "./*.csv"}],
+        "transformations": [{"extract_columns_from_partition_format": settings}],
+    }
+    specs, _ = made(job, {"t/MLTable": table})
+    assert specs["Dataset/files"] == {"file": {"paths": ["file:t/*.csv"], "partitionFormat": "{store}/{brand}/*.csv"}}
+    table["transformations"].append("read_json_lines")
+    specs, _ = made(job, {"t/MLTable": table})
+    assert specs["Dataset/files"]["tabular"]["partitionFormat"] == "{store}/{brand}/*.csv"
+
+
 @cases(
     ("one that is registered", "azureml:My_Env@latest", ("my-env", {})),
     ("one of a registry", "azureml://registries/azureml/environments/sklearn-1.5/labels/latest", ("sklearn-1-5", {})),
@@ -88,22 +103,21 @@ def test_an_environment_may_have_a_file_of_its_own():
     assert specs["Environment/own"] == {"image": "python:3.11"}
 
 
-def test_a_side_input_is_a_model():
+def test_what_stands_in_the_arguments_is_a_side_input():
     inputs = {
         "files": {"type": "uri_folder", "path": "data"},
-        "model": {"type": "uri_file", "path": "azureml://datastores/blobs/paths/m/model.pkl"},
+        "model": {"type": "uri_file", "path": "azureml://datastores/blobs/paths/m/model.pkl", "mode": "download"},
     }
-    specs, notes = made(parallel({"program_arguments": "--model ${{inputs.model}}"}, inputs=inputs))
-    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--model", "azureml-models/model/1/model.pkl"]
-    assert specs["ParallelRunStep/a-job"]["models"] == [{"name": "model"}]
-    assert specs["Model/model"] == {"datastore": "blobs", "path": "m/model.pkl"}
-    assert not any(key == "Dataset/model" for key in specs)
-    assert "inputs.model: is the Model model, which each process finds in azureml-models/model/1" in notes
+    specs, _ = made(parallel({"program_arguments": "--model ${{inputs.model}}"}, inputs=inputs))
+    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--model", "$(inputs.model)"]
+    assert specs["ParallelRunStep/a-job"]["sideInputs"] == [{"name": "model", "dataset": "model", "mode": "download"}]
+    assert specs["Dataset/model"] == {"file": {"datastore": "blobs", "paths": ["m/model.pkl"]}}
 
 
-def test_an_argument_with_all_of_the_data_is_a_model_and_is_warned_of():
+def test_an_argument_with_all_of_the_data_is_a_side_input_too_and_is_warned_of():
     specs, notes = made(parallel({"program_arguments": "--all ${{inputs.files}}"}))
-    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--all", "azureml-models/files/1"]
+    assert specs["ParallelRunStep/a-job"]["arguments"] == ["--all", "$(inputs.files_whole)"]
+    assert specs["ParallelRunStep/a-job"]["sideInputs"] == [{"name": "files_whole", "dataset": "files"}]
     assert [each for each in notes if each.startswith("inputs.files: ") and "leave the argument out" in each]
 
 

@@ -12,6 +12,21 @@ from azureml_jobs import cases, config, parallel, step
         {"miniBatchSize": 1, "processCountPerNode": "auto"},
     ),
     ("a size as a string stays one", parallel(mini_batch_size="5"), {"miniBatchSize": "5"}),
+    (
+        "partition keys take the place of a size",
+        parallel(partition_keys=["store", "brand"], mini_batch_size=5),
+        {"partitionKeys": ["store", "brand"], "miniBatchSize": None},
+    ),
+    (
+        "so they do in v1",
+        config(partition_keys=["a"], mini_batch_size="5"),
+        {"partitionKeys": ["a"], "miniBatchSize": None},
+    ),
+    (
+        "none in v1 are none",
+        config(partition_keys=None, mini_batch_size="5"),
+        {"miniBatchSize": "5", "partitionKeys": None},
+    ),
     ("retries come after the first try", parallel(retry_settings={"max_retries": 0}), {"runMaxTry": 1}),
     ("retries may be a string", parallel(retry_settings={"max_retries": "2"}), {"runMaxTry": 3}),
     ("a timeout is that of run()", parallel(retry_settings={"timeout": 90}), {"runInvocationTimeoutSeconds": 90}),

@@ -16,8 +16,8 @@ from longshore_planner.azureml import NotOfAzureML, check, translate
     ("a field that nobody knows", parallel(colour="red"), "colour is not carried over: Longshore has no such field"),
     (
         "a field that has no counterpart",
-        parallel(partition_keys=["a"]),
-        "partition_keys is not carried over: write the data so",
+        parallel(identity={"type": "managed"}),
+        "identity is not carried over: ",
     ),
     (
         "how pods are",
@@ -61,9 +61,9 @@ from longshore_planner.azureml import NotOfAzureML, check, translate
         "task.code is not carried over: it is 'git+https://example.com/x'",
     ),
     (
-        "asynchronous scripts",
-        parallel({"program_arguments": "--amlbi_async_mode"}),
-        "task.program_arguments --amlbi_async_mode is not carried over",
+        "lines as dicts",
+        parallel({"program_arguments": "--amlbi_async_mode True --amlbi_file_format jsonl"}),
+        "task.program_arguments --amlbi_file_format is not carried over: take a tabular jsonl input and miniBatch.rows",
     ),
     (
         "several processes that talk",
@@ -86,7 +86,7 @@ from longshore_planner.azureml import NotOfAzureML, check, translate
         "jobs.one.inputs.a: refers to no.o",
     ),
     ("what the code of v1 says", config(), "inputs and output: stand in the Python code"),
-    ("partitions of v1", config(partition_keys=["a"]), "partition_keys is not carried over: write the data so"),
+    ("partitions of v1", config(partition_keys=["a"]), "partition_keys: the partition_format of the dataset stands in"),
     ("an action that there is not", config(output_action="print"), "output_action is not carried over: it is 'print'"),
 )
 def test_what_is_not_carried_over_is_told(content: Any, expected: str):

@@ -127,17 +127,25 @@ def test_a_pipelines_parameters_have_types_and_those_that_nothing_reads_are_left
     assert "inputs.open: has no value: longshore run needs -p open=VALUE" in notes
 
 
-def test_a_side_input_of_a_pipeline_is_a_model_and_no_parameter():
+def test_side_inputs_of_a_pipeline_are_its_parameters_or_what_steps_wrote():
     job = parallel(
-        {"program_arguments": "--model ${{inputs.model}}"},
-        inputs={"files": "${{parent.inputs.data}}", "model": "${{parent.inputs.model}}"},
+        {"program_arguments": "--model ${{inputs.model}} --words ${{inputs.words}}"},
+        inputs={
+            "files": "${{parent.inputs.data}}",
+            "model": "${{parent.inputs.model}}",
+            "words": "${{parent.jobs.first.outputs.o}}",
+        },
     )
     inputs = {each: {"type": "uri_folder", "path": each} for each in ("data", "model")}
-    specs, notes = made(pipeline({"one": job}, inputs=inputs))
-    assert [each["name"] for each in specs["Pipeline/a-job"]["parameters"]] == ["data"]
-    assert specs["Model/model"] == {"path": "file:model"}
-    assert "Dataset/model" not in specs
-    assert any(each.startswith("jobs.one.inputs.model: ") and "no parameter any more" in each for each in notes)
+    first = command(outputs={"o": {"type": "uri_folder"}})
+    specs, _ = made(pipeline({"first": first, "one": job}, inputs=inputs))
+    step = specs["Pipeline/a-job"]["steps"][1]["parallelRun"]
+    assert [each["name"] for each in specs["Pipeline/a-job"]["parameters"]] == ["data", "model"]
+    assert step["sideInputs"] == [
+        {"name": "model", "dataset": "$(parameters.model)"},
+        {"name": "words", "from": "$(steps.first.outputs.o)"},
+    ]
+    assert step["arguments"] == ["--model", "$(inputs.model)", "--words", "$(inputs.words)"]
 
 
 def test_settings_of_a_pipeline_become_those_of_its_run_its_nodes_and_its_store():

@@ -13,6 +13,7 @@ from longshore_protocol.job import (
     MiniBatchSize,
     Model,
     Output,
+    ScriptInput,
     TabularFormat,
     Thresholds,
     Timeouts,
@@ -31,16 +32,24 @@ def of(kind, **strategies):
 
 TABULAR = of(
     TabularFormat,
-    format=st.sampled_from(["csv", "jsonl", "parquet"]),
+    format=st.sampled_from(["csv", "jsonl", "parquet", "sql"]),
     separator=TEXT,
     header=st.booleans(),
     encoding=TEXT,
     column_types=st.dictionaries(TEXT, TEXT, max_size=3),
     multi_line=st.booleans(),
+    query=st.none() | TEXT,
+    split_by=st.none() | TEXT,
+    database=TEXT,
 )
 INPUT = of(
-    Input, name=TEXT, paths=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT, tabular=st.none() | TABULAR
-)  # fmt: skip
+    Input,
+    name=TEXT,
+    paths=st.lists(TEXT, max_size=3).map(tuple),
+    mode=TEXT,
+    tabular=st.none() | TABULAR,
+    partition_format=st.none() | TEXT,
+)
 JOB = of(
     Job,
     name=TEXT,
@@ -63,8 +72,14 @@ JOB = of(
     arguments=st.lists(TEXT, max_size=3).map(tuple),
     variables=st.dictionaries(TEXT, TEXT, max_size=3),
     models=st.lists(of(Model, name=TEXT, version=NUMBER, uri=TEXT), max_size=3).map(tuple),
+    side_inputs=st.lists(
+        of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT), max_size=3
+    ).map(tuple),
     workers=NUMBER,
     processes_per_worker=NUMBER,
+    concurrency_per_process=NUMBER,
+    partition_keys=st.lists(TEXT, max_size=3).map(tuple),
+    coalesce=st.booleans(),
     gpus_per_worker=NUMBER,
     max_tries=NUMBER,
     thresholds=of(

@@ -3,6 +3,7 @@
 import pytest
 from pipelines import document, frozen, script
 
+from longshore_api import InvalidDocuments
 from longshore_planner.pipelines.fingerprint import digest, why_not
 
 BASE = {
@@ -115,3 +116,24 @@ def test_a_number_that_is_written_as_a_string_is_the_same_setting():
 
 def test_a_name_that_is_no_utf8_has_the_same_fingerprint_once_an_api_server_has_kept_it():
     assert digest({"code": {"a\udce9.py": "1"}}) == digest({"code": {"a\ufffd.py": "1"}})
+
+
+def test_a_query_counts_by_its_text_and_its_database_and_no_contents_are_told():
+    def of(query, *, name="sales", uri="postgresql://db/sales"):
+        tabular = {"format": "sql", "datastore": name, "query": query}
+        data = document("Dataset", "rows", tabular=tabular), document("Datastore", name, uri=uri)
+        inputs = [{"name": "rows", "dataset": "rows"}, {"name": "more", "tabular": {"paths": ["/data/*.csv"]}}]
+        spec = {"inputs": inputs, "entryScript": "score.py", "outputAction": "summary_only"}
+        (found,) = frozen({"name": "score", "parallelRun": spec}, documents=data).steps
+        assert found.places == {"more": ["/data/*.csv"]}
+        return digest(found.parts)
+
+    assert of("SELECT 1") == of("SELECT 1", name="other")
+    assert len({of("SELECT 1"), of("SELECT 2"), of("SELECT 1", uri="postgresql://db/other")}) == 3
+
+
+def test_a_script_is_given_no_rows_of_a_database():
+    data = document("Dataset", "rows", tabular={"format": "sql", "datastore": "sales", "query": "SELECT 1"})
+    store = document("Datastore", "sales", uri="postgresql://db/sales")
+    with pytest.raises(InvalidDocuments, match="is rows of a database, which are given to run\\(\\) only"):
+        parts(inputs=[{"name": "rows", "dataset": "rows"}], documents=(data, store))

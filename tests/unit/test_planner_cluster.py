@@ -71,14 +71,27 @@ def test_places_are_those_inside_the_pods():
         ({"inputs": [{"name": "images", "file": {"paths": ["gs://bucket-2/in"]}}]}, ()),
         ({"source": {"uri": "gs://bucket/code"}}, ("key",)),
         ({"models": [{"name": "digits"}]}, ("key",)),
+        ({"sideInputs": [{"name": "words", "dataset": "words"}]}, ("key",)),
+        ({"sideInputs": [{"name": "words", "file": {"datastore": "bucket", "paths": ["words"]}}]}, ("key",)),
     ],
-    ids=["none", "output", "input", "full URL", "URL elsewhere", "source", "model"],
+    ids=[
+        "none",
+        "output",
+        "input",
+        "full URL",
+        "URL elsewhere",
+        "source",
+        "model",
+        "side input",
+        "side input in place",
+    ],
 )
 def test_a_run_gets_the_credentials_and_volumes_of_the_datastores_it_uses_and_no_others(changes, secrets):
     bucket = kind("Datastore", "bucket", uri="gs://bucket", secretRef={"name": "key"})
     others = kind("Datastore", "elsewhere", uri="pvc:claim-2"), kind("Datastore", "folder", uri="file:///data")
     model = kind("Model", "digits", datastore="bucket", path="model.pkl")
-    run = resolved(step(**changes), DATASET, DATASTORE, bucket, *others, model, ENVIRONMENT)
+    words = kind("Dataset", "words", file={"datastore": "bucket", "paths": ["words.txt"]})
+    run = resolved(step(**changes), DATASET, DATASTORE, bucket, *others, model, words, ENVIRONMENT)
     assert (run.provision.secrets, run.provision.volumes) == (secrets, (Volume(claim="claim-1"),))
 
 
@@ -176,6 +189,14 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
         (
             [step(), DATASET, kind("Datastore", "data", uri="https://host/x", default=True), ENVIRONMENT],
             "Datastore/data: spec.uri is 'https://host/x': is read-only",
+        ),
+        (
+            [step(sideInputs=[{"name": "w", "file": {"paths": ["file:///w"]}}]), DATASET, DATASTORE, ENVIRONMENT],
+            "spec.sideInputs[0].file.paths[0] is 'file:///w': must be relative to a Datastore",
+        ),
+        (
+            [step(sideInputs=[{"name": "w", "from": "$(steps.a.outputs.b)"}]), DATASET, DATASTORE, ENVIRONMENT],
+            "spec.sideInputs[0].from is '$(steps.a.outputs.b)': is for steps of a pipeline",
         ),
         ([step(source={"uri": "code"}), DATASET, DATASTORE, ENVIRONMENT], "spec.source.uri is 'code': must be a URL"),
         (
@@ -277,3 +298,19 @@ def test_a_run_that_goes_on_with_another_one_has_its_id_and_folder():
     assert run.job.run_id == "old-1"
     assert run.job.run_uri.endswith("/longshore/old-1")
     assert run.job.name == "score"
+
+
+def test_a_database_has_no_volume_and_gives_its_secret():
+    sales = kind("Datastore", "sales", uri="mssql://server.database.windows.net/sales", secretRef={"name": "sales-db"})
+    rows = kind("Dataset", "images", tabular={"format": "sql", "datastore": "sales", "query": "SELECT 1 AS x"})
+    run = resolved(step(), rows, sales, DATASTORE, ENVIRONMENT)
+    assert run.job.inputs[0].paths == ("mssql://server.database.windows.net/sales",)
+    assert (run.provision.volumes, run.provision.secrets) == ((Volume(claim="claim-1"),), ("sales-db",))
+    assert ClusterRun.from_json(run.to_json()) == run
+
+
+def test_no_run_keeps_its_folder_in_a_database():
+    sales = kind("Datastore", "sales", uri="postgresql://db/sales", default=True)
+    assert "Datastore/sales: spec.uri is 'postgresql://db/sales': is read-only" in problems(
+        step(), DATASET, sales, ENVIRONMENT
+    )

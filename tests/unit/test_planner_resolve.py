@@ -90,6 +90,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
         metricsNamePrefix="x_",
         nodeCount="3",
         processCountPerNode="2",
+        maxConcurrencyPerProcess="40",
         appendRowFileName="mnist_outputs.txt",
         output={"name": "o", "format": "csv", "header": True, "separator": ";"},
         sample=3,
@@ -102,6 +103,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
     assert (job.max_tries, job.logging_level, job.resource_monitor_interval) == (1, "DEBUG", 0)
     assert (job.profiling_module, job.metrics_name_prefix) == ("cProfile", "x_")
     assert (job.workers, job.processes_per_worker, job.sample) == (3, 2, 3)
+    assert job.concurrency_per_process == 40
     assert (job.output.format, job.output.header, job.output.separator) == ("csv", True, ";")
     assert job.output.file_name == "mnist_outputs.txt"
 
@@ -130,6 +132,23 @@ def test_a_size_without_unit_is_in_files_or_bytes(
     assert resolved(document("Dataset", "mnist", data), **sizes).job.mini_batch == result
 
 
+def test_partition_keys_and_formats_are_handed_on(resolved: Resolve):
+    rows = document("Dataset", "mnist", {"tabular": {"paths": ["a"], "partitionFormat": "{year}/*.csv"}})
+    job = resolved(rows, partitionKeys=["year", "store"]).job
+    assert (job.partition_keys, job.inputs[0].partition_format) == (("year", "store"), "{year}/*.csv")
+    assert Job.from_json(job.to_json()) == job
+    inputs = [{"name": "mnist", "dataset": "mnist", "partitionFormat": "{day:yyyy}/*"}]
+    assert resolved(rows, inputs=inputs).job.inputs[0].partition_format == "{day:yyyy}/*"
+    assert resolved(rows, coalesceSmallFiles=True).job.coalesce
+
+
+def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Callable[..., list[str]]):
+    data = {"file": {"paths": ["a"], "partitionFormat": "{user}/{user}.wav"}}
+    assert problems(document("Dataset", "mnist", data), partitionKeys=["user"]) == [
+        "spec.file.partitionFormat is '{user}/{user}.wav': must not use the name 'user' twice"
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "spec", "sentence"),
     [
@@ -137,6 +156,27 @@ def test_a_size_without_unit_is_in_files_or_bytes(
             FILES,
             {"miniBatchSize": "1MB"},
             "spec.miniBatchSize is '1MB': must be a number of files, because the inputs are files",
+        ),
+        (
+            FILES,
+            {"coalesceSmallFiles": True},
+            "spec.coalesceSmallFiles means nothing for files: it is for tabular inputs",
+        ),
+        (
+            FILES,
+            {"partitionKeys": ["user"]},
+            (
+                "spec.partitionKeys[0] is 'user': must be in the partitionFormat of every input, and that of "
+                "spec.inputs[0] is not given"
+            ),
+        ),
+        (
+            {"file": {"paths": ["a"], "partitionFormat": "{user}/{season}.wav"}},
+            {"partitionKeys": ["season", "genre"]},
+            (
+                "spec.partitionKeys[1] is 'genre': must be in the partitionFormat of every input, and that of "
+                "spec.inputs[0] has user and season"
+            ),
         ),
         (FILES, {"miniBatch": {"rows": 5}}, "spec.miniBatch.rows is given, and the inputs are files: give files"),
         (
@@ -391,3 +431,80 @@ def test_places_become_absolute_paths_or_urls(place: str, located: str):
 )
 def test_paths_are_joined_below_their_base(base: str, path: str, joined: str):
     assert join(base, path) == joined
+
+
+SALES = document("Datastore", "sales", {"uri": "postgresql://db.example:5432/sales"})
+QUERY = {"format": "sql", "datastore": "sales", "query": "SELECT * FROM rows", "splitBy": "id"}
+IN_BYTES = "is given in bytes, and rows of a database are counted: give miniBatch.rows"
+
+
+def test_a_query_is_asked_of_its_datastores_database_ten_thousand_rows_at_a_time(resolved: Resolve):
+    job = resolved(document("Dataset", "mnist", {"tabular": QUERY}), SALES).job
+    (given,) = job.inputs
+    assert (given.mode, given.paths) == ("direct", ("postgresql://db.example:5432/sales",))
+    assert given.tabular == TabularFormat("sql", query="SELECT * FROM rows", split_by="id", database="sales")
+    assert job.mini_batch == MiniBatchSize("rows", 10_000)
+    job = resolved(document("Dataset", "mnist", {"tabular": QUERY}), SALES, miniBatch={"rows": 5}).job
+    assert job.mini_batch == MiniBatchSize("rows", 5)
+
+
+def test_the_default_datastore_may_be_the_database(resolved: Resolve):
+    store = document("Datastore", "only", {**SALES["spec"], "default": True})
+    elsewhere = document("Datastore", "data", {"uri": "file:///data"})
+    data = {name: value for name, value in QUERY.items() if name != "datastore"}
+    output = {"name": "o", "datastore": "data"}
+    job = resolved(document("Dataset", "mnist", {"tabular": data}), store, elsewhere, output=output).job
+    assert job.inputs[0].tabular is not None
+    assert job.inputs[0].tabular.database == "only"
+
+
+@pytest.mark.parametrize(
+    ("data", "spec", "sentence"),
+    [
+        (QUERY, {"miniBatchSize": "1MB"}, f"spec.miniBatchSize {IN_BYTES}"),
+        (QUERY, {"miniBatchSize": 100}, f"spec.miniBatchSize {IN_BYTES}"),
+        (QUERY, {"miniBatch": {"bytes": 100}}, f"spec.miniBatch {IN_BYTES}"),
+        (
+            {**QUERY, "splitBy": None},
+            {"miniBatch": {"rows": 5}},
+            (
+                "spec.miniBatch.rows is given, and no query has splitBy, the column to cut its rows by: "
+                "each is one mini-batch"
+            ),
+        ),
+        (
+            QUERY,
+            {"partitionKeys": ["id"]},
+            "spec.partitionKeys is given, and rows of a database are cut by the splitBy of their Dataset",
+        ),
+        (
+            {**QUERY, "datastore": None},
+            {},
+            (
+                "spec.tabular.datastore is missing, and no Datastore is the default: "
+                "format sql needs one whose uri is a database"
+            ),
+        ),
+        (
+            {**QUERY, "datastore": "bucket"},
+            {},
+            "spec.uri is 'gs://bucket': must be postgresql://... or mssql://... for data of format sql",
+        ),
+        (
+            {"datastore": "sales", "paths": ["rows.csv"]},
+            {},
+            "spec.tabular.datastore is 'sales', a database: only tabular data of format sql is in one",
+        ),
+        (
+            QUERY,
+            {"output": {"name": "o", "datastore": "sales"}},
+            "spec.output.datastore is 'sales', a database: only tabular data of format sql is in one",
+        ),
+    ],
+)
+def test_what_a_database_cannot_do_is_one_sentence(
+    problems: Callable[..., list[str]], data: dict[str, Any], spec: dict[str, Any], sentence: str
+):
+    tabular = {name: value for name, value in data.items() if value is not None}
+    bucket = document("Datastore", "bucket", {"uri": "gs://bucket"})
+    assert problems(document("Dataset", "mnist", {"tabular": tabular}), SALES, bucket, **spec) == [sentence]

@@ -8,7 +8,7 @@ import pytest
 
 from longshore_api.status import ParallelRunStepStatus
 from longshore_planner.status import duration, step_status
-from longshore_protocol.snapshot import FirstError, ItemCounts, MiniBatchCounts, Snapshot, WorkerCounts
+from longshore_protocol.snapshot import Device, FirstError, ItemCounts, MiniBatchCounts, Snapshot, WorkerCounts
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 RUNNING = Snapshot(
@@ -153,16 +153,25 @@ def test_durations_are_shown_in_two_units(seconds: int, shown: str):
 
 
 IDLE = replace(RUNNING, idle_workers=("w-0", "w-1"))
+ON_GPUS = replace(RUNNING, devices=(Device("w-0", "gpu:0", 2), Device("w-1", "gpu:GPU-a,GPU-b", 1)))
 
 
-@pytest.mark.parametrize("snapshot", [RUNNING, FAILED, IDLE, Snapshot("Pending", "r", "/r", "/r/o", 1)])
+def test_the_status_says_what_workers_compute_on_once_it_is_known():
+    assert status(ON_GPUS).to_dict()["devices"] == [
+        {"worker": "w-0", "device": "gpu:0", "processes": 2},
+        {"worker": "w-1", "device": "gpu:GPU-a,GPU-b", "processes": 1},
+    ]
+    assert "devices" not in status(RUNNING).to_dict()
+
+
+@pytest.mark.parametrize("snapshot", [RUNNING, FAILED, IDLE, ON_GPUS, Snapshot("Pending", "r", "/r", "/r/o", 1)])
 def test_a_snapshot_survives_its_json(snapshot: Snapshot):
     assert Snapshot.from_json(snapshot.to_json()) == snapshot
 
 
 def test_a_snapshot_of_a_version_that_knew_less_is_read():
     raw = json.loads(RUNNING.to_json())
-    del raw["idle_workers"], raw["workers"]["ready"]
+    del raw["idle_workers"], raw["devices"], raw["workers"]["ready"]
     assert Snapshot.from_json(json.dumps(raw)) == replace(RUNNING, workers=replace(RUNNING.workers, ready=0))
 
 

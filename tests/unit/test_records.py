@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from longshore_protocol import records
 from longshore_protocol.job import TabularFormat
-from longshore_protocol.records import aligned_range, header_line, is_splittable, record_ends, record_starts
+from longshore_protocol.records import aligned_range, each_record, header_line, is_splittable, record_starts
 
 PLAIN, QUOTED = TabularFormat("csv"), TabularFormat("csv", multi_line=True)
 
 
 def ends(text: bytes, format: TabularFormat = PLAIN, start: int = 0) -> list[tuple[int, bool]]:
-    return list(record_ends(io.BytesIO(text), format, start=start))
+    return [(end, is_blank) for end, is_blank, _ in each_record(io.BytesIO(text), format, start=start)]
 
 
 def starts(text: bytes, step: int, start: int = 0) -> list[int]:

@@ -13,6 +13,7 @@ from longshore_coordinator.restore import committed, failed_attempts, restore
 from longshore_coordinator.run import Run
 from longshore_protocol import errors, wire
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Thresholds, Timeouts
+from longshore_protocol.snapshot import Device
 from longshore_protocol.wire import Completion, Failure
 from longshore_storage.store import LocalStore
 
@@ -547,3 +548,30 @@ def test_a_mini_batch_has_one_completion_in_the_ledger_whichever_epochs_it_passe
         (1, True),
         (2, False),
     ]
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+
+def on(*devices):
+    return [{**READY[0], "device": device} for device in devices]
+
+
+def test_what_each_worker_computes_on_is_counted_and_kept_when_it_is_gone(bench):
+    first, second = bench.agent("w1"), bench.agent("w0")
+    assert bench.run.agents.devices() == ()
+    bench.report(first, processes=on("", ""))  # no process has said it yet
+    assert bench.run.agents.devices() == ()
+    bench.report(first, processes=on("gpu:0", ""))
+    bench.report(second, processes=on("gpu:1", "gpu:0", "gpu:0"))
+    known = (Device("w0", "gpu:0", 2), Device("w0", "gpu:1", 1), Device("w1", "gpu:0", 1))
+    assert bench.run.agents.devices() == known
+    bench.report(first, processes=on("gpu:0", "gpu:0"))
+    bench.run.bye(second)
+    assert bench.run.agents.devices() == (*known[:2], Device("w1", "gpu:0", 2))
+
+
+def test_at_most_twenty_devices_are_told(bench):
+    for number in range(30):
+        bench.report(bench.agent(f"w{number:02}"), processes=on("cpu"))
+    assert [each.worker for each in bench.run.agents.devices()] == [f"w{number:02}" for number in range(20)]

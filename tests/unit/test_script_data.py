@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from longshore_agent.script_data import ScriptDataError, collect, prepare
-from longshore_protocol.job import Model
+from longshore_protocol.job import Model, ScriptInput
 from longshore_protocol.script_folder import ScriptSpec
-from longshore_protocol.script_job import ScriptInput, ScriptJob, ScriptOutput, ScriptResult
+from longshore_protocol.script_job import ScriptJob, ScriptOutput, ScriptResult
 from longshore_storage.store import open_store
 
 TIMES = '"started": 1, "finished": 1'

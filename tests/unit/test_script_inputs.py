@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from longshore_agent.script_inputs import bring_input
-from longshore_protocol.script_job import DOWNLOAD, MOUNT, ScriptInput
+from longshore_protocol.job import DOWNLOAD, MOUNT, ScriptInput
 from longshore_storage.errors import ListingError
 from longshore_storage.store import open_store
 

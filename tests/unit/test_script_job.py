@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore_protocol.job import Model
-from longshore_protocol.script_job import ScriptInput, ScriptJob, ScriptOutput, ScriptResult
+from longshore_protocol.job import Model, ScriptInput
+from longshore_protocol.script_job import ScriptJob, ScriptOutput, ScriptResult
 
 TEXT = st.text(max_size=10)
 TEXTS = st.dictionaries(TEXT, TEXT, max_size=3)

@@ -50,6 +50,12 @@ def test_paths_are_those_below_the_dataset(files):
         dataset(files / "absent").to_path()
 
 
+def test_rows_of_a_database_have_no_files():
+    given = dataset("postgresql://db/sales", tabular={"format": "sql", "query": "SELECT 1"})
+    with pytest.raises(UserErrorException, match=r"images is rows of a database, which only run\(\) gets"):
+        given.to_pandas_dataframe()
+
+
 def test_take_and_skip_leave_some_of_the_files(files):
     whole = dataset(files)
     assert whole.take(2).to_path() == ["/a/1.txt", "/a/b/2.txt"]

@@ -1,5 +1,6 @@
 """The Run and the Workspace of azureml.core, in a step, in a pipeline's step, and outside of any."""
 
+import io
 import uuid
 from pathlib import Path
 
@@ -107,7 +108,10 @@ def test_outside_of_a_step_a_run_is_an_offline_one(capsys):
     assert (dict(run.input_datasets), run.output_datasets) == ({}, {})
     run.log("accuracy", 0.5)
     run.tag("kind", "trial")
-    assert capsys.readouterr().out == f"accuracy: 0.5\ntag of {run.id}: kind=trial\n"
+    run.upload_file("outputs/a.txt", "a.txt")
+    run.log_image("b", plot=None)
+    said = f"accuracy: 0.5\ntag of {run.id}: kind=trial\nkept: outputs/a.txt\nkept: b.png\n"
+    assert capsys.readouterr().out == said
     assert run.tags == {"kind": "trial"}
     with pytest.raises(RunEnvironmentException):
         Run.get_context(allow_offline=False)
@@ -118,6 +122,12 @@ def test_outside_of_a_step_a_run_is_an_offline_one(capsys):
     [
         (lambda run: run.get_details(), "Run.get_details is not there inside a step of Longshore: it needs Azure ML's"),
         (lambda run: run.upload_file("a", "a"), "Run.upload_file is not there inside a step of Longshore: what is to "),
+        (
+            lambda run: run.upload_folder("a", "."),
+            "Run.upload_folder is not there inside a step of Longshore: what is ",
+        ),
+        (lambda run: run.log_image("a", "a.png"), "Run.log_image is not there inside a step of Longshore: what is to "),
+        (lambda run: run.register_model("m"), "Run.register_model is not there inside a step of Longshore: what is w"),
         (lambda run: run.fail(), "Run.fail is not there inside a step of Longshore: a step fails by an exception of "),
         (lambda run: run.experiment.submit(None), "StepExperiment.submit is not there inside a step of Longshore: a s"),
         (lambda run: Run.list(None), "Run.list is not there inside a step of Longshore: it needs Azure ML's own "),
@@ -147,3 +157,79 @@ def test_a_later_hosts_context_is_read_by_earlier_stand_ins(step, tmp_path):
     path = Path(tmp_path / "context.json")
     path.write_text(path.read_text().replace('"worker"', '"colour": "red", "worker"'))
     assert Run.get_context().experiment.name == "train"
+
+
+@pytest.fixture
+def script(step, tmp_path, monkeypatch):
+    """The run of a script step, and its working directory."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return step(artifacts=str(folder)), folder
+
+
+def test_files_are_kept_below_outputs_and_logs_of_a_script_step(script, monkeypatch, tmp_path):
+    run, folder = script
+    (folder / "model.pkl").write_text("model")
+    monkeypatch.chdir(tmp_path)
+    run.upload_file("outputs/a/model.pkl", "source/model.pkl")
+    run.upload_file("outputs/a/model.pkl", str(folder / "outputs/a/model.pkl"))  # it is there already
+    run.upload_file(name="logs/log.txt", path_or_stream=io.BytesIO(b"log"))
+    run.upload_file("text.txt", io.StringIO("text"))
+    run.upload_files(["one", "two"], ["source/model.pkl", "source/model.pkl"])
+    run.upload_folder("folder", "source/outputs")
+    run.log_image("plot", path="source/model.pkl")
+    run.log_image("drawn", plot=Plot())
+    kept = sorted(str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file())
+    assert kept == [
+        "logs/log.txt",
+        "model.pkl",
+        "outputs/a/model.pkl",
+        "outputs/drawn.png",
+        "outputs/folder/a/model.pkl",
+        "outputs/folder/one",
+        "outputs/folder/text.txt",
+        "outputs/folder/two",
+        "outputs/one",
+        "outputs/plot.pkl",
+        "outputs/text.txt",
+        "outputs/two",
+    ]
+    assert (folder / "outputs/a/model.pkl").read_text() == "model"
+
+
+class Plot:
+    """What matplotlib.pyplot is to log_image()."""
+
+    def savefig(self, path, format):
+        Path(path).write_text(format)
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", ".", "outputs/../../x"])
+def test_a_name_that_leads_out_is_refused(script, name):
+    run, folder = script
+    (folder / "file").touch()
+    with pytest.raises(UserErrorException, match="is no name below outputs or logs"):
+        run.upload_file(name, "file")
+
+
+def test_what_is_not_there_cannot_be_kept(script):
+    run, _ = script
+    with pytest.raises(UserErrorException, match=r"absent\.pkl is no file that could be kept as outputs/m\.pkl\."):
+        run.upload_file("outputs/m.pkl", "absent.pkl")
+    with pytest.raises(UserErrorException, match=r"absent is no folder that could be kept as m\."):
+        run.upload_folder("m", "absent")
+
+
+def test_tables_and_what_describes_models_are_metrics(step, tmp_path):
+    run = step()
+    run.log_table("table", {"x": [1, 2], "y": (3,), "z": "all"})
+    run.log_table("row", {"x": 1})
+    run.log_residuals("residuals", {"edges": [0, 1]})
+    run.log_confusion_matrix("matrix", '{"data": {"matrix": [[1, 0], [0, 1]]}}')
+    assert metrics.read(str(tmp_path / "metrics.jsonl")) == {
+        "table": [{"x": 1, "y": 3, "z": "all"}, {"x": 2, "y": "None", "z": "all"}],
+        "row": [{"x": 1}],
+        "residuals": [{"edges": [0, 1]}],
+        "matrix": [{"data": {"matrix": [[1, 0], [0, 1]]}}],
+    }

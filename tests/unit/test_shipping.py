@@ -11,6 +11,7 @@ from longshore_agent import shipping
 from longshore_agent.places import Places, bring_models, model_path, places_of
 from longshore_agent.shipping import Shipper
 from longshore_agent.staging import StagingError, host_spec
+from longshore_agent.whole_data import WholeData
 from longshore_protocol.job import Input, Job, MiniBatchSize, Model, Output
 from longshore_storage.store import open_store
 
@@ -262,19 +263,19 @@ def test_on_this_machine_nothing_is_copied_and_nothing_is_shipped(tmp_path):
     job = Job("step", "run-1", run, (Input("in", ("/in",)),), MiniBatchSize("files", 1),
               Output("append_row", f"{run}/out"), "/code", "script.py", arguments=("--x", "1"))  # fmt: skip
     places = places_of(job, worker="w", shared=str(tmp_path))
-    assert places == Places(f"{tmp_path}/run/out", f"{tmp_path}/run/logs", places.models, False, False)
+    assert places == Places(f"{tmp_path}/run/out", f"{tmp_path}/run/logs", places.models, places.data, False, False)
     places.make()
     shipper = Shipper(job, places, worker="w", private=str(tmp_path))
     shipper.ship_logs(all_of_them=True)
     shipper.ship_output()
     assert list(tmp_path.iterdir()) == []
-    assert host_spec(job, worker="w", work_dir="/work", places=places).arguments == ("--x", "1")
+    assert host_spec(job, WholeData(), worker="w", work_dir="/work", places=places).arguments == ("--x", "1")
 
 
 def test_arguments_that_name_the_output_name_its_copy_here(bench):
     uri = bench.job.output.uri
     job = replace(bench.job, arguments=(uri, f"--out={uri}/deeper", f"{uri}2", f"{uri}-b", f"{uri}.x", "--y"))
-    spec = host_spec(job, worker="w", work_dir="/work", places=bench.places)
+    spec = host_spec(job, WholeData(), worker="w", work_dir="/work", places=bench.places)
     here = bench.places.output
     assert spec.arguments == (here, f"--out={here}/deeper", f"{uri}2", f"{uri}-b", f"{uri}.x", "--y")
     assert spec.variables["AZUREML_BI_OUTPUT_PATH"] == here
@@ -283,7 +284,9 @@ def test_arguments_that_name_the_output_name_its_copy_here(bench):
 
 def test_a_source_that_is_not_here_is_told(bench):
     with pytest.raises(StagingError, match="the source s3://b/code is not a path"):
-        host_spec(replace(bench.job, source_uri="s3://b/code"), worker="w", work_dir="/work", places=bench.places)
+        host_spec(
+            replace(bench.job, source_uri="s3://b/code"), WholeData(), worker="w", work_dir="/work", places=bench.places
+        )
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -303,7 +306,7 @@ def test_models_that_lie_elsewhere_are_brought_once(bench):
     with open(file) as opened:
         assert opened.read() == "one.txt"
     assert (os.path.basename(file), here) == ("one.txt", "/here")
-    spec = host_spec(job, worker="w", work_dir="/work", places=bench.places)
+    spec = host_spec(job, WholeData(), worker="w", work_dir="/work", places=bench.places)
     assert spec.models == (("m", 1, folder), ("n", 2, file), ("o", 3, "/here"))
     assert spec.variables["AZUREML_MODEL_DIR"] == folder
 

@@ -21,12 +21,17 @@ def slot(state=State.READY, *, queue=(), now=0.0, tabular=False):
     made.spawned(7, now)
     made.state = state
     if queue:
-        made.sent(leases(*queue, tabular=tabular), now)
+        made.work.sent(leases(*queue, tabular=tabular), now)
     return made
 
 
 def numbers(found):
     return [lease.grant.mini_batch for lease in found]
+
+
+def begun(running):
+    """Return (mini-batch, since) of what a process was running when it died."""
+    return [(lease.grant.mini_batch, since) for lease, since in running]
 
 
 # --- deadlines -------------------------------------------------------------------------------------------------------
@@ -85,26 +90,26 @@ def test_a_process_that_is_killed_already_is_not_killed_again():
 
 def test_the_clock_of_a_mini_batch_starts_when_the_one_before_it_ended():
     made = slot(queue=(1, 2))
-    made.sent(leases(3), 8.0)
-    assert numbers([made.head_done(9.0)]) == [1]
+    made.work.sent(leases(3), 8.0)
+    assert numbers([made.work.done(1, 1, 9.0)]) == [1]
     assert made.overdue(TIMEOUTS, 19.0) is None
     assert made.overdue(TIMEOUTS, 19.1) is not None
 
 
 def test_what_is_sent_to_an_idle_process_starts_at_once():
     made = slot(queue=(1,))
-    made.head_done(1.0)
-    made.sent(leases(2), 500.0)
+    made.work.done(1, 1, 1.0)
+    made.work.sent(leases(2), 500.0)
     assert made.overdue(TIMEOUTS, 510.0) is None
     assert made.overdue(TIMEOUTS, 510.1) is not None
 
 
 def test_loading_and_run_have_a_time_of_their_own():
     made = slot(queue=(1, 2), tabular=True)
-    made.head_loaded(5.0)
+    made.work.loaded(1, 1, 5.0)
     assert made.overdue(TIMEOUTS, 15.0) is None
     assert made.overdue(TIMEOUTS, 15.1).message.startswith("run()")
-    made.head_done(15.0)
+    made.work.done(1, 1, 15.0)
     assert made.overdue(TIMEOUTS, 20.1).message.startswith("loading")
 
 
@@ -120,7 +125,7 @@ def test_a_process_holds_many_mini_batches_of_microseconds_and_one_of_seconds(se
     made = slot()
     if seconds is not None:
         made.took(seconds)
-    assert (made.depth(), made.backlog()) == (depth, backlog)
+    assert (made.wanted(), made.backlog()) == (depth, backlog)
 
 
 def test_durations_are_smoothed():
@@ -163,26 +168,26 @@ def test_the_cause_of_a_death_is_said(exit, killed, category, message):
 def test_what_a_process_was_running_is_charged_and_what_was_queued_behind_is_not():
     made = slot(queue=(1, 2, 3))
     running, waiting = made.died(5.0)
-    assert (numbers([running]), numbers(waiting)) == ([1], [2, 3])
-    assert (made.state, list(made.queue)) == (State.GONE, [])
+    assert (begun(running), numbers(waiting)) == ([(1, 0.0)], [2, 3])
+    assert (made.state, len(made.work)) == (State.GONE, 0)
 
 
 def test_a_process_that_dies_between_mini_batches_charges_none():
-    assert slot().died(5.0) == (None, [])
+    assert slot().died(5.0) == ([], [])
 
 
 def test_what_comes_after_the_mini_batch_that_ended_a_process_is_not_charged():
     made = slot(queue=(1, 2))
-    made.head_done(1.0)
+    made.work.done(1, 1, 1.0)
     made.blameless = True  # the process said that its script called sys.exit(), or it answered while it was killed
     running, waiting = made.died(2.0)
-    assert (running, numbers(waiting)) == (None, [2])
+    assert (running, numbers(waiting)) == ([], [2])
 
 
 @pytest.mark.parametrize("state", [State.SPAWNING, State.STARTING, State.ENDING])
 def test_a_process_that_is_not_ready_charges_nothing(state):
     running, waiting = slot(state).died(5.0)
-    assert (running, waiting) == (None, [])
+    assert (running, waiting) == ([], [])
 
 
 def test_a_new_process_starts_with_a_clean_slate():
@@ -212,3 +217,116 @@ def test_a_process_that_dies_in_run_is_replaced_at_once():
     made = slot(queue=(1,))
     made.died(5.0)
     assert (made.failures, made.not_before) == (0, 0.0)
+
+
+# --- several at once -------------------------------------------------------------------------------------------------
+
+GRACE = 3
+
+
+def at_once(*sent, begun=(), most=4, now=0.0, grace=GRACE, tabular=False):
+    """Return a slot whose process runs several mini-batches at once, was sent some and began some of these."""
+    made = slot(State.STARTING)
+    made.ready(now, [grace], at_once=most)
+    if sent:
+        made.work.sent(leases(*sent, tabular=tabular), now)
+    for number in begun:
+        assert made.work.begun(number, 1, now)
+    return made
+
+
+def test_each_place_is_filled_as_it_becomes_free():
+    made = at_once(1, 2, begun=(1, 2))
+    assert (made.wanted(), made.room(), made.backlog()) == (4, 2, 0)
+    made.work.done(2, 1, 1.0)
+    assert made.room() == 3
+    made.took(10.0)
+    assert (made.wanted(), made.backlog()) == (4, 2)
+    made.average = 0.01
+    assert made.backlog() == 100
+    made.average = 0.0
+    assert made.backlog() == 2000
+
+
+def test_a_process_speaks_only_of_what_it_has_begun_and_begins_only_what_it_was_sent():
+    made = at_once(1, 2, begun=(2,))
+    assert made.work.runs(2, 1)
+    assert not made.work.runs(1, 1)
+    assert not made.work.runs(2, 2)
+    assert not made.work.begun(2, 1, 0.0)
+    assert not made.work.begun(3, 1, 0.0)
+    assert not slot(queue=(1,)).work.begun(1, 1, 0.0)  # of a process that runs one after the other
+
+
+def test_each_has_its_own_time_and_then_that_which_the_process_has_to_end_it_itself():
+    made = at_once(1, 2, begun=(1,))
+    made.work.begun(2, 1, 8.0)
+    assert made.overdue(TIMEOUTS, 10.0 + GRACE) is None
+    verdict = Verdict(errors.TIMEOUT, "run() took longer than runInvocationTimeoutSeconds (10 s)", frozenset({1}))
+    assert made.overdue(TIMEOUTS, 10.1 + GRACE) == verdict
+    made.work.done(1, 1, 10.1 + GRACE)
+    assert made.overdue(TIMEOUTS, 18.0 + GRACE) is None
+    assert made.overdue(TIMEOUTS, 18.1 + GRACE).mini_batches == {2}
+
+
+def test_the_rows_of_each_are_read_in_a_time_of_their_own():
+    made = at_once(1, 2, begun=(1,), tabular=True)
+    assert made.overdue(TIMEOUTS, 5.0) is None
+    verdict = Verdict(errors.TIMEOUT, "loading took longer than taskOverheadTimeoutSeconds (5 s)", frozenset({1}))
+    assert made.overdue(TIMEOUTS, 5.1) == verdict
+    made.work.loaded(1, 1, 5.0)
+    assert made.overdue(TIMEOUTS, 15.0 + GRACE) is None  # 2 waits for the reader
+    assert made.overdue(TIMEOUTS, 15.1 + GRACE).mini_batches == {1}
+
+
+def test_a_process_that_begins_nothing_is_killed_and_nothing_is_to_blame():
+    made = at_once(1, 2)
+    assert made.overdue(TIMEOUTS, 5.0) is None
+    made.killed = made.overdue(TIMEOUTS, 5.1)
+    assert made.killed.message == (
+        "no mini-batch was begun within taskOverheadTimeoutSeconds (5 s): something blocks the event loop"
+    )
+    running, waiting = made.died(6.0)
+    assert (running, numbers(waiting)) == ([], [1, 2])
+
+
+def test_all_that_a_process_had_begun_are_charged_with_its_death_and_none_of_the_others():
+    made = at_once(1, 2, 3, begun=(1, 3))
+    running, waiting = made.died(5.0)
+    assert (begun(running), numbers(waiting)) == ([(1, 0.0), (3, 0.0)], [2])
+    assert (made.state, len(made.work)) == (State.GONE, 0)
+
+
+def test_those_that_were_too_slow_are_charged_when_the_process_is_killed_for_it_and_none_of_the_others():
+    made = at_once(1, 2, 3, begun=(1, 3))
+    made.work.begun(2, 1, 9.0)
+    made.killed = made.overdue(TIMEOUTS, 14.0)
+    made.work.done(3, 1, 14.1)  # it came back after all
+    made.blameless = True
+    running, waiting = made.died(15.0)
+    assert (begun(running), numbers(waiting)) == ([(1, 0.0)], [2])
+
+
+def test_what_else_a_process_ran_is_not_charged_when_one_mini_batch_ended_it_by_what_it_said():
+    made = at_once(1, 2, begun=(1, 2))
+    made.work.done(1, 1, 1.0)
+    made.blameless = True
+    running, waiting = made.died(2.0)
+    assert (running, numbers(waiting)) == ([], [2])
+
+
+def test_the_status_names_the_mini_batch_that_has_run_longest():
+    made = at_once(1, 2, begun=(2,))
+    made.work.begun(1, 1, 3.0)
+    assert (made.described(10.0)["mini_batch"], made.described(10.0)["seconds"]) == (2, 10.0)
+    made.work.done(2, 1, 10.0)
+    assert (made.described(10.0)["mini_batch"], made.described(10.0)["seconds"]) == (1, 7.0)
+
+
+def test_a_replaced_process_may_run_otherwise_than_the_one_before():
+    made = at_once(1, begun=(1,))
+    made.died(1.0)
+    made.spawned(8, 2.0)
+    made.ready(3.0, [], at_once=4)
+    made.work.sent(leases(1), 3.0)
+    assert made.work.runs(1, 1)

@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -22,8 +23,10 @@ from longshore_agent.slots import Lease, Slot
 from longshore_agent.stager import Stager
 from longshore_agent.staging import host_spec, stage
 from longshore_agent.threads import Threads
+from longshore_agent.whole_data import WholeData
 from longshore_agent.worker import Worker
 from longshore_coordinator.enumerate import parquet, text
+from longshore_coordinator.enumerate.partitions import TableGroups
 from longshore_host import tabular
 from longshore_protocol import errors, messages
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
@@ -191,8 +194,8 @@ def assert_same_rows(staging, tmp_path, content, table, size):
     local = tmp_path / "twin.data"
     local.write_bytes(content)
     url = remote(content, "twin.data")
-    cut = parquet.pieces(str(local), size) if table.format == "parquet" else text.pieces(str(local), table, size)
-    pieces = [piece for _, piece in cut]
+    cut = parquet.pieces(str(local), table, size) if table.format == "parquet" else text.pieces(str(local), table, size)
+    pieces = [each.piece for each in cut]
 
     async def body(made, outcomes):
         for number, piece in enumerate(pieces):
@@ -232,6 +235,43 @@ def test_csv_slices_give_the_rows_they_give_here(staging, tmp_path, *, lines, st
 def test_jsonl_slices_give_the_rows_they_give_here(staging, tmp_path, numbers, size):
     content = "".join(json.dumps({"n": number}) + "\n" for number in numbers).encode()
     assert_same_rows(staging, tmp_path, content, TabularFormat("jsonl"), MiniBatchSize("bytes", size))
+
+
+@SHARED_FOLDER
+@given(keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=9), is_ended=st.booleans(), header=st.booleans())
+@pytest.mark.parametrize("table", [TabularFormat("csv"), TabularFormat("jsonl"), TabularFormat("parquet")])
+def test_partitions_give_the_rows_they_give_here(staging, tmp_path, table, *, keys, is_ended, header):
+    rows = pandas.DataFrame({"key": keys, "n": range(len(keys))})
+    local = tmp_path / "twin.data"
+    if table.format == "parquet":
+        rows.to_parquet(local, row_group_size=4)
+    else:
+        is_csv = table.format == "csv"
+        table = TabularFormat("csv", header=header) if is_csv else table
+        lines = rows.to_csv(index=False, header=header) if is_csv else rows.to_json(orient="records", lines=True)
+        local.write_text(lines if is_ended else lines.rstrip("\n"))
+    name = "key" if header or table.format != "csv" else "Column1"
+    groups = TableGroups(Input("rows", (str(local),), tabular=table), (name,))
+    groups.add(str(local))
+    cut = [json.loads(each.payload) for each in groups.slices(0)]
+    url = remote(local.read_bytes(), "twin.data")
+
+    async def body(made, outcomes):
+        for number, group in enumerate(cut):
+            made.add(lease({**group, "pieces": [{**piece, "path": url} for piece in group["pieces"]]}, number=number))
+        found = {}
+        for _ in cut:
+            each, said = await outcomes.next()
+            assert said is None, said
+            found[each.grant.mini_batch] = (piece_of(each)["partition"], tabular.load(piece_of(each), table))
+        return found
+
+    staged = staging(body, table)
+    for number, (key, group) in enumerate(zip(dict.fromkeys(keys), cut, strict=True)):
+        partition, frame = staged[number]
+        assert partition == group["partition"] == {name: key}
+        pandas.testing.assert_frame_equal(frame, tabular.load(group, table))
+        assert list(frame.iloc[:, 1]) == [n for n, each in enumerate(keys) if each == key]
 
 
 @pytest.mark.parametrize(
@@ -275,6 +315,44 @@ def test_of_a_large_text_only_the_slice_is_kept_here(staging):
     staging(body, CSV)
 
 
+def test_parquet_files_for_which_there_is_no_room_go_once_nobody_reads_them(staging, monkeypatch):
+    monkeypatch.setattr(stager.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 0, 60))
+    urls = [remote(b"ten bytes.", f"{number}.parquet") for number in range(2)]
+
+    async def body(made, outcomes):
+        paths = []
+        for number, url in enumerate(urls):
+            made.add(lease({"path": url, "row_groups": [0, 1], "rows": None}, number=number))
+            found, _ = await outcomes.next()
+            paths.append(Path(piece_of(found)["path"]))
+            assert [path.exists() for path in paths] == [True] * len(paths)
+            if number:
+                made.release(found)
+            else:
+                first = found
+        await until(lambda: not paths[1].exists())  # 20 bytes were kept where 15 may be
+        assert paths[0].exists()
+        made.release(first)
+        assert paths[0].exists()
+
+    staging(body, TabularFormat("parquet"))
+
+
+def test_nothing_is_brought_ahead_while_what_was_fills_the_disk(staging, monkeypatch):
+    monkeypatch.setattr(stager.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 0, 16))
+    url = remote(b"ten bytes.")
+
+    async def body(made, outcomes):
+        assert made.ahead(Slot(0)) == 1
+        made.add(lease([url]))
+        found, _ = await outcomes.next()
+        assert made.ahead(Slot(0)) == 0
+        made.release(found)
+        assert made.ahead(Slot(0)) == 1
+
+    staging(body)
+
+
 def test_a_parquet_file_is_brought_once_and_stays(staging, monkeypatch):
     fetched = []
 
@@ -306,7 +384,7 @@ def test_rows_that_cannot_be_read_are_told_with_the_place_their_user_knows(stagi
     async def body(made, outcomes):
         made.add(lease({"path": url, "start": 8, "end": 14}))
         found, _ = await outcomes.next()
-        with pytest.raises(tabular.SliceError, match=f'The file "{url}" could not be read as csv from byte 8 on'):
+        with pytest.raises(tabular.SliceError, match=f'"{url}" could not be read as csv: the record at byte 8 has'):
             tabular.load(piece_of(found), CSV)
 
     staging(body, CSV)
@@ -569,6 +647,7 @@ class Peer:
     """A connection that keeps what is sent."""
 
     pid = 1
+    device = "cpu"
 
     def __init__(self):
         self.sent = []
@@ -594,7 +673,7 @@ def worker_of(tmp_path, job):
     """Return a worker with a host, each process ready, and the processes' connections."""
     (tmp_path / "work").mkdir()
     places = places_of(job, worker="worker-0", shared=str(tmp_path / "work"))
-    spec = host_spec(job, worker="worker-0", work_dir=str(tmp_path / "work" / "tmp"), places=places)
+    spec = host_spec(job, WholeData(), worker="worker-0", work_dir=str(tmp_path / "work" / "tmp"), places=places)
     worker = Worker(job, spec, agent="a")
     worker.host_connected(Peer())
     worker.settle()
@@ -714,7 +793,7 @@ def test_a_drain_gives_back_what_is_underway_and_what_waits(working, monkeypatch
 
 
 def running(worker):
-    return [slot.queue[0].grant for slot in worker._slots if slot.queue]
+    return [slot.work.queue[0].grant for slot in worker._slots if slot.work]
 
 
 def staged_folders(tmp_path):

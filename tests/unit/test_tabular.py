@@ -198,26 +198,42 @@ def failure(slice, format) -> str:
     return text
 
 
-@pytest.mark.parametrize("row", [b"1,2,3\n", b"1,2,3\n1,2\n", b"1,2\n1,2,3\n"])
-def test_a_row_with_too_many_fields_is_an_error_wherever_it_comes(path, row):
-    path.write_bytes(b"a,b\n" + row)
-    found = failure({"path": str(path), "start": 3, "end": 99}, CSV)
-    assert found.startswith(f'The file "{path}" could not be read as csv from byte 3 on: Parser')
+@pytest.mark.parametrize(
+    ("rows", "at"), [(b"1,2,3\n", 4), (b"1,2,3\n1,2\n", 4), (b"1,2\n1,2,3", 8), (b'"\n","1"\n1,2,3', 12)]
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_row_with_too_many_fields_is_an_error_that_says_where_it_is(path, rows, at, mark):
+    path.write_bytes(mark + b"a,b\n" + rows)
+    quoted = TabularFormat("csv", multi_line=True)
+    place = f'The file "{path}" could not be read as csv: the record at byte {at + len(mark)}'
+    assert failure({"path": str(path), "start": 0, "end": 99}, quoted) == f"{place} has 3 fields, and the header has 2."
+    path.write_bytes(mark + b"1,2\n" + rows)
+    bare = TabularFormat("csv", header=False, multi_line=True)
+    found = failure({"path": str(path), "start": 0, "end": 99}, bare)
+    assert found == f"{place} has 3 fields, and the first record has 2."
+
+
+def test_a_row_with_too_few_fields_lacks_the_last(path):
+    frame = read_one(path, b"a,b,c\n1,2,3\n4\n")
+    assert frame.isna().to_numpy().tolist() == [[False, False, False], [False, True, True]]
 
 
 def test_failures_name_file_place_and_cause(path):
     path.write_bytes(b"a\nx\n\xff\n")
     piece = {"path": str(path), "start": 2, "end": 6}
     start = f'The file "{path}" could not be read as csv from byte 2 on: '
-    assert failure(piece, CSV).startswith(start + "UnicodeDecodeError: ")
+    place = f'The file "{path}" could not be read as {{}}: the record at byte {{}} '
+    assert failure(piece, CSV) == place.format("csv", 4) + "is not utf-8: byte 1 of it is 0xFF."
+    assert failure({**piece, "start": 4}, LINES) == place.format("jsonl", 4) + "is not utf-8: byte 1 of it is 0xFF."
+    assert failure({"path": str(path), "ranges": [[2, 4], [4, 6]]}, CSV).startswith(place.format("csv", 4))
     path.write_bytes(b"a\nx\nyy\n")
     assert "invalid literal for int() with base 10: 'x'" in failure(
         piece, TabularFormat("csv", column_types={"a": "int64"})
     )
     assert failure(piece, TabularFormat("csv", column_types={"a": "datetime"})).startswith(start + "DateParseError: ")
-    assert "line 1 of the slice is not JSON: Expecting value" in failure(piece, LINES)
+    assert failure(piece, LINES).startswith(place.format("jsonl", 2) + "is not JSON: Expecting value")
     path.write_bytes(b"1\n[2]\n")
-    assert "line 1 of the slice is not a JSON object" in failure(piece, LINES)
+    assert failure(piece, LINES) == place.format("jsonl", 2) + "is not a JSON object."
     assert failure({"path": str(path), "row_groups": [2, 3], "rows": [7, 9]}, PARQUET).startswith(
         f'The file "{path}" could not be read as parquet from row 7 of row group 2 on: ArrowInvalid: '
     )

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from longshore_agent import gateway
 from longshore_agent.slots import Lease
 from longshore_agent.worker import Worker
 from longshore_protocol import messages
+from longshore_protocol.frames import encode
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output
 from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import Grant
@@ -41,6 +43,8 @@ PROCESS = 0
 
 class Peer:
     """The other end of a connection: keeps what it is sent."""
+
+    device = "gpu:0"
 
     def __init__(self):
         self.received = []
@@ -90,6 +94,25 @@ def done(worker, mini_batch, attempt):
 
 def completed(worker):
     return [[each[0], each[1]] for each in worker.outbox.batch.completed]
+
+
+def test_what_a_process_says_of_its_device_is_cut():
+    async def scenario():
+        worker = Worker(JOB, SPEC, agent="worker-0.1.a")
+        worker.host_connected(Peer())
+        worker.settle()
+        gateway.Peer(worker).data_received(encode([messages.HELLO_CHILD, PROCESS, 1, "gpu:" + "9" * 1000]))
+        assert [each["device"] for each in worker.states()] == ["gpu:" + "9" * 96]
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_tells_what_its_processes_compute_on_those_that_replace_others_too(worker, child):
+    assert [each["device"] for each in worker.states()] == ["gpu:0"]
+    worker.child_gone(child, PROCESS)
+    worker.host_said([messages.EXITED, PROCESS, 1, False])
+    worker.settle()
+    assert [(each["process"], each["device"]) for each in worker.states()] == [("process001", "gpu:0")]
 
 
 def test_an_expired_lease_that_comes_back_takes_the_place_of_its_earlier_attempt(worker, child):
@@ -184,3 +207,87 @@ def test_who_speaks_of_what_the_process_does_not_run_is_cut_off_and_believed_not
     assert child.closed
     assert worker.outbox.batch.is_empty()
     assert sorted(worker.held()) == [[0, 1], [1, 1]]
+
+
+@pytest.fixture
+def at_once(child):
+    """A worker whose only process runs up to three mini-batches at once, and was sent 0, 1 and 2; 3 waits here."""
+
+    async def make():
+        made = Worker(replace(JOB, concurrency_per_process=3), SPEC, agent="worker-0.1.a")
+        made.host_connected(Peer())
+        made.settle()
+        assert made.child_connected(child, PROCESS)
+        made.child_said(PROCESS, [messages.READY, 0.1, 5.0], b"")
+        made.settle()
+        made.take(leases((0, 1), (1, 1), (2, 1), (3, 1)))
+        return made
+
+    return asyncio.run(make())
+
+
+def begin(worker, *mini_batches):
+    for mini_batch in mini_batches:
+        worker.child_said(PROCESS, [messages.BEGUN, mini_batch, 1], b"")
+
+
+def test_a_process_that_runs_several_at_once_gets_another_for_each_that_ends(at_once, child):
+    assert child.was_to_run() == [[0, 1], [1, 1], [2, 1]]
+    begin(at_once, 0, 1, 2)
+    done(at_once, 1, 1)
+    assert child.was_to_run()[3:] == [[3, 1]]
+    begin(at_once, 3)
+    done(at_once, 3, 1)
+    done(at_once, 0, 1)
+    assert completed(at_once) == [[1, 1], [3, 1], [0, 1]]
+    assert at_once.held() == [[2, 1]]
+
+
+def test_all_that_such_a_process_had_begun_lose_a_try_with_it_and_the_rest_waits(at_once, child):
+    begin(at_once, 2, 0)
+    at_once.child_gone(child, PROCESS)
+    at_once.host_said([messages.EXITED, PROCESS, -11, False])
+    failed = at_once.outbox.batch.failed
+    assert sorted((each.mini_batch, each.category, each.message) for each in failed) == [
+        (0, "ProcessDied", "process000 was killed by SIGSEGV"),
+        (2, "ProcessDied", "process000 was killed by SIGSEGV"),
+    ]
+    assert sorted(at_once.held()) == [[1, 1], [3, 1]]
+    assert at_once.outbox.batch.returned == []
+
+
+def test_such_a_process_that_ends_by_what_one_mini_batch_did_costs_the_others_nothing(at_once, child):
+    begin(at_once, 0, 1)
+    said = "the entry script called sys.exit(4) in run()"
+    at_once.child_said(PROCESS, [messages.FAILED, 0, 1, 1, "ProcessDied", said, "", 0.0, 0.1], b"")
+    done(at_once, 1, 1)
+    at_once.settle()
+    assert child.was_to_run() == [[0, 1], [1, 1], [2, 1]]  # no more is sent to it
+    at_once.child_gone(child, PROCESS)
+    at_once.host_said([messages.EXITED, PROCESS, 4, False])
+    assert [each.mini_batch for each in at_once.outbox.batch.failed] == [0]
+    assert sorted(at_once.held()) == [[2, 1], [3, 1]]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [messages.BEGUN, 3, 1],
+        [messages.BEGUN, 0, 2],
+        [messages.DONE, 0, 1, 1, 1, 0, 100_000, 0, 0, ""],
+        [messages.LOADED, 0, 1],
+    ],
+    ids=["it was never sent", "in another attempt", "done before it was begun", "loaded before it was begun"],
+)
+def test_such_a_process_too_is_believed_only_of_what_it_was_sent_and_has_begun(at_once, child, message):
+    at_once.child_said(PROCESS, message, b"row\n")
+    at_once.settle()
+    assert child.closed
+    assert at_once.outbox.batch.is_empty()
+
+
+def test_a_process_is_ready_once(at_once):
+    begin(at_once, 0)
+    at_once.child_said(PROCESS, [messages.READY, 0.1], b"")
+    done(at_once, 0, 1)
+    assert completed(at_once) == [[0, 1]]

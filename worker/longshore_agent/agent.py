@@ -19,6 +19,7 @@ from longshore_agent.outbox import Batch
 from longshore_agent.places import bring_models, places_of
 from longshore_agent.resources import ResourceMonitor
 from longshore_agent.shipping import Shipper
+from longshore_agent.whole_data import bring_whole
 from longshore_agent.worker import Worker
 from longshore_protocol import errors, wire
 from longshore_protocol.job import Job
@@ -80,9 +81,10 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                 places.make()
                 if job.models:
                     await asyncio.to_thread(bring_models, job.models, places.models)
-                spec = staging.host_spec(job, worker=settings.worker, work_dir=work_dir, places=places)
+                data = await asyncio.to_thread(bring_whole, job, places.data)
+                spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, places=places)
                 shipper = Shipper(job, places, worker=settings.worker, private=tempfile.gettempdir())
-                agent = Agent(client, job, Worker(job, spec, agent=registration.agent),
+                agent = Agent(client, job, Worker(job, spec, agent=registration.agent, copies=data.copies),
                               identity=(registration.agent, registration.epoch), shipper=shipper)  # fmt: skip
                 for peer in peers:  # hosts and children of the old epoch end, and the host comes back
                     peer.close()

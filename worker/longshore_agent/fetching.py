@@ -13,7 +13,7 @@ from longshore_storage.files import fetch_file, open_file
 
 Check = Callable[[], None]  # called between the parts of a copy; what it raises ends the copy
 
-_PART = 4 << 20  # bytes of rows in memory at once, of each copy: some times over, in the libraries on their way
+_PART = 4 << 20  # bytes of rows in memory at once
 
 
 def base_name(url: str) -> str:
@@ -35,31 +35,51 @@ def whole(url: str, target: str, *, check: Check) -> str:
 
 
 def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Check) -> dict[str, Any]:
-    """Copy the rows of a slice of a csv or jsonl file, with the file's first record; return the slice of the copy.
+    """Copy the rows of a piece of a csv or jsonl file, with the file's first record; return the piece of the copy.
 
-    It gives the very rows of the original, and says in "copy_of" what that is. Raises as `whole`.
+    It gives the very rows of the original, and says in "copy_of" what that is, in "shift" how many bytes further on the
+    original's rows are. Raises as `whole`.
     """
     check()
-    copied = {**piece, "path": target, "copy_of": piece}
     with open_file(piece["path"], read_ahead=False) as source:
         size = source.seek(0, os.SEEK_END)
-        start, end = piece["start"], piece["end"]
         # What can be read only as a whole is never cut.
+        if "ranges" in piece:
+            copied = _copied(source, _header(source, format), piece["ranges"], target, check=check)
+            return {**piece, "path": target, "copy_of": piece, "ranges": copied}
+        start, end = piece["start"], piece["end"]
         if (start > 0 or end < size) and records.is_splittable(format.encoding):
-            header = records.header_line(source, format) if format.format == "csv" else b""
+            header = _header(source, format)
             start, end = records.aligned_range(source, start, end, size)
             if records.has_header(format):
                 start, end = max(start, len(header)), max(end, len(header))
-            # The first record tells the columns, also where it does not name them. Without one, rows from the middle
-            # of a file follow a blank line: as the first bytes of a file they would lose what is a byte order mark.
-            ended = header if header.endswith(b"\n") else header + b"\n"
-            before = ended if start else b""
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "wb") as copy:
-                copy.write(before)
-                _copy(source, copy, start=start, end=end if start else max(end, len(header)), check=check)
-            return {**copied, "start": len(before), "end": len(before) + end - start}
+            place = (start, end if start else max(end, len(header)))
+            [(begin, _)] = _copied(source, header, [place], target, check=check)
+            shift = start - begin
+            return {**piece, "path": target, "copy_of": piece, "start": begin, "end": end - shift, "shift": shift}
     whole(piece["path"], target, check=check)
+    return {**piece, "path": target, "copy_of": piece}
+
+
+def _header(source: BinaryIO, format: TabularFormat) -> bytes:
+    return records.header_line(source, format) if format.format == "csv" else b""
+
+
+def _copied(
+    source: BinaryIO, header: bytes, ranges: list[tuple[int, int]], target: str, *, check: Check
+) -> list[tuple[int, int]]:
+    """Copy ranges of bytes after a header, and return those of the copy."""
+    # The first record tells the columns, also where it does not name them. Without one, rows from the middle of a file
+    # follow a blank line: as the first bytes of a file they would lose what is a byte order mark.
+    before = b"" if ranges[0][0] == 0 else header if header.endswith(b"\n") else header + b"\n"
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    copied = []
+    with open(target, "wb") as copy:
+        copy.write(before)
+        for start, end in ranges:
+            begin = copy.tell()
+            _copy(source, copy, start=start, end=end, check=check)
+            copied.append((begin, copy.tell()))
     return copied
 
 

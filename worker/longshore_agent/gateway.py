@@ -13,6 +13,7 @@ from longshore_protocol import messages
 from longshore_protocol.frames import Decoder, FrameError, encode
 
 _REST = 0.001  # seconds
+_LONGEST_DEVICE = 100  # characters
 
 
 class Handler(Protocol):
@@ -52,6 +53,7 @@ class Peer(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._process: int | None = None
         self._is_host = False
+        self.device = ""  # of a child, as it says itself
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # no event loop but asyncio's own derives from it
@@ -117,10 +119,13 @@ class Peer(asyncio.Protocol):
         if message[0] == messages.HELLO_HOST:
             self._is_host = True
             self._handler.host_connected(self)
-        elif message[0] == messages.HELLO_CHILD and self._handler.child_connected(self, message[1]):
-            self._process = message[1]
-        else:
-            self.close()
+            return
+        if message[0] == messages.HELLO_CHILD:
+            self.device = str(message[3])[:_LONGEST_DEVICE]
+            if self._handler.child_connected(self, message[1]):
+                self._process = message[1]
+                return
+        self.close()
 
 
 def bind(path: str) -> socket.socket:

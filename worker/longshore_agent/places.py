@@ -4,6 +4,7 @@ In the run's own folders where those are paths of this machine, and else in copi
 (models) or ships (output, logs):
 
     <shared>/longshore-copies-<run>-<worker>/models/<name>/<version>/    see `bring_models`
+    <shared>/longshore-copies-<run>-<worker>/data/<input>/               see `whole_data`
     <shared>/longshore-copies-<run>-<worker>/output, logs                see `shipping`
 """
 
@@ -29,6 +30,7 @@ class Places:
     output: str
     logs: str
     models: str  # the folder of the copies
+    data: str  # the same of inputs that are brought whole
     copies_output: bool  # the output folder is in a store: what is written here is a copy to be shipped
     copies_logs: bool
 
@@ -48,6 +50,7 @@ def places_of(job: Job, *, worker: str, shared: str) -> Places:
         output=output or f"{copies}/output",
         logs=f"{run or copies}/logs",
         models=f"{copies}/models",
+        data=f"{copies}/data",
         copies_output=output is None,
         copies_logs=run is None,
     )

@@ -25,6 +25,7 @@ from longshore_agent.script_inputs import bring_input
 from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
 from longshore_protocol import script_folder
+from longshore_protocol.job import ScriptInput
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import (
     CANCELLED,
@@ -35,7 +36,6 @@ from longshore_protocol.script_job import (
     SUCCEEDED,
     TIMED_OUT,
     UPLOAD,
-    ScriptInput,
     ScriptJob,
     ScriptOutput,
     ScriptResult,

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from longshore_agent.fetching import base_name
 from longshore_agent.trees import fetch_file_to, inside
-from longshore_protocol.script_job import MOUNT, ScriptInput
+from longshore_protocol.job import MOUNT, ScriptInput
 from longshore_storage.listing import list_files
 from longshore_storage.store import local_path
 
@@ -28,30 +28,38 @@ def bring_input(given: ScriptInput, folder: str) -> str:
         local = local_path(given.uris[0])
         if local is not None and os.path.exists(local):
             return local
-    found: list[str] = []
-    bases: list[list[str]] = []
+    found = []
     for uri in given.uris:
-        root = (local_path(uri) or uri).rstrip("/")
         files = list(list_files(uri))
         if not files:
             raise FileNotFoundError(f"there are no files in {uri}")
+        root = (local_path(uri) or uri).rstrip("/")
         if len(given.uris) == 1 and files == [root]:
             target = inside(folder, base_name(root))
             fetch_file_to(root, target)
             return target
-        found += files
-        bases.append(_base(root, files))
-    shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*bases, strict=False)))
-    targets: dict[str, str] = {}
-    for file in found:
-        name = "/".join(_parts(file)[shared:])
-        if targets.setdefault(name, file) != file:
-            raise ValueError(f"{targets[name]} and {file} would have the same name {name}")
+        found.append((uri, files))
+    targets = names_below(found)
     link = given.mode == MOUNT
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for _ in threads.map(lambda name: _bring(targets[name], inside(folder, name), link=link), targets):
             pass  # what went wrong is raised here
     return folder
+
+
+def names_below(found: list[tuple[str, list[str]]]) -> dict[str, str]:
+    """Return the files of several URIs by the names that they have below what the URIs have in common.
+
+    Raises ValueError for a name that means two files.
+    """
+    bases = [_base((local_path(uri) or uri).rstrip("/"), files) for uri, files in found]
+    shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*bases, strict=False)))
+    targets: dict[str, str] = {}
+    for file in (file for _, files in found for file in files):
+        name = "/".join(_parts(file)[shared:])
+        if targets.setdefault(name, file) != file:
+            raise ValueError(f"{targets[name]} and {file} would have the same name {name}")
+    return targets
 
 
 def _bring(file: str, target: str, *, link: bool) -> None:

@@ -1,8 +1,8 @@
 """Brings the inputs that lie elsewhere to this machine, ahead of the processes that need them.
 
 A lease of such an input is held like any other, and given to a process once its slice names local paths only. Its
-files lie in a folder of their own, which goes when the lease does; a Parquet file is kept for the mini-batches to come,
-as long as there is space. Lives on the event loop; only the copying happens in threads.
+files lie in a folder of their own, which goes when the lease does; a Parquet file is kept for others, since many
+mini-batches read it, while there is room. Lives on the event loop; only the copying happens in threads.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from longshore_agent import fetching
+from longshore_agent import fetching, query_rows
+from longshore_agent.kept import Kept
 from longshore_agent.slots import Lease, Slot
-from longshore_agent.space import Space, limit_of, size_of
 from longshore_agent.threads import Threads
-from longshore_protocol import errors
-from longshore_protocol.job import Input
+from longshore_protocol import errors, slices
+from longshore_protocol.job import Input, TabularFormat
 from longshore_storage import retrying
 from longshore_storage.causes import cause_of
+from longshore_storage.errors import DatabaseError
 from longshore_storage.store import local_path
 
 T = TypeVar("T")
 
 _COPIES = 8  # at once
 _AHEAD = 8  # mini-batches per process, at most
+_SHARE = 4  # of the free space, one part in so many is for what is brought ahead, and one for files that are kept
 _TRIES = 4
 _LEAVE = 2.0  # seconds that copies get to notice the end
 
@@ -57,7 +59,13 @@ class _NotBrought(Exception):
 
     def __init__(self, url: str, error: Exception, cause: str) -> None:
         told = retrying.told_by(error)
-        super().__init__(f'The file "{url}" cannot be brought to this machine: {cause}.')
+        of_query = isinstance(told, DatabaseError)
+        what = (
+            "The rows of a mini-batch cannot be read"
+            if of_query
+            else f'The file "{url}" cannot be brought to this machine'
+        )
+        super().__init__(f"{what}: {cause}.")
         is_full = isinstance(told, OSError) and told.errno in retrying.FULL
         self.category = errors.SYSTEM if is_full else errors.DATA_ERROR
 
@@ -79,25 +87,28 @@ class _Errand:
 class Stager:
     """Stages the leases of one worker in `folder`, which is not there, or was left by an agent that was killed."""
 
-    def __init__(self, inputs: Sequence[Input], folder: str, *, takers: Takers, limit: int | None = None) -> None:
-        """Stage at most `limit` bytes at a time; by default what `limit_of` the folder's volume says."""
+    def __init__(
+        self, inputs: Sequence[Input], folder: str, *, takers: Takers, copies: Mapping[str, str] | None = None
+    ) -> None:
         self.remote = frozenset(
             index for index, given in enumerate(inputs) if any(local_path(path) is None for path in given.paths)
         )  # the inputs that are to be staged, as indices
         self._inputs = inputs
         self._folder = folder
         self._takers = takers
+        self._copies = copies or {}  # of files that were brought before, by URL
         self._threads = Threads(_COPIES)
         self._numbers = itertools.count()
         self._underway: dict[asyncio.Task[None], _Errand] = {}
-        self._kept: dict[str, asyncio.Task[str]] = {}  # the files that are kept, by URL
-        self._clearing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._staged = 0  # bytes in the folders of leases
+        self._room = 0  # bytes that they should not take, and kept files neither
         self._average: float | None = None  # seconds from a lease to its files, smoothed
         if self.remote:
             shutil.rmtree(folder, ignore_errors=True)
             os.mkdir(folder, mode=0o750)
-        self._space = Space(limit if limit is not None else limit_of(os.path.dirname(folder)))
+            self._room = shutil.disk_usage(folder).free // _SHARE
+        self._kept = Kept(self._keep, self._delete, room=self._room)
 
     def add(self, lease: Lease) -> None:
         """Bring what a lease needs, then tell."""
@@ -114,26 +125,19 @@ class Stager:
     def release(self, lease: Lease) -> None:
         """Delete what was brought for a lease: no process needs it any more."""
         if lease.folder is not None:
-            task = asyncio.create_task(self._clear(lease.folder))
-            self._clearing.add(task)
-            task.add_done_callback(self._clearing.discard)
-            lease.folder = None
-
-    async def _clear(self, folder: str) -> None:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        await self._drop(await self._space.leave(folder))
-
-    async def _drop(self, urls: list[str]) -> None:
-        """Delete files that were kept."""
-        for url in urls:
-            task = self._kept.pop(url)
-            await asyncio.to_thread(shutil.rmtree, os.path.dirname(await task), ignore_errors=True)
+            self._kept.release(lease.folder)
+            self._delete(lease.folder)
+            self._staged -= lease.bytes
+            lease.folder, lease.bytes = None, 0
 
     def ahead(self, slot: Slot) -> int:
         """Return how many mini-batches to hold for a slot besides what its process has.
 
-        As `Slot.backlog` says, and enough to bring one while the others run; not many, since they fill the disk.
+        As `Slot.backlog` says, and enough to bring one while the others run; not many, since they fill the disk, and
+        none while it is as full with them as it may be.
         """
+        if self._staged > self._room:
+            return 0
         ahead = max(1, slot.backlog())
         if self._average is not None and slot.average is not None:
             ahead = max(ahead, math.ceil(self._average / max(slot.average, 1e-3)))
@@ -144,13 +148,16 @@ class Stager:
         self._closed = True
         for errand in self._underway.values():
             errand.given_up = True
-        tasks = [*self._underway, *self._kept.values(), *self._clearing]
-        for task in tasks:
+        for task in self._underway:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._underway, return_exceptions=True)
+        await self._kept.close()
         if self.remote:
             await asyncio.to_thread(self._threads.end, _LEAVE)
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def _delete(self, folder: str) -> None:
+        asyncio.get_running_loop().run_in_executor(None, partial(shutil.rmtree, folder, ignore_errors=True))
 
     def _new_folder(self) -> str:
         return f"{self._folder}/{next(self._numbers):06d}"
@@ -160,15 +167,14 @@ class Stager:
             raise _Unwanted
 
     async def _bring(self, errand: _Errand) -> None:
-        lease = errand.lease
-        await self._drop(await self._space.enter(errand.folder))
-        started, begin = time.time(), time.monotonic()
+        lease, started, begin = errand.lease, time.time(), time.monotonic()
         failure: tuple[str, str] | None = None
         piece: Any = None
         try:
             errand.check()
             piece = await self._localized(errand)
-            self._space.brought(errand.folder, await asyncio.to_thread(size_of, errand.folder))
+            lease.bytes = await asyncio.to_thread(_size_of, errand.folder)
+            self._staged += lease.bytes
         except _Unwanted:
             pass  # its lease is abandoned
         except _NotBrought as error:
@@ -192,13 +198,26 @@ class Stager:
         grant = errand.lease.grant
         table, piece = self._inputs[grant.input].tabular, json.loads(grant.slice)
         if table is None:
-            return await self._files(errand, piece)
+            files = await self._files(errand, slices.files_of(piece))
+            return files if isinstance(piece, list) else {**piece, "files": files}
+        if "pieces" not in piece:
+            return await self._piece(errand, piece, table, 0)
+        pieces = enumerate(piece["pieces"])
+        brought = await self._all(errand, [self._piece(errand, each, table, number) for number, each in pieces])
+        return {**piece, "pieces": brought}
+
+    async def _piece(self, errand: _Errand, piece: dict[str, Any], table: TabularFormat, number: int) -> dict[str, Any]:
         url = piece["path"]
         if local_path(url) is not None:
             return piece
+        if url in self._copies:
+            return {**piece, "path": self._copies[url], "copy_of": piece}
         if table.format == "parquet":
-            return {**piece, "path": await self._whole(url, errand.folder), "copy_of": piece}
-        target = f"{errand.folder}/{fetching.base_name(url)}"
+            return {**piece, "path": await self._whole(url, errand), "copy_of": piece}
+        target = f"{errand.folder}/{number}/{fetching.base_name(url)}"
+        if table.format == "sql":
+            rows = partial(query_rows.fetch, piece, table, target, check=errand.check)
+            return await self._patiently(url, rows, errand.check)
         copy = partial(fetching.rows, piece, table, target, check=errand.check)
         return await self._patiently(url, copy, errand.check)
 
@@ -208,43 +227,50 @@ class Stager:
         async def bring(url: str) -> str:
             if local_path(url) is not None:
                 return url
+            if url in self._copies:
+                return self._copies[url]
             name = fetching.base_name(url)
             target = f"{errand.folder}/{names[name]}/{name}"  # files of one name lie in folders of their own
             names[name] += 1
             copy = partial(fetching.whole, url, target, check=errand.check)
+            return await self._patiently(url, copy, errand.check)
+
+        return await self._all(errand, map(bring, paths))
+
+    async def _all(self, errand: _Errand, copies: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """Return what copies for one errand give. Raises _NotBrought, _Unwanted."""
+
+        async def bring(copy: Coroutine[Any, Any, T]) -> T:
             try:
-                return await self._patiently(url, copy, errand.check)
+                return await copy
             except _NotBrought:
                 errand.given_up = True
                 raise
 
         # All are waited for: nothing may write into the folder of a mini-batch that has failed.
-        brought = await asyncio.gather(*map(bring, paths), return_exceptions=True)
+        brought = await asyncio.gather(*map(bring, copies), return_exceptions=True)
         failures = [each for each in brought if isinstance(each, BaseException)]
         if failures:
             raise next((each for each in failures if not isinstance(each, _Unwanted)), failures[0])
-        return [each for each in brought if isinstance(each, str)]
+        return [each for each in brought if not isinstance(each, BaseException)]
 
-    async def _whole(self, url: str, user: str) -> str:
-        """Return the copy of a file that is kept as long as anybody uses it; whoever needs it first has it made."""
-        self._space.use(url, user)
-        task = self._kept.get(url)
-        if task is None:
-            task = self._kept[url] = asyncio.create_task(self._keep(url))
-        return await task
+    async def _whole(self, url: str, errand: _Errand) -> str:
+        """Return the copy of a file that is kept for more mini-batches than the errand's."""
+        return f"{await self._kept.path(url, errand.folder)}/{fetching.base_name(url)}"
 
-    async def _keep(self, url: str) -> str:
+    async def _keep(self, url: str) -> tuple[str, int]:
+        """Return the folder of a new copy of a file, and the file's size in bytes. Raises _NotBrought, _Unwanted."""
         folder = self._new_folder()
         target = f"{folder}/{fetching.base_name(url)}"
+
+        def copy() -> int:
+            return os.path.getsize(fetching.whole(url, target, check=self._check))
+
         try:
-            path = await self._patiently(url, partial(fetching.whole, url, target, check=self._check), self._check)
-        except _NotBrought:
-            del self._kept[url]  # the next one that needs it tries again
-            self._space.forget(url)
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            return folder, await self._patiently(url, copy, self._check)
+        except BaseException:
+            self._delete(folder)
             raise
-        await self._drop(self._space.keep(url, await asyncio.to_thread(os.path.getsize, path)))
-        return path
 
     async def _patiently(self, url: str, copy: Callable[[], T], check: fetching.Check) -> T:
         """Run a copy in a thread, some more times when it fails. Raises _NotBrought, _Unwanted."""
@@ -260,3 +286,8 @@ class Stager:
             await asyncio.sleep(pause)
             check()
         raise AssertionError("the last try returns or raises")
+
+
+def _size_of(folder: str) -> int:
+    """Return the bytes of the files below a folder, which may not be there."""
+    return sum(os.path.getsize(f"{parent}/{name}") for parent, _, names in os.walk(folder) for name in names)

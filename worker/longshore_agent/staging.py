@@ -6,14 +6,17 @@ import re
 
 from longshore_agent.places import Places, StagingError, model_path
 from longshore_agent.slots import Lease
+from longshore_agent.whole_data import WholeData
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import Grant
 from longshore_storage.store import local_path
 
+_SIDE_INPUT = re.compile(r"\$\(inputs\.([^()]*)\)")  # the planner has seen to it that there is one
 
-def host_spec(job: Job, *, worker: str, work_dir: str, places: Places) -> HostSpec:
-    """Return what host and children need, all places being paths on this machine.
+
+def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: Places) -> HostSpec:
+    """Return what host and children need, all places being paths on this machine; `data` was brought there.
 
     Raises StagingError for a source that is no path here.
     """
@@ -25,17 +28,23 @@ def host_spec(job: Job, *, worker: str, work_dir: str, places: Places) -> HostSp
         "AZUREML_RUN_ID": job.run_id,
         "AZUREML_LOG_LEVEL": job.logging_level,
     }
-    for given in job.inputs:
-        variables["AZUREML_DATAREFERENCE_" + given.name] = given.paths[0]
+    paths = {each.name: each.paths for each in job.inputs}
+    paths.update({name: (folder,) for name, folder in data.downloads.items()})
+    first = {name: given[0] for name, given in paths.items()}
+    for name, path in {**first, **data.side_inputs}.items():
+        variables["AZUREML_DATAREFERENCE_" + name] = path
     models = tuple((model.name, model.version, model_path(model, places.models)) for model in job.models)
     if models:
         variables["AZUREML_MODEL_DIR"] = models[0][2]
     return HostSpec(
         source=source,
         entry_script=job.entry_script,
-        arguments=_arguments(job, places),
+        arguments=_arguments(job, data, places),
         variables={**variables, **job.variables},
-        inputs=tuple(InputSpec(each.name, each.tabular, each.paths) for each in job.inputs),
+        inputs=(
+            *(InputSpec(each.name, each.tabular, paths[each.name]) for each in job.inputs),  # which grants number
+            *(InputSpec(name, None, (path,)) for name, path in data.side_inputs.items()),
+        ),
         output=job.output,
         models=models,
         work_dir=work_dir,
@@ -44,6 +53,7 @@ def host_spec(job: Job, *, worker: str, work_dir: str, places: Places) -> HostSp
         output_dir=places.output,
         experiment=job.experiment or job.name,
         parent_id=job.parent_id,
+        run_timeout=job.timeouts.run_invocation,
         processes=job.processes_per_worker,
         gpus=job.gpus_per_worker,
         logging_level=job.logging_level,
@@ -51,12 +61,13 @@ def host_spec(job: Job, *, worker: str, work_dir: str, places: Places) -> HostSp
     )
 
 
-def _arguments(job: Job, places: Places) -> tuple[str, ...]:
-    """Return the script's arguments; the output folder that they name is the one on this machine."""
-    if not places.copies_output:
-        return job.arguments
-    named = re.compile(re.escape(job.output.uri) + r"(?![\w.-])")  # and not a neighbour that begins alike
-    return tuple(named.sub(lambda _: places.output, argument) for argument in job.arguments)
+def _arguments(job: Job, data: WholeData, places: Places) -> tuple[str, ...]:
+    """Return the script's arguments; side inputs and the output folder that they name are those on this machine."""
+    arguments = [_SIDE_INPUT.sub(lambda found: data.side_inputs[found[1]], each) for each in job.arguments]
+    if places.copies_output:
+        named = re.compile(re.escape(job.output.uri) + r"(?![\w.-])")  # and not a neighbour that begins alike
+        arguments = [named.sub(lambda _: places.output, argument) for argument in arguments]
+    return tuple(arguments)
 
 
 def stage(job: Job, grant: Grant) -> Lease:

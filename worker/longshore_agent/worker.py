@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +23,7 @@ from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import Failure, process_name
 
-_OF_THE_HEAD = (messages.DONE, messages.FAILED, messages.LOADED)
+_OF_WHAT_RUNS = (messages.DONE, messages.FAILED, messages.LOADED)
 _UNKILLABLE = 10.0  # seconds a process may outlive its kill (a stopped host) before it is given up
 _Said = tuple[str, str, str]  # category, one line, the traceback's last lines
 
@@ -31,7 +31,7 @@ _Said = tuple[str, str, str]  # category, one line, the traceback's last lines
 class Worker:
     """Feeds the slots of one worker. Implements `gateway.Handler` and `stager.Takers`."""
 
-    def __init__(self, job: Job, spec: HostSpec, *, agent: str) -> None:
+    def __init__(self, job: Job, spec: HostSpec, *, agent: str, copies: Mapping[str, str] | None = None) -> None:
         self.name = spec.worker
         self._job = job
         self._spec = spec
@@ -45,7 +45,7 @@ class Worker:
         self._held: dict[int, Lease] = {}
         # Beside the processes' folder, and not in it: a host that ends removes that.
         inputs = os.path.join(os.path.dirname(spec.work_dir), f"longshore-inputs-{job.run_id}-{spec.worker}")
-        self._stager = Stager(job.inputs, inputs, takers=self)
+        self._stager = Stager(job.inputs, inputs, takers=self, copies=copies)
         self._ahead = self._stager.ahead if self._stager.remote else Slot.backlog
         self._clock = time.monotonic
         self.demand = asyncio.Event()  # more leases are wanted
@@ -64,7 +64,7 @@ class Worker:
         """Return how many more mini-batches to lease now; 0 when what is held will do."""
         if self.ending.is_set():
             return 0
-        target = sum(slot.depth() + self._ahead(slot) for slot in self._slots if slot.state is State.READY)
+        target = sum(slot.wanted() + self._ahead(slot) for slot in self._slots if slot.state is State.READY)
         missing = target - len(self._held)
         return missing if missing >= max(1, target // 4) else 0
 
@@ -125,7 +125,7 @@ class Worker:
         await self._stager.close()
 
     def states(self) -> list[dict[str, Any]]:
-        """Return what each process does, for the status: name, state, mini-batch and seconds since when."""
+        """Return what each process does, for the status: see `Slot.described`."""
         now = self._clock()
         return [slot.described(now) for slot in self._slots if slot.process >= 0]
 
@@ -152,7 +152,7 @@ class Worker:
         slot = self._by_process.get(process)
         if slot is None or slot.state is not State.SPAWNING:
             return False
-        slot.state, slot.connected = State.STARTING, True
+        slot.state, slot.connected, slot.device = State.STARTING, True, peer.device
         self._peers[process] = peer
         peer.send([messages.SPEC, asdict(self._spec)])
         return True
@@ -191,28 +191,30 @@ class Worker:
         if slot is None:
             return
         kind, now = message[0], self._clock()
-        if kind in _OF_THE_HEAD and not slot.runs(message[1], message[2]):
+        if (kind in _OF_WHAT_RUNS and not slot.work.runs(message[1], message[2])) or (
+            kind == messages.BEGUN and not slot.work.begun(message[1], message[2], now)
+        ):
             self._peers[process].close()  # whoever speaks there is not, or not only, the process that we feed
         elif kind == messages.DONE:
-            lease = slot.head_done(now)
+            lease = slot.work.done(message[1], message[2], now)
             self._stager.release(lease)
             slot.took(message[6] / 1e6)
-            slot.blameless = slot.killed is not None
+            slot.blameless = slot.blameless or slot.killed is not None
             if not lease.abandoned:
                 del self._held[message[1]]
                 self._outbox.complete(message, process=process, rows=body)
         elif kind == messages.LOADED:
-            slot.head_loaded(now)
+            slot.work.loaded(message[1], message[2], now)
         elif kind == messages.FAILED:
             _, _, _, items, category, text, trace, started, elapsed = message
-            lease = slot.head_done(now)
+            lease = slot.work.done(message[1], message[2], now)
             self._stager.release(lease)
             slot.took(elapsed)
-            slot.blameless = slot.killed is not None or category == errors.PROCESS_DIED
+            slot.blameless = slot.blameless or slot.killed is not None or category == errors.PROCESS_DIED
             said, log = (category, text, trace), self._log("error", process)  # where the child wrote all of it
             self._fail(lease, process, items=items, said=said, times=(started, elapsed), log=log)
-        elif kind == messages.READY:
-            slot.state, slot.failures, slot.since = State.READY, 0, now
+        elif kind == messages.READY and slot.state is State.STARTING:
+            slot.ready(now, message[2:], at_once=self._job.concurrency_per_process)
             self.report_now.set()
         elif kind == messages.INIT_FAILED:
             slot.told = True
@@ -221,7 +223,7 @@ class Worker:
     def is_busy(self, process: int) -> bool:
         """Tell whether a child has so many short mini-batches queued that its results can wait a moment."""
         slot = self._by_process.get(process)
-        return slot is not None and len(slot.queue) >= BUSY
+        return slot is not None and len(slot.work) >= BUSY
 
     def settle(self) -> None:
         """Act on what changed: start processes, feed them, ask for more, report."""
@@ -282,17 +284,15 @@ class Worker:
         self._host.send([messages.SPAWN, slot.process, slot.index])
 
     def _feed(self, slot: Slot, now: float) -> None:
-        depth = slot.depth()
-        if len(slot.queue) * 2 > depth:
-            return  # refill by halves: one message carries many mini-batches
-        leases: list[Lease] = []
-        while self._ready and len(slot.queue) + len(leases) < depth:
-            leases.append(self._ready.popleft())
+        room = slot.room()
+        if not room:
+            return
+        leases = [self._ready.popleft() for _ in range(min(room, len(self._ready)))]
         if leases:
-            slot.sent(leases, now)
+            slot.work.sent(leases, now)
             slices = b"[%s]" % b",".join([lease.grant.slice for lease in leases])
             self._peers[slot.process].send([messages.RUN, [lease.grant[:3] for lease in leases]], slices)
-        elif self.ending.is_set() and not slot.queue:
+        elif self.ending.is_set() and not slot.work:
             slot.state, slot.since = State.ENDING, now
             self._peers[slot.process].send([messages.SHUTDOWN])
 
@@ -307,17 +307,17 @@ class Worker:
             return
         now = self._clock()
         peer = self._peers.pop(slot.process, None)
-        cause, before_ready, since = slot.cause_of_death(), slot.state in (State.SPAWNING, State.STARTING), slot.since
+        cause, before_ready = slot.cause_of_death(), slot.state in (State.SPAWNING, State.STARTING)
         running, waiting = slot.died(now)
         if peer is not None:
             peer.close()
-        if running is not None:
-            self._stager.release(running)
-            elapsed = now - since
-            said, times = (cause.category, cause.message, ""), (time.time() - elapsed, elapsed)
-            self._fail(running, slot.process, items=-1, said=said, times=times, log=self._log("stderr", slot.process))
-        elif before_ready and not slot.told and not self.ending.is_set():
-            self._init_failed(slot, (cause.category, cause.message, ""))
+        said, log = (cause.category, cause.message, ""), self._log("stderr", slot.process)
+        for lease, since in running:
+            self._stager.release(lease)
+            times = (time.time() - (now - since), now - since)
+            self._fail(lease, slot.process, items=-1, said=said, times=times, log=log)
+        if before_ready and not slot.told and not self.ending.is_set():
+            self._init_failed(slot, said)
         self._wait_again(waiting)
 
     def _wait_again(self, leases: Iterable[Lease]) -> None:

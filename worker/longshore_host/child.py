@@ -1,7 +1,8 @@
 """One process that runs the entry script: `python -m longshore_host.child SOCKET PROCESS HOST_PID`.
 
-It imports the script, calls init() once, then run() for each mini-batch the agent sends, in order. Whatever the script
-raises becomes a message; whatever kills the process is noticed by the host.
+It imports the script, calls init() once, then run() for each mini-batch the agent sends, in order; with an asynchronous
+script, `at_once` does that. Whatever the script raises becomes a message; whatever kills the process is noticed by the
+host.
 """
 
 from __future__ import annotations
@@ -12,30 +13,32 @@ import os
 import signal
 import sys
 import time
-from typing import Any, List, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from longshore_host import entry, rows
 from longshore_host.connection import Connection, ConnectionLost, connect
+from longshore_host.devices import device_of
 from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
 from longshore_host.logs import LIMIT
-from longshore_protocol import errors, messages
-from longshore_protocol.messages import HostSpec
+from longshore_protocol import errors, messages, slices
+from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import process_name
 
 _clock, _cpu_clock = time.perf_counter, time.process_time
 
 
 class Child:
-    """The loop of one process."""
+    """The loop of one process, and what it has in common with those of `at_once`."""
 
     def __init__(self, connection: Connection, spec: HostSpec, script: entry.EntryScript, process: int) -> None:
-        self._connection = connection
-        self._script = script
-        self._inputs = spec.inputs
+        self.connection = self._connection = connection
+        self.script = self._script = script
+        self.inputs = self._inputs = spec.inputs
+        self.run_timeout = spec.run_timeout
         self._errors_log = os.path.join(spec.log_dir, "user", "error", spec.worker, process_name(process) + ".txt")
-        self._load_table = _table_loader(spec)
+        self.load_table = _table_loader(spec)
         settings = rows.read_settings(os.path.dirname(os.path.join(spec.source, spec.entry_script)))
-        self._renderer = rows.Renderer(spec.output, settings)
+        self.renderer = rows.Renderer(spec.output, settings)
 
     def serve(self) -> None:
         """Run what the agent sends until it says shutdown. Raises ConnectionLost, SystemExit from the script."""
@@ -45,10 +48,14 @@ class Child:
                     for (mini_batch, attempt, input_index), piece in zip(header[1], json.loads(body.decode())):
                         self._run(mini_batch, attempt, input_index, piece)
                 elif header[0] == messages.SHUTDOWN:
-                    if self._script.shutdown is not None:
-                        self._script.shutdown()
-                    self._connection.send([messages.BYE])
+                    self.shut_down()
                     return
+
+    def shut_down(self) -> None:
+        """Let the script end in order, and say so."""
+        if self._script.shutdown is not None:
+            self._script.call(self._script.shutdown)
+        self._connection.send([messages.BYE])
 
     def _run(self, mini_batch: int, attempt: int, input_index: int, piece: Any) -> None:
         started, begin, cpu = time.time(), _clock(), _cpu_clock()
@@ -57,46 +64,85 @@ class Child:
         count = -1
         try:
             if given.tabular is not None:
-                items = self._load_table(piece, given.tabular)
+                items = self.load_table(piece, given.tabular)
                 self._connection.send([messages.LOADED, mini_batch, attempt])
+            elif type(piece) is dict:
+                items = piece["files"]
             count = len(items)
             running = _clock()
             if self._script.takes_context:
-                context = entry.MiniBatchContext(
-                    mini_batch=mini_batch, attempt=attempt, input_name=given.name, items_total=count
-                )
-                result = self._script.run(items, context)
+                result = self._script.run(items, self.context(mini_batch, attempt, given, items, piece))
             else:
                 result = self._script.run(items)
             ran = _clock()
-            rendered = self._renderer.render(result)
+            rendered = self.renderer.render(result)
         except ConnectionLost:
             raise
         except BaseException as error:
-            category, message, trace = _explain(error, piece if given.tabular is None else [])
-            self._log_error(mini_batch, attempt, error)
-            elapsed = _clock() - begin
-            self._connection.send(
-                [messages.FAILED, mini_batch, attempt, count, category, message, trace, started, elapsed]
-            )
+            files = slices.files_of(piece) if given.tabular is None else []
+            times = (started, _clock() - begin)
+            self.failed(mini_batch, attempt, error, files=files, items=count, times=times)
             if isinstance(error, SystemExit):
                 raise
             return
+        used, times = _cpu_clock() - cpu, (started, _clock() - begin)
+        self.done(mini_batch, attempt, rendered, items=count, times=times, run=ran - running, cpu=used)
+
+    def context(
+        self, mini_batch: int, attempt: int, given: InputSpec, items: Any, piece: Any
+    ) -> entry.MiniBatchContext:
+        """Return the second argument of a run() that begins now."""
+        deadline = time.time() + self.run_timeout
+        made = entry.MiniBatchContext(
+            mini_batch=mini_batch, attempt=attempt, given=given, items=items, deadline=deadline
+        )
+        if "partition" in piece:
+            made.partition_key_value = slices.values(piece["partition"])
+        return made
+
+    def done(
+        self,
+        mini_batch: int,
+        attempt: int,
+        rendered: rows.Rendered,
+        *,
+        items: int,
+        times: Tuple[float, float],
+        run: float,
+        cpu: float,
+    ) -> None:
+        """Say that a mini-batch is done: `times` are the Unix time of its begin and seconds, as are the other two."""
         self._connection.send(
             [
                 messages.DONE,
                 mini_batch,
                 attempt,
                 rendered.succeeded,
-                count,
-                int(started * 1e6),
-                int((_clock() - begin) * 1e6),
-                int((ran - running) * 1e6),
-                int((_cpu_clock() - cpu) * 1e6),
+                items,
+                int(times[0] * 1e6),
+                int(times[1] * 1e6),
+                int(run * 1e6),
+                int(cpu * 1e6),
                 rendered.header,
             ],
             rendered.data,
         )
+
+    def failed(
+        self,
+        mini_batch: int,
+        attempt: int,
+        error: BaseException,
+        *,
+        files: List[Any],
+        items: int,
+        times: Tuple[float, float],
+        said: Optional[Tuple[str, str, str]] = None,
+    ) -> None:
+        """Say that a mini-batch of these files (of a table: none) failed, for `said` or what the error says."""
+        self._log_error(mini_batch, attempt, error)
+        words = said or _explain(error, files)
+        self._connection.send([messages.FAILED, mini_batch, attempt, items, *words, *times])
 
     def _log_error(self, mini_batch: int, attempt: int, error: BaseException) -> None:
         os.makedirs(os.path.dirname(self._errors_log), exist_ok=True)
@@ -138,8 +184,8 @@ def _explain(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
     return entry.category_of(error, items), entry.one_line(error), entry.short_traceback(error)
 
 
-def _start(connection: Connection, spec: HostSpec, process: int) -> Child:
-    """Prepare the process and the script. Raises EntryScriptError."""
+def _start(connection: Connection, spec: HostSpec, process: int) -> Callable[[], None]:
+    """Prepare the process and the script, and return what serves the agent. Raises EntryScriptError."""
     began = _clock()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what is printed survives a kill
     entry.set_up_logging(spec.logging_level)
@@ -148,8 +194,14 @@ def _start(connection: Connection, spec: HostSpec, process: int) -> Child:
         child = Child(connection, spec, entry.load(spec), process)
     except rows.SettingsError as error:
         raise entry.EntryScriptError(str(error)) from error
-    connection.send([messages.READY, _clock() - began])
-    return child
+    if child.script.shape is entry.Shape.IN_ORDER:
+        connection.send([messages.READY, _clock() - began])
+        return child.serve
+    from longshore_host.at_once import Coroutines, Queue  # no other script waits for what it imports
+
+    loop = Coroutines(child) if child.script.shape is entry.Shape.COROUTINES else Queue(child)
+    connection.send([messages.READY, _clock() - began, loop.grace])
+    return loop.serve
 
 
 def main() -> int:
@@ -162,32 +214,32 @@ def main() -> int:
     if connection is None:
         return 1
     # A copy that the script forks, and that comes back here, must neither answer in our name nor read what is ours.
-    os.register_at_fork(after_in_child=connection.close)
+    os.register_at_fork(after_in_child=connection.give_up)
     try:
-        connection.send([messages.HELLO_CHILD, process, os.getpid()])
+        connection.send([messages.HELLO_CHILD, process, os.getpid(), device_of(os.environ)])
         spec = messages.host_spec_from_dict(connection.receive()[1])
         try:
-            child = _start(connection, spec, process)
+            serve = _start(connection, spec, process)
         except entry.EntryScriptError as error:
             sys.stderr.write((error.trace or str(error)) + "\n")
             connection.send([messages.INIT_FAILED, error.category, str(error), error.trace])
             return 1
         if spec.profiling_module is None:
-            child.serve()
+            serve()
         else:
-            _profile(spec, process, child)
+            _profile(spec, process, serve)
     except ConnectionLost:
         return 1
     return 0
 
 
-def _profile(spec: HostSpec, process: int, child: Child) -> None:
+def _profile(spec: HostSpec, process: int, serve: Callable[[], None]) -> None:
     """Serve under the step's profilingModule; one file of statistics per process."""
     profile = __import__(str(spec.profiling_module)).Profile()
     folder = os.path.join(spec.log_dir, "sys", "node", spec.worker)
     os.makedirs(folder, exist_ok=True)
     try:
-        profile.runcall(child.serve)
+        profile.runcall(serve)
     finally:
         profile.dump_stats(os.path.join(folder, process_name(process) + ".profile"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from typing import Any, List, Optional, Sequence, Tuple
@@ -20,6 +21,7 @@ class Connection:
         self._socket = connected
         self._decoder = Decoder()
         self._received: List[Tuple[List[Any], bytes]] = []
+        self._is_copy = False
 
     def fileno(self) -> int:
         """Return the socket's descriptor, for select()."""
@@ -30,7 +32,7 @@ class Connection:
         try:
             self._socket.sendall(encode(header, body))
         except OSError as error:
-            raise ConnectionLost(str(error)) from error
+            raise self._lost(str(error)) from error
 
     def receive(self) -> List[Any]:
         """Wait for the next message and return its header. Raises ConnectionLost."""
@@ -51,10 +53,22 @@ class Connection:
         try:
             data = self._socket.recv(262144)
         except OSError as error:
-            raise ConnectionLost(str(error)) from error
+            raise self._lost(str(error)) from error
         if not data:
             raise ConnectionLost("the agent closed the connection")
         return self._decoder.feed(data)
+
+    def _lost(self, why: str) -> ConnectionLost:
+        if (
+            self._is_copy
+        ):  # at once: event loops and exit handlers of a copy would meddle with what the process waits for
+            os._exit(1)
+        return ConnectionLost(why)
+
+    def give_up(self) -> None:
+        """In a forked copy of the process: close, and end the copy where it would use the connection."""
+        self._is_copy = True
+        self.close()
 
     def close(self) -> None:
         """Close the socket; closing twice is no error."""

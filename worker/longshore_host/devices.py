@@ -1,7 +1,9 @@
-"""Which of a worker's GPUs each process is to use. Pure; processes know their GPUs by CUDA_VISIBLE_DEVICES alone."""
+"""Which of a worker's GPUs each process is to use. Processes know their GPUs by CUDA_VISIBLE_DEVICES alone."""
 
 from __future__ import annotations
 
+import glob
+import os
 from typing import List, Mapping, Optional
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -22,6 +24,17 @@ def visible_devices(slot: int, *, processes: int, gpus: int, environment: Mappin
     if not devices:
         return None
     return ",".join(devices[slot::processes] or [devices[slot % len(devices)]])
+
+
+def device_of(environment: Mapping[str, str], *, files: str = "/dev") -> str:
+    """Return what a process of that environment was given: "cpu", or its GPUs as the variable names them: "gpu:0,1".
+
+    "gpu" is all that there are, where nothing is said and `files`, the folder of device files, shows some.
+    """
+    if VISIBLE not in environment:
+        return "gpu" if glob.glob(os.path.join(files, "nvidia[0-9]*")) else "cpu"
+    listed = _listed(environment[VISIBLE])
+    return "gpu:" + ",".join(listed) if listed and listed[0] != "-1" else "cpu"
 
 
 def _devices(gpus: int, environment: Mapping[str, str]) -> List[str]:

@@ -1,11 +1,15 @@
-"""The entry script: its surroundings, its import, and its three functions.
+"""The entry script: its surroundings, its import, and its functions.
 
 The contract is Azure ML's: `init()` once per process (optional), `run(mini_batch)` or `run(mini_batch, context)` once
-per delivery, `shutdown()` once at an orderly end (optional).
+per delivery, `shutdown()` once at an orderly end (optional). An asynchronous script, which works on many mini-batches
+at once, has an `async def run`, or Azure ML's undocumented pair of `enqueue(mini_batch, context)` and
+`get_finished_batch_result()` in the place of run().
 """
 
 from __future__ import annotations
 
+import enum
+import functools
 import importlib.util
 import inspect
 import logging
@@ -13,10 +17,11 @@ import os
 import sys
 import traceback
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
+from longshore_host import cuda
 from longshore_protocol import errors
-from longshore_protocol.messages import HostSpec
+from longshore_protocol.messages import HostSpec, InputSpec
 
 TRACEBACK_LINES = 20  # of the user's traceback that travel into status and reports; the log has all of it
 LINE_CHARACTERS = 500  # of each: an exception's text may be megabytes
@@ -35,35 +40,71 @@ class MiniBatchContext:
     """The second argument of a two-argument run().
 
     `minibatch_index` (str) is unique over all inputs and the same at every retry; `partition_key_value` (dict) is empty
-    without partition keys. Longshore adds `input_name` (str), `attempt` (int, from 1) and `items_total` (int).
+    without partition keys; `dataset` is the input restricted to this mini-batch. Longshore adds `input_name` (str),
+    `attempt` (int, from 1), `items_total` (int) and `deadline` (float), the Unix time until which run() may take.
     """
 
-    def __init__(self, *, mini_batch: int, attempt: int, input_name: str, items_total: int) -> None:
+    def __init__(self, *, mini_batch: int, attempt: int, given: InputSpec, items: Any, deadline: float) -> None:
         self.minibatch_index = str(mini_batch)
         self.partition_key_value: Dict[str, Any] = {}
-        self.input_name = input_name
+        self.input_name = given.name
         self.attempt = attempt
-        self.items_total = items_total
+        self.items_total = len(items)
+        self.deadline = deadline
+        self._places = given.paths
+        self._items = items
+
+    @property
+    def dataset(self) -> Any:
+        """The files or rows of this mini-batch, by the methods of a dataset of Azure ML."""
+        from longshore_shims.mini_batch import dataset_of  # here: few scripts ask
+
+        return dataset_of(self.input_name, self._places, self._items)
+
+
+class Shape(enum.Enum):
+    """How a script is fed."""
+
+    IN_ORDER = "run() returns the result"
+    COROUTINES = "run() is a coroutine function"
+    QUEUE = "enqueue() takes mini-batches, get_finished_batch_result() returns results"
 
 
 class EntryScript:
     """The user's module, imported."""
 
-    def __init__(self, module: ModuleType, path: str) -> None:
-        run = getattr(module, "run", None)
-        if not callable(run):
-            raise EntryScriptError("{} defines no function run(mini_batch)".format(os.path.basename(path)))
-        if inspect.isgeneratorfunction(run):
+    def __init__(self, module: ModuleType, path: str, arguments: Sequence[str] = ()) -> None:
+        script = os.path.basename(path)
+        run, enqueue = getattr(module, "run", None), getattr(module, "enqueue", None)
+        finished = getattr(module, "get_finished_batch_result", None)
+        # Scripts that have both say by an argument which is meant.
+        if callable(enqueue) and callable(finished) and (not callable(run) or _wants_async(arguments)):
+            self.shape = Shape.QUEUE
+            self.finished: Callable[[], Any] = finished
+            run = enqueue
+        elif not callable(run):
+            raise EntryScriptError("{} defines no function run(mini_batch)".format(script))
+        elif _is(inspect.isgeneratorfunction, run) or _is(inspect.isasyncgenfunction, run):
             raise EntryScriptError(
-                "run() in {} is a generator (it uses yield): it must return a list or a DataFrame".format(
-                    os.path.basename(path)
-                ),
+                "run() in {} is a generator (it uses yield): it must return a list or a DataFrame".format(script),
                 category=errors.WRONG_RETURN,
             )
+        else:
+            self.shape = Shape.COROUTINES if _is(inspect.iscoroutinefunction, run) else Shape.IN_ORDER
         self.run: Callable[..., Any] = run
-        self.takes_context = _takes_context(run)
+        self.takes_context = _takes_context(run, "enqueue()" if self.shape is Shape.QUEUE else "run()")
         self.init: Optional[Callable[[], Any]] = getattr(module, "init", None)
         self.shutdown: Optional[Callable[[], Any]] = getattr(module, "shutdown", None)
+        self.loop: Any = None  # asyncio's, of coroutines
+        for name, function in (("init", self.init), ("shutdown", self.shutdown)):
+            if self.shape is not Shape.COROUTINES and _is(inspect.iscoroutinefunction, function):
+                raise EntryScriptError("{}() in {} is a coroutine function, and run() is none".format(name, script))
+
+    def call(self, function: Callable[[], Any]) -> None:
+        """Call init() or shutdown() to its end."""
+        result = function()
+        if self.loop is not None and inspect.isawaitable(result):
+            self.loop.run_until_complete(result)
 
 
 def load(spec: HostSpec) -> EntryScript:
@@ -77,14 +118,19 @@ def load(spec: HostSpec) -> EntryScript:
     if spec.source not in sys.path:
         sys.path.insert(1, spec.source)
     try:
-        script = EntryScript(_import(path), path)
+        script = EntryScript(_import(path), path, spec.arguments)
     except EntryScriptError:
         raise
     except BaseException as error:
         raise _describe("importing {} failed".format(os.path.basename(path)), error) from error
+    if script.shape is Shape.COROUTINES:
+        import asyncio  # here: no other script waits for it
+
+        script.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(script.loop)
     if script.init is not None:
         try:
-            script.init()
+            script.call(script.init)
         except BaseException as error:
             raise _describe("init() failed", error) from error
     return script
@@ -126,26 +172,29 @@ def full_traceback(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the exception as "ValueError: the message", on one line."""
+    """Return the exception as "ValueError: the message", on one line; of a GPU that is full, with what to do."""
     try:
         text = " ".join(str(error).split())
     except Exception:  # noqa: BLE001  (the script's own exception classes may fail even here)
         text = "(an exception whose text cannot be had: its __str__ raises)"
-    return "{}: {}".format(type(error).__name__, text[:LINE_CHARACTERS]) if text else type(error).__name__
+    line = "{}: {}".format(type(error).__name__, text[:LINE_CHARACTERS]) if text else type(error).__name__
+    return "{} ({})".format(line, cuda.WHAT_TO_DO) if cuda.is_out_of_memory(error) else line
 
 
 def category_of(error: BaseException, items: List[Any]) -> str:
-    """Return whose fault an exception of run() is; `items` are the mini-batch's files."""
+    """Return whose fault an exception of init() or run() is; `items` are the mini-batch's files."""
     if isinstance(error, MemoryError):
         return errors.OUT_OF_MEMORY
+    if cuda.is_out_of_memory(error):
+        return errors.CUDA_OUT_OF_MEMORY
     if isinstance(error, OSError) and error.filename is not None and error.filename in items:
         return errors.DATA_ERROR
     return errors.USER_ERROR
 
 
 def _describe(what: str, error: BaseException) -> EntryScriptError:
-    category = errors.OUT_OF_MEMORY if isinstance(error, MemoryError) else errors.USER_ERROR
-    return EntryScriptError("{}: {}".format(what, one_line(error)), category=category, trace=short_traceback(error))
+    said = "{}: {}".format(what, one_line(error))
+    return EntryScriptError(said, category=category_of(error, []), trace=short_traceback(error))
 
 
 def _import(path: str) -> ModuleType:
@@ -161,7 +210,25 @@ def _import(path: str) -> ModuleType:
     return module
 
 
-def _takes_context(run: Callable[..., Any]) -> bool:
+def _wants_async(arguments: Sequence[str]) -> bool:
+    """Tell whether Azure ML's flag is among the arguments, by itself or with a value that means yes."""
+    flag, said = "--amlbi_async_mode", ""
+    for place, argument in enumerate(arguments):
+        name, assigned, value = argument.partition("=")
+        if name == flag:
+            after = arguments[place + 1] if place + 1 < len(arguments) else "--"
+            said = value if assigned else "true" if after.startswith("--") else after
+    return said.lower() in ("true", "1", "yes", "on")
+
+
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    """Tell whether a function, the one below a partial, or the call of an object, is of a kind that inspect knows."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return kind(function) or kind(getattr(type(function), "__call__", None))  # noqa: B004  (it is looked into)
+
+
+def _takes_context(run: Callable[..., Any], name: str) -> bool:
     try:
         parameters = inspect.signature(run).parameters.values()
     except (TypeError, ValueError):  # a builtin or an extension's function tells nothing of itself
@@ -170,6 +237,6 @@ def _takes_context(run: Callable[..., Any]) -> bool:
     required = [each for each in positional if each.default is each.empty]
     if len(required) > 2 or (not positional and not any(each.kind == each.VAR_POSITIONAL for each in parameters)):
         raise EntryScriptError(
-            "run() takes {} arguments: it must take (mini_batch) or (mini_batch, context)".format(len(positional))
+            "{} takes {} arguments: it must take (mini_batch) or (mini_batch, context)".format(name, len(positional))
         )
     return len(positional) > 1

@@ -219,6 +219,10 @@ def _require_sequence(result: Any) -> None:
     if isinstance(result, Iterator):
         name = "a generator (it uses yield)" if hasattr(result, "gi_frame") else "an iterator"
         raise WrongReturn("run() returned {}; {}".format(name, _REQUIRED))
+    if hasattr(result, "cr_frame"):
+        result.close()  # else Python itself complains
+        message = "run() returned a coroutine, which nobody waits for; an asynchronous run() is defined by async def"
+        raise WrongReturn(message)
     if result is None:
         raise WrongReturn("run() returned None; {}".format(_REQUIRED))
     refused = isinstance(result, (str, bytes, bytearray, memoryview, Mapping, AbstractSet))

@@ -173,6 +173,7 @@ class Script:
         spec = self._spec
         return context.Context(
             log_dir=spec.log_dir,
+            artifacts=self._source,
             experiment=spec.experiment,
             parent_id=spec.parent_id,
             inputs=tuple(context.Given(name, (path,)) for name, path in spec.inputs.items()),

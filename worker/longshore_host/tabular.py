@@ -5,14 +5,16 @@ pandas and pyarrow belong to the user's environment and are imported only when a
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Tuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional, Tuple
 
-from longshore_protocol import records
+from longshore_host import query_rows
+from longshore_protocol import records, slices
 from longshore_protocol.errors import DATA_ERROR
 
 if TYPE_CHECKING:
@@ -27,48 +29,156 @@ class SliceError(Exception):
     category = DATA_ERROR
 
 
-def load(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
-    """Return the rows of a slice, in the order of the file, indexed 0 to n - 1.
+class _BadRecord(ValueError):
+    """A record that no parser takes; `at` is where it begins among the rows that were read, in bytes."""
 
-    `slice` is {"path", "start", "end"} in bytes of a local csv or jsonl file, or, of a Parquet file, {"path",
-    "row_groups": [first, last + 1], "rows": [first, last + 1] within those groups, or null for all}. A csv without
-    header has the columns Column1, Column2, … Raises SliceError for rows that cannot be read, and for an environment
-    without the package that reads them; MemoryError as it is. "copy_of", if there, is the slice of another machine's
-    file that this one was copied from: the one that its user knows.
+    def __init__(self, text: str, at: int) -> None:
+        super().__init__(text)
+        self.at = at
+
+
+def load(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
+    """Return the rows of a slice, in the order of its pieces and their files, indexed 0 to n - 1.
+
+    A slice is what `longshore_protocol.slices` says, of local files. A csv without header has the columns Column1,
+    Column2, …; columns that a path tells come last. Raises SliceError for rows that cannot be read, and for an
+    environment without the package that reads them; MemoryError as it is. "copy_of", if in a piece, is the piece of
+    another machine's file that this one was copied from: the one that its user knows.
     """
+    pieces = slices.pieces_of(slice)
+    frames = [_load(piece, format) for piece in pieces]
+    if len(frames) == 1:
+        return frames[0]
+    import pandas
+
+    if format.format != "jsonl":  # whose rows have what fields they like
+        for piece, frame in zip(pieces, frames):
+            _check_columns(piece, frame, _known(pieces[0]), frames[0])
+    return pandas.concat(frames, ignore_index=True)
+
+
+def _load(piece: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     try:
         if format.format == "parquet":
-            return _read_parquet(slice, format)
-        with open(slice["path"], "rb") as file:
-            return _read_text(file, format, start=slice["start"], end=slice["end"])
+            frame = _read_parquet(piece, format)
+        elif format.format == "sql":
+            frame = _typed(query_rows.read(piece["path"], format.column_types), format.column_types)
+        else:
+            with open(piece["path"], "rb") as file:
+                frame = _read_text(file, piece, format)
+        return _with_columns(frame, piece, format)
     except MemoryError:  # the data is well
         raise
     except ImportError as error:
         package = "pyarrow" if "pyarrow" in str(error) else "pandas"
         message = 'A {} input needs the Python package "{}" in the environment: {}.'
         raise SliceError(message.format(format.format, package, _cause(error))) from error
+    except _BadRecord as error:
+        message = 'The file "{}" could not be read as {}: the record at byte {} {}.'
+        raise SliceError(message.format(_known(piece)["path"], format.format, error.at, error)) from error
     except Exception as error:  # whatever a parser raises: the data is unreadable
         message = 'The file "{}" could not be read as {} from {} on: {}.'
-        known = slice.get("copy_of", slice)
+        known = _known(piece)
         raise SliceError(message.format(known["path"], format.format, _place(known), _cause(error))) from error
 
 
-def _read_text(file: BinaryIO, format: TabularFormat, *, start: int, end: int) -> pandas.DataFrame:
+def _check_columns(
+    piece: Dict[str, Any], frame: pandas.DataFrame, first: Dict[str, Any], first_frame: pandas.DataFrame
+) -> None:
+    there, wanted = set(frame.columns), set(first_frame.columns)
+    if there != wanted and len(frame) and len(first_frame):
+        message = 'The files "{}" and "{}" of one mini-batch have different columns: {} is in one of them only.'
+        odd = ", ".join(sorted(map(str, there ^ wanted)))
+        raise SliceError(message.format(first["path"], _known(piece)["path"], odd))
+
+
+def _with_columns(frame: pandas.DataFrame, piece: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
+    """Return the frame with the columns that the path of its file tells."""
+    told = slices.values(piece.get("columns", {}))
+    for name, value in told.items():
+        if name in frame:
+            raise ValueError('the column "{}" is in the file, and in partitionFormat too'.format(name))
+        frame[name] = value
+    return _typed(frame, {name: kind for name, kind in format.column_types.items() if name in told})
+
+
+def _read_text(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     encoding = format.encoding
-    if not records.is_splittable(encoding):  # the slice is the whole file
+    if not records.is_splittable(encoding):  # the piece is the whole file
         file, encoding = io.BytesIO(file.read().decode(encoding).encode()), "utf-8"
-        start, end = 0, file.seek(0, io.SEEK_END)
+        piece = {"start": 0, "end": file.seek(0, io.SEEK_END)}
     header = records.header_line(file, format) if format.format == "csv" else b""
-    start, end = records.aligned_range(file, start, end, file.seek(0, io.SEEK_END))
+    parts = [_part(file, start, end) for start, end in _ranges(file, piece, format, header)]
+    rows = b"".join([rows for _, rows in parts])
+    try:
+        if format.format == "csv":
+            return _parse_csv(header, rows, format, encoding)
+        return _parse_lines(rows, format, encoding)
+    except Exception as error:
+        bad = _bad_record(error, rows, header, format, encoding)
+        if bad is None or encoding != format.encoding:  # the bytes are not those of the file
+            raise
+        raise _BadRecord(str(bad), _place_in_file(bad.at, parts, piece)) from error
+
+
+def _ranges(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat, header: bytes) -> List[Tuple[int, int]]:
+    """Return the bytes of a piece's rows."""
+    if "ranges" in piece:
+        return [(start, end) for start, end in piece["ranges"]]
+    start, end = records.aligned_range(file, piece["start"], piece["end"], file.seek(0, io.SEEK_END))
     if records.has_header(format):
         start, end = max(start, len(header)), max(end, len(header))
+    return [(start, end)]
+
+
+def _part(file: BinaryIO, start: int, end: int) -> Tuple[int, bytes]:
+    """Return whole rows, and where in the file they begin."""
     file.seek(start)
     rows = file.read(end - start)
     if start == 0:
-        rows = records.without_mark(rows)
-    if format.format == "csv":
-        return _parse_csv(header, rows, format, encoding)
-    return _parse_lines(rows, format, encoding)
+        bare = records.without_mark(rows)
+        start, rows = len(rows) - len(bare), bare
+    # The last line of a file may lack its end, and rows of another part may follow.
+    return start, rows if rows.endswith(b"\n") or not rows else rows + b"\n"
+
+
+def _bad_record(
+    error: Exception, rows: bytes, header: bytes, format: TabularFormat, encoding: str
+) -> Optional[_BadRecord]:
+    """Return the record that a parser stumbled over, None where nobody can tell."""
+    if isinstance(error, _BadRecord):
+        return error
+    try:
+        rows.decode(encoding)
+    except UnicodeDecodeError as wrong:
+        start = rows.rfind(b"\n", 0, wrong.start) + 1
+        text = "is not {}: byte {} of it is 0x{:02X}"
+        return _BadRecord(text.format(encoding, wrong.start - start + 1, rows[wrong.start]), start)
+    if format.format != "csv":
+        return None
+    wanted = len(_column_names(header, format.separator, encoding, has_header=records.has_header(format)))
+    start = 0
+    for end, is_blank, record in records.each_record(io.BytesIO(rows), format):
+        if not is_blank:
+            fields = next(csv.reader([record.decode(encoding).rstrip("\r\n")], delimiter=format.separator))
+            if len(fields) > wanted:
+                text = "has {} fields, and {} has {}"
+                first = "the header" if records.has_header(format) else "the first record"
+                return _BadRecord(text.format(len(fields), first, wanted), start)
+        start = end
+    return None
+
+
+def _place_in_file(at: int, parts: List[Tuple[int, bytes]], piece: Dict[str, Any]) -> int:
+    """Return where a byte of the rows is in the file that the user knows."""
+    for number, (start, rows) in enumerate(parts):
+        if at < len(rows):
+            shift = piece.get("shift", 0)
+            if "ranges" in piece:
+                shift = _known(piece)["ranges"][number][0] - piece["ranges"][number][0]
+            return start + at + int(shift)
+        at -= len(rows)
+    return at
 
 
 def _parse_csv(first: bytes, rows: bytes, format: TabularFormat, encoding: str) -> pandas.DataFrame:
@@ -114,29 +224,32 @@ def _parse_lines(rows: bytes, format: TabularFormat, encoding: str) -> pandas.Da
     import pandas
 
     found = []
-    for number, line in enumerate(rows.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode(encoding))
-        except ValueError as error:
-            raise ValueError("line {} of the slice is not JSON: {}".format(number, error)) from error
-        if not isinstance(row, dict):
-            raise TypeError("line {} of the slice is not a JSON object".format(number))
-        found.append(row)
+    start = 0
+    for line in rows.split(b"\n"):
+        if line.strip():
+            try:
+                row = json.loads(line.decode(encoding))
+            except UnicodeDecodeError:
+                raise  # which says more
+            except ValueError as error:
+                raise _BadRecord("is not JSON: {}".format(error), start) from error
+            if not isinstance(row, dict):
+                raise _BadRecord("is not a JSON object", start)
+            found.append(row)
+        start += len(line) + 1
     return _typed(pandas.DataFrame(found), format.column_types)
 
 
 def _read_parquet(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     import pandas
+    import pyarrow
     import pyarrow.parquet
 
     first, last = slice["row_groups"]
     with open(slice["path"], "rb") as file:
         table = pyarrow.parquet.ParquetFile(file).read_row_groups(list(range(first, last)))
-    if slice["rows"] is not None:
-        begin, end = slice["rows"]
-        table = table.slice(begin, end - begin)
+    ranges = slice.get("ranges") or [slice["rows"] or (0, table.num_rows)]
+    table = pyarrow.concat_tables([table.slice(begin, end - begin) for begin, end in ranges])
     frame = table.to_pandas()
     # An index that pandas stored with names holds the user's data (often the key of a row): it becomes columns again.
     is_count = isinstance(frame.index, pandas.RangeIndex) or list(frame.index.names) == [None]
@@ -167,11 +280,20 @@ def _is_date(kind: str) -> bool:
     return kind.startswith("datetime")
 
 
+def _known(piece: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the piece of the file that the user knows."""
+    known: Dict[str, Any] = piece.get("copy_of", piece)
+    return known
+
+
 def _place(slice: Dict[str, Any]) -> str:
     """Say where in its file a slice begins."""
-    if "start" in slice:
-        return "byte {}".format(slice["start"])
-    row = "" if slice["rows"] is None else "row {} of ".format(slice["rows"][0])
+    if "keys" in slice:
+        return "its first row"
+    if "row_groups" not in slice:
+        return "byte {}".format(slice["ranges"][0][0] if "ranges" in slice else slice["start"])
+    rows = slice["ranges"][0] if "ranges" in slice else slice["rows"]
+    row = "" if rows is None else "row {} of ".format(rows[0])
     return "{}row group {}".format(row, slice["row_groups"][0])
 
 

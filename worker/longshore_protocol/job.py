@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
 FILES, BYTES, ROWS = "files", "bytes", "rows"
+MOUNT, DOWNLOAD = "mount", "download"
 APPEND_ROW, SUMMARY_ONLY = "append_row", "summary_only"
 
 
@@ -19,12 +20,15 @@ APPEND_ROW, SUMMARY_ONLY = "append_row", "summary_only"
 class TabularFormat:
     """How to read the rows of a tabular input."""
 
-    format: str  # "csv", "jsonl" or "parquet"
+    format: str  # "csv", "jsonl", "parquet" or "sql"
     separator: str = ","
     header: bool = True  # the first record of each file names the columns (csv)
     encoding: str = "utf-8"
     column_types: Dict[str, str] = field(default_factory=dict)  # column name -> pandas dtype name
     multi_line: bool = False  # quoted fields may hold newlines (csv)
+    query: Optional[str] = None  # a SELECT statement (sql)
+    split_by: Optional[str] = None  # the column of its rows that they are cut by; None: they are one mini-batch (sql)
+    database: str = ""  # what its Datastore is called, as the variables with its user and password are (sql)
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,23 @@ class Input:
     """One partitioned input; its files in the stable order of their full paths."""
 
     name: str
-    paths: Tuple[str, ...]  # absolute local paths or URLs: a file, a folder (read recursively) or a glob (`**` too)
+    paths: Tuple[str, ...]  # absolute local paths or URLs: a file, a folder (read recursively) or a glob (`**` too);
+    # of a query, one URL: that of the database
     mode: str = "mount"  # "mount", "download" or "direct"
     tabular: Optional[TabularFormat] = None  # None: a file input
+    partition_format: Optional[str] = None  # what the end of a file's path says, see `partition_format`
+
+
+@dataclass(frozen=True)
+class ScriptInput:
+    """Data that the script finds at a path of its machine, which `$(inputs.NAME)` in its arguments stands for.
+
+    One URI of a file is that file; one of a folder that folder; globs and several URIs are a folder of what they mean.
+    """
+
+    name: str
+    uris: Tuple[str, ...]  # files, folders (read recursively) or globs
+    mode: str = MOUNT  # "mount": where it is, if it is a path of the machine; "download": always a copy
 
 
 @dataclass(frozen=True)
@@ -102,8 +120,14 @@ class Job:
     arguments: Tuple[str, ...] = ()
     variables: Dict[str, str] = field(default_factory=dict)  # environment of the user's process
     models: Tuple[Model, ...] = ()
+    side_inputs: Tuple[ScriptInput, ...] = ()
     workers: int = 1
     processes_per_worker: int = 1
+    concurrency_per_process: int = 16  # mini-batches at once in a process of an async entry script
+    partition_keys: Tuple[
+        str, ...
+    ] = ()  # a mini-batch is a combination of their values; `mini_batch` means nothing then
+    coalesce: bool = False  # tabular inputs: a mini-batch may have the rows of several small files
     gpus_per_worker: int = 0  # shared out among its processes; 0: what they inherit is left alone
     max_tries: int = 3
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -131,10 +155,16 @@ class Job:
         raw["mini_batch"] = MiniBatchSize(**raw["mini_batch"])
         raw["output"] = Output(**raw["output"])
         raw["arguments"] = tuple(raw["arguments"])
+        raw["side_inputs"] = tuple(_script_input(each) for each in raw.get("side_inputs", ()))
+        raw["partition_keys"] = tuple(raw.get("partition_keys", ()))
         raw["models"] = tuple(Model(**each) for each in raw["models"])
         raw["thresholds"] = Thresholds(**raw["thresholds"])
         raw["timeouts"] = Timeouts(**raw["timeouts"])
         return Job(**raw)
+
+
+def _script_input(raw: Dict[str, Any]) -> ScriptInput:
+    return ScriptInput(raw["name"], tuple(raw["uris"]), raw["mode"])
 
 
 def _input(raw: Dict[str, Any]) -> Input:

@@ -2,7 +2,7 @@
 
     host  -> agent   HELLO_HOST, EXITED
     agent -> host    SPEC, SPAWN, KILL, STOP
-    child -> agent   HELLO_CHILD, READY, INIT_FAILED, LOADED, DONE, FAILED, BYE
+    child -> agent   HELLO_CHILD, READY, INIT_FAILED, BEGUN, LOADED, DONE, FAILED, BYE
     agent -> child   SPEC, RUN, SHUTDOWN
 
 The host spawns, watches and kills; each child speaks with the agent itself, so results pass through one socket only.
@@ -22,15 +22,18 @@ SPAWN = "spawn"  # [kind, process, its slot: the place that it takes over from a
 KILL = "kill"  # [kind, process]
 STOP = "stop"  # [kind]
 
-HELLO_CHILD = "hello-child"  # [kind, process, pid]
-READY = "ready"  # [kind, seconds of import and init()]
+HELLO_CHILD = "hello-child"  # [kind, process, pid, device: what it was given to compute on, as the status says it]
+# [kind, seconds of import and init()]; of one that runs several mini-batches at once, the seconds follow in which it
+# itself ends one that is above its time
+READY = "ready"
 INIT_FAILED = "init-failed"  # [kind, category, message, traceback]
+BEGUN = "begun"  # [kind, mini-batch, attempt], of one that runs several at once: it begins this one
 LOADED = "loaded"  # [kind, mini-batch, attempt]: its rows are read, run() begins
 DONE = "done"  # the kind, the fields of `wire.Completion` that a child knows (see `outbox`), header; body: the rows
 FAILED = "failed"  # [kind, mini-batch, attempt, items, category, message, traceback, started, elapsed]
 BYE = "bye"  # [kind]: shutdown() is through
 
-# [kind, [[mini-batch, attempt, input], ...]], to be run in this order; body: a JSON array of their slices
+# [kind, [[mini-batch, attempt, input], ...]], to be begun in this order; body: a JSON array of their slices
 RUN = "run"
 SHUTDOWN = "shutdown"  # [kind]
 
@@ -61,6 +64,7 @@ class HostSpec:
     output_dir: str  # the output folder, as a path of this machine
     experiment: str = ""  # the pipeline, or the step where it is by itself
     parent_id: str = ""  # the id of the pipeline's run
+    run_timeout: float = 60.0  # seconds of one run()
     processes: int = 1  # slots of this worker...
     gpus: int = 0  # ...among which so many GPUs are shared out; 0: what processes inherit is left alone
     logging_level: str = "INFO"

@@ -57,21 +57,22 @@ def header_line(file: BinaryIO, format: TabularFormat) -> bytes:
     any record.
     """
     file.seek(0)
-    end = next((end for end, blank in record_ends(file, format) if not blank), 0)
+    end = next((end for end, blank, _ in each_record(file, format) if not blank), 0)
     file.seek(0)
     return file.read(end)
 
 
-def record_ends(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Iterator[Tuple[int, bool]]:
-    """Yield where each record from `start` on ends, its newline included, and whether it is a blank line.
+def each_record(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Iterator[Tuple[int, bool, bytes]]:
+    """Yield where each record from `start` on ends, its newline included, whether it is a blank line, and its bytes.
 
     `start` must be where a record begins. Newlines inside quotes belong to their record with `multi_line` only.
-    Parsers make no row of a blank line.
+    Parsers make no row of a blank line. A byte order mark is no part of the bytes.
     """
     blanks = _blank_bytes(format)
     quotes = _Quotes(format) if _has_quotes(format) else None
     file.seek(start)
     position, is_open = start, False
+    earlier: List[bytes] = []  # lines of a record that is not at its end
     for line in file:
         position += len(line)
         if not start and position == len(line):
@@ -79,10 +80,16 @@ def record_ends(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Ite
         is_blank = not is_open and not line.strip(blanks)
         if quotes is not None:
             is_open = quotes.open_after(line, is_open=is_open)
-        if not is_open:
-            yield position, is_blank
+        if is_open:
+            earlier.append(line)
+        elif earlier:
+            yield position, is_blank, b"".join([*earlier, line])
+            earlier = []
+        else:
+            yield position, is_blank, line
     if is_open:
-        yield position, False  # a quote that is never closed: the rest of the file is one record, as parsers see it
+        # A quote that is never closed: the rest of the file is one record, as parsers see it.
+        yield position, False, b"".join(earlier)
 
 
 def record_starts(file: BinaryIO, format: TabularFormat, *, start: int, step: int) -> Iterator[int]:

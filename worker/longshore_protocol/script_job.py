@@ -11,26 +11,14 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Dict, Optional, Tuple, Type, TypeVar
 
-from longshore_protocol.job import Model
+from longshore_protocol.job import MOUNT, Model, ScriptInput
 
-MOUNT, DOWNLOAD, UPLOAD = "mount", "download", "upload"
+UPLOAD = "upload"
 SUCCEEDED, FAILED, TIMED_OUT, CANCELLED = "succeeded", "failed", "timed_out", "cancelled"
 OUT_OF_MEMORY, INPUT_ERROR, STORAGE_ERROR = "OutOfMemory", "InputError", "StorageError"
 TRANSFER_FAILED = "TransferFailed"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ScriptInput:
-    """Data that the script finds at a path of its machine, which `$(inputs.NAME)` in its arguments stands for.
-
-    One URI of a file is that file; one of a folder that folder; globs and several URIs are a folder of what they mean.
-    """
-
-    name: str
-    uris: Tuple[str, ...]  # files, folders (read recursively) or globs
-    mode: str = MOUNT  # "mount": where it is, if it is a path of the machine; "download": always a copy
 
 
 @dataclass(frozen=True)

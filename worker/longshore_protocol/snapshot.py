@@ -13,6 +13,7 @@ PENDING, RUNNING, DRAINING, ASSEMBLING = "Pending", "Running", "Draining", "Asse
 SUCCEEDED, FAILED, INTERRUPTED = "Succeeded", "Failed", "Interrupted"
 
 MOST_IDLE = 100  # names in `Snapshot.idle_workers`
+MOST_DEVICES = 20  # entries of `Snapshot.devices`
 
 ENDED = (SUCCEEDED, FAILED, INTERRUPTED)  # states that no other follows; an interrupted run is resumed as a new epoch
 
@@ -44,6 +45,15 @@ class WorkerCounts:
 
     wanted: int = 0
     ready: int = 0
+
+
+@dataclass(frozen=True)
+class Device:
+    """What some processes of a worker were given to compute on."""
+
+    worker: str
+    device: str  # as `longshore_host.devices.device_of` puts it
+    processes: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ class Snapshot:
     # Names, sorted, of at most MOST_IDLE workers that are connected and hold no lease, while nothing waits to be leased
     # and nothing more will come: each can go at once.
     idle_workers: Tuple[str, ...] = ()
+    devices: Tuple[Device, ...] = ()  # by worker, at most MOST_DEVICES; of workers that are gone, too
     first_error: Optional[FirstError] = None
     output_file: Optional[str] = None  # the one file with all rows (append_row), once it is complete
     rows: Optional[int] = None  # in that file
@@ -106,6 +117,7 @@ class Snapshot:
         raw["workers"] = _known(WorkerCounts, raw["workers"])
         raw["first_error"] = None if raw["first_error"] is None else _known(FirstError, raw["first_error"])
         raw["idle_workers"] = tuple(raw.get("idle_workers", ()))
+        raw["devices"] = tuple(_known(Device, each) for each in raw.get("devices", ()))
         snapshot: Snapshot = _known(Snapshot, raw)
         return snapshot
 

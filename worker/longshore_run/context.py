@@ -28,6 +28,7 @@ class Context:
 
     log_dir: str  # the run folder's logs/ (or what is later copied there)
     worker: str = ""  # of a ParallelRunStep
+    artifacts: str = ""  # of a script step: the folder whose outputs/ and logs/ are kept
     experiment: str = ""  # the pipeline, or the step where it is by itself
     parent_id: str = ""  # the id of the pipeline's run; "": it is in none
     inputs: Tuple[Given, ...] = ()

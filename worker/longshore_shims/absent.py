@@ -15,6 +15,7 @@ _CREDENTIALS = "a step has no workspace to sign in to; what else it needs comes 
 _DATA = "a step's data are its inputs and outputs; ask for them by Dataset.get_by_name or run.input_datasets"
 _DEPLOYED = "Longshore deploys no services"
 _KEPT = "what is to be kept is written below the output folder, or to ./outputs of a script step"
+_NAMED = "what is written below an output is named, for later steps, by the path of a Model or a Dataset document"
 
 ALTERNATIVES = {
     "ComputeTarget": _SURROUNDINGS,
@@ -39,8 +40,8 @@ ALTERNATIVES = {
     "submit": _SUBMITTED,
     "experiment": "an offline run has none",
     "fail": "a step fails by an exception of its script",
-    "register": _KEPT,
-    "register_model": _KEPT,
+    "register": _NAMED,
+    "register_model": _NAMED,
     "upload_file": _KEPT,
     "upload_files": _KEPT,
     "upload_folder": _KEPT,
@@ -54,6 +55,7 @@ ALTERNATIVES = {
     "File": _DATA,
     "Tabular": _DATA,
     "get_by_id": _DATA,
+    "MiniBatchRows": "the mini-batch of a table is rows, which to_pandas_dataframe() returns",
 }
 _ELSE = "it needs Azure ML's own packages, and a workspace to talk to"
 

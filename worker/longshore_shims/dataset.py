@@ -42,11 +42,11 @@ class StepDataset(Refusing):
 
     def take(self, count: int) -> StepDataset:
         """Return the first files; of a table, its first rows."""
-        return StepDataset(self._given, (*self._parts, slice(0, count)))
+        return self._restricted(slice(0, count))
 
     def skip(self, count: int) -> StepDataset:
         """Return all files but the first; of a table, all rows but the first."""
-        return StepDataset(self._given, (*self._parts, slice(count, None)))
+        return self._restricted(slice(count, None))
 
     def to_path(self) -> List[str]:
         """Return the files' paths below the dataset, each beginning with a slash. Raises UserErrorException."""
@@ -100,6 +100,9 @@ class StepDataset(Refusing):
             os.symlink(path, target)
         return made, made
 
+    def _restricted(self, part: slice) -> StepDataset:
+        return StepDataset(self._given, (*self._parts, part))
+
     def _files(self) -> List[Tuple[str, str]]:
         """Return (path below the dataset, path) of each of its files."""
         files = self._all_files()
@@ -110,7 +113,7 @@ class StepDataset(Refusing):
     def _all_files(self) -> List[Tuple[str, str]]:
         files: Dict[str, str] = {}
         for path in local_paths(self._given):
-            files.update({found: os.path.relpath(found, _base(path)) for found in _found(path)})
+            files.update({found: os.path.relpath(found, base_of(path)) for found in _found(path)})
         if not files:
             raise UserErrorException("The input {} has no files at {}.".format(self.name, ", ".join(self._given.paths)))
         return [(name, path) for path, name in sorted(files.items())]
@@ -165,13 +168,16 @@ def as_script_input(given: Given) -> Any:
     """
     if given.tabular is not None:
         return StepDataset(given)
-    bases = [path if os.path.exists(path) else _base(path) for path in local_paths(given)]
+    bases = [path if os.path.exists(path) else base_of(path) for path in local_paths(given)]
     return bases[0] if len(bases) == 1 else os.path.commonpath(bases)
 
 
 def local_paths(given: Given) -> Tuple[str, ...]:
     """Return the places of an input as paths. Raises UserErrorException for one in a store."""
-    url = next((each for each in given.paths if _URL.match(each)), None)
+    url = next(filter(is_url, given.paths), None)
+    if given.tabular is not None and given.tabular.get("query") is not None:
+        message = "The input {} is rows of a database, which only run() gets, with the mini-batches."
+        raise UserErrorException(message.format(given.name))
     if url is not None:
         raise UserErrorException(
             "The input {} lies in a store, at {}, and has no path here: run() gets its files with the mini-batches, "
@@ -180,7 +186,12 @@ def local_paths(given: Given) -> Tuple[str, ...]:
     return given.paths
 
 
-def _base(path: str) -> str:
+def is_url(place: str) -> bool:
+    """Tell whether a place is one of a store."""
+    return _URL.match(place) is not None
+
+
+def base_of(path: str) -> str:
     """Return the folder that the names of a place's files are relative to."""
     if os.path.isdir(path):
         return path

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
-from typing import Any, Dict, Iterator, Mapping, NoReturn, Optional
+from typing import Any, Dict, Iterable, Iterator, Mapping, NoReturn, Optional
 
 import longshore_run
 from longshore_run import context, metrics
 from longshore_shims.absent import Refusing, refuse
+from longshore_shims.artifacts import keep, keep_folder, keep_plot
 from longshore_shims.dataset import as_script_input, given
 from longshore_shims.errors import RunEnvironmentException
 from longshore_shims.workspace import StepExperiment, experiment
@@ -72,6 +74,47 @@ class Run(longshore_run.Run, Refusing):
         part._parent = self
         return part
 
+    def log_table(self, name: str, value: Mapping[str, Any], description: str = "") -> None:
+        """Log a table by its columns: each a list, or one value for all rows."""
+        columns = {each: list(cells) if isinstance(cells, (list, tuple)) else cells for each, cells in value.items()}
+        count = max([len(cells) for cells in columns.values() if isinstance(cells, list)] or [1])
+        for row in range(count):
+            self.log_row(name, **{each: _cell(cells, row) for each, cells in columns.items()})
+
+    def log_residuals(self, name: str, value: Any, description: str = "") -> None:
+        """Log what describes a model: a dict, or JSON of one."""
+        content = json.loads(value) if isinstance(value, str) else dict(value)
+        self.log_list(name, [content])
+
+    log_accuracy_table = log_confusion_matrix = log_predictions = log_residuals
+
+    def log_image(self, name: str, path: Optional[str] = None, plot: Any = None, description: str = "") -> None:
+        """Keep a picture in outputs/, as `name` with the ending of its file, or as the PNG of what matplotlib draws.
+
+        Raises as upload_file() does.
+        """
+        if path is not None:
+            keep("Run.log_image", name + os.path.splitext(path)[1], path)
+        else:
+            keep_plot("Run.log_image", name, plot)
+
+    def upload_file(self, name: str, path_or_stream: Any, datastore_name: Optional[str] = None) -> None:
+        """Keep a file, or what a stream holds, with the run of a script step; below outputs/ if `name` is not.
+
+        Raises NotInsideAStep in a ParallelRunStep, whose files are written below the output folder, UserErrorException
+        for a file that is not there.
+        """
+        keep("Run.upload_file", name, path_or_stream)
+
+    def upload_files(self, names: Iterable[str], paths: Iterable[str], *_: Any, **__: Any) -> None:
+        """Keep several files."""
+        for name, path in zip(names, paths):
+            keep("Run.upload_files", name, path)
+
+    def upload_folder(self, name: str, path: str, datastore_name: Optional[str] = None) -> None:
+        """Keep all files of a folder. Raises as upload_file() does."""
+        keep_folder("Run.upload_folder", name, path)
+
     def complete(self, *_: Any, **__: Any) -> None:
         """Do nothing: a step is complete when its script ends, and so are its parts."""
 
@@ -90,6 +133,12 @@ class Run(longshore_run.Run, Refusing):
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def _cell(cells: Any, row: int) -> Any:
+    if not isinstance(cells, list):
+        return cells
+    return cells[row] if row < len(cells) else None
 
 
 class OfflineRun(Run):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from longshore_storage.errors import DatabaseError
 from longshore_storage.retrying import chain, status_of, told_by
 from longshore_storage.store import local_path
 from longshore_storage.systems import file_system
@@ -33,6 +34,8 @@ def cause_of(url: str, error: BaseException) -> str:
 
     Of an object that is not there, the store may be asked whether its bucket is. Blocking; raises nothing.
     """
+    if isinstance(error, DatabaseError):
+        return str(error).rstrip(".")
     known = known_cause(url, error)
     if known is not None:
         return known

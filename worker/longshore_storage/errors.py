@@ -1,8 +1,9 @@
 """What can go wrong with places.
 
 StorageError
-└── ListingError      a path of an input cannot be listed
-    └── AbsentError   because nothing is there
+├── ListingError      a path of an input cannot be listed
+│   └── AbsentError   because nothing is there
+└── DatabaseError     a database cannot be asked
 """
 
 
@@ -16,3 +17,11 @@ class ListingError(StorageError):
 
 class AbsentError(ListingError):
     """A path that does not exist."""
+
+
+class DatabaseError(StorageError):
+    """A database that cannot be reached, or that refuses a query: who says what; no password is in it."""
+
+    def __init__(self, text: str, *, is_final: bool) -> None:
+        super().__init__(text)
+        self.is_final = is_final  # asking again would be for nothing

@@ -14,6 +14,8 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
+from longshore_storage.errors import DatabaseError
+
 T = TypeVar("T")
 
 TRIES = 6
@@ -45,6 +47,8 @@ def patiently(call: Callable[[], T], *, check: Callable[[], None] = lambda: None
 
 def may_pass(error: BaseException) -> bool:
     """Tell whether a further try may end otherwise."""
+    if isinstance(error, DatabaseError):
+        return not error.is_final
     status = status_of(error)
     if status is not None:
         return status in _LATER or (status >= 500 and status not in _NEVER)

@@ -14,13 +14,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from localcluster import cluster, demo_pipelines, images, install
+from localcluster import cluster, demo_pipelines, demo_torch, images, install
 from localcluster.demo_steps import kubectl, open_to_pods, say, say_command
 from localcluster.places import CHECKOUT, Places, locked, places
 from localcluster.processes import Problem, show, wait_until
 
 EXAMPLE = CHECKOUT / "deploy" / "examples" / "digits"
-IMAGES = {EXAMPLE: "localhost/longshore-digits:dev", demo_pipelines.IRIS: demo_pipelines.IMAGE}  # as they are named
+IMAGES = {  # as they are named
+    EXAMPLE: "localhost/longshore-digits:dev",
+    demo_pipelines.IRIS: demo_pipelines.IMAGE,
+    demo_torch.EXAMPLE: demo_torch.IMAGE,
+}
 NAMESPACE, STEP, FOLDER = "digits", "digit-identification", "/srv/longshore-digits"  # as the manifests call them
 PATIENCE, _BINDING = 600, 60  # seconds
 
@@ -41,6 +45,7 @@ def main() -> int:
         _compare(folder / status["runUri"].removeprefix("pvc:digits/"))
         demo_pipelines.digits(place, folder)
         demo_pipelines.iris(place)
+        demo_torch.torch(place)
     except Problem as problem:
         print(f"demo: {problem}", file=sys.stderr)
         return 1

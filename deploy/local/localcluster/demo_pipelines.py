@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from localcluster import install
-from localcluster.demo_steps import kubectl, open_to_pods, say
+from localcluster.demo_steps import kubectl, lay_out, say
 from localcluster.places import CHECKOUT, Places
 from localcluster.processes import Problem, show
 
@@ -38,15 +37,7 @@ def iris(place: Places) -> None:
     """Run the irises' pipeline twice; Problem unless the second run reuses all steps."""
     say("Irises: prepare, train, compare, and once more, with nothing left to do")
     show([sys.executable, IRIS / "write_data.py"])
-    folder = place.state / "iris"  # goes with the cluster
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(IRIS / "data", folder / "data")
-    open_to_pods(folder)
-    kubectl(place, "iris", "delete", "namespace", "iris", "--ignore-not-found")
-    kubectl(place, "iris", "delete", "persistentvolume", "iris", "--ignore-not-found")
-    kubectl(place, "iris", "create", "namespace", "iris")
-    storage = (IRIS / "cluster" / "storage.yaml").read_text().replace("/srv/longshore-iris", str(folder))
-    kubectl(place, "iris", "apply", "--filename=-", stdin=storage)
+    lay_out(place, "iris", IRIS)
     for step in ("prepare", "train", "compare"):
         kubectl(place, "iris", "create", "configmap", f"iris-{step}", f"--from-file={IRIS / step}")
     kubectl(place, "iris", "apply", "--validate=false", "--filename", IRIS / "cluster" / "pipeline.yaml")

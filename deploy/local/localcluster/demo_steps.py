@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from localcluster import install
@@ -26,6 +27,24 @@ def say_command(namespace: str, *arguments: str | Path) -> None:
     """Show a command of kubectl."""
     shown = [str(each).replace(f"{CHECKOUT}/", "") for each in arguments]
     print(f"$ kubectl --namespace={namespace} {' '.join(shown)}", flush=True)
+
+
+def lay_out(place: Places, name: str, example: Path) -> Path:
+    """Copy an example's data to a folder of the node, and make its namespace, with that folder as volume, anew.
+
+    Both are called `name`; returns the folder.
+    """
+    folder = place.state / name  # goes with the cluster
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(example / "data", folder / "data")
+    open_to_pods(folder)
+    kubectl(place, name, "delete", "namespace", name, "--ignore-not-found")
+    kubectl(place, name, "delete", "persistentvolume", name, "--ignore-not-found")
+    kubectl(place, name, "create", "namespace", name)
+    storage = (example / "cluster" / "storage.yaml").read_text()
+    assert f"/srv/longshore-{name}" in storage, "what the folder is called there"
+    kubectl(place, name, "apply", "--filename=-", stdin=storage.replace(f"/srv/longshore-{name}", str(folder)))
+    return folder
 
 
 def open_to_pods(folder: Path) -> None:

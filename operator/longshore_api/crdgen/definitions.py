@@ -130,6 +130,7 @@ NAMES: Mapping[str, Names] = {
             Column("FILES", ".spec.file.paths", "Paths of a file dataset"),
             Column("ROWS", ".spec.tabular.paths", "Paths of a tabular dataset"),
             Column("FORMAT", ".spec.tabular.format", "Format of the rows", wide=True),
+            Column("QUERY", ".spec.tabular.query", "Query of rows of a database", wide=True),
             _READY,
             _REASON,
             _MESSAGE,

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from longshore_api.data import DatasetSpec
+from longshore_api.data import (
+    DATABASE,
+    DATABASE_RULE,
+    OF_DATABASE,
+    WITH_SQL,
+    WITHOUT_SQL,
+    DatasetSpec,
+    DatastoreSpec,
+    TabularDataset,
+)
+from longshore_api.inputs import ScriptInput
 from longshore_api.parallel_run_step import (
     SEPARATED,
     MiniBatch,
@@ -23,7 +33,7 @@ from longshore_api.parallel_run_step import (
 )
 from longshore_api.pipeline import KINDS_OF_STEPS, PipelineRunSpec, PipelineStep
 from longshore_api.resources import ComputeClusterSpec
-from longshore_api.tasks import ScriptInput, ScriptStepSpec
+from longshore_api.tasks import ScriptStepSpec
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,38 @@ def _is_below_a_folder(field: str) -> str:
     return f"!self.{field}.matches('^/|(^|/)[.][.](/|$)')"
 
 
+def _matches(field: str, pattern: str) -> str:
+    return f"self.{field}.matches('{pattern}')".replace("\\", "\\\\")
+
+
+def _left_out(field: str, is_left_out: str, *, unless: str, text: str) -> Rule:
+    return Rule(f"{unless} || {is_left_out}", text, field=field)
+
+
+_IS_SQL, _IS_FILES = "self.format == 'sql'", "self.format != 'sql'"
 _IS_SEPARATED = f"self.format in [{', '.join(map(repr, SEPARATED))}]"
 
 RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
     DatasetSpec: (Rule(_exactly_one("file", "tabular"), "must have exactly one of file and tabular"),),
+    DatastoreSpec: (
+        Rule(
+            f"!{_matches('uri', f'^{OF_DATABASE}')} || {_matches('uri', f'^{DATABASE}$')}",
+            f"is wrong: it {DATABASE_RULE}",
+            field="uri",
+        ),
+    ),
+    TabularDataset: (
+        Rule(f"{_IS_SQL} || has(self.paths)", "is missing: it is required", field="paths"),
+        _left_out("query", "!has(self.query)", unless=_IS_SQL, text=WITHOUT_SQL),
+        _left_out("splitBy", "!has(self.splitBy)", unless=_IS_SQL, text=WITHOUT_SQL),
+        Rule(f"{_IS_FILES} || has(self.query)", "is missing: format sql needs one", field="query"),
+        _left_out("paths", "!has(self.paths)", unless=_IS_FILES, text=WITH_SQL),
+        _left_out("separator", "self.separator == ','", unless=_IS_FILES, text=WITH_SQL),
+        _left_out("header", "self.header", unless=_IS_FILES, text=WITH_SQL),
+        _left_out("encoding", "self.encoding == 'utf-8'", unless=_IS_FILES, text=WITH_SQL),
+        _left_out("supportMultiLine", "!self.supportMultiLine", unless=_IS_FILES, text=WITH_SQL),
+        _left_out("partitionFormat", "!has(self.partitionFormat)", unless=_IS_FILES, text=WITH_SQL),
+    ),
     StepInput: (
         Rule(_exactly_one("dataset", "file", "tabular"), "must have exactly one of dataset, file and tabular"),
     ),
@@ -73,6 +111,18 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "must be left out when miniBatchSize is given",
             field="miniBatch",
         ),
+        *(
+            Rule(
+                f"!has(self.partitionKeys) || !{given}",
+                "must be left out when partitionKeys is given",
+                field=field,
+            )
+            for field, given in (
+                ("miniBatchSize", "has(self.miniBatchSize)"),
+                ("miniBatch", "has(self.miniBatch)"),
+                ("coalesceSmallFiles", "self.coalesceSmallFiles"),
+            )
+        ),
         Rule(
             "self.outputAction != 'append_row' || has(self.output)",
             "is missing: outputAction append_row needs an output",
@@ -87,6 +137,12 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "!has(self.output) || !self.inputs.exists(each, each.name == self.output.name)",
             "must have names of their own",
             field="inputs",
+        ),
+        Rule(
+            "!has(self.sideInputs) || !self.sideInputs.exists(side, self.inputs.exists(each, each.name == side.name)"
+            " || (has(self.output) && self.output.name == side.name))",
+            "must have names of their own",
+            field="sideInputs",
         ),
     ),
     ScriptInput: (Rule(_exactly_one("dataset", "file", "from"), "must have exactly one of dataset, file and from"),),

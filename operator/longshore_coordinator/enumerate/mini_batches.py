@@ -4,37 +4,55 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import groupby, islice
 
-from longshore_coordinator.enumerate import parquet, text
+from longshore_coordinator.enumerate import parquet, sql, text
 from longshore_coordinator.enumerate.errors import EmptyInputError, InputError
-from longshore_coordinator.enumerate.slices import Slice, encode
+from longshore_coordinator.enumerate.partitions import PathError, TableGroups, file_groups, path_reader
+from longshore_coordinator.enumerate.slices import Piece, Slice, coalesced, encode
 from longshore_protocol.job import BYTES, FILES, ROWS, Input, Job, MiniBatchSize, TabularFormat
+from longshore_protocol.slices import coded
 from longshore_storage import listing
-from longshore_storage.errors import ListingError
+from longshore_storage.errors import DatabaseError, ListingError
 
 
 def cut(job: Job, *, list_files: Callable[[str], Iterator[str]] = listing.list_files) -> Iterator[Slice]:
     """Yield the job's mini-batches in order, each as soon as it is known.
 
     Inputs are worked off one after another, each in the order of its files' full paths; a file that several paths of
-    an input lead to counts once. A mini-batch never mixes inputs, and a tabular one never crosses a file.
+    an input lead to counts once. A mini-batch never mixes inputs, and a tabular one crosses files only where small
+    ones are coalesced or there are partition keys, whose combinations then are the mini-batches.
     `list_files` is given one path of an input at a time. A tabular file without rows gives no mini-batch where that
     is seen: cut by bytes at plain lines, a file is not read, and one of only a header gives a mini-batch of 0 items.
     Raises InputError, once the iterator is advanced, for an input that cannot be listed or read, EmptyInputError for
     one without any file.
     """
     for index, given in enumerate(job.inputs):
-        units = (FILES,) if given.tabular is None else (BYTES, ROWS)
-        if job.mini_batch.unit not in units:
-            message = f'Input "{given.name}" is cut by {" or ".join(units)}, and not by {job.mini_batch.unit}.'
-            raise InputError(message)
+        _check_unit(given, job)
+        if given.tabular is not None and given.tabular.query is not None:
+            yield from _cut_query(index, given, given.tabular, job.mini_batch)
+            continue
         files = _counted(given, _files(given, list_files))
-        if given.tabular is None:
-            yield from _cut_files(index, files, job.mini_batch.value)
-        else:
-            for path in files:
-                yield from _cut_table(path, index, given.name, format=given.tabular, size=job.mini_batch)
+        try:
+            if given.tabular is not None:
+                yield from _cut_tables(index, given, files, job)
+            elif job.partition_keys:
+                yield from file_groups(index, given, files, job.partition_keys)
+            else:
+                yield from _cut_files(index, files, job.mini_batch.value)
+        except PathError as error:
+            raise InputError(str(error)) from error
+
+
+def _check_unit(given: Input, job: Job) -> None:
+    is_query = given.tabular is not None and given.tabular.query is not None
+    if job.partition_keys and not is_query:
+        return  # they decide alone
+    units = (FILES,) if given.tabular is None else (ROWS,) if is_query else (BYTES, ROWS)
+    if job.mini_batch.unit not in units:
+        message = f'Input "{given.name}" is cut by {" or ".join(units)}, and not by {job.mini_batch.unit}.'
+        raise InputError(message)
 
 
 def _cut_files(index: int, files: Iterator[str], size: int) -> Iterator[Slice]:
@@ -42,15 +60,60 @@ def _cut_files(index: int, files: Iterator[str], size: int) -> Iterator[Slice]:
         yield Slice(index, len(batch), encode(batch))
 
 
-def _cut_table(path: str, index: int, name: str, *, format: TabularFormat, size: MiniBatchSize) -> Iterator[Slice]:
+def _cut_tables(index: int, given: Input, files: Iterator[str], job: Job) -> Iterator[Slice]:
+    if job.partition_keys:
+        groups = TableGroups(given, job.partition_keys)
+        for path in files:
+            with _naming(path, given):
+                groups.add(path)
+        with _naming(given.paths[0], given):
+            yield from groups.slices(index)
+        return
+    pieces = _pieces(given, files, job.mini_batch)
+    if job.coalesce:
+        yield from coalesced(index, pieces, job.mini_batch.value)
+    else:
+        for each in pieces:
+            yield Slice(index, each.items, encode(each.piece))
+
+
+def _pieces(given: Input, files: Iterator[str], size: MiniBatchSize) -> Iterator[Piece]:
+    """Yield what each file is cut into."""
+    read = path_reader(given)
+    assert given.tabular is not None, "only tables are cut into pieces"
+    source = parquet.pieces if given.tabular.format == "parquet" else text.pieces
+    for path in files:
+        with _naming(path, given):
+            columns = {name: coded(value) for name, value in read(path).items()}
+            for each in source(path, given.tabular, size):
+                yield each._replace(piece={**each.piece, "columns": columns}) if columns else each
+
+
+@contextmanager
+def _naming(path: str, given: Input) -> Iterator[None]:
+    """Raise what goes wrong with a file as InputError, which names it."""
     try:
-        pieces = parquet.pieces(path, size) if format.format == "parquet" else text.pieces(path, format, size)
-        for items, piece in pieces:
-            yield Slice(index, items, encode(piece))
+        yield
+    except PathError:
+        raise
     except Exception as error:  # parsers and each store's library raise their own
         cause = " ".join(str(error).split()).rstrip(".")
-        message = f'The file "{path}" of input "{name}" cannot be cut into mini-batches'
+        message = f'The file "{path}" of input "{given.name}" cannot be cut into mini-batches'
         raise InputError(f"{message}: {type(error).__name__}: {cause}.") from error
+
+
+def _cut_query(index: int, given: Input, format: TabularFormat, size: MiniBatchSize) -> Iterator[Slice]:
+    found = False
+    try:
+        for items, piece in sql.patient_pieces(given.paths[0], format, size):
+            found = True
+            yield Slice(index, items, encode(piece))
+    except DatabaseError as error:
+        raise InputError(f'Input "{given.name}" cannot be cut into mini-batches: {error}.') from error
+    except TypeError as error:
+        raise InputError(f'Input "{given.name}" cannot be split by "{format.split_by}": {error}.') from error
+    if not found:
+        raise EmptyInputError(f'Input "{given.name}" has no rows: its query gives none.')
 
 
 def _files(given: Input, list_files: Callable[[str], Iterator[str]]) -> Iterator[str]:

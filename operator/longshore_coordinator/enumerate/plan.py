@@ -10,6 +10,7 @@ from typing import Any
 
 from longshore_coordinator.enumerate.slices import Slice
 from longshore_protocol.job import Job
+from longshore_protocol.slices import first_path
 
 _LONGEST = 200  # characters of a value that a sentence shows
 
@@ -43,16 +44,21 @@ class PlanDigest:
         """Return what the plan is up to here. Raises IndexError when nothing was added since the last checkpoint."""
         if not self._first:
             raise IndexError("no mini-batch was added since the last checkpoint")
-        first = json.loads(self._first)
+        first = first_path(json.loads(self._first))
         self._first = b""
-        return Checkpoint(self.count, self._digest.hexdigest(), first[0] if isinstance(first, list) else first["path"])
+        return Checkpoint(self.count, self._digest.hexdigest(), first)
 
 
 def plan_settings(job: Job) -> dict[str, Any]:
     """Return what a plan and its output follow from, besides the files that there are, as JSON."""
-    settings = {
+    settings: dict[str, Any] = {
         "inputs": [
-            {"name": each.name, "paths": each.paths, "tabular": each.tabular and vars(each.tabular)}
+            {
+                "name": each.name,
+                "paths": each.paths,
+                "tabular": each.tabular and vars(each.tabular),
+                **({"partition format": each.partition_format} if each.partition_format else {}),
+            }
             for each in job.inputs
         ],
         "mini-batch size": f"{job.mini_batch.value} {job.mini_batch.unit}",
@@ -62,6 +68,9 @@ def plan_settings(job: Job) -> dict[str, Any]:
         "output separator": job.output.separator,
         "sample": job.sample,
     }
+    # What is not set is not named, so that plans of earlier versions stay what they were.
+    later = {"partition keys": job.partition_keys, "coalesce small files": job.coalesce}
+    settings.update({name: value for name, value in later.items() if value})
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 

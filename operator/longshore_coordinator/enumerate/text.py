@@ -7,15 +7,16 @@ By bytes, at plain lines, the size alone decides: the reader moves each cut to t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from longshore_coordinator.enumerate.slices import Piece
 from longshore_protocol import records
 from longshore_protocol.job import ROWS, MiniBatchSize, TabularFormat
 from longshore_storage.files import file_size, open_file
 
 
-def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[tuple[int | None, dict[str, Any]]]:
-    """Yield the slices of one file, each with its number of rows, or None where the rows were not counted.
+def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[Piece]:
+    """Yield the pieces of one file, with None as their items where the rows were not counted.
 
     Raises OSError, and LookupError for an unknown encoding.
     """
@@ -23,27 +24,29 @@ def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[tu
     if not whole:
         return
     if not records.is_splittable(format.encoding):
-        yield None, {"path": path, "start": 0, "end": whole}
+        # Rows that nobody counts are taken for as many as fit: such a file is by itself.
+        yield Piece(None, size.value if size.unit == ROWS else whole, {"path": path, "start": 0, "end": whole})
     elif size.unit == ROWS:
         with open_file(path) as file:
             for rows, start, end in _by_rows(file, format, size.value):
-                yield rows, {"path": path, "start": start, "end": end}
+                yield Piece(rows, rows, {"path": path, "start": start, "end": end})
     elif format.format == "csv" and format.multi_line:
         with open_file(path) as file:
             start = _first_row(file, format)
             for end in records.record_starts(file, format, start=start, step=size.value):
-                yield None, {"path": path, "start": start, "end": end}
+                yield Piece(None, end - start, {"path": path, "start": start, "end": end})
                 start = end
     else:
         for start in range(0, whole, size.value):
-            yield None, {"path": path, "start": start, "end": min(start + size.value, whole)}
+            end = min(start + size.value, whole)
+            yield Piece(None, end - start, {"path": path, "start": start, "end": end})
 
 
 def _by_rows(file: BinaryIO, format: TabularFormat, size: int) -> Iterator[tuple[int, int, int]]:
     """Yield the rows, the start and the end of each run of `size` rows; the last one may be shorter."""
     start = end = _first_row(file, format)
     rows = 0
-    for end, is_blank in records.record_ends(file, format, start=start):
+    for end, is_blank, _ in records.each_record(file, format, start=start):
         if is_blank:
             continue
         rows += 1

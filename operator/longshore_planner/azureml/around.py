@@ -83,13 +83,14 @@ class Around:
         self._made["Dataset", name] = document("Dataset", name, spec)
         return name
 
-    def model(self, hint: str, place: Place) -> str:
-        """Return the name of a Model that brings a place to a script as a whole."""
-        name = self._name("Model", hint, key=f"{place.datastore}|{place.path}")
-        store = {"datastore": self._name("Datastore", place.datastore)} if place.datastore else {}
-        path = "." if place.path == "**" else place.path
-        self._made["Model", name] = document("Model", name, {**store, "path": path})
-        return name
+    def guessed_partition(self, keys: Any, source: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the partitionFormat of an input of files whose data has none, as a guess."""
+        made = self._made.get(("Dataset", source.get("dataset", "")), {"spec": {}})["spec"]
+        names = [key for key in keys if isinstance(key, str) and key.isidentifier()] if isinstance(keys, list) else []
+        if not names or any("partitionFormat" in data for data in made.values()):
+            return {}
+        form = "/".join([*(f"{{{name}}}" for name in names), "*"])
+        return {"partitionFormat": Remarked(form, "a guess: what the end of each path says, from the first key on")}
 
     def environment(self, given: Any, *, folder: str, said: str) -> str | None:
         """Return the name of an Environment: a registered one, or one described in place or in a file of `folder`."""
@@ -150,17 +151,21 @@ class Around:
             )
         elif place.local:
             self.notes.tell(said, "is a path of this machine, which a cluster cannot see: put it in a Datastore there")
-        places, table = [place], None
+        places, table, partition = [place], None, None
         if type_ == MLTABLE:
-            places, table = self._table(place, text, folder=folder, said=said)
+            places, table, partition = self._table(place, text, folder=folder, said=said)
         paths = [each.path for each in places]
         remark = f"fill in the paths of {text}" if place.asset else ""
         data: dict[str, Any] = {"paths": Remarked(paths, remark) if remark else paths}
         if places[0].datastore:
             data = {"datastore": self._name("Datastore", places[0].datastore), **data}
+        if partition:
+            data["partitionFormat"] = partition
         return {"file": data} if table is None else {"tabular": {**data, **table}}
 
-    def _table(self, place: Place, text: str, *, folder: str, said: str) -> tuple[list[Place], dict[str, Any] | None]:
+    def _table(
+        self, place: Place, text: str, *, folder: str, said: str
+    ) -> tuple[list[Place], dict[str, Any] | None, str | None]:
         if place.local and not place.asset and not is_asset(text):
             where = posixpath.normpath(posixpath.join(folder, text.removeprefix("file:")))
             content = self.read(posixpath.join(where, "MLTable"))
@@ -169,7 +174,7 @@ class Around:
                 return read_mltable(content, folder=inside, said=f"{said} MLTable", notes=self.notes)
         self.notes.tell(said, f"the MLTable file of {text} was not read: CSV files are a guess")
         guessed, table = guessed_table(place)
-        return [guessed], {"format": Remarked(table["format"], "a guess: csv, jsonl or parquet")}
+        return [guessed], {"format": Remarked(table["format"], "a guess: csv, jsonl or parquet")}, None
 
 
 def _datasets(value: Any) -> Iterator[str]:

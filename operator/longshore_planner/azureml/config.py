@@ -23,17 +23,18 @@ _FIELDS = {
     "append_row_file_name": "appendRowFileName",
     "mini_batch_size": "miniBatchSize",
     "node_count": "nodeCount",
+    "partition_keys": "partitionKeys",
     "process_count_per_node": "processCountPerNode",
     "run_invocation_timeout": "runInvocationTimeoutSeconds",
     "run_max_try": "runMaxTry",
 }
 _ACTION = "outputAction"
 _LOST = {
-    "partition_keys": "write the data so that each file is one group, and take miniBatchSize 1",
     "input_format": "",
     "environment_file": "name the image in the Environment",
 }
 _INPUT = "the data stands in the Python code that makes the ParallelRunStep: fill in the Dataset"
+_PARTITIONED = "the partition_format of the dataset stands in the Python code: fill in the input's partitionFormat"
 _IN_CODE = "stand in the Python code that makes the ParallelRunStep: fill them in"
 
 
@@ -44,10 +45,19 @@ def config_step(content: Mapping[str, Any], around: Around, *, name: str) -> dic
     step = Step(step_name(name), config, around, {}, {})
     made.put("description", config.text("description") or None)
     tabular = _is_size(config.take("mini_batch_size"))
-    made.put("inputs", [{"name": "input", "dataset": around.unknown_dataset("input", tabular=tabular)}], remark=_INPUT)
+    source = {"dataset": around.unknown_dataset("input", tabular=tabular)}
+    partition = {} if tabular else around.guessed_partition(config.take("partition_keys"), source)
+    made.put("inputs", [{"name": "input", **source, **partition}], remark=_INPUT)
     notes.tell("inputs and output", _IN_CODE)
     notes.tell("arguments and side_inputs", _IN_CODE)
-    for theirs, ours in _FIELDS.items():
+    if config.take("partition_keys"):  # they alone decide
+        config.take("mini_batch_size")
+        fields = {theirs: ours for theirs, ours in _FIELDS.items() if theirs != "mini_batch_size"}
+        if partition:
+            notes.tell("partition_keys", _PARTITIONED)
+    else:
+        fields = {theirs: ours for theirs, ours in _FIELDS.items() if theirs != "partition_keys"}
+    for theirs, ours in fields.items():
         made.put(ours, config.take(theirs), said=config.said(theirs))
     level = config.text("logging_level")
     made.put("loggingLevel", level.upper() or None, said="logging_level")

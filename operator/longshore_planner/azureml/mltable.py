@@ -13,8 +13,10 @@ _HEADERS = {"no_header": False}  # all others name the columns
 _PARTS = ("file", "folder", "pattern")
 
 
-def read_mltable(content: Any, *, folder: str, said: str, notes: Notes) -> tuple[list[Place], dict[str, Any] | None]:
-    """Return the places of an MLTable that lies in `folder`, and how its rows are read; None: it is files."""
+def read_mltable(
+    content: Any, *, folder: str, said: str, notes: Notes
+) -> tuple[list[Place], dict[str, Any] | None, str | None]:
+    """Return the places of an MLTable in `folder`, how its rows are read (None: it is files), and what paths tell."""
     raw = content if isinstance(content, Mapping) else {}
     places = []
     for each in raw.get("paths") or []:
@@ -24,6 +26,7 @@ def read_mltable(content: Any, *, folder: str, said: str, notes: Notes) -> tuple
         else:
             notes.lost(f"{said}.paths", f"{each!r} is neither file, folder nor pattern")
     format_: dict[str, Any] | None = None
+    partition: str | None = None
     for each in raw.get("transformations") or []:
         name, settings = next(iter(each.items())) if isinstance(each, Mapping) and each else (str(each), None)
         path, fields = f"{said}.transformations.{name}", settings if isinstance(settings, Mapping) else {}
@@ -32,9 +35,11 @@ def read_mltable(content: Any, *, folder: str, said: str, notes: Notes) -> tuple
                 format_ = _delimited(fields, path, notes)
             case "read_json_lines" | "read_parquet":
                 format_ = {"format": "jsonl" if name == "read_json_lines" else "parquet"}
+            case "extract_columns_from_partition_format":
+                partition = str(fields.get("partition_format", "") if fields else settings or "") or None
             case _:
                 notes.lost(path, "the entry script can do it with each DataFrame")
-    return places or [read_place("./", folder=folder)], format_
+    return places or [read_place("./", folder=folder)], format_, partition
 
 
 def guessed_table(place: Place) -> tuple[Place, dict[str, Any]]:

@@ -21,10 +21,9 @@ ROWS_FILE = "parallel_run_step.txt"  # where nobody names the file
 
 _AUTO = "one process per core, or per GPU, as Azure ML has it where nothing is said"
 _NO_EFFECT = ("--copy_logs_to_parent", "--push_metrics_to_parent")
-_ASYNC = ("--amlbi_async_mode", "--amlbi_file_format", "--amlbi_mini_batch_rows")
+_LINES = ("--amlbi_file_format", "--amlbi_mini_batch_rows")
 _LOST = {
     **LOST,
-    "partition_keys": "write the data so that each file is one group, and take miniBatchSize 1",
     "is_deterministic": "reuse is a matter of pipelines",
     "input_data": "",
     "limits": "say timeoutSeconds beside parallelRun in a pipeline, or runInvocationTimeoutSeconds for a mini-batch",
@@ -69,10 +68,11 @@ def parallel_spec(step: Step) -> dict[str, Any]:
         flag = each.partition("=")[0]
         if flag in _NO_EFFECT:
             notes.tell(task.said("program_arguments"), f"{flag} has no effect here, and the script still sees it")
-        if flag in _ASYNC:
-            notes.lost(f"{task.said('program_arguments')} {flag}", "the script must have run(mini_batch), for files")
+        if flag in _LINES:
+            alternative = "take a tabular jsonl input and miniBatch.rows: run() is given a DataFrame"
+            notes.lost(f"{task.said('program_arguments')} {flag}", alternative)
     made.put("arguments", arguments or None)
-    made.put("models", [{"name": each} for each in side.models] or None)
+    made.put("sideInputs", list(side.made.values()) or None)
     side.unused()
     task.rest(_TASK_LOST)
     job.rest(_LOST)
@@ -98,7 +98,8 @@ def _partitioned(step: Step, made: Made) -> tuple[str, bool]:
     if table:
         step.notes.tell(said, "is a table that another step writes: CSV is a guess")
     mode = {} if data.tabular else {"mode": _mode(step, name, data)}
-    made.put("inputs", [{"name": port_name(name), **source, **table, **mode}])
+    partition = {} if data.tabular else step.around.guessed_partition(step.job.take("partition_keys"), source)
+    made.put("inputs", [{"name": port_name(name), **source, **table, **mode, **partition}])
     return name, data.tabular
 
 
@@ -137,10 +138,10 @@ def _sizes(step: Step, made: Made, *, tabular: bool) -> None:
         made.put("processCountPerNode", "auto", remark=_AUTO)
     else:
         made.put("processCountPerNode", processes, said=job.said("max_concurrency_per_instance"))
-    size = step.value(job.take("mini_batch_size"))
-    if "partition_keys" in job:
-        size = None  # Azure ML does not look at it then
-    if size is None and not tabular:
+    size, keys = step.value(job.take("mini_batch_size")), step.value(job.take("partition_keys"))
+    if keys is not None:  # Azure ML does not look at a size then
+        made.put("partitionKeys", keys, said=job.said("partition_keys"))
+    elif size is None and not tabular:
         made.put("miniBatchSize", 1, remark="a file, as Azure ML has it where nothing is said")
     else:
         made.put("miniBatchSize", size, said=job.said("mini_batch_size"))
@@ -170,32 +171,22 @@ def _tolerance(step: Step, made: Made) -> None:
 
 
 class _SideInputs:
-    """Inputs that the script has as a whole: Models, which are laid out in its working directory."""
+    """Inputs that the script has as a whole."""
 
     def __init__(self, step: Step, partitioned: str) -> None:
         self.step, self.partitioned = step, partitioned
-        self.models: list[str] = []
+        self.made: dict[str, dict[str, Any]] = {}  # by their names
 
-    def path(self, name: str, data: Data) -> str | None:
+    def path(self, name: str, data: Data) -> str:
         """Return what stands in an argument for the path of an input."""
-        said = self.step.job.said(f"inputs.{name}")
-        if "from" in data.source:
-            text = "is what another step wrote: on a cluster the argument is its URL, and not a folder of the pod"
-            self.step.notes.tell(said, text)
-            return joined(data.source["from"], data.below)
-        if data.place is None:
-            return None
-        model = self.step.around.model(name, data.place)
-        if model not in self.models:
-            self.models.append(model)
-            text = f"is the Model {model}, which each process finds in azureml-models/{model}/1"
-            if name == self.partitioned:
-                text += ": leave the argument out where run() can do without, for each worker brings all of the data"
-            elif "$(" in data.source["dataset"]:
-                text += ", and no parameter any more"
-            self.step.notes.tell(said, text)
-        base = posixpath.basename(data.place.path.rstrip("/"))
-        return joined(f"azureml-models/{model}/1", base if data.is_file else "")
+        port = port_name(name)
+        if name == self.partitioned:
+            port = f"{port}_whole"
+            text = f"is a side input too, {port}: leave the argument out where run() can do without it"
+            self.step.notes.tell(self.step.job.said(f"inputs.{name}"), text)
+        mode = {"mode": "download"} if data.mode == "download" else {}
+        self.made[port] = {"name": port, **data.source, **mode}
+        return joined(f"$(inputs.{port})", data.below)
 
     def unused(self) -> None:
         """Note data that nothing refers to."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from longshore_planner.pipelines.graph import fill_places
+from longshore_planner.places import is_database
 
 PARALLEL_RUN, SCRIPT, TRANSFER = "parallelRun", "script", "transfer"
 
@@ -69,9 +70,10 @@ class FrozenStep:
 
     @property
     def places(self) -> dict[str, list[str]]:
-        """The places of each input; outputs of other steps are held ones."""
+        """The places of each input; outputs of other steps are held ones. Databases are none: who knows their rows?"""
         inputs = self.parts.get("inputs", {})
-        return {name: [each] if isinstance(each, str) else list(each["paths"]) for name, each in inputs.items()}
+        places = {name: [each] if isinstance(each, str) else list(each["paths"]) for name, each in inputs.items()}
+        return {name: found for name, found in places.items() if not any(map(is_database, found))}
 
     def with_contents(self, contents: Mapping[str, str]) -> FrozenStep:
         """Return the step with what its inputs hold, a digest by input."""

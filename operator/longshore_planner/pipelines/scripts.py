@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any
 
-from longshore_api.data import Dataset
 from longshore_api.errors import listed
-from longshore_api.tasks import ScriptInput, ScriptStep, ScriptStepSpec, TransferStep
+from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document
-from longshore_planner.pipelines.graph import is_held
 from longshore_planner.places import join
 from longshore_planner.references import References
-from longshore_protocol.script_job import ScriptInput as JobInput
+from longshore_planner.script_inputs import script_input
 from longshore_protocol.script_job import ScriptJob
 from longshore_protocol.script_job import ScriptOutput as JobOutput
 
 DESTINATION = "destination"  # the one output of a transfer
-FROM_RULE = "must be an output of another step: $(steps.STEP.outputs.NAME)"
 
 _DATA = re.compile(r"\$\((inputs|outputs)\.([^()]*)\)")
 
@@ -27,7 +24,7 @@ def script_job(
 ) -> ScriptJob:
     """Return the job of a script step; what is wrong is put down in `references`."""
     spec = document.resource.spec
-    inputs = tuple(_script_input(each, index, references) for index, each in enumerate(spec.inputs))
+    inputs = tuple(script_input(each, f"spec.inputs[{index}]", references) for index, each in enumerate(spec.inputs))
     outputs = []
     for index, each in enumerate(spec.outputs):
         store = references.datastore(each.datastore, references.step, f"spec.outputs[{index}].datastore")
@@ -62,26 +59,6 @@ def transfer_job(document: Document[TransferStep], references: References) -> di
         name: references.place(each.path, each.datastore, references.step, f"spec.{name}.path")
         for name, each in (("source", spec.source), (DESTINATION, spec.destination))
     }
-
-
-def _script_input(given: ScriptInput, index: int, references: References) -> JobInput:
-    path = f"spec.inputs[{index}]"
-    if given.from_ is not None:
-        if not is_held(given.from_):
-            references.tell(references.step.wrong(f"{path}.from", given.from_, FROM_RULE))
-        return JobInput(given.name, (given.from_,), given.mode)
-    where, inside, data = references.step, f"{path}.file", given.file
-    if given.dataset is not None:
-        dataset = references.find(Dataset, given.dataset, references.step, f"{path}.dataset")
-        if dataset is None:
-            return JobInput(given.name, (), given.mode)
-        spec = dataset.resource.spec
-        described = spec.file or spec.tabular
-        assert described is not None  # the model takes exactly one of the two
-        inside = "spec.file" if spec.file else "spec.tabular"
-        return JobInput(given.name, references.paths(described, cast("Any", dataset), inside), given.mode)
-    assert data is not None  # the model takes exactly one of the three
-    return JobInput(given.name, references.paths(data, where, inside), given.mode)
 
 
 def _check_arguments(spec: ScriptStepSpec, references: References) -> None:

@@ -6,7 +6,7 @@ Problems carry the field's path in the pipeline ("spec.steps[1].script.arguments
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
@@ -24,10 +24,12 @@ from longshore_planner.cluster import on_nodes
 from longshore_planner.ground import Ground, Provision, documents_with
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER
 from longshore_planner.pipelines.graph import is_held
-from longshore_planner.pipelines.scripts import DESTINATION, FROM_RULE, script_job, transfer_job
+from longshore_planner.pipelines.scripts import DESTINATION, script_job, transfer_job
 from longshore_planner.places import is_url, join
 from longshore_planner.references import References, python_of
 from longshore_planner.resolve import resolve
+from longshore_planner.script_inputs import FROM_RULE
+from longshore_protocol.job import ScriptInput
 
 # Of a step by itself: in a pipeline, the run as a whole has them.
 _OF_A_RUN = ("suspend", "cancel", "resumeFrom", "ttlSecondsAfterFinished")
@@ -136,6 +138,9 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> Reso
     inputs = raw.get("inputs")
     if isinstance(inputs, list):
         raw = {**raw, "inputs": [_data_of(each, f"spec.inputs[{i}]", place) for i, each in enumerate(inputs)]}
+    side = raw.get("sideInputs")
+    if isinstance(side, list):
+        raw = {**raw, "sideInputs": [_data_of(each, f"spec.sideInputs[{i}]", place) for i, each in enumerate(side)]}
     document = _document(ParallelRunStep, step.name, raw, place)
     setting = _settle(document, place)
     resolved = resolve(setting.documents, run_uri=setting.run_uri, run_id=place.run_id, cores=place.cores)
@@ -147,7 +152,10 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> Reso
         **_common(spec, references),
         "kind": PARALLEL_RUN,
         "entry": spec.entry_script,
-        "inputs": {each.name: {"paths": list(each.paths), **_given(each)} for each in job.inputs},
+        "inputs": {
+            **{each.name: {"paths": list(each.paths), **_given(each)} for each in job.inputs},
+            **_whole(job.side_inputs),
+        },
         "outputs": {} if spec.output is None else {spec.output.name: _output(spec.output, references)},
     }
     parts["settings"]["miniBatch"] = f"{job.mini_batch.value} {job.mini_batch.unit}"
@@ -168,7 +176,7 @@ def _script(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedSt
         "kind": SCRIPT,
         "entry": spec.script_name,
         "params": dict(spec.params),
-        "inputs": {each.name: {"paths": list(each.uris), "mode": each.mode} for each in job.inputs},
+        "inputs": _whole(job.inputs),
         "outputs": {each.name: _output(each, references) for each in spec.outputs},
     }
     if references.problems:
@@ -309,8 +317,15 @@ def _environment(environment: Document[Environment] | None, own: Mapping[str, st
 
 
 def _given(given: Any) -> dict[str, Any]:
-    """Return how an input's data is read."""
-    return {"mode": given.mode, **({} if given.tabular is None else {"tabular": asdict(given.tabular)})}
+    """Return how an input's data is read: of a query its text, whatever the Datastore of its database is called."""
+    table = None if given.tabular is None else {**asdict(given.tabular), "database": ""}
+    said = {"mode": given.mode, "tabular": table, "partition": given.partition_format}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _whole(given: Iterable[ScriptInput]) -> dict[str, Any]:
+    """Return inputs that a script has whole, as parts of a fingerprint."""
+    return {each.name: {"paths": list(each.uris), "mode": each.mode} for each in given}
 
 
 def _output(output: Any, references: References) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""Mini-batches by partition keys: one for each combination of their values that exists, whatever its size.
+
+Keys are what the path of a file tells, or columns of its rows. A group is known once the input is listed, and read
+where columns are keys, to its end; groups come in the order of their first file and row. Only key columns of Parquet
+files are read; all of a csv or jsonl file is.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from longshore_coordinator.enumerate import keys, parquet
+from longshore_coordinator.enumerate.slices import Slice, encode
+from longshore_protocol.job import Input
+from longshore_protocol.partition_format import PartitionFormat
+from longshore_protocol.slices import coded
+from longshore_storage.files import file_size
+
+Key = tuple[Any, ...]  # the values of the keys, in their order
+_Runs = Iterable[tuple[Key, int, int, int]]  # values of the columns, a row group or -1, first and last + 1 in it
+
+
+class PathError(ValueError):
+    """A file whose path does not have the form that its input says; the text is a sentence."""
+
+
+def path_reader(given: Input) -> Callable[[str], dict[str, Any]]:
+    """Return what tells the values that a file's path has. What it returns raises PathError."""
+    if given.partition_format is None:
+        return lambda _: {}
+    form = PartitionFormat(given.partition_format)
+
+    def read(path: str) -> dict[str, Any]:
+        values = form.read(path)
+        if values is None:
+            text = f'The path "{path}" of input "{given.name}" does not end as its partitionFormat says'
+            raise PathError(f'{text}: "{given.partition_format}".')
+        return values
+
+    return read
+
+
+def file_groups(index: int, given: Input, files: Iterable[str], names: tuple[str, ...]) -> Iterator[Slice]:
+    """Yield the mini-batches of a file input. Raises PathError, KeyError for a key that no path tells."""
+    read = path_reader(given)
+    groups: dict[Key, list[str]] = {}
+    for path in files:
+        values = read(path)
+        groups.setdefault(tuple(values[name] for name in names), []).append(path)
+    for key, paths in groups.items():
+        yield Slice(index, len(paths), encode({"partition": _partition(names, key), "files": paths}))
+
+
+class TableGroups:
+    """The groups of one tabular input; files are added in their order."""
+
+    def __init__(self, given: Input, names: tuple[str, ...]) -> None:
+        assert given.tabular is not None, "files have groups of their own"
+        self._format = given.tabular
+        self._names = names
+        self._read = path_reader(given)
+        self._groups: dict[Key, _Group] = {}
+
+    def add(self, path: str) -> None:
+        """Take in a file. Raises PathError, OSError, ValueError for unreadable rows, and what pyarrow raises."""
+        told = self._read(path)
+        columns = tuple(name for name in self._names if name not in told)
+        place = {"path": path, **({"columns": {each: coded(told[each]) for each in told}} if told else {})}
+        if not columns:
+            self._add_whole(path, tuple(told[name] for name in self._names), place)
+            return
+        source = keys.of_parquet if self._format.format == "parquet" else keys.of_text
+        for values, group, start, end in source(path, self._format, columns):
+            found = {**told, **dict(zip(columns, values, strict=True))}
+            self._group(tuple(found[name] for name in self._names)).add(place, group, start, end)
+
+    def slices(self, index: int) -> Iterator[Slice]:
+        """Yield the mini-batches, once all files are in."""
+        types = self._format.column_types
+        typed = [keys.typed({key[at] for key in self._groups}, types.get(name)) for at, name in enumerate(self._names)]
+        merged: dict[Key, list[_Group]] = {}
+        for key, group in self._groups.items():
+            merged.setdefault(tuple(kind(value) for kind, value in zip(typed, key, strict=True)), []).append(group)
+        for key, groups in merged.items():
+            pieces = [piece for group in groups for piece in group.pieces()]
+            rows = [group.rows for group in groups]
+            items = None if None in rows else sum(each or 0 for each in rows)
+            yield Slice(index, items, encode({"partition": _partition(self._names, key), "pieces": pieces}))
+
+    def _group(self, key: Key) -> _Group:
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group()
+        return group
+
+    def _add_whole(self, path: str, key: Key, place: dict[str, Any]) -> None:
+        if self._format.format == "parquet":
+            groups, rows = parquet.shape(path)
+            if rows:
+                self._group(key).add_whole({**place, "row_groups": [0, groups], "rows": None}, rows)
+        elif size := file_size(path):
+            self._group(key).add_whole({**place, "start": 0, "end": size}, None)
+
+
+class _Group:
+    """The pieces of one combination. Runs of rows take 16 bytes each: an unsorted file has as many as rows."""
+
+    def __init__(self) -> None:
+        self.rows: int | None = 0  # None once nobody knows
+        self._pieces: list[tuple[dict[str, Any], array[int]]] = []
+
+    def add_whole(self, piece: dict[str, Any], rows: int | None) -> None:
+        self._pieces.append((piece, array("q")))
+        self.rows = None if rows is None or self.rows is None else self.rows + rows
+
+    def add(self, place: dict[str, Any], row_group: int, start: int, end: int) -> None:
+        known = self._pieces[-1] if self._pieces else None
+        groups = {} if row_group < 0 else {"row_groups": [row_group, row_group + 1]}
+        if known is None or known[0]["path"] != place["path"] or known[0].get("row_groups") != groups.get("row_groups"):
+            known = ({**place, **groups}, array("q"))
+            self._pieces.append(known)
+        known[1].extend((start, end))
+        self.rows = None if row_group < 0 or self.rows is None else self.rows + end - start
+
+    def pieces(self) -> Iterator[dict[str, Any]]:
+        for piece, runs in self._pieces:
+            yield {**piece, "ranges": list(zip(runs[::2], runs[1::2], strict=True))} if runs else piece
+
+
+def _partition(names: tuple[str, ...], key: Key) -> dict[str, Any]:
+    return {name: coded(value) for name, value in zip(names, key, strict=True)}

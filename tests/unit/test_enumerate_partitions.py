@@ -1,0 +1,216 @@
+"""How inputs are cut by partition keys, and small files put together."""
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+
+import pandas
+import pytest
+
+from longshore_coordinator.enumerate import InputError, cut
+from longshore_host.tabular import load
+from longshore_protocol import slices
+from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+
+CSV, LINES, PARQUET = TabularFormat("csv"), TabularFormat("jsonl"), TabularFormat("parquet")
+
+
+def job(*inputs, keys=(), unit="bytes", value=100, coalesce=False) -> Job:
+    output, size = Output("summary_only", "/out"), MiniBatchSize(unit, value)
+    return Job("step", "1", "/run", inputs, size, output, "/code", "main.py", partition_keys=keys, coalesce=coalesce)
+
+
+def rows(path, tabular=CSV, form=None) -> Input:
+    return Input("rows", (str(path),), tabular=tabular, partition_format=form)
+
+
+def groups(job) -> list:
+    """Return items, key values and rows of each mini-batch of a tabular job."""
+    found = []
+    for each in cut(job):
+        piece = json.loads(each.payload)
+        frame = load(piece, job.inputs[each.input].tabular)
+        assert each.items in (None, len(frame))
+        found.append((slices.values(piece["partition"]), frame.to_dict("list")))
+    return found
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_files_are_grouped_by_the_combinations_that_exist(tmp_path):
+    for name in ("amy/winter/rock", "amy/winter/jazz", "bob/summer/rock", "amy/summer/rock", "bob/winter/jazz"):
+        path = tmp_path / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    files = Input("songs", (str(tmp_path),), partition_format="{user}/{season}/{genre}.wav")
+    found = [(each.items, json.loads(each.payload)) for each in cut(job(files, keys=("user", "genre")))]
+    assert [(items, piece["partition"]) for items, piece in found] == [
+        (2, {"user": "amy", "genre": "rock"}),
+        (1, {"user": "amy", "genre": "jazz"}),
+        (1, {"user": "bob", "genre": "rock"}),
+        (1, {"user": "bob", "genre": "jazz"}),
+    ]
+    assert found[0][1]["files"] == [f"{tmp_path}/amy/summer/rock.wav", f"{tmp_path}/amy/winter/rock.wav"]
+    assert slices.first_path(found[1][1]) == f"{tmp_path}/amy/winter/jazz.wav"
+
+
+def test_groups_do_not_reach_over_inputs(tmp_path):
+    write(tmp_path, a__x="1", b__x="2")
+    inputs = [Input(name, (str(tmp_path / name),), partition_format="{name}") for name in "ab"]
+    assert [(each.input, each.items) for each in cut(job(*inputs, keys=("name",)))] == [(0, 1), (1, 1)]
+
+
+def test_a_path_of_another_form_is_told(tmp_path):
+    write(tmp_path, a__x="1")
+    files = Input("songs", (str(tmp_path),), partition_format="{user}.wav")
+    wanted = f'The path "{tmp_path}/a/x" of input "songs" does not end as its partitionFormat says: "{{user}}.wav".'
+    for given in (files, rows(tmp_path, form="{user}.wav")):
+        with pytest.raises(InputError) as caught:
+            list(cut(job(given, keys=("user",))))
+        assert str(caught.value).replace('"rows"', '"songs"') == wanted
+
+
+def test_times_in_paths_are_times(tmp_path):
+    write(
+        tmp_path, **{"2026/01/31/a.csv".replace("/", "__"): "n\n1\n", "2026/02/01/a.csv".replace("/", "__"): "n\n2\n"}
+    )
+    found = groups(job(rows(tmp_path, form="{day:yyyy/MM/dd}/a.csv"), keys=("day",)))
+    assert [(key, table["n"]) for key, table in found] == [
+        ({"day": datetime(2026, 1, 31)}, [1]),
+        ({"day": datetime(2026, 2, 1)}, [2]),
+    ]
+    assert found[0][1]["day"] == [pandas.Timestamp(2026, 1, 31)]
+
+
+def test_rows_are_grouped_by_columns_over_all_files(tmp_path):
+    write(tmp_path, a="store,n\n1,1\n\n2,2\n1,3", b="store,n\n2,4\n01,5\n,6\n")
+    assert groups(job(rows(tmp_path), keys=("store",))) == [
+        ({"store": 1}, {"store": [1, 1, 1], "n": [1, 3, 5]}),
+        ({"store": 2}, {"store": [2, 2], "n": [2, 4]}),
+        ({"store": None}, {"store": [pytest.approx(float("nan"), nan_ok=True)], "n": [6]}),
+    ]
+
+
+def test_a_column_and_a_path_may_be_keys_together(tmp_path):
+    write(tmp_path, **{"y=1__a": "b,n\nx,1\ny,2\n", "y=2__a": "b,n\nx,3\n"})
+    found = groups(job(rows(tmp_path, form="y={year}/*"), keys=("b", "year")))
+    assert [(key, table["n"]) for key, table in found] == [
+        ({"b": "x", "year": "1"}, [1]),
+        ({"b": "y", "year": "1"}, [2]),
+        ({"b": "x", "year": "2"}, [3]),
+    ]
+    assert found[2][1]["year"] == ["2"]
+
+
+def test_quoted_line_ends_and_separators_belong_to_their_row(tmp_path):
+    (tmp_path / "a").write_bytes(b'\xef\xbb\xbfk,n\n"a\nb,",1\nc,2\n"a\nb,",3\n')
+    quoted = TabularFormat("csv", multi_line=True)
+    assert [(key["k"], table["n"]) for key, table in groups(job(rows(tmp_path, quoted), keys=("k",)))] == [
+        ("a\nb,", [1, 3]),
+        ("c", [2]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind", "values"),
+    [
+        (["1", "02"], None, [1, 2]),
+        (["1", "2.5"], None, [1.0, 2.5]),
+        (["1", "x"], None, ["1", "x"]),
+        (["1", "2"], "string", ["1", "2"]),
+        (["true", "False"], "boolean", [True, False]),
+        (["2026-01-31", "2026-02-01"], "datetime64[ns]", [datetime(2026, 1, 31), datetime(2026, 2, 1)]),
+    ],
+)
+def test_keys_of_a_csv_have_the_type_of_their_column(tmp_path, texts, kind, values):
+    write(tmp_path, a="k\n" + "\n".join(texts))
+    typed = TabularFormat("csv", column_types={"k": kind} if kind else {})
+    found = [json.loads(each.payload)["partition"] for each in cut(job(rows(tmp_path, typed), keys=("k",)))]
+    assert [slices.values(each)["k"] for each in found] == values
+
+
+def test_json_lines_and_parquet_keep_their_types(tmp_path):
+    write(tmp_path, a='{"k": true, "n": 1}\n{"n": 2}\n{"k": "x", "n": 3}\n{"k": true, "n": 4}\n')
+    assert [(key["k"], table["n"]) for key, table in groups(job(rows(tmp_path, LINES), keys=("k",)))] == [
+        (True, [1, 4]),
+        (None, [2]),
+        ("x", [3]),
+    ]
+    keys = [date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 1), None]
+    table = pandas.DataFrame(
+        {"day": keys, "cost": [Decimal("1.10"), Decimal("2.00"), Decimal("1.10"), None], "n": range(4)}
+    )
+    table.to_parquet(tmp_path / "a", row_group_size=3)
+    found = groups(job(rows(tmp_path, PARQUET), keys=("day", "cost")))
+    assert [(key["day"], key["cost"], table["n"]) for key, table in found] == [
+        (date(2026, 1, 1), Decimal("1.10"), [0, 2]),
+        (date(2026, 1, 2), Decimal("2.00"), [1]),
+        (None, None, [3]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "format", "cause"),
+    [
+        ("a,b\n1,2\n", CSV, 'it has no column "k", which is one of the partitionKeys; it has a, b.'),
+        (
+            "1,2\n",
+            TabularFormat("csv", header=False),
+            'it has no column "k", which is one of the partitionKeys; it has Column1, Column2.',
+        ),
+        ('{"k": 1}\n{"k": [1]}\n', LINES, 'the record at byte 9 has no keys: "k" is no single value.'),
+        ('{"k": 1}\n{"k', LINES, "the record at byte 9 has no keys: Unterminated string starting at"),
+        (
+            "k\n1\n",
+            TabularFormat("csv", encoding="utf-16"),
+            "rows in utf-16 cannot be told apart by partitionKeys: it must be UTF-8 or like ASCII.",
+        ),
+        (
+            "k\n1\nx\n",
+            TabularFormat("csv", column_types={"k": "int64"}),
+            "invalid literal for int() with base 10: 'x'.",
+        ),
+    ],
+)
+def test_rows_without_keys_are_told_with_their_file(tmp_path, text, format, cause):
+    write(tmp_path, a=text)
+    with pytest.raises(InputError) as caught:
+        list(cut(job(rows(tmp_path / "a", format), keys=("k",))))
+    assert str(caught.value).startswith(f'The file "{tmp_path}/a" of input "rows" cannot be cut into mini-batches: ')
+    assert cause in str(caught.value)
+
+
+def test_small_files_are_put_together_up_to_the_size(tmp_path):
+    for number, count in enumerate((1, 2, 3, 9, 1, 1)):
+        (tmp_path / f"{number}.csv").write_text("n\n" + f"{number}\n" * count)
+    found = [json.loads(each.payload) for each in cut(job(rows(tmp_path), value=14, coalesce=True))]
+    assert [[slices.first_path(piece)[-5:] for piece in slices.pieces_of(each)] for each in found] == [
+        ["0.csv", "1.csv"],
+        ["2.csv"],
+        ["3.csv"],
+        ["3.csv", "4.csv", "5.csv"],
+    ]
+    assert load(found[0], CSV)["n"].to_list() == [0, 1, 1]
+    counted = list(cut(job(rows(tmp_path), unit="rows", value=6, coalesce=True)))
+    assert [each.items for each in counted] == [6, 6, 5]
+    assert [len(load(json.loads(each.payload), CSV)) for each in counted] == [6, 6, 5]
+
+
+def test_small_parquet_files_are_put_together(tmp_path):
+    for number in range(3):
+        pandas.DataFrame({"n": [number] * 4}).to_parquet(tmp_path / f"{number}.parquet")
+    found = list(cut(job(rows(tmp_path, PARQUET), unit="rows", value=8, coalesce=True)))
+    assert [each.items for each in found] == [8, 4]
+    assert load(json.loads(found[0].payload), PARQUET)["n"].to_list() == [0] * 4 + [1] * 4
+
+
+def test_columns_from_paths_come_last_and_have_the_types_that_are_given(tmp_path):
+    write(tmp_path, **{"y=2026__a.csv": "n\n1\n"})
+    typed = TabularFormat("csv", column_types={"year": "int64"})
+    [each] = cut(job(rows(tmp_path, typed, form="y={year}/{name}.csv")))
+    assert load(json.loads(each.payload), typed).to_dict("list") == {"n": [1], "year": [2026], "name": ["a"]}

@@ -1,0 +1,72 @@
+"""Copies of whole files that many mini-batches read: each is brought once, and goes when room is needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class _Copy:
+    """One file's copy; `size` is in bytes, and 0 until it is there."""
+
+    task: asyncio.Task[tuple[str, int]]
+    users: set[Hashable] = field(default_factory=set)
+    size: int = 0
+
+
+class Kept:
+    """Copies by URL. At most `room` bytes stay, but what somebody uses stays anyway; the least recently used go first.
+
+    `bring` gives the path of a new copy and its size in bytes, or raises; `delete` is told a path that may go.
+    """
+
+    def __init__(
+        self, bring: Callable[[str], Awaitable[tuple[str, int]]], delete: Callable[[str], None], *, room: int
+    ) -> None:
+        self._bring = bring
+        self._delete = delete
+        self._room = room
+        self._copies: dict[str, _Copy] = {}  # the most recently used last
+
+    async def path(self, url: str, user: Hashable) -> str:
+        """Return the path of a file's copy, which stays until the user releases it. Raises what `bring` raises."""
+        copy = self._copies.pop(url, None) or _Copy(asyncio.create_task(self._made(url)))
+        self._copies[url] = copy
+        copy.users.add(user)
+        try:
+            path, copy.size = await asyncio.shield(copy.task)
+        except BaseException:
+            copy.users.discard(user)
+            if copy.task.done() and self._copies.get(url) is copy:
+                del self._copies[url]  # the next one that needs it tries again
+            raise
+        self._make_room()
+        return path
+
+    def release(self, user: Hashable) -> None:
+        """A user needs none of its copies any more."""
+        for copy in self._copies.values():
+            copy.users.discard(user)
+        self._make_room()
+
+    async def close(self) -> None:
+        """Bring nothing any more. What is there is left to who made its folder."""
+        tasks = [copy.task for copy in self._copies.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _made(self, url: str) -> tuple[str, int]:
+        return await self._bring(url)
+
+    def _make_room(self) -> None:
+        taken = sum(copy.size for copy in self._copies.values())
+        for url, copy in list(self._copies.items()):
+            if taken <= self._room:
+                return
+            if not copy.users and copy.size:
+                taken -= copy.size
+                del self._copies[url]
+                self._delete(copy.task.result()[0])

@@ -1,0 +1,50 @@
+"""From the file that an agent wrote for a slice of a query to a DataFrame, whose types are those of the database."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any, Dict, List, Set
+
+if TYPE_CHECKING:
+    import pandas
+
+_EXACT = 2**53  # the integers up to here are floats, too
+
+
+def read(path: str, types: Dict[str, str]) -> pandas.DataFrame:
+    """Return the rows; columns that `types` names stay objects, for whoever knows those types to convert them.
+
+    Integers among NULLs are floats, as pandas has it, unless one of them would not be the same number then. Decimals,
+    dates and times of day stay Python's. Of two columns of one name the second is called "name.1". Raises OSError,
+    and what pickle raises.
+    """
+    import pandas
+
+    rows: List[Any] = []
+    with open(path, "rb") as file:
+        names = _unique(pickle.load(file))  # noqa: S301  (the agent wrote it, of plain values)
+        while True:
+            try:
+                rows += pickle.load(file)  # noqa: S301
+            except EOFError:
+                break
+    frame = pandas.DataFrame(rows, columns=names, dtype=object)
+    for name in names:
+        if name not in types:
+            values = frame[name]
+            inferred = values.infer_objects()
+            if inferred.dtype != float or not any(type(each) is int and abs(each) > _EXACT for each in values):
+                frame[name] = inferred
+    return frame
+
+
+def _unique(names: List[str]) -> List[str]:
+    used: Set[str] = set()
+    for index, name in enumerate(names):
+        number, unique = 0, name
+        while unique in used or (number and unique in names):
+            number += 1
+            unique = "{}.{}".format(name, number)
+        used.add(unique)
+        names[index] = unique
+    return names

@@ -1,0 +1,80 @@
+"""What the end of a file's path says: `partitionFormat`, in Azure ML's language.
+
+A format describes a path from its first placeholder, or from a literal folder before that, to the path's end.
+`{name}` stands for text within one folder or file name; `{name:yyyy/MM/dd/HH/mm/ss}`, or some of these with any
+text between, for a time; `*` for any text within one name, which is not kept. All else stands for itself.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any, Dict, List, Match, Optional
+
+_PLACEHOLDER = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
+_UNITS = {"yyyy": "year", "MM": "month", "dd": "day", "HH": "hour", "mm": "minute", "ss": "second"}
+_UNIT = re.compile("|".join(_UNITS))
+
+
+class PartitionFormat:
+    """A format, ready to be applied. Raises ValueError, whose text is a rule, for one that is none."""
+
+    def __init__(self, text: str) -> None:
+        self._times: Dict[str, List[str]] = {}  # names of those that are times: their units, in order
+        names: List[str] = []
+        pattern, place = "", 0
+        for found in _PLACEHOLDER.finditer(text):
+            name, time = found[1], found[2]
+            if not name:
+                raise ValueError("must have a name in each pair of braces")
+            if name in names:
+                raise ValueError("must not use the name {!r} twice".format(name))
+            pattern += _literal(text[place : found.start()])
+            pattern += "(?P<_{}>[^/]+?)".format(len(names)) if time is None else self._time(name, time, len(names))
+            names.append(name)
+            place = found.end()
+        if not names:
+            raise ValueError("must have a placeholder, such as {user}")
+        self.names = tuple(names)  # in their order
+        pattern += _literal(text[place:])
+        self._match = re.compile("(?:^|/)" + pattern.lstrip("/") + r"\Z", re.DOTALL).search
+
+    def read(self, path: str) -> Optional[Dict[str, Any]]:
+        """Return the values that a path has, by name: str, or datetime.datetime; None where it has not this form."""
+        found = self._match(path)
+        if found is None:
+            return None
+        try:
+            return {
+                name: self._moment(found, name, number) if name in self._times else found["_{}".format(number)]
+                for number, name in enumerate(self.names)
+            }
+        except ValueError:  # a thirteenth month
+            return None
+
+    def _time(self, name: str, time: str, number: int) -> str:
+        units = _UNIT.findall(time)
+        if "yyyy" not in units or len(set(units)) < len(units):
+            raise ValueError(
+                "must have yyyy, and each of MM, dd, HH, mm and ss at most once, in a time such as {day:yyyy/MM/dd}"
+            )
+        self._times[name] = units
+        parts, place = "", 0
+        for index, found in enumerate(_UNIT.finditer(time)):
+            parts += re.escape(time[place : found.start()])
+            parts += r"(?P<_{}_{}>\d{{{}}})".format(number, index, len(found[0]))
+            place = found.end()
+        return parts + re.escape(time[place:])
+
+    def _moment(self, found: Match[str], name: str, number: int) -> datetime.datetime:
+        parts = {"month": 1, "day": 1}
+        parts.update(
+            (_UNITS[unit], int(found["_{}_{}".format(number, index)])) for index, unit in enumerate(self._times[name])
+        )
+        return datetime.datetime(**parts)  # type: ignore[arg-type]  # noqa: DTZ001  (paths know no time zone)
+
+
+def _literal(text: str) -> str:
+    if "{" in text or "}" in text:
+        raise ValueError("must have a closing brace for each that opens, and none inside another")
+    return "[^/]*".join(map(re.escape, text.split("*")))

@@ -1,0 +1,75 @@
+"""What a mini-batch consists of, as the JSON that travels from the plan to the process that runs it.
+
+    files               ["/a", "/b"]
+    records of a file   {"path", "start", "end"}, in bytes: the records that begin there, see `records`
+                        {"path", "ranges": [[start, end], ...]}, in bytes: whole records
+    rows of a Parquet   {"path", "row_groups": [first, last + 1], "rows": [first, last + 1] within those, null for all}
+                        {"path", "row_groups": [first, last + 1], "ranges": [[first, last + 1], ...] within those}
+    rows of a query     {"path": URL of the database, "keys": null}, all rows
+                        {"path", "keys": [low, high]}: low <= key < high, null being no bound
+                        {"path", "keys": []}: the rows whose key is NULL
+    of several files    {"pieces": [any of these, ...]}
+    of a partition      {"partition": {key: value}, "files" or "pieces": [...]}
+
+A piece whose file's path tells columns has them as "columns": {name: value}. Values of keys and columns are JSON's own,
+or {"datetime": ...}, {"date": ...}, {"decimal": ...} and their like with a string. Each row of a query is in one piece,
+whatever was written since it was cut, and however exactly a driver gives keys: pieces that meet are cut by one value.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from typing import Any, Callable, Dict, List, Tuple
+
+_KINDS: Dict[str, Tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {  # a datetime is a date, too: it is first
+    "datetime": (datetime.datetime, datetime.datetime.isoformat, datetime.datetime.fromisoformat),
+    "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
+    "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
+    "decimal": (decimal.Decimal, str, decimal.Decimal),
+    "uuid": (uuid.UUID, str, uuid.UUID),
+    "bytes": (bytes, bytes.hex, bytes.fromhex),
+}
+
+
+def files_of(slice: Any) -> List[str]:
+    """Return the files of a slice of a file input."""
+    files: List[str] = slice if isinstance(slice, list) else slice["files"]
+    return files
+
+
+def pieces_of(slice: Any) -> List[Dict[str, Any]]:
+    """Return the pieces, each of one file, of a slice of a tabular input."""
+    pieces: List[Dict[str, Any]] = slice.get("pieces", [slice])
+    return pieces
+
+
+def first_path(slice: Any) -> str:
+    """Return the file that a slice begins with."""
+    is_files = isinstance(slice, list) or "files" in slice
+    path: str = files_of(slice)[0] if is_files else pieces_of(slice)[0]["path"]
+    return path
+
+
+def values(coded: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the values of a slice's "partition" or "columns" as Python has them."""
+    return {name: decoded(value) for name, value in coded.items()}
+
+
+def coded(value: Any) -> Any:
+    """Return a value as JSON that `values` reads back. Raises TypeError for what is no value of a key."""
+    if value is None or isinstance(value, (str, int, float)):  # bool is an int
+        return value
+    for name, (kind, write, _) in _KINDS.items():
+        if isinstance(value, kind):
+            return {name: write(value)}
+    raise TypeError("a value of type {} is no key".format(type(value).__name__))
+
+
+def decoded(coded: Any) -> Any:
+    """Return the value that `coded` wrote."""
+    if isinstance(coded, dict):
+        [(kind, text)] = coded.items()
+        return _KINDS[kind][2](text)
+    return coded

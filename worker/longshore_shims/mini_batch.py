@@ -1,0 +1,63 @@
+"""The dataset of one mini-batch, which the context of run() offers: an input restricted to what run() was given."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any, List, Sequence, Tuple, Union
+
+from longshore_run.context import Given
+from longshore_shims.absent import Refusing
+from longshore_shims.dataset import StepDataset, base_of, is_url
+
+
+def dataset_of(name: str, places: Sequence[str], items: Any) -> Union[StepDataset, MiniBatchRows]:
+    """Return the dataset of a mini-batch of the input `name` that lies at `places`.
+
+    `items` is what run() is given: a list of paths, or rows, as a DataFrame.
+    """
+    return MiniBatchFiles(name, places, items) if isinstance(items, list) else MiniBatchRows(name, items)
+
+
+class MiniBatchFiles(StepDataset):
+    """The files of a mini-batch, in its order; their names below the dataset are those that the input has for them."""
+
+    def __init__(self, name: str, places: Sequence[str], files: List[str], parts: Tuple[slice, ...] = ()) -> None:
+        super().__init__(Given(name, tuple(files)), parts)
+        self._places = places
+
+    def _restricted(self, part: slice) -> StepDataset:
+        return MiniBatchFiles(self.name, self._places, list(self._given.paths), (*self._parts, part))
+
+    def _all_files(self) -> List[Tuple[str, str]]:
+        bases = [base_of(place) for place in self._places if not is_url(place)]
+        named, seen = [], Counter()  # type: ignore[var-annotated]
+        for path in self._given.paths:
+            below = next((each for each in bases if path.startswith(os.path.join(each, ""))), os.path.dirname(path))
+            name = os.path.relpath(path, below)
+            seen[name] += 1  # those of a store come without their folders, and may be called alike
+            named.append((name if seen[name] == 1 else "{}/{}".format(seen[name], name), path))
+        return named
+
+
+class MiniBatchRows(Refusing):
+    """The rows of a mini-batch."""
+
+    def __init__(self, name: str, rows: Any) -> None:
+        self.name = name
+        self._rows = rows
+
+    def __repr__(self) -> str:
+        return "<{} rows of the input {} of the step>".format(len(self._rows), self.name)
+
+    def take(self, count: int) -> MiniBatchRows:
+        """Return the first rows."""
+        return MiniBatchRows(self.name, self._rows[:count])
+
+    def skip(self, count: int) -> MiniBatchRows:
+        """Return all rows but the first."""
+        return MiniBatchRows(self.name, self._rows[count:])
+
+    def to_pandas_dataframe(self, *_: Any, **__: Any) -> Any:
+        """Return the rows as a pandas.DataFrame of the caller's own."""
+        return self._rows.reset_index(drop=True)

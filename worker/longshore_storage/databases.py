@@ -1,0 +1,145 @@
+"""Databases that rows are read from, over SQLAlchemy: PostgreSQL, and Azure SQL or any SQL Server.
+
+Nothing is ever written. User and password come from the environment and are in no URL, so that nobody can show them
+by showing that; what libraries say is cleaned of them all the same, and is never chained to our own errors.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from longshore_storage.errors import DatabaseError
+
+if TYPE_CHECKING:
+    import sqlalchemy
+
+_AT_ONCE = 500  # rows in memory
+_CONNECT_SECONDS = 30
+_VARIABLE = "LONGSHORE_SQL_"
+# How a server refuses a login, in the words of PostgreSQL and of SQL Server: both say it as they say what may pass.
+_REFUSED = re.compile(
+    "authentication failed|FATAL:.* does not exist|no pg_hba.conf entry|Login failed|Cannot open database"
+)
+_OF_LIBRARY = re.compile(r"DB-Lib error message \d+, severity \d+:\n")
+_PASSWORDS = ("PGPASSWORD", "PGSSLPASSWORD")  # those that PostgreSQL's client reads by itself
+
+
+class Database:
+    """One database; connections are made when they are needed, at most `engine`'s pool has of them, and kept."""
+
+    def __init__(self, engine: sqlalchemy.Engine, url: str) -> None:
+        self._engine = engine
+        self._url = url
+
+    @contextmanager
+    def session(self) -> Iterator[sqlalchemy.Connection]:
+        """Yield a connection that reads one state of the database, where it can, and streams what it reads.
+
+        Raises DatabaseError, for what is done with the connection too.
+        """
+        import sqlalchemy
+
+        options: dict[str, Any] = {"yield_per": _AT_ONCE}
+        if self._engine.dialect.name == "postgresql":
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        try:
+            with self._engine.connect() as connection:
+                yield connection.execution_options(**options)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise self._told(error) from None
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def _told(self, error: Exception) -> DatabaseError:
+        from sqlalchemy import exc
+
+        said = _said(getattr(error, "orig", None) or error)
+        for secret in _secrets():
+            said = said.replace(secret, "***")
+        may_pass = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError)
+        may_pass = may_pass and _REFUSED.search(said) is None
+        return DatabaseError(f"the database {self._url} says: {said}", is_final=not may_pass)
+
+
+def open_database(url: str, *, name: str, connections: int = 1) -> Database:
+    """Return the database of a Datastore, by its URL and its name; nobody is called yet.
+
+    Raises DatabaseError where `longshore[sql]` is not installed, and for a URL that is none of a database.
+    """
+    try:
+        import sqlalchemy
+    except ImportError as error:
+        raise _not_installed(url, error) from None
+    try:
+        where = sqlalchemy.make_url(url)
+        driver, arguments = _arguments(where.get_backend_name(), name)
+        engine = sqlalchemy.create_engine(
+            where.set(drivername=driver),
+            connect_args=arguments,
+            hide_parameters=True,
+            pool_size=connections,
+            max_overflow=0,
+            pool_pre_ping=True,  # a kept connection may have been cut meanwhile
+        )
+    except ImportError as error:
+        raise _not_installed(url, error) from None
+    except (sqlalchemy.exc.SQLAlchemyError, KeyError):
+        raise DatabaseError(f"{url} is no URL of a database", is_final=True) from None
+    return Database(engine, url)
+
+
+def _not_installed(url: str, error: ImportError) -> DatabaseError:
+    return DatabaseError(f"the database {url} needs the packages of longshore[sql]: {error}", is_final=True)
+
+
+def _arguments(backend: str, name: str) -> tuple[str, dict[str, Any]]:
+    """Return the driver and what it is told besides host, port and database."""
+    user, password = (_variable(name, each) for each in ("USER", "PASSWORD"))
+    login = {key: each for key, each in (("user", user), ("password", password)) if each is not None}
+    if backend == "postgresql":  # what is left out, its library takes from PGUSER, PGPASSWORD, PGSSLMODE and others
+        return "postgresql+psycopg", {"connect_timeout": _CONNECT_SECONDS, "application_name": "longshore", **login}
+    return {"mssql": "mssql+pymssql"}[backend], {
+        "login_timeout": _CONNECT_SECONDS,
+        "appname": "longshore",
+        "encryption": "require",
+        "read_only": True,
+        **login,
+    }
+
+
+def _variable(name: str, what: str) -> str | None:
+    """Return the variable of one Datastore, or else the one of all."""
+    own = re.sub("[^A-Z0-9]", "_", name.upper())
+    return os.environ.get(f"{_VARIABLE}{own}_{what}", os.environ.get(f"{_VARIABLE}{what}"))
+
+
+def _secrets() -> Iterator[str]:
+    for variable, value in os.environ.items():
+        is_ours = variable.startswith(_VARIABLE) and variable.endswith("_PASSWORD")
+        if value and (is_ours or variable in _PASSWORDS):
+            yield value
+
+
+def _said(error: BaseException) -> str:
+    """Return what a driver says, in one line, without the query and without its library's own remarks."""
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)  # PostgreSQL's
+    if primary:
+        return " ".join(str(primary).split()).rstrip(".")
+    messages = [each.decode("utf-8", "replace") for each in _flat(error.args) if isinstance(each, bytes)]  # FreeTDS'
+    # What the server says comes first, if it said anything; then the library's own words, over and over.
+    text = next(filter(str.strip, _OF_LIBRARY.split(" ".join(messages))), str(error))
+    return " ".join(text.partition("\nLINE ")[0].split()).rstrip(".") or type(error).__name__
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    for each in values:
+        if isinstance(each, tuple):
+            yield from _flat(each)
+        else:
+            yield each
