@@ -168,6 +168,13 @@ def test_the_users_container_sees_no_credential(pod):
     assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "data-1", "shm"}
 
 
+@pytest.mark.parametrize("pod", [*every_pod()[1:], *task_pods()[:3]], ids=lambda pod: pod["metadata"]["name"])
+def test_webhooks_of_clouds_are_to_give_the_users_container_no_token(pod):
+    annotations = pod["metadata"]["annotations"]
+    assert annotations["eks.amazonaws.com/skip-containers"] == "main"
+    assert annotations["azure.workload.identity/skip-containers"] == "main"
+
+
 @pytest.mark.parametrize("pod", task_pods()[:3], ids=lambda pod: pod["metadata"]["name"])
 def test_a_tasks_script_sees_no_credential_and_no_job(pod):
     made = {each["name"]: each for each in containers(pod)}

@@ -66,9 +66,13 @@ def compute_labels(node: NodeShape) -> dict[str, str]:
     return {names.COMPUTE_LABEL: names.label_value(node.compute)} if node.compute else {}
 
 
-def annotations_of(node: NodeShape) -> dict[str, str] | None:
+# To the webhooks of EKS and AKS, which else give the token of the pod's cloud identity to the script, too.
+_NO_IDENTITY = {"eks.amazonaws.com/skip-containers": "main", "azure.workload.identity/skip-containers": "main"}
+
+
+def annotations_of(node: NodeShape) -> dict[str, str]:
     """Return the annotations of a node's pod."""
-    return dict(node.template.get("metadata", {}).get("annotations", {})) or None
+    return {**_NO_IDENTITY, **node.template.get("metadata", {}).get("annotations", {})}
 
 
 def resources_of(node: NodeShape) -> V1ResourceRequirements:
