@@ -8,6 +8,9 @@ from itertools import islice
 from typing import Any
 
 from longshore_protocol.snapshot import MOST_DEVICES, Device
+from longshore_protocol.wire import BRINGING
+
+_SILENT = 60.0  # seconds: an agent that brings data says so every few
 
 
 class UnknownAgentError(Exception):
@@ -20,6 +23,11 @@ class _Agent:
     heard: float  # monotonic
     processes: list[dict[str, Any]] = field(default_factory=list)
     draining: bool = False
+
+    def brings(self, now: float) -> str:
+        """Return what the worker brings before its processes start, "" when it does not, or is not heard any more."""
+        is_here = now - self.heard < _SILENT
+        return next((each["what"] for each in self.processes if is_here and each["state"] == BRINGING), "")
 
     def is_ready(self) -> bool:
         return any(each["state"] in ("ready", "ending") for each in self.processes)
@@ -98,10 +106,16 @@ class Agents:
         """Return how many workers have a process that is past init()."""
         return sum(entry.is_ready() for entry in self._agents.values())
 
-    def waiting(self) -> tuple[str, str]:
+    def brings(self, now: float) -> list[str]:
+        """Return what is brought, by each worker that brings something before its processes start."""
+        return list(filter(None, (entry.brings(now) for entry in self._agents.values())))
+
+    def waiting(self, now: float) -> tuple[str, str]:
         """Return why nothing runs, as (reason, sentence); empty when a worker is ready."""
         if not self._agents:
             return "WaitingForWorkers", f"waiting for the first of {self._wanted} workers to connect"
+        if not self.ready() and (brought := self.brings(now)):
+            return "BringingData", f"{len(brought)} of {self._wanted} workers bring {brought[0]} before init()"
         if not self.ready():
             return "Initializing", f"{len(self._agents)} of {self._wanted} workers connected, init() still running"
         return "", ""

@@ -128,7 +128,7 @@ class Run:
         if self._ready_since is not None and not self.draining:
             since = now - max(self._ready_since, self.last_end or 0.0)
         waited = now - self._began if not len(self.leases) and not self.plan.complete else None
-        if self.agents.ready() or not self.agents.count() or self.draining:
+        if self.agents.ready() or not self.agents.count() or self.draining or self.agents.brings(now):
             self._unready_since = None
         elif self._unready_since is None:
             self._unready_since = now

@@ -575,3 +575,22 @@ def test_at_most_twenty_devices_are_told(bench):
     for number in range(30):
         bench.report(bench.agent(f"w{number:02}"), processes=on("cpu"))
     assert [each.worker for each in bench.run.agents.devices()] == [f"w{number:02}" for number in range(20)]
+
+
+def test_bringing_data_counts_against_no_limit_and_is_why_the_run_waits(tmp_path):
+    bench = Bench(LocalStore(str(tmp_path)), timeouts=Timeouts(init=10.0))
+    agent = bench.agent()
+    state = {"process": "", "state": wire.BRINGING, "mini_batch": None, "seconds": 1.0, "what": "the side input x"}
+    said = ("BringingData", "1 of 1 workers bring the side input x before init()")
+    for _ in range(20):
+        bench.report(agent, processes=[state])
+        assert bench.run.agents.waiting(bench.now) == said
+        bench.now += 30.0
+        bench.run.tick(bench.now)
+    assert bench.run.verdict is None
+    bench.now += 60.0  # it is not heard any more
+    bench.run.tick(bench.now)
+    assert bench.run.agents.waiting(bench.now)[0] == "Initializing"
+    bench.now += 71.0
+    bench.run.tick(bench.now)
+    assert bench.run.verdict.reason == "NoProgress"

@@ -1,14 +1,19 @@
 """What is brought whole, once, however often an agent is started."""
 
+import asyncio
+import os
+import threading
 from pathlib import Path
 from uuid import uuid4
 
 import fsspec
 import pytest
 
-from longshore_agent import whole_data
-from longshore_agent.places import StagingError
+from longshore_agent import preparing, whole_data
+from longshore_agent.coordinator_client import Orders
+from longshore_agent.places import StagingError, places_of
 from longshore_agent.whole_data import bring_whole
+from longshore_protocol import wire
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, ScriptInput
 
 
@@ -65,3 +70,87 @@ def test_what_was_brought_is_not_brought_again_and_what_was_begun_is(tmp_path, u
 def test_inputs_that_are_mounted_or_here_are_not_brought(tmp_path, url):
     found = bring_whole(job(Input("a", (url,)), Input("b", (str(tmp_path),), mode="download")), str(tmp_path / "data"))
     assert (found.side_inputs, found.downloads, found.copies) == ({}, {}, {})
+
+
+def test_copies_are_read_only_and_what_links_lead_to_stays_as_it_is(tmp_path, url):
+    here = tmp_path / "here.txt"
+    here.write_text("here")
+    here.chmod(0o640)
+    side = ScriptInput("several", (f"{url}/deep", str(here)))
+    folder = bring_whole(job(side=(side,)), str(tmp_path / "data")).side_inputs["several"]
+    modes = {each.name: os.stat(each).st_mode & 0o777 for each in Path(folder).rglob("*.txt")}
+    assert modes == {"b.txt": 0o444, "here.txt": 0o640}
+
+
+# --- what the coordinator hears --------------------------------------------------------------------------------------
+
+
+class Coordinator:
+    """Takes reports, and answers each with the same orders."""
+
+    def __init__(self, orders=None, heard=None):
+        self.orders = orders or Orders()
+        self.heard = heard or threading.Event()
+        self.reports = []
+
+    async def report(self, body):
+        self.reports.append(body)
+        self.heard.set()
+        return self.orders
+
+
+def prepared(coordinator, job, folder, *, stopping=False):
+    async def main():
+        stop = asyncio.Event()
+        if stopping:
+            stop.set()
+        places = places_of(job, worker="w", shared=str(folder))
+        return await preparing.prepare(job, places, coordinator, ("w.1.a", 1), stopping=stop)
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """An event that a file waits for before it comes."""
+    may_come, fetch = threading.Event(), whole_data.fetch_file_to
+
+    def fetch_late(uri, target):
+        assert may_come.wait(60.0)
+        fetch(uri, target)
+
+    monkeypatch.setattr(whole_data, "fetch_file_to", fetch_late)
+    yield may_come
+    may_come.set()
+
+
+def test_the_coordinator_hears_what_is_brought(tmp_path, url, slow):
+    coordinator = Coordinator(heard=slow)
+    found = prepared(coordinator, job(Input("files", (url,), mode="download")), tmp_path)
+    assert sorted(found.copies) == [f"{url}/a.txt", f"{url}/deep/b.txt"]
+    states = [each for report in coordinator.reports for each in report["processes"]]
+    assert {(each["state"], each["what"]) for each in states} == {(wire.BRINGING, "the input files")}
+
+
+def test_what_is_there_is_not_told_of(tmp_path):
+    coordinator = Coordinator()
+    assert prepared(coordinator, job(side=(ScriptInput("x", (str(tmp_path),)),)), tmp_path).side_inputs
+    assert coordinator.reports == []
+
+
+def test_what_does_not_come_is_a_failed_init_to_the_coordinator(tmp_path, url):
+    coordinator = Coordinator()
+    with pytest.raises(StagingError):
+        prepared(coordinator, job(side=(ScriptInput("x", (f"{url}/absent",)),)), tmp_path)
+    (failure,) = coordinator.reports[-1]["init_failed"]
+    assert (failure.mini_batch, failure.category) == (-1, "DataError")
+    assert failure.message.startswith("the side input x cannot be brought: ")
+    assert f"{url}/absent" in failure.message
+
+
+@pytest.mark.parametrize("orders", [Orders(stop=True), Orders(drain=True), Orders(finished=True)])
+@pytest.mark.usefixtures("slow")
+def test_a_worker_that_is_to_end_does_not_wait_for_what_comes(tmp_path, url, orders):
+    wanted = job(Input("files", (url,), mode="download"))
+    assert prepared(Coordinator(orders), wanted, tmp_path) is None
+    assert prepared(Coordinator(), wanted, tmp_path, stopping=True) is None

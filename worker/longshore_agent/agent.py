@@ -16,10 +16,10 @@ from typing import Any
 from longshore_agent import gateway, staging
 from longshore_agent.coordinator_client import CoordinatorClient, Orders, Superseded
 from longshore_agent.outbox import Batch
-from longshore_agent.places import bring_models, places_of
+from longshore_agent.places import places_of
+from longshore_agent.preparing import prepare
 from longshore_agent.resources import ResourceMonitor
 from longshore_agent.shipping import Shipper
-from longshore_agent.whole_data import bring_whole
 from longshore_agent.worker import Worker
 from longshore_protocol import errors, wire
 from longshore_protocol.job import Job
@@ -79,13 +79,18 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                 job = registration.job
                 places = places_of(job, worker=settings.worker, shared=os.path.dirname(work_dir))
                 places.make()
-                if job.models:
-                    await asyncio.to_thread(bring_models, job.models, places.models)
-                data = await asyncio.to_thread(bring_whole, job, places.data)
+                identity = (registration.agent, registration.epoch)
+                try:
+                    data = await prepare(job, places, client, identity, stopping=stopping)
+                except Superseded:
+                    continue
+                if data is None:
+                    await client.bye()
+                    return
                 spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, places=places)
                 shipper = Shipper(job, places, worker=settings.worker, private=tempfile.gettempdir())
                 agent = Agent(client, job, Worker(job, spec, agent=registration.agent, copies=data.copies),
-                              identity=(registration.agent, registration.epoch), shipper=shipper)  # fmt: skip
+                              identity=identity, shipper=shipper)  # fmt: skip
                 for peer in peers:  # hosts and children of the old epoch end, and the host comes back
                     peer.close()
                 peers.clear()

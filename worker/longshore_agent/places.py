@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from longshore_protocol.job import Job, Model
@@ -65,9 +66,15 @@ def model_path(model: Model, folder: str) -> str:
     return as_folder if os.path.isdir(as_folder) else as_file
 
 
-def bring_models(models: tuple[Model, ...], folder: str) -> None:
+def model_dir(path: str) -> str:
+    """Return what AZUREML_MODEL_DIR is for the path of a model: its folder, or the one that its file is in."""
+    return os.path.dirname(path) if os.path.isfile(path) else path
+
+
+def bring_models(models: tuple[Model, ...], folder: str, *, say: Callable[[str], None] = lambda what: None) -> None:
     """Copy the models that lie elsewhere into a folder, unless they are there. Blocking; raises StagingError.
 
+    `say` is told of each that is brought.
     In its version's folder a model that is a folder is `folder`, one that is a file lies in `file`. Each appears whole.
     """
     for model in models:
@@ -76,6 +83,7 @@ def bring_models(models: tuple[Model, ...], folder: str) -> None:
             continue
         from longshore_agent.trees import fetch_tree  # late: few runs have a model elsewhere
 
+        say(f"the model {model.name}")
         unfinished = os.path.join(os.path.dirname(as_folder), "unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from longshore_agent.places import Places, StagingError, model_path
+from longshore_agent.places import Places, StagingError, model_dir, model_path
 from longshore_agent.slots import Lease
 from longshore_agent.whole_data import WholeData
 from longshore_protocol.job import Job
@@ -33,9 +33,11 @@ def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: 
     first = {name: given[0] for name, given in paths.items()}
     for name, path in {**first, **data.side_inputs}.items():
         variables["AZUREML_DATAREFERENCE_" + name] = path
+        if not name.isupper():  # those in capitals, PATH and its like, are the system's
+            variables.setdefault(name, path)
     models = tuple((model.name, model.version, model_path(model, places.models)) for model in job.models)
     if models:
-        variables["AZUREML_MODEL_DIR"] = models[0][2]
+        variables["AZUREML_MODEL_DIR"] = model_dir(models[0][2])
     return HostSpec(
         source=source,
         entry_script=job.entry_script,

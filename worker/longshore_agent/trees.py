@@ -8,18 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from longshore_agent.fetching import base_name
 from longshore_storage.files import fetch_file
 from longshore_storage.listing import list_files
+from longshore_storage.retrying import patiently
 from longshore_storage.store import local_path
 
 _AT_ONCE = 8  # files that come side by side
 
 
 def fetch_file_to(uri: str, target: str) -> None:
-    """Copy one file of any store, or of this machine, to the local path `target`.
+    """Copy one file of any store, or of this machine, to the local path `target`; with patience.
 
     Raises OSError, and what the store's library raises.
     """
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    fetch_file(local_path(uri) or uri, target, check=lambda: None)
+    patiently(lambda: fetch_file(local_path(uri) or uri, target, check=lambda: None))
 
 
 def fetch_tree(uri: str, folder: str) -> bool:

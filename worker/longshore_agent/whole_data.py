@@ -37,15 +37,23 @@ class WholeData:
         self.copies = copies or {}  # of the files in them: paths by URL
 
 
-def bring_whole(job: Job, folder: str) -> WholeData:
-    """Bring a job's side inputs, and those of its inputs that are downloaded. Raises StagingError."""
-    side = {each.name: _told(f"the side input {each.name}", _bring_side, each, folder) for each in job.side_inputs}
+def bring_whole(job: Job, folder: str, *, say: Callable[[str], None] = lambda what: None) -> WholeData:
+    """Bring a job's side inputs, and those of its inputs that are downloaded; `say` is told of each.
+
+    Raises StagingError.
+    """
+
+    def told(what: str, bring: Callable[[Any, str], Any], given: Any, folder: str) -> Any:
+        say(what)
+        return _told(what, bring, given, folder)
+
+    side = {each.name: told(f"the side input {each.name}", _bring_side, each, folder) for each in job.side_inputs}
     downloads: dict[str, str] = {}
     copies: dict[str, str] = {}
     for given in job.inputs:
         if given.mode == DOWNLOAD and any(local_path(path) is None for path in given.paths):
             downloads[given.name] = os.path.join(folder, given.name)
-            copies.update(_told(f"the input {given.name}", _download, given, downloads[given.name]))
+            copies.update(told(f"the input {given.name}", _download, given, downloads[given.name]))
     return WholeData(side, downloads, copies)
 
 
@@ -60,6 +68,7 @@ def _bring_side(given: ScriptInput, folder: str) -> str:
         return as_folder
     shutil.rmtree(unfinished, ignore_errors=True)
     path = bring_input(given, unfinished)
+    _protect(unfinished)
     if path == unfinished:
         os.rename(unfinished, as_folder)
         return as_folder
@@ -67,6 +76,16 @@ def _bring_side(given: ScriptInput, folder: str) -> str:
         return path  # it is read where it is
     os.rename(unfinished, as_file)
     return f"{as_file}/{os.path.basename(path)}"
+
+
+def _protect(folder: str) -> None:
+    """Keep processes, which share a copy, from writing to it by mistake; where they are another user, at all."""
+    for parent, _, names in os.walk(folder):
+        os.chmod(parent, 0o755)  # noqa: S103  (the host may run as another user)
+        for name in names:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):  # what it leads to is not ours
+                os.chmod(path, 0o444)
 
 
 def _download(given: Input, folder: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from longshore_protocol import frames
 from longshore_protocol.job import Timeouts
 
 PROTOCOL = 1  # both sides refuse another number
+BRINGING = "bringing"  # in the place of a process's state: the worker brings "what", and starts processes then
 
 
 _LONGEST_LEASE = 60.0  # seconds
