@@ -24,7 +24,8 @@ def test_a_million_files_are_leased_at_once_and_handed_out_within_a_gibibyte(tmp
         "retried": 1_000,
     }
     assert took["items"] == {"total": 1_000_000, "succeeded": 990_000, "failed": 10_000}
-    assert took["seconds_to_first_lease"] < 2  # while the listing goes on; measured: 0.02
+    # While the listing goes on; measured: 0.02 s of 6.6.
+    assert took["seconds_to_first_lease"] < took["seconds_to_last_report"] / 4
     assert took["megabytes"] < 1024  # at its peak, reports included; measured: 400
     assert took["status_bytes"] < 20_000
     assert took["snapshot_bytes"] < 20_000

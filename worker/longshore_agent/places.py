@@ -66,11 +66,6 @@ def model_path(model: Model, folder: str) -> str:
     return as_folder if os.path.isdir(as_folder) else as_file
 
 
-def model_dir(path: str) -> str:
-    """Return what AZUREML_MODEL_DIR is for the path of a model: its folder, or the one that its file is in."""
-    return os.path.dirname(path) if os.path.isfile(path) else path
-
-
 def bring_models(models: tuple[Model, ...], folder: str, *, say: Callable[[str], None] = lambda what: None) -> None:
     """Copy the models that lie elsewhere into a folder, unless they are there. Blocking; raises StagingError.
 

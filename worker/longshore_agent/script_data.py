@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from longshore_agent.fetch_source import SourceError, fetch_source
 from longshore_agent.git_state import git_state
-from longshore_agent.places import StagingError, bring_models, model_dir, model_path
+from longshore_agent.places import StagingError, bring_models, model_path
 from longshore_agent.script_inputs import bring_input
 from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
@@ -88,7 +88,7 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
         image_source=image_source,
     )
     if spec.models:
-        spec.variables.setdefault("AZUREML_MODEL_DIR", model_dir(spec.models[0][2]))
+        spec.variables.setdefault("AZUREML_MODEL_DIR", spec.models[0][2])
     with _told(f"The folder {folder} cannot be written to", STORAGE_ERROR):
         open_store(folder).put(script_folder.SPEC, spec.to_json().encode())
     source = None if image_source else local_path(job.source_uri)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from longshore_agent.places import Places, StagingError, model_dir, model_path
+from longshore_agent.places import Places, StagingError, model_path
 from longshore_agent.slots import Lease
 from longshore_agent.whole_data import WholeData
 from longshore_protocol.job import Job
@@ -37,7 +37,7 @@ def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: 
             variables.setdefault(name, path)
     models = tuple((model.name, model.version, model_path(model, places.models)) for model in job.models)
     if models:
-        variables["AZUREML_MODEL_DIR"] = model_dir(models[0][2])
+        variables["AZUREML_MODEL_DIR"] = models[0][2]
     return HostSpec(
         source=source,
         entry_script=job.entry_script,

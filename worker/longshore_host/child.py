@@ -189,7 +189,7 @@ def _start(connection: Connection, spec: HostSpec, process: int) -> Callable[[],
     began = _clock()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what is printed survives a kill
     entry.set_up_logging(spec.logging_level)
-    entry.link_models(spec.models)
+    entry.link_models(spec.models, os.environ)
     try:
         child = Child(connection, spec, entry.load(spec), process)
     except rows.SettingsError as error:

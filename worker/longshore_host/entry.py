@@ -17,13 +17,14 @@ import os
 import sys
 import traceback
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, MutableMapping, Optional, Sequence, Tuple
 
 from longshore_host import cuda
 from longshore_protocol import errors
 from longshore_protocol.messages import HostSpec, InputSpec
 
 TRACEBACK_LINES = 20  # of the user's traceback that travel into status and reports; the log has all of it
+MODEL_DIR = "AZUREML_MODEL_DIR"
 LINE_CHARACTERS = 500  # of each: an exception's text may be megabytes
 
 
@@ -145,8 +146,13 @@ def set_up_logging(level: str) -> None:
     )
 
 
-def link_models(models: Iterable[Tuple[str, int, str]], *, folder: str = ".") -> None:
-    """Lay models (name, version, path) into a working directory as azureml-models/<name>/<version>. Raises OSError."""
+def link_models(
+    models: Iterable[Tuple[str, int, str]], environment: MutableMapping[str, str], *, folder: str = "."
+) -> None:
+    """Lay models (name, version, path) into a working directory as azureml-models/<name>/<version>. Raises OSError.
+
+    Where AZUREML_MODEL_DIR is a model that is one file, it becomes that folder, in which there is nothing else.
+    """
     for name, version, path in models:
         versions = os.path.join(folder, "azureml-models", name)
         os.makedirs(versions, exist_ok=True)
@@ -156,6 +162,8 @@ def link_models(models: Iterable[Tuple[str, int, str]], *, folder: str = ".") ->
         else:
             os.makedirs(link, exist_ok=True)
             os.symlink(path, os.path.join(link, os.path.basename(path)))
+            if environment.get(MODEL_DIR) == path:
+                environment[MODEL_DIR] = os.path.abspath(link)
 
 
 def short_traceback(error: BaseException) -> str:

@@ -110,7 +110,8 @@ class Script:
         try:
             for name in ("outputs", "logs"):
                 os.makedirs(os.path.join(self._source, name), exist_ok=True)
-            link_models(self._spec.models, folder=self._source)
+            environment = self._environment()
+            link_models(self._spec.models, environment, folder=self._source)
             self._context().write(self._folder)
             with self._log(script_folder.STDOUT) as stdout, self._log(script_folder.STDERR) as stderr:
                 written = stderr.tell()
@@ -120,7 +121,7 @@ class Script:
                 child = subprocess.Popen(
                     [sys.executable, "-u", self._spec.script, *self._spec.arguments],  # -u: last words survive a kill
                     cwd=self._source,
-                    env=self._environment(),
+                    env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=stdout,
                     stderr=stderr,
