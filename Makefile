@@ -5,6 +5,7 @@ RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 TORCH := deploy/examples/torch-digits
 PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
+LOCAL_TESTS := tests/unit tests/contract tests/operator tests/chart tests/engine
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image bench bench-cluster clean
 
@@ -14,7 +15,8 @@ help: ## list the targets
 setup: .venv/ready ## make .venv with everything that development needs
 
 test: setup check ## run every test, the cheap ones first; those on a cluster where one is up or can be made
-	pytest
+	pytest --numprocesses auto --dist loadfile $(LOCAL_TESTS)
+	pytest tests/cluster
 
 test-cluster: setup ## run the tests on a real Kubernetes; one is made on this machine where none is up
 	pytest tests/cluster
