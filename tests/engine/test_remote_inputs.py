@@ -1,10 +1,13 @@
 """Inputs behind HTTP: the same outputs as from files of this machine, and a sentence where a file does not come."""
 
 import http.server
+import shutil
+import tempfile
 import threading
 from collections import Counter
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pandas
 import pytest
@@ -73,13 +76,12 @@ def server(longshore):
 
 @pytest.fixture
 def run(longshore):
-    """Return a function that runs the script over one input.
+    """Give a function that runs the script over one input.
 
     Nothing may stay in the machine's temporary folder, where agents put what they bring.
     """
     longshore.write("code/script.py", SCRIPT)
-    temporary = longshore.folder / "temporary"
-    temporary.mkdir()
+    temporary = Path(tempfile.mkdtemp())  # of a short path: sockets are in it
     longshore.variables["TMPDIR"] = str(temporary)
 
     def over(place, name, table=None, **spec):
@@ -91,7 +93,8 @@ def run(longshore):
         assert list(temporary.iterdir()) == []
         return ended
 
-    return over
+    yield over
+    shutil.rmtree(temporary)
 
 
 def assert_same(run, server, path, **spec):
