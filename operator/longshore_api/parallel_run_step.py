@@ -32,8 +32,7 @@ from longshore_api.values import (
     broken,
 )
 
-SIDE_INPUTS_MAX = 32
-INPUTS_MAX = 256  # bounds what it costs an API server to check the rules of each
+INPUTS_MAX, SIDE_INPUTS_MAX = 256, 32  # bound what it costs an API server to check the rules of each
 PRIORITY_MAX = 1_000_000
 PRIORITY_RULE = f"must be a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}"
 SEPARATED = ("text", "csv", "tsv")  # output formats with a separator and a header line

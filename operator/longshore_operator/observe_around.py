@@ -26,7 +26,6 @@ from longshore_planner.ground import Provision
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
 
-
 S = TypeVar("S", bound=BaseModel)
 
 

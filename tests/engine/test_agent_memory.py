@@ -1,11 +1,11 @@
 """What an agent takes of memory while it stages a large object in mini-batches: little, however large the object is."""
 
 import http.server
-import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from served import serving
 
 LIMIT = 300 << 20  # bytes of an agent
 HEADER = b"x,text\n"
@@ -54,13 +54,8 @@ class Table(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Table) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/table.csv"
-        server.shutdown()
-        thread.join()
+    with serving(Table) as server:
+        yield f"{server.url}/table.csv"
 
 
 def peak(pid):

@@ -3,7 +3,6 @@
 import http.server
 import shutil
 import tempfile
-import threading
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+from served import serving
 
 SCRIPT = """
 import os
@@ -63,15 +63,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 def server(longshore):
     """Serve the test's folder; `broken` has the names that fail, and how."""
     handler = partial(Handler, directory=longshore.folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as made:
-        made.daemon_threads = True
+    with serving(handler) as made:
         made.broken, made.refused, made.sent, made.whole = {}, Counter(), Counter(), Counter()
-        made.url = f"http://127.0.0.1:{made.server_address[1]}"
-        thread = threading.Thread(target=made.serve_forever)
-        thread.start()
         yield made
-        made.shutdown()
-        thread.join()
 
 
 @pytest.fixture

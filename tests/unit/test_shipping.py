@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 
 from longshore_agent import shipping
-from longshore_agent.places import Places, bring_models, model_path, places_of
+from longshore_agent.places import Places, model_path, places_of
 from longshore_agent.shipping import Shipper
 from longshore_agent.staging import StagingError, host_spec
-from longshore_agent.whole_data import WholeData
+from longshore_agent.whole_data import WholeData, bring_models
 from longshore_protocol.job import Input, Job, MiniBatchSize, Model, Output
 from longshore_storage.store import open_store
 

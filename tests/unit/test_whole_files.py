@@ -3,11 +3,11 @@
 import base64
 import hashlib
 import http.server
-import threading
 from uuid import uuid4
 
 import pytest
 from moto.backends import get_backend
+from served import serving
 
 from longshore_storage import retrying
 from longshore_storage.files import CutOffError, fetch_file, open_file
@@ -43,14 +43,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def served():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+    with serving(Handler) as made:
         made.asked, made.said, made.sent, made.headers, made.etag = 0, b"whole", b"whole", {}, lambda _: '"1"'
-        made.url = f"http://127.0.0.1:{made.server_address[1]}/{uuid4()}"
-        thread = threading.Thread(target=made.serve_forever)
-        thread.start()
+        made.url = f"{made.url}/{uuid4()}"
         yield made
-        made.shutdown()
-        thread.join()
 
 
 @pytest.fixture

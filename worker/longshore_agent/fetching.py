@@ -43,11 +43,11 @@ def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Ch
     check()
     with open_file(piece["path"], read_ahead=False) as source:
         size = source.seek(0, os.SEEK_END)
-        # What can be read only as a whole is never cut.
         if "ranges" in piece:
             copied = _copied(source, _header(source, format), piece["ranges"], target, check=check)
             return {**piece, "path": target, "copy_of": piece, "ranges": copied}
         start, end = piece["start"], piece["end"]
+        # What can be read only as a whole is never cut.
         if (start > 0 or end < size) and records.is_splittable(format.encoding):
             header = _header(source, format)
             start, end = records.aligned_range(source, start, end, size)

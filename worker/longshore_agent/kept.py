@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
 class _Copy:
-    """One file's copy; `size` is in bytes, and 0 until it is there."""
+    """One file's copy."""
 
-    task: asyncio.Task[tuple[str, int]]
+    task: asyncio.Task[tuple[str, int]]  # gives its path, and its size in bytes
     users: set[Hashable] = field(default_factory=set)
-    size: int = 0
+
+    def size(self) -> int:
+        """Return how many bytes are here: none while it is on its way, or when it did not come."""
+        is_here = self.task.done() and not self.task.cancelled() and self.task.exception() is None
+        return self.task.result()[1] if is_here else 0
 
 
 class Kept:
@@ -23,7 +28,7 @@ class Kept:
     """
 
     def __init__(
-        self, bring: Callable[[str], Awaitable[tuple[str, int]]], delete: Callable[[str], None], *, room: int
+        self, bring: Callable[[str], Coroutine[Any, Any, tuple[str, int]]], delete: Callable[[str], None], *, room: int
     ) -> None:
         self._bring = bring
         self._delete = delete
@@ -32,11 +37,11 @@ class Kept:
 
     async def path(self, url: str, user: Hashable) -> str:
         """Return the path of a file's copy, which stays until the user releases it. Raises what `bring` raises."""
-        copy = self._copies.pop(url, None) or _Copy(asyncio.create_task(self._made(url)))
+        copy = self._copies.pop(url, None) or _Copy(asyncio.create_task(self._bring(url)))
         self._copies[url] = copy
         copy.users.add(user)
         try:
-            path, copy.size = await asyncio.shield(copy.task)
+            path, _ = await asyncio.shield(copy.task)
         except BaseException:
             copy.users.discard(user)
             if copy.task.done() and self._copies.get(url) is copy:
@@ -58,15 +63,12 @@ class Kept:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _made(self, url: str) -> tuple[str, int]:
-        return await self._bring(url)
-
     def _make_room(self) -> None:
-        taken = sum(copy.size for copy in self._copies.values())
+        taken = sum(copy.size() for copy in self._copies.values())
         for url, copy in list(self._copies.items()):
             if taken <= self._room:
                 return
-            if not copy.users and copy.size:
-                taken -= copy.size
+            if not copy.users and (size := copy.size()):
+                taken -= size
                 del self._copies[url]
                 self._delete(copy.task.result()[0])

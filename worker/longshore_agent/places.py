@@ -3,7 +3,7 @@
 In the run's own folders where those are paths of this machine, and else in copies of them here, which the agent fills
 (models) or ships (output, logs):
 
-    <shared>/longshore-copies-<run>-<worker>/models/<name>/<version>/    see `bring_models`
+    <shared>/longshore-copies-<run>-<worker>/models/<name>/<version>/    see `whole_data`
     <shared>/longshore-copies-<run>-<worker>/data/<input>/               see `whole_data`
     <shared>/longshore-copies-<run>-<worker>/output, logs                see `shipping`
 """
@@ -11,12 +11,9 @@ In the run's own folders where those are paths of this machine, and else in copi
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from longshore_protocol.job import Job, Model
-from longshore_storage.causes import cause_of
 from longshore_storage.store import local_path
 
 
@@ -64,31 +61,6 @@ def model_path(model: Model, folder: str) -> str:
         return local
     as_folder, as_file = _targets(model, folder)
     return as_folder if os.path.isdir(as_folder) else as_file
-
-
-def bring_models(models: tuple[Model, ...], folder: str, *, say: Callable[[str], None] = lambda what: None) -> None:
-    """Copy the models that lie elsewhere into a folder, unless they are there. Blocking; raises StagingError.
-
-    `say` is told of each that is brought.
-    In its version's folder a model that is a folder is `folder`, one that is a file lies in `file`. Each appears whole.
-    """
-    for model in models:
-        as_folder, as_file = _targets(model, folder)
-        if local_path(model.uri) is not None or os.path.exists(as_folder) or os.path.exists(as_file):
-            continue
-        from longshore_agent.trees import fetch_tree  # late: few runs have a model elsewhere
-
-        say(f"the model {model.name}")
-        unfinished = os.path.join(os.path.dirname(as_folder), "unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        try:
-            is_folder = fetch_tree(model.uri, unfinished)
-            os.rename(unfinished, as_folder if is_folder else os.path.dirname(as_file))
-        except Exception as error:  # each store's library raises its own
-            text = f"the model {model.name} {model.uri} cannot be brought: {cause_of(model.uri, error)}"
-            raise StagingError(text) from error
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _targets(model: Model, folder: str) -> tuple[str, str]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from longshore_agent.coordinator_client import Orders
-from longshore_agent.places import Places, StagingError, bring_models
+from longshore_agent.places import Places, StagingError
 from longshore_agent.threads import Threads
-from longshore_agent.whole_data import WholeData, bring_whole
+from longshore_agent.whole_data import WholeData, bring_models, bring_whole
 from longshore_protocol import errors, wire
 from longshore_protocol.job import Job
 
 _FIRST = 0.5  # seconds until the first report: most of what is brought, if anything is, is small
 _HEARTBEAT = 2.0  # seconds between two reports
-
-Say = Callable[[str], None]  # "the side input words" is what is brought from now on
 
 
 class Reports(Protocol):

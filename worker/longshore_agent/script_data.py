@@ -20,10 +20,11 @@ from typing import Any, NoReturn
 
 from longshore_agent.fetch_source import SourceError, fetch_source
 from longshore_agent.git_state import git_state
-from longshore_agent.places import StagingError, bring_models, model_path
+from longshore_agent.places import StagingError, model_path
 from longshore_agent.script_inputs import bring_input
 from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
+from longshore_agent.whole_data import bring_models
 from longshore_protocol import script_folder
 from longshore_protocol.job import ScriptInput
 from longshore_protocol.script_folder import ScriptSpec

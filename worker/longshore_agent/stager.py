@@ -59,12 +59,9 @@ class _NotBrought(Exception):
 
     def __init__(self, url: str, error: Exception, cause: str) -> None:
         told = retrying.told_by(error)
-        of_query = isinstance(told, DatabaseError)
-        what = (
-            "The rows of a mini-batch cannot be read"
-            if of_query
-            else f'The file "{url}" cannot be brought to this machine'
-        )
+        what = f'The file "{url}" cannot be brought to this machine'
+        if isinstance(told, DatabaseError):
+            what = "The rows of a mini-batch cannot be read"
         super().__init__(f"{what}: {cause}.")
         is_full = isinstance(told, OSError) and told.errno in retrying.FULL
         self.category = errors.SYSTEM if is_full else errors.DATA_ERROR

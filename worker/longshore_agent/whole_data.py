@@ -1,4 +1,4 @@
-"""Inputs that are on a worker whole before any init(): side inputs, and inputs of mini-batches with mode download.
+"""What is on a machine whole before a script starts: models, side inputs, and inputs whose mode is download.
 
 What lies elsewhere is copied below a folder, once: an agent that is started again goes on with what is there. Each copy
 appears whole. Blocking.
@@ -9,57 +9,68 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from longshore_agent.places import StagingError
 from longshore_agent.script_inputs import bring_input, names_below
 from longshore_agent.trees import fetch_file_to, inside
-from longshore_protocol.job import DOWNLOAD, Input, Job, ScriptInput
+from longshore_protocol.job import DOWNLOAD, Input, Job, Model, ScriptInput
+from longshore_storage.causes import cause_of
 from longshore_storage.listing import list_files
 from longshore_storage.store import UNFINISHED, local_path
 
 _AT_ONCE = 8  # files that come side by side
 
+Say = Callable[[str], None]  # "the side input words" is what is brought from now on
 
+
+@dataclass(frozen=True)
 class WholeData:
     """Where a worker has what was brought whole."""
 
-    def __init__(
-        self,
-        side_inputs: dict[str, str] | None = None,
-        downloads: dict[str, str] | None = None,
-        copies: dict[str, str] | None = None,
-    ) -> None:
-        self.side_inputs = side_inputs or {}  # paths by name
-        self.downloads = downloads or {}  # folders by name, of inputs that were downloaded
-        self.copies = copies or {}  # of the files in them: paths by URL
+    side_inputs: dict[str, str] = field(default_factory=dict)  # paths by name
+    downloads: dict[str, str] = field(default_factory=dict)  # folders by name, of inputs that were downloaded
+    copies: dict[str, str] = field(default_factory=dict)  # of the files in them: paths by URL
 
 
-def bring_whole(job: Job, folder: str, *, say: Callable[[str], None] = lambda what: None) -> WholeData:
+def bring_models(models: tuple[Model, ...], folder: str, *, say: Say = lambda what: None) -> None:
+    """Bring the models that lie elsewhere, where `places.model_path` finds them; `say` is told of each.
+
+    Raises StagingError.
+    """
+    for model in models:
+        if local_path(model.uri) is None:
+            say(f"the model {model.name}")
+            with _told(f"the model {model.name} {model.uri}", model.uri):
+                _bring(ScriptInput(model.name, (model.uri,)), f"{folder}/{model.name}/{model.version}")
+
+
+def bring_whole(job: Job, folder: str, *, say: Say = lambda what: None) -> WholeData:
     """Bring a job's side inputs, and those of its inputs that are downloaded; `say` is told of each.
 
     Raises StagingError.
     """
-
-    def told(what: str, bring: Callable[[Any, str], Any], given: Any, folder: str) -> Any:
+    data = WholeData()
+    for side in job.side_inputs:
+        what = f"the side input {side.name}"
         say(what)
-        return _told(what, bring, given, folder)
-
-    side = {each.name: told(f"the side input {each.name}", _bring_side, each, folder) for each in job.side_inputs}
-    downloads: dict[str, str] = {}
-    copies: dict[str, str] = {}
+        with _told(what, side.uris[0]):
+            data.side_inputs[side.name] = _bring(side, os.path.join(folder, side.name), read_only=True)
     for given in job.inputs:
         if given.mode == DOWNLOAD and any(local_path(path) is None for path in given.paths):
-            downloads[given.name] = os.path.join(folder, given.name)
-            copies.update(told(f"the input {given.name}", _download, given, downloads[given.name]))
-    return WholeData(side, downloads, copies)
+            what, own = f"the input {given.name}", os.path.join(folder, given.name)
+            say(what)
+            with _told(what, given.paths[0]):
+                data.copies.update(_download(given, own))
+            data.downloads[given.name] = own
+    return data
 
 
-def _bring_side(given: ScriptInput, folder: str) -> str:
-    """Return the path of a side input: in place, or `file/NAME` or `folder` in a folder of its own."""
-    own = os.path.join(folder, given.name)
+def _bring(given: ScriptInput, own: str, *, read_only: bool = False) -> str:
+    """Return the path of data: in place, or `file/NAME` or `folder` in a folder of its own."""
     as_folder, as_file, unfinished = f"{own}/folder", f"{own}/file", f"{own}/unfinished"
     if os.path.isdir(as_file):
         [name] = os.listdir(as_file)
@@ -67,8 +78,13 @@ def _bring_side(given: ScriptInput, folder: str) -> str:
     if os.path.isdir(as_folder):
         return as_folder
     shutil.rmtree(unfinished, ignore_errors=True)
-    path = bring_input(given, unfinished)
-    _protect(unfinished)
+    try:
+        path = bring_input(given, unfinished)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    if read_only:
+        _protect(unfinished)
     if path == unfinished:
         os.rename(unfinished, as_folder)
         return as_folder
@@ -109,9 +125,9 @@ def _fetch(url: str, target: str) -> int:
     return os.path.getsize(target)
 
 
-def _told(what: str, bring: Callable[[Any, str], Any], given: Any, folder: str) -> Any:
+@contextmanager
+def _told(what: str, uri: str) -> Iterator[None]:
     try:
-        return bring(given, folder)
+        yield
     except Exception as error:  # each store's library raises its own
-        cause = " ".join(str(error).split()).rstrip(".")
-        raise StagingError(f"{what} cannot be brought: {type(error).__name__}: {cause}") from error
+        raise StagingError(f"{what} cannot be brought: {cause_of(uri, error)}") from error

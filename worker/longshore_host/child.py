@@ -31,9 +31,9 @@ class Child:
     """The loop of one process, and what it has in common with those of `at_once`."""
 
     def __init__(self, connection: Connection, spec: HostSpec, script: entry.EntryScript, process: int) -> None:
-        self.connection = self._connection = connection
-        self.script = self._script = script
-        self.inputs = self._inputs = spec.inputs
+        self.connection = connection
+        self.script = script
+        self.inputs = spec.inputs
         self.run_timeout = spec.run_timeout
         self._errors_log = os.path.join(spec.log_dir, "user", "error", spec.worker, process_name(process) + ".txt")
         self.load_table = _table_loader(spec)
@@ -43,7 +43,7 @@ class Child:
     def serve(self) -> None:
         """Run what the agent sends until it says shutdown. Raises ConnectionLost, SystemExit from the script."""
         while True:
-            for header, body in self._connection.receive_ready():
+            for header, body in self.connection.receive_ready():
                 if header[0] == messages.RUN:
                     for (mini_batch, attempt, input_index), piece in zip(header[1], json.loads(body.decode())):
                         self._run(mini_batch, attempt, input_index, piece)
@@ -53,27 +53,27 @@ class Child:
 
     def shut_down(self) -> None:
         """Let the script end in order, and say so."""
-        if self._script.shutdown is not None:
-            self._script.call(self._script.shutdown)
-        self._connection.send([messages.BYE])
+        if self.script.shutdown is not None:
+            self.script.call(self.script.shutdown)
+        self.connection.send([messages.BYE])
 
     def _run(self, mini_batch: int, attempt: int, input_index: int, piece: Any) -> None:
         started, begin, cpu = time.time(), _clock(), _cpu_clock()
-        given = self._inputs[input_index]
+        given = self.inputs[input_index]
         items: Any = piece
         count = -1
         try:
             if given.tabular is not None:
                 items = self.load_table(piece, given.tabular)
-                self._connection.send([messages.LOADED, mini_batch, attempt])
+                self.connection.send([messages.LOADED, mini_batch, attempt])
             elif type(piece) is dict:
                 items = piece["files"]
             count = len(items)
             running = _clock()
-            if self._script.takes_context:
-                result = self._script.run(items, self.context(mini_batch, attempt, given, items, piece))
+            if self.script.takes_context:
+                result = self.script.run(items, self.context(mini_batch, attempt, given, items, piece))
             else:
-                result = self._script.run(items)
+                result = self.script.run(items)
             ran = _clock()
             rendered = self.renderer.render(result)
         except ConnectionLost:
@@ -112,7 +112,7 @@ class Child:
         cpu: float,
     ) -> None:
         """Say that a mini-batch is done: `times` are the Unix time of its begin and seconds, as are the other two."""
-        self._connection.send(
+        self.connection.send(
             [
                 messages.DONE,
                 mini_batch,
@@ -142,7 +142,7 @@ class Child:
         """Say that a mini-batch of these files (of a table: none) failed, for `said` or what the error says."""
         self._log_error(mini_batch, attempt, error)
         words = said or _explain(error, files)
-        self._connection.send([messages.FAILED, mini_batch, attempt, items, *words, *times])
+        self.connection.send([messages.FAILED, mini_batch, attempt, items, *words, *times])
 
     def _log_error(self, mini_batch: int, attempt: int, error: BaseException) -> None:
         os.makedirs(os.path.dirname(self._errors_log), exist_ok=True)

@@ -59,9 +59,8 @@ class Connection:
         return self._decoder.feed(data)
 
     def _lost(self, why: str) -> ConnectionLost:
-        if (
-            self._is_copy
-        ):  # at once: event loops and exit handlers of a copy would meddle with what the process waits for
+        # At once: event loops and exit handlers of a copy would meddle with what the process waits for.
+        if self._is_copy:
             os._exit(1)
         return ConnectionLost(why)
 

@@ -24,8 +24,8 @@ from longshore_protocol import errors
 from longshore_protocol.messages import HostSpec, InputSpec
 
 TRACEBACK_LINES = 20  # of the user's traceback that travel into status and reports; the log has all of it
-MODEL_DIR = "AZUREML_MODEL_DIR"
 LINE_CHARACTERS = 500  # of each: an exception's text may be megabytes
+MODEL_DIR = "AZUREML_MODEL_DIR"
 
 
 class EntryScriptError(Exception):

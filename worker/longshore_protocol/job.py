@@ -124,9 +124,7 @@ class Job:
     workers: int = 1
     processes_per_worker: int = 1
     concurrency_per_process: int = 16  # mini-batches at once in a process of an async entry script
-    partition_keys: Tuple[
-        str, ...
-    ] = ()  # a mini-batch is a combination of their values; `mini_batch` means nothing then
+    partition_keys: Tuple[str, ...] = ()  # each combination of their values is a mini-batch, whatever `mini_batch` is
     coalesce: bool = False  # tabular inputs: a mini-batch may have the rows of several small files
     gpus_per_worker: int = 0  # shared out among its processes; 0: what they inherit is left alone
     max_tries: int = 3

@@ -19,7 +19,6 @@ from longshore_protocol.slices import coded
 from longshore_storage.files import file_size
 
 Key = tuple[Any, ...]  # the values of the keys, in their order
-_Runs = Iterable[tuple[Key, int, int, int]]  # values of the columns, a row group or -1, first and last + 1 in it
 
 
 class PathError(ValueError):

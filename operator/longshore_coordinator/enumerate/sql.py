@@ -9,10 +9,11 @@ from typing import Any
 
 from longshore_protocol.job import MiniBatchSize, TabularFormat
 from longshore_protocol.slices import coded
+from longshore_storage import retrying
 from longshore_storage.databases import Database, open_database
 from longshore_storage.errors import DatabaseError
 
-_PAUSES = (0.2, 1.0, 3.0)  # seconds before each further try: as an agent takes for what it brings
+_TRIES = 4
 
 
 def patient_pieces(url: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[tuple[int | None, dict[str, Any]]]:
@@ -20,7 +21,7 @@ def patient_pieces(url: str, format: TabularFormat, size: MiniBatchSize) -> Iter
 
     Raises DatabaseError, TypeError.
     """
-    for pause in (*_PAUSES, None):
+    for number in range(_TRIES):
         begun = False
         try:
             with closing(open_database(url, name=format.database)) as database:
@@ -28,9 +29,9 @@ def patient_pieces(url: str, format: TabularFormat, size: MiniBatchSize) -> Iter
                     begun = True
                     yield each
         except DatabaseError as error:
-            if begun or error.is_final or pause is None:
+            if begun or number == _TRIES - 1 or not retrying.may_pass(error):
                 raise
-            time.sleep(pause)
+            time.sleep(retrying.pause(number, error))
         else:
             return
 

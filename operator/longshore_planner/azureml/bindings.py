@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from longshore_planner.azureml.places import Place
-
 DATA_TYPES = ("uri_folder", "uri_file", "mltable", "mlflow_model", "custom_model", "triton_model", "path", "data")
 FILE_TYPES = ("uri_file",)
 _MODES = {"ro_mount": "mount", "rw_mount": "mount", "mount": "mount", "download": "download"}
@@ -27,8 +25,6 @@ class Data:
     mode: str = ""  # as Azure ML has it
     tabular: bool = False
     below: str = ""  # file or folder inside of it that is meant: "" is all of it
-    place: Place | None = None  # where it is, as far as the YAML says
-    is_file: bool = False  # a single file
 
 
 @dataclass(frozen=True)

@@ -50,15 +50,13 @@ def config_step(content: Mapping[str, Any], around: Around, *, name: str) -> dic
     made.put("inputs", [{"name": "input", **source, **partition}], remark=_INPUT)
     notes.tell("inputs and output", _IN_CODE)
     notes.tell("arguments and side_inputs", _IN_CODE)
-    if config.take("partition_keys"):  # they alone decide
-        config.take("mini_batch_size")
-        fields = {theirs: ours for theirs, ours in _FIELDS.items() if theirs != "mini_batch_size"}
-        if partition:
-            notes.tell("partition_keys", _PARTITIONED)
-    else:
-        fields = {theirs: ours for theirs, ours in _FIELDS.items() if theirs != "partition_keys"}
-    for theirs, ours in fields.items():
-        made.put(ours, config.take(theirs), said=config.said(theirs))
+    # Of the two, keys decide alone.
+    unused = "mini_batch_size" if config.take("partition_keys") else "partition_keys"
+    if partition:
+        notes.tell("partition_keys", _PARTITIONED)
+    for theirs, ours in _FIELDS.items():
+        if theirs != unused:
+            made.put(ours, config.take(theirs), said=config.said(theirs))
     level = config.text("logging_level")
     made.put("loggingLevel", level.upper() or None, said="logging_level")
     action = config.text("output_action").lower().rpartition(".")[2]

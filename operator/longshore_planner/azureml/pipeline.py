@@ -11,7 +11,7 @@ from longshore_api.errors import shown
 from longshore_api.pipeline import PipelineStep
 from longshore_planner.azureml import command, expressions, parallel
 from longshore_planner.azureml.around import Around, document
-from longshore_planner.azureml.bindings import DATA_TYPES, FILE_TYPES, Absent, Binding, Data, Output, Value
+from longshore_planner.azureml.bindings import DATA_TYPES, Absent, Binding, Data, Output, Value
 from longshore_planner.azureml.names import Names, port_name, resource_name, step_name
 from longshore_planner.azureml.notes import plain
 from longshore_planner.azureml.places import is_asset
@@ -133,7 +133,7 @@ class _Pipeline:
         if type_ in DATA_TYPES:
             text += ", the name of a Dataset"
             source = {"dataset": f"$(parameters.{port_name(key)})"}
-            self.bound[key] = Data(source, tabular=type_ == "mltable", is_file=type_ in FILE_TYPES)
+            self.bound[key] = Data(source, tabular=type_ == "mltable")
         self.notes.tell(said, text)
 
     def _parameter(self, key: str, type_: str, default: Any) -> None:
@@ -264,7 +264,7 @@ class _Pipeline:
             self.notes.tell(said, f"refers to {reference.job}.{reference.name}, which there is not: it is left empty")
             return Absent()
         source = {"from": f"$(steps.{self.jobs[reference.job].name}.outputs.{output.port})"}
-        return Data(source, mode, type_ == "mltable", output.below, is_file=type_ in FILE_TYPES)
+        return Data(source, mode, type_ == "mltable", output.below)
 
     def _outer(self, name: str) -> Binding | None:
         self.used.add(name)
@@ -281,7 +281,7 @@ class _Pipeline:
 
 
 def _replaced(data: Data, source: dict[str, str], *, mode: str = "") -> Data:
-    return Data(source, mode or data.mode, data.tabular, data.below, data.place, data.is_file)
+    return Data(source, mode or data.mode, data.tabular, data.below)
 
 
 def _fields(value: Any) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from longshore_api.errors import shown
 from longshore_planner.azureml.around import Around
-from longshore_planner.azureml.bindings import DATA_TYPES, FILE_TYPES, Absent, Binding, Data, Value
+from longshore_planner.azureml.bindings import DATA_TYPES, Absent, Binding, Data, Value
 from longshore_planner.azureml.section import Section
 
 _INPUT_LOST = {"description": "", "min": "", "max": "", "enum": "", "version": "", "intellectual_property": ""}
@@ -56,5 +56,4 @@ def output_fields(given: Any, around: Around, *, said: str) -> dict[str, str]:
 
 def _data(name: str, path: str, around: Around, *, type_: str, mode: str, folder: str, said: str) -> Data:
     dataset, tabular = around.dataset(name, path, type_=type_, folder=folder, said=said)
-    place = around.place(path, folder=folder, said=said)
-    return Data({"dataset": dataset}, mode, tabular, place=place, is_file=type_ in FILE_TYPES)
+    return Data({"dataset": dataset}, mode, tabular)
