@@ -139,6 +139,7 @@ class Longshore:
         self.marker = uuid.uuid4().hex
         self.variables = {}
         self._calls = 0
+        self._started = []
 
     def data(self, *names, under="data"):
         """Write files that each hold their own name."""
@@ -199,6 +200,7 @@ class Longshore:
                 env=environment,
                 start_new_session=True,
             )
+        self._started.append(process)
         return Command(process, streams, self.run_dir)
 
     def run(self, *arguments, patience=PATIENCE, **options):
@@ -233,6 +235,8 @@ class Longshore:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
+        for process in self._started:
+            process.wait()
 
 
 @pytest.fixture

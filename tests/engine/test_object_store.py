@@ -251,8 +251,9 @@ def test_a_second_coordinator_displaces_the_first(longshore, bench):
     oracle = varied.oracle()
     first = longshore.start()
     longshore.wait_until(lambda: varied.number_of_calls() > 30)
-    second = longshore.start("--resume", longshore.run_dir)
-    displaced = first.wait()
+    with varied.held():  # else the first might be through before the second is there
+        second = longshore.start("--resume", longshore.run_dir)
+        displaced = first.wait()
     assert (displaced.code, displaced.reason) == (1, "Superseded")
     varied.assert_exactly_once(bench.copied(second.wait()), oracle)
 

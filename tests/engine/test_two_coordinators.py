@@ -30,8 +30,9 @@ def test_a_second_coordinator_displaces_the_first_while_that_is_at_work(longshor
     oracle = varied.oracle()
     first = longshore.start()
     longshore.wait_until(lambda: varied.number_of_calls() > 50)
-    second = longshore.start("--resume", str(longshore.run_dir))
-    displaced = first.wait()
+    with varied.held():  # else the first might be through before the second is there
+        second = longshore.start("--resume", str(longshore.run_dir))
+        displaced = first.wait()
     assert (displaced.code, displaced.reason) == (1, "Superseded")
     varied.assert_exactly_once(second.wait(), oracle)
 

@@ -6,6 +6,8 @@ import importlib.util
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ class Varied:
         self._total = mini_batches
         self._size = size
         self._calls = longshore.write("calls.txt", "")
+        self._hold = longshore.folder / "hold"
         for number in range(mini_batches * size - 1):  # the last mini-batch is short of a file
             longshore.write(f"data/{number:06d}", str(number * 7919))
         scratch = longshore.folder / "t"  # what killed commands leave in it goes with the test's folder
@@ -47,7 +50,7 @@ class Varied:
         longshore.manifest(
             longshore.step(
                 _SCRIPT,
-                arguments=["--calls", str(self._calls), "--milliseconds", milliseconds],
+                arguments=["--calls", str(self._calls), "--milliseconds", milliseconds, "--hold", str(self._hold)],
                 nodeCount=workers,
                 processCountPerNode=processes,
                 miniBatchSize=size,
@@ -61,6 +64,15 @@ class Varied:
     def number_of_calls(self) -> int:
         """Return how many calls of run() began so far."""
         return self._calls.read_bytes().count(b"begin")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no call of run() end meanwhile, and so no run."""
+        self._hold.touch()
+        try:
+            yield
+        finally:
+            self._hold.unlink()
 
     def ended_calls(self) -> list[tuple[int, int]]:
         """Return the pid and the mini-batch of every call of run() that ended, in the order of their ends."""

@@ -1,6 +1,7 @@
 """Returns rows whose number and length follow from what the files hold; notes each call of run() in a shared file.
 
-A call appends two lines, each in one write: "begin PID FIRST-ITEM" and "end PID FIRST-ITEM".
+A call appends two lines, each in one write: "begin PID FIRST-ITEM" and "end PID FIRST-ITEM". None ends while there is
+the file --hold.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import zlib
 parser = argparse.ArgumentParser(allow_abbrev=False)
 parser.add_argument("--calls", required=True)
 parser.add_argument("--milliseconds", type=float, default=10.0)
+parser.add_argument("--hold", default="")
 ARGUMENTS = parser.parse_known_args()[0]
 
 
@@ -31,6 +33,8 @@ def run(mini_batch):
             length = number // 7 % 40 + (5000 if number % 97 == row else 0)
             result.append("{} {} {}".format(name, row, "åb" * length))
     time.sleep(ARGUMENTS.milliseconds / 1000 * (0.2 + 1.6 * (number % 101) / 100))
+    while os.path.exists(ARGUMENTS.hold):
+        time.sleep(0.01)
     note("end", names[0])
     return result
 
