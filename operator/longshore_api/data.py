@@ -50,6 +50,9 @@ class DatastoreSpec(Fields):
     """Secret whose keys are environment variables of the store's client, such as AWS_ACCESS_KEY_ID,
     AZURE_STORAGE_CONNECTION_STRING, FSSPEC_GS, PGPASSWORD or LONGSHORE_SQL_PASSWORD; scripts do not see it. A local run
     uses its user's environment."""
+    service_account_name: ResourceName | None = None
+    """ServiceAccount of the pods that use the store, whose cloud identity the store's client then has; `default` if not
+    given. All that the pods of one run use must agree on it. A local run has its user's identity."""
     default: Flag = False
     """Take this Datastore where none is named."""
 

@@ -74,7 +74,7 @@ def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys:
         raise InvalidDocuments([*problems, *sources.problems])
     spec = chosen.template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     every = {each.name for each in steps}
-    survey = survey_of(steps, code=every, contents=chosen.options.content_fingerprint)
+    survey = survey_of(steps, code=every, contents=chosen.options.content_fingerprint, where=chosen.template.where)
     begins = _settlement(ClusterPipeline(replace(frozen, steps=steps), spec), sources, survey, surveys)
     size = _size(begins.settled)
     if begins.survey is None and size > _LARGEST:
@@ -140,7 +140,7 @@ class _Retry:
         if sources.problems:
             raise InvalidDocuments(sources.problems)
         copies = [(each.provision or {}).get("source_uri") for each in again.pipeline.steps]
-        survey = survey_of(steps, code=anew, contents=False, copies=copies)
+        survey = survey_of(steps, code=anew, contents=False, where=where, copies=copies)
         pipeline = replace(again.pipeline, steps=tuple(steps), options=options)
         return _settlement(replace(again, pipeline=pipeline), sources, survey, self.surveys, is_retry=True)
 

@@ -56,6 +56,7 @@ class Provision:
     interpreter: str = "python"  # inside the image
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[str, ...] = ()  # names of Secrets with credentials of stores: for containers of ours
+    service_account: str | None = None  # whose cloud identity they have; the namespace's own if None
     config_map: str | None = None  # the source folder, if it is one
     source_uri: str | None = None  # where else the source is to be fetched from: a URL, or a place inside the pods
     source_image: str | None = None  # the source folder, if it is in the image
@@ -118,6 +119,7 @@ class Ground:
         self._places += places
         self._volumes: set[Volume] = set()
         self._secrets: set[str] = set()
+        self._account: tuple[str, Document[Resource]] | None = None  # and the Datastore that names it first
         self._source_uri: str | None = None
         self.problems: list[Problem] = []
 
@@ -177,7 +179,8 @@ class Ground:
 
     def _provided(self, provision: Provision) -> Provision:
         volumes = tuple(sorted(self._volumes, key=lambda each: each.uri))
-        return replace(provision, volumes=volumes, secrets=tuple(sorted(self._secrets)))
+        account = self._account[0] if self._account else None
+        return replace(provision, volumes=volumes, secrets=tuple(sorted(self._secrets)), service_account=account)
 
     def _is_used(self, store: Datastore) -> bool:
         """Tell whether the run is to have a Datastore's volume and credentials: it gets no others of its namespace."""
@@ -241,6 +244,12 @@ class Ground:
     def _datastore(self, document: Document[Resource], spec: DatastoreSpec) -> DatastoreSpec:
         if spec.secret_ref is not None:
             self._secrets.add(spec.secret_ref.name)
+        if (account := spec.service_account_name) is not None:
+            self._account = self._account or (account, document)
+            taken, first = self._account
+            if account != taken:
+                rule = f"must be {taken!r}, as of {first.where}, or left out: the pods of a run have one account"
+                self.problems.append(document.wrong("spec.serviceAccountName", account, rule))
         return spec.model_copy(update={"uri": self._place_in_pods(document, spec.uri, "spec.uri")})
 
     def _place_in_pods(self, document: Document[Any], uri: str, path: str) -> str:

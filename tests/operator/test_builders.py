@@ -246,6 +246,24 @@ def test_a_source_in_a_store_is_fetched_by_us_and_read_by_the_script():
     assert mounts["agent"] == []
 
 
+@pytest.mark.parametrize("of_a_store", [True, False], ids=["with an account", "without one"])
+def test_pods_that_use_a_store_have_the_account_it_names_and_no_token_of_the_api(of_a_store):
+    account = "scores" if of_a_store else None
+    run = a_run(service_account=account)
+    transfer = replace(a_task("TransferStep"), provision=run.provision)
+    made = [
+        pods.coordinator_pod(run, SETTINGS),
+        pods.worker_pod(run, SETTINGS, 0),
+        tasks.task_pod(a_task(service_account=account), SETTINGS, 0),
+        tasks.task_pod(transfer, SETTINGS, 0),
+        surveys.survey_pod(RUN, replace(SURVEY, provision=run.provision), SETTINGS),
+    ]
+    for pod in map(dumped, made):
+        assert pod["spec"].get("serviceAccountName") == account
+        assert pod["metadata"]["labels"].get("azure.workload.identity/use") == ("true" if of_a_store else None)
+        assert pod["spec"]["automountServiceAccountToken"] is False
+
+
 def test_the_name_of_a_worker_tells_its_index():
     assert names.worker_index("score", names.worker("score", 12)) == 12
     assert names.worker_index("score", "score-coordinator") is None

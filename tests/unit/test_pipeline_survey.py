@@ -1,14 +1,19 @@
 """Which sources and inputs a survey looks at, where copies lie, and what becomes of steps with what was found."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from pipelines import frozen, script
 
+from longshore_api.errors import InvalidDocuments
 from longshore_planner.ground import Provision, Volume
+from longshore_planner.pipelines import survey
 from longshore_planner.pipelines.on_cluster import is_copied, with_original, with_source
-from longshore_planner.pipelines.survey import answers, has_file, survey_of, with_survey
+from longshore_planner.pipelines.survey import answers, has_file, with_survey
 from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyResult
+
+survey_of = partial(survey.survey_of, where="Pipeline/nightly")
 
 
 def step(name, root="/mnt/longshore/claim/data", *, inputs=(), **provision):
@@ -39,6 +44,16 @@ def test_copies_of_earlier_runs_stay():
     copies = ["s3://bucket/longshore/run-1/sources/3", None, "gs://bucket/sources/code.zip", "s3://bucket/9"]
     ((_, target),) = targets(step("one", source_uri="gs://bucket/code"), copies=copies)
     assert target.endswith("/sources/4")
+
+
+def test_a_survey_has_the_account_of_its_steps_and_there_is_one_or_it_is_told():
+    one, two = (step(name, source_uri="gs://bucket/code", service_account=name) for name in ("one", "two"))
+    none = step("none", source_uri="gs://bucket/code")
+    assert survey_of([one, none], code={"one", "none"}, contents=False).provision.service_account == "one"
+    assert survey_of([one, two], code={"two"}, contents=False).provision.service_account == "two"
+    with pytest.raises(InvalidDocuments) as caught:
+        survey_of([one, two], code={"one", "two"}, contents=False)
+    assert "Pipeline/nightly: the Datastores of its steps name the accounts one and two" in str(caught.value)
 
 
 def test_what_needs_no_survey_has_none():

@@ -95,6 +95,27 @@ def test_a_run_gets_the_credentials_and_volumes_of_the_datastores_it_uses_and_no
     assert (run.provision.secrets, run.provision.volumes) == (secrets, (Volume(claim="claim-1"),))
 
 
+def test_the_pods_have_the_account_that_the_datastores_in_use_name():
+    bucket = kind("Datastore", "bucket", uri="gs://bucket", serviceAccountName="scores")
+    same = kind("Datastore", "same", uri="s3://same", default=True, serviceAccountName="scores")
+    other = kind("Datastore", "other", uri="s3://other", serviceAccountName="others")
+    images = kind("Dataset", "images", file={"datastore": "bucket", "paths": ["in/*.png"]})
+    run = resolved(step(), images, bucket, same, other, ENVIRONMENT)
+    assert run.provision.service_account == "scores"
+    assert ClusterRun.from_json(run.to_json()) == run
+    assert resolved(step(), DATASET, DATASTORE, bucket, ENVIRONMENT).provision.service_account is None
+
+
+def test_datastores_of_one_run_that_name_different_accounts_are_told_of():
+    one = kind("Datastore", "one", uri="gs://bucket", default=True, serviceAccountName="ones")
+    two = kind("Datastore", "two", uri="s3://bucket", serviceAccountName="twos")
+    images = kind("Dataset", "images", file={"datastore": "two", "paths": ["in/*.png"]})
+    assert (
+        "Datastore/two: spec.serviceAccountName is 'twos': must be 'ones', as of Datastore/one, or left out: "
+        "the pods of a run have one account"
+    ) in problems(step(), images, one, two, ENVIRONMENT)
+
+
 def test_amounts_are_read_in_every_unit_of_kubernetes():
     amounts = {"2": 2, "500m": 0.5, "1.5k": 1500, "1Ki": 1024, "3000000u": 3, "2M": 2e6, "1Gi": 1024**3, "1E": 1e18}
     assert {amount: cores(amount) for amount in amounts} == {each: pytest.approx(amounts[each]) for each in amounts}

@@ -41,6 +41,7 @@ RUN, SECRET, AUTHORITY, WORK, PACKAGES, SCRATCH = (
     f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages", "scratch")
 )
 GRACE = 90  # seconds: what runs may finish, and its results be reported
+_HAS_IDENTITY = {"azure.workload.identity/use": "true"}  # to AKS, which gives a pod its account's identity only so
 OURS = V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"})
 
 
@@ -51,10 +52,16 @@ def pod(
     containers: list[V1Container],
     volumes: list[V1Volume] | None = None,
     init_containers: list[V1Container] | None = None,
+    account: str | None = None,
     grace: int = GRACE,
     restart_policy: str = "OnFailure",  # a container that ended well has no more to do
 ) -> V1Pod:
-    """Return a pod that passes Pod Security restricted; `where` is of `placement`, `grace` in seconds."""
+    """Return a pod that passes Pod Security restricted; `where` is of `placement`, `grace` in seconds.
+
+    `account` is the ServiceAccount whose cloud identity it has. It gets no token of the API all the same.
+    """
+    if account is not None:
+        metadata.labels = {**(metadata.labels or {}), **_HAS_IDENTITY}
     return V1Pod(
         api_version="v1",
         kind="Pod",
@@ -62,6 +69,7 @@ def pod(
         spec=V1PodSpec(
             restart_policy=restart_policy,
             termination_grace_period_seconds=grace,
+            service_account_name=account,
             automount_service_account_token=False,
             enable_service_links=False,
             security_context=V1PodSecurityContext(

@@ -94,7 +94,8 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
         *data_volumes(run.provision),
     ]
     metadata = objects.metadata(run, names.coordinator(run.step), role=names.COORDINATOR)
-    return pod(metadata, placement.anywhere(settings), containers=[container], volumes=volumes)
+    account = run.provision.service_account
+    return pod(metadata, placement.anywhere(settings), containers=[container], volumes=volumes, account=account)
 
 
 def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
@@ -121,6 +122,7 @@ def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
         containers=[_agent(run, settings, index), _main(run, has_source=bool(source))],
         init_containers=[inject(settings), *fetch_source(run.provision, settings)],
         volumes=volumes,
+        account=run.provision.service_account,
     )
 
 

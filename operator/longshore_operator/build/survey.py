@@ -86,6 +86,7 @@ def survey_pod(run: Subject, survey: Survey, settings: Settings) -> V1Pod:
         placement.anywhere(settings),
         containers=[container],
         volumes=volumes,
+        account=given.service_account,
         grace=_GRACE,
         restart_policy="Never",
     )

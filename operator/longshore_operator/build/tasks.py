@@ -93,6 +93,7 @@ def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
             *data_volumes(given),
             *placement.volumes(node),
         ],
+        account=given.service_account,
         restart_policy="Never",
     )
 
@@ -107,6 +108,7 @@ def _transfer_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
             _job(run),
             *data_volumes(run.provision),
         ],
+        account=run.provision.service_account,
         restart_policy="Never",
     )
 

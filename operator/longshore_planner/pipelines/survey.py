@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_planner.ground import Provision, Volume, shown
 from longshore_planner.pipelines.frozen import FrozenStep
 from longshore_planner.pipelines.graph import is_held
@@ -43,12 +44,13 @@ class Survey:
 
 
 def survey_of(
-    steps: Iterable[FrozenStep], *, code: Container[str], contents: bool, copies: Iterable[str | None] = ()
+    steps: Iterable[FrozenStep], *, code: Container[str], contents: bool, where: str, copies: Iterable[str | None] = ()
 ) -> Survey | None:
     """Return what must be looked at; None where that is nothing.
 
     `code` names the steps whose source is to be copied, if it lies in a store; `contents` asks for what the inputs of
-    all steps hold. `copies` are the places of copies that earlier runs of the same folder made, which stay.
+    all steps hold. `copies` are the places of copies that earlier runs of the same folder made, which stay; `where` is
+    what the run is called. Raises InvalidDocuments where one pod cannot look at all of it.
     """
     sources: dict[SourceToCopy, int] = {}
     of_steps: dict[str, int] = {}
@@ -67,7 +69,7 @@ def survey_of(
             concerned.append(provision)
     if not concerned:
         return None
-    return Survey(SurveyRequest(tuple(sources), looked_at), _union(concerned), of_steps)
+    return Survey(SurveyRequest(tuple(sources), looked_at), _union(concerned, where), of_steps)
 
 
 def with_survey(step: FrozenStep, survey: Survey, found: SurveyResult) -> FrozenStep:
@@ -116,15 +118,25 @@ def _of_stores(step: FrozenStep) -> dict[str, list[str]]:
     return {name: places for name, places in step.places.items() if not any(map(is_held, places))}
 
 
-def _union(provisions: Iterable[Provision]) -> Provision:
-    """Return the volumes and Secrets of all, and nothing else of them."""
+def _union(provisions: Iterable[Provision], where: str) -> Provision:
+    """Return the volumes, Secrets and account of all, and nothing else of them."""
     volumes: set[Volume] = set()
     secrets: set[str] = set()
+    accounts: set[str] = set()
     for each in provisions:
         volumes |= set(each.volumes)
         secrets |= set(each.secrets)
+        accounts |= {each.service_account} if each.service_account else set()
+    if len(accounts) > 1:
+        text = (
+            f"the Datastores of its steps name the accounts {listed(sorted(accounts))} (spec.serviceAccountName), and "
+            "one pod looks at all their sources and inputs before the run begins: name one account"
+        )
+        raise InvalidDocuments([Problem(where, "", text)])
     ordered = tuple(sorted(volumes, key=lambda each: each.uri))
-    return replace(Provision(), volumes=ordered, secrets=tuple(sorted(secrets)))
+    return replace(
+        Provision(), volumes=ordered, secrets=tuple(sorted(secrets)), service_account=next(iter(accounts), None)
+    )
 
 
 def what(survey: Survey) -> str:
