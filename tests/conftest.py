@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds n
 
 import object_stores
 import postgres_server
+import s3_server
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
@@ -23,7 +24,7 @@ settings.load_profile("unhurried")
 @pytest.fixture(scope="session")
 def s3():
     """A store that speaks S3, which this process and those that it starts are led to."""
-    with object_stores.s3_server() as server, mock.patch.dict(os.environ, server.variables):
+    with s3_server.s3_server() as server, mock.patch.dict(os.environ, server.variables):
         yield server
 
 

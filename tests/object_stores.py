@@ -2,85 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import subprocess
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from azure.storage.blob import BlobServiceClient
+from s3_server import BUCKET, Server
 
-BUCKET = "bucket"
 _AZURITE = "3.37.0"
 _AZURITE_OPTIONS = ("--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck")  # the library may be newer
 _AZURE_ACCOUNT = "devstoreaccount1"  # the account that the emulator has, with the key that everybody knows
 _AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-_S3_ACCOUNT, _S3_REGION = "123456789012", "us-east-1"
-
-
-@dataclass
-class Server:
-    """A running store with one bucket; `variables` lead its clients to it."""
-
-    variables: dict[str, str] = field(default_factory=dict)
-    puts: Counter[str] = field(default_factory=Counter)  # by path: how often an object was written, or a part of one
-    ignores_conditions: bool = False  # it overwrites what was to be created only if absent
-
-    @property
-    def root(self) -> str:
-        """Where it listens: a URL without a path."""
-        return next(found[0] for each in self.variables.values() if (found := re.search(r"http://[^/;]*", each)))
-
-    def led_to(self, url: str) -> dict[str, str]:
-        """Return variables that lead clients to `url` instead."""
-        return {name: value.replace(self.root, url) for name, value in self.variables.items()}
-
-
-@contextmanager
-def s3_server() -> Iterator[Server]:
-    """Run a store that speaks S3."""
-    from moto.backends import get_backend
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import make_server
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would tell of every request
-    dispatch = DomainDispatcherApplication(create_backend_app)
-    store = Server()
-    one_at_a_time = threading.Lock()  # it looks and writes in two steps, and is to be as exact as a store
-
-    def application(environment: dict[str, Any], start_response: Any) -> Any:
-        if environment["REQUEST_METHOD"] == "PUT":
-            store.puts[environment["PATH_INFO"]] += 1
-            if store.ignores_conditions:
-                environment.pop("HTTP_IF_NONE_MATCH", None)
-        with one_at_a_time:
-            return dispatch(environment, start_response)
-
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    store.variables = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-        "AWS_ACCESS_KEY_ID": "the-key",
-        "AWS_SECRET_ACCESS_KEY": "the-secret",
-        "AWS_DEFAULT_REGION": _S3_REGION,
-    }
-    get_backend("s3")[_S3_ACCOUNT]["aws"].create_bucket(BUCKET, _S3_REGION)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield store
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        get_backend("s3").reset()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from longshore_operator.plan.slots import Holder, Pool, is_set, number
 from longshore_operator.plan.slots import pool as pool_of
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
+from longshore_planner.data_of_steps import inputs_of
 from longshore_planner.ground import Provision
 
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
@@ -119,7 +120,7 @@ def _referred(step: Resource) -> set[tuple[str, str]]:
     if not isinstance(step, ParallelRunStep | ScriptStep):
         return set()
     spec = step.spec
-    referred = {("Dataset", each.dataset) for each in spec.inputs if each.dataset}
+    referred = {("Dataset", each.dataset) for _, each in inputs_of(step) if each.dataset}
     referred |= {("Environment", spec.environment.name)} if spec.environment else set()
     return referred | ({(names.COMPUTE_KIND, spec.compute_target)} if spec.compute_target else set())
 

@@ -21,7 +21,7 @@ def data_of(documents: Documents, step: Resource) -> tuple[set[str | None], list
         return {each.datastore for each in ends if not is_url(each.path)}, [each.path for each in ends]
     assert isinstance(step, ParallelRunStep | ScriptStep), "there are no other steps"
     spec = step.spec
-    named_in = [documents.find(Dataset, each.dataset) for _, each in _inputs(step) if each.dataset]
+    named_in = [documents.find(Dataset, each.dataset) for _, each in inputs_of(step) if each.dataset]
     datasets = [each.resource.spec for each in named_in if each is not None]
     data = [each for _, each in described_in(step)]
     data += [each for dataset in datasets if (each := dataset.file or dataset.tabular) is not None]
@@ -40,7 +40,7 @@ def data_of(documents: Documents, step: Resource) -> tuple[set[str | None], list
 
 def described_in(step: ParallelRunStep | ScriptStep) -> Iterator[tuple[str, FileDataset | TabularDataset]]:
     """Yield the files or rows that a step's inputs describe in place, each with the path of its input."""
-    for path, each in _inputs(step):
+    for path, each in inputs_of(step):
         data = each.file or (each.tabular if isinstance(each, StepInput) else None)
         if data is not None:
             yield path, data
@@ -55,7 +55,8 @@ def outputs_of(step: Resource) -> Iterator[tuple[str | None, str]]:
             yield each.datastore, f"spec.outputs[{index}].datastore"
 
 
-def _inputs(step: ParallelRunStep | ScriptStep) -> Iterator[tuple[str, StepInput | ScriptInput]]:
+def inputs_of(step: ParallelRunStep | ScriptStep) -> Iterator[tuple[str, StepInput | ScriptInput]]:
+    """Yield a step's inputs, those of each worker whole included, each with its path."""
     inputs: Sequence[StepInput | ScriptInput] = step.spec.inputs
     for index, given in enumerate(inputs):
         yield f"spec.inputs[{index}]", given

@@ -62,9 +62,20 @@ def images(place):
 
 @pytest.fixture(scope="session")
 def tables_image(place):
-    """Have an image with pandas and pyarrow in the cluster, and return its name; it is built once for a cluster."""
-    dockerfile = CHECKOUT / "tests" / "data" / "images" / "tables" / "Dockerfile"
-    name = f"localhost/longshore-test-tables:{hashlib.sha256(dockerfile.read_bytes()).hexdigest()[:12]}"
+    """Have an image with pandas and pyarrow in the cluster, and return its name."""
+    return _image_of(place, "tables")
+
+
+@pytest.fixture(scope="session")
+def servers_image(place):
+    """Have an image for an object store and a database in the cluster, and return its name."""
+    return _image_of(place, "servers")
+
+
+def _image_of(place, folder):
+    """Have an image of tests/data/images in the cluster, and return its name; it is built once for a cluster."""
+    dockerfile = CHECKOUT / "tests" / "data" / "images" / folder / "Dockerfile"
+    name = f"localhost/longshore-test-{folder}:{hashlib.sha256(dockerfile.read_bytes()).hexdigest()[:12]}"
     of_the_cluster = ("ctr", "--address", place.containerd, "--namespace", "k8s.io", "images", "list", "--quiet")
     if not run(*of_the_cluster, f"name=={name}"):
         _image("--file", dockerfile, "--tag", name)

@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 from fire import AGENT, CHILD, COORDINATOR, HOST, Arsonist, plan
-from object_stores import BUCKET
+from s3_server import BUCKET
 from varied import Varied
 
 from longshore_storage.store import open_store

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 from conftest import wait_until
-from object_stores import BUCKET
+from s3_server import BUCKET
 
 from longshore_storage.store import open_store
 

@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 from faulty_proxy import faulty_proxy
-from object_stores import BUCKET
+from s3_server import BUCKET
 
 from longshore_storage.store import open_store
 

@@ -1,5 +1,6 @@
 """The whole life of a step against a cluster in memory; the operator killed after each of its writes."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -309,6 +310,15 @@ def test_what_pods_would_wait_for_in_vain_is_bad_input(world, gone, says):
     world.reconcile()
     assert says in world.condition()["message"]
     assert not world.kube.of("Pod")
+
+
+def test_a_dataset_that_only_a_side_input_names_is_found(world):
+    words = kind("Dataset", "words", file={"paths": ["words.txt"]})
+    world.submit(step(sideInputs=[{"name": "words", "dataset": "words"}]), *AROUND, words)
+    world.run()
+    assert world.condition()["status"] == "True", world.condition()
+    run = json.loads(world.kube.of("ConfigMap")["score-run"]["data"]["run.json"])
+    assert [each["name"] for each in run["job"]["side_inputs"]] == ["words"]
 
 
 def test_a_source_without_the_entry_script_is_bad_input(world):
