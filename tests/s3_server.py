@@ -75,5 +75,6 @@ def s3_server(host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
 
 
 if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # a pod's first process is not sent what it ignores
     with s3_server("0.0.0.0", int(sys.argv[1])):
         signal.sigwait({signal.SIGTERM})

@@ -46,7 +46,8 @@ class ObjectStore:
         volume = {"name": "server", "configMap": {"name": "s3"}}
         container = {"command": command, "env": _variables(**CREDENTIALS), "volumeMounts": [mount]}
         _serve(kubectl, "s3", image, S3_PORT, container, volumes=[volume])
-        url = f"http://s3.{kubectl.namespace}.svc:{S3_PORT}"
+        address = kubectl.get("service", "s3")["spec"]["clusterIP"]  # it would take a name for that of a bucket
+        url = f"http://{address}:{S3_PORT}"
         literals = [f"--from-literal={name}={value}" for name, value in CREDENTIALS.items()]
         kubectl("create", "secret", "generic", "key", *literals, f"--from-literal=AWS_ENDPOINT_URL={url}")
 

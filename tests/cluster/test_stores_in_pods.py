@@ -154,7 +154,7 @@ def test_rows_of_a_database_are_scored_in_pods(store, shared_namespace, servers_
     condition, status = _ended(shared_namespace, f"{STEP}/orders")
     assert condition["status"] == "True", condition
     assert _output(store, status) == "".join(f"{number} {number * (number % 7)}\n" for number in range(1, 1001))
-    assert status["miniBatches"]["total"] == 10
+    assert status["progress"]["miniBatches"]["total"] == 10
     _says_no_secret(shared_namespace)
 
 
