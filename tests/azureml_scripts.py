@@ -21,6 +21,7 @@ from azureml_texts import (
     NOT_IDEMPOTENT,
     OWN_FILES,
     QUEUE,
+    QUEUE_OF_ROWS,
     SCORES_TABLE,
     SWALLOWS,
     TOTALS_FILE_SIZES,
@@ -218,6 +219,22 @@ SCRIPTS = {
         QUEUE,
         spec={"miniBatchSize": 1, "arguments": ["--amlbi_async_mode", "True"]},
         rows=["a.txt True", "b.txt True"],
+    ),
+    "queue-of-rows": Script(
+        QUEUE_OF_ROWS,
+        data={
+            "chats/1.jsonl": '{"messages": [{"content": "a"}]}\n{"id": 2}\n{"messages": [{"content": "c"}]}\n',
+            "chats/2.jsonl": '{"messages": [{"content": "d"}]}',
+        },
+        inputs=({"name": "chats", "file": {"paths": ["chats"]}},),
+        spec={
+            "miniBatchSize": 1,
+            "arguments": [
+                *("--amlbi_async_mode", "True", "--amlbi_file_format", "jsonl"),
+                *("--amlbi_mini_batch_rows", "2"),
+            ],
+        },
+        rows=["jsonl A of 2", "jsonl nothing of 2", "jsonl C of 1", "jsonl D of 1"],
     ),
     "twice": Script(
         NOT_IDEMPOTENT.format(make="folder.mkdir(exist_ok=True)"),

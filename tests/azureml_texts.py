@@ -370,3 +370,35 @@ def get_finished_batch_result():
             found[index] = {"ret": [] if error else future.result(), "mini_batch_context": context, "exception": error}
     return found
 """
+
+QUEUE_OF_ROWS = """
+import argparse
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--amlbi_file_format", default=None)
+args, _ = parser.parse_known_args()
+finished = {}
+
+
+def enqueue(mini_batch, mini_batch_context):
+    texts = [row["messages"][-1]["content"].upper() if "messages" in row else "nothing" for row in mini_batch]
+    finished[mini_batch_context.minibatch_index] = {
+        "ret": ["{} {} of {}".format(args.amlbi_file_format, text, len(mini_batch)) for text in texts],
+        "mini_batch_context": mini_batch_context,
+        "exception": None,
+    }
+
+
+def check_all_tasks_processed():
+    return not finished
+
+
+def get_processing_batch_number():
+    return len(finished)
+
+
+def get_finished_batch_result():
+    found = dict(finished)
+    finished.clear()
+    return found
+"""

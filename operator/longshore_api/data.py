@@ -29,6 +29,7 @@ DATABASE_RULE = (
     "must be postgresql://HOST:PORT/DATABASE or mssql://HOST:PORT/DATABASE: user, password and options are keys of "
     "the Secret, and in a local run variables of its environment"
 )
+ONLY_LINES, WITH_DICTS = "must be dataframe, but with format jsonl", "must be left out with rowsAs dicts"
 WITH_SQL, WITHOUT_SQL = "must be left out with format sql", "must be left out: it belongs to format sql"
 
 
@@ -110,10 +111,20 @@ class TabularDataset(Fields):
     """Text encoding (csv, jsonl)."""
     column_types: dict[str, str] = Field(default_factory=dict)
     """Types by column, as pandas names them (`int64`, `float32`, `string`, `datetime64[ns]`); others are inferred."""
+    rows_as: Literal["dataframe", "dicts"] = "dataframe"
+    """What the script is given: a pandas DataFrame, or a list with a dict for each line (jsonl), without pandas."""
     support_multi_line: Flag = False
     """Whether quoted fields may hold line ends (csv); costs one more pass over each file."""
     partition_format: PartitionFormatText | None = None
     """What the end of each path says, as for files; the names are columns of the rows, after those of the file."""
+
+    @model_validator(mode="after")
+    def _dicts_are_lines(self) -> Self:
+        if self.rows_as == "dicts" and self.format != "jsonl":
+            raise broken(ONLY_LINES, field="rowsAs")
+        if self.rows_as == "dicts" and self.column_types:
+            raise broken(WITH_DICTS, field="columnTypes")
+        return self
 
     @model_validator(mode="after")
     def _format_agrees(self) -> Self:

@@ -29,7 +29,9 @@ _FIELDS = {
     "--metrics_name_prefix": "metricsNamePrefix",
     "--logging_level": "loggingLevel",
     "--append_row_dataframe_header": "output.header",
+    "--amlbi_mini_batch_rows": "miniBatch.rows",
 }
+_FILE_FORMAT = "--amlbi_file_format"
 _REFERENCE = re.compile(r"\$\((inputs|outputs|steps)\.([^()]*)\)")
 
 
@@ -39,12 +41,15 @@ def apply_settings(step: Document[ParallelRunStep]) -> ParallelRunStepSpec:
     Raises InvalidDocuments when one has no value, or a value that its field refuses; the path is the argument's.
     """
     spec = step.resource.spec
-    found = _settings(step)
+    found = {field: given[flag] for given in [_given(step)] for flag, field in _FIELDS.items() if flag in given}
     if not found:
         return spec
     raw: dict[str, Any] = spec.model_dump(by_alias=True, exclude_unset=True)
     for field, (_, value) in found.items():
         owner, _, name = field.rpartition(".")
+        if owner == "miniBatch":  # in the place of any other size
+            raw.pop("miniBatchSize", None)
+            raw[owner] = {}
         target = raw.get(owner) if owner else raw
         if target is not None:  # a header without an output means nothing
             target[name] = value
@@ -54,6 +59,24 @@ def apply_settings(step: Document[ParallelRunStep]) -> ParallelRunStepSpec:
         problems = problems_of(error, model=ParallelRunStepSpec, where=step.where)
     paths = {field: f"spec.arguments[{index}]" for field, (index, _) in found.items()}
     raise InvalidDocuments(step.problem(paths.get(each.path, f"spec.{each.path}"), each.text) for each in problems)
+
+
+def are_lines(step: Document[ParallelRunStep]) -> bool:
+    """Tell whether the arguments say that the files are JSON lines, whose rows are cut into lists of dicts.
+
+    Raises InvalidDocuments for another format, and where nothing says how many rows a mini-batch has.
+    """
+    given = _given(step)
+    if _FILE_FORMAT not in given:
+        return False
+    index, value = given[_FILE_FORMAT]
+    size = step.resource.spec.mini_batch
+    if value != "jsonl":
+        raise InvalidDocuments([step.wrong(f"spec.arguments[{index}]", value, f"must be jsonl after {_FILE_FORMAT}")])
+    if "--amlbi_mini_batch_rows" not in given and (size is None or size.rows is None):
+        rule = "needs a number of rows: --amlbi_mini_batch_rows N, or miniBatch.rows"
+        raise InvalidDocuments([step.wrong(f"spec.arguments[{index}]", value, rule)])
+    return True
 
 
 def fill_references(step: Document[ParallelRunStep], places: Mapping[str, str]) -> tuple[str, ...]:
@@ -78,15 +101,15 @@ def _known(places: Mapping[str, str]) -> str:
     return f"arguments of a step by itself can refer to $(parameters.NAME){known}"
 
 
-def _settings(step: Document[ParallelRunStep]) -> dict[str, tuple[int, str]]:
-    """Return each setting's field with the index of the argument that has its value, and that value."""
+def _given(step: Document[ParallelRunStep]) -> dict[str, tuple[int, str]]:
+    """Return each setting's flag with the index of the argument that has its value, and that value."""
     arguments: Sequence[str] = step.resource.spec.arguments
     found = {}
     for index, argument in enumerate(arguments):
         flag, assigned, value = argument.partition("=")
-        if flag not in _FIELDS:
+        if flag not in _FIELDS and flag != _FILE_FORMAT:
             continue
         if not assigned and index + 1 == len(arguments):
             raise InvalidDocuments([step.wrong(f"spec.arguments[{index}]", argument, "must be followed by a value")])
-        found[_FIELDS[flag]] = (index, value) if assigned else (index + 1, arguments[index + 1])
+        found[flag] = (index, value) if assigned else (index + 1, arguments[index + 1])
     return found

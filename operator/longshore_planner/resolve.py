@@ -12,7 +12,7 @@ from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec, StepInput
 from longshore_api.resources import ComputeCluster
 from longshore_api.values import parse_size
-from longshore_planner.arguments import apply_settings, fill_references
+from longshore_planner.arguments import apply_settings, are_lines, fill_references
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.places import join
 from longshore_planner.references import References, python_of
@@ -49,7 +49,7 @@ def resolve(
     """
     step = _single_step(documents)
     spec = apply_settings(step)
-    resolver = _Resolver(documents, step, spec)
+    resolver = _Resolver(documents, step, spec, lines=are_lines(step))
     inputs = resolver.inputs()
     mini_batch = resolver.mini_batch(inputs)
     output = resolver.output(run_uri, run_id)
@@ -108,8 +108,10 @@ def _single_step(documents: Documents) -> Document[ParallelRunStep]:
 class _Resolver:
     """Turns a step's fields into those of a job; what is wrong is put down in `problems`."""
 
-    def __init__(self, documents: Documents, step: Document[ParallelRunStep], spec: ParallelRunStepSpec) -> None:
-        self.step, self.spec = step, spec
+    def __init__(
+        self, documents: Documents, step: Document[ParallelRunStep], spec: ParallelRunStepSpec, *, lines: bool
+    ) -> None:
+        self.step, self.spec, self.lines = step, spec, lines
         self.references = References(documents, cast("Document[Resource]", step))
         self.problems = self.references.problems
 
@@ -202,7 +204,8 @@ class _Resolver:
             self.problems.append(self.step.wrong(f"{path}.mode", given.mode, rule))
         partition = self._partition(index, file, where, f"{inside}.file")
         paths = self.references.paths(file, where, f"{inside}.file")
-        return job.Input(given.name, paths, given.mode or "mount", partition_format=partition)
+        lines = job.TabularFormat("jsonl", as_dicts=True) if self.lines else None
+        return job.Input(given.name, paths, given.mode or "mount", lines, partition)
 
     def _partition(
         self, index: int, data: FileDataset | TabularDataset, where: Document[Resource], path: str
@@ -271,6 +274,7 @@ def _tabular_format(data: TabularDataset, database: str) -> job.TabularFormat:
         encoding=data.encoding,
         column_types=dict(data.column_types),
         multi_line=data.support_multi_line,
+        as_dicts=data.rows_as == "dicts",
         query=data.query,
         split_by=data.split_by,
         database=database,

@@ -542,6 +542,10 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
             "sqlserver://db/sales",
         )
     ],
+    ("TabularDataset", "rowsAs must be dataframe, but with format jsonl"): [tabular(paths=["a"], rowsAs="dicts")],
+    ("TabularDataset", "columnTypes must be left out with rowsAs dicts"): [
+        tabular(paths=["a"], format="jsonl", rowsAs="dicts", columnTypes={"id": "int64"})
+    ],
     ("TabularDataset", "paths is missing: it is required"): [tabular(), tabular(format="jsonl")],
     ("TabularDataset", "query must be left out: it belongs to format sql"): [tabular(paths=["a"], query="SELECT 1")],
     ("TabularDataset", "splitBy must be left out: it belongs to format sql"): [tabular(paths=["a"], splitBy="id")],

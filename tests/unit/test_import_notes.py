@@ -61,11 +61,6 @@ from longshore_planner.azureml import NotOfAzureML, check, translate
         "task.code is not carried over: it is 'git+https://example.com/x'",
     ),
     (
-        "lines as dicts",
-        parallel({"program_arguments": "--amlbi_async_mode True --amlbi_file_format jsonl"}),
-        "task.program_arguments --amlbi_file_format is not carried over: take a tabular jsonl input and miniBatch.rows",
-    ),
-    (
         "several processes that talk",
         pipeline({"one": command(distribution={"type": "mpi"})}),
         "jobs.one.distribution is not carried over: a step is one process",

@@ -38,6 +38,7 @@ TABULAR = of(
     encoding=TEXT,
     column_types=st.dictionaries(TEXT, TEXT, max_size=3),
     multi_line=st.booleans(),
+    as_dicts=st.booleans(),
     query=st.none() | TEXT,
     split_by=st.none() | TEXT,
     database=TEXT,

@@ -373,6 +373,16 @@ def test_settings_among_the_arguments_win_and_stay_in_the_arguments(resolved: Re
     assert job.arguments == ("--error_threshold", "5", "--logging_level=DEBUG", *arguments[3:4], "True", "--mine", "1")
 
 
+def test_files_may_be_lines_whose_rows_are_dicts(resolved: Resolve):
+    arguments = ["--amlbi_file_format", "jsonl", "--amlbi_mini_batch_rows=5"]
+    job = resolved(MNIST, arguments=arguments, miniBatchSize=10).job
+    assert job.mini_batch == MiniBatchSize("rows", 5)
+    assert job.inputs[0].tabular == TabularFormat("jsonl", as_dicts=True)
+    assert job.arguments == tuple(arguments)
+    in_units = resolved(MNIST, arguments=arguments[:2], miniBatch={"rows": 7}).job
+    assert in_units.mini_batch == MiniBatchSize("rows", 7)
+
+
 def test_an_abbreviated_flag_is_the_scripts_own(resolved: Resolve):
     assert resolved(MNIST, arguments=["--error", "5"]).job.thresholds.error_threshold == -1
 
@@ -389,6 +399,15 @@ def test_an_abbreviated_flag_is_the_scripts_own(resolved: Resolve):
             "spec.arguments[0] is '0': must be a whole number of seconds from 1 to 259200 (three days)",
         ),
         (["--logging_level"], "spec.arguments[0] is '--logging_level': must be followed by a value"),
+        (["--amlbi_file_format", "csv"], "spec.arguments[1] is 'csv': must be jsonl after --amlbi_file_format"),
+        (
+            ["--amlbi_file_format=jsonl"],
+            "spec.arguments[0] is 'jsonl': needs a number of rows: --amlbi_mini_batch_rows N, or miniBatch.rows",
+        ),
+        (
+            ["--amlbi_mini_batch_rows", "0", "--amlbi_file_format", "jsonl"],
+            "spec.arguments[1] is '0': must be a whole number, 1 or more",
+        ),
     ],
 )
 def test_a_bad_setting_among_the_arguments_names_the_argument(

@@ -1,9 +1,11 @@
 """Slices of tables: together they are the table, whatever the cut."""
 
 import csv
+import datetime
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -238,6 +240,27 @@ def test_failures_name_file_place_and_cause(path):
         f'The file "{path}" could not be read as parquet from row 7 of row group 2 on: ArrowInvalid: '
     )
     assert "No such file or directory" in failure({"path": "/absent", "start": 0, "end": 1}, CSV)
+
+
+def test_json_lines_may_be_dicts_which_need_no_package_and_have_the_fields_of_their_lines(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    rows = [{"a": 1, "b": [None, {"c": 0.5}]}, {"a": 10**20}, {}]
+    lines = [json.dumps(row).encode() + b"\n" for row in rows]
+    path.write_bytes(b"".join(lines))
+    dicts = replace(LINES, as_dicts=True)
+    first = {"path": str(path), "start": 0, "end": len(lines[0])}
+    rest = {"path": str(path), "start": len(lines[0]), "end": len(b"".join(lines))}
+    assert load(first, dicts) == rows[:1]
+    assert load({"pieces": [rest, first]}, dicts) == rows[1:] + rows[:1]
+    told = {**first, "columns": {"day": {"date": "2026-01-02"}}}
+    assert load(told, dicts) == [{**rows[0], "day": datetime.date(2026, 1, 2)}]
+    assert 'the column "a" is in the file, and in partitionFormat too' in failure({**first, "columns": {"a": 1}}, dicts)
+
+
+def test_a_line_that_is_no_dict_is_told_with_its_byte(path):
+    path.write_bytes(b'{"a": 1}\n[1]\n')
+    said = failure({"path": str(path), "start": 0, "end": 13}, replace(LINES, as_dicts=True))
+    assert "the record at byte 9 is not a JSON object" in said
 
 
 @pytest.mark.parametrize(("package", "format"), [("pandas", CSV), ("pandas", LINES), ("pyarrow", PARQUET)])

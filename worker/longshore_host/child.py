@@ -153,14 +153,15 @@ class Child:
 
 
 def _table_loader(spec: HostSpec) -> Any:
-    """Return what reads tables, with all that it imports; None where no input is tabular, and no pandas is needed.
+    """Return what reads tables, with all that it imports; None where no input is tabular.
 
     Raises EntryScriptError when the environment lacks a package: before the first mini-batch, not once for each.
     """
-    formats = {given.tabular.format for given in spec.inputs if given.tabular is not None}
-    if not formats:
+    tables = [given.tabular for given in spec.inputs if given.tabular is not None]
+    if not tables:
         return None
-    for package in ["pandas"] + ["pyarrow.parquet"] * ("parquet" in formats):
+    formats = {each.format for each in tables if not each.as_dicts}
+    for package in ["pandas"] * bool(formats) + ["pyarrow.parquet"] * ("parquet" in formats):
         try:
             importlib.import_module(package)
         except ImportError as error:

@@ -37,8 +37,10 @@ class _BadRecord(ValueError):
         self.at = at
 
 
-def load(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
-    """Return the rows of a slice, in the order of its pieces and their files, indexed 0 to n - 1.
+def load(slice: Dict[str, Any], format: TabularFormat) -> Any:
+    """Return the rows of a slice, in the order of its pieces and their files: a DataFrame, indexed 0 to n - 1.
+
+    Where the format says so, a list of dicts, each with the fields that its line has; no package is needed then.
 
     A slice is what `longshore_protocol.slices` says, of local files. A csv without header has the columns Column1,
     Column2, …; columns that a path tells come last. Raises SliceError for rows that cannot be read, and for an
@@ -49,6 +51,8 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     frames = [_load(piece, format) for piece in pieces]
     if len(frames) == 1:
         return frames[0]
+    if format.as_dicts:
+        return [row for rows in frames for row in rows]
     import pandas
 
     if format.format != "jsonl":  # whose rows have what fields they like
@@ -57,7 +61,7 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     return pandas.concat(frames, ignore_index=True)
 
 
-def _load(piece: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
+def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
     try:
         if format.format == "parquet":
             frame = _read_parquet(piece, format)
@@ -65,7 +69,10 @@ def _load(piece: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
             frame = _typed(query_rows.read(piece["path"], format.column_types), format.column_types)
         else:
             with open(piece["path"], "rb") as file:
-                frame = _read_text(file, piece, format)
+                rows = _read_text(file, piece, format)
+                if format.as_dicts:
+                    return _with_fields(rows, piece)
+                frame = rows
         return _with_columns(frame, piece, format)
     except MemoryError:  # the data is well
         raise
@@ -92,17 +99,31 @@ def _check_columns(
         raise SliceError(message.format(first["path"], _known(piece)["path"], odd))
 
 
+def _with_fields(rows: List[Dict[str, Any]], piece: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """Return the rows with what the path of their file tells."""
+    told = slices.values(piece.get("columns", {}))
+    for row in rows if told else ():
+        _check_told(told, row)
+        row.update(told)
+    return rows
+
+
 def _with_columns(frame: pandas.DataFrame, piece: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
     """Return the frame with the columns that the path of its file tells."""
     told = slices.values(piece.get("columns", {}))
+    _check_told(told, frame)
     for name, value in told.items():
-        if name in frame:
-            raise ValueError('the column "{}" is in the file, and in partitionFormat too'.format(name))
         frame[name] = value
     return _typed(frame, {name: kind for name, kind in format.column_types.items() if name in told})
 
 
-def _read_text(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
+def _check_told(told: Dict[str, Any], names: Any) -> None:
+    for name in told:
+        if name in names:
+            raise ValueError('the column "{}" is in the file, and in partitionFormat too'.format(name))
+
+
+def _read_text(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat) -> Any:
     encoding = format.encoding
     if not records.is_splittable(encoding):  # the piece is the whole file
         file, encoding = io.BytesIO(file.read().decode(encoding).encode()), "utf-8"
@@ -113,7 +134,8 @@ def _read_text(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat) -> 
     try:
         if format.format == "csv":
             return _parse_csv(header, rows, format, encoding)
-        return _parse_lines(rows, format, encoding)
+        found = _parse_lines(rows, encoding)
+        return found if format.as_dicts else _typed_lines(found, format)
     except Exception as error:
         bad = _bad_record(error, rows, header, format, encoding)
         if bad is None or encoding != format.encoding:  # the bytes are not those of the file
@@ -220,10 +242,14 @@ def _options(separator: str, encoding: str) -> Dict[str, Any]:
     }
 
 
-def _parse_lines(rows: bytes, format: TabularFormat, encoding: str) -> pandas.DataFrame:
+def _typed_lines(found: List[Dict[str, Any]], format: TabularFormat) -> pandas.DataFrame:
     import pandas
 
-    found = []
+    return _typed(pandas.DataFrame(found), format.column_types)
+
+
+def _parse_lines(rows: bytes, encoding: str) -> List[Dict[str, Any]]:
+    found: List[Dict[str, Any]] = []
     start = 0
     for line in rows.split(b"\n"):
         if line.strip():
@@ -237,7 +263,7 @@ def _parse_lines(rows: bytes, format: TabularFormat, encoding: str) -> pandas.Da
                 raise _BadRecord("is not a JSON object", start)
             found.append(row)
         start += len(line) + 1
-    return _typed(pandas.DataFrame(found), format.column_types)
+    return found
 
 
 def _read_parquet(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:

@@ -26,6 +26,7 @@ class TabularFormat:
     encoding: str = "utf-8"
     column_types: Dict[str, str] = field(default_factory=dict)  # column name -> pandas dtype name
     multi_line: bool = False  # quoted fields may hold newlines (csv)
+    as_dicts: bool = False  # the script is given a list of dicts, and no DataFrame (jsonl)
     query: Optional[str] = None  # a SELECT statement (sql)
     split_by: Optional[str] = None  # the column of its rows that they are cut by; None: they are one mini-batch (sql)
     database: str = ""  # what its Datastore is called, as the variables with its user and password are (sql)

@@ -14,9 +14,10 @@ from longshore_shims.dataset import StepDataset, base_of, is_url
 def dataset_of(name: str, places: Sequence[str], items: Any) -> Union[StepDataset, MiniBatchRows]:
     """Return the dataset of a mini-batch of the input `name` that lies at `places`.
 
-    `items` is what run() is given: a list of paths, or rows, as a DataFrame.
+    `items` is what run() is given: a list of paths, or rows, as a DataFrame or a list of dicts.
     """
-    return MiniBatchFiles(name, places, items) if isinstance(items, list) else MiniBatchRows(name, items)
+    is_files = isinstance(items, list) and all(isinstance(each, str) for each in items[:1])
+    return MiniBatchFiles(name, places, items) if is_files else MiniBatchRows(name, items)
 
 
 class MiniBatchFiles(StepDataset):
@@ -60,4 +61,8 @@ class MiniBatchRows(Refusing):
 
     def to_pandas_dataframe(self, *_: Any, **__: Any) -> Any:
         """Return the rows as a pandas.DataFrame of the caller's own."""
+        if isinstance(self._rows, list):
+            import pandas
+
+            return pandas.DataFrame(self._rows)
         return self._rows.reset_index(drop=True)

@@ -16,6 +16,8 @@ from longshore_api.data import (
     DATABASE,
     DATABASE_RULE,
     OF_DATABASE,
+    ONLY_LINES,
+    WITH_DICTS,
     WITH_SQL,
     WITHOUT_SQL,
     DatasetSpec,
@@ -68,6 +70,8 @@ def _left_out(field: str, is_left_out: str, *, unless: str, text: str) -> Rule:
 
 
 _IS_SQL, _IS_FILES = "self.format == 'sql'", "self.format != 'sql'"
+_HAS_NO_TYPES = "!has(self.columnTypes) || size(self.columnTypes) == 0"
+_IS_FRAMES = "self.rowsAs == 'dataframe'"
 _IS_SEPARATED = f"self.format in [{', '.join(map(repr, SEPARATED))}]"
 
 RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
@@ -80,6 +84,13 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
         ),
     ),
     TabularDataset: (
+        Rule("self.rowsAs != 'dicts' || self.format == 'jsonl'", ONLY_LINES, field="rowsAs"),
+        _left_out(
+            "columnTypes",
+            _HAS_NO_TYPES,
+            unless=_IS_FRAMES,
+            text=WITH_DICTS,
+        ),
         Rule(f"{_IS_SQL} || has(self.paths)", "is missing: it is required", field="paths"),
         _left_out("query", "!has(self.query)", unless=_IS_SQL, text=WITHOUT_SQL),
         _left_out("splitBy", "!has(self.splitBy)", unless=_IS_SQL, text=WITHOUT_SQL),

@@ -21,7 +21,6 @@ ROWS_FILE = "parallel_run_step.txt"  # where nobody names the file
 
 _AUTO = "one process per core, or per GPU, as Azure ML has it where nothing is said"
 _NO_EFFECT = ("--copy_logs_to_parent", "--push_metrics_to_parent")
-_LINES = ("--amlbi_file_format", "--amlbi_mini_batch_rows")
 _LOST = {
     **LOST,
     "is_deterministic": "reuse is a matter of pipelines",
@@ -68,9 +67,6 @@ def parallel_spec(step: Step) -> dict[str, Any]:
         flag = each.partition("=")[0]
         if flag in _NO_EFFECT:
             notes.tell(task.said("program_arguments"), f"{flag} has no effect here, and the script still sees it")
-        if flag in _LINES:
-            alternative = "take a tabular jsonl input and miniBatch.rows: run() is given a DataFrame"
-            notes.lost(f"{task.said('program_arguments')} {flag}", alternative)
     made.put("arguments", arguments or None)
     made.put("sideInputs", list(side.made.values()) or None)
     side.unused()
