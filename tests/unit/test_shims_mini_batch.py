@@ -71,3 +71,11 @@ def test_rows_are_those_of_the_mini_batch_and_the_callers_own():
     )
     with pytest.raises(NotInsideAStep, match=sentence):
         dataset.to_path()
+
+
+def test_rows_may_be_dicts():
+    rows = [{"n": 1}, {"n": 2, "m": "two"}]
+    dataset = context(rows, "/in/rows.jsonl").dataset
+    assert list(dataset.to_pandas_dataframe()["n"]) == [1, 2]
+    assert dataset.skip(1).to_pandas_dataframe().to_dict("records") == [{"n": 2, "m": "two"}]
+    assert repr(dataset) == "<2 rows of the input images of the step>"
