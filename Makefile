@@ -3,6 +3,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 TORCH := deploy/examples/torch-digits
+# More than there are cores: what tests start waits for much of its time.
+PROCESSES = $(shell python -c "import os; print(os.cpu_count() + 1)")
 PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/operator tests/chart tests/engine
@@ -15,7 +17,7 @@ help: ## list the targets
 setup: .venv/ready ## make .venv with everything that development needs
 
 test: setup check ## run every test, the cheap ones first; those on a cluster where one is up or can be made
-	pytest --numprocesses auto --dist loadfile $(LOCAL_TESTS)
+	pytest --numprocesses $(PROCESSES) --dist loadfile $(LOCAL_TESTS)
 	pytest tests/cluster
 
 test-cluster: setup ## run the tests on a real Kubernetes; one is made on this machine where none is up

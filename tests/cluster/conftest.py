@@ -73,12 +73,12 @@ def servers_image(place):
 
 
 def _image_of(place, folder):
-    """Have an image of tests/data/images in the cluster, and return its name; it is built once for a cluster."""
+    """Have an image of tests/data/images in the cluster, and return its name; each content is built once."""
     dockerfile = CHECKOUT / "tests" / "data" / "images" / folder / "Dockerfile"
     name = f"localhost/longshore-test-{folder}:{hashlib.sha256(dockerfile.read_bytes()).hexdigest()[:12]}"
     of_the_cluster = ("ctr", "--address", place.containerd, "--namespace", "k8s.io", "images", "list", "--quiet")
     if not run(*of_the_cluster, f"name=={name}"):
-        _image("--file", dockerfile, "--tag", name)
+        _image("--file", dockerfile, "--tag", name, "--keep")
     return name
 
 

@@ -8,8 +8,10 @@ import time
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
+OURS = ".longshore.dev"  # behind the plurals of our kinds
 PATIENCE = 60.0  # seconds: far more than any single thing takes
 
 
@@ -65,18 +67,36 @@ class Kubectl:
         found = json.loads(self("get", *arguments, "--output=json"))
         return found.get("items", found)
 
-    def request(self, method, path, body, **query):
+    def read(self, plural, name="", **query):
+        """Return a pod or a resource of ours, or a list's items, as `get` does, for what is looked at again and again.
+
+        A process for each look would keep a core busy that the pods need.
+        """
+        group = "/apis/longshore.dev/v1alpha1" if plural.endswith(OURS) else "/api/v1"
+        path = f"{group}/namespaces/{self.namespace}/{plural.removesuffix(OURS)}/{name}".rstrip("/")
+        found = self.request("GET", path, **query)
+        return found.get("items", found)
+
+    def request(self, method, path, body=None, **query):
         """Send the API server a request of our own: kubectl cannot apply a status. JSON is YAML, too."""
+        url = f"{self._server}{path}?{urllib.parse.urlencode(query)}"
+        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
+        data = None if body is None else json.dumps(body).encode()
+        asked = urllib.request.Request(url, data, {"Content-Type": kind}, method=method)
+        with self._opener.open(asked, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    @cached_property
+    def _server(self):
+        return json.loads(Path(self.kubeconfig).read_text())["clusters"][0]["cluster"]["server"]
+
+    @cached_property
+    def _opener(self):
         config = json.loads(Path(self.kubeconfig).read_text())
         server, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         tls = ssl.create_default_context(cafile=server["certificate-authority"])
         tls.load_cert_chain(user["client-certificate"], user["client-key"])
-        url = f"{server['server']}{path}?{urllib.parse.urlencode(query)}"
-        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
-        asked = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": kind}, method=method)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
-        with opener.open(asked, timeout=PATIENCE) as answer:
-            return json.load(answer)
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
 
     def in_namespace(self, namespace):
         return Kubectl(self.kubeconfig, namespace)

@@ -82,7 +82,7 @@ class Pipelines(Steps):
         self.apply("PipelineRun", name, **reference, **spec)
 
     def run_status(self, name):
-        return self.kubectl.get(RUN, name).get("status", {})
+        return self.kubectl.read(RUN, name).get("status", {})
 
     def run_condition(self, name, type_="Succeeded"):
         found = {each["type"]: each for each in self.run_status(name).get("conditions", [])}
@@ -113,8 +113,8 @@ class Pipelines(Steps):
         return (self.folder / output["uri"].removeprefix(f"file://{self.folder}/") / "total.txt").read_text()
 
     def task_pods(self, task):
-        selector = f"--selector=longshore.dev/task={task}"
-        return {each["metadata"]["name"]: each for each in self.kubectl.get("pods", selector)}
+        found = self.kubectl.read("pods", labelSelector=f"longshore.dev/task={task}")
+        return {each["metadata"]["name"]: each for each in found}
 
 
 PIPELINE = {

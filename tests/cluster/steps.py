@@ -84,7 +84,7 @@ class Steps:
         new.replace(file)
 
     def status(self, name="score"):
-        return self.kubectl.get(STEP, name).get("status", {})
+        return self.kubectl.read(STEP, name).get("status", {})
 
     def condition(self, type_="Succeeded", name="score"):
         found = {each["type"]: each for each in self.status(name).get("conditions", [])}
@@ -110,7 +110,7 @@ class Steps:
     def pods(self, role=None, name="score"):
         """Return the step's pods by their names."""
         selector = f"longshore.dev/step={name}" + (f",longshore.dev/role={role}" if role else "")
-        return {each["metadata"]["name"]: each for each in self.kubectl.get("pods", f"--selector={selector}")}
+        return {each["metadata"]["name"]: each for each in self.kubectl.read("pods", labelSelector=selector)}
 
     def run_folder(self, name="score"):
         (found,) = self.folder.glob(f"longshore/{name}-*")

@@ -90,12 +90,12 @@ def test_no_step_is_lost_and_none_is_doubled(namespace, place, capsys):
     ended = set()
 
     def all_over():
-        pods = namespace.get("pods", "--field-selector=status.phase=Pending")
+        pods = namespace.read("pods", fieldSelector="status.phase=Pending")
         for pod in pods:
             if pod["metadata"]["uid"] not in ended:
                 ended.add(pod["metadata"]["uid"])
                 ends(namespace, pod)
-        runs = namespace.get(RUN) if not pods else []
+        runs = namespace.read(RUN) if not pods else []
         return runs and all(finished(each) for each in runs)
 
     namespace.eventually(all_over, patience=PATIENCE)

@@ -90,7 +90,7 @@ def _ended(kubectl, resource):
     """Wait until it has ended; return the condition that says how, and its status."""
 
     def finished():
-        status = kubectl.get(resource).get("status", {})
+        status = kubectl.read(*resource.split("/")).get("status", {})
         conditions = {each["type"]: each for each in status.get("conditions", [])}
         return status if conditions.get("Finished", {}).get("status") == "True" else None
 

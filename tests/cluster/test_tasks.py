@@ -5,7 +5,7 @@ import json
 import pytest
 from squares import Pipelines
 
-SCRIPT = "lsscript/task"
+SCRIPT = "scriptsteps.longshore.dev/task"
 LOOKS_AROUND = """
 import json, os, sys
 from longshore_run import Run
@@ -49,7 +49,7 @@ def ended(tasks, task=SCRIPT):
 
 
 def conditions(tasks, task=SCRIPT):
-    return {each["type"]: each for each in tasks.kubectl.get(task).get("status", {}).get("conditions", [])}
+    return {each["type"]: each for each in tasks.kubectl.read(*task.split("/")).get("status", {}).get("conditions", [])}
 
 
 def test_a_script_sees_its_data_and_no_secret_in_a_pod_without_rights(tasks, namespace):
@@ -123,7 +123,7 @@ def test_files_are_copied_between_stores(tasks):
     tasks.open_to_pods()
     copied = {"source": {"path": "in"}, "destination": {"datastore": "other", "path": "copy"}}
     tasks.apply("TransferStep", "copy", **copied)
-    condition, status = ended(tasks, "lstransfer/copy")
+    condition, status = ended(tasks, "transfersteps.longshore.dev/copy")
     assert condition["status"] == "True", condition
     assert len(list((tasks.folder / "other" / "copy").iterdir())) == 40
     assert status["outputs"] == [{"name": "destination", "uri": f"file://{tasks.folder}/other/copy"}]

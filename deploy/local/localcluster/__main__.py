@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     image.add_argument("--file", type=Path, help="a Dockerfile other than the product's")
     image.add_argument("--context", type=Path, help="the folder it copies from; its own by default")
     image.add_argument("--tag", default=images.PRODUCT, help="the image's name, for an image of a --file")
+    image.add_argument("--keep", action="store_true", help="take an image of that --tag which was built before")
     image.add_argument("--base", action="store_true", help="only load the base image, for users' scripts")
     command("stop", _stop, "kill a component and keep it down").add_argument("component")
     command("start", _start, "let a stopped component run again").add_argument("component")
@@ -117,7 +118,7 @@ def _image(asked: argparse.Namespace, place: Places) -> None:
         if asked.base:
             archive = images.base_archive()
         elif asked.file:
-            archive = images.build(asked.file, asked.context or asked.file.parent, asked.tag)
+            archive = images.build(asked.file, asked.context or asked.file.parent, asked.tag, anew=not asked.keep)
         else:
             archive = images.product_image()
         print(archive)

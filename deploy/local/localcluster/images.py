@@ -70,10 +70,12 @@ def load_pause(place: Places) -> None:
     load(place, archive)
 
 
-def build(dockerfile: Path, context: Path, reference: str) -> Path:
-    """Build an image and return the archive that holds it."""
+def build(dockerfile: Path, context: Path, reference: str, *, anew: bool = True) -> Path:
+    """Build an image and return the archive that holds it; unless `anew`, one of that name that is there is taken."""
     need_root()
     have(IMAGES)
+    if not anew and _has(reference):
+        return archive_of(reference)
     base_image()
     # the host's network, and pip as it is set up here: a mirror, its certificate, a folder of wheels
     with tempfile.TemporaryDirectory() as folder:
