@@ -220,7 +220,7 @@ SCRIPTS = {
         spec={"miniBatchSize": 1, "arguments": ["--amlbi_async_mode", "True"]},
         rows=["a.txt True", "b.txt True"],
     ),
-    "queue-of-rows": Script(
+    "rows-as-dicts": Script(
         QUEUE_OF_ROWS,
         data={
             "chats/1.jsonl": '{"messages": [{"content": "a"}]}\n{"id": 2}\n{"messages": [{"content": "c"}]}\n',

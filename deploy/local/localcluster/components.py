@@ -166,7 +166,6 @@ def _kubelet(on: Setting) -> dict[str, object]:
         # a developer's disk is often fuller than a node's may be
         "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
-        "syncFrequency": "5s",  # a minute else: as long may a pod that has ended be listed as one that ends
         "nodeStatusUpdateFrequency": "5s",
         "nodeLeaseDurationSeconds": 20,
     }
