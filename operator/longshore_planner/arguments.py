@@ -40,8 +40,8 @@ def apply_settings(step: Document[ParallelRunStep]) -> ParallelRunStepSpec:
 
     Raises InvalidDocuments when one has no value, or a value that its field refuses; the path is the argument's.
     """
-    spec = step.resource.spec
-    found = {field: given[flag] for given in [_given(step)] for flag, field in _FIELDS.items() if flag in given}
+    spec, given = step.resource.spec, _given(step)
+    found = {field: given[flag] for flag, field in _FIELDS.items() if flag in given}
     if not found:
         return spec
     raw: dict[str, Any] = spec.model_dump(by_alias=True, exclude_unset=True)

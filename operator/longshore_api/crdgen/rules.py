@@ -85,12 +85,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
     ),
     TabularDataset: (
         Rule("self.rowsAs != 'dicts' || self.format == 'jsonl'", ONLY_LINES, field="rowsAs"),
-        _left_out(
-            "columnTypes",
-            _HAS_NO_TYPES,
-            unless=_IS_FRAMES,
-            text=WITH_DICTS,
-        ),
+        _left_out("columnTypes", _HAS_NO_TYPES, unless=_IS_FRAMES, text=WITH_DICTS),
         Rule(f"{_IS_SQL} || has(self.paths)", "is missing: it is required", field="paths"),
         _left_out("query", "!has(self.query)", unless=_IS_SQL, text=WITHOUT_SQL),
         _left_out("splitBy", "!has(self.splitBy)", unless=_IS_SQL, text=WITHOUT_SQL),
