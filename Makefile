@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 TORCH := deploy/examples/torch-digits
 # More than there are cores: what tests start waits for much of its time.
-PROCESSES = $(shell python -c "import os; print(os.cpu_count() + 1)")
+PROCESSES = $$(python -c "import os; print(os.cpu_count() + 1)")
 PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/stores tests/operator tests/chart tests/engine

@@ -61,7 +61,7 @@ def apply_settings(step: Document[ParallelRunStep]) -> ParallelRunStepSpec:
     raise InvalidDocuments(step.problem(paths.get(each.path, f"spec.{each.path}"), each.text) for each in problems)
 
 
-def are_lines(step: Document[ParallelRunStep]) -> bool:
+def are_json_lines(step: Document[ParallelRunStep]) -> bool:
     """Tell whether the arguments say that the files are JSON lines, whose rows are cut into lists of dicts.
 
     Raises InvalidDocuments for another format, and where nothing says how many rows a mini-batch has.

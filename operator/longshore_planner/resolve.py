@@ -12,7 +12,7 @@ from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec, StepInput
 from longshore_api.resources import ComputeCluster
 from longshore_api.values import parse_size
-from longshore_planner.arguments import apply_settings, are_lines, fill_references
+from longshore_planner.arguments import apply_settings, are_json_lines, fill_references
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.places import join
 from longshore_planner.references import References, python_of
@@ -49,7 +49,7 @@ def resolve(
     """
     step = _single_step(documents)
     spec = apply_settings(step)
-    resolver = _Resolver(documents, step, spec, lines=are_lines(step))
+    resolver = _Resolver(documents, step, spec, lines=are_json_lines(step))
     inputs = resolver.inputs()
     mini_batch = resolver.mini_batch(inputs)
     output = resolver.output(run_uri, run_id)

@@ -318,8 +318,8 @@ def test_a_run_that_is_interrupted_twice_stops_at_once_and_goes_on_later(noted):
     noted.write("go.0", "")
     command = noted.start()
     noted.wait_until(lambda: noted.calls() == {0: 1, 1: 1})  # the second one waits for ever
-    ledger = noted.run_dir / "state" / "ledger"
-    noted.wait_until(lambda: any('"done"' in each.read_text() for each in ledger.glob("*.jsonl")))  # the first one is
+    ledger = noted.run_dir / "state" / "ledger"  # the first one is to be committed
+    noted.wait_until(lambda: any('"done"' in each.read_text() for each in ledger.glob("*.jsonl")))
     interrupt(command, signal.SIGTERM)
     noted.wait_until(lambda: "interrupt again to stop at once" in command.stderr)
     interrupt(command)

@@ -8,12 +8,13 @@ import pandas
 import pytest
 
 from longshore_host.entry import MiniBatchContext
+from longshore_protocol.job import TabularFormat
 from longshore_protocol.messages import InputSpec
 from longshore_shims.errors import NotInsideAStep
 
 
-def context(items, *places):
-    given = InputSpec("images", paths=tuple(map(str, places)))
+def context(items, *places, table=None):
+    given = InputSpec("images", table, tuple(map(str, places)))
     return MiniBatchContext(mini_batch=7, attempt=2, given=given, items=items, deadline=60.0)
 
 
@@ -59,7 +60,7 @@ def test_one_file_is_mounted_as_it_is(files, tmp_path):
 
 def test_rows_are_those_of_the_mini_batch_and_the_callers_own():
     rows = pandas.DataFrame({"n": [1, 2, 3]})
-    dataset = context(rows, "/in/rows.csv").dataset
+    dataset = context(rows, "/in/rows.csv", table=TabularFormat("csv")).dataset
     table = dataset.to_pandas_dataframe()
     table["n"] = 0
     assert list(dataset.to_pandas_dataframe()["n"]) == list(rows["n"]) == [1, 2, 3]
@@ -75,7 +76,9 @@ def test_rows_are_those_of_the_mini_batch_and_the_callers_own():
 
 def test_rows_may_be_dicts():
     rows = [{"n": 1}, {"n": 2, "m": "two"}]
-    dataset = context(rows, "/in/rows.jsonl").dataset
+    dicts = TabularFormat("jsonl", as_dicts=True)
+    dataset = context(rows, "/in/rows.jsonl", table=dicts).dataset
     assert list(dataset.to_pandas_dataframe()["n"]) == [1, 2]
     assert dataset.skip(1).to_pandas_dataframe().to_dict("records") == [{"n": 2, "m": "two"}]
     assert repr(dataset) == "<2 rows of the input images of the step>"
+    assert context([], "/in/rows.jsonl", table=dicts).dataset.to_pandas_dataframe().empty

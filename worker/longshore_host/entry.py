@@ -53,6 +53,7 @@ class MiniBatchContext:
         self.items_total = len(items)
         self.deadline = deadline
         self._places = given.paths
+        self._is_table = given.tabular is not None
         self._items = items
 
     @property
@@ -60,7 +61,7 @@ class MiniBatchContext:
         """The files or rows of this mini-batch, by the methods of a dataset of Azure ML."""
         from longshore_shims.mini_batch import dataset_of  # here: few scripts ask
 
-        return dataset_of(self.input_name, self._places, self._items)
+        return dataset_of(self.input_name, self._places, self._items, is_table=self._is_table)
 
 
 class Shape(enum.Enum):

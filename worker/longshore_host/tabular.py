@@ -63,17 +63,8 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> Any:
 
 def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
     try:
-        if format.format == "parquet":
-            frame = _read_parquet(piece, format)
-        elif format.format == "sql":
-            frame = _typed(query_rows.read(piece["path"], format.column_types), format.column_types)
-        else:
-            with open(piece["path"], "rb") as file:
-                rows = _read_text(file, piece, format)
-                if format.as_dicts:
-                    return _with_fields(rows, piece)
-                frame = rows
-        return _with_columns(frame, piece, format)
+        rows = _read(piece, format)
+        return _with_fields(rows, piece) if format.as_dicts else _with_columns(rows, piece, format)
     except MemoryError:  # the data is well
         raise
     except ImportError as error:
@@ -87,6 +78,15 @@ def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
         message = 'The file "{}" could not be read as {} from {} on: {}.'
         known = _known(piece)
         raise SliceError(message.format(known["path"], format.format, _place(known), _cause(error))) from error
+
+
+def _read(piece: Dict[str, Any], format: TabularFormat) -> Any:
+    if format.format == "parquet":
+        return _read_parquet(piece, format)
+    if format.format == "sql":
+        return _typed(query_rows.read(piece["path"], format.column_types), format.column_types)
+    with open(piece["path"], "rb") as file:
+        return _read_text(file, piece, format)
 
 
 def _check_columns(

@@ -11,13 +11,12 @@ from longshore_shims.absent import Refusing
 from longshore_shims.dataset import StepDataset, base_of, is_url
 
 
-def dataset_of(name: str, places: Sequence[str], items: Any) -> Union[StepDataset, MiniBatchRows]:
+def dataset_of(name: str, places: Sequence[str], items: Any, *, is_table: bool) -> Union[StepDataset, MiniBatchRows]:
     """Return the dataset of a mini-batch of the input `name` that lies at `places`.
 
-    `items` is what run() is given: a list of paths, or rows, as a DataFrame or a list of dicts.
+    `items` is what run() is given: a list of paths, or of a table rows, as a DataFrame or a list of dicts.
     """
-    is_files = isinstance(items, list) and all(isinstance(each, str) for each in items[:1])
-    return MiniBatchFiles(name, places, items) if is_files else MiniBatchRows(name, items)
+    return MiniBatchRows(name, items) if is_table else MiniBatchFiles(name, places, items)
 
 
 class MiniBatchFiles(StepDataset):

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem, listed
-from longshore_planner.ground import Provision, Volume, shown
+from longshore_planner.ground import Provision, shown
 from longshore_planner.pipelines.frozen import FrozenStep
 from longshore_planner.pipelines.graph import is_held
 from longshore_planner.pipelines.on_cluster import with_source
@@ -118,15 +118,11 @@ def _of_stores(step: FrozenStep) -> dict[str, list[str]]:
     return {name: places for name, places in step.places.items() if not any(map(is_held, places))}
 
 
-def _union(provisions: Iterable[Provision], where: str) -> Provision:
+def _union(provisions: Collection[Provision], where: str) -> Provision:
     """Return the volumes, Secrets and account of all, and nothing else of them."""
-    volumes: set[Volume] = set()
-    secrets: set[str] = set()
-    accounts: set[str] = set()
-    for each in provisions:
-        volumes |= set(each.volumes)
-        secrets |= set(each.secrets)
-        accounts |= {each.service_account} if each.service_account else set()
+    volumes = {volume for each in provisions for volume in each.volumes}
+    secrets = {secret for each in provisions for secret in each.secrets}
+    accounts = {each.service_account for each in provisions if each.service_account}
     if len(accounts) > 1:
         text = (
             f"the Datastores of its steps name the accounts {listed(sorted(accounts))} (spec.serviceAccountName), and "
