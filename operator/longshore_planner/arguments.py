@@ -57,7 +57,9 @@ def apply_settings(step: Document[ParallelRunStep]) -> ParallelRunStepSpec:
         return ParallelRunStepSpec.model_validate(raw)
     except ValidationError as error:
         problems = problems_of(error, model=ParallelRunStepSpec, where=step.where)
-    paths = {field: f"spec.arguments[{index}]" for field, (index, _) in found.items()}
+    paths = {  # a field inside of another one makes that, which may be what is refused
+        path: f"spec.arguments[{index}]" for field, (index, _) in found.items() for path in (field, field.split(".")[0])
+    }
     raise InvalidDocuments(step.problem(paths.get(each.path, f"spec.{each.path}"), each.text) for each in problems)
 
 

@@ -67,36 +67,46 @@ class Kubectl:
         found = json.loads(self("get", *arguments, "--output=json"))
         return found.get("items", found)
 
-    def read(self, plural, name="", **query):
-        """Return a pod or a resource of ours, or a list's items, as `get` does, for what is looked at again and again.
+    def read(self, what, **query):
+        """Return a pod or a resource of ours (PLURAL/NAME), or a list's items, as `get` does.
 
-        A process for each look would keep a core busy that the pods need.
+        It is for what is looked at again and again: a process for each look would keep a core busy that the pods need.
         """
+        plural, slash, name = what.partition("/")
         group = "/apis/longshore.dev/v1alpha1" if plural.endswith(OURS) else "/api/v1"
-        path = f"{group}/namespaces/{self.namespace}/{plural.removesuffix(OURS)}/{name}".rstrip("/")
+        path = f"{group}/namespaces/{self.namespace}/{plural.removesuffix(OURS)}{slash}{name}"
         found = self.request("GET", path, **query)
         return found.get("items", found)
 
+    def conditions(self, what):
+        """Return the conditions of a resource of ours by their types."""
+        found = self.read(what).get("status", {}).get("conditions", [])
+        return {each["type"]: each for each in found}
+
+    def apply(self, kind, name, /, **spec):
+        """Apply a resource of ours."""
+        manifest = {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+        self("apply", "--validate=false", "--filename=-", stdin=manifest)
+
     def request(self, method, path, body=None, **query):
         """Send the API server a request of our own: kubectl cannot apply a status. JSON is YAML, too."""
-        url = f"{self._server}{path}?{urllib.parse.urlencode(query)}"
+        server, opener = self._connection
+        url = f"{server}{path}?{urllib.parse.urlencode(query)}"
         kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
         data = None if body is None else json.dumps(body).encode()
         asked = urllib.request.Request(url, data, {"Content-Type": kind}, method=method)
-        with self._opener.open(asked, timeout=PATIENCE) as answer:
+        with opener.open(asked, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     @cached_property
-    def _server(self):
-        return json.loads(Path(self.kubeconfig).read_text())["clusters"][0]["cluster"]["server"]
-
-    @cached_property
-    def _opener(self):
+    def _connection(self):
+        """The API server's URL, and what opens URLs of it as the cluster's administrator."""
         config = json.loads(Path(self.kubeconfig).read_text())
         server, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         tls = ssl.create_default_context(cafile=server["certificate-authority"])
         tls.load_cert_chain(user["client-certificate"], user["client-key"])
-        return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
+        handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
+        return server["server"], urllib.request.build_opener(*handlers)
 
     def in_namespace(self, namespace):
         return Kubectl(self.kubeconfig, namespace)

@@ -82,10 +82,10 @@ class Pipelines(Steps):
         self.apply("PipelineRun", name, **reference, **spec)
 
     def run_status(self, name):
-        return self.kubectl.read(RUN, name).get("status", {})
+        return self.kubectl.read(f"{RUN}/{name}").get("status", {})
 
     def run_condition(self, name, type_="Succeeded"):
-        found = {each["type"]: each for each in self.run_status(name).get("conditions", [])}
+        found = self.kubectl.conditions(f"{RUN}/{name}")
         return found.get(type_, {"status": "", "reason": "", "message": ""})
 
     def states(self, name):

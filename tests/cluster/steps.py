@@ -51,8 +51,7 @@ class Steps:
         self.kubectl("create", "configmap", name, f"--from-literal=score.py={text}")
 
     def apply(self, kind, name, /, **spec):
-        manifest = {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
-        self.kubectl("apply", "--validate=false", "--filename=-", stdin=manifest)
+        self.kubectl.apply(kind, name, **spec)
 
     def submit(self, name="score", *, limit=None, **changes):
         """Make a step; with a limit, it waits before that item until it is let on."""
@@ -84,10 +83,10 @@ class Steps:
         new.replace(file)
 
     def status(self, name="score"):
-        return self.kubectl.read(STEP, name).get("status", {})
+        return self.kubectl.read(f"{STEP}/{name}").get("status", {})
 
     def condition(self, type_="Succeeded", name="score"):
-        found = {each["type"]: each for each in self.status(name).get("conditions", [])}
+        found = self.kubectl.conditions(f"{STEP}/{name}")
         return found.get(type_, {"status": "", "reason": "", "message": ""})
 
     def done(self, name="score"):

@@ -30,7 +30,7 @@ def worker_pods(namespace, tmp_path):
 
 def nodes(namespace):
     """The status of the ComputeCluster; before there is one, none of its fields has a value."""
-    return namespace.read("computeclusters.longshore.dev", "cpu").get("status", {})
+    return namespace.read("computeclusters.longshore.dev/cpu").get("status", {})
 
 
 def count(namespace, state):

@@ -48,24 +48,14 @@ def store(place, shared_namespace, servers_image):
     store.put({f"in/{index:03d}.txt": str(index) for index in range(ITEMS)})
     store.put({"words.txt": " ".join(WORDS), "models/scale/scale.txt": str(SCALE), "numbers.txt": "1 2 3"})
     store.put({"code/score.py": SCORE, "code/prepare.py": PREPARE})
-    _apply(
-        shared_namespace,
-        ("Datastore", "bucket", {"uri": f"s3://{BUCKET}", "secretRef": {"name": "key"}, "default": True}),
-        ("Environment", "plain", {"image": "docker.io/library/python:3.11-slim", "python": "python3"}),
-        ("Dataset", "files", {"file": {"paths": ["in/*.txt"]}}),
-        ("Dataset", "words", {"file": {"paths": ["words.txt"]}}),
-        ("Dataset", "numbers", {"file": {"paths": ["numbers.txt"]}}),
-        ("Model", "scale", {"path": "models/scale/scale.txt"}),
-    )
+    apply = shared_namespace.apply
+    apply("Datastore", "bucket", uri=f"s3://{BUCKET}", secretRef={"name": "key"}, default=True)
+    apply("Environment", "plain", image="docker.io/library/python:3.11-slim", python="python3")
+    apply("Dataset", "files", file={"paths": ["in/*.txt"]})
+    apply("Dataset", "words", file={"paths": ["words.txt"]})
+    apply("Dataset", "numbers", file={"paths": ["numbers.txt"]})
+    apply("Model", "scale", path="models/scale/scale.txt")
     return store
-
-
-def _apply(kubectl, *resources):
-    items = [
-        {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
-        for kind, name, spec in resources
-    ]
-    kubectl("apply", "--validate=false", "--filename=-", stdin={"apiVersion": "v1", "kind": "List", "items": items})
 
 
 def _step(**changes):
@@ -89,13 +79,8 @@ def _step(**changes):
 def _ended(kubectl, resource):
     """Wait until it has ended; return the condition that says how, and its status."""
 
-    def finished():
-        status = kubectl.read(*resource.split("/")).get("status", {})
-        conditions = {each["type"]: each for each in status.get("conditions", [])}
-        return status if conditions.get("Finished", {}).get("status") == "True" else None
-
-    status = kubectl.eventually(finished, patience=180.0)
-    return next(each for each in status["conditions"] if each["type"] == "Succeeded"), status
+    kubectl.eventually(lambda: kubectl.conditions(resource).get("Finished", {}).get("status") == "True", patience=180.0)
+    return kubectl.conditions(resource)["Succeeded"], kubectl.read(resource)["status"]
 
 
 def _output(store, status, file="rows.txt"):
@@ -104,8 +89,9 @@ def _output(store, status, file="rows.txt"):
     return text
 
 
-def _says_no_secret(kubectl):
+def _says_no_secret(kubectl, store):
     told = json.dumps(kubectl.get("parallelrunsteps,pipelineruns,scriptsteps,events,configmaps"))
+    told += json.dumps(store.get("longshore/"))  # the runs' folders, with their logs
     pods = kubectl.get("pods", "--selector=app.kubernetes.io/managed-by=longshore")
     for pod in pods:
         for each in pod["spec"]["containers"]:
@@ -119,15 +105,13 @@ def _says_no_secret(kubectl):
 def test_files_a_model_and_a_side_input_of_a_store_are_brought_to_pods_and_the_output_is_there(
     store, shared_namespace, mode
 ):
-    _apply(
-        shared_namespace,
-        ("ParallelRunStep", mode, _step(inputs=[{"name": "files", "dataset": "files", "mode": mode}])),
-    )
+    files = {"name": "files", "dataset": "files", "mode": mode}
+    shared_namespace.apply("ParallelRunStep", mode, **_step(inputs=[files]))
     condition, status = _ended(shared_namespace, f"{STEP}/{mode}")
     assert condition["status"] == "True", condition
     assert _output(store, status) == EXPECTED
     assert not [each for each in shared_namespace.get("pods") if "persistentVolumeClaim" in json.dumps(each)]
-    _says_no_secret(shared_namespace)
+    _says_no_secret(shared_namespace, store)
 
 
 def test_rows_of_a_database_are_scored_in_pods(store, shared_namespace, servers_image, tables_image):
@@ -145,17 +129,14 @@ def test_rows_of_a_database_are_scored_in_pods(store, shared_namespace, servers_
         "miniBatch": {"rows": 100},
     }
     spec = {name: value for name, value in _step(**changes).items() if name != "miniBatchSize"}
-    _apply(
-        shared_namespace,
-        ("Datastore", "sales", {"uri": database.uri, "secretRef": {"name": "login"}}),
-        ("Environment", "tables", {"image": tables_image}),
-        ("ParallelRunStep", "orders", spec),
-    )
+    shared_namespace.apply("Datastore", "sales", uri=database.uri, secretRef={"name": "login"})
+    shared_namespace.apply("Environment", "tables", image=tables_image)
+    shared_namespace.apply("ParallelRunStep", "orders", **spec)
     condition, status = _ended(shared_namespace, f"{STEP}/orders")
     assert condition["status"] == "True", condition
     assert _output(store, status) == "".join(f"{number} {number * (number % 7)}\n" for number in range(1, 1001))
     assert status["progress"]["miniBatches"]["total"] == 10
-    _says_no_secret(shared_namespace)
+    _says_no_secret(shared_namespace, store)
 
 
 def test_a_pipeline_with_code_and_data_in_a_store_runs_and_is_reused(store, shared_namespace):
@@ -169,9 +150,9 @@ def test_a_pipeline_with_code_and_data_in_a_store_runs_and_is_reused(store, shar
     }
     score = _step(inputs=[{"name": "files", "from": "$(steps.prepare.outputs.files)"}])
     steps = [{"name": "prepare", "script": prepare}, {"name": "score", "parallelRun": score}]
-    _apply(shared_namespace, ("Pipeline", "both", {"steps": steps}))
+    shared_namespace.apply("Pipeline", "both", steps=steps)
     for name, is_reused in (("first", False), ("again", True)):
-        _apply(shared_namespace, ("PipelineRun", name, {"pipelineRef": {"name": "both"}, "contentFingerprint": True}))
+        shared_namespace.apply("PipelineRun", name, pipelineRef={"name": "both"}, contentFingerprint=True)
         condition, status = _ended(shared_namespace, f"{RUN}/{name}")
         assert condition["status"] == "True", condition
         assert [each["state"] for each in status["steps"]] == ["Succeeded", "Succeeded"]
@@ -179,13 +160,13 @@ def test_a_pipeline_with_code_and_data_in_a_store_runs_and_is_reused(store, shar
     (uri,) = [each["uri"] for each in status["steps"][1]["outputs"]]
     (text,) = store.get(f"{uri.removeprefix(f's3://{BUCKET}/')}/rows.txt").values()
     assert text == "000.txt 3 one\n001.txt 6 two\n002.txt 9 zero\n"
-    _says_no_secret(shared_namespace)
+    _says_no_secret(shared_namespace, store)
 
 
 def test_the_account_of_a_datastore_is_that_of_the_pods_and_one_that_is_missing_is_told(store, shared_namespace):
-    account = {"uri": f"s3://{BUCKET}/", "secretRef": {"name": "key"}, "serviceAccountName": "scores"}
-    spec = _step(output={"name": "rows", "datastore": "own"})
-    _apply(shared_namespace, ("Datastore", "own", account), ("ParallelRunStep", "account", spec))
+    store_of_account = {"uri": f"s3://{BUCKET}/", "secretRef": {"name": "key"}, "serviceAccountName": "scores"}
+    shared_namespace.apply("Datastore", "own", **store_of_account)
+    shared_namespace.apply("ParallelRunStep", "account", **_step(output={"name": "rows", "datastore": "own"}))
     shared_namespace.eventually(
         lambda: 'serviceaccount "scores" not found' in shared_namespace("describe", f"{STEP}/account"), patience=90.0
     )

@@ -44,12 +44,8 @@ def submit(tasks, text=None, **changes):
 
 
 def ended(tasks, task=SCRIPT):
-    tasks.until(lambda: conditions(tasks, task).get("Finished", {}).get("status") == "True")
-    return conditions(tasks, task)["Succeeded"], tasks.kubectl.get(task)["status"]
-
-
-def conditions(tasks, task=SCRIPT):
-    return {each["type"]: each for each in tasks.kubectl.read(*task.split("/")).get("status", {}).get("conditions", [])}
+    tasks.until(lambda: tasks.kubectl.conditions(task).get("Finished", {}).get("status") == "True")
+    return tasks.kubectl.conditions(task)["Succeeded"], tasks.kubectl.get(task)["status"]
 
 
 def test_a_script_sees_its_data_and_no_secret_in_a_pod_without_rights(tasks, namespace):
@@ -97,7 +93,7 @@ def test_a_pod_that_is_evicted_is_followed_by_another_and_the_script_runs_again(
     tasks.apply(
         "ScriptStep", "task", source={"configMap": "script"}, scriptName="score.py", environment={"name": "plain"}
     )
-    tasks.until(lambda: conditions(tasks).get("Succeeded", {}).get("reason") == "Running")
+    tasks.until(lambda: tasks.kubectl.conditions(SCRIPT).get("Succeeded", {}).get("reason") == "Running")
     (pod,) = tasks.task_pods("task").values()
     eviction = {
         "apiVersion": "policy/v1beta1",

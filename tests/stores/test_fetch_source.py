@@ -10,17 +10,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from archives import zipped
 
 from longshore_agent.fetch_source import SourceError, fetch_source
 from longshore_storage.store import open_store
-
-
-def zipped(**members):
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, text in members.items():
-            archive.writestr(name, text)
-    return packed.getvalue()
 
 
 @pytest.fixture(params=["local", "memory"])

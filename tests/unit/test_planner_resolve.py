@@ -383,6 +383,13 @@ def test_files_may_be_lines_whose_rows_are_dicts(resolved: Resolve):
     assert in_units.mini_batch == MiniBatchSize("rows", 7)
 
 
+def test_a_number_of_rows_beside_partition_keys_names_the_argument(problems: Callable[..., list[str]]):
+    arguments = ["--amlbi_file_format", "jsonl", "--amlbi_mini_batch_rows", "5"]
+    assert problems(MNIST, arguments=arguments, partitionKeys=["day"]) == [
+        "spec.arguments[3] must be left out when partitionKeys is given"
+    ]
+
+
 def test_an_abbreviated_flag_is_the_scripts_own(resolved: Resolve):
     assert resolved(MNIST, arguments=["--error", "5"]).job.thresholds.error_threshold == -1
 

@@ -1,13 +1,12 @@
 """Sources are copied and told file by file before a run begins, and what inputs hold; all of it in a few bytes."""
 
 import hashlib
-import io
 import subprocess
 import sys
-import zipfile
 from uuid import uuid4
 
 import pytest
+from archives import zipped
 
 from longshore_agent import source_copies
 from longshore_agent.survey import SurveyError, survey
@@ -32,14 +31,6 @@ def target(request, tmp_path):
 
 def digest(text):
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def zipped(**members):
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, text in members.items():
-            archive.writestr(name, text)
-    return packed.getvalue()
 
 
 def copied(source, target):
