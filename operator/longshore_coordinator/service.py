@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from longshore_coordinator import verdict as verdicts
@@ -290,15 +291,15 @@ class Coordinator:
         await parted
         self._run.verdict = verdict
         self._moments.finished, self._ended = time.time(), self._clock()
-        self._state = final_state(verdict)
         if verdict.reason != verdicts.SUPERSEDED:
             await self._write_end(verdict)
+        self._state = final_state(self._run.verdict)  # told only now: who hears it may look at what was written
         return self.snapshot()
 
     async def _write_end(self, verdict: Verdict) -> None:
         try:
             await self._flush()
-            last = self.snapshot()
+            last = replace(self.snapshot(), state=final_state(verdict))
             await asyncio.to_thread(self._overview.write, last)
             await asyncio.to_thread(
                 write_end,
@@ -315,7 +316,6 @@ class Coordinator:
         except OSError as error:
             if verdict.succeeded:
                 self._run.verdict = Verdict(verdicts.STORAGE_ERROR, f"the run folder cannot be written: {error}")
-        self._state = final_state(self._run.verdict or verdict)
 
     async def _part(self) -> None:
         """Wait until every agent has taken its leave, or has had its time."""

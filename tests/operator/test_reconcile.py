@@ -137,12 +137,14 @@ def test_no_more_workers_are_made_than_mini_batches_are_left(world):
     assert set(world.kube.of("Pod")) == {"score-coordinator", "score-worker-0"}
 
 
-@pytest.mark.parametrize("state", ["Draining", "Assembling"])
-def test_no_worker_is_made_for_a_coordinator_that_leases_nothing_more(world, state):
+@pytest.mark.parametrize(
+    ("state", "reason"), [("Draining", ""), ("Assembling", "Succeeded"), ("Running", "ErrorThresholdExceeded")]
+)
+def test_no_worker_is_made_for_a_coordinator_that_leases_nothing_more(world, state, reason):
     world.submit()
     world.reconcile()
     world.tick()
-    world.state = state
+    world.state, world.reason = state, reason
     del world.kube.objects["Pod", NAMESPACE, "score-worker-0"]
     world.reconcile()
     assert "score-worker-0" not in world.kube.of("Pod")

@@ -167,6 +167,7 @@ class World:
     now: datetime = START
     answers: bool = True
     state: str | None = None  # a state the coordinator says it is in, whatever is done
+    reason: str = ""  # of its verdict
     gone: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -219,6 +220,7 @@ class World:
         state = SUCCEEDED if self.is_done() else RUNNING if running else PENDING
         return Snapshot(
             state=self.state or state,
+            reason=self.reason,
             run_id=self.run_id(),
             run_uri=f"/mnt/longshore/claim/claim/longshore/{self.run_id()}",
             output_uri=f"/mnt/longshore/claim/claim/longshore/{self.run_id()}/scores",

@@ -3,12 +3,15 @@
 import asyncio
 import json
 import queue
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
 
+from longshore_coordinator import finish, service
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
@@ -372,6 +375,60 @@ def test_an_agent_works_from_its_registration_to_the_end(tmp_path):
             assert (last.state, last.mini_batches.succeeded, last.items.succeeded) == ("Succeeded", 25, 25)
             told = await caller.snapshot()
             assert replace(told, rate_per_minute=None) == replace(last, rate_per_minute=None)
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def held_end(monkeypatch):
+    """Hold the writing of reports and marker: `begun` is set when it begins, and it goes on when `let_on` is."""
+    held = SimpleNamespace(begun=threading.Event(), let_on=threading.Event(), error=None)
+
+    def write(*arguments, **named):
+        held.begun.set()
+        held.let_on.wait(120)
+        if held.error is not None:
+            raise held.error
+        finish.write_end(*arguments, **named)
+
+    monkeypatch.setattr(service, "write_end", write)
+    yield held
+    held.let_on.set()
+
+
+@pytest.mark.parametrize(
+    ("what", "meanwhile", "end"),
+    [
+        ("success", "Assembling", ("Succeeded", "Succeeded")),
+        ("failure", "Running", ("Failed", "ErrorThresholdExceeded")),
+        ("full store", "Assembling", ("Failed", "StorageError")),
+    ],
+)
+def test_the_end_is_told_once_reports_and_marker_are_written(tmp_path, held_end, what, meanwhile, end):
+    async def scenario():
+        async with serving(tmp_path, thresholds=Thresholds(error_threshold=0), max_tries=1) as caller:
+            running = asyncio.create_task(caller.coordinator.run())
+            caller.listing.add()
+            caller.listing.end()
+            await caller.register()
+            (grant,), _ = await caller.lease()
+            if what == "failure":
+                await caller.report(failed=[Failure(0, 1, 1, 0, errors.USER_ERROR, "ValueError: no", "", 1.0, 0.1, "")])
+            else:
+                await caller.report(completed=completed(grant))
+            await caller.post("bye", caller.identity)
+            await asyncio.to_thread(held_end.begun.wait, 120)
+            before = await caller.snapshot()
+            held_end.error = OSError("no space is left") if what == "full store" else None
+            held_end.let_on.set()
+            last = await running
+            told = await caller.snapshot()
+            assert before.state == meanwhile
+            assert (last.state, last.reason) == (told.state, told.reason) == end
+            marker = tmp_path / "run" / finish.SUCCEEDED_MARKER
+            assert marker.exists() == (what == "success")
+            if what == "success":
+                assert Snapshot.from_json(marker.read_text()) == last
 
     asyncio.run(scenario())
 

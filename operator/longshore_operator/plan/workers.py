@@ -71,8 +71,8 @@ def wanted_workers(seen: Observed, run: ClusterRun) -> int:
     last = seen.progress
     if not isinstance(last, Snapshot):
         return run.job.workers  # they start with the coordinator
-    if last.state in (DRAINING, ASSEMBLING, *ENDED):
-        return 0
+    if last.reason or last.state in (DRAINING, ASSEMBLING, *ENDED):
+        return 0  # a reason is that of a verdict: a run that has failed still writes its reports
     counts = last.mini_batches
     if counts.total is None:
         return run.job.workers
