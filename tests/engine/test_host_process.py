@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from signals import handles
 
 from longshore_protocol import messages
 from longshore_protocol.frames import Decoder
@@ -27,11 +28,6 @@ def host(tmp_path):
             time.sleep(0.01)
         yield started
         started.kill()
-
-
-def handles(pid, number):
-    (caught,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt")]
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 def hear(connection):

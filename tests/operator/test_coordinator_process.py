@@ -17,6 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from signals import handles
 
 from longshore_agent.fetch_source import fetch_source
 from longshore_coordinator.last_words import LIMIT, last_words
@@ -456,8 +457,3 @@ def test_a_coordinator_that_is_told_to_end_before_it_has_begun_ends_at_once(tmp_
         eventually(lambda: handles(waits.pid, signal.SIGTERM), what="a handler of SIGTERM")
         waits.terminate()
         assert waits.wait(PATIENCE) == 1  # and not by the signal, which the first process of a container would not get
-
-
-def handles(pid, number):
-    caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)

@@ -99,15 +99,9 @@ class Coordinator:
         return self.orders
 
 
-def prepared(coordinator, job, folder, *, stopping=False):
-    async def main():
-        stop = asyncio.Event()
-        if stopping:
-            stop.set()
-        places = places_of(job, worker="w", shared=str(folder))
-        return await preparing.prepare(job, places, coordinator, ("w.1.a", 1), stopping=stop)
-
-    return asyncio.run(main())
+def prepared(coordinator, job, folder):
+    places = places_of(job, worker="w", shared=str(folder))
+    return asyncio.run(preparing.prepare(job, places, coordinator, ("w.1.a", 1)))
 
 
 @pytest.fixture
@@ -153,4 +147,3 @@ def test_what_does_not_come_is_a_failed_init_to_the_coordinator(tmp_path, url):
 def test_a_worker_that_is_to_end_does_not_wait_for_what_comes(tmp_path, url, orders):
     wanted = job(Input("files", (url,), mode="download"))
     assert prepared(Coordinator(orders), wanted, tmp_path) is None
-    assert prepared(Coordinator(), wanted, tmp_path, stopping=True) is None

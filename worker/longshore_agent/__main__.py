@@ -8,6 +8,7 @@ LONGSHORE_UMASK (octal: where host and agent are two users of one group, what on
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from longshore_agent.gateway import bind
@@ -15,6 +16,9 @@ from longshore_agent.gateway import bind
 
 def main() -> int:
     """Run one agent: 0 when its work is over, 1 when it could not work (the reason is on stderr)."""
+    # Until `run_agent` has one. The first process of a container gets no signal that it has no handler for, and its pod
+    # would outlive its deletion by the whole grace.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     environment = os.environ
     if "LONGSHORE_UMASK" in environment:
         os.umask(int(environment["LONGSHORE_UMASK"], 8))

@@ -10,8 +10,9 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from longshore_agent import gateway, staging
 from longshore_agent.coordinator_client import CoordinatorClient, Orders, Superseded
@@ -25,10 +26,12 @@ from longshore_protocol import errors, wire
 from longshore_protocol.job import Job
 from longshore_storage.store import Store, open_store
 
+_T = TypeVar("_T")
 _REPORT_SECONDS = 1.0  # a result waits no longer than this to be reported
 _HEARTBEAT = 2.0  # seconds between reports when nothing happens
 _SEGMENT_TRIES = 5
 _SHIP_SECONDS = 2.0  # between looks for logs that are due to be written to the run's folder
+_GOODBYE = 5.0  # seconds to take leave of a coordinator, which may have gone before us
 _FAILURES_AT_ONCE = 200  # in one report: each may carry 20 long lines of a traceback, and a coordinator takes 64 MB
 
 
@@ -75,17 +78,21 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
             server: asyncio.AbstractServer | None = None
             while True:
                 # Random, not the pid: that of a restarted container is the same again, and segments carry this name.
-                registration = await client.register(secrets.token_hex(4))
+                registration = await _unless(stopping, client.register(secrets.token_hex(4)))
+                if registration is None:
+                    return
                 job = registration.job
                 places = places_of(job, worker=settings.worker, shared=os.path.dirname(work_dir))
                 places.make()
                 identity = (registration.agent, registration.epoch)
                 try:
-                    data = await prepare(job, places, client, identity, stopping=stopping)
+                    data = await _unless(stopping, prepare(job, places, client, identity))
                 except Superseded:
                     continue
                 if data is None:
-                    await client.bye()
+                    with contextlib.suppress(TimeoutError, Superseded):
+                        async with asyncio.timeout(_GOODBYE):
+                            await client.bye()
                     return
                 spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, places=places)
                 shipper = Shipper(job, places, worker=settings.worker, private=tempfile.gettempdir())
@@ -288,6 +295,18 @@ class Agent:
         elif orders.drain or orders.finished:
             self.worker.drain()
         return orders.stop or orders.drain or orders.finished
+
+
+async def _unless(stopping: asyncio.Event, doing: Coroutine[Any, Any, _T]) -> _T | None:
+    """Return what comes of it, or None when we are told to end before: nothing is held yet, nothing is lost."""
+    done, stop = asyncio.create_task(doing), asyncio.create_task(_wait(stopping))
+    try:
+        await asyncio.wait({done, stop}, return_when=asyncio.FIRST_COMPLETED)
+        return done.result() if done.done() else None
+    finally:
+        done.cancel()
+        stop.cancel()
+        await asyncio.gather(done, stop, return_exceptions=True)
 
 
 async def _forever() -> None:

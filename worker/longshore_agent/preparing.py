@@ -24,10 +24,8 @@ class Reports(Protocol):
         """Deliver a `wire.report`."""
 
 
-async def prepare(
-    job: Job, places: Places, client: Reports, identity: tuple[str, int], *, stopping: asyncio.Event
-) -> WholeData | None:
-    """Bring models, side inputs and downloads; None when the agent is to end instead.
+async def prepare(job: Job, places: Places, client: Reports, identity: tuple[str, int]) -> WholeData | None:
+    """Bring models, side inputs and downloads; None when the coordinator wants the agent to end instead.
 
     Raises StagingError, which the coordinator has been told, Superseded, Refused, Unreachable.
     """
@@ -42,20 +40,18 @@ async def prepare(
 
     began, pause = time.monotonic(), _FIRST
     bringing = asyncio.create_task(Threads(1).run(bring))  # a thread that does not keep us from ending
-    stop = asyncio.create_task(stopping.wait())
     try:
-        while not (await asyncio.wait({bringing, stop}, timeout=pause, return_when=asyncio.FIRST_COMPLETED))[0]:
+        while not (await asyncio.wait({bringing}, timeout=pause))[0]:
             state = {"process": "", "state": wire.BRINGING, "mini_batch": None, "what": said[0],
                      "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
             orders = await client.report(wire.report(*identity, processes=[state]))
             if orders.stop or orders.drain or orders.finished:
                 return None
             pause = _HEARTBEAT
-        return bringing.result() if bringing.done() else None
+        return bringing.result()
     except StagingError as error:
         failure = wire.Failure(-1, 0, 0, -1, errors.DATA_ERROR, str(error), "", time.time(), 0.0, "")
         await client.report(wire.report(*identity, init_failed=[failure]))
         raise
     finally:
         bringing.cancel()
-        stop.cancel()
