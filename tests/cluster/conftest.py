@@ -21,6 +21,7 @@ from localcluster import install, machine
 from localcluster.places import CHECKOUT, places
 from localcluster.processes import Problem, run
 from steps import Steps
+from tidying import tidied
 
 _left_out = []
 
@@ -48,7 +49,8 @@ def place(pytestconfig):
 
 @pytest.fixture(scope="session")
 def kubectl(place):
-    return Kubectl(place.kubeconfig)
+    with tidied(Kubectl(place.kubeconfig)):
+        yield Kubectl(place.kubeconfig)
 
 
 @pytest.fixture(scope="session")

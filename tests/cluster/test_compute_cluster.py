@@ -67,7 +67,7 @@ def test_the_least_number_of_nodes_is_kept_and_yields_to_a_worker(steps, namespa
     assert len(placeholders(namespace)) == 1
     steps.submit(computeTarget="cpu", nodeCount=1, limit=5)
     steps.until_done(5)
-    assert count(namespace, "running") == 1
+    steps.until(lambda: count(namespace, "running") == 1)
     assert not placeholders(namespace)
     assert steps.finish()["status"] == "True"
     steps.until(lambda: count(namespace, "idle") == 1)
