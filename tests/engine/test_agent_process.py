@@ -7,13 +7,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from signals import handles
+from signals import wait_for_handler
 
 from longshore_protocol.job import SUMMARY_ONLY, Job, MiniBatchSize, Output, ScriptInput
 
@@ -41,11 +40,9 @@ def test_an_agent_that_still_starts_ends_at_once(tmp_path):
     (tmp_path / "aiohttp.py").write_text("import os; open(os.environ['FIFO']).read()")  # nobody writes to it
     os.mkfifo(tmp_path / "fifo")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with agent(tmp_path, 9, PYTHONPATH=path, FIFO=str(tmp_path / "fifo")) as starting:
-        give_up = time.monotonic() + PATIENCE
-        while not handles(starting.pid, signal.SIGTERM):
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
+    nobody = 9  # it does not come that far
+    with agent(tmp_path, nobody, PYTHONPATH=path, FIFO=str(tmp_path / "fifo")) as starting:
+        wait_for_handler(starting.pid, signal.SIGTERM)
         starting.terminate()
         assert starting.wait(PATIENCE) == 1  # not by the signal, which the first process of a container would not get
 
@@ -107,7 +104,7 @@ def coordinator(tmp_path):
     server.server_close()
 
 
-@pytest.mark.parametrize("is_gone", [False, True], ids=["", "and no coordinator answers any more"])
+@pytest.mark.parametrize("is_gone", [False, True], ids=["the coordinator answers", "it answers no more"])
 def test_an_agent_does_not_wait_for_what_it_brings_when_it_is_to_end(tmp_path, coordinator, is_gone):
     coordinator.is_gone = is_gone
     with agent(tmp_path, coordinator.server_port) as bringing:

@@ -4,11 +4,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from signals import handles
+from signals import wait_for_handler
 
 from longshore_protocol import messages
 from longshore_protocol.frames import Decoder
@@ -22,10 +21,7 @@ def host(tmp_path):
     """A host for an agent's socket, at which nobody listens yet, once it handles SIGTERM."""
     command = [sys.executable, "-m", "longshore_host", str(tmp_path / "agent.sock")]
     with subprocess.Popen(command, env={"PYTHONPATH": str(WORKER)}) as started:
-        give_up = time.monotonic() + PATIENCE
-        while not handles(started.pid, signal.SIGTERM):
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
+        wait_for_handler(started.pid, signal.SIGTERM)
         yield started
         started.kill()
 

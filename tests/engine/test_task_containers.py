@@ -8,7 +8,7 @@ import sys
 from functools import partial
 
 import pytest
-from signals import handles
+from signals import wait_for_handler
 
 from longshore_agent.last_words import LIMIT
 from longshore_protocol.job import ScriptInput
@@ -82,7 +82,8 @@ class Pod:
         self.job(f"print('begun', flush=True)\n{STUCK}", str(self.ready), **fields)
         assert self.ours("prepare").wait(60) == 0
         collecting, host = self.ours("collect"), self.host()
-        self.longshore.wait_until(lambda: self.ready.exists() and handles(collecting.pid, signal.SIGTERM))
+        wait_for_handler(collecting.pid, signal.SIGTERM)
+        self.longshore.wait_until(self.ready.exists)
         return collecting, host
 
     def log(self, name):
@@ -205,7 +206,7 @@ def test_who_collects_does_not_wait_for_a_host_that_never_came_when_the_pod_is_d
     hasty = "import sys, longshore_agent.task as t; t._START = 0.2; sys.exit(t.main())"
     command = [sys.executable, "-c", hasty, "collect", "job.json", str(pod.work)]
     process = subprocess.Popen(command, cwd=pod.longshore.folder, stderr=subprocess.PIPE, text=True)
-    pod.longshore.wait_until(lambda: handles(process.pid, signal.SIGTERM))
+    wait_for_handler(process.pid, signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (1, "longshore-task: the pod is to end, and the host never started\n")
@@ -292,7 +293,7 @@ def test_a_transfer_that_takes_too_long_or_is_told_to_ends_and_leaves_no_half_fi
     timeout = 1.0 if ends_by == "timeout" else None
     process = copying(pod, pod.longshore.folder / "endless", pod.longshore.folder / "out" / "x", timeout=timeout)
     if ends_by == "SIGTERM":
-        pod.longshore.wait_until(lambda: handles(process.pid, signal.SIGTERM))
+        wait_for_handler(process.pid, signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 1
     said = pod.said("transfer")

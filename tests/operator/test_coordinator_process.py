@@ -17,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from signals import handles
+from signals import wait_for_handler
 
 from longshore_agent.fetch_source import fetch_source
 from longshore_coordinator.last_words import LIMIT, last_words
@@ -454,6 +454,6 @@ def test_a_coordinator_that_is_told_to_end_before_it_has_begun_ends_at_once(tmp_
     os.mkfifo(job)  # nobody writes to it: the coordinator reads for ever
     command = [sys.executable, "-m", "longshore_coordinator", "--job", str(job), "--secret", str(tmp_path)]
     with subprocess.Popen(command) as waits:
-        eventually(lambda: handles(waits.pid, signal.SIGTERM), what="a handler of SIGTERM")
+        wait_for_handler(waits.pid, signal.SIGTERM)
         waits.terminate()
         assert waits.wait(PATIENCE) == 1  # and not by the signal, which the first process of a container would not get

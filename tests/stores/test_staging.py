@@ -743,13 +743,19 @@ def test_what_is_underway_is_held_and_renewed(working, monkeypatch):
     working(body)
 
 
+async def what_runs(worker, children, granted):
+    """Have a worker take mini-batches, and each process run one; return that of the first."""
+    worker.take(granted)
+    await until(lambda: all(child.run() for child in children))
+    [first] = [each for each in granted if json.loads(each.grant.slice) == children[0].run()[0]]
+    return first
+
+
 def test_what_a_process_is_through_with_is_deleted(working):
     async def body(worker, children, job):
         granted = grants(job, *[remote() for _ in range(3)])
-        worker.take(granted)
-        await until(lambda: all(child.run() for child in children))
+        first = await what_runs(worker, children, granted)
         await until(lambda: granted[2].grant.slice.find(b"memory:") < 0)
-        [first] = [each for each in granted if json.loads(each.grant.slice) == children[0].run()[0]]
         folder = first.folder
         worker.child_said(0, done(first.grant), b"row\n")
         worker.settle()
@@ -761,10 +767,7 @@ def test_what_a_process_is_through_with_is_deleted(working):
 
 def test_what_a_dead_process_had_begun_is_deleted_and_the_rest_runs_elsewhere(working):
     async def body(worker, children, job):
-        granted = grants(job, *[remote() for _ in range(2)])
-        worker.take(granted)
-        await until(lambda: all(child.run() for child in children))
-        [victim] = [each for each in granted if json.loads(each.grant.slice) == children[0].run()[0]]
+        victim = await what_runs(worker, children, grants(job, *[remote() for _ in range(2)]))
         folder = victim.folder
         worker.child_gone(children[0], 0)
         worker.host_said([messages.EXITED, 0, -9, False])

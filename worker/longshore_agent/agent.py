@@ -299,14 +299,14 @@ class Agent:
 
 async def _unless(stopping: asyncio.Event, doing: Coroutine[Any, Any, _T]) -> _T | None:
     """Return what comes of it, or None when we are told to end before: nothing is held yet, nothing is lost."""
-    done, stop = asyncio.create_task(doing), asyncio.create_task(_wait(stopping))
+    task, stop = asyncio.create_task(doing), asyncio.create_task(_wait(stopping))
     try:
-        await asyncio.wait({done, stop}, return_when=asyncio.FIRST_COMPLETED)
-        return done.result() if done.done() else None
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
     finally:
-        done.cancel()
+        task.cancel()
         stop.cancel()
-        await asyncio.gather(done, stop, return_exceptions=True)
+        await asyncio.gather(task, stop, return_exceptions=True)
 
 
 async def _forever() -> None:
