@@ -42,18 +42,20 @@ def eventually(find, *, what):
     return found
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@contextmanager
+def port():
+    """A port that nobody else is given meanwhile, not even between one coordinator and the next."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # who listens there may have it, too
+        held.bind(("", 0))
+        yield held.getsockname()[1]
 
 
 class Setup:
     """A run folder with job and secret, and the processes of a pod or two."""
 
-    def __init__(self, folder, *, script="echo.py", arguments=(), items=6):
-        self.folder = folder
-        self.port = free_port()
+    def __init__(self, folder, port, *, script="echo.py", arguments=(), items=6):
+        self.folder, self.port = folder, port
         self.processes = []
         for index in range(items):
             (folder / "in").mkdir(exist_ok=True)
@@ -156,13 +158,14 @@ class Setup:
 
 @contextmanager
 def setup(folder, **what):
-    pod = Setup(folder, **what)
-    try:
-        yield pod
-    finally:
-        for process in pod.processes:
-            process.kill()
-            process.wait()
+    with port() as number:
+        pod = Setup(folder, number, **what)
+        try:
+            yield pod
+        finally:
+            for process in pod.processes:
+                process.kill()
+                process.wait()
 
 
 def test_a_run_over_https_ends_with_its_output_and_its_last_words(tmp_path):
@@ -362,8 +365,8 @@ def test_the_operator_asks_by_address_and_checks_the_name(tmp_path):
         for wrong in (replace(line, host="example.com"), replace(line, authority=other), replace(line, token="other")):
             with pytest.raises(CoordinatorError):
                 coordinators.snapshot(wrong)
-        with pytest.raises(CoordinatorError):
-            coordinators.snapshot(replace(line, port=free_port()))
+        with port() as nobodys, pytest.raises(CoordinatorError):
+            coordinators.snapshot(replace(line, port=nobodys))
 
 
 def test_neither_token_nor_certificate_shows_where_a_line_is_printed():
