@@ -48,10 +48,31 @@ FAILING_RUNS = {
     "exits with zero": Case("exits_with_zero.py", "ProcessDied", r"process00\d ended by itself with exit code 0"),
     "calls sys.exit": Case("exits_by_sys.py", "ProcessDied", r"the entry script called sys\.exit\(4\) in run\(\)"),
     "kills itself": Case("kills_itself.py", "ProcessDied", r"process00\d was killed by SIGKILL"),
-    "segfault": Case("segfault.py", "ProcessDied", r"process00\d was killed by SIGSEGV"),
-    "hangs": Case("hangs.py", "Timeout", TIMEOUT, tries=1, spec=AT_ONCE),
-    "hangs in C, holding the interpreter": Case("hangs_in_c.py", "Timeout", TIMEOUT, tries=1, spec=AT_ONCE),
-    "hangs, ignoring SIGTERM": Case("hangs_ignoring_sigterm.py", "Timeout", TIMEOUT, tries=1, spec=AT_ONCE),
+    "segfault": Case(
+        "segfault.py",
+        "ProcessDied",
+        r"process00\d was killed by SIGSEGV: Segmentation fault in segfault\.py, line \d+, in run",
+        trace='segfault.py", line',
+    ),
+    "hangs": Case("hangs.py", "Timeout", TIMEOUT, tries=1, trace='hangs.py", line', spec=AT_ONCE),
+    "hangs in C, holding the interpreter": Case(
+        "hangs_in_c.py", "Timeout", TIMEOUT, tries=1, trace='hangs_in_c.py", line', spec=AT_ONCE
+    ),
+    "hangs, ignoring SIGTERM": Case(
+        "hangs_ignoring_sigterm.py", "Timeout", TIMEOUT, tries=1, trace='sigterm.py", line', spec=AT_ONCE
+    ),
+    "waits for children that cannot start": Case(
+        "spawns_a_pool.py",
+        "Timeout",
+        r"run\(\) took longer than runInvocationTimeoutSeconds \(3 s\); "
+        r"the last exception in its log is RuntimeError: context has already been set",
+        tries=1,
+        trace='spawns_a_pool.py", line',
+        spec={"runInvocationTimeoutSeconds": 3},
+    ),
+    "ends after an exception in a thread": Case(
+        "ends_in_a_thread.py", "ProcessDied", r"process00\d ended by itself with exit code 7: KeyError: 'pixels'"
+    ),
 }
 
 
@@ -376,3 +397,14 @@ def _is_alive(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_thread_that_the_script_leaves_running_delays_the_end_by_seconds_and_is_named(longshore):
+    longshore.data(*NAMES)
+    longshore.manifest(longshore.step("leaves_a_thread.py"))
+
+    ended = longshore.run()
+
+    assert ended.code == 0
+    line = "left threads running: heartbeat; end them in shutdown(), or start them with daemon=True"
+    assert line in ended.logs("user/stderr/worker-0/*.txt")

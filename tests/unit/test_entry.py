@@ -1,5 +1,7 @@
 """What shape an entry script has, and how its exceptions are put into words."""
 
+import subprocess
+import sys
 from types import ModuleType
 
 import pytest
@@ -74,3 +76,39 @@ def test_azure_mls_flag_says_which_of_both_is_meant(arguments, is_meant):
 def test_half_a_queue_is_none():
     with pytest.raises(entry.EntryScriptError, match=r"script\.py defines no function run\(mini_batch\)"):
         shape("def enqueue(mini_batch, context): pass\n")
+
+
+LAYOUTS = {
+    "a package of its name": ({"score.py": "from score.tools import f", "score/tools.py": "f = 1"}, "f"),
+    "that package as a whole": ({"score.py": "import score", "score/tools.py": ""}, "score.__path__"),
+    "a subpackage of it": ({"score.py": "import score.a.tools as t", "score/a/tools.py": "f = 2"}, "t.f"),
+    "a module that imports the package": (
+        {"score.py": "import other", "other.py": "import score.tools", "score/tools.py": "f = 3"},
+        "other.score.tools.f",
+    ),
+    "a module beside a folder of its name": (
+        {"score.py": "from other import f", "score/x.txt": "", "other.py": "f = 4"},
+        "f",
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "shown"), LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_a_script_imports_what_python_gives_it_when_it_is_run_alone(tmp_path, files, shown):
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+        for folder in (each for each in path.parents if tmp_path in each.parents and path.suffix == ".py"):
+            (folder / "__init__.py").touch()
+    script = tmp_path / "score.py"
+    script.write_text(f"{script.read_text()}\ndef run(mini_batch): pass\nprint({shown})\n")
+    hosted = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from longshore_host import entry; "
+
+    assert _printed("-c", f"{hosted}entry._import({str(script)!r})") == _printed(script)
+
+
+def _printed(*command):
+    ended = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout

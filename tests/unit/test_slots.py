@@ -2,7 +2,7 @@
 
 import pytest
 
-from longshore_agent.slots import DEEPEST, SHUTDOWN_SECONDS, Lease, Slot, State, Verdict
+from longshore_agent.slots import DEEPEST, SHUTDOWN_SECONDS, Exit, Lease, Slot, State, Verdict
 from longshore_protocol import errors
 from longshore_protocol.job import Timeouts
 from longshore_protocol.wire import Grant
@@ -141,6 +141,20 @@ DEATHS = [
     ("a signal", (-11, False), None, errors.PROCESS_DIED, "process007 was killed by SIGSEGV"),
     ("an unknown signal", (-63, False), None, errors.PROCESS_DIED, "process007 was killed by signal 63"),
     ("an end of its own", (3, False), None, errors.PROCESS_DIED, "process007 ended by itself with exit code 3"),
+    (
+        "an end of its own, with a line in stderr",
+        (3, False, "KeyError: 'x'", ""),
+        None,
+        errors.PROCESS_DIED,
+        "process007 ended by itself with exit code 3: KeyError: 'x'",
+    ),
+    (
+        "a kill, with an exception in stderr",
+        (-9, False, "KeyError: 'x'", "a stack"),
+        KILLED,
+        errors.TIMEOUT,
+        "run() took too long; the last exception in its log is KeyError: 'x'",
+    ),
     ("an end with 0", (0, False), None, errors.PROCESS_DIED, "process007 ended by itself with exit code 0"),
     (
         "the kernel, for memory",
@@ -161,7 +175,7 @@ DEATHS = [
 )
 def test_the_cause_of_a_death_is_said(exit, killed, category, message):
     made = slot(queue=(1,))
-    made.exit, made.killed = exit, killed
+    made.exit, made.killed = exit and Exit(*exit), killed
     assert made.cause_of_death() == Verdict(category, message)
 
 
@@ -192,7 +206,7 @@ def test_a_process_that_is_not_ready_charges_nothing(state):
 
 def test_a_new_process_starts_with_a_clean_slate():
     made = slot(queue=(1,))
-    made.killed, made.exit, made.blameless, made.told, made.connected = KILLED, (-9, True), True, True, True
+    made.killed, made.exit, made.blameless, made.told, made.connected = KILLED, Exit(-9, True), True, True, True
     made.dying_since = 3.0
     made.died(5.0)
     made.spawned(8, 6.0)

@@ -15,8 +15,8 @@ import math
 import signal
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from longshore_protocol import errors
 from longshore_protocol.job import Timeouts
@@ -56,6 +56,15 @@ class Verdict:
     category: str
     message: str
     mini_batches: frozenset[int] = frozenset()  # those to blame; none: whatever the process was running
+
+
+class Exit(NamedTuple):
+    """How a process ended, as its host reports it (`messages.EXITED`)."""
+
+    code: int
+    for_memory: bool
+    last_line: str = ""
+    stacks: str = ""
 
 
 _Lost = tuple[list[tuple[Lease, float]], list[Lease]]  # what was running, each since when; what had not begun
@@ -241,7 +250,7 @@ class Slot:
     failures: int = 0  # deaths before READY, one after the other
     killed: Verdict | None = None  # we asked for its death, for this reason
     dying_since: float | None = None  # monotonic: killed, or disconnected without a word from the host
-    exit: tuple[int, bool] | None = None  # exit code and "killed for memory", once the host said so
+    exit: Exit | None = None  # once the host reported it
     connected: bool = False
     device: str = ""  # what the process was given to compute on; who comes after it has the same
     blameless: bool = False  # the process is ending for what it already reported: its next mini-batch is not at fault
@@ -301,18 +310,19 @@ class Slot:
 
     def cause_of_death(self) -> Verdict:
         """Say why the process died. The host has told its exit, or is gone itself."""
+        last_line = "" if self.exit is None else self.exit.last_line
         if self.killed is not None:
-            return self.killed
+            text = f"{self.killed.message}; the last exception in its log is {last_line}" if last_line else ""
+            return replace(self.killed, message=text or self.killed.message)
         name = process_name(self.process)
         when = " before init() was through" if self.state in (State.SPAWNING, State.STARTING) else ""
         if self.exit is None:
             return Verdict(errors.PROCESS_DIED, f"the host of {name} died, and {name} with it{when}")
-        code, for_memory = self.exit
-        if for_memory:
+        code = self.exit.code
+        if self.exit.for_memory:
             return Verdict(errors.OUT_OF_MEMORY, f"{name} was killed by the kernel for lack of memory{when}")
-        if code < 0:
-            return Verdict(errors.PROCESS_DIED, f"{name} was killed by {_signal_name(-code)}{when}")
-        return Verdict(errors.PROCESS_DIED, f"{name} ended by itself with exit code {code}{when}")
+        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended by itself with exit code {code}"
+        return Verdict(errors.PROCESS_DIED, f"{name} {how}{when}" + (f": {last_line}" if last_line else ""))
 
     def died(self, now: float) -> _Lost:
         """The process is dead: return what it was running, each since when, and what is not at fault."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from longshore_agent.gateway import Peer
 from longshore_agent.outbox import Outbox
-from longshore_agent.slots import BUSY, Lease, Slot, State, Verdict
+from longshore_agent.slots import BUSY, Exit, Lease, Slot, State, Verdict
 from longshore_agent.stager import Stager
 from longshore_protocol import errors, messages
 from longshore_protocol.job import Job
@@ -159,10 +159,9 @@ class Worker:
 
     def host_said(self, message: list[Any]) -> None:
         """A process ended, the host says."""
-        _, process, code, for_memory = message
-        slot = self._by_process.get(process)
+        slot = self._by_process.get(message[1])
         if slot is not None:
-            slot.exit = (code, for_memory)
+            slot.exit = Exit(*message[2:])
             if not slot.connected:  # what it said before is read: its connection was closed first
                 self._bury(slot)
 
@@ -299,7 +298,8 @@ class Worker:
     def _kill(self, slot: Slot, why: Verdict, now: float) -> None:
         slot.killed, slot.dying_since = why, now
         if self._host is not None:
-            self._host.send([messages.KILL, slot.process])
+            dumped = why.message if why.category == errors.TIMEOUT else ""
+            self._host.send([messages.KILL, slot.process, dumped])
 
     def _bury(self, slot: Slot) -> None:
         """The slot's process is dead, or given up: settle what it held."""
@@ -308,10 +308,11 @@ class Worker:
         now = self._clock()
         peer = self._peers.pop(slot.process, None)
         cause, before_ready = slot.cause_of_death(), slot.state in (State.SPAWNING, State.STARTING)
+        stacks = "" if slot.exit is None else slot.exit.stacks
         running, waiting = slot.died(now)
         if peer is not None:
             peer.close()
-        said, log = (cause.category, cause.message, ""), self._log("stderr", slot.process)
+        said, log = (cause.category, cause.message, stacks), self._log("stderr", slot.process)
         for lease, since in running:
             self._stager.release(lease)
             times = (time.time() - (now - since), now - since)

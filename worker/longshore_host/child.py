@@ -7,15 +7,17 @@ host.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any, Callable, List, Optional, Tuple
 
-from longshore_host import entry, rows
+from longshore_host import dumps, entry, rows
 from longshore_host.connection import Connection, ConnectionLost, connect
 from longshore_host.devices import device_of
 from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
@@ -24,6 +26,7 @@ from longshore_protocol import errors, messages, slices
 from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import process_name
 
+_THREADS_SECONDS = 3.0  # that threads of the script get to end after shutdown()
 _clock, _cpu_clock = time.perf_counter, time.process_time
 
 
@@ -210,6 +213,7 @@ def main() -> int:
     socket_path, process, host = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     die_with_parent(host)
     prefer_as_out_of_memory_victim()
+    dumps.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = connect(socket_path, 30.0)
     if connection is None:
@@ -231,7 +235,29 @@ def main() -> int:
             _profile(spec, process, serve)
     except ConnectionLost:
         return 1
+    _end_without_threads()
     return 0
+
+
+def _end_without_threads() -> None:
+    """See to it that the process ends although the script left threads running that the interpreter would wait for."""
+    through = threading.Event()
+
+    def watch() -> None:
+        if through.wait(_THREADS_SECONDS):
+            return
+        left = [each.name for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon]
+        text = (
+            "longshore: the process ends although the script left threads running: {}; "
+            "end them in shutdown(), or start them with daemon=True\n"
+        )
+        sys.stderr.write(text.format(", ".join(left)))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    atexit.register(through.set)  # called once the interpreter has waited for all threads, and before other handlers
+    threading.Thread(target=watch, name="longshore-end", daemon=True).start()
 
 
 def _profile(spec: HostSpec, process: int, serve: Callable[[], None]) -> None:

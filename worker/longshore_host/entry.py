@@ -207,9 +207,11 @@ def _describe(what: str, error: BaseException) -> EntryScriptError:
 
 
 def _import(path: str) -> ModuleType:
-    stem = os.path.splitext(os.path.basename(path))[0]
-    # Its own name, so that what it defines can be pickled; unless that name is taken (a script called json.py).
-    name = stem if stem not in sys.modules else "entry_script_" + stem
+    stem = os.path.splitext(path)[0]
+    # Its own name, so that what it defines can be pickled; unless that name is taken (a script called json.py), or is
+    # that of the package beside it, which `import` prefers.
+    is_taken = os.path.basename(stem) in sys.modules or os.path.isfile(os.path.join(stem, "__init__.py"))
+    name = "entry_script_" * is_taken + os.path.basename(stem)
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None or not os.path.isfile(path):
         raise EntryScriptError("there is no Python file {}".format(path))

@@ -11,8 +11,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import BinaryIO, Dict, Optional
+import time
+from typing import BinaryIO, Dict, Optional, Tuple
 
+from longshore_host import dumps, script_end
 from longshore_host.connection import Connection, ConnectionLost
 from longshore_host.devices import VISIBLE, visible_devices
 from longshore_host.linux import children_of, environment_of, kill_and_reap, kill_group, out_of_memory_kills, reaped
@@ -36,6 +38,8 @@ class Supervisor:
         self._socket_path = socket_path
         self._alive: Dict[int, int] = {}  # pid of each child -> its process number
         self._groups: Dict[int, int] = {}  # process number -> pid, which is its process group too
+        self._written: Dict[int, int] = {}  # bytes that the stderr log of each process had when it was spawned
+        self._kill_at: Dict[int, float] = {}  # monotonic, of processes that dump their stacks first
         self._logs = CappedLogs()
         self._kills_seen = out_of_memory_kills()
 
@@ -59,17 +63,18 @@ class Supervisor:
     def _serve(self, deaths: int) -> bool:
         socket = self._connection.fileno()
         while True:
-            patience = 0.0 if self._connection.has_received() else 1.0 if self._alive else None
+            patience = 0.0 if self._connection.has_received() else self._patience()
             ready, _, _ = select.select([socket, deaths], [], [], patience)
             if deaths in ready:
                 os.read(deaths, 4096)
             self._reap()
+            self._kill_dumped()
             if socket in ready or self._connection.has_received():
                 for header, _ in self._connection.receive_ready():
                     if header[0] == messages.SPAWN:
                         self._spawn(header[1], header[2])
                     elif header[0] == messages.KILL:
-                        self._kill(header[1])
+                        self._kill(header[1], header[2])
                     elif header[0] == messages.STOP:
                         return True
             self._logs.cap()
@@ -82,6 +87,7 @@ class Supervisor:
         self._logs.watch(context.entry_script_log(self._spec.log_dir, worker=self._spec.worker, process=name))
         command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), str(os.getpid())]
         with self._log("stdout", name) as stdout, self._log("stderr", name) as stderr:
+            self._written[process] = stderr.tell()
             # A session of its own: killed as a group, and out of reach of the terminal's Ctrl-C.
             child = subprocess.Popen(
                 command,
@@ -123,17 +129,37 @@ class Supervisor:
             models=spec.models,
         )
 
+    def _log_path(self, stream: str, name: str) -> str:
+        return os.path.join(self._spec.log_dir, "user", stream, self._spec.worker, "{}.{}.txt".format(name, stream))
+
     def _log(self, stream: str, name: str) -> BinaryIO:
-        folder = os.path.join(self._spec.log_dir, "user", stream, self._spec.worker)
-        os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, "{}.{}.txt".format(name, stream))
+        path = self._log_path(stream, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         self._logs.watch(path)
         return open(path, "ab")
 
-    def _kill(self, process: int) -> None:
+    def _kill(self, process: int, why: str) -> None:
+        """Kill a process: at once, or after a dump of its stacks under the line `why`."""
         group = self._groups.get(process)
-        if group is not None:
+        if group is None:
+            return
+        if why and process not in self._kill_at:
+            dumps.request(group, self._log_path("stderr", process_name(process)), why)
+            self._kill_at[process] = time.monotonic() + dumps.SECONDS
+        else:
             kill_group(group)
+
+    def _kill_dumped(self) -> None:
+        now = time.monotonic()
+        for process in [each for each, at in self._kill_at.items() if at <= now]:
+            del self._kill_at[process]
+            kill_group(self._groups[process])
+
+    def _patience(self) -> Optional[float]:
+        """Return the seconds until something is due, None for nothing."""
+        if self._kill_at:
+            return max(0.0, min(1.0, min(self._kill_at.values()) - time.monotonic()))
+        return 1.0 if self._alive else None
 
     def _reap(self) -> None:
         for pid, code in reaped():
@@ -145,10 +171,21 @@ class Supervisor:
         kills = out_of_memory_kills() if code == -signal.SIGKILL else self._kills_seen
         killed_for_memory, self._kills_seen = kills > self._kills_seen, kills
         del self._groups[process]
+        self._kill_at.pop(process, None)
         kill_group(pid)
         self._kill_orphans(process_name(process))
         shutil.rmtree(os.path.join(self._spec.work_dir, process_name(process)), ignore_errors=True)
-        self._connection.send([messages.EXITED, process, code, killed_for_memory])
+        last_line, stacks = self._last_words(process, code)
+        self._connection.send([messages.EXITED, process, code, killed_for_memory, last_line, stacks])
+
+    def _last_words(self, process: int, code: int) -> Tuple[str, str]:
+        """Return what the process left in its stderr, as `messages.EXITED` has it."""
+        written = self._written.pop(process, 0)
+        if code == 0:
+            return "", ""
+        stderr = script_end.tail(self._log_path("stderr", process_name(process)), start=written)
+        last_line, stacks = dumps.last_words(stderr, self._spec.source)
+        return last_line or (script_end.last_line(stderr) if code > 0 else ""), stacks
 
     def _kill_orphans(self, name: Optional[str]) -> None:
         """Kill what a dead child left behind in sessions of its own (None: whoever's it is), wherever it hid."""

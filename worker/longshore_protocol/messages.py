@@ -16,10 +16,14 @@ from typing import Any, Dict, Optional, Tuple
 from longshore_protocol.job import Output, TabularFormat
 
 HELLO_HOST = "hello-host"  # [kind, protocol, pid]
-EXITED = "exited"  # [kind, process, exit code (negative: signal), killed for memory]
+# [kind, process, exit code (negative: signal), killed for memory, and of its stderr: the line that names the last
+# exception or fatal error ("" for none), the last lines of the stacks of its threads ("" where they were not dumped)]
+EXITED = "exited"
 SPEC = "spec"  # [kind, HostSpec as a dict]
 SPAWN = "spawn"  # [kind, process, its slot: the place that it takes over from an earlier process]
-KILL = "kill"  # [kind, process]
+KILL = (
+    "kill"  # [kind, process, why: the stacks of its threads are dumped into its stderr under this line first; "": not]
+)
 STOP = "stop"  # [kind]
 
 HELLO_CHILD = "hello-child"  # [kind, process, pid, device: what it was given to compute on, as the status says it]
