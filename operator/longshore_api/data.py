@@ -21,6 +21,7 @@ from longshore_api.values import (
 )
 
 Paths = Annotated[list[FilledString], Field(min_length=1)]
+DateFormat = Annotated[str, Matching(r".*%[A-Za-z].*", "must be a form as strptime has it: %d/%m/%Y", longest=256)]
 Query = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a query that is not empty", longest=32_768)]
 # In both, what CEL takes too: any URL that means a database, and the one way to write it.
 OF_DATABASE = r"(?i)(postgres|postgresql|mssql|sqlserver)([+][a-z0-9_]+)?:"
@@ -31,6 +32,8 @@ DATABASE_RULE = (
 )
 ONLY_LINES, WITH_DICTS = "must be dataframe, but with format jsonl", "must be left out with rowsAs dicts"
 WITH_SQL, WITHOUT_SQL = "must be left out with format sql", "must be left out: it belongs to format sql"
+ONLY_CSV = "must be left out: it belongs to format csv"
+_WITHOUT_TYPE = "must have a datetime type in columnTypes for each, such as datetime64[ns]"
 
 
 def _known_encoding(name: str) -> str:
@@ -110,7 +113,17 @@ class TabularDataset(Fields):
     encoding: Annotated[FilledString, AfterValidator(_known_encoding)] = "utf-8"
     """Text encoding (csv, jsonl)."""
     column_types: dict[str, str] = Field(default_factory=dict)
-    """Types by column, as pandas names them (`int64`, `float32`, `string`, `datetime64[ns]`); others are inferred."""
+    """Types by column, as pandas names them (`int64`, `float32`, `string`, `datetime64[ns]`); others are inferred.
+    Integers with missing values are `Int64`. Times are ISO 8601, or as `dateFormats` says; one without an offset is
+    local to the zone of its type, as in `datetime64[ns, Europe/Berlin]`."""
+    date_formats: dict[str, DateFormat] = Field(default_factory=dict)
+    """Forms of times by column, as strptime has them (`%d/%m/%Y`), where they are not ISO 8601; each column needs a
+    datetime type in `columnTypes`."""
+    keep_default_na: Flag = True
+    """Whether empty fields, NA, N/A, NULL, null, None, NaN, nan and their like mean missing values (csv), as pandas has
+    it."""
+    na_values: list[str] = Field(default_factory=list)
+    """Further texts that mean missing values (csv)."""
     rows_as: Literal["dataframe", "dicts"] = "dataframe"
     """What the script is given: a pandas DataFrame, or a list with a dict for each line (jsonl), without pandas."""
     support_multi_line: Flag = False
@@ -124,6 +137,19 @@ class TabularDataset(Fields):
             raise broken(ONLY_LINES, field="rowsAs")
         if self.rows_as == "dicts" and self.column_types:
             raise broken(WITH_DICTS, field="columnTypes")
+        return self
+
+    @model_validator(mode="after")
+    def _dates_are_typed(self) -> Self:
+        if not all(self.column_types.get(name, "").startswith("datetime") for name in self.date_formats):
+            raise broken(_WITHOUT_TYPE, field="dateFormats")
+        return self
+
+    @model_validator(mode="after")
+    def _missing_texts_are_of_csv(self) -> Self:
+        for field, is_given in (("keepDefaultNa", not self.keep_default_na), ("naValues", bool(self.na_values))):
+            if is_given and self.format != "csv":
+                raise broken(ONLY_CSV, field=field)
         return self
 
     @model_validator(mode="after")

@@ -546,6 +546,14 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ("TabularDataset", "columnTypes must be left out with rowsAs dicts"): [
         tabular(paths=["a"], format="jsonl", rowsAs="dicts", columnTypes={"id": "int64"})
     ],
+    ("TabularDataset", "keepDefaultNa must be left out: it belongs to format csv"): [
+        tabular(paths=["a"], format="parquet", keepDefaultNa=False),
+        query(keepDefaultNa=False),
+    ],
+    ("TabularDataset", "naValues must be left out: it belongs to format csv"): [
+        tabular(paths=["a"], format="jsonl", naValues=["-"]),
+        query(naValues=["-"]),
+    ],
     ("TabularDataset", "paths is missing: it is required"): [tabular(), tabular(format="jsonl")],
     ("TabularDataset", "query must be left out: it belongs to format sql"): [tabular(paths=["a"], query="SELECT 1")],
     ("TabularDataset", "splitBy must be left out: it belongs to format sql"): [tabular(paths=["a"], splitBy="id")],

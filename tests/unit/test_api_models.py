@@ -227,6 +227,22 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
             {"tabular": {"paths": ["a"], "encoding": "utf8x"}},
             "spec.tabular.encoding is 'utf8x': must be a text encoding that Python knows, such as utf-8 or latin-1",
         ),
+        *(
+            (
+                "Dataset",
+                {"tabular": {"paths": ["a"], "columnTypes": types, "dateFormats": {"day": "%d/%m/%Y"}}},
+                "spec.tabular.dateFormats must have a datetime type in columnTypes for each, such as datetime64[ns]",
+            )
+            for types in ({}, {"other": "datetime"}, {"day": "string"})
+        ),
+        *(
+            (
+                "Dataset",
+                {"tabular": {"paths": ["a"], "columnTypes": {"day": "datetime"}, "dateFormats": {"day": form}}},
+                f"spec.tabular.dateFormats.day is {form!r}: must be a form as strptime has it: %d/%m/%Y",
+            )
+            for form in ("", "ISO8601", "mixed", "dd/MM/yyyy")
+        ),
         (
             "Dataset",
             {"file": {"paths": ["a"], "partitionFormat": "plain.csv"}},

@@ -116,6 +116,25 @@ def test_a_slice_in_which_no_record_begins_has_columns_and_no_rows(path):
         assert len(found) == 0
 
 
+COUNTRIES = b"id,country\n1,NA\n2,null\n3,\n4,-\n5,DE\n"
+MISSING = {
+    "pandas' own": ({}, [None, None, None, "-", "DE"]),
+    "further ones": ({"na_values": ["-"]}, [None, None, None, None, "DE"]),
+    "none": ({"keep_default_na": False}, ["NA", "null", "", "-", "DE"]),
+    "stated ones only": ({"keep_default_na": False, "na_values": ["-"]}, ["NA", "null", "", None, "DE"]),
+    "blanks only": ({"keep_default_na": False, "na_values": [""]}, ["NA", "null", None, "-", "DE"]),
+}
+
+
+@pytest.mark.parametrize("types", [{}, {"country": "str"}, {"country": "string"}, {"country": "object"}], ids=str)
+@pytest.mark.parametrize(("options", "wanted"), MISSING.values(), ids=MISSING.keys())
+@pytest.mark.parametrize("rows", [1, 2, 9])
+def test_a_dataset_states_which_texts_are_missing_values(path, types, options, wanted, rows):
+    path.write_bytes(COUNTRIES)
+    found = read_all(path, TabularFormat("csv", column_types=types, **options), "rows", rows)["country"]
+    assert [None if pandas.isna(each) else each for each in found] == wanted
+
+
 def test_columns_without_header_are_numbered_from_one(path):
     bare = TabularFormat("csv", header=False, separator=";", column_types={"Column2": "str"})
     path.write_bytes(b"1;01\n2;02\n")

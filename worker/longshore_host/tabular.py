@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional, Tuple
 
 from longshore_host import query_rows
-from longshore_protocol import records, slices
+from longshore_protocol import cells, records, slices
 from longshore_protocol.errors import DATA_ERROR
 
 if TYPE_CHECKING:
@@ -215,7 +215,14 @@ def _parse_csv(first: bytes, rows: bytes, format: TabularFormat, encoding: str) 
         # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         frame = pandas.read_csv(
-            io.BytesIO(rows), names=list(names), header=None, dtype=types, **_options(format.separator, encoding)
+            io.BytesIO(rows),
+            names=list(names),
+            header=None,
+            dtype=types,
+            # The same texts with every version of pandas, and for partition keys.
+            keep_default_na=False,
+            na_values=sorted(cells.missing_texts(format)),
+            **_options(format.separator, encoding),
         )
     return _typed(frame, {name: kind for name, kind in format.column_types.items() if _is_date(kind)})
 

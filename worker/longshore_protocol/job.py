@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 FILES, BYTES, ROWS = "files", "bytes", "rows"
 MOUNT, DOWNLOAD = "mount", "download"
@@ -25,6 +25,9 @@ class TabularFormat:
     header: bool = True  # the first record of each file names the columns (csv)
     encoding: str = "utf-8"
     column_types: Dict[str, str] = field(default_factory=dict)  # column name -> pandas dtype name
+    date_formats: Dict[str, str] = field(default_factory=dict)  # column name -> strptime format; others are ISO 8601
+    keep_default_na: bool = True  # pandas' own texts for missing values count, see `cells.missing_texts` (csv)
+    na_values: List[str] = field(default_factory=list)  # further texts for missing values (csv)
     multi_line: bool = False  # quoted fields may hold newlines (csv)
     as_dicts: bool = False  # the script is given a list of dicts, and no DataFrame (jsonl)
     query: Optional[str] = None  # a SELECT statement (sql)

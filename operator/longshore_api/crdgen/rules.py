@@ -16,6 +16,7 @@ from longshore_api.data import (
     DATABASE,
     DATABASE_RULE,
     OF_DATABASE,
+    ONLY_CSV,
     ONLY_LINES,
     WITH_DICTS,
     WITH_SQL,
@@ -69,6 +70,7 @@ def _left_out(field: str, is_left_out: str, *, unless: str, text: str) -> Rule:
     return Rule(f"{unless} || {is_left_out}", text, field=field)
 
 
+_IS_CSV = "self.format == 'csv'"
 _IS_SQL, _IS_FILES = "self.format == 'sql'", "self.format != 'sql'"
 _HAS_NO_TYPES = "!has(self.columnTypes) || size(self.columnTypes) == 0"
 _IS_FRAMES = "self.rowsAs == 'dataframe'"
@@ -86,6 +88,8 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
     TabularDataset: (
         Rule("self.rowsAs != 'dicts' || self.format == 'jsonl'", ONLY_LINES, field="rowsAs"),
         _left_out("columnTypes", _HAS_NO_TYPES, unless=_IS_FRAMES, text=WITH_DICTS),
+        _left_out("keepDefaultNa", "self.keepDefaultNa", unless=_IS_CSV, text=ONLY_CSV),
+        _left_out("naValues", "!has(self.naValues) || size(self.naValues) == 0", unless=_IS_CSV, text=ONLY_CSV),
         Rule(f"{_IS_SQL} || has(self.paths)", "is missing: it is required", field="paths"),
         _left_out("query", "!has(self.query)", unless=_IS_SQL, text=WITHOUT_SQL),
         _left_out("splitBy", "!has(self.splitBy)", unless=_IS_SQL, text=WITHOUT_SQL),

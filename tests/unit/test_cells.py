@@ -1,0 +1,62 @@
+"""What the text of a cell means, for rows and partition keys alike."""
+
+import datetime
+
+import pandas
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longshore_protocol.cells import ISO_TIME, missing_texts, read_time
+from longshore_protocol.job import TabularFormat
+
+
+def test_missing_texts_are_those_of_pandas_unless_a_dataset_states_others():
+    defaults = missing_texts(TabularFormat("csv"))
+    assert {"", "NA", "null", "NaN", "None"} < defaults
+    assert missing_texts(TabularFormat("csv", keep_default_na=False)) == frozenset()
+    assert missing_texts(TabularFormat("csv", na_values=["-"])) == defaults | {"-"}
+    assert missing_texts(TabularFormat("csv", keep_default_na=False, na_values=["-", ""])) == {"-", ""}
+
+
+DAY = (2024, 5, 6)
+TIMES = {
+    "2024-05-06": datetime.datetime(*DAY),
+    "20240506": datetime.datetime(*DAY),
+    "2024-05-06T07": datetime.datetime(*DAY, 7),
+    "2024-05-06 07:08": datetime.datetime(*DAY, 7, 8),
+    "20240506T070809": datetime.datetime(*DAY, 7, 8, 9),
+    "2024-05-06 07:08:09.5": datetime.datetime(*DAY, 7, 8, 9, 500_000),
+    "2024-05-06 07:08:09.123456789": datetime.datetime(*DAY, 7, 8, 9, 123_456),
+    "2024-05-06T07:08:09Z": datetime.datetime(*DAY, 7, 8, 9, tzinfo=datetime.UTC),
+    "2024-05-06 07:08 -02:30": datetime.datetime(*DAY, 9, 38, tzinfo=datetime.UTC),
+    "20240506T0708+0200": datetime.datetime(*DAY, 5, 8, tzinfo=datetime.UTC),
+}
+
+
+@pytest.mark.parametrize(("text", "time"), TIMES.items(), ids=TIMES)
+def test_a_time_in_iso_8601_has_one_reading_which_is_that_of_pandas(text, time):
+    assert read_time(text) == time
+    assert (read_time(text).tzinfo is None) == (time.tzinfo is None)
+    assert pandas.Timestamp(text).floor("us") == pandas.Timestamp(time)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["03/05/2011", "2011/05/03", "2024", "2024-05", "now", "today", "", "2024-13-01", "2024-02-30", "1714979289"],
+)
+def test_what_is_not_a_whole_date_in_iso_8601_is_refused(text):
+    with pytest.raises(ValueError, match=r".+"):
+        read_time(text)
+
+
+def test_a_stated_form_is_the_only_one():
+    assert read_time("03/05/2011", "%d/%m/%Y") == datetime.datetime(2011, 5, 3)
+    with pytest.raises(ValueError, match="does not match format"):
+        read_time("2011-05-03", "%d/%m/%Y")
+
+
+@given(st.datetimes(timezones=st.none() | st.just(datetime.UTC)))
+def test_what_python_writes_in_iso_8601_is_read_back(time):
+    assert ISO_TIME.fullmatch(time.isoformat())
+    assert read_time(time.isoformat()) == time
