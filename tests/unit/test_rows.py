@@ -330,3 +330,16 @@ sys.exit(bool({"pandas", "numpy", "pyarrow"} & set(sys.modules)))
 """
     path = {"PYTHONPATH": ":".join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=path, check=False).returncode == 0
+
+
+def test_a_result_above_the_limit_is_a_wrong_return_that_names_it(monkeypatch):
+    monkeypatch.setattr("longshore_host.rows.MAX_BODY", 9)
+    assert lines(["a" * 8]) == "a" * 8 + "\n"
+    with pytest.raises(WrongReturn, match=r"run\(\) returned 10 bytes of rows and a mini-batch may have at most 9: "):
+        lines(["a" * 9])
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv"])
+def test_a_column_whose_name_is_no_text_is_a_wrong_return(format):
+    with pytest.raises(WrongReturn, match="a column's name cannot be written as UTF-8"):
+        lines([{"caf\udce9": 1}], format, header=True)

@@ -6,11 +6,14 @@ import asyncio
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
+from longshore_agent.peer_messages import FROM_CHILD, FROM_HOST, FROM_UNKNOWN, malformed
 from longshore_protocol import messages
 from longshore_protocol.frames import Decoder, FrameError, encode
+from longshore_protocol.text import printable
 
 _REST = 0.001  # seconds
 _LONGEST_DEVICE = 100  # characters
@@ -30,6 +33,9 @@ class Handler(Protocol):
 
     def child_said(self, process: int, message: list[Any], body: bytes) -> None:
         """A child sent a message."""
+
+    def child_malformed(self, process: int, why: str) -> None:
+        """A child sent what is no message, or none that it may send; nothing of it was handed over."""
 
     def is_busy(self, process: int) -> bool:
         """Tell whether a child has so much to do that its next messages can wait a moment."""
@@ -61,19 +67,38 @@ class Peer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             frames = self._decoder.feed(data)
-        except FrameError:
-            self.close()
-            return
-        for message, body in frames:
-            if self._process is not None:
-                self._handler.child_said(self._process, message, body)
-            elif self._is_host:
-                self._handler.host_said(message)
-            else:
-                self._introduce(message)
+        except FrameError as error:
+            self._refuse(str(error))
+        else:
+            for message, body in frames:
+                if self._is_closing():  # by what an earlier message said: nothing behind that is believed
+                    break
+                self._receive(message, body)
         self._handler.settle()
         if self._process is not None and self._handler.is_busy(self._process):
             self._rest()
+
+    def _receive(self, message: list[Any], body: bytes) -> None:
+        rules = FROM_CHILD if self._process is not None else FROM_HOST if self._is_host else FROM_UNKNOWN
+        why = malformed(rules, message, body)
+        if why is not None:
+            self._refuse(why)
+        elif self._process is not None:
+            self._handler.child_said(self._process, message, body)
+        elif self._is_host:
+            self._handler.host_said(message)
+        else:
+            self._introduce(message)
+
+    def _refuse(self, why: str) -> None:
+        if self._process is not None:
+            self._handler.child_malformed(self._process, why)
+        elif self._is_host:
+            sys.stderr.write(f"longshore-agent: the host sent a malformed message and is disconnected: {why}\n")
+        self.close()
+
+    def _is_closing(self) -> bool:
+        return self._transport is not None and self._transport.is_closing()
 
     def _rest(self) -> None:
         """Let more messages gather in the socket before the next read: each read costs as much as several messages."""
@@ -119,13 +144,12 @@ class Peer(asyncio.Protocol):
         if message[0] == messages.HELLO_HOST:
             self._is_host = True
             self._handler.host_connected(self)
-            return
-        if message[0] == messages.HELLO_CHILD:
-            self.device = str(message[3])[:_LONGEST_DEVICE]
+        else:
+            self.device = printable(message[3], _LONGEST_DEVICE)
             if self._handler.child_connected(self, message[1]):
                 self._process = message[1]
-                return
-        self.close()
+            else:
+                self.close()
 
 
 def bind(path: str) -> socket.socket:

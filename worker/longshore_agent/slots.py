@@ -244,6 +244,7 @@ class Slot:
     index: int
     state: State = State.GONE
     process: int = -1  # number of the current process
+    host: int = 0  # number of the host that was asked for it
     work: InOrder | AtOnce = field(default_factory=InOrder)
     since: float = 0.0  # monotonic: when the current state began
     average: float | None = None  # seconds of a mini-batch in the child, smoothed
@@ -257,9 +258,9 @@ class Slot:
     told: bool = False  # it said itself why init() failed
     not_before: float = 0.0  # monotonic: earliest moment of the next spawn
 
-    def spawned(self, process: int, now: float) -> None:
-        """A new process was asked for."""
-        self.state, self.process, self.since = State.SPAWNING, process, now
+    def spawned(self, process: int, now: float, *, host: int = 0) -> None:
+        """A new process was asked for, of the host of that number."""
+        self.state, self.process, self.since, self.host = State.SPAWNING, process, now, host
         self.killed, self.dying_since, self.exit = None, None, None
         self.connected, self.blameless, self.told = False, False, False
 

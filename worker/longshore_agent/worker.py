@@ -21,6 +21,7 @@ from longshore_agent.stager import Stager
 from longshore_protocol import errors, messages
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
+from longshore_protocol.text import MESSAGE, TRACEBACK, printable
 from longshore_protocol.wire import Failure, process_name
 
 _OF_WHAT_RUNS = (messages.DONE, messages.FAILED, messages.LOADED)
@@ -41,6 +42,7 @@ class Worker:
         self._peers: dict[int, Peer] = {}
         self._next_process = 0
         self._host: Peer | None = None
+        self._host_number = 0  # of the host that is connected, or was last: a process ends with the host that has it
         self._ready: deque[Lease] = deque()
         self._held: dict[int, Lease] = {}
         # Beside the processes' folder, and not in it: a host that ends removes that.
@@ -143,8 +145,13 @@ class Worker:
     # --- gateway.Handler -------------------------------------------------------------------------------------------
 
     def host_connected(self, peer: Peer) -> None:
-        """Give the host its spec, and processes to start."""
+        """Send the host its spec, and processes to start. It takes the place of an earlier one, which is dead."""
+        if self._host is not None:
+            earlier = self._host
+            self.host_gone(earlier)
+            earlier.close()
         self._host = peer
+        self._host_number += 1
         peer.send([messages.SPEC, asdict(self._spec)])
 
     def child_connected(self, peer: Peer, process: int) -> bool:
@@ -179,8 +186,8 @@ class Worker:
             del self._peers[process]
             slot = self._by_process[process]
             slot.connected = False
-            if slot.exit is not None or self._host is None:
-                self._bury(slot)
+            if slot.exit is not None or self._host is None or slot.host != self._host_number:
+                self._bury(slot)  # no host has more to report of it
             elif slot.dying_since is None:
                 slot.dying_since = self._clock()
 
@@ -193,7 +200,8 @@ class Worker:
         if (kind in _OF_WHAT_RUNS and not slot.work.runs(message[1], message[2])) or (
             kind == messages.BEGUN and not slot.work.begun(message[1], message[2], now)
         ):
-            self._peers[process].close()  # whoever speaks there is not, or not only, the process that we feed
+            # Whoever speaks there is not, or not only, the process that we feed.
+            self.child_malformed(process, f"{kind} of mini-batch {message[1]}, attempt {message[2]}, out of turn")
         elif kind == messages.DONE:
             lease = slot.work.done(message[1], message[2], now)
             self._stager.release(lease)
@@ -210,14 +218,23 @@ class Worker:
             self._stager.release(lease)
             slot.took(elapsed)
             slot.blameless = slot.blameless or slot.killed is not None or category == errors.PROCESS_DIED
-            said, log = (category, text, trace), self._log("error", process)  # where the child wrote all of it
+            said, log = _said(category, text, trace), self._log("error", process)  # where the child wrote all of it
             self._fail(lease, process, items=items, said=said, times=(started, elapsed), log=log)
         elif kind == messages.READY and slot.state is State.STARTING:
             slot.ready(now, message[2:], at_once=self._job.concurrency_per_process)
             self.report_now.set()
-        elif kind == messages.INIT_FAILED:
+        elif kind == messages.INIT_FAILED and slot.state is State.STARTING and not slot.told:
             slot.told = True
-            self._init_failed(slot, (message[1], message[2], message[3]))
+            self._init_failed(slot, _said(message[1], message[2], message[3]))
+
+    def child_malformed(self, process: int, why: str) -> None:
+        """Disconnect and kill a process that sent what it must not; what it runs fails as ProcessDied."""
+        peer, slot = self._peers.get(process), self._by_process.get(process)
+        if peer is not None and slot is not None:
+            peer.close()
+            if slot.killed is None:
+                reason = f"its process sent a malformed message: {why}"
+                self._kill(slot, Verdict(errors.PROCESS_DIED, reason), self._clock())
 
     def is_busy(self, process: int) -> bool:
         """Tell whether a child has so many short mini-batches queued that its results can wait a moment."""
@@ -277,7 +294,7 @@ class Worker:
     def _spawn(self, slot: Slot, now: float) -> None:
         assert self._host is not None
         self._by_process.pop(slot.process, None)
-        slot.spawned(self._next_process, now)
+        slot.spawned(self._next_process, now, host=self._host_number)
         self._by_process[slot.process] = slot
         self._next_process += 1
         self._host.send([messages.SPAWN, slot.process, slot.index])
@@ -348,3 +365,8 @@ class Worker:
     def _log(self, kind: str, process: int) -> str:
         suffix = "" if kind == "error" else "." + kind
         return f"logs/user/{kind}/{self._spec.worker}/{process_name(process)}{suffix}.txt"
+
+
+def _said(category: str, message: str, trace: str) -> _Said:
+    """Return what a process reported of a failure, as text that can be shown anywhere."""
+    return category, printable(message, MESSAGE), printable(trace, TRACEBACK, lines=True)

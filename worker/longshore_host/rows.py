@@ -15,11 +15,16 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from longshore_host.settings_file import SettingsError, read_settings
+from longshore_protocol.frames import MAX_BODY
 from longshore_protocol.job import SUMMARY_ONLY, Output
 
 __all__ = ["Rendered", "Renderer", "SettingsError", "WrongReturn", "read_settings"]
 
 _REQUIRED = "it must return a list, tuple, array or pandas.DataFrame with one element or row per item that succeeded"
+_TOO_LARGE = (
+    "run() returned {} bytes of rows and a mini-batch may have at most {}: make mini-batches smaller, or write large "
+    "results to files in the output folder"
+)
 _SEPARATORS = {"text": " ", "csv": ",", "tsv": "\t"}
 
 
@@ -59,6 +64,10 @@ class Renderer:
         if self._counts_only or not succeeded:
             return Rendered(succeeded, b"", "")
         data, header = self._format.table(result) if table else self._format.elements(_whole(result))
+        if len(data) > MAX_BODY:
+            raise WrongReturn(_TOO_LARGE.format(len(data), MAX_BODY))
+        if not header.isascii():
+            _require_text(header)
         return Rendered(succeeded, data, header)
 
 
@@ -241,6 +250,13 @@ def _whole(result: Any) -> Sequence[Any]:
         message = "run() returned {} elements in a {} whose length is {}; {}"
         raise WrongReturn(message.format(len(values), type(result).__name__, len(result), _REQUIRED))
     return values
+
+
+def _require_text(header: str) -> None:
+    try:
+        header.encode()
+    except UnicodeEncodeError as error:
+        raise WrongReturn("a column's name cannot be written as UTF-8: {}".format(error)) from error
 
 
 def _encode(text: str) -> bytes:

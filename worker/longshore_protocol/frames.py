@@ -17,6 +17,7 @@ _LENGTHS = struct.Struct(">II")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _decode = json.JSONDecoder().decode
 MAX_HEADER = 64 * 1024 * 1024  # a peer that announces more is not one of ours
+MAX_BODY = 512 * 1024 * 1024  # bytes; the receiver holds a frame in memory, for a moment twice
 
 
 class FrameError(Exception):
@@ -57,13 +58,17 @@ class Decoder:
             head_length, body_length = _LENGTHS.unpack_from(buffer, at)
             if head_length > MAX_HEADER:
                 raise FrameError("a frame announces a header of {} bytes".format(head_length))
+            if body_length > MAX_BODY:
+                raise FrameError("a frame announces a body of {} bytes".format(body_length))
             body_at = at + 8 + head_length
             if end < body_at + body_length:
                 break
             try:
                 header = _decode(buffer[at + 8 : body_at].decode())
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise FrameError("a frame's header is not JSON: {}".format(error)) from error
+            if type(header) is not list or not header:
+                raise FrameError("a frame's header is not a JSON array with an element")
             at = body_at + body_length
             frames.append((header, bytes(buffer[body_at:at])))
         if at:

@@ -1,0 +1,97 @@
+"""The messages that a host or a child may send, each value with its rule: checked before anything changes.
+
+Children run code of the user, who can reach the socket: what comes from there is as foreign as a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from longshore_protocol import errors, messages
+from longshore_protocol.fields import NUMBER, Field, fault
+from longshore_protocol.text import printable
+
+_LONGEST = 1e9  # seconds of anything that a process does
+_LATEST = 2.5e11  # Unix time, in the year 9892: dates end in the year 9999
+_HEADER = 1 << 20  # characters of a table's header line
+_TEXT = 1 << 20  # characters of a message or traceback, of which the first are kept
+
+_MINI_BATCH = (Field("the mini-batch"), Field("the attempt", least=1))
+_FAILURE = (
+    Field("the category", (str,)),
+    Field("the message", (str,), most=_TEXT),
+    Field("the traceback", (str,), most=_TEXT),
+)
+_Rules = Mapping[str, Sequence[Field]]
+
+FROM_UNKNOWN: _Rules = {
+    messages.HELLO_HOST: (Field("the protocol"), Field("the pid")),
+    messages.HELLO_CHILD: (Field("the process"), Field("the pid"), Field("the device", (str,), most=_TEXT)),
+}
+FROM_HOST: _Rules = {
+    messages.EXITED: (
+        Field("the process"),
+        Field("the exit code", least=-255, most=2**32),
+        Field("killed for memory", (bool,), most=1),
+    ),
+}
+_READY = (Field("the seconds of init()", NUMBER, most=_LONGEST),)
+FROM_CHILD: _Rules = {
+    messages.READY: _READY,
+    messages.INIT_FAILED: _FAILURE,
+    messages.BEGUN: _MINI_BATCH,
+    messages.LOADED: _MINI_BATCH,
+    messages.DONE: (
+        *_MINI_BATCH,
+        Field("the number of results"),
+        Field("the number of items"),
+        Field("the start", most=int(_LATEST * 1e6)),
+        Field("the elapsed time", most=int(_LONGEST * 1e6)),
+        Field("the time of run()", most=int(_LONGEST * 1e6)),
+        Field("the processor's time", most=int(_LONGEST * 1e6)),
+        Field("the header", (str,), most=_HEADER),
+    ),
+    messages.FAILED: (
+        *_MINI_BATCH,
+        Field("the number of items", least=-1),
+        *_FAILURE,
+        Field("the start", NUMBER, most=_LATEST),
+        Field("the elapsed time", NUMBER, most=_LONGEST),
+    ),
+    messages.BYE: (),
+}
+_READY_AT_ONCE = (*_READY, Field("the grace", NUMBER, most=_LONGEST))
+_CATEGORY_AT = {messages.INIT_FAILED: 1, messages.FAILED: 4}
+_OWN = frozenset(errors.CATEGORIES) - {errors.SYSTEM}  # failures that a process may report of itself
+
+
+def malformed(rules: _Rules, message: Sequence[Any], body: bytes) -> str | None:
+    """Return a sentence on what is wrong with a message, a JSON array that is not empty; None when nothing is."""
+    kind, *values = message
+    fields = rules.get(kind) if type(kind) is str else None
+    if fields is None:
+        return f"{printable(repr(kind), 60)} is no message that it may send here"
+    if kind == messages.READY and len(values) > 1:
+        fields = _READY_AT_ONCE
+    found = fault(values, fields)
+    if found is not None:
+        return f"in {kind}, {found}"
+    if kind == messages.DONE:
+        header = message[-1]
+        return None if header.isascii() or _is_text(header) else f"in {kind}, the header is no text"
+    if body:
+        return f"{kind} has a body of {len(body)} bytes and must have none"
+    place = _CATEGORY_AT.get(kind)
+    if place is not None and message[place] not in _OWN:
+        category, known = printable(repr(message[place]), 60), ", ".join(sorted(_OWN))
+        return f"in {kind}, the category is {category}; it must be one of {known}"
+    return None
+
+
+def _is_text(header: str) -> bool:
+    try:
+        header.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
