@@ -502,7 +502,7 @@ def test_a_process_that_sends_a_malformed_message_is_killed_and_its_mini_batch_f
         assert host.received[-1][:2] == [messages.KILL, 0]
         assert worker.outbox.batch.is_empty()
         child.hang_up()
-        host.send([messages.EXITED, 0, -9, False])
+        host.send([messages.EXITED, 0, -9, False, "", ""])
         (failure,) = worker.outbox.batch.failed
         assert (failure.mini_batch, failure.category) == (0, "ProcessDied")
         assert failure.message.startswith(f"its process sent a malformed message: {reason}")
@@ -533,7 +533,7 @@ def test_a_process_that_sends_what_is_no_frame_before_it_is_ready_has_failed_in_
         child.peer.data_received(frame)
         assert child.is_closing()
         child.hang_up()
-        host.send([messages.EXITED, 0, -9, False])
+        host.send([messages.EXITED, 0, -9, False, "", ""])
         (failure,) = worker.outbox.batch.init_failed
         assert failure.message.startswith(f"its process sent a malformed message: {reason}")
 
@@ -572,6 +572,15 @@ def test_what_a_process_reports_of_a_failure_becomes_text_that_can_be_shown_and_
     assert failure.message.startswith(r"no \x1b[31m\xff\u202exxx")
     assert (len(failure.message), len(failure.traceback)) == (MESSAGE, TRACEBACK)
     assert failure.traceback.startswith("  File\n\\x00\nyyy")
+
+
+def test_what_a_host_reports_of_an_end_becomes_text_that_can_be_shown(worker, child):
+    worker.take(leases((0, 1)))
+    worker.child_gone(child, PROCESS)
+    worker.host_said([messages.EXITED, PROCESS, 1, False, "ValueError: \x1b[2J", "Thread\n\udcff"])
+    (failure,) = worker.outbox.batch.failed
+    assert r"ValueError: \x1b[2J" in failure.message
+    assert failure.traceback == "Thread\n\\xff"
 
 
 def test_init_fails_once_and_only_before_a_process_is_ready(worker):

@@ -34,6 +34,8 @@ FROM_HOST: _Rules = {
         Field("the process"),
         Field("the exit code", least=-255, most=2**32),
         Field("killed for memory", (bool,), most=1),
+        Field("the last line", (str,), most=_TEXT),
+        Field("the stacks", (str,), most=_TEXT),
     ),
 }
 _READY = (Field("the seconds of init()", NUMBER, most=_LONGEST),)

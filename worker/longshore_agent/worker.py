@@ -329,7 +329,7 @@ class Worker:
         running, waiting = slot.died(now)
         if peer is not None:
             peer.close()
-        said, log = (cause.category, cause.message, stacks), self._log("stderr", slot.process)
+        said, log = _said(cause.category, cause.message, stacks), self._log("stderr", slot.process)
         for lease, since in running:
             self._stager.release(lease)
             times = (time.time() - (now - since), now - since)
