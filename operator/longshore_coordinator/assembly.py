@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from longshore_coordinator.committed import Piece
 from longshore_protocol.job import Job
+from longshore_protocol.segments import begin_digest
 from longshore_storage.store import Store
 
 if TYPE_CHECKING:
@@ -25,22 +27,12 @@ _CHUNK = 4 << 20  # bytes copied at once
 _TAIL = 64 << 10  # bytes in which nearly every Parquet footer lies
 _FOOTER_END = 8  # the last bytes of a Parquet file: the footer's length and the magic number
 _GROUP_ROWS = 1 << 16  # a row group is closed behind the mini-batch that reaches this many rows...
+_UNKNOWN = -1  # bytes of a segment, in ledgers that do not say
 _GROUP_BYTES = 64 << 20  # ...or this many bytes of Parquet, which bounds memory where rows are large
 
 
 class AssemblyError(Exception):
     """The rows of the mini-batches do not make one file, or a segment does not hold what the ledger says."""
-
-
-class Piece(NamedTuple):
-    """The rows of one committed mini-batch. Offset and length are bytes in the segment."""
-
-    mini_batch: int
-    segment: str  # name in the store of segments
-    offset: int
-    length: int
-    rows: int
-    header: str  # the columns' line with its newline, "" for none
 
 
 @dataclass(frozen=True)
@@ -54,22 +46,20 @@ class Assembled:
 def assemble(segments: Store, target: Store, job: Job, pieces: Iterable[Piece]) -> Assembled:
     """Write the output file of an append_row step; it appears whole or not at all, in the place of an earlier one.
 
-    `pieces` come in mini-batch order and are read once; for Parquet they are kept in memory. Blocks while it reads
-    and writes. Raises AssemblyError, OSError; ImportError for Parquet without pyarrow.
+    `pieces` come in mini-batch order and are iterated twice for Parquet. Rows are verified as they are copied. Blocks
+    while it reads and writes. Raises AssemblyError, also for a segment that is not as long as the ledger says and for
+    rows with another digest; OSError; ImportError for Parquet without pyarrow.
     """
     with _Segments(segments) as reader, target.writer(job.output.file_name) as file:
         if job.output.format == "parquet":
-            return _join_tables(reader, [piece for piece in pieces if piece.rows], file)
+            return _join_tables(reader, pieces, file)
         return _join_lines(reader, pieces, file)
 
 
 def _join_lines(reader: _Segments, pieces: Iterable[Piece], file: BinaryIO) -> Assembled:
-    rows = size = end = 0
-    begun: Piece | None = None  # first piece of a range of neighbours that is copied in one go, up to `end`
+    rows = size = 0
     leader: Piece | None = None  # the first mini-batch with rows: the others must have its header
-    for piece in pieces:
-        if not piece.rows:
-            continue
+    for piece in _with_rows(pieces):
         if leader is None:
             leader = piece
             size += file.write(piece.header.encode())
@@ -80,27 +70,26 @@ def _join_lines(reader: _Segments, pieces: Iterable[Piece], file: BinaryIO) -> A
             )
         rows += piece.rows
         size += piece.length
-        if begun is not None and piece.offset == end and piece.segment == begun.segment:
-            end += piece.length
-            continue
-        if begun is not None:
-            reader.copy(begun, end, file)
-        begun, end = piece, piece.offset + piece.length
-    if begun is not None:
-        reader.copy(begun, end, file)
+        reader.copy(piece, file)
     return Assembled(rows=rows, bytes=size)
 
 
-def _join_tables(reader: _Segments, pieces: list[Piece], file: BinaryIO) -> Assembled:
+def _join_tables(reader: _Segments, pieces: Iterable[Piece], file: BinaryIO) -> Assembled:
     import pyarrow as pa  # late, here and below: other formats do without it
     import pyarrow.parquet as pq
 
-    schema = _common_schema(reader, pieces)
+    rows = 0
+    schema = _common_schema(reader, _with_rows(pieces))
     with pq.ParquetWriter(file, schema) as writer:
-        for group in _groups(pieces):
+        for group in _groups(_with_rows(pieces)):
             tables = [_conform(_read_table(reader, piece), schema, piece.mini_batch) for piece in group]
             writer.write_table(pa.concat_tables(tables), row_group_size=_GROUP_ROWS)
-    return Assembled(rows=sum(piece.rows for piece in pieces), bytes=file.tell())
+            rows += sum(piece.rows for piece in group)
+    return Assembled(rows=rows, bytes=file.tell())
+
+
+def _with_rows(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    return (piece for piece in pieces if piece.rows)
 
 
 def _groups(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
@@ -117,7 +106,7 @@ def _groups(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         yield group
 
 
-def _common_schema(reader: _Segments, pieces: list[Piece]) -> pa.Schema:
+def _common_schema(reader: _Segments, pieces: Iterable[Piece]) -> pa.Schema:
     """Return all columns, in order of appearance, with the narrowest types that hold every mini-batch's values."""
     import pyarrow as pa
 
@@ -157,10 +146,10 @@ def _read_schema(reader: _Segments, piece: Piece) -> pa.Schema:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    tail = reader.read(piece, last=_TAIL)
+    tail = reader.tail(piece, _TAIL)
     footer = int.from_bytes(tail[-_FOOTER_END:-4], "little") + _FOOTER_END
     if footer > len(tail):
-        tail = reader.read(piece, last=footer)
+        tail = reader.tail(piece, footer)
     try:
         return pq.read_schema(pa.BufferReader(tail))
     except (pa.ArrowException, OSError) as error:
@@ -219,28 +208,33 @@ class _Segments:
             for file in self._open.values():
                 closing.callback(file.close)
 
-    def copy(self, first: Piece, end: int, target: BinaryIO) -> None:
-        """Copy from the first piece's offset to the offset `end` of its segment."""
-        file = self._file(first)
-        file.seek(first.offset)
-        left = end - first.offset
+    def copy(self, piece: Piece, target: BinaryIO) -> None:
+        """Copy a piece's rows, and verify them. What was written of wrong ones is discarded with the file."""
+        file = self._file(piece)
+        file.seek(piece.offset)
+        left, digest = piece.length, begin_digest()
         while left:
             data = file.read(min(left, _CHUNK))
             if not data:
-                raise AssemblyError(
-                    f"segment {first.segment} ends {left} bytes before offset {end}, "
-                    f"in the rows of mini-batch {first.mini_batch} or of those that follow it"
-                )
+                raise AssemblyError(f"{_damaged(piece)}: it ends {left} bytes before the end of these rows")
+            digest.update(data)
             target.write(data)
             left -= len(data)
+        if piece.digest and digest.digest() != piece.digest:
+            raise AssemblyError(f"{_damaged(piece)}: their digest is another")
 
-    def read(self, piece: Piece, *, last: int | None = None) -> bytes:
-        """Return a piece's bytes, or its last ones."""
-        end = piece.offset + piece.length
-        start = piece.offset if last is None else max(piece.offset, end - last)
+    def read(self, piece: Piece) -> bytes:
+        """Return a piece's bytes, verified."""
         buffer = io.BytesIO()
-        self.copy(piece._replace(offset=start), end, buffer)
+        self.copy(piece, buffer)
         return buffer.getvalue()
+
+    def tail(self, piece: Piece, size: int) -> bytes:
+        """Return a piece's last bytes, `size` of them where it has as many; not verified, `read` does that."""
+        size = min(size, piece.length)
+        file = self._file(piece)
+        file.seek(piece.offset + piece.length - size)
+        return file.read(size)
 
     def _file(self, piece: Piece) -> BinaryIO:
         file = self._open.get(piece.segment)
@@ -253,6 +247,13 @@ class _Segments:
             message = f"segment {piece.segment} with the rows of mini-batch {piece.mini_batch} is missing"
             raise AssemblyError(message) from error
         self._open[piece.segment] = file
+        size = file.seek(0, io.SEEK_END)
+        if piece.segment_bytes not in (size, _UNKNOWN):
+            raise AssemblyError(f"{_damaged(piece)}: it has {size} bytes and had {piece.segment_bytes}")
         if len(self._open) > _OPEN_SEGMENTS:
             self._open.popitem(last=False)[1].close()
         return file
+
+
+def _damaged(piece: Piece) -> str:
+    return f"segment {piece.segment} does not hold the rows of mini-batch {piece.mini_batch} as they were committed"

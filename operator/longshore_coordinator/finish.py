@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from longshore_coordinator.assembly import Assembled, AssemblyError, Piece, assemble
+from longshore_coordinator.assembly import Assembled, AssemblyError, assemble
+from longshore_coordinator.committed import Committed
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.observe import Moments
 from longshore_coordinator.plan import Plan
@@ -19,6 +21,7 @@ from longshore_protocol.wire import Completion
 from longshore_storage.store import Store, open_store
 
 SUCCEEDED_MARKER = "state/succeeded.json"
+_OUTPUT_MARKER = "state/output.json"  # which rows are in the output file: a later coordinator need not write it again
 _TIMING = "logs/sys/job_report/timing.json"
 
 
@@ -30,14 +33,32 @@ def write_output(job: Job, store: Store, ledger: Ledger, *, expected: int) -> As
     """
     if job.output.action != APPEND_ROW:
         return Assembled(rows=0, bytes=0)
-    pieces = [
-        Piece(number, entry["segment"], offset, length, rows, entry["headers"][header] if header >= 0 else "")
-        for entry, (number, _, offset, length, rows, _, header, *_) in committed(ledger.records())
-    ]
+    try:
+        pieces, target = Committed.of(ledger.records()), open_store(job.output.uri)
+    except ValueError as error:
+        raise AssemblyError(f"the ledger cannot be read: {error}") from error
     if len(pieces) != expected:
         raise AssemblyError(f"the ledger holds {len(pieces)} mini-batches, and {expected} are done")
-    pieces.sort()
-    return assemble(store, open_store(job.output.uri), job, pieces)
+    holds = {"pieces": pieces.digest(), "file": job.output.file_name, "format": job.output.format}
+    earlier = _earlier_output(store, target, holds)
+    if earlier is not None:
+        return earlier
+    written = assemble(store, target, job, pieces)
+    store.put(_OUTPUT_MARKER, json.dumps({**holds, **asdict(written)}).encode())
+    return written
+
+
+def _earlier_output(store: Store, target: Store, holds: dict[str, Any]) -> Assembled | None:
+    """Return what an earlier coordinator wrote of the same rows; None where there is none, or its file is another."""
+    try:
+        marker = json.loads(store.get(_OUTPUT_MARKER))
+        if {name: marker[name] for name in holds} != holds:
+            return None
+        with target.open(holds["file"]) as file:
+            size = file.seek(0, os.SEEK_END)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return Assembled(rows=marker["rows"], bytes=size) if size == marker["bytes"] else None
 
 
 def write_end(

@@ -8,7 +8,9 @@ A record is a JSON object with one key that names its kind:
     replayed   {epoch: objects}   first line of an epoch: how many objects of each earlier epoch it took over; what a
                                   displaced coordinator still wrote after that is void
     plan       {...}              a checkpoint of the plan: so many mini-batches, this digest (see `plan`)
-    done       {worker, segment, headers, mini_batches: [Completion, ...]}
+    done       {worker, segment, bytes, digests, headers, mini_batches: [Completion, ...]}
+               `bytes` is the segment's length, `digests` are those of the rows (`segments.encode_digests`); ledgers of
+               earlier versions lack both
     tried      {worker, terminal, failure: Failure}
     resumed    epoch              a user asked to go on: what had failed may be tried again
 """

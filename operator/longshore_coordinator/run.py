@@ -18,6 +18,7 @@ from longshore_coordinator.restore import Restored
 from longshore_coordinator.verdict import Tally, Verdict
 from longshore_protocol import errors
 from longshore_protocol.job import Job
+from longshore_protocol.segments import decode_digests, select_digests
 from longshore_protocol.wire import Completion, Failure, lease_term
 
 
@@ -100,8 +101,12 @@ class Run:
         return pairs
 
     def report(self, body: dict[str, Any], now: float) -> list[int]:
-        """Take in an agent's report (`wire.report`); return the mini-batches it holds no lease on (any more)."""
+        """Take in an agent's report (`wire.report`); return the mini-batches it holds no lease on (any more).
+
+        Raises UnknownAgentError; ValueError for a report whose digests are not those of its results.
+        """
         agent = body["agent"]
+        decode_digests(body.get("digests", ""), count=len(body["completed"]))
         worker = self.agents.heard(agent, now)
         self._processes(agent, body["processes"], now)
         if self.verdict is not None:
@@ -176,21 +181,29 @@ class Run:
 
     def _complete(self, agent: str, worker: str, body: dict[str, Any], now: float) -> None:
         complete, completed = self.leases.complete, self.accounts.completed
-        accepted = []
-        for raw in body["completed"]:
+        accepted, places = [], []
+        for place, raw in enumerate(body["completed"]):
             items, succeeded = raw[5], raw[4]
             if succeeded < items and self._short_return_fails:
                 self._fail(agent, worker, _short_return(Completion(*raw)), now)
             elif complete(agent, raw[0], raw[1]) is Outcome.ACCEPTED:
                 completed(items=items, succeeded=succeeded)
                 accepted.append(raw)
+                places.append(place)
         if accepted:
             self.last_end = now
+            digests = body.get("digests", "")
+            if len(accepted) < len(body["completed"]):
+                digests = select_digests(digests, places)
             self._ledger.append(
                 {
                     "done": {
                         "worker": worker,
                         "segment": body["segment"],
+                        "bytes": body.get("bytes", -1),
+                        "digests": digests
+                        if len(accepted) == len(body["completed"])
+                        else select_digests(digests, places),
                         "headers": body["headers"],
                         "mini_batches": accepted,
                     }

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore_coordinator import assembly
-from longshore_coordinator.assembly import Assembled, AssemblyError, Piece, assemble
+from longshore_coordinator.assembly import Assembled, AssemblyError, assemble
+from longshore_coordinator.committed import Piece
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
+from longshore_protocol.segments import digest_of
 from longshore_storage.store import LocalStore, open_store
 
 OUT = "out.txt"
@@ -141,11 +143,71 @@ def test_a_missing_segment_is_named_with_its_mini_batch_and_leaves_an_earlier_fi
     assert target.names() == [OUT]
 
 
-def test_a_segment_that_is_too_short_is_named():
+def test_a_segment_that_is_too_short_is_named_by_a_ledger_that_knows_no_digests():
     source = memory()
     source.put("s", b"1\n")
-    with pytest.raises(AssemblyError, match="segment s ends 3 bytes before offset 5, in the rows of mini-batch 0"):
+    with pytest.raises(AssemblyError, match=r"rows of mini-batch 0 .* ends 3 bytes before the end"):
         assemble(source, memory(), job(), [Piece(0, "s", 0, 5, 2, "")])
+
+
+DAMAGED = {
+    "truncated": lambda data: data[:-4],
+    "truncated and filled up": lambda data: data[:-4] + bytes(4),
+    "a byte flipped": lambda data: data[:9] + bytes([data[9] ^ 1]) + data[10:],
+    "another of the same length": lambda data: b"w" * len(data),
+    "longer": lambda data: data + b"row\n",
+    "empty": lambda _: b"",
+    "missing": lambda _: None,
+}
+BLOCKS = {"text": (b"first row\n", b"other row\n")}
+BLOCKS["parquet"] = tuple(parquet({"x": list(range(number, 9))}) for number in range(2))
+
+
+def sealed(blocks, *, size=None, name="state/segments/w0.1.x-000001"):
+    """Return the pieces of a segment with these blocks, with the digests and the length that its agent reported."""
+    size = sum(map(len, blocks)) if size is None else size
+    offsets = itertools.accumulate(map(len, blocks), initial=0)
+    return [
+        Piece(number, name, offset, len(block), 1, "", size, digest_of(block))
+        for number, (offset, block) in enumerate(zip(offsets, blocks, strict=False))
+    ]
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
+@pytest.mark.parametrize("format", BLOCKS)
+def test_a_segment_that_was_changed_after_it_was_committed_is_refused_and_leaves_no_file(damage, format, tmp_path):
+    source, target = memory(), LocalStore(str(tmp_path))
+    pieces, found = sealed(BLOCKS[format]), damage(b"".join(BLOCKS[format]))
+    if found is not None:
+        source.put(pieces[0].segment, found)
+    with pytest.raises(AssemblyError, match=f"segment {pieces[0].segment} "):
+        assemble(source, target, job(format), pieces)
+    assert target.names() == []
+
+
+def test_rows_that_changed_places_are_refused():
+    source, blocks = memory(), BLOCKS["text"]
+    pieces = sealed(blocks)
+    source.put(pieces[0].segment, blocks[1] + blocks[0])
+    with pytest.raises(AssemblyError, match="mini-batch 0 as they were committed: their digest is another"):
+        assemble(source, memory(), job(), pieces)
+
+
+@pytest.mark.parametrize("format", BLOCKS)
+def test_a_segment_that_is_as_it_was_committed_is_read(format):
+    source, target = memory(), memory()
+    pieces = sealed(BLOCKS[format])
+    source.put(pieces[0].segment, b"".join(BLOCKS[format]))
+    assert assemble(source, target, job(format), pieces).rows == 2
+
+
+def test_parquet_whose_values_changed_beside_an_intact_footer_is_refused():
+    source = memory()
+    block = parquet({"x": list(range(1000))})
+    source.put("s", block[:100] + bytes([block[100] ^ 1]) + block[101:])
+    [piece] = sealed([block], name="s")
+    with pytest.raises(AssemblyError, match="their digest is another"):
+        assemble(source, memory(), job("parquet"), [piece])
 
 
 def test_no_pieces_make_an_empty_file():

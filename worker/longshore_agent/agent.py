@@ -203,6 +203,8 @@ class Agent:
                 name,
                 epoch,
                 segment=batch.segment,
+                bytes=batch.size,
+                digests=batch.digests,
                 headers=batch.headers,
                 completed=batch.completed,
                 failed=batch.failed,
@@ -222,7 +224,7 @@ class Agent:
 
     async def _write(self, batch: Batch) -> None:
         """Write rows and output files; turn the batch's results into failures when a store will not take them."""
-        rows, batch.rows = b"".join(batch.rows), []
+        rows = await asyncio.to_thread(batch.seal)  # it hashes up to some megabytes
         trouble: OSError | None = None
         for attempt in range(_SEGMENT_TRIES):
             try:

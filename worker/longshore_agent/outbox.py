@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from longshore_protocol.segments import digest_of, encode_digests
 from longshore_protocol.wire import Completion, Failure
 
 FLUSH_BYTES = 8 * 1024 * 1024  # of rows: a segment that large is written at once
@@ -22,6 +23,7 @@ class Batch:
     segment: str
     rows: list[bytes] = field(default_factory=list)
     size: int = 0  # bytes in `rows`
+    digests: str = ""  # of each result's rows, once the segment is written
     headers: list[str] = field(default_factory=list)
     completed: list[Completion] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
@@ -31,6 +33,13 @@ class Batch:
     def is_empty(self) -> bool:
         """Tell whether there is nothing to report."""
         return not (self.completed or self.failed or self.returned or self.init_failed)
+
+    def seal(self) -> bytes:
+        """Return the segment's bytes, and note the digests of its results."""
+        rest = iter(self.rows)
+        self.digests = encode_digests(digest_of(next(rest) if each.length else b"") for each in self.completed)
+        data, self.rows = b"".join(self.rows), []
+        return data
 
 
 class Outbox:

@@ -119,6 +119,8 @@ def report(
     epoch: int,
     *,
     segment: str = "",
+    bytes: int = 0,
+    digests: str = "",
     headers: List[str] = [],  # noqa: B006  (never written to)
     completed: List[Completion] = [],  # noqa: B006
     failed: List[Failure] = [],  # noqa: B006
@@ -129,6 +131,7 @@ def report(
 ) -> Dict[str, Any]:
     """Return the body of POST /v1/report.
 
+    `segment` holds the rows of `completed`; it is `bytes` long, and `digests` are theirs (`segments.encode_digests`).
     `returned` and `held` are [mini_batch, attempt] pairs: given back unstarted, and still wanted (their leases are
     renewed). `init_failed` tells of processes that never came to run(); their mini_batch is -1. `processes` is what
     each of the worker's processes does, for the status.
@@ -137,6 +140,8 @@ def report(
         "agent": agent,
         "epoch": epoch,
         "segment": segment,
+        "bytes": bytes,
+        "digests": digests,
         "headers": headers,
         "completed": completed,
         "failed": failed,
