@@ -13,6 +13,7 @@ from longshore_coordinator.enumerate import Slice, cut
 from longshore_coordinator.ledger import Ledger
 from longshore_protocol.job import BYTES, FILES, ROWS, Job
 from longshore_protocol.slices import pieces_of
+from longshore_storage.redaction import redacted
 from longshore_storage.store import open_store
 
 
@@ -30,7 +31,8 @@ def explain(job: Job, *, python: str, committed: int | None) -> str:
     lines = [f"step          {job.name}"]
     for index, given in enumerate(job.inputs):
         kind = "files" if given.tabular is None else f"{given.tabular.format} rows"
-        lines.append(f"input         {given.name}: {', '.join(given.paths)} ({kind}, {len(sizes[index])} mini-batches)")
+        paths = redacted(", ".join(given.paths))
+        lines.append(f"input         {given.name}: {paths} ({kind}, {len(sizes[index])} mini-batches)")
     lines += [
         f"mini-batches  {len(every)} {_rule(job)}{_sample(job)}",
         f"sizes         {_spread(every)} {_unit(job, is_counted=is_counted)}",

@@ -30,13 +30,15 @@ from longshore_coordinator.enumerate import (
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol.job import Job
 from longshore_protocol.wire import Grant
+from longshore_storage.errors import ShownError
+from longshore_storage.redaction import redacted
 
 _LOT = 1000  # mini-batches handed over at once...
 _LOT_SECONDS = 0.1  # ...or what was cut in this time
 _UNKNOWN = -1
 
 
-class PlanChangedError(Exception):
+class PlanChangedError(ShownError):
     """The inputs or settings are not those of the run that is resumed; the message says what differs."""
 
 
@@ -83,7 +85,7 @@ class Plan:
             return {}
         return {
             "input": job.inputs[self._inputs[mini_batch]].name,
-            "items": json.loads(self._payloads[mini_batch]),
+            "items": json.loads(redacted(self._payloads[mini_batch].decode("ascii"))),
         }
 
 

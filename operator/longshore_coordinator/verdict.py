@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from longshore_protocol.job import APPEND_ROW, Job, Timeouts
+from longshore_storage.redaction import redacted
 
 SUCCEEDED = "Succeeded"
 INTERRUPTED = "Interrupted"
@@ -35,6 +36,10 @@ class Verdict:
 
     reason: str
     message: str
+
+    def __post_init__(self) -> None:
+        """Hide secrets of URLs, which a store's error may quote."""
+        object.__setattr__(self, "message", redacted(self.message))
 
     @property
     def succeeded(self) -> bool:

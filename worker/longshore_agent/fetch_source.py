@@ -15,12 +15,13 @@ import zipfile
 from longshore_agent.fetching import base_name
 from longshore_agent.trees import fetch_file_to, fetch_tree, inside
 from longshore_storage.causes import cause_of
+from longshore_storage.errors import ShownError
 
 _LAST_WORDS = "/dev/termination-log"
 _ARCHIVE = ".source.zip"
 
 
-class SourceError(Exception):
+class SourceError(ShownError):
     """The source cannot be brought; the message is one sentence that names the place and the cause."""
 
 

@@ -14,10 +14,11 @@ import os
 from dataclasses import dataclass
 
 from longshore_protocol.job import Job, Model
+from longshore_storage.errors import ShownError
 from longshore_storage.store import local_path
 
 
-class StagingError(Exception):
+class StagingError(ShownError):
     """Something the job names cannot be brought to this machine; the message says what."""
 
 

@@ -42,7 +42,7 @@ from longshore_protocol.script_job import (
     ScriptResult,
     known,
 )
-from longshore_storage.errors import StorageError
+from longshore_storage.errors import ShownError, StorageError
 from longshore_storage.files import copy_local, open_local
 from longshore_storage.source_files import source_files
 from longshore_storage.store import local_path, open_store
@@ -52,7 +52,7 @@ _LONGEST = 20  # characters of a number that readers of JSON have a type for
 _ARTIFACTS = {"outputs": "outputs/", "logs": "logs/user/"}  # folder in the working directory -> place in the run
 
 
-class ScriptDataError(Exception):
+class ScriptDataError(ShownError):
     """The data of a script cannot be brought or taken away; the message is one sentence that names it and the cause."""
 
     def __init__(self, message: str, reason: str = INPUT_ERROR) -> None:

@@ -28,7 +28,8 @@ from longshore_protocol import errors, slices
 from longshore_protocol.job import Input, TabularFormat
 from longshore_storage import retrying
 from longshore_storage.causes import cause_of
-from longshore_storage.errors import DatabaseError
+from longshore_storage.errors import DatabaseError, ShownError
+from longshore_storage.redaction import redacted
 from longshore_storage.store import local_path
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class _Unwanted(Exception):
     """Nobody needs the rest of what is being copied."""
 
 
-class _NotBrought(Exception):
+class _NotBrought(ShownError):
     """A file cannot be brought to this machine; the text is a sentence."""
 
     def __init__(self, url: str, error: Exception, cause: str) -> None:
@@ -186,7 +187,7 @@ class Stager:
         if failure is not None:
             self._takers.not_staged(lease, failure, (started, elapsed))
             return
-        lease.grant = lease.grant._replace(slice=json.dumps(piece).encode("ascii"))
+        lease.grant = lease.grant._replace(slice=redacted(json.dumps(piece)).encode("ascii"))
         self._average = elapsed if self._average is None else 0.8 * self._average + 0.2 * elapsed
         self._takers.staged(lease)
 

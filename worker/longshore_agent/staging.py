@@ -10,6 +10,7 @@ from longshore_agent.whole_data import WholeData
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import Grant
+from longshore_storage.redaction import redacted
 from longshore_storage.store import local_path
 
 _SIDE_INPUT = re.compile(r"\$\(inputs\.([^()]*)\)")  # the planner has seen to it that there is one
@@ -28,7 +29,7 @@ def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: 
         "AZUREML_RUN_ID": job.run_id,
         "AZUREML_LOG_LEVEL": job.logging_level,
     }
-    paths = {each.name: each.paths for each in job.inputs}
+    paths = {each.name: tuple(map(redacted, each.paths)) for each in job.inputs}
     paths.update({name: (folder,) for name, folder in data.downloads.items()})
     first = {name: given[0] for name, given in paths.items()}
     for name, path in {**first, **data.side_inputs}.items():

@@ -19,10 +19,10 @@ from longshore_agent.fetch_source import SourceError
 from longshore_agent.source_copies import TooLargeError, copy_source
 from longshore_agent.survey_words import LIMIT, TooMuch, survey_words
 from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyRequest, SurveyResult
-from longshore_storage.errors import StorageError
+from longshore_storage.errors import ShownError, StorageError
 
 
-class SurveyError(Exception):
+class SurveyError(ShownError):
     """Something cannot be looked at; the message is one sentence that names it and the cause."""
 
 

@@ -23,6 +23,7 @@ from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.text import MESSAGE, TRACEBACK, printable
 from longshore_protocol.wire import Failure, process_name
+from longshore_storage.redaction import redacted
 
 _OF_WHAT_RUNS = (messages.DONE, messages.FAILED, messages.LOADED)
 _UNKILLABLE = 10.0  # seconds a process may outlive its kill (a stopped host) before it is given up
@@ -354,7 +355,8 @@ class Worker:
         self, lease: Lease, process: int, *, items: int, said: _Said, times: tuple[float, float], log: str
     ) -> None:
         if not lease.abandoned:
-            grant = lease.grant
+            grant, (category, message, trace) = lease.grant, said
+            said = category, redacted(message), redacted(trace)
             del self._held[grant.mini_batch]
             self._outbox.fail(Failure(grant.mini_batch, grant.attempt, items, process, *said, *times, log))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from longshore_storage.errors import DatabaseError
+from longshore_storage.redaction import redacted
 from longshore_storage.retrying import chain, status_of, told_by
 from longshore_storage.store import local_path
 from longshore_storage.systems import file_system
@@ -42,7 +43,7 @@ def cause_of(url: str, error: BaseException) -> str:
     told = told_by(error)
     if isinstance(told, FileNotFoundError):
         return _absence(url)
-    text = " ".join(str(told).split()).rstrip(".")
+    text = redacted(" ".join(str(told).split()).rstrip("."))
     return f"{type(told).__name__}: {text}" if text else type(told).__name__
 
 

@@ -6,8 +6,19 @@ StorageError
 └── DatabaseError     a database cannot be asked
 """
 
+from __future__ import annotations
 
-class StorageError(Exception):
+from longshore_storage.redaction import redacted
+
+
+class ShownError(Exception):
+    """An error whose text is for people: secrets in the URLs that it names are hidden."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redacted(text))
+
+
+class StorageError(ShownError):
     """A place that cannot be used; its text is one sentence that names place and cause."""
 
 

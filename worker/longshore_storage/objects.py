@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from longshore_storage.causes import cause_of, known_cause, tells_bucket
+from longshore_storage.redaction import redacted
 from longshore_storage.retrying import patiently
 from longshore_storage.store import Store
 from longshore_storage.systems import file_system
@@ -273,11 +274,11 @@ def _as_os_error(url: str) -> Iterator[None]:
         if isinstance(error, FileExistsError) or (isinstance(error, FileNotFoundError) and not tells_bucket(error)):
             raise
         if known is not None:
-            raise OSError(f"{url}: {known}") from error
+            raise OSError(f"{redacted(url)}: {known}") from error
         if isinstance(error, OSError):
             raise
         text = " ".join(str(error).split())
-        raise OSError(f"{url}: {type(error).__name__}{': ' if text else ''}{text}") from error
+        raise OSError(redacted(f"{url}: {type(error).__name__}{': ' if text else ''}{text}")) from error
 
 
 def _s3_code(error: OSError) -> str:

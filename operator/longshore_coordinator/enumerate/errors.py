@@ -4,8 +4,12 @@ InputError             an input that cannot be listed or read
 └── EmptyInputError    an input without any file
 """
 
+from __future__ import annotations
 
-class InputError(Exception):
+from longshore_storage.errors import ShownError
+
+
+class InputError(ShownError):
     """An input that cannot be cut into mini-batches; its text is one sentence that names the input."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from longshore_coordinator.enumerate.slices import Slice
 from longshore_protocol.job import Job
 from longshore_protocol.slices import first_path
+from longshore_storage.redaction import redacted
 
 _LONGEST = 200  # characters of a value that a sentence shows
 
@@ -36,15 +37,18 @@ class PlanDigest:
         """Add the next mini-batch of the plan."""
         if not self._first:
             self._first = slice.payload
-        self._digest.update(b"%d %d\n" % (slice.input, len(slice.payload)))
-        self._digest.update(slice.payload)
+        payload = slice.payload
+        if b"://" in payload and b"?" in payload:  # the signature of a presigned URL is not part of what it names
+            payload = redacted(payload.decode("ascii")).encode("ascii")
+        self._digest.update(b"%d %d\n" % (slice.input, len(payload)))
+        self._digest.update(payload)
         self.count += 1
 
     def checkpoint(self) -> Checkpoint:
         """Return what the plan is up to here. Raises IndexError when nothing was added since the last checkpoint."""
         if not self._first:
             raise IndexError("no mini-batch was added since the last checkpoint")
-        first = first_path(json.loads(self._first))
+        first = redacted(first_path(json.loads(self._first)))
         self._first = b""
         return Checkpoint(self.count, self._digest.hexdigest(), first)
 
@@ -55,7 +59,7 @@ def plan_settings(job: Job) -> dict[str, Any]:
         "inputs": [
             {
                 "name": each.name,
-                "paths": each.paths,
+                "paths": [redacted(path) for path in each.paths],
                 "tabular": each.tabular and vars(each.tabular),
                 **({"partition format": each.partition_format} if each.partition_format else {}),
             }
