@@ -42,6 +42,7 @@ from longshore_protocol.script_job import (
     ScriptResult,
     known,
 )
+from longshore_storage import beneath
 from longshore_storage.errors import ShownError, StorageError
 from longshore_storage.files import copy_local, open_local
 from longshore_storage.source_files import source_files
@@ -120,7 +121,7 @@ def _result(folder: str, *, otherwise: str) -> ScriptResult:
     """Return what the host left; the script, which is the same user, may have written there too."""
     now = time.time()
     try:
-        with open(os.path.join(folder, script_folder.RESULT), encoding="utf-8") as file:
+        with open(os.path.join(folder, script_folder.RESULT), encoding="utf-8", opener=beneath.open_file) as file:
             raw = json.loads(file.read(), parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
             result = known(ScriptResult, raw)
     except FileNotFoundError:
@@ -175,7 +176,7 @@ def _ship_artifacts(job: ScriptJob, folder: str) -> None:
 
 def _bring_source(uri: str, folder: str) -> None:
     local = local_path(uri)
-    if local is None or not os.path.isdir(local):
+    if local is None or not beneath.is_folder(local):
         try:
             fetch_source(uri, folder)
         except SourceError as error:

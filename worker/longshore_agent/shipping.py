@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from longshore_agent.places import Places
 from longshore_protocol.job import Job
+from longshore_storage import beneath
 from longshore_storage.store import Store, open_store
 
 LOG_LIMIT = 16 << 20  # bytes of one log that go to the store: its end
@@ -145,17 +146,18 @@ def _files(folder: str) -> Iterator[tuple[str, BinaryIO]]:
     Raises OSError, at the end, when a file cannot be read.
     """
     trouble: OSError | None = None
-    for parent, _, names, descriptor in os.fwalk(folder):  # it follows no links, not even those made meanwhile
-        for name in sorted(names):
-            try:
-                opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
-            except OSError as error:
-                if error.errno not in _NO_FILE:
-                    trouble = error
-                continue
-            with open(opened, "rb") as file:
-                if stat.S_ISREG(os.fstat(opened).st_mode):
-                    yield os.path.relpath(os.path.join(parent, name), folder), file
+    with beneath.in_folder(folder) as top:
+        for parent, _, names, descriptor in os.fwalk(top):  # it follows no links, not even those made meanwhile
+            for name in sorted(names):
+                try:
+                    opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
+                except OSError as error:
+                    if error.errno not in _NO_FILE:
+                        trouble = error
+                    continue
+                with open(opened, "rb") as file:
+                    if stat.S_ISREG(os.fstat(opened).st_mode):
+                        yield os.path.relpath(os.path.join(parent, name), top), file
     if trouble is not None:
         raise trouble
 

@@ -11,7 +11,7 @@ from typing import Any
 from longshore_agent.fetch_source import fetch_source
 from longshore_agent.git_state import git_state
 from longshore_agent.shipping import ship_folder
-from longshore_storage.files import copy_local
+from longshore_storage.files import copy_local, file_size
 from longshore_storage.source_files import source_files
 from longshore_storage.store import local_path, open_store
 
@@ -75,7 +75,7 @@ def _copied_here(source: str, folder: str, but: str | None) -> dict[str, str]:
         if but is not None and name.startswith(but):
             continue
         path = os.path.join(folder, name)
-        size += os.path.getsize(os.path.join(source, name))
+        size += file_size(os.path.join(source, name))
         if size > LARGEST:
             raise TooLargeError(f"holds more than {LARGEST >> 20} MB: name what is no code in a file .amlignore there")
         os.makedirs(os.path.dirname(path), exist_ok=True)

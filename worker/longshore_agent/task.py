@@ -35,6 +35,7 @@ from longshore_protocol.script_job import (
     ScriptJob,
     ScriptResult,
 )
+from longshore_storage import beneath
 
 _LOOK = 0.1  # seconds between two looks for a host that has not started
 _START = 10.0  # seconds that a host may still take to start when the pod is to end
@@ -134,7 +135,7 @@ def _await_host(folder: str) -> bool:
         if give_up and time.monotonic() >= give_up[0]:
             return False
         time.sleep(_LOOK)
-    with open(lock, "rb") as file:
+    with open(lock, "rb", opener=beneath.open_file) as file:
         fcntl.flock(file, fcntl.LOCK_SH)
     return True
 
@@ -142,7 +143,7 @@ def _await_host(folder: str) -> bool:
 def _git(folder: str) -> dict[str, Any] | None:
     """Return what `prepare` noted of the source; the script may have written there since."""
     try:
-        with open(os.path.join(folder, script_folder.GIT), encoding="utf-8") as file:
+        with open(os.path.join(folder, script_folder.GIT), encoding="utf-8", opener=beneath.open_file) as file:
             raw = json.load(file)
     except (OSError, ValueError):
         return None

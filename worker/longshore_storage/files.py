@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
+from longshore_storage import beneath
 from longshore_storage.objects import Ranges
 from longshore_storage.retrying import patiently
 from longshore_storage.store import local_path
@@ -32,7 +33,7 @@ def file_size(path: str, **options: Any) -> int:
     """Return a file's size in bytes without reading it; `options` go to its file system. Raises OSError."""
     local = local_path(path)
     if local is not None:
-        return os.path.getsize(local)
+        return beneath.status(local).st_size
     fs, inside = file_system(path, **options)
     return int(patiently(lambda: fs.info(inside))["size"])
 
@@ -44,7 +45,7 @@ def file_stamp(path: str, **options: Any) -> str:
     """
     local = local_path(path)
     if local is not None:
-        status = os.stat(local)
+        status = beneath.status(local)
         return f"{status.st_size} {status.st_mtime_ns}"
     fs, inside = file_system(path, **options)
     return stamp_of(patiently(lambda: fs.info(inside)))
@@ -70,13 +71,14 @@ def open_file(path: str, *, read_ahead: bool = True, **options: Any) -> BinaryIO
 def open_local(path: str) -> BinaryIO:
     """Open a file of this machine, or one that a link leads to, unless that is in /proc. Raises OSError.
 
-    On a volume links may be a script's, and in /proc is the environment of who follows them: credentials of stores.
+    On a volume no link leads out of it (see `beneath`). Elsewhere one may still be a script's, and in /proc is the
+    environment of the process that follows it.
     """
     return open(path, "rb", buffering=_BUFFER, opener=_open_outside_proc)
 
 
 def _open_outside_proc(path: str, flags: int) -> int:
-    opened = os.open(path, flags)
+    opened = beneath.open_file(path, flags)
     if not path.startswith(f"{_PROCESSES}/") and os.fstat(opened).st_dev == os.stat(_PROCESSES).st_dev:
         os.close(opened)
         raise PermissionError(errno.EACCES, "is a link to what is no data", path)

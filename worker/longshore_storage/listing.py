@@ -5,12 +5,13 @@ reads them: a leading dot is matched by a leading dot only, and `**` stands for 
 exists as it is written is no glob, whatever characters it has. Over HTTP, where all is files, a folder is what ends
 with a slash and answers with a page of links to what is in it.
 
+On a volume that scripts write to, no link leads out of it (`beneath`).
+
 Folders are read one by one, each when its turn comes: the first file is there before the last folder is listed.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from abc import ABC, abstractmethod
@@ -19,6 +20,7 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Any
 
+from longshore_storage import beneath
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import AbsentError, ListingError
 from longshore_storage.retrying import patiently, status_of, told_by
@@ -166,26 +168,17 @@ class _Place(ABC):
 class _Local(_Place):
     def kind(self, path: str) -> str | None:
         try:
-            mode = os.stat(path.rstrip("/") or "/").st_mode
+            mode = beneath.status(path.rstrip("/") or "/").st_mode
         except (FileNotFoundError, NotADirectoryError):
             return None
         return "folder" if stat.S_ISDIR(mode) else "file"
 
     def names(self, folder: str) -> list[str]:
-        found = []
-        with os.scandir(folder) as entries:
-            for entry in entries:  # the questions below are answered from what scandir read, but for links
-                if entry.is_file():
-                    found.append(entry.name)
-                elif entry.is_dir():
-                    found.append(entry.name + "/")
-                elif entry.is_symlink():
-                    found.append(entry.name)  # it leads nowhere: that fails its mini-batch, and is not hidden
-        found.sort()
-        return found
+        # A link that leads nowhere, or out of its volume, fails its mini-batch, and is not hidden.
+        return sorted(name + "/" * (kind == beneath.FOLDER) for name, kind in beneath.entries(folder))
 
     def identity(self, folder: str) -> object:
-        status = os.stat(folder)
+        status = beneath.status(folder)
         return status.st_dev, status.st_ino
 
 

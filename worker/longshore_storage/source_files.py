@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from longshore_storage import beneath
+
 IGNORE_FILES = (".amlignore", ".gitignore")  # the first that is there counts, and no other
 _NEVER = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "longshore-runs"})  # folders, wherever they are
 _OF_A_RUN = ("state/run.json", "pipeline.json")  # what a run folder that is called otherwise has
@@ -20,7 +22,8 @@ _OF_A_RUN = ("state/run.json", "pipeline.json")  # what a run folder that is cal
 def source_files(folder: str) -> Iterator[str]:
     """Yield the names of a source's files relative to its local folder, in their order; "/" is between their parts.
 
-    Links are followed, but not into a folder that the walk is in; those that lead nowhere are passed over.
+    Links are followed, but not into a folder that the walk is in; those that lead nowhere are passed over. One that
+    leads out of a volume is named as a file, which cannot be opened then.
     Raises OSError, ValueError for an ignore file that is not UTF-8 text.
     """
     yield from _walk(folder, "", _rules(folder), ())
@@ -28,24 +31,22 @@ def source_files(folder: str) -> Iterator[str]:
 
 def _walk(root: str, inside: str, rules: list[_Rule], above: tuple[tuple[int, int], ...]) -> Iterator[str]:
     path = os.path.join(root, inside)
-    status = os.stat(path)
+    status = beneath.status(path)
     identity = (status.st_dev, status.st_ino)
     if identity in above:
         return
-    with os.scandir(path) as entries:
-        found = sorted((entry.name, entry.is_dir(), entry.is_file()) for entry in entries)
-    for name, is_folder, is_file in found:
+    for name, kind in sorted(beneath.entries(path)):
         relative = inside + name
-        if is_folder:
+        if kind == beneath.FOLDER:
             never = name in _NEVER or name.startswith("..") or _is_run(f"{path}/{name}")
             if not (never or _is_ignored(relative, rules, is_folder=True)):
                 yield from _walk(root, relative + "/", rules, (*above, identity))
-        elif is_file and not _is_ignored(relative, rules, is_folder=False):
+        elif kind in (beneath.FILE, beneath.OUTSIDE) and not _is_ignored(relative, rules, is_folder=False):
             yield relative
 
 
 def _is_run(path: str) -> bool:
-    return any(os.path.isfile(f"{path}/{name}") for name in _OF_A_RUN)
+    return any(beneath.is_file(f"{path}/{name}") for name in _OF_A_RUN)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class _Rule:
 def _rules(folder: str) -> list[_Rule]:
     for name in IGNORE_FILES:
         try:
-            with open(os.path.join(folder, name), encoding="utf-8-sig") as file:
+            with open(os.path.join(folder, name), encoding="utf-8-sig", opener=beneath.open_file) as file:
                 return [rule for line in file if (rule := _rule(line)) is not None]
         except FileNotFoundError:
             continue

@@ -12,9 +12,10 @@ import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
+
+from longshore_storage import beneath
 
 UNFINISHED = ".unfinished-"  # a local file that is being written; never listed, never read
 
@@ -107,7 +108,8 @@ class LocalStore(Store):
         self.uri = self._root = os.path.abspath(path)
 
     def make(self) -> None:
-        os.makedirs(self._root, exist_ok=True)
+        with beneath.in_folder(self._root, make=True):
+            pass
 
     def prove(self) -> None:
         """Do nothing: a link is made once, on every file system that has links."""
@@ -117,94 +119,93 @@ class LocalStore(Store):
             file.write(data)
 
     def create(self, name: str, data: bytes) -> bool:
-        target = self._path(name)
-        unfinished = self._write_unfinished(target, data)
-        try:
-            os.link(unfinished, target)  # the one call that fails when the target is there
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(unfinished)
-        _sync_folder(os.path.dirname(target))
+        with self._target(name, make=True) as target:
+            unfinished = _write_unfinished(target, data)
+            try:
+                os.link(unfinished, target)  # the one call that fails when the target is there
+            except FileExistsError:
+                return False
+            finally:
+                os.unlink(unfinished)
+            beneath.sync_folder(os.path.dirname(target))
         return True
 
     def get(self, name: str) -> bytes:
-        return Path(self._path(name)).read_bytes()
+        with self.open(name) as file:
+            return file.read()
 
     def exists(self, name: str) -> bool:
-        return os.path.exists(self._path(name))
+        try:
+            beneath.status(self._path(name))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def names(self, folder: str = "") -> list[str]:
-        found = []
-        for parent, _, files in os.walk(self._path(folder), onerror=_raise_unless_absent):
-            inside = os.path.relpath(parent, self._root)
-            prefix = "" if inside == "." else inside + "/"
-            found += [prefix + file for file in files if not file.startswith(UNFINISHED)]
-        return sorted(found)
+        found: list[str] = []
+        with contextlib.suppress(FileNotFoundError), beneath.in_folder(self._path(folder)) as top:
+            found += _names_below(top)
+        prefix = f"{folder.rstrip('/')}/" if folder else ""
+        return sorted(prefix + name for name in found)
 
     def open(self, name: str) -> BinaryIO:
-        return open(self._path(name), "rb")
+        return open(self._path(name), "rb", opener=beneath.open_file)
 
     @contextlib.contextmanager
     def writer(self, name: str) -> Iterator[BinaryIO]:
-        target = self._path(name)
-        unfinished = self._write_unfinished(target, b"", sync=False)
-        try:
-            with open(unfinished, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(unfinished)
-            raise
-        _sync_folder(os.path.dirname(target))
+        with self._target(name, make=True) as target:
+            unfinished = _write_unfinished(target, b"", sync=False)
+            try:
+                with open(unfinished, "wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(unfinished, target)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(unfinished)
+                raise
+            beneath.sync_folder(os.path.dirname(target))
 
     def delete(self, folder: str) -> None:
-        path = self._path(folder)
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        with contextlib.suppress(FileNotFoundError), self._target(folder) as target:
+            if os.path.isdir(target) and not os.path.islink(target):
+                shutil.rmtree(target)
+            else:
+                os.unlink(target)
+
+    @contextlib.contextmanager
+    def _target(self, name: str, *, make: bool = False) -> Iterator[str]:
+        """Have the path of an object to be written or deleted, in a folder that `make` makes if need be."""
+        folder, last = os.path.split(self._path(name))
+        with beneath.in_folder(folder, make=make) as path:
+            yield os.path.join(path, last)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._root, name) if name else self._root
 
-    def _write_unfinished(self, target: str, data: bytes, *, sync: bool = True) -> str:
-        folder = os.path.dirname(target)
-        _make_folder(folder)
-        path = os.path.join(folder, UNFINISHED + secrets.token_hex(8))
-        try:
-            with open(path, "xb") as file:
-                file.write(data)
-                file.flush()
-                if sync:
-                    os.fsync(file.fileno())
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            raise
-        return path
 
-
-def _sync_folder(path: str) -> None:
-    """Make a new name in a folder survive a power cut, as the object's bytes do."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _write_unfinished(target: str, data: bytes, *, sync: bool = True) -> str:
+    """Write bytes beside a target, whose folder is there; return the path of the file."""
+    path = os.path.join(os.path.dirname(target), UNFINISHED + secrets.token_hex(8))
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with open(path, "xb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        raise
+    return path
 
 
-def _make_folder(path: str) -> None:
-    """Make a folder and those above it as durably as the object that it is made for."""
-    if not os.path.isdir(path):
-        _make_folder(os.path.dirname(path))
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path)
-        _sync_folder(os.path.dirname(path))
+def _names_below(top: str) -> Iterator[str]:
+    for parent, _, files in os.walk(top, onerror=_raise_unless_absent):
+        inside = os.path.relpath(parent, top)
+        prefix = "" if inside == "." else inside + "/"
+        yield from (prefix + file for file in files if not file.startswith(UNFINISHED))
 
 
 def _raise_unless_absent(error: OSError) -> None:
