@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-FAILED, BAD_INPUT = 1, 2
+from longshore_cli.exit_codes import INTERRUPTED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0 for success, 1 for a failed run, 2 for bad input."""
+    """Run the command; return its exit code (`exit_codes`)."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "import":
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_command(options)
     except KeyboardInterrupt:  # before anything was started; from then on the run decides how to end
         print("longshore: interrupted", file=sys.stderr)
-        return FAILED
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run a ParallelRunStep, a ScriptStep or a Pipeline on this machine",
         description="Run the ParallelRunStep, ScriptStep or Pipeline of some manifests on this machine. "
-        "Exit code 0: succeeded, 1: failed, 2: bad input.",
+        "Exit code 0: succeeded, 1: failed, 2: bad input, 130: interrupted; --resume continues.",
     )
     run.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="YAML files, or folders of them")
     run.add_argument(

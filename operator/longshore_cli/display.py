@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -125,7 +126,7 @@ def summary(status: ParallelRunStepStatus, *, name: str, run_dir: str) -> str:
             lines.append(f"  output        {status.output.uri}")
     lines.append(f"  logs          {run_dir}/logs")
     if succeeded.status != "True":
-        lines.append(f"  go on with    longshore run ... --resume {run_dir}")
+        lines.append(f"  go on with    longshore run --resume {shlex.quote(run_dir)}")
     return "\n".join(lines)
 
 

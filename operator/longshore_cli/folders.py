@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from longshore_api.errors import InvalidDocuments, Problem
@@ -17,15 +17,30 @@ _ABOUT = "state/run.json"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a run was started from, as the command line named it."""
+
+    paths: tuple[str, ...]  # of the documents, absolute
+    parameters: dict[str, str]
+    sample: int | None = None
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """A run's folder and identity."""
 
     uri: str  # an absolute path, or a URL
     run_id: str
 
-    def remember(self, step: str) -> None:
-        """Write down whose run this is, for a later --resume. Raises OSError."""
-        self._store().put(_ABOUT, json.dumps({"runId": self.run_id, "step": step}).encode())
+    def remember(self, step: str, origin: Origin | None = None) -> None:
+        """Record whose run this is and what it was started from, for a later --resume. Raises OSError."""
+        about = {"runId": self.run_id, "step": step, **({} if origin is None else {"origin": asdict(origin)})}
+        self._store().put(_ABOUT, json.dumps(about).encode())
+
+    def origin(self) -> Origin | None:
+        """Return what the run was started from; None for a step of a pipeline, and for a run of an earlier version."""
+        origin = json.loads(self._store().get(_ABOUT)).get("origin")
+        return None if origin is None else Origin(tuple(origin["paths"]), origin["parameters"], origin["sample"])
 
     def keep(self, status: str) -> None:
         """Write down the status that a run ended with. Raises OSError."""

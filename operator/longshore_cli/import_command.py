@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem
+from longshore_cli.exit_codes import BAD_INPUT, SUCCEEDED
 from longshore_cli.yaml_text import yaml_text
 from longshore_planner.azureml import NotOfAzureML, Translation, check, translate
 from longshore_planner.documents import read_yaml
-
-DONE, BAD_INPUT = 0, 2
 
 
 def import_command(options: argparse.Namespace) -> int:
@@ -27,7 +26,7 @@ def import_command(options: argparse.Namespace) -> int:
             print(f"longshore: {problem.sentence}", file=sys.stderr)
         return BAD_INPUT
     _tell(translation, options.file, written)
-    return DONE
+    return SUCCEEDED
 
 
 def _translated(file: Path, output: Path | None) -> Translation:

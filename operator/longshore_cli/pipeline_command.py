@@ -16,22 +16,23 @@ from datetime import datetime
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_cli.display import default_stream
+from longshore_cli.exit_codes import FAILED, INTERRUPTED, SUCCEEDED
 from longshore_cli.folders import new_folder
 from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.pipeline_display import ChangeLines, foresight, summary
 from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_sources import copy_code, look_at_code, look_at_contents
 from longshore_planner.catalogue import Documents
+from longshore_planner.pipelines import records as states
 from longshore_planner.pipelines.choose import Chosen
 from longshore_planner.pipelines.decide import foresee
 from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
-from longshore_planner.pipelines.records import FAILED, RUNNING, SUCCEEDED, Record, ended, resumed
+from longshore_planner.pipelines.records import Record, ended, resumed
 from longshore_planner.pipelines.status import records_of
 from longshore_planner.pipelines.template import Template
 from longshore_storage.store import local_path
 
-DONE, NOT_DONE = 0, 1  # exit codes
 PIPELINE_FLAGS = ("pipeline", "regenerate_outputs", "continue_on_step_failure")
 
 
@@ -76,10 +77,11 @@ def resume_pipeline(options: argparse.Namespace) -> int:
     with contextlib.nullcontext() if options.explain else folder.held():
         frozen, status = folder.read()
         records = {} if status is None else records_of(status)
-        if all(each.name in records and records[each.name].state == SUCCEEDED for each in frozen.steps) and status:
+        succeeded = {name for name, record in records.items() if record.state == states.SUCCEEDED}
+        if status and all(each.name in succeeded for each in frozen.steps):
             print(f"longshore: the run in {folder.path} has succeeded already", file=sys.stderr)
             return _tell(status, options)
-        failed = [each for each in frozen.steps if each.name in records and records[each.name].state == FAILED]
+        failed = [each for each in frozen.steps if each.name in records and records[each.name].state == states.FAILED]
         frozen = _with_steps(frozen, copy_code(failed, folder.sources) if not options.explain else look_at_code(failed))
         records = resumed(_taken_in(frozen, records))
         if options.explain:
@@ -150,7 +152,7 @@ def _taken_in(frozen: FrozenPipeline, records: dict[str, Record]) -> dict[str, R
     taken = dict(records)
     for step in frozen.steps:
         record = records.get(step.name)
-        if record is None or record.state != RUNNING:
+        if record is None or record.state != states.RUNNING:
             continue
         outcome = left_by_earlier(step)
         if outcome is not None:
@@ -181,7 +183,7 @@ def _execute(
         status = asyncio.run(run.run())
     except OSError as error:
         print(f"longshore: the run folder {folder.path} cannot be used: {error}", file=sys.stderr)
-        return NOT_DONE
+        return FAILED
     return _tell(status, options)
 
 
@@ -191,11 +193,11 @@ def _tell(status: PipelineRunStatus, options: argparse.Namespace) -> int:
     except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     succeeded = status.condition("Succeeded")
-    return DONE if succeeded is not None and succeeded.status == "True" else NOT_DONE
+    return {"True": SUCCEEDED, "False": FAILED}.get(succeeded.status if succeeded else "False", INTERRUPTED)
 
 
 def _explain(frozen: FrozenPipeline, folder: PipelineFolder, *, records: dict[str, Record] | None = None) -> int:
     history = folder.history()
     seen = foresee(frozen, records or {}, history=history, options=frozen.options, now=time.time())
     print(foresight(frozen.name, [seen.records[each.name] for each in frozen.steps]))
-    return DONE
+    return SUCCEEDED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TextIO
@@ -60,7 +61,7 @@ def summary(status: PipelineRunStatus) -> str:
     lines += [f"  {name}: {_metrics(found)}" for name, found in metrics]
     lines.append(f"  run folder  {status.run_uri}")
     if succeeded.status != "True":
-        lines.append(f"  go on with  longshore run --resume {status.run_uri}")
+        lines.append(f"  go on with  longshore run --resume {shlex.quote(status.run_uri or '')}")
     return "\n".join(lines)
 
 

@@ -6,11 +6,14 @@ import argparse
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_cli.display import default_stream, display, summary
-from longshore_cli.folders import RunFolder, earlier_folder, new_folder
+from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED
+from longshore_cli.folders import Origin, RunFolder, earlier_folder, new_folder
 from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.pipeline_command import PIPELINE_FLAGS, refuse, resume_pipeline, run_pipeline
 from longshore_cli.pipeline_folder import is_pipeline
@@ -19,9 +22,8 @@ from longshore_planner.documents import load
 from longshore_planner.pipelines.choose import choose
 from longshore_planner.resolve import Resolved, resolve
 from longshore_planner.status import step_status
+from longshore_protocol import snapshot as snapshots
 from longshore_protocol.snapshot import Snapshot
-
-SUCCEEDED, FAILED, BAD_INPUT = 0, 1, 2
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -38,27 +40,39 @@ def _run(options: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     if options.resume and is_pipeline(options.resume):
         return resume_pipeline(options)
-    if not options.paths:
-        raise InvalidDocuments([Problem("PATH", "", "is missing: name a YAML file, or a folder of them")])
-    parameters = dict(options.parameters)
-    documents = load(options.paths, parameters=parameters)
+    folder = earlier_folder(options.resume) if options.resume else new_folder(options.run_dir, now=now)
+    origin = _origin(options, folder)
+    parameters = origin.parameters
+    documents = load([Path(each) for each in origin.paths], parameters=parameters)
     chosen = choose(documents, name=options.pipeline, assigned=parameters)
     if chosen is not None:
         return run_pipeline(chosen, documents, options, now=now)
     refuse(options, PIPELINE_FLAGS, rule="is for pipelines, and the documents have a ParallelRunStep alone")
-    folder = earlier_folder(options.resume) if options.resume else new_folder(options.run_dir, now=now)
     resolved = resolve(
         documents,
         run_uri=folder.uri,
         run_id=folder.run_id,
         cores=os.cpu_count() or 1,
-        sample=options.sample,
+        sample=origin.sample,
     )
     with source_at_hand(resolved) as at_hand:
-        return _carry_out(at_hand, options, folder=folder)
+        return _carry_out(at_hand, options, folder=folder, origin=origin)
 
 
-def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder) -> int:
+def _origin(options: argparse.Namespace, folder: RunFolder) -> Origin:
+    """Return what the run is started from: the command line, or what the run to resume recorded."""
+    given = Origin(tuple(os.path.abspath(each) for each in options.paths), dict(options.parameters), options.sample)
+    if given.paths:
+        return given
+    recorded = folder.origin() if options.resume else None
+    if recorded is None:
+        raise InvalidDocuments([Problem("PATH", "", "is missing: name a YAML file, or a folder of them")])
+    return replace(
+        recorded, parameters={**recorded.parameters, **given.parameters}, sample=given.sample or recorded.sample
+    )
+
+
+def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder, origin: Origin) -> int:
     _check_entry_script(resolved)
     python = interpreter(resolved.python)
     if options.explain:
@@ -66,17 +80,17 @@ def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFo
     if options.resume and (last := folder.success()) is not None:
         print(f"longshore: the run in {folder.uri} has succeeded already: there is nothing to resume", file=sys.stderr)
         return _tell(last, options, folder=folder, name=resolved.step.name)
-    return _execute(resolved, options, folder=folder, python=python)
+    return _execute(resolved, options, folder=folder, origin=origin, python=python)
 
 
-def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder, python: str) -> int:
+def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder, origin: Origin, python: str) -> int:
     from longshore_cli.local_run import PlanChanged, run_locally  # late: --explain needs no server
 
     name = resolved.step.name
     stream = default_stream(json=options.json)
     try:
         if not options.resume:
-            folder.remember(name)
+            folder.remember(name, origin)
         snapshot = asyncio.run(
             run_locally(
                 resolved.job,
@@ -106,7 +120,9 @@ def _tell(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder,
         print(status.to_json() if options.json else summary(status, name=name, run_dir=folder.uri), flush=True)
     except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return SUCCEEDED if snapshot.state == "Succeeded" else FAILED
+    if snapshot.state == snapshots.INTERRUPTED:
+        return INTERRUPTED
+    return SUCCEEDED if snapshot.state == snapshots.SUCCEEDED else FAILED
 
 
 def _explain(resolved: Resolved, *, python: str, folder: RunFolder | None) -> int:

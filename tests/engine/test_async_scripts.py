@@ -274,7 +274,7 @@ def test_an_interrupted_run_ends_what_is_in_flight_and_goes_on_with_the_rest_whe
     longshore.wait_until(lambda: "interrupt again to stop at once" in command.stderr)
     scorer.answer()
     ended = command.wait()
-    assert (ended.code, ended.reason) == (1, "Interrupted")
+    assert (ended.code, ended.reason) == (130, "Interrupted")
     assert ended.mini_batches["succeeded"] == len(scorer.asked) == 16
     assert ended.logs("user/stdout/worker-0/*") == "closed\n"
 

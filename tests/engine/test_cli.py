@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -247,6 +248,36 @@ def test_a_run_with_another_plan_is_not_resumed_and_loses_nothing_by_the_refusal
     assert noted.calls() == {0: 1, 1: 1, 2: 1, 3: 1, 4: 2}
 
 
+def test_the_command_that_is_printed_resumes_the_run_as_it_is_typed(noted):
+    noted.write("go", "")
+    noted.write("broken.2", "")
+    noted.manifest(noted.noted_step(runMaxTry=1, errorThreshold=0, miniBatchSize="$(parameters.size)"))
+    failed = noted.run("--sample", "3", "-p", "size=1", json=False)
+    (command,) = re.findall(r"go on with +longshore (run .*)", failed.stdout)
+    (noted.folder / "broken.2").unlink()
+
+    resumed = noted.run(*shlex.split(command)[1:], paths=())
+
+    assert (resumed.code, resumed.reason) == (0, "Succeeded")
+    assert resumed.items == {"total": 3, "succeeded": 3}
+
+
+def test_a_run_that_does_not_record_its_documents_asks_for_them(noted):
+    noted.write("go", "")
+    noted.write("broken.0", "")
+    noted.manifest(noted.noted_step(runMaxTry=1, errorThreshold=0))
+    noted.run()
+    about = noted.run_dir / "state" / "run.json"
+    recorded = json.loads(about.read_text())
+    del recorded["origin"]
+    about.write_text(json.dumps(recorded))
+
+    refused = noted.resume(paths=())
+
+    assert (refused.code, refused.stdout) == (2, "")
+    assert refused.stderr == "longshore: PATH: is missing: name a YAML file, or a folder of them\n"
+
+
 def test_a_run_that_has_succeeded_is_left_as_it_is_when_resumed(longshore):
     longshore.data(*NAMES)
     longshore.manifest(longshore.step())
@@ -279,7 +310,7 @@ def test_an_interrupted_run_finishes_what_runs_and_goes_on_later(noted):
     interrupted = command.wait()
 
     noted.nothing_is_left_running()
-    assert (interrupted.code, interrupted.reason) == (1, "Interrupted")
+    assert (interrupted.code, interrupted.reason) == (130, "Interrupted")
     assert interrupted.mini_batches == {"total": 5, "scheduled": 5, "succeeded": 2}
     assert interrupted.first_error == {}
     assert noted.calls() == {0: 1, 1: 1}
@@ -327,7 +358,7 @@ def test_a_run_that_is_interrupted_twice_stops_at_once_and_goes_on_later(noted):
     interrupted = command.wait(patience=25.0)  # less than what one interruption gives
 
     noted.nothing_is_left_running()
-    assert (interrupted.code, interrupted.reason) == (1, "Interrupted")
+    assert (interrupted.code, interrupted.reason) == (130, "Interrupted")
     assert interrupted.mini_batches["succeeded"] == 1
     assert interrupted.failed == []
 
@@ -346,7 +377,7 @@ def test_a_command_that_is_interrupted_before_it_has_started_anything_says_so(lo
     interrupt(command)
     os.close(writing)  # ends a read that began just after the signal: Python looks at signals between system calls
     ended = command.wait()
-    assert (ended.code, ended.stdout, ended.stderr) == (1, "", "longshore: interrupted\n")
+    assert (ended.code, ended.stdout, ended.stderr) == (130, "", "longshore: interrupted\n")
 
 
 def _open_for_writing(pipe):

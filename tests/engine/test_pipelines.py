@@ -556,7 +556,7 @@ def test_an_interrupted_run_lets_what_runs_finish_and_goes_on_later(sums):
     sums.wait_until(lambda: "may finish" in command.stderr)
     sums.release("square-0")
     first = command.wait(patience=TRAINING)
-    assert (first.code, first.succeeded["reason"]) == (1, "Suspended")
+    assert (first.code, first.succeeded["reason"]) == (130, "Suspended")
     assert states(first) == {"make": "Succeeded", "square": "Pending", "add": "Pending"}
 
     second = sums.run("--resume", "runs/1", paths=[], patience=TRAINING)

@@ -1,0 +1,6 @@
+"""Exit codes of the `longshore` command."""
+
+SUCCEEDED = 0
+FAILED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130  # as a shell reports the end by Ctrl-C; the run can be resumed
