@@ -24,6 +24,8 @@ from longshore_coordinator.enumerate import (
     PlanDigest,
     Slice,
     cut,
+    has_stamps,
+    last_modified,
     plan_settings,
     setting_difference,
 )
@@ -145,13 +147,15 @@ class PlanReader(threading.Thread):
                 self._ended(None)
 
     def _read(self) -> None:
-        settings = plan_settings(self._job)
-        if self._record.settings is not None:
-            difference = setting_difference(self._record.settings, settings)
-            if difference is not None:
-                raise PlanChangedError(difference)
+        stored = self._record.settings
+        # A run of an earlier version goes on without stamps in its digests: it has none to compare with.
+        with_stamps = stored is None or has_stamps(stored)
+        settings = plan_settings(self._job, has_stamps=with_stamps)
+        difference = None if stored is None else setting_difference(stored, settings)
+        if difference is not None:
+            raise PlanChangedError(difference)
         self._deliver([], {"settings": settings})
-        digest = PlanDigest()
+        digest = PlanDigest(has_stamps=with_stamps)
         lot: list[Slice] = []
         limit, until = 1, time.monotonic() + _LOT_SECONDS  # the first mini-batch is not kept waiting
         known, total = self._record.checkpoints, self._record.total
@@ -167,7 +171,8 @@ class PlanReader(threading.Thread):
                 lot, limit, until = [], min(_LOT, limit * 10), time.monotonic() + _LOT_SECONDS
         if proven_to > digest.count or total not in (None, digest.count):
             planned = proven_to if total is None else total
-            raise PlanChangedError(f"The plan had {planned} mini-batches and has {digest.count} now.")
+            text = f"The plan had {planned} mini-batches and has {digest.count} now."
+            raise PlanChangedError(text + _suspect(lot))
         if lot:
             self._hand_over(lot, digest)
         self._deliver([], {"total": digest.count})
@@ -179,10 +184,15 @@ class PlanReader(threading.Thread):
             first = checkpoint.count - len(lot)
             was, now = known[1], checkpoint.first
             where = f'was "{was}"' + ("" if was == now else f' and is "{now}" now')
-            raise PlanChangedError(
-                f"The files changed between mini-batch {first} and {checkpoint.count - 1}, of which the first {where}."
-            )
+            mini_batches = f"between mini-batch {first} and {checkpoint.count - 1}"
+            raise PlanChangedError(f"The files changed {mini_batches}, of which the first {where}.{_suspect(lot)}")
         self._deliver(lot, {"count": checkpoint.count, "digest": checkpoint.digest, "first": checkpoint.first})
+
+
+def _suspect(lot: list[Slice]) -> str:
+    """Return a sentence about the file that most likely changed, with a space before; "" where times tell nothing."""
+    found = last_modified(lot)
+    return "" if found is None else f' The file "{found[0]}" was modified last, at {found[1]}.'
 
 
 def verdict_on(error: Exception) -> Verdict:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import itertools
 import json
 import os
@@ -31,6 +32,8 @@ from longshore_host import tabular
 from longshore_protocol import errors, messages
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
 from longshore_protocol.wire import Grant
+from longshore_storage import files
+from longshore_storage.files import file_version
 
 PATIENCE = 60  # seconds: only a hang meets it
 CSV = TabularFormat("csv")
@@ -189,6 +192,11 @@ def test_what_an_agent_that_was_killed_left_is_deleted(staging, tmp_path):
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
+def moved(piece, url):
+    """Return the piece of a local file as one of its copy at a URL."""
+    return {**piece, "path": url, "stamp": file_version(url).stamp}
+
+
 def assert_same_rows(staging, tmp_path, content, table, size):
     """Read each slice of a file here, and of its remote twin by way of the stager."""
     local = tmp_path / "twin.data"
@@ -199,7 +207,7 @@ def assert_same_rows(staging, tmp_path, content, table, size):
 
     async def body(made, outcomes):
         for number, piece in enumerate(pieces):
-            made.add(lease({**piece, "path": url}, number=number))
+            made.add(lease(moved(piece, url), number=number))
         found = {}
         for _ in pieces:
             each, said = await outcomes.next()
@@ -258,7 +266,7 @@ def test_partitions_give_the_rows_they_give_here(staging, tmp_path, table, *, ke
 
     async def body(made, outcomes):
         for number, group in enumerate(cut):
-            made.add(lease({**group, "pieces": [{**piece, "path": url} for piece in group["pieces"]]}, number=number))
+            made.add(lease({**group, "pieces": [moved(piece, url) for piece in group["pieces"]]}, number=number))
         found = {}
         for _ in cut:
             each, said = await outcomes.next()
@@ -356,9 +364,9 @@ def test_nothing_is_brought_ahead_while_what_was_fills_the_disk(staging, monkeyp
 def test_a_parquet_file_is_brought_once_and_stays(staging, monkeypatch):
     fetched = []
 
-    def fetch(path, target, *, check):
+    def fetch(path, target, *, check, **options):
         fetched.append(path)
-        original(path, target, check=check)
+        original(path, target, check=check, **options)
 
     original = fetching.fetch_file
     monkeypatch.setattr(fetching, "fetch_file", fetch)
@@ -390,6 +398,82 @@ def test_rows_that_cannot_be_read_are_told_with_the_place_their_user_knows(stagi
     staging(body, CSV)
 
 
+def remote_pieces(content, table, size):
+    url = remote(content, "twin.data")
+    cut = (parquet if table.format == "parquet" else text).pieces(url, table, MiniBatchSize("bytes", size))
+    return url, [each.piece for each in cut]
+
+
+def parquet_bytes(rows):
+    file = io.BytesIO()
+    pandas.DataFrame({"n": range(rows)}).to_parquet(file)
+    return file.getvalue()
+
+
+CSV_ROWS = b"a,b\n" + b"1,2\n" * 9
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [(CSV_ROWS, CSV, 8), (CSV_ROWS, CSV, 100), (b'{"a": 1}\n' * 9, TabularFormat("jsonl"), 20),
+     (CSV_ROWS.decode().encode("utf-16"), TabularFormat("csv", encoding="utf-16"), 8),
+     (parquet_bytes(9), TabularFormat("parquet"), 10**6)],
+    ids=["csv in part", "csv whole", "jsonl", "csv in UTF-16", "parquet"],
+)  # fmt: skip
+@pytest.mark.parametrize("moment", ["before it is copied", "while it is copied"])
+def test_a_file_of_another_version_than_planned_is_not_brought(staging, monkeypatch, rows, moment):
+    content, table, size = rows
+    url, pieces = remote_pieces(content, table, size)
+    fs = fsspec.filesystem("memory")
+
+    def change():
+        fs.pipe_file(url, content + content[-9:])
+
+    async def body(made, outcomes):
+        if moment == "before it is copied":
+            change()
+        else:
+            monkeypatch.setattr(fetching, "_check_again", after(change, fetching._check_again))
+            monkeypatch.setattr(files, "_stamp_now", after(change, files._stamp_now))
+        made.add(lease(pieces[0]))
+        _, said = await outcomes.next()
+        assert said is not None
+        category, text = said
+        changed = f"it changed since the run was planned: it had {len(content)} bytes and has {len(content) + 9}"
+        assert category == errors.DATA_ERROR
+        assert text.startswith(f'The file "{url}" cannot be brought to this machine: ')
+        assert changed in text or "it changed while it was copied" in text
+
+    monkeypatch.setattr(stager.retrying, "pause", lambda *_: 0.0)
+    staging(body, table)
+
+
+def after(first, function):
+    def call(*arguments):
+        first()
+        return function(*arguments)
+
+    return call
+
+
+def test_a_kept_copy_is_of_the_version_that_its_mini_batch_was_planned_of(staging):
+    table = TabularFormat("parquet")
+    url, [piece] = remote_pieces(parquet_bytes(2), table, 10**6)
+
+    async def body(made, outcomes):
+        made.add(lease(piece))
+        brought, said = await outcomes.next()
+        assert said is None
+        fsspec.filesystem("memory").pipe_file(url, parquet_bytes(200))
+        [later] = [each.piece for each in parquet.pieces(url, table, MiniBatchSize("bytes", 10**6))]
+        made.add(lease(later, number=1))
+        again, said = await outcomes.next()
+        assert said is None
+        assert [len(tabular.load(piece_of(each), table)) for each in (brought, again)] == [2, 200]
+
+    staging(body, table)
+
+
 # --- trouble ---------------------------------------------------------------------------------------------------------
 
 
@@ -398,11 +482,11 @@ def failing(monkeypatch, *troubles):
     calls = []
     troubles = list(troubles)
 
-    def fetch(path, target, *, check):
+    def fetch(path, target, *, check, **options):
         calls.append(path)
         if troubles:
             raise troubles.pop(0)
-        original(path, target, check=check)
+        original(path, target, check=check, **options)
 
     original = fetching.fetch_file
     monkeypatch.setattr(fetching, "fetch_file", fetch)
@@ -528,7 +612,7 @@ class Held:
         self.go = threading.Event()
         monkeypatch.setattr(fetching, "fetch_file", self._fetch)
 
-    def _fetch(self, path, target, *, check):
+    def _fetch(self, path, target, *, check, planned):
         with self._lock:
             self.running += 1
             self.most = max(self.most, self.running)
@@ -559,12 +643,12 @@ def test_eight_copies_run_at_once_and_no_more(staging, monkeypatch):
 def test_where_one_file_does_not_come_the_others_are_let_be(staging, monkeypatch):
     held, meeting, begun = Held(monkeypatch), threading.Barrier(8), itertools.count(1)
 
-    def fetch(path, target, *, check):
+    def fetch(path, target, *, check, **options):
         if next(begun) <= 8:
             meeting.wait(PATIENCE)
         if path == "memory://none":
             raise PermissionError(path)
-        hold(path, target, check=check)
+        hold(path, target, check=check, **options)
 
     hold = fetching.fetch_file
     monkeypatch.setattr(fetching, "fetch_file", fetch)

@@ -188,11 +188,11 @@ def test_object_stores_are_cut_like_folders():
     fs.pipe_file(f"{url}/a.csv", b"a\n1\n2\n3\n")
     found = payloads(job(url, tabular=CSV, unit="rows", value=2))
     assert found == [
-        {"path": f"{url}/a.csv", "start": 2, "end": 6},
-        {"path": f"{url}/a.csv", "start": 6, "end": 8},
+        {"path": f"{url}/a.csv", "stamp": "8 None", "start": 2, "end": 6},
+        {"path": f"{url}/a.csv", "stamp": "8 None", "start": 6, "end": 8},
     ]
     [piece] = payloads(job(f"{url}/*.csv", tabular=CSV, unit="bytes", value=99))
-    assert piece == {"path": f"{url}/a.csv", "start": 0, "end": 8}
+    assert piece == {"path": f"{url}/a.csv", "stamp": "8 None", "start": 0, "end": 8}
 
 
 def test_a_file_takes_at_most_a_hundred_bytes_of_memory():

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from longshore_protocol import records
 from longshore_protocol.job import TabularFormat
-from longshore_storage.files import fetch_file, open_file
+from longshore_storage.files import check_version, compare_versions, fetch_file, open_version
 
 Check = Callable[[], None]  # called between the parts of a copy; what it raises ends the copy
 
@@ -23,14 +23,14 @@ def base_name(url: str) -> str:
     return url.rpartition("/")[2] or "file"
 
 
-def whole(url: str, target: str, *, check: Check) -> str:
+def whole(url: str, target: str, *, check: Check, planned: str | None = None) -> str:
     """Copy a file to `target`, a path in a folder that may not be there yet, and return that path.
 
-    Raises OSError, and what the store's library raises.
+    Raises OSError, what the store's library raises, and ChangedFileError for a file whose stamp is not `planned`.
     """
     check()
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    fetch_file(url, target, check=check)
+    fetch_file(url, target, check=check, planned=planned)
     return target
 
 
@@ -41,11 +41,16 @@ def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Ch
     original's rows are. Raises as `whole`.
     """
     check()
-    with open_file(piece["path"], read_ahead=False) as source:
+    copy = copied_piece(piece, target)
+    source, version = open_version(piece["path"], read_ahead=False)
+    with source:
+        if "stamp" in piece:
+            compare_versions(piece["stamp"], version.stamp)
         size = source.seek(0, os.SEEK_END)
         if "ranges" in piece:
             copied = _copied(source, _header(source, format), piece["ranges"], target, check=check)
-            return {**piece, "path": target, "copy_of": piece, "ranges": copied}
+            _check_again(piece)
+            return {**copy, "ranges": copied}
         start, end = piece["start"], piece["end"]
         # What can be read only as a whole is never cut.
         if (start > 0 or end < size) and records.is_splittable(format.encoding):
@@ -56,9 +61,21 @@ def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Ch
             place = (start, end if start else max(end, len(header)))
             [(begin, _)] = _copied(source, header, [place], target, check=check)
             shift = start - begin
-            return {**piece, "path": target, "copy_of": piece, "start": begin, "end": end - shift, "shift": shift}
-    whole(piece["path"], target, check=check)
-    return {**piece, "path": target, "copy_of": piece}
+            _check_again(piece)
+            return {**copy, "start": begin, "end": end - shift, "shift": shift}
+    whole(piece["path"], target, check=check, planned=piece.get("stamp"))
+    return copy
+
+
+def copied_piece(piece: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the piece that is read from a copy of its file at `path`: the stamp was compared when it was copied."""
+    return {**{name: value for name, value in piece.items() if name != "stamp"}, "path": path, "copy_of": piece}
+
+
+def _check_again(piece: dict[str, Any]) -> None:
+    """Raise ChangedFileError if the file of a piece changed while ranges of it were copied."""
+    if "stamp" in piece:
+        check_version(piece["path"], piece["stamp"])
 
 
 def _header(source: BinaryIO, format: TabularFormat) -> bytes:

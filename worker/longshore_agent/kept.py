@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass
@@ -21,31 +23,33 @@ class _Copy:
         return self.task.result()[1] if is_here else 0
 
 
-class Kept:
-    """Copies by URL. At most `room` bytes stay, but what somebody uses stays anyway; the least recently used go first.
+class Kept(Generic[Key]):
+    """Copies by a key, such as URL and version; at most `room` bytes stay, and what somebody uses stays anyway.
+
+    The least recently used go first.
 
     `bring` gives the path of a new copy and its size in bytes, or raises; `delete` is told a path that may go.
     """
 
     def __init__(
-        self, bring: Callable[[str], Coroutine[Any, Any, tuple[str, int]]], delete: Callable[[str], None], *, room: int
+        self, bring: Callable[[Key], Coroutine[Any, Any, tuple[str, int]]], delete: Callable[[str], None], *, room: int
     ) -> None:
         self._bring = bring
         self._delete = delete
         self._room = room
-        self._copies: dict[str, _Copy] = {}  # the most recently used last
+        self._copies: dict[Key, _Copy] = {}  # the most recently used last
 
-    async def path(self, url: str, user: Hashable) -> str:
+    async def path(self, key: Key, user: Hashable) -> str:
         """Return the path of a file's copy, which stays until the user releases it. Raises what `bring` raises."""
-        copy = self._copies.pop(url, None) or _Copy(asyncio.create_task(self._bring(url)))
-        self._copies[url] = copy
+        copy = self._copies.pop(key, None) or _Copy(asyncio.create_task(self._bring(key)))
+        self._copies[key] = copy
         copy.users.add(user)
         try:
             path, _ = await asyncio.shield(copy.task)
         except BaseException:
             copy.users.discard(user)
-            if copy.task.done() and self._copies.get(url) is copy:
-                del self._copies[url]  # the next one that needs it tries again
+            if copy.task.done() and self._copies.get(key) is copy:
+                del self._copies[key]  # the next one that needs it tries again
             raise
         self._make_room()
         return path
@@ -65,10 +69,10 @@ class Kept:
 
     def _make_room(self) -> None:
         taken = sum(copy.size() for copy in self._copies.values())
-        for url, copy in list(self._copies.items()):
+        for key, copy in list(self._copies.items()):
             if taken <= self._room:
                 return
             if not copy.users and (size := copy.size()):
                 taken -= size
-                del self._copies[url]
+                del self._copies[key]
                 self._delete(copy.task.result()[0])

@@ -209,9 +209,9 @@ class Stager:
         if local_path(url) is not None:
             return piece
         if url in self._copies:
-            return {**piece, "path": self._copies[url], "copy_of": piece}
+            return fetching.copied_piece(piece, self._copies[url])
         if table.format == "parquet":
-            return {**piece, "path": await self._whole(url, errand), "copy_of": piece}
+            return fetching.copied_piece(piece, await self._whole(url, piece.get("stamp"), errand))
         target = f"{errand.folder}/{number}/{fetching.base_name(url)}"
         if table.format == "sql":
             rows = partial(query_rows.fetch, piece, table, target, check=errand.check)
@@ -252,17 +252,18 @@ class Stager:
             raise next((each for each in failures if not isinstance(each, _Unwanted)), failures[0])
         return [each for each in brought if not isinstance(each, BaseException)]
 
-    async def _whole(self, url: str, errand: _Errand) -> str:
-        """Return the copy of a file that is kept for more mini-batches than the errand's."""
-        return f"{await self._kept.path(url, errand.folder)}/{fetching.base_name(url)}"
+    async def _whole(self, url: str, stamp: str | None, errand: _Errand) -> str:
+        """Return the copy of a version of a file that is kept for more mini-batches than the errand's."""
+        return f"{await self._kept.path((url, stamp), errand.folder)}/{fetching.base_name(url)}"
 
-    async def _keep(self, url: str) -> tuple[str, int]:
+    async def _keep(self, version: tuple[str, str | None]) -> tuple[str, int]:
         """Return the folder of a new copy of a file, and the file's size in bytes. Raises _NotBrought, _Unwanted."""
+        url, stamp = version
         folder = self._new_folder()
         target = f"{folder}/{fetching.base_name(url)}"
 
         def copy() -> int:
-            return os.path.getsize(fetching.whole(url, target, check=self._check))
+            return os.path.getsize(fetching.whole(url, target, check=self._check, planned=stamp))
 
         try:
             return folder, await self._patiently(url, copy, self._check)

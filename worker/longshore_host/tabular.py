@@ -8,19 +8,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import warnings
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Iterator, List, Optional, Tuple
 
 from longshore_host import query_rows
-from longshore_protocol import cells, records, slices
+from longshore_protocol import cells, records, slices, stamps
 from longshore_protocol.errors import DATA_ERROR
 
 if TYPE_CHECKING:
     import pandas
 
     from longshore_protocol.job import TabularFormat
+
+
+_KEEP_FILES = "Leave input files unchanged while a run reads them, and start a new run for new data."
 
 
 class SliceError(Exception):
@@ -65,7 +70,7 @@ def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
     try:
         rows = _read(piece, format)
         return _with_fields(rows, piece) if format.as_dicts else _with_columns(rows, piece, format)
-    except MemoryError:  # the data is well
+    except (MemoryError, SliceError):  # the data is well; or the text says it all
         raise
     except ImportError as error:
         package = "pyarrow" if "pyarrow" in str(error) else "pandas"
@@ -85,8 +90,37 @@ def _read(piece: Dict[str, Any], format: TabularFormat) -> Any:
         return _read_parquet(piece, format)
     if format.format == "sql":
         return _typed(query_rows.read(piece["path"], format.column_types), format.column_types)
-    with open(piece["path"], "rb") as file:
+    with _planned_file(piece) as file:
         return _read_text(file, piece, format)
+
+
+@contextmanager
+def _planned_file(piece: Dict[str, Any]) -> Iterator[BinaryIO]:
+    """Open the file of a piece; raise SliceError if it is not the version that was planned, before or after reading."""
+    planned = piece.get("stamp")
+    with _open(piece["path"], planned) as file:
+        _check_stamp(file, piece["path"], planned)
+        try:
+            yield file
+        finally:  # a change while it is read may be why that fails
+            _check_stamp(file, piece["path"], planned)
+
+
+def _open(path: str, planned: Optional[str]) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        if planned is None:
+            raise
+        message = 'The file "{}" no longer exists: it was deleted or renamed since the run was planned. {}'
+        raise SliceError(message.format(path, _KEEP_FILES)) from None
+
+
+def _check_stamp(file: BinaryIO, path: str, planned: Optional[str]) -> None:
+    found = stamps.of_status(os.fstat(file.fileno()))
+    if planned is not None and not stamps.is_same(planned, found):
+        message = 'The file "{}" changed since the run was planned: {}. {}'
+        raise SliceError(message.format(path, stamps.difference(planned, found), _KEEP_FILES))
 
 
 def _check_columns(
@@ -279,7 +313,7 @@ def _read_parquet(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFr
     import pyarrow.parquet
 
     first, last = slice["row_groups"]
-    with open(slice["path"], "rb") as file:
+    with _planned_file(slice) as file:
         table = pyarrow.parquet.ParquetFile(file).read_row_groups(list(range(first, last)))
     ranges = slice.get("ranges") or [slice["rows"] or (0, table.num_rows)]
     table = pyarrow.concat_tables([table.slice(begin, end - begin) for begin, end in ranges])

@@ -11,6 +11,9 @@
     of several files    {"pieces": [any of these, ...]}
     of a partition      {"partition": {key: value}, "files" or "pieces": [...]}
 
+A piece of a file has its version as "stamp", see `stamps`: rows of another version are never read for it. Slices of
+plans that earlier versions of Longshore made have none. Files of a file input have none either: the script opens them.
+
 A piece whose file's path tells columns has them as "columns": {name: value}. Values of keys and columns are JSON's own,
 or {"datetime": ...}, {"date": ...}, {"decimal": ...} and their like with a string. Each row of a query is in one piece,
 whatever was written since it was cut, and however exactly a driver gives keys: pieces that meet are cut by one value.

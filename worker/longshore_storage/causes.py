@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from longshore_storage.errors import DatabaseError
+from longshore_storage.errors import ChangedFileError, DatabaseError
 from longshore_storage.redaction import redacted
 from longshore_storage.retrying import chain, status_of, told_by
 from longshore_storage.store import local_path
@@ -35,7 +35,7 @@ def cause_of(url: str, error: BaseException) -> str:
 
     Of an object that is not there, the store may be asked whether its bucket is. Blocking; raises nothing.
     """
-    if isinstance(error, DatabaseError):
+    if isinstance(error, DatabaseError | ChangedFileError):
         return str(error).rstrip(".")
     known = known_cause(url, error)
     if known is not None:

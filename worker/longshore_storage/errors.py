@@ -4,6 +4,8 @@ StorageError
 ├── ListingError      a path of an input cannot be listed
 │   └── AbsentError   because nothing is there
 └── DatabaseError     a database cannot be asked
+
+ChangedFileError      a file is not the version that the plan was made of
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ class ListingError(StorageError):
 
 class AbsentError(ListingError):
     """A path that does not exist."""
+
+
+class ChangedFileError(ValueError):
+    """A file that changed since the run was planned; its text is a clause about "it"."""
 
 
 class DatabaseError(StorageError):

@@ -9,9 +9,11 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
+from longshore_protocol import stamps
 from longshore_storage import beneath
+from longshore_storage.errors import ChangedFileError
 from longshore_storage.objects import Ranges
 from longshore_storage.retrying import patiently
 from longshore_storage.store import local_path
@@ -29,13 +31,31 @@ class CutOffError(OSError):
     """What came of a file is not the file."""
 
 
+class Version(NamedTuple):
+    """A file as it is at one moment."""
+
+    size: int | None  # bytes; None for what a server makes while it sends it
+    stamp: str  # see `longshore_protocol.stamps`
+
+
 def file_size(path: str, **options: Any) -> int:
-    """Return a file's size in bytes without reading it; `options` go to its file system. Raises OSError."""
+    """Return a file's size in bytes without reading it; `options` go to its file system.
+
+    Raises OSError, also for what a server makes while it sends it.
+    """
+    size = file_version(path, **options).size
+    if size is None:
+        raise OSError("its server does not give its size; download it before the run")
+    return size
+
+
+def file_version(path: str, **options: Any) -> Version:
+    """Return a file's size and stamp without reading it; `options` go to its file system. Raises OSError."""
     local = local_path(path)
     if local is not None:
-        return beneath.status(local).st_size
+        return _local_version(beneath.status(local))
     fs, inside = file_system(path, **options)
-    return int(patiently(lambda: fs.info(inside))["size"])
+    return _version(patiently(lambda: fs.info(inside)))
 
 
 def file_stamp(path: str, **options: Any) -> str:
@@ -43,12 +63,23 @@ def file_stamp(path: str, **options: Any) -> str:
 
     `options` go to its file system. Raises OSError.
     """
-    local = local_path(path)
-    if local is not None:
-        status = beneath.status(local)
-        return f"{status.st_size} {status.st_mtime_ns}"
-    fs, inside = file_system(path, **options)
-    return stamp_of(patiently(lambda: fs.info(inside)))
+    return stamps.lasting(file_version(path, **options).stamp)
+
+
+def check_version(path: str, planned: str, **options: Any) -> None:
+    """Raise ChangedFileError if a file's stamp is not the `planned` one; OSError if it cannot be read.
+
+    `options` go to its file system, whose cache is not asked.
+    """
+    if local_path(path) is None:
+        file_system(path, **options)[0].invalidate_cache()
+    compare_versions(planned, file_version(path, **options).stamp)
+
+
+def compare_versions(planned: str, found: str) -> None:
+    """Raise ChangedFileError if two stamps are not those of one version of a file."""
+    if not stamps.is_same(planned, found):
+        raise ChangedFileError(f"it changed since the run was planned: {stamps.difference(planned, found)}")
 
 
 def open_file(path: str, *, read_ahead: bool = True, **options: Any) -> BinaryIO:
@@ -56,16 +87,31 @@ def open_file(path: str, *, read_ahead: bool = True, **options: Any) -> BinaryIO
 
     Without `read_ahead`, little more is asked of a store than what is read. Raises FileNotFoundError, OSError.
     """
+    return open_version(path, read_ahead=read_ahead, **options)[0]
+
+
+def open_version(path: str, *, read_ahead: bool = True, **options: Any) -> tuple[BinaryIO, Version]:
+    """Open a file as `open_file` does; return it with its version. Raises FileNotFoundError, OSError."""
     local = local_path(path)
     if local is not None:
-        return open_local(local)
+        file = open_local(local)
+        return file, _local_version(os.fstat(file.fileno()))
     fs, inside = file_system(path, **options)
-    size = patiently(lambda: fs.info(inside))["size"]
-    if size is None:  # as a server may do that makes what it sends
-        return cast("BinaryIO", fs.open(inside, "rb"))
+    version = _version(patiently(lambda: fs.info(inside)))
+    if version.size is None:  # as a server may do that makes what it sends
+        return cast("BinaryIO", fs.open(inside, "rb")), version
     # Not fsspec's own files: those read line by line far too slowly, and take a part that was cut off for the end.
-    ranges = Ranges(fs, inside, url=path, size=int(size))
-    return cast("BinaryIO", io.BufferedReader(ranges, _AHEAD if read_ahead else _SMALL_BUFFER))
+    ranges = Ranges(fs, inside, url=path, size=version.size)
+    return cast("BinaryIO", io.BufferedReader(ranges, _AHEAD if read_ahead else _SMALL_BUFFER)), version
+
+
+def _version(info: dict[str, Any]) -> Version:
+    size = info["size"]
+    return Version(None if size is None else int(size), stamp_of(info))
+
+
+def _local_version(status: os.stat_result) -> Version:
+    return Version(status.st_size, stamps.of_status(status))
 
 
 def open_local(path: str) -> BinaryIO:
@@ -92,12 +138,15 @@ def copy_local(path: str, target: str) -> None:
         os.chmod(target, os.fstat(reading.fileno()).st_mode & 0o777)
 
 
-def fetch_file(path: str, target: str, *, check: Callable[[], None], **options: Any) -> None:
+def fetch_file(
+    path: str, target: str, *, check: Callable[[], None], planned: str | None = None, **options: Any
+) -> None:
     """Copy a file to the local path `target`; `options` go to its file system.
 
     What came is compared with the size and the digest that the store has, so that neither a copy that was cut off nor
     one of two versions passes for the file. `check` is called after each part; what it raises ends the copy, and comes
-    out. Raises FileNotFoundError, OSError, and what the store's library raises; a part of the file may be there then.
+    out. Raises FileNotFoundError, OSError, and what the store's library raises; ChangedFileError where `planned` is
+    given and is not the stamp of the file in a store. A part of the file may be there then.
     """
     local = local_path(path)
     if local is not None:
@@ -114,6 +163,8 @@ def fetch_file(path: str, target: str, *, check: Callable[[], None], **options: 
         before = fs.info(inside)
     except FileNotFoundError:
         before = {}  # there are servers that answer GET alone; a file that is not there will not come either
+    if planned is not None and before:
+        compare_versions(planned, stamp_of(before))
     fs.get_file(inside, target, callback=Callback(hooks={"check": lambda *_, **__: check()}))
     size, encoded = os.path.getsize(target), before.get("contentEncoding") or before.get("ContentEncoding")
     if before.get("size") is None or encoded:  # what comes may be unpacked on its way
@@ -122,12 +173,17 @@ def fetch_file(path: str, target: str, *, check: Callable[[], None], **options: 
         raise CutOffError(f"{size} bytes of it came, and it has {before['size']}")
     wanted = digest_of(before)
     if wanted is None:
-        if size >= _LARGE and stamp_of(before) != stamp_of(fs.info(inside)):
+        if (size >= _LARGE or planned is not None) and stamp_of(before) != _stamp_now(fs, inside):
             raise CutOffError("it changed while it was copied")
         return
     found = _md5(target)
     if found != wanted.md5 and (wanted.is_declared or not _came_so_before(path, found)):
         raise CutOffError("what came is not what the store has: their MD5 digests differ")
+
+
+def _stamp_now(fs: Any, inside: str) -> str:
+    fs.invalidate_cache()
+    return stamp_of(fs.info(inside))
 
 
 # Of files whose ETag looks like a digest and is none, as where a store encrypts with keys of its users: what came.

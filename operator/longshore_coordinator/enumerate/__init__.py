@@ -6,7 +6,14 @@ handed out as soon as it is cut. Files are listed and, where their records must 
 
 from longshore_coordinator.enumerate.errors import EmptyInputError, InputError
 from longshore_coordinator.enumerate.mini_batches import cut
-from longshore_coordinator.enumerate.plan import Checkpoint, PlanDigest, plan_settings, setting_difference
+from longshore_coordinator.enumerate.plan import (
+    Checkpoint,
+    PlanDigest,
+    has_stamps,
+    last_modified,
+    plan_settings,
+    setting_difference,
+)
 from longshore_coordinator.enumerate.slices import Slice
 
 __all__ = [
@@ -16,6 +23,8 @@ __all__ = [
     "PlanDigest",
     "Slice",
     "cut",
+    "has_stamps",
+    "last_modified",
     "plan_settings",
     "setting_difference",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from longshore_coordinator.enumerate.slices import Piece
 from longshore_protocol.job import ROWS, MiniBatchSize, TabularFormat
-from longshore_storage.files import open_file
+from longshore_storage.files import open_version
 
 
 def pieces(path: str, _: TabularFormat, size: MiniBatchSize) -> Iterator[Piece]:
@@ -17,36 +17,40 @@ def pieces(path: str, _: TabularFormat, size: MiniBatchSize) -> Iterator[Piece]:
     the first row of its row groups. Raises OSError, ImportError without pyarrow, and what pyarrow raises for a file
     that is no Parquet.
     """
-    footer = _footer(path)
+    footer, stamp = _footer(path)
+    place = {"path": path, "stamp": stamp}
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     first = packed = rows = 0  # the groups from `first` on are packed: their size, their rows
     for number, group in enumerate(groups):
         weight = group.num_rows if size.unit == ROWS else group.total_byte_size
         if packed + weight > size.value:
             if rows:
-                yield Piece(rows, packed, {"path": path, "row_groups": [first, number], "rows": None})
+                yield Piece(rows, packed, {**place, "row_groups": [first, number], "rows": None})
             first, packed, rows = number, 0, 0
         if weight > size.value and group.num_rows > 1:
             step = max(1, group.num_rows * size.value // weight)
             for start in range(0, group.num_rows, step):
                 end = min(start + step, group.num_rows)
-                piece = {"path": path, "row_groups": [number, number + 1], "rows": [start, end]}
+                piece = {**place, "row_groups": [number, number + 1], "rows": [start, end]}
                 yield Piece(end - start, weight * (end - start) // group.num_rows, piece)
             first = number + 1
         else:
             packed, rows = packed + weight, rows + group.num_rows
     if rows:
-        yield Piece(rows, packed, {"path": path, "row_groups": [first, len(groups)], "rows": None})
+        yield Piece(rows, packed, {**place, "row_groups": [first, len(groups)], "rows": None})
 
 
-def shape(path: str) -> tuple[int, int]:
-    """Return the numbers of row groups and rows of a file. Raises as `pieces`."""
-    footer = _footer(path)
-    return footer.num_row_groups, footer.num_rows
+def whole(path: str) -> Piece:
+    """Return all rows of a file as one piece. Raises as `pieces`."""
+    footer, stamp = _footer(path)
+    piece = {"path": path, "stamp": stamp, "row_groups": [0, footer.num_row_groups], "rows": None}
+    return Piece(footer.num_rows, footer.num_rows, piece)
 
 
-def _footer(path: str) -> Any:
+def _footer(path: str) -> tuple[Any, str]:
+    """Return the footer of a file, and the stamp of the version that it is of."""
     from pyarrow import parquet  # late: only this kind of input needs it
 
-    with open_file(path) as file:
-        return parquet.read_metadata(file)
+    file, version = open_version(path)
+    with file:
+        return parquet.read_metadata(file), version.stamp

@@ -11,12 +11,12 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from longshore_coordinator.enumerate import keys, parquet
+from longshore_coordinator.enumerate import keys, parquet, text
 from longshore_coordinator.enumerate.slices import Slice, encode
 from longshore_protocol.job import Input
 from longshore_protocol.partition_format import PartitionFormat
 from longshore_protocol.slices import coded
-from longshore_storage.files import file_size
+from longshore_storage.files import file_version
 
 Key = tuple[Any, ...]  # the values of the keys, in their order
 
@@ -66,10 +66,11 @@ class TableGroups:
         """Take in a file. Raises PathError, OSError, ValueError for unreadable rows, and what pyarrow raises."""
         told = self._read(path)
         columns = tuple(name for name in self._names if name not in told)
-        place = {"path": path, **({"columns": {each: coded(told[each]) for each in told}} if told else {})}
+        tells = {"columns": {each: coded(told[each]) for each in told}} if told else {}
         if not columns:
-            self._add_whole(path, tuple(told[name] for name in self._names), place)
+            self._add_whole(path, tuple(told[name] for name in self._names), tells)
             return
+        place = {"path": path, "stamp": file_version(path).stamp, **tells}  # of before it is read
         source = keys.of_parquet if self._format.format == "parquet" else keys.of_text
         for values, group, start, end in source(path, self._format, columns):
             found = {**told, **dict(zip(columns, values, strict=True))}
@@ -94,13 +95,10 @@ class TableGroups:
             group = self._groups[key] = _Group()
         return group
 
-    def _add_whole(self, path: str, key: Key, place: dict[str, Any]) -> None:
-        if self._format.format == "parquet":
-            groups, rows = parquet.shape(path)
-            if rows:
-                self._group(key).add_whole({**place, "row_groups": [0, groups], "rows": None}, rows)
-        elif size := file_size(path):
-            self._group(key).add_whole({**place, "start": 0, "end": size}, None)
+    def _add_whole(self, path: str, key: Key, tells: dict[str, Any]) -> None:
+        found = parquet.whole(path) if self._format.format == "parquet" else text.whole(path)
+        if found is not None and found.items != 0:
+            self._group(key).add_whole({**found.piece, **tells}, found.items)
 
 
 class _Group:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from longshore_coordinator.enumerate.slices import Slice
-from longshore_protocol.job import Job
-from longshore_protocol.slices import first_path
+from longshore_protocol.job import Job, TabularFormat
+from longshore_protocol.slices import first_path, pieces_of
+from longshore_protocol.stamps import modified_at
 from longshore_storage.redaction import redacted
 
 _LONGEST = 200  # characters of a value that a sentence shows
+_STAMPS = "stamps"  # the setting of plans whose digests cover the stamps of files
+_STAMP = re.compile(rb'({"path":"(?:[^"\\]|\\.)*"),"stamp":"((?:[^"\\]|\\.)*?)( \d+@[0-9a-f]{12})?"')
+# The fields of a TabularFormat that were always settings. Others are only where they are not the default.
+_FIRST_FIELDS = frozenset({
+    "format", "separator", "header", "encoding", "column_types", "multi_line", "as_dicts", "query", "split_by",
+    "database",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,10 +35,15 @@ class Checkpoint:
 
 
 class PlanDigest:
-    """SHA-256 over the mini-batches so far, in order."""
+    """SHA-256 over the mini-batches so far, in order.
 
-    def __init__(self) -> None:
+    It covers the stamps of their files, but not the inodes, which a restored copy or another mount has others of.
+    `has_stamps` is False for a run whose plan was first made without any.
+    """
+
+    def __init__(self, *, has_stamps: bool = True) -> None:
         self.count = 0
+        self._has_stamps = has_stamps
         self._digest = hashlib.sha256()
         self._first = b""  # the first payload since the last checkpoint
 
@@ -40,6 +54,8 @@ class PlanDigest:
         payload = slice.payload
         if b"://" in payload and b"?" in payload:  # the signature of a presigned URL is not part of what it names
             payload = redacted(payload.decode("ascii")).encode("ascii")
+        if b',"stamp":"' in payload:
+            payload = _STAMP.sub(rb'\1,"stamp":"\2"' if self._has_stamps else rb"\1", payload)
         self._digest.update(b"%d %d\n" % (slice.input, len(payload)))
         self._digest.update(payload)
         self.count += 1
@@ -53,14 +69,27 @@ class PlanDigest:
         return Checkpoint(self.count, self._digest.hexdigest(), first)
 
 
-def plan_settings(job: Job) -> dict[str, Any]:
+def has_stamps(settings: dict[str, Any]) -> bool:
+    """Tell whether the digests of a plan with these settings cover the stamps of files, as those of new plans do."""
+    return bool(settings.get(_STAMPS))
+
+
+def last_modified(lot: Iterable[Slice]) -> tuple[str, str] | None:
+    """Return the local file of some mini-batches of tables that was modified last, and when; None without any."""
+    pieces = (piece for each in lot if b',"stamp":"' in each.payload for piece in pieces_of(json.loads(each.payload)))
+    times = ((modified_at(piece["stamp"]), piece["path"]) for piece in pieces if "stamp" in piece)
+    at, path = max(times, default=("", ""))
+    return (path, at) if at else None
+
+
+def plan_settings(job: Job, *, has_stamps: bool = True) -> dict[str, Any]:
     """Return what a plan and its output follow from, besides the files that there are, as JSON."""
     settings: dict[str, Any] = {
         "inputs": [
             {
                 "name": each.name,
                 "paths": [redacted(path) for path in each.paths],
-                "tabular": each.tabular and vars(each.tabular),
+                "tabular": each.tabular and _format_settings(each.tabular),
                 **({"partition format": each.partition_format} if each.partition_format else {}),
             }
             for each in job.inputs
@@ -73,10 +102,16 @@ def plan_settings(job: Job) -> dict[str, Any]:
         "sample": job.sample,
     }
     # What is not set is not named, so that plans of earlier versions stay what they were.
-    later = {"partition keys": job.partition_keys, "coalesce small files": job.coalesce}
+    later = {"partition keys": job.partition_keys, "coalesce small files": job.coalesce, _STAMPS: has_stamps}
     settings.update({name: value for name, value in later.items() if value})
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
+
+
+def _format_settings(format: TabularFormat) -> dict[str, Any]:
+    default = TabularFormat(format.format)
+    given = vars(format).items()
+    return {name: value for name, value in given if name in _FIRST_FIELDS or value != getattr(default, name)}
 
 
 def setting_difference(stored: dict[str, Any], now: dict[str, Any]) -> str | None:

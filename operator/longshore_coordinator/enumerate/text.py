@@ -12,7 +12,7 @@ from typing import BinaryIO
 from longshore_coordinator.enumerate.slices import Piece
 from longshore_protocol import records
 from longshore_protocol.job import ROWS, MiniBatchSize, TabularFormat
-from longshore_storage.files import file_size, open_file
+from longshore_storage.files import file_version, open_file
 
 
 def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[Piece]:
@@ -20,26 +20,35 @@ def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[Pi
 
     Raises OSError, and LookupError for an unknown encoding.
     """
-    whole = file_size(path)
-    if not whole:
+    all_of_it = whole(path)  # before it is read: a change while it is cut is a change, too
+    if all_of_it is None:
         return
+    place = {name: all_of_it.piece[name] for name in ("path", "stamp")}
     if not records.is_splittable(format.encoding):
         # Rows that nobody counts are taken for as many as fit: such a file is by itself.
-        yield Piece(None, size.value if size.unit == ROWS else whole, {"path": path, "start": 0, "end": whole})
+        yield all_of_it._replace(size=size.value) if size.unit == ROWS else all_of_it
     elif size.unit == ROWS:
         with open_file(path) as file:
             for rows, start, end in _by_rows(file, format, size.value):
-                yield Piece(rows, rows, {"path": path, "start": start, "end": end})
+                yield Piece(rows, rows, {**place, "start": start, "end": end})
     elif format.format == "csv" and format.multi_line:
         with open_file(path) as file:
             start = _first_row(file, format)
             for end in records.record_starts(file, format, start=start, step=size.value):
-                yield Piece(None, end - start, {"path": path, "start": start, "end": end})
+                yield Piece(None, end - start, {**place, "start": start, "end": end})
                 start = end
     else:
-        for start in range(0, whole, size.value):
-            end = min(start + size.value, whole)
-            yield Piece(None, end - start, {"path": path, "start": start, "end": end})
+        for start in range(0, all_of_it.size, size.value):
+            end = min(start + size.value, all_of_it.size)
+            yield Piece(None, end - start, {**place, "start": start, "end": end})
+
+
+def whole(path: str) -> Piece | None:
+    """Return all of a file as one piece, whose size is in bytes; None for an empty file. Raises OSError."""
+    size, stamp = file_version(path)
+    if size is None:
+        raise OSError("its server does not give its size; download it before the run")
+    return Piece(None, size, {"path": path, "stamp": stamp, "start": 0, "end": size}) if size else None
 
 
 def _by_rows(file: BinaryIO, format: TabularFormat, size: int) -> Iterator[tuple[int, int, int]]:
