@@ -22,12 +22,7 @@ from longshore_protocol.job import Job
 
 _QUICK = 5.0  # seconds: a process that ends sooner than this did not work
 _QUICK_ENDS = 4  # so many quick ends in a row, and the worker is given up
-# What a cluster gives to agent and coordinator alone: our own settings, and the credentials of stores. A script that
-# needs some has them from its step's environmentVariables.
-_OURS_ALONE = (
-    *("LONGSHORE_", "FSSPEC_", "AWS_", "AZURE_", "GOOGLE_APPLICATION_CREDENTIALS"),
-    *("PGUSER", "PGPASS", "PGSERVICE", "PGSSLKEY", "PGSSLCERT", "PGSSLPASSWORD"),
-)
+_PRIVATE = "LONGSHORE_"  # settings and secrets of ours; all else of the shell is the user's own, credentials included
 _LEAVE = 5.0  # seconds that processes get to end by themselves
 
 
@@ -154,7 +149,7 @@ class Workers:
 
 def users_environment(packages: str) -> dict[str, str]:
     """Return the environment for the user's interpreter, which finds the `packages` and nothing else of ours."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(_OURS_ALONE)}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
     inherited = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [packages, inherited]))
     return environment

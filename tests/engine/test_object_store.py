@@ -142,7 +142,7 @@ def test_a_run_in_a_store_leaves_there_what_one_on_this_machine_leaves_here(long
         assert bench.server.puts[path] <= 2  # once; twice if it was looked at in the very moment that it was written
 
 
-def test_the_script_sees_no_credential(longshore, bench):
+def test_the_script_sees_the_environment_of_its_users_shell_and_nothing_of_ours(longshore, bench):
     longshore.data("a.txt")
     code = "import os\ndef run(mini_batch):\n"
     code += "    host = open('/proc/%d/environ' % os.getppid()).read()\n"
@@ -150,12 +150,14 @@ def test_the_script_sees_no_credential(longshore, bench):
     longshore.write("code/script.py", code)
     step = longshore.step("script.py", source={"uri": "file:code"}, environmentVariables={"AWS_REGION": "mine"})
     longshore.manifest(step)
-    longshore.variables["FSSPEC_GS"] = '{"token": "the-token"}'
+    longshore.variables |= {"LONGSHORE_SQL_PASSWORD": "the-password", "GOOGLE_APPLICATION_CREDENTIALS": "/key.json"}
     ended = bench.copied(longshore.run())
     assert ended.code == 0, ended.stderr
     [row] = ended.rows
-    for secret in ("the-key", "the-secret", "the-token"):
-        assert secret not in row
+    assert "the-password" not in row
+    assert "LONGSHORE_TOKEN" not in row
+    for shown in ("'GOOGLE_APPLICATION_CREDENTIALS': '/key.json'", "'AWS_SECRET_ACCESS_KEY': 'the-secret'"):
+        assert shown in row
     assert "'AWS_REGION': 'mine'" in row  # what the step itself says is its own affair
 
 

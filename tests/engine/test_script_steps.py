@@ -212,18 +212,18 @@ sys.exit(int(sys.argv[2]))
     assert os.listdir(steps.folder / "store") == ["model.txt"]
 
 
-def test_a_script_finds_its_models_and_no_setting_or_credential_of_ours(steps):
+def test_a_script_finds_its_models_and_its_users_shell_and_no_setting_of_ours(steps):
     model = steps.longshore.write("models/net.pkl", "")
-    secrets = {"LONGSHORE_TOKEN": "secret", "AWS_SECRET_ACCESS_KEY": "secret", "AZURE_STORAGE_KEY": "secret"}
+    ours = {"LONGSHORE_TOKEN": "secret", "LONGSHORE_SQL_PASSWORD": "secret"}
     steps.run(
         "import json, os; print(json.dumps([dict(os.environ), os.listdir('azureml-models/net/3')]))",
         models=(Model("net", 3, str(model)),),
-        shell={**secrets, "MINE": "of the shell"},
+        shell={**ours, "MINE": "of the shell", "AWS_PROFILE": "of the user"},
     )
     variables, models = json.loads(steps.log("stdout.txt"))
     assert models == ["net.pkl"]
     assert variables["AZUREML_MODEL_DIR"].endswith("/azureml-models/net/3")
-    assert variables["MINE"] == "of the shell"
+    assert (variables["MINE"], variables["AWS_PROFILE"]) == ("of the shell", "of the user")
     assert "secret" not in variables.values()
 
 
