@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from longshore_cli.workers import Place, Workers
+from longshore_cli.scratch import scratch_folder, socket_folder
+from longshore_cli.workers import Place, Workers, socket_name
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
 from longshore_coordinator.verdict import PLAN_CHANGED
@@ -68,11 +67,29 @@ async def run_engine(
         if verdict is not None and verdict.reason == PLAN_CHANGED:
             raise PlanChanged(verdict.message)
     open_store(job.output.uri).make()
+    with (
+        scratch_folder("run") as scratch,
+        socket_folder(scratch, longest=socket_name(f"worker-{job.workers}")) as sockets,
+    ):
+        return await _run_with_workers(
+            job, coordinator, scratch=scratch, sockets=sockets, python=python, show=show, control=control
+        )
+
+
+async def _run_with_workers(
+    job: Job,
+    coordinator: Coordinator,
+    *,
+    scratch: Path,
+    sockets: Path,
+    python: str,
+    show: Callable[[Callable[[], Snapshot]], Awaitable[None]],
+    control: Callable[[Coordinator], None],
+) -> Snapshot:
     token = secrets.token_urlsafe(32)
     server = Server(coordinator, token=token)
     port = await server.start("127.0.0.1")
-    scratch = Path(tempfile.mkdtemp(prefix="longshore-"))
-    place = Place(scratch, python, f"http://127.0.0.1:{port}", token)
+    place = Place(scratch, sockets, python, f"http://127.0.0.1:{port}", token)
     workers = Workers(
         job,
         place,
@@ -91,7 +108,6 @@ async def run_engine(
         showing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await showing
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _drain_on_signals(coordinator: Coordinator) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
 
 from longshore_agent.contents import content_digest
 from longshore_agent.fetch_source import SourceError
 from longshore_agent.source_copies import copy_source
 from longshore_api.errors import InvalidDocuments, Problem
+from longshore_cli.scratch import scratch_folder
 from longshore_planner.pipelines.frozen import Code, FrozenStep
 
 
@@ -29,8 +29,8 @@ def copy_code(steps: Iterable[FrozenStep], folder: str) -> dict[str, FrozenStep]
 
 def look_at_code(steps: Iterable[FrozenStep]) -> dict[str, FrozenStep]:
     """Return the steps as `copy_code` does, and leave no copy. Raises InvalidDocuments."""
-    with TemporaryDirectory(prefix="longshore-source-") as folder:
-        return copy_code(steps, folder)
+    with scratch_folder("source") as folder:
+        return copy_code(steps, str(folder / "sources"))
 
 
 def look_at_contents(steps: Iterable[FrozenStep]) -> dict[str, FrozenStep]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 
 from longshore_api.errors import InvalidDocuments
+from longshore_cli.scratch import scratch_folder
 from longshore_planner.resolve import Resolved
 from longshore_storage.store import local_path
 
@@ -21,7 +21,8 @@ def source_at_hand(resolved: Resolved) -> Iterator[Resolved]:
         return
     from longshore_agent.fetch_source import SourceError, fetch_source  # late: most sources are at hand
 
-    with tempfile.TemporaryDirectory(prefix="longshore-source-") as folder:
+    with scratch_folder("source") as scratch:
+        folder = str(scratch / "source")
         try:
             fetch_source(uri, folder)
         except SourceError as error:

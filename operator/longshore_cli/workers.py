@@ -30,7 +30,8 @@ _LEAVE = 5.0  # seconds that processes get to end by themselves
 class Place:
     """Where a local run keeps what is not part of its results."""
 
-    scratch: Path  # sockets and private folders; short, for a socket's path may have 107 bytes
+    scratch: Path  # private folders
+    sockets: Path  # its path is short
     python: str  # the interpreter for the entry script
     url: str  # of the coordinator
     token: str
@@ -144,7 +145,12 @@ class Workers:
         return [self._place.python, "-m", "longshore_host", self._socket(worker), str(os.getpid())], environment
 
     def _socket(self, worker: str) -> str:
-        return str(self._place.scratch / f"{worker}.sock")
+        return str(self._place.sockets / socket_name(worker))
+
+
+def socket_name(worker: str) -> str:
+    """Return the name of the socket on which a worker's agent listens."""
+    return f"{worker}.sock"
 
 
 def users_environment(packages: str) -> dict[str, str]:

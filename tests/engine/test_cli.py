@@ -322,6 +322,19 @@ def test_an_interrupted_run_finishes_what_runs_and_goes_on_later(noted):
     assert noted.calls() == dict.fromkeys(range(5), 1)
 
 
+def test_a_long_path_of_temporary_files_is_no_obstacle(longshore):
+    longshore.data(*NAMES)
+    longshore.manifest(longshore.step())
+    temporary = longshore.folder / ("t" * 200)
+    temporary.mkdir()
+    longshore.variables["TMPDIR"] = str(temporary)
+
+    ended = longshore.run()
+
+    assert (ended.code, ended.rows) == (0, NAMES)
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_worker_that_is_told_to_end_before_the_run_is_over_is_replaced(noted):
     noted.manifest(noted.noted_step())
     command = noted.start()
