@@ -332,6 +332,6 @@ def test_columns_of_one_name_are_told_apart_and_a_table_without_rows_has_its_col
 
 
 def test_values_that_are_not_of_the_wanted_type_are_told_with_the_database(tmp_path):
-    wanted = 'The file "postgresql://db/sales" could not be read as sql from its first row on: ValueError'
+    wanted = 'The file "postgresql://db/sales" could not be read as sql: row 0, counted from its first row, has "x"'
     with pytest.raises(tabular.SliceError, match=wanted):
         frame_of(tmp_path, ["a"], [("x",)], a="int64")

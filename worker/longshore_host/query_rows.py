@@ -5,10 +5,10 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any, Dict, List, Set
 
+from longshore_host.columns import inferred
+
 if TYPE_CHECKING:
     import pandas
-
-_EXACT = 2**53  # the integers up to here are floats, too
 
 
 def read(path: str, types: Dict[str, str]) -> pandas.DataFrame:
@@ -31,10 +31,7 @@ def read(path: str, types: Dict[str, str]) -> pandas.DataFrame:
     frame = pandas.DataFrame(rows, columns=names, dtype=object)
     for name in names:
         if name not in types:
-            values = frame[name]
-            inferred = values.infer_objects()
-            if inferred.dtype != float or not any(type(each) is int and abs(each) > _EXACT for each in values):
-                frame[name] = inferred
+            frame[name] = inferred(frame[name])
     return frame
 
 

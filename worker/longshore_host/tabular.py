@@ -12,10 +12,10 @@ import os
 import re
 import warnings
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Iterator, List, Optional, Tuple
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, BinaryIO, Container, Dict, Iterator, List, Optional, Set, Tuple
 
-from longshore_host import query_rows
+from longshore_host import columns, query_rows
 from longshore_protocol import cells, records, slices, stamps
 from longshore_protocol.errors import DATA_ERROR
 
@@ -58,12 +58,10 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> Any:
         return frames[0]
     if format.as_dicts:
         return [row for rows in frames for row in rows]
-    import pandas
-
     if format.format != "jsonl":  # whose rows have what fields they like
         for piece, frame in zip(pieces, frames):
             _check_columns(piece, frame, _known(pieces[0]), frames[0])
-    return pandas.concat(frames, ignore_index=True)
+    return columns.joined(frames)
 
 
 def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
@@ -79,6 +77,10 @@ def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
     except _BadRecord as error:
         message = 'The file "{}" could not be read as {}: the record at byte {} {}.'
         raise SliceError(message.format(_known(piece)["path"], format.format, error.at, error)) from error
+    except columns.BadValue as error:
+        message = 'The file "{}" could not be read as {}: row {}, counted from {}, {}.'
+        known = _known(piece)
+        raise SliceError(message.format(known["path"], format.format, error.row, _place(known), error)) from error
     except Exception as error:  # whatever a parser raises: the data is unreadable
         message = 'The file "{}" could not be read as {} from {} on: {}.'
         known = _known(piece)
@@ -89,7 +91,7 @@ def _read(piece: Dict[str, Any], format: TabularFormat) -> Any:
     if format.format == "parquet":
         return _read_parquet(piece, format)
     if format.format == "sql":
-        return _typed(query_rows.read(piece["path"], format.column_types), format.column_types)
+        return _typed(query_rows.read(piece["path"], format.column_types), format)
     with _planned_file(piece) as file:
         return _read_text(file, piece, format)
 
@@ -148,7 +150,7 @@ def _with_columns(frame: pandas.DataFrame, piece: Dict[str, Any], format: Tabula
     _check_told(told, frame)
     for name, value in told.items():
         frame[name] = value
-    return _typed(frame, {name: kind for name, kind in format.column_types.items() if name in told})
+    return _typed(frame, format, only=told)
 
 
 def _check_told(told: Dict[str, Any], names: Any) -> None:
@@ -204,6 +206,8 @@ def _bad_record(
     """Return the record that a parser stumbled over, None where nobody can tell."""
     if isinstance(error, _BadRecord):
         return error
+    if isinstance(error, columns.BadValue):
+        return _BadRecord(str(error), _start_of(error.row, rows, format))
     try:
         rows.decode(encoding)
     except UnicodeDecodeError as wrong:
@@ -225,6 +229,18 @@ def _bad_record(
     return None
 
 
+def _start_of(row: int, rows: bytes, format: TabularFormat) -> int:
+    """Return where a record begins; blank lines are no records."""
+    start = 0
+    for end, is_blank, _ in records.each_record(io.BytesIO(rows), format):
+        if not is_blank:
+            if not row:
+                break
+            row -= 1
+        start = end
+    return start
+
+
 def _place_in_file(at: int, parts: List[Tuple[int, bytes]], piece: Dict[str, Any]) -> int:
     """Return where a byte of the rows is in the file that the user knows."""
     for number, (start, rows) in enumerate(parts):
@@ -244,21 +260,41 @@ def _parse_csv(first: bytes, rows: bytes, format: TabularFormat, encoding: str) 
     if not first:
         return pandas.DataFrame()
     names = _column_names(first, format.separator, encoding, has_header=records.has_header(format))
-    types = {name: str if _is_date(kind) else kind for name, kind in format.column_types.items()}
+    read: Any = partial(
+        pandas.read_csv,
+        names=list(names),
+        header=None,
+        # The same texts with every version of pandas, and for partition keys.
+        keep_default_na=False,
+        na_values=sorted(cells.missing_texts(format)),
+        **_options(format.separator, encoding),
+    )
+    types = {name: kind for name, kind in format.column_types.items() if name in names}
     with warnings.catch_warnings():
         # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
         warnings.simplefilter("error", pandas.errors.ParserWarning)
-        frame = pandas.read_csv(
-            io.BytesIO(rows),
-            names=list(names),
-            header=None,
-            dtype=types,
-            # The same texts with every version of pandas, and for partition keys.
-            keep_default_na=False,
-            na_values=sorted(cells.missing_texts(format)),
-            **_options(format.separator, encoding),
-        )
-    return _typed(frame, {name: kind for name, kind in format.column_types.items() if _is_date(kind)})
+        warnings.simplefilter("error", RuntimeWarning)  # a number that its type does not hold
+        frame, parsed = _parse_types(read, rows, types)
+        lossy = [name for name in names if name not in types and columns.is_lossy(frame[name])]
+        if lossy:
+            texts = read(io.BytesIO(rows), dtype=str)
+            for name in lossy:
+                exact = columns.integers(texts[name])
+                if exact is not None:
+                    frame[name] = exact
+    return _typed(frame, format, only=types.keys() - parsed)
+
+
+def _parse_types(read: Any, rows: bytes, types: Dict[str, str]) -> Tuple[pandas.DataFrame, Set[str]]:
+    """Return the columns, those of `types` as texts unless the parser made the type itself, and the names of these."""
+    parsed = {name for name, kind in types.items() if columns.is_parsed_exactly(kind)}
+    try:
+        frame = read(io.BytesIO(rows), dtype={name: types[name] if name in parsed else str for name in types})
+        if not any(columns.may_be_rounded(frame[name]) for name in parsed):
+            return frame, parsed
+    except (ValueError, TypeError, OverflowError, RuntimeWarning):
+        pass  # the value that is wrong is found among texts, and whatever else it is happens there again
+    return read(io.BytesIO(rows), dtype=dict.fromkeys(types, str)), set()
 
 
 @lru_cache(maxsize=16)  # the slices of a file share its header
@@ -274,19 +310,31 @@ def _column_names(first: bytes, separator: str, encoding: str, *, has_header: bo
 
 
 def _options(separator: str, encoding: str) -> Dict[str, Any]:
-    is_simple = len(separator) == 1
-    return {
-        "sep": separator if is_simple else re.escape(separator),
-        "engine": "c" if is_simple else "python",  # only the slower one knows separators of several characters
-        "encoding": encoding,
-        "index_col": False,  # else a first row with too many fields would silently become an index
-    }
+    options = {"encoding": encoding, "index_col": False}  # else a first row with too many fields would be an index
+    if len(separator) > 1:  # only the slower parser knows them
+        return {**options, "sep": re.escape(separator), "engine": "python"}
+    # In one go: parts of a mini-batch would have types of their own.
+    options.update(sep=separator, engine="c", low_memory=False)
+    if _pandas_version() < (3, 1):  # where floats are rounded in their last digit, unless one asks
+        options["float_precision"] = "round_trip"
+    return options
+
+
+def _pandas_version() -> Tuple[int, int]:
+    import pandas
+
+    major, minor = pandas.__version__.split(".")[:2]
+    return int(major), int(minor)
 
 
 def _typed_lines(found: List[Dict[str, Any]], format: TabularFormat) -> pandas.DataFrame:
     import pandas
 
-    return _typed(pandas.DataFrame(found), format.column_types)
+    frame = pandas.DataFrame(found, dtype=object)
+    for name in frame.columns:
+        if name not in format.column_types:
+            frame[name] = columns.inferred(frame[name])
+    return _typed(frame, format)
 
 
 def _parse_lines(rows: bytes, encoding: str) -> List[Dict[str, Any]]:
@@ -318,33 +366,31 @@ def _read_parquet(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFr
     ranges = slice.get("ranges") or [slice["rows"] or (0, table.num_rows)]
     table = pyarrow.concat_tables([table.slice(begin, end - begin) for begin, end in ranges])
     frame = table.to_pandas()
+    _keep_integers(frame, table, format)
     # An index that pandas stored with names holds the user's data (often the key of a row): it becomes columns again.
     is_count = isinstance(frame.index, pandas.RangeIndex) or list(frame.index.names) == [None]
-    return _typed(frame.reset_index(drop=is_count), format.column_types)
+    return _typed(frame.reset_index(drop=is_count), format)
 
 
-def _typed(frame: pandas.DataFrame, types: Dict[str, str]) -> pandas.DataFrame:
-    """Return the frame with the columns that it has of `types` converted."""
+def _keep_integers(frame: pandas.DataFrame, table: Any, format: TabularFormat) -> None:
+    """Keep integers beside missing values, where their column has a type or is beyond what floats hold."""
     import pandas
 
-    if not types:
-        return frame
-    frame = frame.astype({name: kind for name, kind in types.items() if name in frame and not _is_date(kind)})
-    for name, kind in types.items():
-        if name in frame and _is_date(kind):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that a format was guessed: nobody could name one
-                values: Any = pandas.to_datetime(frame[name], utc="," in kind)
-            if "[" in kind:
-                values = values.astype(kind)
-            elif values.dt.tz is None:
-                values = values.astype("datetime64[ns]")  # else the unit would depend on the rows of the slice
-            frame[name] = values
+    for place, field in enumerate(table.schema):
+        kind, column = str(field.type), table.column(place)
+        if not kind.lstrip("u").startswith("int") or not column.null_count or field.name not in frame.columns:
+            continue
+        if field.name in format.column_types or columns.is_lossy(frame[field.name]):
+            nullable = kind.replace("uint", "UInt").replace("int", "Int")
+            frame[field.name] = pandas.array(column.to_pylist(), dtype=nullable)
+
+
+def _typed(frame: pandas.DataFrame, format: TabularFormat, only: Optional[Container[str]] = None) -> pandas.DataFrame:
+    """Return the frame with the columns that it has of the declared types converted. Raises columns.BadValue."""
+    for name, kind in format.column_types.items():
+        if name in frame and (only is None or name in only):
+            frame[name] = columns.convert(frame[name], kind, format.date_formats.get(name, ""))
     return frame
-
-
-def _is_date(kind: str) -> bool:
-    return kind.startswith("datetime")
 
 
 def _known(piece: Dict[str, Any]) -> Dict[str, Any]:

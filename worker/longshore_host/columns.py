@@ -1,0 +1,226 @@
+"""Columns of a DataFrame: of a declared type exactly or not at all, and inferred without loss.
+
+What a value becomes depends on the value and the declared type alone, never on the rows that it is read with: pandas
+guesses formats, rounds and wraps by what else is in a column.
+"""
+
+from __future__ import annotations
+
+import decimal
+import math
+import numbers
+import re
+from typing import Any, Callable, List, Optional
+
+from longshore_host import times
+
+Series = Any  # of pandas, whose stubs know no columns of unknown type
+
+_EXACT = 2**53  # integers up to here are floats, too
+_SHOWN = 80  # characters of a value in a message
+_LARGEST_EXPONENT = 40  # of a number that may be an integer of any type
+_INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)
+_PARSED_EXACTLY = re.compile(r"str|string|object|float(32|64)?|u?int(8|16|32|64)?")
+_LARGEST = {2: 65520.0, 4: 3.4028235677973366e38}  # where floats of so many bytes become infinite
+
+
+class BadValue(ValueError):
+    """A value that its column's type does not hold; the text is what its record does: `has ... in column ...`."""
+
+    def __init__(self, text: str, row: int) -> None:
+        """Take the text and the row's place in the column, from 0."""
+        super().__init__(text)
+        self.row = row
+
+
+def is_parsed_exactly(kind: str) -> bool:
+    """Tell whether pandas' csv parser makes texts this type as `convert` does, or raises; see `may_be_rounded`."""
+    return _PARSED_EXACTLY.fullmatch(kind) is not None
+
+
+def may_be_rounded(values: Series) -> bool:
+    """Tell whether integers of a csv column may have been parsed as floats, as pandas does where one is "1.0".
+
+    All integers beyond 2**53 are then ones that a float can be.
+    """
+    if values.dtype.kind not in "iu" or not len(values):
+        return False
+    large = [each for each in (int(values.max()), int(values.min())) if abs(each) > _EXACT]
+    if not large:
+        return False
+    return all(int(float(each)) == each for each in values.tolist())
+
+
+def is_lossy(values: Series) -> bool:
+    """Tell whether a column of inferred type may have been integers that floats cannot be."""
+    return values.dtype == float and bool(values.max() > _EXACT or values.min() < -_EXACT)
+
+
+def integers(texts: Series) -> Optional[Series]:
+    """Return a column of texts as Python's integers, None for missing ones; None where one is no integer."""
+    found = [None if gone else text for text, gone in zip(texts.tolist(), texts.isna().tolist())]
+    if not all(text is None or _INTEGER.fullmatch(text) for text in found):
+        return None
+    return _series([None if text is None else int(text) for text in found], texts, object)
+
+
+def inferred(values: Series) -> Series:
+    """Return a column of objects as the type that pandas infers, unless an integer would not survive that."""
+    found = values.infer_objects()
+    lost = found.dtype == float and any(type(each) is int and abs(each) > _EXACT for each in values)
+    return values if lost else found
+
+
+def joined(frames: List[Any]) -> Any:
+    """Return the rows of all frames as one; integers that would become floats which they cannot be become objects."""
+    import pandas
+
+    frames = [frame for frame in frames if len(frame)] or frames[:1]  # a column without a value has no type
+    for name in {name for frame in frames for name in frame.columns}:
+        having = [frame for frame in frames if name in frame.columns]
+        if len(having) < len(frames) or len({frame[name].dtype for frame in having}) > 1:
+            for frame in having:
+                if frame[name].dtype.kind in "iu" and (frame[name].abs() > _EXACT).any():
+                    frame[name] = frame[name].astype(object)
+    return pandas.concat(frames, ignore_index=True)
+
+
+def convert(values: Series, kind: str, date_format: str = "") -> Series:
+    """Return a column as the type `kind`, missing values included; times have `date_format`, or else are ISO 8601.
+
+    A time without an offset is local to the zone that the type names. Raises BadValue for the first value that is not
+    exactly of this type, TypeError for a type that pandas does not know.
+    """
+
+    def make(some: Series) -> Series:
+        return times.convert(some, kind, date_format) if times.is_date(kind) else _made(some, kind)
+
+    try:
+        return make(values)
+    except MemoryError:
+        raise
+    except Exception as error:
+        make(values.iloc[:0])  # a type that is none fails here too, with its own words
+        row = _first_bad(values, make)
+        raise BadValue(_explain(values.iloc[row : row + 1], kind, date_format, make), row) from error
+
+
+def _first_bad(values: Series, make: Callable[[Series], Any]) -> int:
+    good, bad = 0, len(values)  # so many of the first values convert, and so many do not
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            make(values.iloc[:middle])
+        except Exception:  # noqa: BLE001  (whatever it is, it is what `convert` got)
+            bad = middle
+        else:
+            good = middle
+    return good
+
+
+def _explain(one: Series, kind: str, date_format: str, make: Callable[[Series], Any]) -> str:
+    """Return what is wrong with the one value."""
+    reason = "which is not {}".format(kind)
+    try:
+        make(one)
+    except times.Refused as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001
+        if times.is_date(kind):
+            reason = times.reason(error, kind, date_format)
+    if bool(one.isna().iloc[0]):
+        return 'has no value in column "{}", {}'.format(one.name, reason)
+    value = one.tolist()[0]
+    shown = '"{}"'.format(value) if isinstance(value, str) else repr(value)
+    if len(shown) > _SHOWN:
+        shown = shown[:_SHOWN] + "..."
+    return 'has {} in column "{}", {}'.format(shown, one.name, reason)
+
+
+def _made(values: Series, kind: str) -> Series:
+    import pandas
+
+    dtype: Any = pandas.api.types.pandas_dtype(kind)
+    family = getattr(dtype, "kind", "O")
+    if values.dtype == dtype:
+        return values
+    if family == "m":
+        spans: Any = pandas.to_timedelta(values)
+        return spans.astype(dtype)
+    if family == "U":  # what an earlier pandas calls str: its csv parser makes objects of texts and NaN
+        return _series([math.nan if each is None else each for each in _each(values, str)], values, object)
+    if isinstance(dtype, pandas.StringDtype):
+        return _series(_each(values, str), values, dtype)
+    if family not in "iufb":
+        return values.astype(dtype)
+    return _numbers(values, kind, dtype)
+
+
+def _numbers(values: Series, kind: str, dtype: Any) -> Series:
+    """Return a column as a type of numbers or booleans. Raises Refused, ValueError, ArithmeticError."""
+    import pandas
+
+    found = _each(values, {"i": _integer, "u": _integer, "f": _float, "b": _boolean}[dtype.kind])
+    largest = _LARGEST.get(dtype.itemsize)
+    is_outside = None
+    if dtype.kind in "iu":
+        bits = 8 * dtype.itemsize
+        low, high = (0, 2**bits - 1) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        is_outside = any(each is not None and not low <= each <= high for each in found)
+    elif dtype.kind == "f" and largest is not None:
+        is_outside = any(each is not None and largest <= abs(each) < math.inf for each in found)
+    if is_outside:
+        raise times.Refused("which is outside of {}".format(kind))
+    if not pandas.api.types.is_extension_array_dtype(dtype):
+        if dtype.kind == "f":
+            found = [math.nan if each is None else each for each in found]
+        elif None in found:
+            better = "boolean" if dtype.kind == "b" else kind.replace("uint", "UInt").replace("int", "Int")
+            raise times.Refused('which {} cannot hold; set its type to "{}"'.format(kind, better))
+    return _series(found, values, dtype)
+
+
+def _series(values: List[Any], like: Series, dtype: Any) -> Series:
+    import pandas
+
+    return pandas.Series(values, index=like.index, name=like.name, dtype=dtype)
+
+
+def _each(values: Series, make: Callable[[Any], Any]) -> List[Any]:
+    return [None if gone else make(value) for value, gone in zip(values.tolist(), values.isna().tolist())]
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, str):  # first, as most values are texts
+        if _INTEGER.fullmatch(value):
+            return int(value)
+        if not _NUMBER.fullmatch(value):
+            raise ValueError("it is no number")
+        value = value.strip()
+    elif isinstance(value, numbers.Integral) or type(value).__name__ in ("bool", "bool_"):
+        return int(value)
+    elif isinstance(value, numbers.Real):
+        value = float(value)
+    elif not isinstance(value, decimal.Decimal):
+        raise ValueError("it is no number")
+    number = decimal.Decimal(value)
+    if not number.is_finite() or number.adjusted() > _LARGEST_EXPONENT or number != int(number):
+        raise ValueError("it is no integer")
+    return int(number)
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, str) and not (_NUMBER.fullmatch(value) or _NO_NUMBER.fullmatch(value)):
+        raise ValueError("it is no number")
+    return float(value)
+
+
+def _boolean(value: Any) -> bool:
+    text = str(value).strip().lower()
+    if text in ("true", "1", "1.0"):
+        return True
+    if text in ("false", "0", "0.0"):
+        return False
+    raise ValueError("it is neither true nor false")
