@@ -6,7 +6,8 @@
 A record is a JSON object with one key that names its kind:
 
     replayed   {epoch: objects}   first line of an epoch: how many objects of each earlier epoch it took over; what a
-                                  displaced coordinator still wrote after that is void
+                                  displaced coordinator still wrote after that is void. `checked` beside it says that
+                                  the epoch's records were checked before they were written
     plan       {...}              a checkpoint of the plan: so many mini-batches, this digest (see `plan`)
     done       {worker, segment, bytes, digests, headers, mini_batches: [Completion, ...]}
                `bytes` is the segment's length, `digests` are those of the rows (`segments.encode_digests`); ledgers of
@@ -23,6 +24,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from longshore_coordinator.incoming import repaired
 from longshore_storage.store import Store
 
 _EPOCHS, _LEDGER = "state/epochs", "state/ledger"
@@ -76,32 +78,40 @@ class Ledger:
         Raises OSError, ValueError for an object that is no ledger.
         """
         names = sorted(self._store.names(_LEDGER), key=_place)
-        limits = self._limits(names)
+        limits, checked = self._first_lines(names)
         valid = [name for name in names if _is_valid(_place(name), before=self.epoch, limits=limits)]
         taken_over = {str(epoch): number for epoch, number in map(_place, valid)}  # the last one of each
-        for data in self._store.get_each(valid):
+        for name, data in zip(valid, self._store.get_each(valid), strict=True):
+            epoch, _ = _place(name)
             for line in data.splitlines():
-                record = json.loads(line)
-                if "replayed" not in record:
+                decoded = _decode(name, line)
+                if "replayed" in decoded:
+                    continue
+                record = decoded if epoch in checked else _repaired(name, decoded)
+                if record is not None:
                     yield record
-        self._lines.insert(0, _encode({"replayed": taken_over}))
+        self._lines.insert(0, _encode({"replayed": taken_over, "checked": True}))
 
-    def _limits(self, names: list[str]) -> dict[int, int]:
-        """Return how many objects of each epoch are valid, where a later epoch has said so.
+    def _first_lines(self, names: list[str]) -> tuple[dict[int, int], set[int]]:
+        """Return how many objects of each epoch are valid, where a later epoch has said so, and the checked epochs.
 
         Latest epoch first: one whose own objects are void, the first included, was displaced before it took over
         anything, and has no say over the epochs before it.
         """
         limits: dict[int, int] = {}
+        checked = set()
         for name in reversed(names):
             epoch, number = _place(name)
             if number != 1 or limits.get(epoch) == 0:
                 continue
-            replayed = json.loads(self._store.get(name).split(b"\n", 1)[0]).get("replayed", {})
+            first = _decode(name, self._store.get(name).split(b"\n", 1)[0])
+            if first.get("checked"):
+                checked.add(epoch)
+            replayed = first.get("replayed", {})
             for earlier in range(1, epoch):  # one that had written nothing yet is not named: all it wrote later is void
                 taken = replayed.get(str(earlier), 0)
                 limits[earlier] = min(taken, limits.get(earlier, taken))
-        return limits
+        return limits, checked
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record to the next flush."""
@@ -164,6 +174,24 @@ def _place(name: str) -> tuple[int, int]:
 def _is_valid(place: tuple[int, int], *, before: int, limits: dict[int, int]) -> bool:
     epoch, number = place
     return epoch < before and number <= limits.get(epoch, number)
+
+
+def _decode(name: str, line: bytes) -> dict[str, Any]:
+    """Return a record of the ledger's object `name`. Raises ValueError."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the ledger's object {name} cannot be read: {error}") from error
+    if type(record) is not dict:
+        raise ValueError(f"the ledger's object {name} cannot be read: a line is no JSON object")
+    return record
+
+
+def _repaired(name: str, record: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        return repaired(record)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the ledger's object {name} cannot be read: a record lacks {error}") from error
 
 
 def _encode(record: dict[str, Any]) -> bytes:

@@ -18,7 +18,7 @@ from longshore_coordinator.restore import Restored
 from longshore_coordinator.verdict import Tally, Verdict
 from longshore_protocol import errors
 from longshore_protocol.job import Job
-from longshore_protocol.segments import decode_digests, select_digests
+from longshore_protocol.segments import select_digests
 from longshore_protocol.wire import Completion, Failure, lease_term
 
 
@@ -101,12 +101,11 @@ class Run:
         return pairs
 
     def report(self, body: dict[str, Any], now: float) -> list[int]:
-        """Take in an agent's report (`wire.report`); return the mini-batches it holds no lease on (any more).
+        """Take in an agent's report (`incoming.report`); return the mini-batches it holds no lease on (any more).
 
-        Raises UnknownAgentError; ValueError for a report whose digests are not those of its results.
+        Raises UnknownAgentError.
         """
         agent = body["agent"]
-        decode_digests(body.get("digests", ""), count=len(body["completed"]))
         worker = self.agents.heard(agent, now)
         self._processes(agent, body["processes"], now)
         if self.verdict is not None:
@@ -201,9 +200,7 @@ class Run:
                         "worker": worker,
                         "segment": body["segment"],
                         "bytes": body.get("bytes", -1),
-                        "digests": digests
-                        if len(accepted) == len(body["completed"])
-                        else select_digests(digests, places),
+                        "digests": digests,
                         "headers": body["headers"],
                         "mini_batches": accepted,
                     }

@@ -11,14 +11,15 @@ Orders, with every answer but the first: {drain?, stop?, finished?}.
     GET  /v1/snapshot                             -> snapshot.Snapshot
     GET  /healthz                                 -> ok     (asked without token: its event loop turns)
 
-401: no or a wrong token. 400: a message that is none, or another protocol. 409: this coordinator does not know the
-agent, which must register anew.
+401: no or a wrong token. 400: a malformed message, or another protocol. 409: this coordinator does not know the agent,
+which must register anew. 500: an error of ours, which is logged; agents try again.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
+import logging
 import ssl
 from dataclasses import asdict
 from typing import Any
@@ -26,9 +27,13 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from longshore_coordinator import incoming
 from longshore_coordinator.agents import UnknownAgentError
+from longshore_coordinator.incoming import MalformedMessageError
 from longshore_coordinator.service import Coordinator
 from longshore_protocol.wire import PROTOCOL, pack_grants
+
+_log = logging.getLogger("longshore.coordinator")
 
 _HEALTH = "/healthz"
 _LARGEST = 64 * 1024 * 1024  # bytes of a report
@@ -70,34 +75,34 @@ class Server:
             await self._runner.cleanup()
 
     async def _register(self, request: web.Request) -> web.Response:
-        body = json.loads(await request.read())
-        if body["protocol"] != PROTOCOL:
-            text = f"the agent speaks protocol {body['protocol']}, this coordinator {PROTOCOL}: use the same version"
+        worker, boot, protocol = incoming.message(await request.read(), incoming.REGISTER)
+        if protocol != PROTOCOL:
+            text = f"the agent speaks protocol {protocol}, this coordinator {PROTOCOL}: use the same version"
             return web.Response(status=400, text=text)
-        agent, epoch = self._coordinator.register(body["worker"], body["boot"])
+        agent, epoch = self._coordinator.register(worker, boot)
         return _answer({"agent": agent, "epoch": epoch, "job": asdict(self._coordinator.job)})
 
     async def _lease(self, request: web.Request) -> web.Response:
-        body = json.loads(await request.read())
-        granted, orders = await self._coordinator.lease(body["agent"], body["epoch"], body["want"])
+        agent, epoch, want = incoming.message(await request.read(), incoming.LEASE)
+        granted, orders = await self._coordinator.lease(agent, epoch, want)
         return web.Response(body=pack_grants(orders, granted), content_type="application/octet-stream")
 
     async def _report(self, request: web.Request) -> web.Response:
-        return _answer(self._coordinator.report(json.loads(await request.read())))
+        return _answer(self._coordinator.report(incoming.report(await request.read())))
 
     async def _bye(self, request: web.Request) -> web.Response:
-        body = json.loads(await request.read())
-        self._coordinator.bye(body["agent"])
+        (agent,) = incoming.message(await request.read(), incoming.BYE)
+        self._coordinator.bye(agent)
         return _answer({})
 
     async def _gone(self, request: web.Request) -> web.Response:
-        body = json.loads(await request.read())
-        self._coordinator.worker_gone(body["worker"])
+        (worker,) = incoming.message(await request.read(), incoming.WORKER)
+        self._coordinator.worker_gone(worker)
         return _answer({})
 
     async def _drain(self, request: web.Request) -> web.Response:
-        body = json.loads(await request.read())
-        self._coordinator.drain_worker(body["worker"])
+        (worker,) = incoming.message(await request.read(), incoming.WORKER)
+        self._coordinator.drain_worker(worker)
         return _answer({})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
@@ -122,8 +127,13 @@ def _guard(expected: bytes) -> Middleware:
             return await handler(request)
         except UnknownAgentError as error:
             return web.Response(status=409, text=str(error))
-        except (KeyError, TypeError, ValueError) as error:
-            return web.Response(status=400, text=f"not a message of this protocol: {type(error).__name__}: {error}")
+        except MalformedMessageError as error:
+            return web.Response(status=400, text=f"not a message of this protocol: {error}")
+        except web.HTTPException:
+            raise
+        except Exception:  # noqa: BLE001  (whatever it is: the agent tries again, and the others work on)
+            _log.exception("%s %s failed", request.method, request.path)
+            return web.Response(status=500, text="an error of the coordinator, which logged it")
 
     return guard
 

@@ -17,7 +17,7 @@ from longshore_operator.build import names
 from longshore_operator.coordinator_client import HttpCoordinators
 from longshore_operator.endpoints import serving
 from longshore_operator.handlers import WATCHED, Key, registry
-from longshore_operator.kube import ApiKube, client_from_environment
+from longshore_operator.kube import ApiKube, Trouble, client_from_environment
 from longshore_operator.metrics import MeteredKube, Metrics
 from longshore_operator.reconcile import Reconciler
 from longshore_operator.settings import InvalidSettings, Settings
@@ -48,7 +48,7 @@ def main() -> int:
             ended(again)
         return again
 
-    queue: WorkQueue[Key] = WorkQueue(work, about=_about)
+    queue: WorkQueue[Key] = WorkQueue(work, expected=(Trouble, OSError), about=_about)
     metrics.queue_depth(queue.__len__)
     watches = Watches(WATCHED, options.namespace, metrics.api_request)
     handlers = registry(queue, watches, served=kube.served)

@@ -25,18 +25,21 @@ _log = logging.getLogger("longshore.operator")
 class WorkQueue(Generic[K]):
     """Calls `work` for keys; it returns the seconds until the key is due again, None for never.
 
-    An exception of `work` is logged, and the key is due again after a pause that doubles with each failure. While a
-    key is worked on, `about` of it is entered: log lines can say what they are about.
+    An exception of `work` is logged, and the key is due again after a pause that doubles with each failure: one of the
+    `expected` kinds in a line, any other as a bug, with its traceback. While a key is worked on, `about` of it is
+    entered: log lines can say what they are about.
     """
 
     def __init__(
         self,
         work: Callable[[K], float | None],
         *,
+        expected: tuple[type[Exception], ...] = (),
         about: Callable[[K], AbstractContextManager[None]] = lambda key: nullcontext(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = work
+        self._expected = expected
         self._about = about
         self._clock = clock
         self._changed = threading.Condition()
@@ -93,8 +96,10 @@ class WorkQueue(Generic[K]):
             again = self._work(key)
         except Exception as error:  # noqa: BLE001  (whatever it is, the key must not be lost)
             pause = self._pause(key)
-            _log.warning("again in %.1f s: %s: %s", pause, type(error).__name__, error)
-            _log.debug("", exc_info=error)
+            if isinstance(error, self._expected):
+                _log.warning("trying again in %.1f s: %s: %s", pause, type(error).__name__, error)
+            else:
+                _log.error("a bug; trying again in %.1f s: %s", pause, type(error).__name__, exc_info=error)
             return pause
         self._failures.pop(key, None)
         return again

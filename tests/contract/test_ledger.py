@@ -42,6 +42,26 @@ def flush(ledger, *names):
     ledger.flush()
 
 
+@pytest.mark.parametrize("line", [b"{", b"[]", b"7", b"[" * 200_000, b"\xff", b'{"tried": {}}'])
+def test_a_ledger_that_cannot_be_read_is_refused_with_the_name_of_the_object(store, line):
+    store.create("state/epochs/000001.json", b"{}")
+    store.create("state/ledger/000001-000001.jsonl", line + b"\n")
+    with pytest.raises(ValueError, match=r"the ledger.s object state/ledger/000001-000001\.jsonl cannot be read: "):
+        open_ledger(store)
+
+
+def test_records_are_repaired_of_a_ledger_whose_writer_did_not_check_them_and_of_no_other(store):
+    failure = [0, 1, 1, 0, "Sabotage", ["no"], "", 1e300, 0.1, ""]
+    lines = [{"replayed": {}}, {"tried": {"worker": "w", "terminal": False, "failure": failure}}]
+    store.create("state/epochs/000001.json", b"{}")
+    store.create("state/ledger/000001-000001.jsonl", b"".join(json.dumps(each).encode() + b"\n" for each in lines))
+    second, (repaired,) = open_ledger(store)
+    assert repaired["tried"]["failure"][4] == "ProcessDied"
+    flush(second, "as it was written")
+    _, records = open_ledger(store)
+    assert records == [repaired, record("as it was written")]
+
+
 class Crash(Exception):
     """The process is gone."""
 

@@ -3,6 +3,8 @@
 import threading
 from contextlib import contextmanager
 
+import pytest
+
 from longshore_operator.work_queue import WorkQueue
 
 PATIENCE = 60.0
@@ -120,3 +122,31 @@ def test_pauses_grow_and_are_bounded():
     pauses = [queue._pause("a") for _ in range(20)]
     assert pauses[:3] == [0.2, 0.4, 0.8]
     assert max(pauses) == 60.0
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "has_traceback"),
+    [
+        (TimeoutError("the API is away"), "WARNING", False),
+        (ConnectionResetError("gone"), "WARNING", False),
+        (KeyError("status"), "ERROR", True),
+        (AssertionError(), "ERROR", True),
+        (RecursionError("too deep"), "ERROR", True),
+    ],
+)
+def test_what_is_expected_is_logged_in_a_line_and_a_bug_with_its_traceback(caplog, error, level, has_traceback):
+    done = threading.Event()
+
+    def work(_):
+        if caplog.records:
+            done.set()
+            return
+        raise error
+
+    queue = WorkQueue(work, expected=(OSError,))
+    queue.start(1)
+    queue.add("a")
+    assert done.wait(PATIENCE)
+    queue.stop()
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info is not None) == (level, has_traceback)

@@ -13,6 +13,7 @@ from longshore_coordinator.restore import committed, failed_attempts, restore
 from longshore_coordinator.run import Run
 from longshore_protocol import errors, wire
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Thresholds, Timeouts
+from longshore_protocol.segments import decode_digests, digest_of, encode_digests
 from longshore_protocol.snapshot import Device
 from longshore_protocol.wire import Completion, Failure
 from longshore_storage.store import LocalStore
@@ -125,6 +126,17 @@ def test_what_is_accepted_is_in_the_ledger_once_however_often_it_is_reported(ben
     assert (done["worker"], done["segment"]) == ("w0", "s")
     assert [each[:2] for each in done["mini_batches"]] == [[0, 1], [1, 1]]
     assert bench.run.accounts.items_succeeded == 4
+
+
+def test_of_a_report_that_is_accepted_in_part_the_ledger_has_the_digests_of_that_part(bench):
+    agent = bench.agent()
+    pairs = bench.grant(agent, 3)
+    bench.report(agent, returned=[pairs[0]])
+    digests = [digest_of(bytes([number])) for number in range(3)]
+    bench.report(agent, completed=[completion(*pair) for pair in pairs], digests=encode_digests(digests))
+    (done,) = bench.records("done")
+    assert [each[0] for each in done["mini_batches"]] == [1, 2]
+    assert decode_digests(done["digests"], count=2) == digests[1:]
 
 
 def test_the_first_verdict_stands_and_later_reports_change_nothing(store):

@@ -13,6 +13,7 @@ import pytest
 
 from longshore_coordinator import finish, service
 from longshore_coordinator.enumerate import Slice
+from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
 from longshore_protocol import errors, wire
@@ -449,3 +450,60 @@ def test_a_run_that_gave_up_while_its_inputs_were_listed_does_not_claim_to_know_
             assert (last.mini_batches.total, last.mini_batches.failed) == (None, 1)
 
     asyncio.run(scenario())
+
+
+SOUND = Completion(0, 1, 0, 0, 1, 1, -1, 0, 0, 0, 0, 0)
+SOUND_FAILURE = Failure(0, 1, 1, 0, errors.USER_ERROR, "ValueError: no", "", 1.0, 0.1, "")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"completed": [SOUND, SOUND._replace(mini_batch=1, started_us=1e300)]},
+        {"completed": [SOUND], "failed": [SOUND_FAILURE._replace(mini_batch=1, category="Sabotage")]},
+        {"completed": [SOUND], "returned": [[1, "1"]]},
+        {"completed": [SOUND], "held": [7]},
+        {"completed": [SOUND], "init_failed": [SOUND_FAILURE._replace(message=["no"])]},
+        {"completed": [SOUND], "processes": [{}]},
+        {"completed": [SOUND], "digests": "AA"},
+    ],
+)
+def test_a_report_with_one_bad_entry_changes_nothing_and_the_run_goes_on(tmp_path, bad):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            running = asyncio.create_task(caller.coordinator.run())
+            caller.listing.add(2)
+            caller.listing.end()
+            await caller.coordinator.plan_complete()
+            await caller.register()
+            grants, _ = await caller.lease(2)
+            answer = await caller.post("report", wire.report(*caller.identity.values(), **bad), status=400)
+            assert answer.startswith(b"not a message of this protocol: ")
+            assert (await caller.snapshot()).mini_batches.running == 2
+            assert await caller.report(completed=completed(*grants)) == {"finished": True}
+            await caller.post("bye", caller.identity)
+            last = await running
+            assert (last.reason, last.mini_batches.succeeded) == ("Succeeded", 2)
+            ledger = Ledger(caller.coordinator._store, 2)
+            assert sorted(
+                raw[0] for each in ledger.records() if "done" in each for raw in each["done"]["mini_batches"]
+            ) == [0, 1]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), ValueError("no"), TypeError("no"), AttributeError("y"), RecursionError()]
+)
+def test_an_error_of_ours_is_a_500_that_is_logged_and_the_call_can_be_repeated(tmp_path, caplog, monkeypatch, error):
+    async def scenario():
+        async with serving(tmp_path) as caller:
+            await caller.register()
+            with monkeypatch.context() as patch:
+                patch.setattr(caller.coordinator, "report", lambda _: (_ for _ in ()).throw(error))
+                await caller.post("report", wire.report(*caller.identity.values()), status=500)
+            assert await caller.report() == {}
+
+    asyncio.run(scenario())
+    (record,) = [each for each in caplog.records if each.name == "longshore.coordinator"]
+    assert record.exc_info[1] is error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import ssl
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,7 +14,7 @@ import aiohttp
 from longshore_protocol.job import Job
 from longshore_protocol.wire import PROTOCOL, Grant, unpack_grants
 
-_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries; the last one repeats
+_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries, give or take a half; the last one repeats
 
 
 class Superseded(Exception):
@@ -115,8 +116,13 @@ class CoordinatorClient:
                 trouble = error or type(error).__name__
             if loop.time() > give_up:
                 raise Unreachable(f"no coordinator at {self._url} for {self._patience:.0f} s: {trouble}")
-            await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            await asyncio.sleep(_pause(tries))
             tries += 1
+
+
+def _pause(tries: int) -> float:
+    """Return the seconds before the next try: random, so that agents which failed together do not return together."""
+    return _PAUSES[min(tries, len(_PAUSES) - 1)] * random.uniform(0.5, 1.5)
 
 
 def _orders(answer: dict[str, Any]) -> Orders:

@@ -1,0 +1,210 @@
+"""What agents and the keepers of workers send, checked as a whole before any of it is applied; pure.
+
+Also repairs what ledgers hold that were written before anything was checked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from longshore_protocol import errors
+from longshore_protocol.fields import NUMBER, Field, fault
+from longshore_protocol.segments import decode_digests, select_digests
+from longshore_protocol.text import MESSAGE, TRACEBACK, printable
+from longshore_protocol.wire import BRINGING, Failure
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_NAME = 253  # characters, as of a pod
+_LONGEST = 1e9  # seconds of anything that a process does
+_LATEST = 2.5e11  # Unix time, in the year 9892: dates end in the year 9999
+_TEXT = 1 << 20  # characters of a text, of which the first are kept
+_MANY = 1 << 20  # elements of a list
+_SHORT = 200  # characters of what a process is doing
+
+_WORKER = Field("worker", (str,), 1, _LONGEST_NAME)
+_AGENT = Field("agent", (str,), 1, 3 * _LONGEST_NAME)
+REGISTER = (_WORKER, Field("boot", (str,), 1, _LONGEST_NAME), Field("protocol"))
+LEASE = (_AGENT, Field("epoch"), Field("want", (int,), 1, _MANY))
+BYE = (_AGENT,)
+WORKER = (_WORKER,)
+_LISTS = ("headers", "completed", "failed", "returned", "held", "init_failed", "processes")
+_REPORT = (
+    _AGENT,
+    Field("epoch"),
+    Field("segment", (str,), most=1024),
+    Field("bytes"),
+    Field("digests", (str,), most=_MANY * 16),
+    *(Field(name, (list,), most=_MANY) for name in _LISTS),
+)
+_LEASED = (Field("mini-batch"), Field("attempt", least=1))
+_COMPLETION = (
+    *_LEASED,
+    Field("offset"),
+    Field("length"),
+    Field("succeeded"),
+    Field("items"),
+    Field("header", least=-1),
+    Field("process"),
+    Field("started", most=int(_LATEST * 1e6)),
+    *(Field(name, most=int(_LONGEST * 1e6)) for name in ("elapsed", "run", "cpu")),
+)
+_HEADER_AT = 6
+_FAILURE = (
+    Field("mini-batch", least=-1),
+    Field("attempt"),
+    Field("items", least=-1),
+    Field("process", least=-1),
+    *(Field(name, (str,), most=_TEXT) for name in ("category", "message", "traceback")),
+    Field("started", NUMBER, most=_LATEST),
+    Field("elapsed", NUMBER, most=_LONGEST),
+    Field("log", (str,), most=1024),
+)
+_SECONDS = Field("seconds", NUMBER, most=_LONGEST)
+
+
+class MalformedMessageError(Exception):
+    """The message breaks a rule of the protocol; nothing of it was applied."""
+
+
+def message(body: bytes, fields: Sequence[Field]) -> list[Any]:
+    """Return the values of the fields in a JSON object. Raises MalformedMessageError."""
+    return _values(_object(body), fields)
+
+
+def report(body: bytes) -> dict[str, Any]:
+    """Return an agent's report (`wire.report`) with the texts of failures made printable.
+
+    Raises MalformedMessageError.
+    """
+    found = _object(body)
+    _values(found, _REPORT)
+    headers = found["headers"]
+    for header in headers:
+        if type(header) is not str or not _is_text(header):
+            raise MalformedMessageError("a header is no text")
+    _require_rows("completed", found["completed"], _COMPLETION)
+    if any(not -1 <= raw[_HEADER_AT] < len(headers) for raw in found["completed"]):
+        raise MalformedMessageError("a header of completed is not among headers")
+    try:
+        decode_digests(found["digests"], count=len(found["completed"]))
+    except ValueError as error:
+        raise MalformedMessageError(f"digests are not those of completed: {error}") from error
+    for name in ("returned", "held"):
+        _require_rows(name, found[name], _LEASED)
+    for name in ("failed", "init_failed"):
+        found[name] = [_failure(name, raw) for raw in found[name]]
+    found["processes"] = [_process(each) for each in found["processes"]]
+    return found
+
+
+def repaired(record: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a record of a ledger with what can be read of it: sound completions, printable failures.
+
+    None for a record that cannot be used: its mini-batches run again.
+    """
+    if "done" in record:
+        entry = record["done"]
+        numbered = enumerate(entry["mini_batches"])
+        sound = [(at, raw) for at, raw in numbered if type(raw) is list and fault(raw, _COMPLETION) is None]
+        kept: dict[str, Any] = {"mini_batches": [raw for _, raw in sound]}
+        if "digests" in entry:
+            kept["digests"] = select_digests(entry["digests"], [at for at, _ in sound])
+        return {"done": {**entry, **kept}}
+    if "tried" in record:
+        entry = record["tried"]
+        failure = entry["failure"]
+        if fault(failure[:2], _FAILURE[:2]) is not None:
+            return None
+        try:
+            sound_failure = _failure("tried", failure)
+        except MalformedMessageError as error:
+            text = f"its process sent a malformed message: {error}"
+            sound_failure = Failure(failure[0], failure[1], -1, -1, errors.PROCESS_DIED, text, "", 0.0, 0.0, "")
+        return {"tried": {**entry, "failure": list(sound_failure)}}
+    return record
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedMessageError(printable(f"{type(error).__name__}: {error}", _SHORT)) from error
+    if type(found) is not dict:
+        raise MalformedMessageError("it is no JSON object")
+    return found
+
+
+def _values(found: Mapping[str, Any], fields: Sequence[Field]) -> list[Any]:
+    missing = [field.name for field in fields if field.name not in found]
+    if missing:
+        raise MalformedMessageError(f"{missing[0]} is missing")
+    values = [found[field.name] for field in fields]
+    _require(values, fields)
+    for field, value in zip(fields, values, strict=True):
+        if field.name in ("worker", "boot") and not _NAME.fullmatch(value):
+            raise MalformedMessageError(f"{field.name} is {printable(value, 60)!r}; it must be a name such as w-0")
+        if field.kinds == (str,) and not _is_text(value):
+            raise MalformedMessageError(f"{field.name} is no text")
+    return values
+
+
+def _require(values: Sequence[Any], fields: Sequence[Field]) -> None:
+    why = fault(values, fields)
+    if why is not None:
+        raise MalformedMessageError(why)
+
+
+def _require_rows(name: str, rows: list[Any], fields: Sequence[Field]) -> None:
+    """Check lists of whole numbers, column by column: reports hold them by the thousand."""
+    if set(map(type, rows)) <= {list} and set(map(len, rows)) <= {len(fields)}:
+        for column, field in zip(zip(*rows, strict=True), fields, strict=False):
+            if set(map(type, column)) != {int} or min(column) < field.least or max(column) > field.most:
+                break
+        else:
+            return
+    for row in rows:
+        if type(row) is not list:
+            raise MalformedMessageError(f"an element of {name} is no list")
+        why = fault(row, fields)
+        if why is not None:
+            raise MalformedMessageError(f"in {name}, {why}")
+
+
+def _failure(name: str, raw: Any) -> Failure:
+    if type(raw) is not list:
+        raise MalformedMessageError(f"an element of {name} is no list")
+    why = fault(raw, _FAILURE)
+    if why is not None:
+        raise MalformedMessageError(f"in {name}, {why}")
+    failure = Failure(*raw)
+    if failure.category not in errors.CATEGORIES:
+        raise MalformedMessageError(f"in {name}, the category is {printable(failure.category, 60)!r}, which is none")
+    return failure._replace(
+        message=printable(failure.message, MESSAGE),
+        traceback=printable(failure.traceback, TRACEBACK, lines=True),
+        log=printable(failure.log, MESSAGE),
+    )
+
+
+def _process(raw: Any) -> dict[str, Any]:
+    """Return what a process is doing, its texts made printable; what is not known of it is kept as it is."""
+    if type(raw) is not dict:
+        raise MalformedMessageError("an element of processes is no object")
+    texts = ("state", "what") if raw.get("state") == BRINGING else ("state",)
+    for name in (*texts, *(each for each in ("process", "device") if each in raw)):
+        if type(raw.get(name)) is not str:
+            raise MalformedMessageError(f"in processes, {name} is no text")
+    if "seconds" in raw:
+        _require([raw["seconds"]], [_SECONDS])
+    return {name: printable(value, _SHORT) if type(value) is str else value for name, value in raw.items()}
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+"""An agent's calls: repeated while the coordinator, or what is between, has trouble."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from longshore_agent import coordinator_client
+from longshore_agent.coordinator_client import CoordinatorClient, Refused, Superseded, Unreachable
+
+
+async def call(statuses, *, patience=60.0):
+    """Report to a coordinator that answers with these statuses, one after the other; return how many it took."""
+    left = list(statuses)
+
+    async def answer(_):
+        return web.json_response({}, status=left.pop(0))
+
+    application = web.Application()
+    application.router.add_post("/v1/report", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with CoordinatorClient(url, token="t", worker="w", patience=patience) as client:
+            await client.report({})
+    finally:
+        await runner.cleanup()
+    return len(statuses) - len(left)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(coordinator_client, "_PAUSES", (0.001,))
+
+
+@pytest.mark.parametrize("troubles", [[500], [500, 502, 503], [504] * 8])
+def test_a_call_is_repeated_until_the_coordinator_answers(troubles):
+    assert asyncio.run(call([*troubles, 200, 200])) == len(troubles) + 1
+
+
+@pytest.mark.parametrize(("status", "error"), [(400, Refused), (401, Refused), (413, Refused), (409, Superseded)])
+def test_a_refusal_is_not_repeated(status, error):
+    with pytest.raises(error):
+        asyncio.run(call([status]))
+
+
+def test_patience_ends():
+    with pytest.raises(Unreachable, match="HTTP 500"):
+        asyncio.run(call([500] * 1000, patience=0.0))
+
+
+def test_agents_that_failed_together_do_not_return_together(monkeypatch):
+    monkeypatch.setattr(coordinator_client, "_PAUSES", (0.05, 0.2, 5.0))
+    for tries, pause in enumerate((0.05, 0.2, 5.0, 5.0)):
+        pauses = {coordinator_client._pause(tries) for _ in range(50)}
+        assert len(pauses) > 40
+        assert min(pauses) >= pause / 2
+        assert max(pauses) <= pause * 1.5
