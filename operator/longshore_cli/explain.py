@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from longshore_coordinator.enumerate import Slice, cut
+from longshore_coordinator.enumerate import Slice, cut, selections
 from longshore_coordinator.ledger import Ledger
 from longshore_protocol.job import BYTES, FILES, ROWS, Job
 from longshore_protocol.slices import pieces_of
@@ -24,7 +24,8 @@ def explain(job: Job, *, python: str, committed: int | None) -> str:
     """
     sizes: dict[int, list[int]] = {index: [] for index in range(len(job.inputs))}
     is_counted = True
-    for each in islice(cut(job), job.sample):
+    selected = selections(job)
+    for each in islice(cut(job, selected=selected), job.sample):
         sizes[each.input].append(_size(each))
         is_counted = is_counted and each.items is not None
     every = [size for of_input in sizes.values() for size in of_input]
@@ -33,6 +34,8 @@ def explain(job: Job, *, python: str, committed: int | None) -> str:
         kind = "files" if given.tabular is None else f"{given.tabular.format} rows"
         paths = redacted(", ".join(given.paths))
         lines.append(f"input         {given.name}: {paths} ({kind}, {len(sizes[index])} mini-batches)")
+        if selected[index].left_out:
+            lines.append(f"left out      {given.name}: {selected[index].summary}")
     lines += [
         f"mini-batches  {len(every)} {_rule(job)}{_sample(job)}",
         f"sizes         {_spread(every)} {_unit(job, is_counted=is_counted)}",

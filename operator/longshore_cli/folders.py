@@ -35,6 +35,7 @@ class RunFolder:
     def remember(self, step: str, origin: Origin | None = None) -> None:
         """Record whose run this is and what it was started from, for a later --resume. Raises OSError."""
         about = {"runId": self.run_id, "step": step, **({} if origin is None else {"origin": asdict(origin)})}
+        self._store().mark()
         self._store().put(_ABOUT, json.dumps(about).encode())
 
     def origin(self) -> Origin | None:

@@ -63,6 +63,7 @@ class PipelineFolder:
     def held(self) -> Iterator[None]:
         """Keep other commands from the run while this one has it. Raises InvalidDocuments when another one has."""
         os.makedirs(self.path, exist_ok=True)
+        open_store(self.path).mark()
         with open(os.path.join(self.path, LOCK), "w", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

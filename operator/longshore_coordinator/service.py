@@ -30,6 +30,7 @@ from longshore_protocol import snapshot
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.snapshot import Snapshot
 from longshore_protocol.wire import Grant
+from longshore_storage.run_folders import mark_run
 from longshore_storage.store import Store, open_store
 
 _FLUSH_SECONDS = 0.5  # between flushes of the ledger: what was accepted is durable within a second
@@ -73,6 +74,7 @@ class Coordinator:
         Raises OSError when the run folder cannot be used, ValueError when its ledger cannot be read.
         """
         self._store.make()
+        await asyncio.to_thread(mark_run, self.job.run_uri, self.job.run_id, [self.job.output.uri])
         about = {"started": self._moments.started, "process": os.getpid(), "step": self.job.name}
         self._ledger = await asyncio.to_thread(Ledger.claim, self._store, about)
         resumed = self._resumed or await asyncio.to_thread(belongs_to_another, self._ledger, step=self.job.name)

@@ -20,7 +20,7 @@ from longshore_protocol.wire import Completion, Failure
 FILES, SIZE, WANT = 1_000_000, 10, 2000
 
 
-def list_files(_):
+def list_files(*_):
     return (f"/data/images/train/{number:08d}.png" for number in range(FILES))
 
 

@@ -457,3 +457,26 @@ def test_the_command_explains_itself(arguments, code):
     )
     assert ended.returncode == code
     assert "usage: longshore" in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("paths", [["**/*.csv"], ["."]])
+def test_a_table_with_runs_and_outputs_below_it_has_the_same_rows_each_time(longshore, paths):
+    longshore.write("data/rows.csv", "id,x\n1,2\n3,4\n")
+    longshore.write("data/_SUCCESS", "")
+    longshore.write("code/main.py", "def run(rows):\n    return rows\n")
+    store = longshore.document("Datastore", "here", uri="data", default=True)
+    step = longshore.step(
+        "main.py",
+        inputs=[{"name": "rows", "tabular": {"paths": paths}}],
+        output={"name": "out", "datastore": "here"},
+        source={"uri": "file:code"},
+        appendRowFileName="rows.csv",
+        miniBatchSize=None,
+    )
+    longshore.manifest(store, step)
+    ended = [longshore.run("--run-dir", f"data/runs/{number}") for number in (1, 2)]
+    assert [(each.code, each.items["total"]) for each in ended] == [(0, 2)] * 2
+    assert len(list(longshore.folder.glob("data/longshore/*/out/rows.csv"))) == 2
+    explained = longshore.run("--explain", json=False).stdout.splitlines()
+    left_out = '1 x hidden (a leading "." or "_"), 4 x run folder' if paths == ["."] else "4 x run folder"
+    assert f"left out      rows: {left_out}" in explained

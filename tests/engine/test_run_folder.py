@@ -91,9 +91,11 @@ def test_what_the_readme_explains_is_there_but_for_what_it_says_may_be_absent(ru
 def test_beside_the_logs_there_are_output_ledger_status_and_the_list_of_the_lost(run_folder):
     rest = {name for name in objects(run_folder) if not name.startswith(("logs/", "state/ledger/"))}
     assert rest == {
+        ".longshore",
         "failed.jsonl",
         "names/parallel_run_step.txt",
         "state/epochs/000001.json",
+        "state/output.json",
         "state/run.json",
         "state/succeeded.json",
         "status.json",

@@ -325,7 +325,7 @@ def test_what_is_killed_leaves_nothing_running(steps, victim):
     ("fields", "sentence"),
     [
         ({"source_uri": "/dev/null"}, "The source /dev/null "),
-        ({"run_uri": "/dev/null/run"}, "The script train.py cannot be started: [Errno 20]"),
+        ({"run_uri": "/dev/null/run"}, "The run's folder /dev/null/run cannot be written to: [Errno 20]"),
         ({"outputs": (ScriptOutput("model", "/dev/null/model"),)}, "The output model cannot be written to /dev/null/m"),
         ({"script": "absent.py"}, "The script absent.py is not in the source folder."),
         ({"arguments": ("a\0b",)}, "The script train.py cannot be started: embedded null byte."),
@@ -371,5 +371,12 @@ open("outputs/a.txt", "w").close()
     assert (result.state, result.metrics) == ("succeeded", {"files": 2})
     assert store.get("run/model/model.txt") == b"b.csv"
     assert store.get("run/logs/stdout.txt") == b"['a.csv', 'b.csv']\n"
-    names = ["logs/metrics.jsonl", "logs/stderr.txt", "logs/stdout.txt", "model/model.txt", "outputs/a.txt"]
+    names = [
+        ".longshore",
+        "logs/metrics.jsonl",
+        "logs/stderr.txt",
+        "logs/stdout.txt",
+        "model/model.txt",
+        "outputs/a.txt",
+    ]
     assert open_store(store.child("run")).names() == names

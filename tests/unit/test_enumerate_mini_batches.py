@@ -70,7 +70,7 @@ def test_names_that_are_no_utf_8_survive(tmp_path):
 
 
 def test_mini_batches_are_known_before_the_listing_ends():
-    def files(_path):
+    def files(*_):
         yield from ("a", "b")
         raise AssertionError("read on")
 
@@ -199,7 +199,7 @@ def test_a_file_takes_at_most_a_hundred_bytes_of_memory():
     names = [f"/data/images/{number:07}.png" for number in range(20_000)]
     tracemalloc.start()
     try:
-        kept = list(cut(job("/in", value=10), list_files=lambda _: iter(names)))
+        kept = list(cut(job("/in", value=10), list_files=lambda *_: iter(names)))
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

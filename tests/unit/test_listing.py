@@ -123,12 +123,14 @@ def test_links_to_files_and_folders_are_followed_and_cycles_end(tmp_path):
     (tmp_path / "in/itself").symlink_to(tmp_path / "in")
     (tmp_path / "out/back").symlink_to(tmp_path / "in/deep")
     (tmp_path / "in/nowhere").symlink_to(tmp_path / "gone")
+    (tmp_path / "in/own").symlink_to("own")
     found = [os.path.relpath(path, tmp_path / "in") for path in list_files(str(tmp_path / "in"))]
-    assert found == ["file", "folder/x", "nowhere"]
+    assert found == ["file", "folder/x", "nowhere", "own"]
 
 
 def test_what_is_no_file_and_what_is_being_written_are_left_out(tmp_path):
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
     for name in (".unfinished-1", ".hidden", "x"):
         (tmp_path / name).touch()
     assert list(list_files(str(tmp_path))) == [str(tmp_path / ".hidden"), str(tmp_path / "x")]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_the_script_works_on_a_copy_that_it_may_write_to_and_execute(bench):
 
 def test_a_source_that_holds_the_run_is_copied_without_it(bench):
     bench.folder = bench.source / "work" / "step"
-    bench.write("code/run/state/run.json", "{}")
+    bench.write("code/run/.longshore", "")
     bench.prepare()
     assert sorted(each.name for each in (bench.folder / "source").iterdir()) == ["train.py"]
 
@@ -189,7 +190,7 @@ def test_artifacts_and_logs_are_in_the_run_however_it_ended(bench, remote, state
     for name in ("source/outputs/deep/model.pkl", "source/logs/mine.txt", "metrics.jsonl"):
         bench.write(f"folder/{name}", name)
     assert bench.collect(state, run_uri=uri).metrics == {"a": 1}
-    names = ["logs/metrics.jsonl", "logs/stdout.txt", "logs/user/mine.txt", "outputs/deep/model.pkl"]
+    names = [".longshore", "logs/metrics.jsonl", "logs/stdout.txt", "logs/user/mine.txt", "outputs/deep/model.pkl"]
     assert open_store(uri).names() == names
 
 
@@ -200,7 +201,7 @@ def test_a_link_that_the_script_left_is_not_followed(bench, remote):
     os.symlink(secret, bench.folder / "source" / "outputs" / "model")
     os.symlink(secret, bench.folder / "metrics.jsonl")
     assert bench.collect(run_uri=remote).state == "succeeded"
-    assert open_store(remote).names() == []
+    assert open_store(remote).names() == [".longshore"]
 
 
 def test_a_host_that_left_no_result_failed(bench):
@@ -223,6 +224,7 @@ def test_an_upload_that_fails_fails_the_step(bench):
 def test_artifacts_that_cannot_be_kept_are_told_behind_why_the_script_failed(bench):
     bench.prepare()
     bench.write("folder/source/outputs/a.txt", "")
+    shutil.rmtree(bench.run)
     bench.write("run", "a file where the folder is to be")
     result = bench.collect("timed_out")
     assert result.state == "timed_out"

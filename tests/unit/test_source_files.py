@@ -60,10 +60,41 @@ def test_amlignore_counts_before_gitignore(folder):
 
 
 def test_what_is_never_source_is_left_out(folder):
-    for name in (".git/HEAD", "code/__pycache__/train.pyc", "longshore-runs/run-1/status.json", "mine/state/run.json",
-                 "mine/out/rows.txt", "other/pipeline.json", "other/steps/a/x"):  # fmt: skip
+    for name in (".git/HEAD", "code/__pycache__/train.pyc", "longshore-runs/run-1/status.json", "mine/.longshore",
+                 "mine/out/rows.txt", "other/deep/.longshore", "other/deep/steps/a/x"):  # fmt: skip
         write(folder, name)
     assert sorted(found(folder)) == sorted(FILES)
+
+
+JUNK = (".DS_Store", "code/.train.py.swp", "code/train.py~", "code/.vscode/settings.json", ".idea/w.xml", "x.pyc",
+        ".pytest_cache/v", "code/.mypy_cache/3.11/a.json", ".ruff_cache/a", "env/pyvenv.cfg", "env/lib/a.py",
+        ".venv/a.py", "node_modules/a/index.js", ".tox/a", "code/.ipynb_checkpoints/a.ipynb")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", JUNK)
+def test_what_editors_and_tools_leave_behind_is_no_source(folder, name):
+    write(folder, name)
+    write(folder, "env/pyvenv.cfg")
+    assert sorted(found(folder)) == sorted(FILES)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("!*.pyc", "x.pyc"), ("!.vscode/", ".vscode/a"), ("!/env/", "env/a.py"), ("!node_modules", "code/node_modules/a"),
+     ("!.DS_Store", "code/.DS_Store")],
+)  # fmt: skip
+def test_a_line_of_the_ignore_file_brings_back_what_is_ignored_by_itself(folder, line, name):
+    write(folder, name)
+    write(folder, "env/pyvenv.cfg")
+    assert name not in found(folder)
+    write(folder, ".amlignore", line + "\n")
+    assert name in found(folder)
+
+
+@pytest.mark.parametrize("name", ["pipeline.json", "state/run.json", "models/pipeline.json", "venv/a.py", "_x/a.py"])
+def test_what_only_resembles_junk_or_a_run_is_source(folder, name):
+    write(folder, name)
+    assert name in found(folder)
 
 
 def test_the_folder_itself_may_have_any_name_and_lie_in_a_run(tmp_path):

@@ -45,6 +45,7 @@ from longshore_protocol.script_job import (
 from longshore_storage import beneath
 from longshore_storage.errors import ShownError, StorageError
 from longshore_storage.files import copy_local, open_local
+from longshore_storage.run_folders import mark_run
 from longshore_storage.source_files import source_files
 from longshore_storage.store import local_path, open_store
 
@@ -70,6 +71,8 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
     shutil.rmtree(folder, ignore_errors=True)
     with _told(f"The folder {folder} cannot be made", STORAGE_ERROR):
         os.makedirs(folder)
+    with _told(f"The run's folder {job.run_uri} cannot be written to", STORAGE_ERROR):
+        mark_run(job.run_uri, job.run_id, [each.uri for each in job.outputs if _is_of_run(each.uri, job)])
     if image_source is None:
         _bring_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
     inputs = {each.name: _bring(each, folder) for each in job.inputs}

@@ -20,6 +20,7 @@ from longshore_agent.source_copies import TooLargeError, copy_source
 from longshore_agent.survey_words import LIMIT, TooMuch, survey_words
 from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyRequest, SurveyResult
 from longshore_storage.errors import ShownError, StorageError
+from longshore_storage.store import open_store
 
 
 class SurveyError(ShownError):
@@ -42,6 +43,7 @@ def _copied(source: SourceToCopy) -> SourceFound:
     runs = posixpath.dirname(posixpath.dirname(posixpath.dirname(source.target)))
     with _told(f"The source {source.uri} cannot be copied to {source.target}"):
         try:
+            open_store(posixpath.dirname(posixpath.dirname(source.target))).mark()  # of the pipeline's run
             found = copy_source(source.uri, source.target, but=runs)
         except SourceError as error:
             raise SurveyError(str(error)) from error

@@ -19,7 +19,7 @@ from longshore_agent.script_inputs import bring_input, names_below
 from longshore_agent.trees import fetch_file_to, inside
 from longshore_protocol.job import DOWNLOAD, Input, Job, Model, ScriptInput
 from longshore_storage.causes import cause_of
-from longshore_storage.listing import list_files
+from longshore_storage.listing import Selection, list_files
 from longshore_storage.store import UNFINISHED, local_path
 
 _AT_ONCE = 8  # files that come side by side
@@ -64,7 +64,8 @@ def bring_whole(job: Job, folder: str, *, say: Say = lambda what: None) -> Whole
             what, own = f"the input {given.name}", os.path.join(folder, given.name)
             say(what)
             with _told(what, given.paths[0]):
-                data.copies.update(_download(given, own))
+                without = (job.run_uri, job.output.uri)
+                data.copies.update(_download(given, own, Selection(runs=False, without=without)))
             data.downloads[given.name] = own
     return data
 
@@ -104,9 +105,9 @@ def _protect(folder: str) -> None:
                 os.chmod(path, 0o444)
 
 
-def _download(given: Input, folder: str) -> dict[str, str]:
+def _download(given: Input, folder: str, selection: Selection) -> dict[str, str]:
     """Return the copies of all files of an input that lie elsewhere, by URL."""
-    found = [(path, list(list_files(path))) for path in given.paths]
+    found = [(path, list(list_files(path, selection))) for path in given.paths]
     names = names_below(found)
     targets = {file: inside(folder, name) for name, file in names.items() if local_path(file) is None}
     with ThreadPoolExecutor(_AT_ONCE) as threads:

@@ -20,7 +20,9 @@ from functools import lru_cache
 
 MOUNTS = "/mnt/longshore"  # where the pods of a run have their volumes
 VARIABLE = "LONGSHORE_VOLUMES"
-FILE, FOLDER, DEAD, OUTSIDE = "file", "folder", "dead link", "link out of the volume"  # kinds of entries
+# Kinds of entries.
+FILE, FOLDER, DEAD, OUTSIDE = "file", "folder", "dead link", "link out of the volume"
+SPECIAL = "pipe, socket or device"
 
 _LINKS = 40  # in one name, as many as Linux follows
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -71,10 +73,9 @@ def is_file(path: str) -> bool:
 
 
 def entries(folder: str) -> list[tuple[str, str]]:
-    """Return the name and the kind of each file, folder and dead link in a folder, in any order. Raises OSError."""
+    """Return the name and the kind of each entry of a folder, in any order. Raises OSError."""
     with in_folder(folder) as path, os.scandir(path) as found:
-        kinds = [(each.name, _kind(each, f"{folder.rstrip('/')}/{each.name}")) for each in found]
-    return [(name, kind) for name, kind in kinds if kind is not None]
+        return [(each.name, _kind(each, f"{folder.rstrip('/')}/{each.name}")) for each in found]
 
 
 @contextlib.contextmanager
@@ -129,17 +130,17 @@ def _own(descriptor: int) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-def _kind(entry: os.DirEntry[str], path: str) -> str | None:
-    """Return the kind of an entry, None for a pipe, a socket or a device; `path` is the entry's own."""
+def _kind(entry: os.DirEntry[str], path: str) -> str:
+    """Return the kind of an entry; `path` is the entry's own."""
     if not entry.is_symlink():  # answered from what scandir read
-        return FOLDER if entry.is_dir() else FILE if entry.is_file() else None
+        return FOLDER if entry.is_dir() else FILE if entry.is_file() else SPECIAL
     try:
         mode = status(path).st_mode
     except LeavesVolumeError:
         return OUTSIDE
     except OSError:
         return DEAD
-    return FOLDER if stat.S_ISDIR(mode) else FILE if stat.S_ISREG(mode) else None
+    return FOLDER if stat.S_ISDIR(mode) else FILE if stat.S_ISREG(mode) else SPECIAL
 
 
 @contextlib.contextmanager

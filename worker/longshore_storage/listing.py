@@ -5,6 +5,8 @@ reads them: a leading dot is matched by a leading dot only, and `**` stands for 
 exists as it is written is no glob, whatever characters it has. Over HTTP, where all is files, a folder is what ends
 with a slash and answers with a page of links to what is in it.
 
+A `Selection` leaves out what is no input: run folders, hidden names, a run's own output. It counts what it leaves out.
+
 On a volume that scripts write to, no link leads out of it (`beneath`).
 
 Folders are read one by one, each when its turn comes: the first file is there before the last folder is listed.
@@ -12,10 +14,13 @@ Folders are read one by one, each when its turn comes: the first file is there b
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 from typing import Any
@@ -24,25 +29,49 @@ from longshore_storage import beneath
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import AbsentError, ListingError
 from longshore_storage.retrying import patiently, status_of, told_by
-from longshore_storage.store import UNFINISHED, local_path
+from longshore_storage.store import MARKER, UNFINISHED, local_path
 from longshore_storage.systems import file_system
 
 _ABSENT = (404, 410)  # HTTP statuses
 _MAGIC = re.compile(r"[*?[]")
 
 
-def list_files(path: str, **options: Any) -> Iterator[str]:
+# Why names are left out, as `Selection.left_out` counts them.
+HIDDEN = 'hidden (a leading "." or "_")'
+RUN = "run folder"
+OWN = "output of this run"
+SPECIAL = beneath.SPECIAL
+
+
+@dataclass
+class Selection:
+    """Which files count below the folders that a path means. What a path names without wildcards always counts."""
+
+    hidden: bool = True  # whether names with a leading "." or "_" count; "_a=1" is a partition, and is never hidden
+    runs: bool = True  # whether folders that `Store.mark` marked count, with all below
+    without: tuple[str, ...] = ()  # folders that never count, with all below
+    left_out: Counter[str] = field(default_factory=Counter)  # names, a folder being one, by reason
+
+    @property
+    def summary(self) -> str:
+        """What was left out, as `2 x hidden (...), 1 x run folder`."""
+        return ", ".join(f"{number} x {reason}" for reason, number in sorted(self.left_out.items()))
+
+
+def list_files(path: str, selection: Selection | None = None, **options: Any) -> Iterator[str]:
     """Yield the files that `path` means, each once, in the order of their full paths by code points.
 
     A local path, or a `file:` URL, yields absolute local paths; another fsspec URL yields URLs of the same form, and
-    `options` go to its file system. Links to files are files; links to folders are followed,
-    but not into a folder that the walk is in. A glob that matches nothing yields nothing.
+    `options` go to its file system. Links to files are files, as are links that lead nowhere; links to folders are
+    followed, but not into a folder that the walk is in. A glob that matches nothing yields nothing. All files count
+    without a `selection`.
     Raises ListingError, once the iterator is advanced, for a path that does not exist (AbsentError) or cannot be read.
     """
     local = local_path(path)
+    selection = selection or Selection()
     try:
-        place: _Place = _Local() if local is not None else _Remote(path, options)
-        yield from _files(place, path if local is None else local)
+        place: _Place = _Local(selection.left_out) if local is not None else _Remote(path, options)
+        yield from _files(place, path if local is None else local, selection)
     except ListingError:
         raise
     except Exception as error:  # each store's library raises its own
@@ -54,43 +83,79 @@ def list_files(path: str, **options: Any) -> Iterator[str]:
         raise ListingError(f'The path "{path}" cannot be listed at "{where}": {cause}.') from error
 
 
-def _files(place: _Place, path: str) -> Iterator[str]:
+def _files(place: _Place, path: str, selection: Selection) -> Iterator[str]:
     kind = place.kind(path)
     path = path.rstrip("/") if path.strip("/") and not path.endswith("://") else path
     if kind == "file":
         yield path
     elif kind == "folder":
-        yield from _walk(place, path if path.endswith("/") else path + "/", _Everything())
+        yield from _Walk(place, selection).files(path if path.endswith("/") else path + "/", _Everything())
     elif _MAGIC.search(path):
         parts = path.split("/")
         literal = next(number for number, part in enumerate(parts) if _MAGIC.search(part))
         root = "/".join([*parts[:literal], ""])
         if place.kind(root) == "folder":
-            yield from _walk(place, root, _Glob(tuple(parts[literal:])))
+            yield from _Walk(place, selection).files(root, _Glob(tuple(parts[literal:])))
     else:
         raise AbsentError(f'The path "{path}" does not exist{place.absence(path)}.')
 
 
-def _walk(place: _Place, root: str, pattern: _Pattern) -> Iterator[str]:
-    """Yield the files below `root` that match, depth first; `root` ends with a slash."""
-    # One entry per folder on the way down: its path, its identity, the names that are left, the pattern inside it.
-    open_folders = [(root, place.identity(root), iter(place.names(root)), pattern)]
-    while open_folders:
-        folder, _, names, pattern = open_folders[-1]
-        for name in names:
-            if not name.endswith("/"):
-                if pattern.takes(name):
-                    yield folder + name
-                continue
-            inside = pattern.within(name[:-1])
-            if inside is None:
-                continue
-            identity = place.identity(folder + name)
-            if identity is None or all(identity != above for _, above, _, _ in open_folders):
-                open_folders.append((folder + name, identity, iter(place.names(folder + name)), inside))
-                break
-        else:
-            open_folders.pop()
+class _Walk:
+    """A walk through the folders of a place, which leaves out what a selection does."""
+
+    def __init__(self, place: _Place, selection: Selection) -> None:
+        self._place, self._selection = place, selection
+        self._own = {there for each in selection.without if (there := place.identity_if_there(each)) is not None}
+
+    def files(self, root: str, pattern: _Pattern) -> Iterator[str]:
+        """Yield the files below `root` that match, depth first; `root` ends with a slash. Raises ListingError."""
+        place = self._place
+        if self._own and any(place.identity_if_there(each) in self._own for each in place.upwards(root)):
+            text = "lies in the output of this run, which is no input; name another path"
+            raise ListingError(f'The path "{root}" {text}.')
+        # One entry per folder on the way down: its path, its identity, the names that are left, the pattern inside it.
+        open_folders = [(root, place.identity(root), iter(place.names(root)), pattern)]
+        while open_folders:
+            folder, _, names, pattern = open_folders[-1]
+            for name in names:
+                if not name.endswith("/"):
+                    if pattern.takes(name) and self._counts(name, pattern):
+                        yield folder + name
+                    continue
+                inside = pattern.within(name[:-1])
+                if inside is None or not self._counts(name[:-1], pattern):
+                    continue
+                identity = place.identity(folder + name)
+                if all(identity != above for _, above, _, _ in open_folders):
+                    below = self._names(folder + name, identity)
+                    open_folders.append((folder + name, identity, iter(below), inside))
+                    break
+            else:
+                open_folders.pop()
+
+    def _counts(self, name: str, pattern: _Pattern) -> bool:
+        """Return whether a name counts, as far as the name decides."""
+        if name == MARKER and not self._selection.runs:
+            return False
+        if self._selection.hidden or not _is_hidden(name) or pattern.spells(name):
+            return True
+        self._selection.left_out[HIDDEN] += 1
+        return False
+
+    def _names(self, folder: str, identity: object) -> list[str]:
+        """Return the names in a folder below the root, none where the folder is left out."""
+        if identity in self._own:
+            self._selection.left_out[OWN] += 1
+            return []
+        names = self._place.names(folder)
+        if MARKER in names and not self._selection.runs:
+            self._selection.left_out[RUN] += 1
+            return []
+        return names
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 
 class _Pattern(ABC):
@@ -103,6 +168,10 @@ class _Pattern(ABC):
     @abstractmethod
     def within(self, name: str) -> _Pattern | None:
         """Return what is wanted of the sub-folder of this name, None for nothing."""
+
+    def spells(self, name: str) -> bool:
+        """Return whether the pattern itself has the first letter of a hidden name."""
+        return False
 
 
 class _Everything(_Pattern):
@@ -126,6 +195,7 @@ class _Glob(_Pattern):
         self._deep = [rest for rest in found if rest[0] == "**"]
         self._next = [(_matcher(rest[0]), rest[1:]) for rest in found if len(rest) > 1 and rest[0] != "**"]
         self._last = [_matcher(rest[0]) for rest in found if len(rest) == 1]
+        self._parts = [rest[0] for rest in found]
 
     def takes(self, name: str) -> bool:
         return not name.startswith(UNFINISHED) and any(matches(name) for matches in self._last)
@@ -134,6 +204,9 @@ class _Glob(_Pattern):
         deeper = [] if name.startswith(".") else list(self._deep)
         deeper += [rest for matches, rest in self._next if matches(name)]
         return _Glob(*deeper) if deeper else None
+
+    def spells(self, name: str) -> bool:
+        return any(part[0] == name[0] and _matcher(part)(name) for part in self._parts if part)
 
 
 @lru_cache
@@ -158,7 +231,15 @@ class _Place(ABC):
 
     @abstractmethod
     def identity(self, folder: str) -> object:
-        """Return what two paths of one folder have in common, None where a folder has only one path."""
+        """Return what all paths of one folder have in common. Raises OSError."""
+
+    @abstractmethod
+    def identity_if_there(self, folder: str) -> object:
+        """Return the identity of any folder, None for one that is not in this store."""
+
+    @abstractmethod
+    def upwards(self, folder: str) -> list[str]:
+        """Return a folder and those above it."""
 
     def absence(self, path: str) -> str:
         """Return what is to be said of a path that does not exist, behind that."""
@@ -166,6 +247,9 @@ class _Place(ABC):
 
 
 class _Local(_Place):
+    def __init__(self, left_out: Counter[str]) -> None:
+        self._left_out = left_out
+
     def kind(self, path: str) -> str | None:
         try:
             mode = beneath.status(path.rstrip("/") or "/").st_mode
@@ -174,12 +258,28 @@ class _Local(_Place):
         return "folder" if stat.S_ISDIR(mode) else "file"
 
     def names(self, folder: str) -> list[str]:
+        found = beneath.entries(folder)
+        self._left_out.update(SPECIAL for _, kind in found if kind == beneath.SPECIAL)
         # A link that leads nowhere, or out of its volume, fails its mini-batch, and is not hidden.
-        return sorted(name + "/" * (kind == beneath.FOLDER) for name, kind in beneath.entries(folder))
+        return sorted(name + "/" * (kind == beneath.FOLDER) for name, kind in found if kind != beneath.SPECIAL)
 
     def identity(self, folder: str) -> object:
         status = beneath.status(folder)
         return status.st_dev, status.st_ino
+
+    def identity_if_there(self, folder: str) -> object:
+        path = local_path(folder)
+        try:
+            return None if path is None else self.identity(path)
+        except OSError:
+            return None
+
+    def upwards(self, folder: str) -> list[str]:
+        path = os.path.realpath(folder)
+        found = [path]
+        while (path := os.path.dirname(path)) != found[-1]:
+            found.append(path)
+        return found
 
 
 class _Remote(_Place):
@@ -202,20 +302,42 @@ class _Remote(_Place):
 
     def names(self, folder: str) -> list[str]:
         path = self._inside(folder).rstrip("/")
+        if folder.endswith("//") and not folder.endswith("://"):
+            return self._behind(path, folder[len(folder.rstrip("/")) + 1 :])
         found = []
         for entry in patiently(lambda: self._fs.ls(path + self._slash, detail=True)):
             full, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
             if self._slash and not _is_right_below(full, path):
                 continue
-            # Stores that have no folders mark them by empty objects: the folder's own name, or one with a slash.
-            if full != path and (is_folder or not entry["name"].endswith("/")):
+            if full == path and is_folder and not self._slash:  # its own mark, or a folder without a name: "a//b"
+                found += ["/"] if self._behind(path, "/") else []
+            elif full != path and (is_folder or not entry["name"].endswith("/")):
                 found.append(full.rpartition("/")[2] + ("/" if is_folder else ""))
+            elif entry["name"].endswith("/") and entry["size"]:
+                # Stores that have no folders mark them by empty objects of such names.
+                text = f'"{folder}" is an object of {entry["size"]} bytes, and only a file whose name does not end'
+                raise ListingError(f'{text} with "/" can be read: rename or delete it.')
         self._fs.invalidate_cache(path)  # else it would remember every name that there is
         found.sort()
         return found
 
+    def _behind(self, path: str, slashes: str) -> list[str]:
+        """Return the names in a folder that is called by slashes alone, which no library lists as a folder."""
+        prefix = f"{path}/{slashes}"
+        full = patiently(lambda: self._fs.find(path, prefix=slashes))
+        names = [each.removeprefix(prefix).partition("/") for each in full if each.startswith(prefix)]
+        return sorted({name + slash for name, slash, _ in names})
+
     def identity(self, folder: str) -> object:
-        return None
+        return folder.removesuffix("/")
+
+    def identity_if_there(self, folder: str) -> object:
+        return folder.rstrip("/")
+
+    def upwards(self, folder: str) -> list[str]:
+        scheme, separator, path = folder.rstrip("/").partition("://")
+        parts = path.split("/")
+        return [scheme + separator + "/".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
     def absence(self, path: str) -> str:
         cause = cause_of(path, FileNotFoundError(path))

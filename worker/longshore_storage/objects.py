@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from longshore_storage.causes import cause_of, known_cause, tells_bucket
 from longshore_storage.redaction import redacted
 from longshore_storage.retrying import patiently
-from longshore_storage.store import Store
+from longshore_storage.store import MARKER, MARKER_TEXT, Store
 from longshore_storage.systems import file_system
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 # Stores that create an object only if it is absent, as one step: S3 and Azure by If-None-Match, Google by generation 0.
 _EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
-_PROBE = ".longshore"
-_PROBE_TEXT = b"Longshore saw with this object that the store creates no object twice. It holds nothing else.\n"
 _BLOCK = 4 << 20  # bytes asked for at once when an object is read bit by bit
 _HELD = 8 << 20  # bytes of an object that is written in one piece
 _AT_ONCE = 16  # objects that are read side by side
@@ -55,8 +53,8 @@ class ObjectStore(Store):
                 f"{self.uri} cannot hold a run: {protocol}:// stores give no exclusive right to a name; take {known}"
             )
         # The second one must fail. Stores that speak S3 and are not Amazon's may not know the condition, and ignore it.
-        self.create(_PROBE, _PROBE_TEXT)
-        if self.create(_PROBE, _PROBE_TEXT + secrets.token_hex(8).encode()):
+        self.mark()
+        if self.create(MARKER, MARKER_TEXT + secrets.token_hex(8).encode()):
             raise OSError(
                 f"{self.uri} cannot hold a run: this store overwrites an object that was to be created only if absent"
             )

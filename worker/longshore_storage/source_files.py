@@ -1,8 +1,9 @@
 """The files of a folder that are a script's source: what is copied for it, and what tells whether it changed.
 
-Left out is what the folder's `.amlignore`, or else its `.gitignore`, names, in the language of git's ignore files; and
-always what is no source: git's own folder, compiled modules, the runs of Longshore, and the folders `..data` and such
-of a mounted ConfigMap, whose files are links into them.
+Left out is what the folder's `.amlignore`, or else its `.gitignore`, names, in the language of git's ignore files; what
+editors, tools and interpreters leave behind (`JUNK`, and virtual environments), unless a line `!NAME` of the ignore
+file brings it back; and always what is no source: git's own folder, the runs of Longshore, and the folders `..data`
+and such of a mounted ConfigMap, whose files are links into them.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from longshore_storage import beneath
+from longshore_storage.store import MARKER
 
 IGNORE_FILES = (".amlignore", ".gitignore")  # the first that is there counts, and no other
-_NEVER = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "longshore-runs"})  # folders, wherever they are
-_OF_A_RUN = ("state/run.json", "pipeline.json")  # what a run folder that is called otherwise has
+JUNK = (
+    ".DS_Store", "Thumbs.db", "desktop.ini", "*.swp", "*.swo", "*~", ".#*", "*.pyc", "*.pyo", ".coverage",
+    "__pycache__/", ".ipynb_checkpoints/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", ".tox/",
+    ".nox/", ".vscode/", ".idea/", ".venv/", "node_modules/", ".hg/", ".svn/",
+)  # fmt: skip
+_NEVER = frozenset({".git", "longshore-runs"})  # folders, wherever they are
+_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"  # a folder with this file is one, whatever it is called
 
 
 def source_files(folder: str) -> Iterator[str]:
@@ -38,15 +45,12 @@ def _walk(root: str, inside: str, rules: list[_Rule], above: tuple[tuple[int, in
     for name, kind in sorted(beneath.entries(path)):
         relative = inside + name
         if kind == beneath.FOLDER:
-            never = name in _NEVER or name.startswith("..") or _is_run(f"{path}/{name}")
-            if not (never or _is_ignored(relative, rules, is_folder=True)):
+            never = name in _NEVER or name.startswith("..") or beneath.is_file(f"{path}/{name}/{MARKER}")
+            environment = beneath.is_file(f"{path}/{name}/{_VIRTUAL_ENVIRONMENT}")
+            if not (never or _is_ignored(relative, rules, is_folder=True, otherwise=environment)):
                 yield from _walk(root, relative + "/", rules, (*above, identity))
         elif kind in (beneath.FILE, beneath.OUTSIDE) and not _is_ignored(relative, rules, is_folder=False):
             yield relative
-
-
-def _is_run(path: str) -> bool:
-    return any(beneath.is_file(f"{path}/{name}") for name in _OF_A_RUN)
 
 
 @dataclass(frozen=True)
@@ -60,18 +64,18 @@ def _rules(folder: str) -> list[_Rule]:
     for name in IGNORE_FILES:
         try:
             with open(os.path.join(folder, name), encoding="utf-8-sig", opener=beneath.open_file) as file:
-                return [rule for line in file if (rule := _rule(line)) is not None]
+                return [rule for line in (*JUNK, *file) if (rule := _rule(line)) is not None]
         except FileNotFoundError:
             continue
-    return []
+    return [rule for line in JUNK if (rule := _rule(line)) is not None]
 
 
-def _is_ignored(relative: str, rules: list[_Rule], *, is_folder: bool) -> bool:
-    """Tell what the last rule says that matches."""
+def _is_ignored(relative: str, rules: list[_Rule], *, is_folder: bool, otherwise: bool = False) -> bool:
+    """Return what the last rule says that matches, `otherwise` where none does."""
     for rule in reversed(rules):
         if (is_folder or not rule.folders_only) and rule.matches(relative):
             return rule.ignores
-    return False
+    return otherwise
 
 
 def _rule(line: str) -> _Rule | None:

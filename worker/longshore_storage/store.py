@@ -18,6 +18,8 @@ from urllib.parse import unquote
 from longshore_storage import beneath
 
 UNFINISHED = ".unfinished-"  # a local file that is being written; never listed, never read
+MARKER = ".longshore"  # an object that marks the folder that it is in as a run's: no run takes it for input
+MARKER_TEXT = b"Longshore keeps a run in this folder, or its output. No run takes what is here for input by itself.\n"
 
 
 def local_path(uri: str) -> str | None:
@@ -95,6 +97,10 @@ class Store(ABC):
     @abstractmethod
     def make(self) -> None:
         """Make the folder where the store has folders. Raises OSError."""
+
+    def mark(self) -> None:
+        """Mark the folder as a run's, so that no listing of a folder around it takes it for input. Raises OSError."""
+        self.create(MARKER, MARKER_TEXT)
 
     @abstractmethod
     def prove(self) -> None:

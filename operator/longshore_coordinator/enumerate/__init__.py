@@ -5,7 +5,7 @@ handed out as soon as it is cut. Files are listed and, where their records must 
 """
 
 from longshore_coordinator.enumerate.errors import EmptyInputError, InputError
-from longshore_coordinator.enumerate.mini_batches import cut
+from longshore_coordinator.enumerate.mini_batches import cut, selections
 from longshore_coordinator.enumerate.plan import (
     Checkpoint,
     PlanDigest,
@@ -26,5 +26,6 @@ __all__ = [
     "has_stamps",
     "last_modified",
     "plan_settings",
+    "selections",
     "setting_difference",
 ]

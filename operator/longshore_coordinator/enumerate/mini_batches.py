@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
 
@@ -15,25 +15,37 @@ from longshore_protocol.job import BYTES, FILES, ROWS, Input, Job, MiniBatchSize
 from longshore_protocol.slices import coded
 from longshore_storage import listing
 from longshore_storage.errors import DatabaseError, ListingError
+from longshore_storage.listing import Selection
+
+ListFiles = Callable[[str, Selection], Iterator[str]]
 
 
-def cut(job: Job, *, list_files: Callable[[str], Iterator[str]] = listing.list_files) -> Iterator[Slice]:
+def selections(job: Job) -> list[Selection]:
+    """Return what counts below the folders of each input: no run folders, no output of this run, no hidden tables."""
+    without = (job.run_uri, job.output.uri)
+    return [Selection(hidden=each.tabular is None, runs=False, without=without) for each in job.inputs]
+
+
+def cut(
+    job: Job, *, selected: Sequence[Selection] | None = None, list_files: ListFiles = listing.list_files
+) -> Iterator[Slice]:
     """Yield the job's mini-batches in order, each as soon as it is known.
 
     Inputs are worked off one after another, each in the order of its files' full paths; a file that several paths of
     an input lead to counts once. A mini-batch never mixes inputs, and a tabular one crosses files only where small
     ones are coalesced or there are partition keys, whose combinations then are the mini-batches.
-    `list_files` is given one path of an input at a time. A tabular file without rows gives no mini-batch where that
+    `selected` has the `selections` of the inputs, which count what they leave out; `list_files` is given one path of
+    an input at a time, and the input's own. A tabular file without rows gives no mini-batch where that
     is seen: cut by bytes at plain lines, a file is not read, and one of only a header gives a mini-batch of 0 items.
     Raises InputError, once the iterator is advanced, for an input that cannot be listed or read, EmptyInputError for
     one without any file.
     """
-    for index, given in enumerate(job.inputs):
+    for index, (given, selection) in enumerate(zip(job.inputs, selected or selections(job), strict=True)):
         _check_unit(given, job)
         if given.tabular is not None and given.tabular.query is not None:
             yield from _cut_query(index, given, given.tabular, job.mini_batch)
             continue
-        files = _counted(given, _files(given, list_files))
+        files = _counted(given, _files(given, selection, list_files), selection)
         try:
             if given.tabular is not None:
                 yield from _cut_tables(index, given, files, job)
@@ -116,16 +128,16 @@ def _cut_query(index: int, given: Input, format: TabularFormat, size: MiniBatchS
         raise EmptyInputError(f'Input "{given.name}" has no rows: its query gives none.')
 
 
-def _files(given: Input, list_files: Callable[[str], Iterator[str]]) -> Iterator[str]:
+def _files(given: Input, selection: Selection, list_files: ListFiles) -> Iterator[str]:
     """Yield the files of an input, in order, each once."""
     if len(given.paths) == 1:
-        yield from list_files(given.paths[0])
+        yield from list_files(given.paths[0], selection)
     else:
-        for path, _ in groupby(heapq.merge(*map(list_files, given.paths))):
+        for path, _ in groupby(heapq.merge(*(list_files(each, selection) for each in given.paths))):
             yield path
 
 
-def _counted(given: Input, files: Iterator[str]) -> Iterator[str]:
+def _counted(given: Input, files: Iterator[str], selection: Selection) -> Iterator[str]:
     """Yield the files on; say which input it is that cannot be listed, or that has none."""
     path = None
     try:
@@ -135,4 +147,5 @@ def _counted(given: Input, files: Iterator[str]) -> Iterator[str]:
         raise InputError(f'Input "{given.name}" cannot be listed. {error}') from error
     if path is None:
         paths = ", ".join(f'"{each}"' for each in given.paths)
-        raise EmptyInputError(f'Input "{given.name}" has no files: nothing is found at {paths}.')
+        left_out = f"; left out: {selection.summary}" if selection.left_out else ""
+        raise EmptyInputError(f'Input "{given.name}" has no files: nothing is found at {paths}{left_out}.')
