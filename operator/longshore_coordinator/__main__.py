@@ -13,6 +13,7 @@ import os
 import signal
 import ssl
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from longshore_coordinator.service import Coordinator
 from longshore_coordinator.verdict import INTERRUPTED
 from longshore_protocol.job import Job
 from longshore_protocol.snapshot import Snapshot
+from longshore_protocol.text import MESSAGE, printable
 from longshore_storage.store import open_store
 
 _GRACE = 30.0  # seconds that running mini-batches get when the pod is to end
@@ -77,8 +79,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     try:
         last = asyncio.run(serve(settings))
-    except (OSError, ValueError, TypeError) as error:
-        text = f"the coordinator cannot work: {error}"
+    except Exception as error:  # noqa: BLE001  (a bug, too, has a termination message)
+        cause = str(error)
+        if not isinstance(error, (OSError, ValueError)):
+            traceback.print_exception(error)
+            cause = f"an error of Longshore itself, whose traceback is in its log: {type(error).__name__}: {error}"
+        text = f"the coordinator cannot work: {printable(cause, MESSAGE)}"
         _leave(settings.last_words, text)
         print(f"longshore-coordinator: {text}", file=sys.stderr)
         return 1

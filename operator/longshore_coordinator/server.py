@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import hmac
 import json
-import logging
 import ssl
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -32,8 +32,6 @@ from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.incoming import MalformedMessageError
 from longshore_coordinator.service import Coordinator
 from longshore_protocol.wire import PROTOCOL, pack_grants
-
-_log = logging.getLogger("longshore.coordinator")
 
 _HEALTH = "/healthz"
 _LARGEST = 64 * 1024 * 1024  # bytes of a report
@@ -49,7 +47,8 @@ class Server:
 
     async def start(self, host: str, port: int = 0, *, tls: ssl.SSLContext | None = None) -> int:
         """Listen, with TLS if a context is given; return the port (0 asks for any free one). Raises OSError."""
-        application = web.Application(middlewares=[_guard(self._expected)], client_max_size=_LARGEST)
+        guard = _guard(self._expected, self._coordinator.internal_errors.note)
+        application = web.Application(middlewares=[guard], client_max_size=_LARGEST)
         application.add_routes(
             [
                 web.post("/v1/register", self._register),
@@ -113,7 +112,7 @@ async def _health(_: web.Request) -> web.Response:
     return web.Response(text="ok")
 
 
-def _guard(expected: bytes) -> Middleware:
+def _guard(expected: bytes, on_error: Callable[[Exception], object]) -> Middleware:
     """Let in only who knows the token, and who but asks for our health; turn what handlers raise into an answer."""
 
     @web.middleware
@@ -131,8 +130,8 @@ def _guard(expected: bytes) -> Middleware:
             return web.Response(status=400, text=f"not a message of this protocol: {error}")
         except web.HTTPException:
             raise
-        except Exception:  # noqa: BLE001  (whatever it is: the agent tries again, and the others work on)
-            _log.exception("%s %s failed", request.method, request.path)
+        except Exception as error:  # noqa: BLE001  (whatever it is: the agent tries again, and the others work on)
+            on_error(error)
             return web.Response(status=500, text="an error of the coordinator, which logged it")
 
     return guard

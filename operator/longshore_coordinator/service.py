@@ -19,6 +19,7 @@ from longshore_coordinator.assembly import Assembled, AssemblyError
 from longshore_coordinator.changes import Changes
 from longshore_coordinator.enumerate import Slice, cut
 from longshore_coordinator.finish import earlier_end, write_end, write_output
+from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.leases import State
 from longshore_coordinator.ledger import Ledger, SupersededError
 from longshore_coordinator.observe import Moments, Overview, final_state, take_snapshot
@@ -50,6 +51,7 @@ class Coordinator:
     def __init__(self, job: Job, *, resumed_by_user: bool = False, cut: Callable[[Job], Iterator[Slice]] = cut) -> None:
         self.job = job
         self._store: Store = open_store(job.run_uri)
+        self.internal_errors = InternalErrors(self._store)
         self._resumed = resumed_by_user
         self._cut = cut
         self._clock = time.monotonic
@@ -85,8 +87,8 @@ class Coordinator:
         self._reader = PlanReader(
             self.job,
             restored.plan,
-            deliver=lambda lot, record: _call(loop, self._add, lot, record),
-            ended=lambda error: _call(loop, self._listed, error),
+            deliver=lambda lot, record: _call(loop, self._safely, self._add, lot, record),
+            ended=lambda error: _call(loop, self._safely, self._listed, error),
             cut=self._cut,
         )
         self._earlier = await asyncio.to_thread(earlier_end, self._store)
@@ -114,12 +116,24 @@ class Coordinator:
             self._run.decide(Verdict(verdicts.SUPERSEDED, f"{error}; this coordinator writes nothing more"))
         except OSError as error:
             self._run.decide(Verdict(verdicts.STORAGE_ERROR, f"the run folder cannot be written: {error}"))
+        except Exception as error:  # noqa: BLE001  (whatever it is, the run has an end that is recorded)
+            self._run.decide(self._internal_error(error))
         finally:
             self._reader.stop()
             for task in (decided, *tasks):
                 task.cancel()
             await asyncio.gather(decided, *tasks, return_exceptions=True)
-        return await self._end()
+        try:
+            return await self._end()
+        except Exception as error:  # noqa: BLE001  (as above)
+            verdict = self._internal_error(error)
+            if self._run.verdict is None or self._run.verdict.succeeded:
+                self._run.verdict = verdict
+            self._moments.finished, self._ended = time.time(), self._clock()
+            self._state = final_state(self._run.verdict)
+            return self.snapshot()
+        finally:
+            await asyncio.to_thread(self.internal_errors.write)
 
     def drain(self) -> None:
         """Lease nothing more; what runs may finish. The run ends as Interrupted once no agent is left."""
@@ -224,6 +238,17 @@ class Coordinator:
         self._run.decide(verdict)
         self._see_verdict()
 
+    def _internal_error(self, error: Exception) -> Verdict:
+        return Verdict(verdicts.INTERNAL_ERROR, self.internal_errors.note(error))
+
+    def _safely(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call a function on the event loop, which would but log its exception: the run ends with it instead."""
+        try:
+            function(*arguments)
+        except Exception as error:  # noqa: BLE001  (a lot that is lost would be waited for until the end of time)
+            self._plan_ended.set()
+            self._decide(self._internal_error(error))
+
     def _see_verdict(self) -> None:
         if self._run.verdict is not None and not self._decided.is_set():
             self._decided.set()
@@ -287,6 +312,8 @@ class Coordinator:
                 verdict = Verdict(verdicts.SUPERSEDED, f"{error}; this coordinator writes nothing more")
             except (AssemblyError, OSError, ImportError) as error:
                 verdict = Verdict(verdicts.OUTPUT_ERROR, f"the output cannot be written: {error}")
+            except Exception as error:  # noqa: BLE001  (a bug: the reports are written all the same)
+                verdict = self._internal_error(error)
             else:
                 if self.job.output.action == APPEND_ROW:
                     self._moments.assembled = time.time()

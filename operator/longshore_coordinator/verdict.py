@@ -24,6 +24,7 @@ EMPTY_INPUT = "EmptyInput"
 PLAN_CHANGED = "PlanChanged"
 OUTPUT_ERROR = "OutputError"
 STORAGE_ERROR = "StorageError"
+INTERNAL_ERROR = "InternalError"
 SUPERSEDED = "Superseded"
 
 
