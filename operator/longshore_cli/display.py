@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
 from longshore_api.status import ParallelRunStepStatus
+from longshore_cli.heartbeat import Show, Watched
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import Snapshot
 
 _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.1
-
-Show = Callable[[Callable[[], Snapshot]], Awaitable[None]]
 
 
 def display(stream: TextIO, *, name: str, quiet: bool) -> Show:
@@ -28,7 +26,7 @@ def display(stream: TextIO, *, name: str, quiet: bool) -> Show:
     return _Plain(stream, name)
 
 
-async def _nothing(_: Callable[[], Snapshot]) -> None:
+async def _nothing(_: Watched) -> None:
     return
 
 
@@ -36,17 +34,17 @@ class _Plain:
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream, self._name = stream, name
 
-    async def __call__(self, take: Callable[[], Snapshot]) -> None:
+    async def __call__(self, watched: Watched) -> None:
         while True:
             await asyncio.sleep(_PLAIN_SECONDS)
-            print(progress_sentence(self._name, _status(take())), file=self._stream, flush=True)
+            print(progress_sentence(self._name, _status(watched.snapshot())), file=self._stream, flush=True)
 
 
 class _Live:
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream, self._name = stream, name
 
-    async def __call__(self, take: Callable[[], Snapshot]) -> None:
+    async def __call__(self, watched: Watched) -> None:
         from rich.console import Console  # late: only a terminal needs it
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -61,7 +59,7 @@ class _Live:
             task = progress.add_task(self._name, total=None, counts="starting")
             try:
                 while True:
-                    status = _status(take())
+                    status = _status(watched.snapshot())
                     counts = status.progress.mini_batches
                     progress.update(
                         task,
@@ -71,7 +69,7 @@ class _Live:
                     )
                     await asyncio.sleep(_LIVE_SECONDS)
             finally:
-                progress.update(task, counts=_counts(_status(take())))
+                progress.update(task, counts=_counts(_status(watched.snapshot())))
 
 
 def progress_sentence(name: str, status: ParallelRunStepStatus) -> str:

@@ -8,9 +8,10 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
+from longshore_cli.heartbeat import Show
 from longshore_cli.scratch import scratch_folder, socket_folder
 from longshore_cli.workers import Place, Workers, socket_name
 from longshore_coordinator.server import Server
@@ -33,11 +34,11 @@ async def run_locally(
     *,
     python: str,
     resume: bool,
-    show: Callable[[Callable[[], Snapshot]], Awaitable[None]],
+    show: Show,
 ) -> Snapshot:
     """Run the job on this machine and return its last snapshot.
 
-    `show` is given a way to take snapshots and runs beside the job until it is cancelled. The first SIGINT or SIGTERM
+    `show` watches the coordinator beside the job until it is cancelled. The first SIGINT or SIGTERM
     lets running mini-batches finish within GRACE, a second one stops them. Raises PlanChanged when a resumed run has
     another plan, OSError or ValueError when the run folder cannot be used.
     """
@@ -53,7 +54,7 @@ async def run_engine(
     *,
     python: str,
     resume: bool,
-    show: Callable[[Callable[[], Snapshot]], Awaitable[None]],
+    show: Show,
     control: Callable[[Coordinator], None],
 ) -> Snapshot:
     """Run the job as `run_locally` does, beside others in this process: `control` is given the means to end it.
@@ -83,7 +84,7 @@ async def _run_with_workers(
     scratch: Path,
     sockets: Path,
     python: str,
-    show: Callable[[Callable[[], Snapshot]], Awaitable[None]],
+    show: Show,
     control: Callable[[Coordinator], None],
 ) -> Snapshot:
     token = secrets.token_urlsafe(32)
@@ -98,7 +99,7 @@ async def _run_with_workers(
         over=lambda: bool(coordinator.orders()),
     )
     control(coordinator)
-    showing = asyncio.ensure_future(show(coordinator.snapshot))
+    showing = asyncio.ensure_future(show(coordinator))
     try:
         workers.start()
         return await coordinator.run()

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
 from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
+from longshore_cli.failures import failure
 from longshore_planner.pipelines.records import FAILED, RUNNING, SUCCEEDED, Record
 from longshore_planner.status import duration
 
 _SHOWN = 5  # metrics of a step in the table
+PROGRESS_SECONDS = 10.0  # between two lines that say how many mini-batches are done
 
 
 class ChangeLines:
     """Prints what has changed since the status before."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._clock = clock
         self._before: dict[str, PipelineStepStatus] = {}
+        self._progress, self._shown = "", clock()  # of the steps that run, and when it was shown
 
     def __call__(self, status: PipelineRunStatus) -> None:
         for step in status.steps:
             before = self._before.get(step.name)
             if (before.state if before else "Pending", before.attempts if before else 0) != (step.state, step.attempts):
-                now = datetime.now(UTC).strftime("%H:%M:%S")
-                print(f"{now} {step.name}: {change_sentence(step)}", file=self._stream, flush=True)
+                self._print(f"{step.name}: {change_sentence(step)}")
         self._before = {step.name: step for step in status.steps}
+        current, now = status.columns.current, self._clock()
+        if current != self._progress and "(" in current and now - self._shown >= PROGRESS_SECONDS:
+            self._print(f"running: {current}")
+            self._progress, self._shown = current, now
+
+    def _print(self, text: str) -> None:
+        print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=self._stream, flush=True)
 
 
 def change_sentence(step: PipelineStepStatus) -> str:
@@ -39,8 +50,8 @@ def change_sentence(step: PipelineStepStatus) -> str:
             return f"running, attempt {step.attempts}: the one before failed"
         case "Running":
             return f"running: {step.not_reused}"
-        case "Succeeded":
-            return f"succeeded in {_took(step)}"
+        case "Succeeded" | "Failed":
+            return f"{step.state.lower()} in {_took(step)}" + (f": {step.reason}" if step.state == FAILED else "")
         case "Pending":
             return f"stopped, to go on later: {step.message or step.reason}"
         case _:
@@ -51,10 +62,14 @@ def summary(status: PipelineRunStatus) -> str:
     """Return what a run has come to, for its user to read at the end."""
     succeeded = status.condition("Succeeded")
     assert succeeded is not None, "every status has it"
-    lines = [f"{status.pipeline}: {succeeded.reason}. {succeeded.message.rstrip('.')}."]
+    counts = succeeded.message.partition(". ")[0]  # why a step failed stands below, once
+    lines = [f"{status.pipeline}: {succeeded.reason}. {counts.rstrip('.')}."]
     rows = [("STEP", "STATE", "TIME", "WHY")]
     rows += [(each.name, _state(each), _took(each), _why(each)) for each in status.steps]
     lines += _table(rows)
+    for each in status.steps:
+        if each.state == FAILED:
+            lines += [f"  {line}" for line in failure(each, status.run_uri or "")]
     outputs = [(each.name, output) for each in status.steps for output in each.outputs]
     lines += [f"  {name}.{output.name}  {output.uri}" for name, output in outputs]
     metrics = [(each.name, each.metrics) for each in status.steps if each.metrics]
@@ -84,6 +99,8 @@ def _state(step: PipelineStepStatus) -> str:
 def _why(step: PipelineStepStatus) -> str:
     if step.reused_from is not None:
         return f"from {step.reused_from.run_id}"
+    if step.state == FAILED:
+        return step.reason
     told = step.message or step.reason if step.state not in (SUCCEEDED, RUNNING) else step.not_reused
     return " ".join(told.split())
 

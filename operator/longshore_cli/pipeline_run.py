@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_cli.pipeline_folder import PipelineFolder
-from longshore_cli.pipeline_steps import StepRun, attempt_of
+from longshore_cli.pipeline_steps import PROGRESS_SECONDS, StepRun, attempt_of
 from longshore_host.linux import adopt_orphans, children_of, kill_and_reap
 from longshore_planner.pipelines.decide import Decision, Stop, after_stop, decide
-from longshore_planner.pipelines.frozen import FrozenPipeline
+from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenPipeline
 from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.records import (
     SUSPENDED,
@@ -84,7 +84,10 @@ class LocalPipeline:
     def _told(self, decision: Decision) -> PipelineRunStatus:
         """Keep and show the status, if it is another one."""
         now = datetime.now(UTC)
-        status = pipeline_status(self._frozen, decision, started=self._started, now=now, previous=self._status)
+        details = {each.step.name: each.detail for each in self._running.values() if each.detail is not None}
+        status = pipeline_status(
+            self._frozen, decision, started=self._started, now=now, previous=self._status, details=details
+        )
         if status != self._status:
             self._status = status
             self._folder.keep_status(status)
@@ -106,10 +109,15 @@ class LocalPipeline:
                 attempt.drain() if stop.reason == SUSPENDED else attempt.kill()
 
     async def _wait(self, until: float | None) -> None:
-        """Wait for the end of a step, a signal, or a moment (seconds since 1970); take in which steps have ended."""
+        """Wait for the end of a step, a signal, a moment (seconds since 1970), or the time to look at progress.
+
+        Steps that have ended are taken in.
+        """
         self._changed.clear()
         changed = asyncio.create_task(self._changed.wait())
-        timeout = None if until is None else max(0.0, until - time.time())
+        waits = [] if until is None else [until - time.time()]
+        waits += [PROGRESS_SECONDS] * any(each.step.kind == PARALLEL_RUN for each in self._running.values())
+        timeout = max(0.0, min(waits)) if waits else None
         try:
             done, _ = await asyncio.wait(
                 {changed, *self._running}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from longshore_api.errors import InvalidDocuments
 from longshore_cli.folders import RunFolder
+from longshore_cli.heartbeat import Heartbeat, Watched, together
 from longshore_cli.interpreter import interpreter
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenStep
 from longshore_planner.pipelines.records import CANCELLED, FAILED, PENDING, SUCCEEDED, TIMEOUT, Outcome
+from longshore_planner.pipelines.status import Detail
 from longshore_planner.status import step_status
 from longshore_protocol import script_job
 from longshore_protocol.job import Job
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from longshore_coordinator.service import Coordinator
 
 RESULT = "result.json"
+PROGRESS_SECONDS = 2.0  # between two looks at how far a step of mini-batches is
 
 _STATES = {
     script_job.SUCCEEDED: (SUCCEEDED, SUCCEEDED),
@@ -43,6 +46,7 @@ class StepRun(ABC):
 
     def __init__(self, step: FrozenStep, outputs: Mapping[tuple[str, str], str]) -> None:
         self.step = step
+        self.detail: Detail | None = None  # how far a step of mini-batches is
         self.job = step.job_with(outputs)
 
     @abstractmethod
@@ -91,13 +95,21 @@ class _ParallelRun(StepRun):
                 folder.remember(self.step.name)
             python = interpreter(self.step.python)
             job = Job.from_json(json.dumps(self.job))
-            snapshot = await run_engine(job, python=python, resume=resume, show=_silently, control=self._control)
+            show = together(Heartbeat(folder, output_uri=job.output.uri), self._watch)
+            snapshot = await run_engine(job, python=python, resume=resume, show=show, control=self._control)
             folder.keep(step_status(snapshot, previous=None, now=datetime.now(UTC)).to_json())
         except PlanChanged as error:
             return Outcome(FAILED, "PlanChanged", str(error))
         except (OSError, ValueError, ImportError, InvalidDocuments) as error:
             return Outcome(FAILED, "StorageError", f"the step cannot be started: {error}")
         return _of_snapshot(snapshot, git=self.step.git)
+
+    async def _watch(self, watched: Watched) -> None:
+        while True:
+            snapshot = watched.snapshot()
+            columns = step_status(snapshot, previous=None, now=datetime.now(UTC)).progress.columns
+            self.detail = Detail(resource="", progress=columns.done, waits=snapshot.waiting_message)
+            await asyncio.sleep(PROGRESS_SECONDS)
 
     def drain(self) -> None:
         self._ask("drain")
@@ -185,17 +197,15 @@ def _folder(job: Mapping[str, Any]) -> RunFolder:
     return RunFolder(job["run_uri"], job["run_id"])
 
 
-async def _silently(_: Callable[[], Snapshot]) -> None:
-    return
-
-
 def _of_snapshot(snapshot: Snapshot, *, git: Mapping[str, Any] | None) -> Outcome:
     if snapshot.state == "Succeeded":
         return Outcome(SUCCEEDED, SUCCEEDED, snapshot.message, git=git)
     state = PENDING if snapshot.reason == "Interrupted" else FAILED
     error = snapshot.first_error
-    cause = f" First error: {error.message}" if error is not None and state == FAILED else ""
-    return Outcome(state, snapshot.reason or snapshot.state, f"{snapshot.message}{cause}", git=git)
+    message = snapshot.message
+    if error is not None and state == FAILED:
+        message = f"{message.rstrip('.')}. First error: {error.message}"
+    return Outcome(state, snapshot.reason or snapshot.state, message, git=git)
 
 
 def _of_script(result: ScriptResult) -> Outcome:

@@ -14,6 +14,7 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_cli.display import default_stream, display, summary
 from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED
 from longshore_cli.folders import Origin, RunFolder, earlier_folder, new_folder
+from longshore_cli.heartbeat import Heartbeat, together
 from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.pipeline_command import PIPELINE_FLAGS, refuse, resume_pipeline, run_pipeline
 from longshore_cli.pipeline_folder import is_pipeline
@@ -89,14 +90,16 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
     name = resolved.step.name
     stream = default_stream(json=options.json)
     try:
+        heartbeat = Heartbeat(folder, output_uri=resolved.job.output.uri)
         if not options.resume:
             folder.remember(name, origin)
+            heartbeat.begin()
         snapshot = asyncio.run(
             run_locally(
                 resolved.job,
                 python=python,
                 resume=options.resume is not None,
-                show=display(stream, name=name, quiet=options.quiet),
+                show=together(heartbeat, display(stream, name=name, quiet=options.quiet)),
             )
         )
     except PlanChanged as error:

@@ -85,6 +85,11 @@ class Agents:
         if known := Counter(each["device"] for each in processes if each.get("device")):
             self._devices[entry.worker] = known
 
+    def processes(self) -> list[dict[str, Any]]:
+        """Return what the processes of each worker last reported that they do, by worker."""
+        agents = sorted(self._agents.values(), key=lambda agent: agent.worker)
+        return [{"worker": agent.worker, **each} for agent in agents for each in agent.processes]
+
     def devices(self) -> tuple[Device, ...]:
         """Return what the processes of the first workers compute on; of those that are gone, did."""
         found = (

@@ -228,6 +228,10 @@ class Coordinator:
             now=self._clock() if self._ended is None else self._ended,
         )
 
+    def processes(self) -> list[dict[str, Any]]:
+        """Return what each process of each worker does: worker, process, state, mini_batch, seconds since when."""
+        return self._run.agents.processes()
+
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _check(self, epoch: int) -> None:

@@ -8,6 +8,7 @@ import re
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -267,10 +268,9 @@ def test_a_run_that_does_not_record_its_documents_asks_for_them(noted):
     noted.write("broken.0", "")
     noted.manifest(noted.noted_step(runMaxTry=1, errorThreshold=0))
     noted.run()
-    about = noted.run_dir / "state" / "run.json"
-    recorded = json.loads(about.read_text())
+    recorded = json.loads(about(noted).read_text())
     del recorded["origin"]
-    about.write_text(json.dumps(recorded))
+    about(noted).write_text(json.dumps(recorded))
 
     refused = noted.resume(paths=())
 
@@ -320,6 +320,35 @@ def test_an_interrupted_run_finishes_what_runs_and_goes_on_later(noted):
     resumed = noted.resume()
     assert (resumed.code, resumed.rows) == (0, NAMES)
     assert noted.calls() == dict.fromkeys(range(5), 1)
+
+
+def test_the_status_says_from_the_start_who_runs_it_and_what_each_process_does(noted):
+    noted.write("go.0", "")
+    command = noted.start(prefix=("nice",))
+    path = noted.run_dir / "status.json"
+    noted.wait_until(path.exists)
+    first = json.loads(path.read_text())
+    assert (first["runId"], first["command"]["pid"]) == (json.loads(about(noted).read_text())["runId"], command.pid)
+
+    def running():
+        return [each for each in json.loads(path.read_text())["command"]["processes"] if each.get("miniBatch") == 1]
+
+    noted.wait_until(running)
+
+    [process] = running()
+    assert (process["worker"], process["process"], process["state"]) == ("worker-0", "process000", "ready")
+    status = json.loads(path.read_text())
+    assert first["command"]["started"] <= process["since"] <= status["command"]["heartbeat"]
+    assert status["command"]["host"] == socket.gethostname()
+    assert status["command"]["arguments"].startswith("run manifest.yaml --run-dir ")
+    assert status["progress"]["miniBatches"]["succeeded"] == 1
+    noted.write("go", "")
+    ended = command.wait()
+    assert json.loads(path.read_text()) == ended.status
+
+
+def about(longshore):
+    return longshore.run_dir / "state" / "run.json"
 
 
 def test_a_long_path_of_temporary_files_is_no_obstacle(longshore):

@@ -281,6 +281,49 @@ def test_a_person_reads_each_change_and_a_table_with_the_reasons(sums):
     assert re.search(r" add succeeded \d+s code changed: add\.py\n", table)
 
 
+def test_the_status_says_how_many_mini_batches_of_a_step_are_done(sums):
+    sums.hold("square-3")
+    command = sums.start("--run-dir", "runs/1")
+    status = sums.folder / "runs" / "1" / "status.json"
+
+    def current():
+        return json.loads(status.read_text())["columns"]["current"] if status.exists() else ""
+
+    sums.wait_until(lambda: current() == f"square (3/{COUNT})")
+
+    inner = sums.folder / "runs" / "1" / "steps" / "square" / "status.json"
+    sums.wait_until(
+        lambda: [each["state"] for each in json.loads(inner.read_text())["command"]["processes"]] == ["ready"]
+    )
+    sums.release("square-3")
+    assert command.wait().code == 0
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason", "log"),
+    [
+        ("square-3", "ErrorThresholdExceeded", "square/logs/user/error/worker-0/process000.txt"),
+        ("add", "ScriptFailed", "add/logs/stderr.txt"),
+    ],
+)
+def test_why_a_step_failed_is_printed_once_with_its_traceback_and_its_log(sums, broken, reason, log):
+    name = broken.partition("-")[0]
+    sums.write(f"broken.{broken}", "")
+    sums.manifest(sums.sums(**sums_spec(errorThreshold=0, runMaxTry=1)))
+
+    ended = run(sums, "1", json=False)
+
+    assert ended.code == 1
+    assert re.search(rf"^\d\d:\d\d:\d\d {name}: failed in \S+: {reason}$", ended.stdout, re.MULTILINE)
+    message, *trace = re.findall(f"^.*ValueError: {broken} is broken.*$", ended.stdout, re.MULTILINE)
+    assert message.startswith(f"  {name}: ")
+    assert trace == [f"    ValueError: {broken} is broken"]
+    assert "    Traceback (most recent call last):\n" in ended.stdout
+    path = sums.folder / "runs" / "1" / "steps" / log
+    assert f"    log  {path}\n" in ended.stdout
+    assert f"ValueError: {broken} is broken" in path.read_text()
+
+
 def reused_run(longshore):
     return json.loads((longshore.folder / "runs" / "1" / "status.json").read_text())["runId"]
 
