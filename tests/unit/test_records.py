@@ -50,11 +50,11 @@ csv_text = st.lists(st.sampled_from(['"', '""', ",", "\n", "\r\n", "a", "b;c", '
 
 def test_encodings_whose_newline_is_one_byte_are_splittable():
     for encoding in ("utf-8", "UTF8", "utf-8-sig", "latin-1", "cp1252", "shift_jis", "gb18030", "ascii"):
-        assert is_splittable(encoding), encoding
+        assert is_splittable(TabularFormat("csv", encoding=encoding)), encoding
     for encoding in ("utf-16", "utf-16-le", "utf-32", "cp500", "iso2022_jp", "hz", "utf-7"):
-        assert not is_splittable(encoding), encoding
+        assert not is_splittable(TabularFormat("csv", encoding=encoding)), encoding
     with pytest.raises(LookupError, match="utf-99"):
-        is_splittable("utf-99")
+        is_splittable(TabularFormat("csv", encoding="utf-99"))
 
 
 @given(st.text(alphabet="ab\r\n", max_size=30).map(str.encode), st.integers(1, 12))

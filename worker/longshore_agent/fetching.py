@@ -53,13 +53,16 @@ def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Ch
             return {**copy, "ranges": copied}
         start, end = piece["start"], piece["end"]
         # What can be read only as a whole is never cut.
-        if (start > 0 or end < size) and records.is_splittable(format.encoding):
+        if (start > 0 or end < size) and records.is_splittable(format):
             header = _header(source, format)
             start, end = records.aligned_range(source, start, end, size)
             if records.has_header(format):
                 start, end = max(start, len(header)), max(end, len(header))
             place = (start, end if start else max(end, len(header)))
             [(begin, _)] = _copied(source, header, [place], target, check=check)
+            if format.format == "csv":
+                first_row = len(header) if records.has_header(format) else 0
+                _check_begin(source, start, first_row, _head(target, begin), format)
             shift = start - begin
             _check_again(piece)
             return {**copy, "start": begin, "end": end - shift, "shift": shift}
@@ -70,6 +73,19 @@ def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Ch
 def copied_piece(piece: dict[str, Any], path: str) -> dict[str, Any]:
     """Return the piece that is read from a copy of its file at `path`: the stamp was compared when it was copied."""
     return {**{name: value for name, value in piece.items() if name != "stamp"}, "path": path, "copy_of": piece}
+
+
+def _head(copy: str, begin: int) -> bytes:
+    """Return the first rows of a copy."""
+    with open(copy, "rb") as file:
+        file.seek(begin)
+        return file.read(_PART)
+
+
+def _check_begin(source: BinaryIO, start: int, first_row: int, rows: bytes, format: TabularFormat) -> None:
+    """Raise ValueError if `rows`, which begin at `start`, begin with the rest of a record that was cut."""
+    if records.may_begin_inside_quote(rows, format) and records.begins_inside_quote(source, start, first_row, format):
+        raise ValueError(f"the record at byte {start} {records.BEGINS_INSIDE}")
 
 
 def _check_again(piece: dict[str, Any]) -> None:

@@ -5,13 +5,13 @@ pandas and pyarrow belong to the user's environment and are imported only when a
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
 import re
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Container, Dict, Iterator, List, Optional, Set, Tuple
 
@@ -160,23 +160,65 @@ def _check_told(told: Dict[str, Any], names: Any) -> None:
 
 
 def _read_text(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat) -> Any:
-    encoding = format.encoding
-    if not records.is_splittable(encoding):  # the piece is the whole file
-        file, encoding = io.BytesIO(file.read().decode(encoding).encode()), "utf-8"
-        piece = {"start": 0, "end": file.seek(0, io.SEEK_END)}
+    if records.is_splittable(format):
+        return _read_rows(file, piece, format)
+    # The piece is the whole file. It is read in UTF-8, so its bytes there are no places in the file.
+    text = file.read().decode(format.encoding).encode()
+    try:
+        return _read_rows(io.BytesIO(text), {"start": 0, "end": len(text)}, replace(format, encoding="utf-8"))
+    except _BadRecord as error:
+        if isinstance(error.__cause__, columns.BadValue):
+            raise error.__cause__ from error
+        raise ValueError("a record {}".format(error)) from error
+
+
+def _read_rows(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat) -> Any:
     header = records.header_line(file, format) if format.format == "csv" else b""
+    _check_header(header, format)
     parts = [_part(file, start, end) for start, end in _ranges(file, piece, format, header)]
     rows = b"".join([rows for _, rows in parts])
     try:
         if format.format == "csv":
-            return _parse_csv(header, rows, format, encoding)
-        found = _parse_lines(rows, encoding)
+            _check_begin(file, parts, len(header), format)
+            return _parse_csv(header, rows, format)
+        found = _parse_lines(rows, format.encoding)
         return found if format.as_dicts else _typed_lines(found, format)
     except Exception as error:
-        bad = _bad_record(error, rows, header, format, encoding)
-        if bad is None or encoding != format.encoding:  # the bytes are not those of the file
+        bad = _bad_record(error, rows, header, format)
+        if bad is None:
             raise
         raise _BadRecord(str(bad), _place_in_file(bad.at, parts, piece)) from error
+
+
+def _check_header(header: bytes, format: TabularFormat) -> None:
+    """Raise _BadRecord for a first record that other rules end elsewhere: rows would be taken for a part of it."""
+    fault = records.find_fault(header, format, is_first=True) if header else None
+    if fault is not None:
+        raise _BadRecord(fault[1], fault[0])
+
+
+def _check_begin(file: BinaryIO, parts: List[Tuple[int, bytes]], first_row: int, format: TabularFormat) -> None:
+    """Raise _BadRecord if the rows begin with the rest of a record whose quoted field was cut at a line end."""
+    start, rows = parts[0]
+    if not records.may_begin_inside_quote(rows, format):
+        return
+    if records.begins_inside_quote(file, start, first_row if records.has_header(format) else 0, format):
+        raise _BadRecord(records.BEGINS_INSIDE, 0)
+
+
+def _check_count(count: int, rows: bytes, format: TabularFormat) -> None:
+    """Raise _BadRecord if a parser made more or fewer rows than the records that the plan was made of."""
+    returns = rows.count(b"\r")
+    is_plain = not returns or returns == rows.count(b"\r\n")
+    is_escaped = format.escape is not None and "{}\n".format(format.escape).encode() in rows
+    if is_plain and not is_escaped and (format.multi_line or count == rows.count(b"\n")):
+        return
+    fault = records.find_fault(rows, format)
+    if fault is not None:
+        raise _BadRecord(fault[1], fault[0])
+    wanted = sum(not is_blank for _, is_blank, _ in records.each_record(io.BytesIO(rows), format))
+    if count != wanted:
+        raise ValueError("{} records were parsed as {} rows".format(wanted, count))
 
 
 def _ranges(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat, header: bytes) -> List[Tuple[int, int]]:
@@ -200,27 +242,31 @@ def _part(file: BinaryIO, start: int, end: int) -> Tuple[int, bytes]:
     return start, rows if rows.endswith(b"\n") or not rows else rows + b"\n"
 
 
-def _bad_record(
-    error: Exception, rows: bytes, header: bytes, format: TabularFormat, encoding: str
-) -> Optional[_BadRecord]:
+def _bad_record(error: Exception, rows: bytes, header: bytes, format: TabularFormat) -> Optional[_BadRecord]:
     """Return the record that a parser stumbled over, None where nobody can tell."""
     if isinstance(error, _BadRecord):
         return error
     if isinstance(error, columns.BadValue):
         return _BadRecord(str(error), _start_of(error.row, rows, format))
     try:
-        rows.decode(encoding)
+        rows.decode(format.encoding)
     except UnicodeDecodeError as wrong:
         start = rows.rfind(b"\n", 0, wrong.start) + 1
         text = "is not {}: byte {} of it is 0x{:02X}"
-        return _BadRecord(text.format(encoding, wrong.start - start + 1, rows[wrong.start]), start)
+        return _BadRecord(text.format(format.encoding, wrong.start - start + 1, rows[wrong.start]), start)
     if format.format != "csv":
         return None
-    wanted = len(_column_names(header, format.separator, encoding, has_header=records.has_header(format)))
+    fault = records.find_fault(rows, format)
+    return _long_record(rows, header, format) if fault is None else _BadRecord(fault[1], fault[0])
+
+
+def _long_record(rows: bytes, header: bytes, format: TabularFormat) -> Optional[_BadRecord]:
+    """Return the first record with more fields than the first one of its file."""
+    wanted = len(_names(header, format))
     start = 0
     for end, is_blank, record in records.each_record(io.BytesIO(rows), format):
         if not is_blank:
-            fields = next(csv.reader([record.decode(encoding).rstrip("\r\n")], delimiter=format.separator))
+            fields = records.split_record(record.decode(format.encoding).rstrip("\r\n"), format)
             if len(fields) > wanted:
                 text = "has {} fields, and {} has {}"
                 first = "the header" if records.has_header(format) else "the first record"
@@ -253,13 +299,13 @@ def _place_in_file(at: int, parts: List[Tuple[int, bytes]], piece: Dict[str, Any
     return at
 
 
-def _parse_csv(first: bytes, rows: bytes, format: TabularFormat, encoding: str) -> pandas.DataFrame:
+def _parse_csv(first: bytes, rows: bytes, format: TabularFormat) -> pandas.DataFrame:
     """Parse `rows`; `first` is the first record of the file, which names the columns or shows how many there are."""
     import pandas
 
     if not first:
         return pandas.DataFrame()
-    names = _column_names(first, format.separator, encoding, has_header=records.has_header(format))
+    names = _names(first, format)
     read: Any = partial(
         pandas.read_csv,
         names=list(names),
@@ -267,7 +313,7 @@ def _parse_csv(first: bytes, rows: bytes, format: TabularFormat, encoding: str) 
         # The same texts with every version of pandas, and for partition keys.
         keep_default_na=False,
         na_values=sorted(cells.missing_texts(format)),
-        **_options(format.separator, encoding),
+        **_options(format.separator, format.encoding, format.escape),
     )
     types = {name: kind for name, kind in format.column_types.items() if name in names}
     with warnings.catch_warnings():
@@ -275,6 +321,7 @@ def _parse_csv(first: bytes, rows: bytes, format: TabularFormat, encoding: str) 
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         warnings.simplefilter("error", RuntimeWarning)  # a number that its type does not hold
         frame, parsed = _parse_types(read, rows, types)
+        _check_count(len(frame), rows, format)
         lossy = [name for name in names if name not in types and columns.is_lossy(frame[name])]
         if lossy:
             texts = read(io.BytesIO(rows), dtype=str)
@@ -297,20 +344,28 @@ def _parse_types(read: Any, rows: bytes, types: Dict[str, str]) -> Tuple[pandas.
     return read(io.BytesIO(rows), dtype=dict.fromkeys(types, str)), set()
 
 
-@lru_cache(maxsize=16)  # the slices of a file share its header
-def _column_names(first: bytes, separator: str, encoding: str, *, has_header: bool) -> Tuple[str, ...]:
+def _names(first: bytes, format: TabularFormat) -> Tuple[str, ...]:
     """Return the columns as pandas names them (a second "a" is "a.1"), or Column1, Column2, ... without a header."""
+    options = format.separator, format.encoding, format.escape
+    return _column_names(first, *options, has_header=records.has_header(format))
+
+
+@lru_cache(maxsize=16)  # the slices of a file share its header
+def _column_names(
+    first: bytes, separator: str, encoding: str, escape: Optional[str], *, has_header: bool
+) -> Tuple[str, ...]:
     import pandas
 
-    file, options = io.BytesIO(records.without_mark(first)), _options(separator, encoding)
+    file, options = io.BytesIO(records.without_mark(first)), _options(separator, encoding, escape)
     if has_header:
         return tuple(pandas.read_csv(file, nrows=0, **options).columns)
     count = len(pandas.read_csv(file, header=None, nrows=1, **options).columns)
     return tuple("Column{}".format(number) for number in range(1, count + 1))
 
 
-def _options(separator: str, encoding: str) -> Dict[str, Any]:
-    options = {"encoding": encoding, "index_col": False}  # else a first row with too many fields would be an index
+def _options(separator: str, encoding: str, escape: Optional[str]) -> Dict[str, Any]:
+    # Without index_col, a first row with too many fields would be an index.
+    options: Dict[str, Any] = {"encoding": encoding, "escapechar": escape, "index_col": False}
     if len(separator) > 1:  # only the slower parser knows them
         return {**options, "sep": re.escape(separator), "engine": "python"}
     # In one go: parts of a mini-batch would have types of their own.

@@ -29,6 +29,7 @@ class TabularFormat:
     keep_default_na: bool = True  # pandas' own texts for missing values count, see `cells.missing_texts` (csv)
     na_values: List[str] = field(default_factory=list)  # further texts for missing values (csv)
     multi_line: bool = False  # quoted fields may hold newlines (csv)
+    escape: Optional[str] = None  # makes the character behind it an ordinary one (csv)
     as_dicts: bool = False  # the script is given a list of dicts, and no DataFrame (jsonl)
     query: Optional[str] = None  # a SELECT statement (sql)
     split_by: Optional[str] = None  # the column of its rows that they are cut by; None: they are one mini-batch (sql)

@@ -2,33 +2,50 @@
 
 One rule for cutter and reader: the slice [start, end) of a file holds the records whose first byte lies in it, and the
 header belongs to no slice. So any cut of a file gives each record to exactly one slice, and a cut that lies between
-two records already is moved nowhere. A line ends with the byte 0x0A; a carriage return alone ends none. The functions
-seek and read the binary file that they are given, and open none.
+two records already is moved nowhere. A line ends with the byte 0x0A, before which there may be carriage returns.
+
+Parsers of csv follow other rules: most end a record at any carriage return, and let any quote hold line ends. Where
+that makes a difference there is a fault (`find_fault`), which cutter and reader refuse, so both see the same rows. The
+functions seek and read the binary file that they are given, and open none.
 """
 
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import re
-from typing import BinaryIO, Iterator, List, Tuple
+from functools import lru_cache
+from typing import BinaryIO, Iterator, List, Optional, Tuple
 
 from longshore_protocol.job import TabularFormat
 
+BEGINS_INSIDE = "begins inside a quoted field: set supportMultiLine if fields hold line ends"
+
 _STATEFUL = ("hz", "iso2022", "utf-7")  # their characters borrow the bytes of the quote, between shifts
+_ASCII_TRAILS = ("shift_jis", "cp932", "big5", "cp950", "gb", "cp949", "johab")  # characters may end with such a byte:
+_TRAILS = range(0x40, 0x7F)
+_CLOSED, _QUOTED, _ESCAPED = range(3)  # what is open at the end of lines: nothing, a quote, a line end that was escaped
+_STRAY_RETURN = re.compile(rb"\r(?![\r\n]|\Z)")
 _WHITESPACE = " \t\r\n"
 _LONG = 1 << 12  # from this number of bytes on, looking at all quotes at once pays
+_LOOK_BACK = 1 << 16  # bytes
 _BLOCK = 1 << 17  # bytes looked at in one step: they stay in the processor's cache
 
 
-def is_splittable(encoding: str) -> bool:
-    r"""Tell whether the bytes 0x0A and 0x22 of a text in this encoding are always a newline and a quote.
+def is_splittable(format: TabularFormat) -> bool:
+    r"""Tell whether the bytes that cut a text in this format are always newlines, quotes, separators and escapes.
 
     They are in UTF-8 and in what extends ASCII byte by byte, and are not in UTF-16 and UTF-32: such a file is read
     whole. Raises LookupError for an encoding that Python does not know.
     """
-    name = codecs.lookup(encoding).name
+    name = codecs.lookup(format.encoding).name
     if name == "utf-8-sig":
         return True
+    if format.format == "csv" and name.startswith(_ASCII_TRAILS):
+        marks = (format.separator if format.multi_line else "") + (format.escape or "")
+        if any(ord(mark) in _TRAILS for mark in marks):
+            return False
     return not name.startswith(_STATEFUL) and '\n"'.encode(name) == b'\n"'
 
 
@@ -69,9 +86,9 @@ def each_record(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Ite
     Parsers make no row of a blank line. A byte order mark is no part of the bytes.
     """
     blanks = _blank_bytes(format)
-    quotes = _Quotes(format) if _has_quotes(format) else None
+    quotes = _quotes(format) if _spans_lines(format) else None
     file.seek(start)
-    position, is_open = start, False
+    position, is_open = start, _CLOSED
     earlier: List[bytes] = []  # lines of a record that is not at its end
     for line in file:
         position += len(line)
@@ -79,7 +96,7 @@ def each_record(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Ite
             line = without_mark(line)
         is_blank = not is_open and not line.strip(blanks)
         if quotes is not None:
-            is_open = quotes.open_after(line, is_open=is_open)
+            is_open = quotes.open_after(line, is_open)
         if is_open:
             earlier.append(line)
         elif earlier:
@@ -92,14 +109,65 @@ def each_record(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Ite
         yield position, False, b"".join(earlier)
 
 
+def split_record(text: str, format: TabularFormat) -> List[str]:
+    """Return the fields of a csv record, given without its line end, of whatever length they are."""
+    if '"' not in text and not (format.escape and format.escape in text):
+        return text.split(format.separator)
+    limit = csv.field_size_limit()
+    try:
+        csv.field_size_limit(max(limit, len(text)))
+        return next(csv.reader([text], delimiter=format.separator, escapechar=format.escape))
+    finally:
+        csv.field_size_limit(limit)  # it is the whole process's, and the user's own setting
+
+
+def find_fault(lines: bytes, format: TabularFormat, *, is_first: bool = False) -> Optional[Tuple[int, str]]:
+    """Return where the first record of whole csv lines that parsers see otherwise begins, and what it has; or None.
+
+    The text goes on "the record at byte 7 ...". `is_first` tells that the lines are the beginning of a file, up to its
+    first record.
+    """
+    start = 0
+    for end, _, record in each_record(io.BytesIO(lines), format):
+        if is_first and b"\0" in record:
+            text = "has a zero byte, which no text in {} has: set encoding, to utf-16 perhaps"
+            return start, text.format(format.encoding)
+        fault = _fault(record, format)
+        if fault is not None:
+            return start, fault
+        start = end
+    return None
+
+
+def may_begin_inside_quote(rows: bytes, format: TabularFormat) -> bool:
+    """Tell whether whole csv lines may begin with the rest of a field that a line before them opened."""
+    if not rows or _spans_lines(format):
+        return False
+    return b'"' not in rows or _quotes(format).closes_field(rows)
+
+
+def begins_inside_quote(file: BinaryIO, start: int, first_row: int, format: TabularFormat) -> bool:
+    """Tell whether a line before `start` opens a quote that none closes; at most 64 KiB are searched.
+
+    `start` is where a line begins, and rows begin at `first_row`.
+    """
+    from_ = max(first_row, start - _LOOK_BACK)
+    file.seek(from_)
+    lines = file.read(start - from_).splitlines(keepends=True)
+    for line in reversed(lines if from_ == first_row else lines[1:]):
+        if b'"' in line:
+            return _quotes(format).open_after(line, _CLOSED) == _QUOTED
+    return False
+
+
 def record_starts(file: BinaryIO, format: TabularFormat, *, start: int, step: int) -> Iterator[int]:
     """Yield the first record start at or after each multiple of `step` bytes behind `start`, then the file's end.
 
     `start` must be where a record begins; each number is yielded once. The file is read once, from `start` on.
     """
-    quotes = _Quotes(format) if _has_quotes(format) else None
+    quotes = _quotes(format) if _spans_lines(format) else None
     file.seek(start)
-    position, is_open, lines = start, False, b"\n"
+    position, is_open, lines = start, _CLOSED, b"\n"
     while lines:
         target = (position // step + 1) * step
         while lines and (position < target or is_open):
@@ -107,7 +175,7 @@ def record_starts(file: BinaryIO, format: TabularFormat, *, start: int, step: in
             wanted = min(_BLOCK, target - position - 1)
             lines = (file.read(wanted) if wanted > 0 else b"") + file.readline()
             if quotes is not None:
-                is_open = quotes.open_after(lines if position else without_mark(lines), is_open=is_open)
+                is_open = quotes.open_after(lines if position else without_mark(lines), is_open)
             position += len(lines)
         if position > start:
             yield position
@@ -127,44 +195,103 @@ def _blank_bytes(format: TabularFormat) -> bytes:
     return _WHITESPACE.replace(format.separator, "").encode() if format.format == "csv" else _WHITESPACE.encode()
 
 
-def _has_quotes(format: TabularFormat) -> bool:
+def _spans_lines(format: TabularFormat) -> bool:
+    """Tell whether a record may have several lines."""
     return format.format == "csv" and format.multi_line
+
+
+def _fault(record: bytes, format: TabularFormat) -> Optional[str]:
+    """Return what parsers see otherwise in a record, as `find_fault` does."""
+    if b'"' not in record and b"\r" not in record and not format.escape:
+        return None
+    quotes = _quotes(format)
+    position, is_open = 0, _CLOSED
+    for found in _STRAY_RETURN.finditer(record):
+        is_open = quotes.open_after(record[position : found.end()], is_open)
+        position = found.end()
+        if not is_open:
+            text = "has a carriage return, as its byte {}, that no line feed follows: let lines end with LF or CRLF"
+            return text.format(position)
+    is_open = quotes.open_after(record[position:], is_open)
+    if not is_open:
+        return None
+    what = "ends inside a quoted field" if is_open == _QUOTED else "ends with a line end that is escaped"
+    if format.multi_line:
+        return what + ": a quote is never closed" if is_open == _QUOTED else what
+    return what + ": set supportMultiLine if fields hold line ends"
+
+
+def _quotes(format: TabularFormat) -> _Quotes:
+    encoding = "utf-8" if format.encoding.lower().startswith("utf") else format.encoding
+    return _made_quotes(format.separator.encode(encoding), (format.escape or "").encode(encoding))
+
+
+@lru_cache(maxsize=16)
+def _made_quotes(separator: bytes, escape: bytes) -> _Quotes:
+    return _Quotes(separator, escape)
 
 
 class _Quotes:
     """Follows the quotes of a csv file over whole lines.
 
     A quote opens only at the start of a field and is an ordinary character elsewhere (3.5" pipe); inside, two stand
-    for one. Counting quotes alone would be wrong from the first such inch mark to the end of the file.
+    for one. Counting quotes alone would be wrong from the first such inch mark to the end of the file. What follows an
+    escape character is ordinary, but an escape character behind a closing quote is ordinary itself.
     """
 
-    def __init__(self, format: TabularFormat) -> None:
-        encoding = "utf-8" if format.encoding.lower().startswith("utf") else format.encoding
-        separator = format.separator.encode(encoding)
-        inside = rb'[^"]*(?:""[^"]*)*(?:"|(\Z))'  # up to the closing quote, or to the end: then the group is set
+    def __init__(self, separator: bytes, escape: bytes) -> None:
+        mark = re.escape(escape)
+        pair = rb"|" + mark + rb"(?s:.)" if escape else b""
+        dangling = (mark + rb"?") if escape else b""
+        # Up to the closing quote, or to the end: then the first group is set.
+        inside = rb'[^"%(m)s]*(?:(?:""%(p)s)[^"%(m)s]*)*(?:"%(d)s|%(d)s(\Z))' % {
+            b"m": mark, b"p": pair, b"d": dangling,
+        }  # fmt: skip
         start = rb"(?:\A|(?<=[\r\n])|(?<=" + re.escape(separator) + rb"))"
+        # The second group is set by a line end that is escaped, and is the last one. A quote behind what is escaped
+        # is inside a field.
+        outside = rb"|" + mark + rb'(?:[\r\n](\Z)|(?s:.)|\Z)"*' if escape else rb"|(?!)(\Z)"
         self._edges = (separator, b"\r", b"\n")
+        self._escape = escape
         self._rest = re.compile(inside)
         # Each alternative begins where the others cannot go on, so the match never tries twice.
-        self._fields = re.compile(rb'(?:[^"]+|' + start + rb'"' + inside + rb'|")*')
+        self._fields = re.compile(rb'(?:[^"' + mark + rb"]+|" + start + rb'"' + inside + rb'|"' + outside + rb")*")
+        # The rest of a field that went on behind an escaped line end: in it, quotes are ordinary.
+        self._field = re.compile(rb"(?:(?!" + re.escape(separator) + rb")[^" + mark + rb"\r\n]" + outside + rb")*")
 
-    def open_after(self, lines: bytes, *, is_open: bool) -> bool:
-        """Tell whether a quote is open after `lines`; `is_open` tells it of their start."""
-        if b'"' not in lines:
-            return is_open
-        if len(lines) > _LONG:
+    def open_after(self, lines: bytes, is_open: int) -> int:
+        """Return what is open after `lines`; `is_open` tells it of their start."""
+        has_escape = bool(self._escape) and self._escape in lines
+        if b'"' not in lines and not has_escape:
+            return _QUOTED if is_open == _QUOTED else _CLOSED
+        if len(lines) > _LONG and not has_escape and is_open != _ESCAPED:
             parts = lines.split(b'"')
-            ends_open = is_open is (len(parts) % 2 == 1)
-            if _are_well_placed(parts, self._edges, is_open=is_open, ends_open=ends_open):
-                return ends_open
+            ends_open = bool(is_open) is (len(parts) % 2 == 1)
+            if _are_well_placed(parts, self._edges, is_open=bool(is_open), ends_open=ends_open):
+                return _QUOTED if ends_open else _CLOSED
         position = 0
-        if is_open:
+        if is_open == _QUOTED:
             end = self._rest.match(lines)
             if end is None or end.group(1) is not None:
-                return True
+                return _QUOTED
             position = end.end()
+        elif is_open == _ESCAPED:
+            field = self._field.match(lines)
+            if field is not None:
+                if field.group(1) is not None:
+                    return _ESCAPED
+                position = field.end()
         match = self._fields.match(lines, position)
-        return match is not None and match.group(1) is not None
+        if match is None:
+            return _CLOSED
+        return _QUOTED if match.group(1) is not None else _ESCAPED if match.group(2) is not None else _CLOSED
+
+    def closes_field(self, lines: bytes) -> bool:
+        """Tell whether the first quote that is single, if a quote was open before, is followed by the field's end."""
+        end = self._rest.match(lines)
+        if end is None or end.group(1) is not None:
+            return False
+        return lines.startswith(self._edges, end.end()) or end.end() == len(lines)
 
 
 def _are_well_placed(parts: List[bytes], edges: Tuple[bytes, ...], *, is_open: bool, ends_open: bool) -> bool:

@@ -31,7 +31,7 @@ class Text(str):
 
 def of_text(path: str, format: TabularFormat, columns: tuple[str, ...]) -> Iterator[Run]:
     """Yield the runs of a csv or jsonl file. Raises OSError, ValueError for what has no such keys."""
-    if not records.is_splittable(format.encoding):
+    if not records.is_splittable(format):
         raise ValueError(
             f"rows in {format.encoding} cannot be told apart by partitionKeys: it must be UTF-8 or like ASCII"
         )

@@ -24,19 +24,20 @@ def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[Pi
     if all_of_it is None:
         return
     place = {name: all_of_it.piece[name] for name in ("path", "stamp")}
-    if not records.is_splittable(format.encoding):
+    if not records.is_splittable(format):
         # Rows that nobody counts are taken for as many as fit: such a file is by itself.
         yield all_of_it._replace(size=size.value) if size.unit == ROWS else all_of_it
-    elif size.unit == ROWS:
+    elif size.unit == ROWS or (format.format == "csv" and format.multi_line):
         with open_file(path) as file:
-            for rows, start, end in _by_rows(file, format, size.value):
-                yield Piece(rows, rows, {**place, "start": start, "end": end})
-    elif format.format == "csv" and format.multi_line:
-        with open_file(path) as file:
-            start = _first_row(file, format)
-            for end in records.record_starts(file, format, start=start, step=size.value):
-                yield Piece(None, end - start, {**place, "start": start, "end": end})
-                start = end
+            header = records.header_line(file, format) if format.format == "csv" else b""
+            if records.find_fault(header, format, is_first=True) is not None:
+                # Rows may be taken for a part of the header. Whoever reads the file says so.
+                yield all_of_it._replace(size=size.value) if size.unit == ROWS else all_of_it
+                return
+            start = len(header) if records.has_header(format) else 0
+            cut = _by_rows if size.unit == ROWS else _by_bytes
+            for each in cut(file, format, start, size.value):
+                yield each._replace(piece={**place, **each.piece})
     else:
         for start in range(0, all_of_it.size, size.value):
             end = min(start + size.value, all_of_it.size)
@@ -51,20 +52,22 @@ def whole(path: str) -> Piece | None:
     return Piece(None, size, {"path": path, "stamp": stamp, "start": 0, "end": size}) if size else None
 
 
-def _by_rows(file: BinaryIO, format: TabularFormat, size: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the rows, the start and the end of each run of `size` rows; the last one may be shorter."""
-    start = end = _first_row(file, format)
-    rows = 0
+def _by_rows(file: BinaryIO, format: TabularFormat, start: int, size: int) -> Iterator[Piece]:
+    """Yield each run of `size` rows from `start` on; the last one may be shorter."""
+    end, rows = start, 0
     for end, is_blank, _ in records.each_record(file, format, start=start):
         if is_blank:
             continue
         rows += 1
         if rows == size:
-            yield rows, start, end
+            yield Piece(rows, rows, {"start": start, "end": end})
             rows, start = 0, end
     if rows:
-        yield rows, start, end
+        yield Piece(rows, rows, {"start": start, "end": end})
 
 
-def _first_row(file: BinaryIO, format: TabularFormat) -> int:
-    return len(records.header_line(file, format)) if records.has_header(format) else 0
+def _by_bytes(file: BinaryIO, format: TabularFormat, start: int, size: int) -> Iterator[Piece]:
+    """Yield the records from `start` on in pieces of `size` bytes, up to the end of the record at that."""
+    for end in records.record_starts(file, format, start=start, step=size):
+        yield Piece(None, end - start, {"start": start, "end": end})
+        start = end
