@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from longshore_storage import listing
+from longshore_storage import folders
 from longshore_storage.errors import ListingError
 from longshore_storage.listing import list_files
 
@@ -140,7 +140,7 @@ def test_what_is_no_file_and_what_is_being_written_are_left_out(tmp_path):
 @pytest.mark.parametrize("suffix", ["", "/**/*.png"])
 def test_the_first_file_is_there_before_the_last_folder_is_read(root, monkeypatch, suffix):
     read = []
-    place = listing._Remote if root.startswith("memory") else listing._Local
+    place = folders.RemoteFolders if root.startswith("memory") else folders.LocalFolders
     names = place.names
     monkeypatch.setattr(place, "names", lambda self, folder: read.append(folder) or names(self, folder))
     files = list_files(root + suffix)

@@ -9,7 +9,8 @@ import pytest
 from longshore_coordinator.enumerate import EmptyInputError, InputError, cut, selections
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
 from longshore_protocol.slices import first_path
-from longshore_storage.listing import HIDDEN, OWN, RUN, SPECIAL, Selection, list_files
+from longshore_storage.folders import SPECIAL
+from longshore_storage.listing import HIDDEN, OWN, RUN, Selection, list_files
 from longshore_storage.run_folders import mark_run
 from longshore_storage.store import open_store
 

@@ -14,9 +14,7 @@ Folders are read one by one, each when its turn comes: the first file is there b
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,22 +23,17 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Any
 
-from longshore_storage import beneath
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import AbsentError, ListingError
-from longshore_storage.retrying import patiently, status_of, told_by
+from longshore_storage.folders import Folders, folders_of
 from longshore_storage.store import MARKER, UNFINISHED, local_path
-from longshore_storage.systems import file_system
 
-_ABSENT = (404, 410)  # HTTP statuses
 _MAGIC = re.compile(r"[*?[]")
-
 
 # Why names are left out, as `Selection.left_out` counts them.
 HIDDEN = 'hidden (a leading "." or "_")'
 RUN = "run folder"
 OWN = "output of this run"
-SPECIAL = beneath.SPECIAL
 
 
 @dataclass
@@ -70,7 +63,7 @@ def list_files(path: str, selection: Selection | None = None, **options: Any) ->
     local = local_path(path)
     selection = selection or Selection()
     try:
-        place: _Place = _Local(selection.left_out) if local is not None else _Remote(path, options)
+        place = folders_of(path, selection.left_out, options)
         yield from _files(place, path if local is None else local, selection)
     except ListingError:
         raise
@@ -83,7 +76,7 @@ def list_files(path: str, selection: Selection | None = None, **options: Any) ->
         raise ListingError(f'The path "{path}" cannot be listed at "{where}": {cause}.') from error
 
 
-def _files(place: _Place, path: str, selection: Selection) -> Iterator[str]:
+def _files(place: Folders, path: str, selection: Selection) -> Iterator[str]:
     kind = place.kind(path)
     path = path.rstrip("/") if path.strip("/") and not path.endswith("://") else path
     if kind == "file":
@@ -103,7 +96,7 @@ def _files(place: _Place, path: str, selection: Selection) -> Iterator[str]:
 class _Walk:
     """A walk through the folders of a place, which leaves out what a selection does."""
 
-    def __init__(self, place: _Place, selection: Selection) -> None:
+    def __init__(self, place: Folders, selection: Selection) -> None:
         self._place, self._selection = place, selection
         self._own = {there for each in selection.without if (there := place.identity_if_there(each)) is not None}
 
@@ -213,138 +206,3 @@ class _Glob(_Pattern):
 def _matcher(part: str) -> Callable[[str], object]:
     """Return the function that tells whether a name matches one part of a glob."""
     return re.compile(("" if part.startswith(".") else r"(?!\.)") + translate(part)).match
-
-
-class _Place(ABC):
-    """What a walk asks of a store. Folders are named with or without a slash at the end."""
-
-    @abstractmethod
-    def kind(self, path: str) -> str | None:
-        """Return "file" or "folder", None where there is nothing."""
-
-    @abstractmethod
-    def names(self, folder: str) -> list[str]:
-        """Return the names in a folder, those of folders with a slash behind, sorted.
-
-        The slash makes their order that of the full paths: "a-b" is before "a/c".
-        """
-
-    @abstractmethod
-    def identity(self, folder: str) -> object:
-        """Return what all paths of one folder have in common. Raises OSError."""
-
-    @abstractmethod
-    def identity_if_there(self, folder: str) -> object:
-        """Return the identity of any folder, None for one that is not in this store."""
-
-    @abstractmethod
-    def upwards(self, folder: str) -> list[str]:
-        """Return a folder and those above it."""
-
-    def absence(self, path: str) -> str:
-        """Return what is to be said of a path that does not exist, behind that."""
-        return ""
-
-
-class _Local(_Place):
-    def __init__(self, left_out: Counter[str]) -> None:
-        self._left_out = left_out
-
-    def kind(self, path: str) -> str | None:
-        try:
-            mode = beneath.status(path.rstrip("/") or "/").st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return "folder" if stat.S_ISDIR(mode) else "file"
-
-    def names(self, folder: str) -> list[str]:
-        found = beneath.entries(folder)
-        self._left_out.update(SPECIAL for _, kind in found if kind == beneath.SPECIAL)
-        # A link that leads nowhere, or out of its volume, fails its mini-batch, and is not hidden.
-        return sorted(name + "/" * (kind == beneath.FOLDER) for name, kind in found if kind != beneath.SPECIAL)
-
-    def identity(self, folder: str) -> object:
-        status = beneath.status(folder)
-        return status.st_dev, status.st_ino
-
-    def identity_if_there(self, folder: str) -> object:
-        path = local_path(folder)
-        try:
-            return None if path is None else self.identity(path)
-        except OSError:
-            return None
-
-    def upwards(self, folder: str) -> list[str]:
-        path = os.path.realpath(folder)
-        found = [path]
-        while (path := os.path.dirname(path)) != found[-1]:
-            found.append(path)
-        return found
-
-
-class _Remote(_Place):
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
-        import fsspec  # late: a run on local files does without it
-
-        self._fs = file_system(url, **options)[0]
-        self._inside: Callable[[str], str] = fsspec.core.strip_protocol
-        self._slash = "/" if url.startswith(("http://", "https://")) else ""  # what a folder's address ends with
-        self._fs.invalidate_cache()
-
-    def kind(self, path: str) -> str | None:
-        try:
-            found = patiently(lambda: self._fs.info(self._inside(path)))["type"]
-        except FileNotFoundError as error:
-            if status_of(error) in (None, *_ABSENT):
-                return None
-            raise told_by(error) from None  # it was not asked about, whatever fsspec calls it
-        return "folder" if found == "directory" or (self._slash and path.endswith("/")) else "file"
-
-    def names(self, folder: str) -> list[str]:
-        path = self._inside(folder).rstrip("/")
-        if folder.endswith("//") and not folder.endswith("://"):
-            return self._behind(path, folder[len(folder.rstrip("/")) + 1 :])
-        found = []
-        for entry in patiently(lambda: self._fs.ls(path + self._slash, detail=True)):
-            full, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
-            if self._slash and not _is_right_below(full, path):
-                continue
-            if full == path and is_folder and not self._slash:  # its own mark, or a folder without a name: "a//b"
-                found += ["/"] if self._behind(path, "/") else []
-            elif full != path and (is_folder or not entry["name"].endswith("/")):
-                found.append(full.rpartition("/")[2] + ("/" if is_folder else ""))
-            elif entry["name"].endswith("/") and entry["size"]:
-                # Stores that have no folders mark them by empty objects of such names.
-                text = f'"{folder}" is an object of {entry["size"]} bytes, and only a file whose name does not end'
-                raise ListingError(f'{text} with "/" can be read: rename or delete it.')
-        self._fs.invalidate_cache(path)  # else it would remember every name that there is
-        found.sort()
-        return found
-
-    def _behind(self, path: str, slashes: str) -> list[str]:
-        """Return the names in a folder that is called by slashes alone, which no library lists as a folder."""
-        prefix = f"{path}/{slashes}"
-        full = patiently(lambda: self._fs.find(path, prefix=slashes))
-        names = [each.removeprefix(prefix).partition("/") for each in full if each.startswith(prefix)]
-        return sorted({name + slash for name, slash, _ in names})
-
-    def identity(self, folder: str) -> object:
-        return folder.removesuffix("/")
-
-    def identity_if_there(self, folder: str) -> object:
-        return folder.rstrip("/")
-
-    def upwards(self, folder: str) -> list[str]:
-        scheme, separator, path = folder.rstrip("/").partition("://")
-        parts = path.split("/")
-        return [scheme + separator + "/".join(parts[:length]) for length in range(len(parts), 0, -1)]
-
-    def absence(self, path: str) -> str:
-        cause = cause_of(path, FileNotFoundError(path))
-        return "" if cause == "it is not there" else f": {cause}"
-
-
-def _is_right_below(url: str, folder: str) -> bool:
-    """Tell whether a link of a page leads to something in its folder: pages of servers link to other orders too."""
-    parent, _, name = url.rpartition("/")
-    return parent == folder and not name.startswith(("?", "#"))

@@ -17,6 +17,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 5}}},
 }
 _OPTIONS["s3a"] = _OPTIONS["s3"]
+AZURE = ("az", "abfs", "abfss")  # schemes
 # What the stores' libraries call it, the strongest first; a store that has none of them tells by size alone.
 _STAMPS = (
     "ETag",
@@ -66,8 +67,12 @@ def file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, st
 
     protocol = url.partition("://")[0]
     options = {**_OPTIONS.get(protocol, {}), **options}
-    fs, path = cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(url, **options))
-    if protocol in ("az", "abfs", "abfss"):
+    if "::" in url and "://" not in url.partition("::")[2]:  # a name with two colons, which fsspec takes for a chain
+        kind = fsspec.get_filesystem_class(protocol)
+        fs, path = kind(**{**kind._get_kwargs_from_urls(url), **options}), str(kind._strip_protocol(url))  # noqa: SLF001
+    else:
+        fs, path = cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(url, **options))
+    if protocol in AZURE:
         # adlfs hands no such setting on, and Azure's own first pause is 15 s.
         policy = fs.service_client._config.retry_policy  # noqa: SLF001
         policy.initial_backoff, policy.increment_base, policy.random_jitter_range = 0.5, 2, 0.25

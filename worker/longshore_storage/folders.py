@@ -1,0 +1,202 @@
+"""Folders of a machine or a store, as a walk through them asks: what a path is, and which names a folder has.
+
+The libraries of stores list folders of a machine's kind. Objects whose names no such folder has ("a//b") are asked for
+in other ways: none is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from longshore_storage import beneath
+from longshore_storage.causes import cause_of
+from longshore_storage.errors import ListingError
+from longshore_storage.retrying import patiently, status_of, told_by
+from longshore_storage.store import local_path
+from longshore_storage.systems import AZURE, file_system
+
+SPECIAL = beneath.SPECIAL  # what `left_out` counts
+
+_ABSENT = (404, 410)  # HTTP statuses
+
+
+def folders_of(path: str, left_out: Counter[str], options: dict[str, Any]) -> Folders:
+    """Return the folders that a path is among; `left_out` counts what is neither file nor folder.
+
+    `options` go to the file system of a URL. Raises what its library raises.
+    """
+    if local_path(path) is not None:
+        return LocalFolders(left_out)
+    return (AzureFolders if path.partition("://")[0] in AZURE else RemoteFolders)(path, options)
+
+
+class Folders(ABC):
+    """What a walk asks of a store. Folders are named with or without a slash at the end."""
+
+    @abstractmethod
+    def kind(self, path: str) -> str | None:
+        """Return "file" or "folder", None where there is nothing."""
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder, those of folders with a slash behind, sorted.
+
+        The slash makes their order that of the full paths: "a-b" is before "a/c".
+        """
+
+    @abstractmethod
+    def identity(self, folder: str) -> object:
+        """Return what all paths of one folder have in common. Raises OSError."""
+
+    @abstractmethod
+    def identity_if_there(self, folder: str) -> object:
+        """Return the identity of any folder, None for one that is not in this store."""
+
+    @abstractmethod
+    def upwards(self, folder: str) -> list[str]:
+        """Return a folder and those above it."""
+
+    def absence(self, path: str) -> str:
+        """Return what is to be said of a path that does not exist, behind that."""
+        return ""
+
+
+class LocalFolders(Folders):
+    """Folders of this machine, and of volumes."""
+
+    def __init__(self, left_out: Counter[str]) -> None:
+        self._left_out = left_out
+
+    def kind(self, path: str) -> str | None:
+        try:
+            mode = beneath.status(path.rstrip("/") or "/").st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return "folder" if stat.S_ISDIR(mode) else "file"
+
+    def names(self, folder: str) -> list[str]:
+        found = beneath.entries(folder)
+        self._left_out.update(SPECIAL for _, kind in found if kind == beneath.SPECIAL)
+        # A link that leads nowhere, or out of its volume, fails its mini-batch, and is not hidden.
+        return sorted(name + "/" * (kind == beneath.FOLDER) for name, kind in found if kind != beneath.SPECIAL)
+
+    def identity(self, folder: str) -> object:
+        status = beneath.status(folder)
+        return status.st_dev, status.st_ino
+
+    def identity_if_there(self, folder: str) -> object:
+        path = local_path(folder)
+        try:
+            return None if path is None else self.identity(path)
+        except OSError:
+            return None
+
+    def upwards(self, folder: str) -> list[str]:
+        path = os.path.realpath(folder)
+        found = [path]
+        while (path := os.path.dirname(path)) != found[-1]:
+            found.append(path)
+        return found
+
+
+class RemoteFolders(Folders):
+    """Folders of any store that fsspec knows."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        import fsspec  # late: a run on local files does without it
+
+        self._fs = file_system(url, **options)[0]
+        self._inside: Callable[[str], str] = fsspec.core.strip_protocol
+        self._slash = "/" if url.startswith(("http://", "https://")) else ""  # what a folder's address ends with
+        self._fs.invalidate_cache()
+
+    def kind(self, path: str) -> str | None:
+        try:
+            found = patiently(lambda: self._fs.info(self._inside(path)))["type"]
+        except FileNotFoundError as error:
+            if status_of(error) in (None, *_ABSENT):
+                return None
+            raise told_by(error) from None  # it was not asked about, whatever fsspec calls it
+        return "folder" if found == "directory" or (self._slash and path.endswith("/")) else "file"
+
+    def names(self, folder: str) -> list[str]:
+        path = self._inside(folder).rstrip("/")
+        if folder.endswith("//") and not folder.endswith("://"):
+            return self._behind(path, folder[len(folder.rstrip("/")) + 1 :])
+        found = []
+        for entry in patiently(lambda: self._fs.ls(path + self._slash, detail=True)):
+            full, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
+            if self._slash and not _is_right_below(full, path):
+                continue
+            if full == path and is_folder and not self._slash:  # its own mark, or a folder without a name: "a//b"
+                found += ["/"] if self._behind(path, "/") else []
+            elif full != path and (is_folder or not entry["name"].endswith("/")):
+                found.append(full.rpartition("/")[2] + ("/" if is_folder else ""))
+            elif entry["name"].endswith("/") and entry["size"]:
+                # Stores that have no folders mark them by empty objects of such names.
+                text = f'"{folder}" is an object of {entry["size"]} bytes, and only a file whose name does not end'
+                raise ListingError(f'{text} with "/" can be read: rename or delete it.')
+        self._fs.invalidate_cache(path)  # else it would remember every name that there is
+        found.sort()
+        return found
+
+    def _behind(self, path: str, slashes: str) -> list[str]:
+        """Return the names in a folder that is called by slashes alone, which no library lists as a folder."""
+        prefix = f"{path}/{slashes}"
+        full = patiently(lambda: self._fs.find(path, prefix=slashes))
+        names = [each.removeprefix(prefix).partition("/") for each in full if each.startswith(prefix)]
+        return sorted({name + slash for name, slash, _ in names})
+
+    def identity(self, folder: str) -> object:
+        return folder.removesuffix("/")
+
+    def identity_if_there(self, folder: str) -> object:
+        return folder.rstrip("/")
+
+    def upwards(self, folder: str) -> list[str]:
+        scheme, separator, path = folder.rstrip("/").partition("://")
+        parts = path.split("/")
+        return [scheme + separator + "/".join(parts[:length]) for length in range(len(parts), 0, -1)]
+
+    def absence(self, path: str) -> str:
+        cause = cause_of(path, FileNotFoundError(path))
+        return "" if cause == "it is not there" else f": {cause}"
+
+
+class AzureFolders(RemoteFolders):
+    """Azure's Blob service, asked of Azure's own library.
+
+    What adlfs lists of a folder lacks blobs in folders without a name, and in those that are called as a blob is.
+    """
+
+    def names(self, folder: str) -> list[str]:
+        from fsspec.asyn import sync
+
+        path = self._inside(folder).rstrip("/") + folder[len(folder.rstrip("/")) :]
+        container, slash, prefix = path.partition("/")
+        if not slash:
+            return super().names(folder)  # of the account: its containers
+        found: set[str] = patiently(lambda: sync(self._fs.loop, self._blobs, container, prefix))
+        return sorted(found)
+
+    async def _blobs(self, container: str, prefix: str) -> set[str]:
+        async with self._fs.service_client.get_container_client(container=container) as client:
+            blobs = client.walk_blobs(name_starts_with=prefix, include=["metadata"])
+            return {each.name[len(prefix) :] async for each in blobs if not _marks_folder(each)} - {""}
+
+
+def _marks_folder(blob: Any) -> bool:
+    """Return whether a blob stands for a folder, as stores with real folders list them."""
+    metadata = getattr(blob, "metadata", None) or {}
+    return any(key.lower() == "hdi_isfolder" and value == "true" for key, value in metadata.items())
+
+
+def _is_right_below(url: str, folder: str) -> bool:
+    """Tell whether a link of a page leads to something in its folder: pages of servers link to other orders too."""
+    parent, _, name = url.rpartition("/")
+    return parent == folder and not name.startswith(("?", "#"))
