@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -31,6 +30,7 @@ from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenPipel
 from longshore_planner.pipelines.records import Record, ended, resumed
 from longshore_planner.pipelines.status import records_of
 from longshore_planner.pipelines.template import Template
+from longshore_protocol import clock
 from longshore_storage.store import local_path
 
 PIPELINE_FLAGS = ("pipeline", "regenerate_outputs", "continue_on_step_failure")
@@ -156,7 +156,7 @@ def _taken_in(frozen: FrozenPipeline, records: dict[str, Record]) -> dict[str, R
             continue
         outcome = left_by_earlier(step)
         if outcome is not None:
-            taken[step.name] = ended(record, outcome, outputs=step.outputs, now=time.time())
+            taken[step.name] = ended(record, outcome, outputs=step.outputs, now=clock.now())
     return taken
 
 
@@ -198,6 +198,6 @@ def _tell(status: PipelineRunStatus, options: argparse.Namespace) -> int:
 
 def _explain(frozen: FrozenPipeline, folder: PipelineFolder, *, records: dict[str, Record] | None = None) -> int:
     history = folder.history()
-    seen = foresee(frozen, records or {}, history=history, options=frozen.options, now=time.time())
+    seen = foresee(frozen, records or {}, history=history, options=frozen.options, now=clock.now())
     print(foresight(frozen.name, [seen.records[each.name] for each in frozen.steps]))
     return SUCCEEDED

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from longshore_planner.pipelines.records import (
     ended,
 )
 from longshore_planner.pipelines.status import pipeline_status
+from longshore_protocol import clock
 
 GRACE = 30.0  # seconds that running steps get when a run is interrupted
 
@@ -76,7 +76,7 @@ class LocalPipeline:
             await self._end_all()
 
     def _decide(self) -> Decision:
-        now = time.time()
+        now = clock.now()
         decision = decide(self._frozen, self._records, history=self._history, options=self._options, now=now)
         self._records = decision.records
         return decision
@@ -115,7 +115,7 @@ class LocalPipeline:
         """
         self._changed.clear()
         changed = asyncio.create_task(self._changed.wait())
-        waits = [] if until is None else [until - time.time()]
+        waits = [] if until is None else [until - clock.now()]
         waits += [PROGRESS_SECONDS] * any(each.step.kind == PARALLEL_RUN for each in self._running.values())
         timeout = max(0.0, min(waits)) if waits else None
         try:
@@ -134,7 +134,7 @@ class LocalPipeline:
         record = self._records[step.name]
         self._records = {
             **self._records,
-            step.name: ended(record, outcome, outputs=step.outputs, now=time.time()),
+            step.name: ended(record, outcome, outputs=step.outputs, now=clock.now()),
         }
 
     def _obey_signals(self) -> None:

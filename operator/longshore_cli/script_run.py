@@ -23,7 +23,7 @@ from longshore_agent.threads import Threads
 from longshore_cli.workers import last_line, link_packages, send, users_environment
 from longshore_host.linux import started_with
 from longshore_host.script import GRACE
-from longshore_protocol import script_folder
+from longshore_protocol import clock, script_folder
 from longshore_protocol.script_job import FAILED, ScriptJob, ScriptResult
 from longshore_run import metrics
 
@@ -39,7 +39,7 @@ async def run_script(job: ScriptJob, *, python: str | None, work: str) -> Script
     Cancelled, it ends the script, at first with SIGTERM, and leaves nothing of it running; the script's logs stay.
     Raises OSError when there can be no folder in `work`.
     """
-    started = time.time()
+    started = clock.now()
     place = _make_place(work)
     folder = os.path.join(place, "step")
     threads = Threads(1)
@@ -47,7 +47,7 @@ async def run_script(job: ScriptJob, *, python: str | None, work: str) -> Script
         try:
             git = await threads.run(partial(prepare, job, folder))
         except ScriptDataError as error:
-            return ScriptResult(FAILED, None, str(error), {}, started, time.time(), reason=error.reason)
+            return ScriptResult(FAILED, None, str(error), {}, started, clock.now(), reason=error.reason)
         try:
             otherwise = await _run_host(place, folder, python or sys.executable)
         except asyncio.CancelledError:

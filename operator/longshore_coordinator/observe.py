@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from longshore_coordinator import verdict as verdicts
@@ -11,6 +10,7 @@ from longshore_coordinator.leases import State
 from longshore_coordinator.reports import MetricsLog, Progress, ProgressOverview, progress_line
 from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import Verdict
+from longshore_protocol import clock
 from longshore_protocol.snapshot import (
     FAILED,
     INTERRUPTED,
@@ -85,8 +85,8 @@ class Overview:
     def __init__(self, store: Store, run: Run, moments: Moments) -> None:
         self._run = run
         self._moments = moments
-        self._lines = ProgressOverview(store, time.time)
-        self._metrics = MetricsLog(store, prefix=run.job.metrics_name_prefix, clock=time.time)
+        self._lines = ProgressOverview(store, clock.now)
+        self._metrics = MetricsLog(store, prefix=run.job.metrics_name_prefix, clock=clock.now)
 
     def write(self, last: Snapshot) -> None:
         """Add a line to each. Blocks; raises OSError."""
@@ -95,7 +95,7 @@ class Overview:
 
     def _line(self, last: Snapshot) -> str:
         counts, started = last.mini_batches, self._moments.started
-        now = last.finished or time.time()
+        now = last.finished or clock.now()
         ended, rate = counts.succeeded + counts.failed, last.rate_per_minute
         return progress_line(
             Progress(

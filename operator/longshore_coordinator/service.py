@@ -27,7 +27,7 @@ from longshore_coordinator.plan import PlanReader, verdict_on
 from longshore_coordinator.restore import belongs_to_another, restore
 from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import Verdict
-from longshore_protocol import snapshot
+from longshore_protocol import clock, snapshot
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.snapshot import Snapshot
 from longshore_protocol.wire import Grant
@@ -60,7 +60,7 @@ class Coordinator:
         self._decided = asyncio.Event()
         self._plan_ended = asyncio.Event()
         self._written = Assembled(rows=0, bytes=0)
-        self._moments = Moments(started=time.time())
+        self._moments = Moments(started=clock.now())
         self._earlier: Snapshot | None = None  # the last one of the coordinator under which the run had succeeded
         self._ended: float | None = None  # monotonic: when the run was over, from then on its pace stands still
         self._run: Run
@@ -129,7 +129,7 @@ class Coordinator:
             verdict = self._internal_error(error)
             if self._run.verdict is None or self._run.verdict.succeeded:
                 self._run.verdict = verdict
-            self._moments.finished, self._ended = time.time(), self._clock()
+            self._moments.finished, self._ended = clock.now(), self._clock()
             self._state = final_state(self._run.verdict)
             return self.snapshot()
         finally:
@@ -185,7 +185,7 @@ class Coordinator:
             pairs = self._run.grant(agent, want, now)
             if pairs:
                 self._state = snapshot.RUNNING
-                self._moments.first_lease = self._moments.first_lease or time.time()
+                self._moments.first_lease = self._moments.first_lease or clock.now()
                 return self._run.plan.grants(pairs), {}
             await self._changes.wait(give_up - now)
 
@@ -195,7 +195,7 @@ class Coordinator:
         run, ended = self._run, self._run.ended()
         lost = run.report(body, self._clock())
         if run.ended() != ended:
-            self._moments.last_commit = time.time()
+            self._moments.last_commit = clock.now()
         if run.leases.waiting():
             self._changes.tell()
         self._see_verdict()
@@ -265,7 +265,7 @@ class Coordinator:
             self._changes.tell()
 
     def _listed(self, error: Exception | None) -> None:
-        self._moments.listed = time.time()
+        self._moments.listed = clock.now()
         if error is None:
             self._run.listed()
         else:
@@ -320,10 +320,10 @@ class Coordinator:
                 verdict = self._internal_error(error)
             else:
                 if self.job.output.action == APPEND_ROW:
-                    self._moments.assembled = time.time()
+                    self._moments.assembled = clock.now()
         await parted
         self._run.verdict = verdict
-        self._moments.finished, self._ended = time.time(), self._clock()
+        self._moments.finished, self._ended = clock.now(), self._clock()
         if verdict.reason != verdicts.SUPERSEDED:
             await self._write_end(verdict)
         self._state = final_state(self._run.verdict)  # told only now: who hears it may look at what was written

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -25,7 +24,7 @@ from longshore_agent.script_inputs import bring_input
 from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
 from longshore_agent.whole_data import bring_models
-from longshore_protocol import script_folder
+from longshore_protocol import clock, script_folder
 from longshore_protocol.job import ScriptInput
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import (
@@ -115,14 +114,14 @@ def collect(job: ScriptJob, folder: str, *, git: dict[str, Any] | None, otherwis
                     ship_folder(_upload_folder(output, folder), open_store(output.uri))
     except ScriptDataError as error:
         if result.state == SUCCEEDED:
-            return replace(result, state=FAILED, message=str(error), reason=error.reason, finished=time.time())
-        return replace(result, message=f"{result.message} {error}", finished=time.time())
-    return replace(result, finished=time.time())
+            return replace(result, state=FAILED, message=str(error), reason=error.reason, finished=clock.now())
+        return replace(result, message=f"{result.message} {error}", finished=clock.now())
+    return replace(result, finished=clock.now())
 
 
 def _result(folder: str, *, otherwise: str) -> ScriptResult:
     """Return what the host left; the script, which is the same user, may have written there too."""
-    now = time.time()
+    now = clock.now()
     try:
         with open(os.path.join(folder, script_folder.RESULT), encoding="utf-8", opener=beneath.open_file) as file:
             raw = json.loads(file.read(), parse_constant=_refuse, parse_float=_finite, parse_int=_whole)

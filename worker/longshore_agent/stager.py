@@ -24,7 +24,7 @@ from longshore_agent import fetching, query_rows
 from longshore_agent.kept import Kept
 from longshore_agent.slots import Lease, Slot
 from longshore_agent.threads import Threads
-from longshore_protocol import errors, slices
+from longshore_protocol import clock, errors, slices
 from longshore_protocol.job import Input, TabularFormat
 from longshore_storage import retrying
 from longshore_storage.causes import cause_of
@@ -165,7 +165,7 @@ class Stager:
             raise _Unwanted
 
     async def _bring(self, errand: _Errand) -> None:
-        lease, started, begin = errand.lease, time.time(), time.monotonic()
+        lease, started, begin = errand.lease, clock.now(), time.monotonic()
         failure: tuple[str, str] | None = None
         piece: Any = None
         try:

@@ -25,7 +25,7 @@ from typing import Any
 from longshore_agent.last_words import last_words
 from longshore_agent.script_data import ScriptDataError, collect, prepare
 from longshore_agent.transfer import transfer, why_not
-from longshore_protocol import script_folder
+from longshore_protocol import clock, script_folder
 from longshore_protocol.script_job import (
     CANCELLED,
     FAILED,
@@ -99,13 +99,13 @@ def _say(text: str) -> None:
 def _prepare(job: ScriptJob, options: argparse.Namespace) -> ScriptResult | int:
     # The first process of a container gets no signal that it has no handler for.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
-    started = time.time()
+    started = clock.now()
     if options.source:
         job = replace(job, source_uri=options.source)
     try:
         git = prepare(job, options.folder, image_source=options.image_source)
     except ScriptDataError as error:
-        return ScriptResult(FAILED, None, str(error), {}, started, time.time(), reason=error.reason)
+        return ScriptResult(FAILED, None, str(error), {}, started, clock.now(), reason=error.reason)
     with open(os.path.join(options.folder, script_folder.GIT), "w", encoding="utf-8") as file:
         json.dump(git, file)
     return 0
@@ -163,17 +163,17 @@ class _Ended(BaseException):  # no library takes it for an error of its own
 
 def _transfer(job: dict[str, Any]) -> ScriptResult:
     source, destination, timeout = job["source"], job["destination"], job.get("timeout")
-    started, reason = time.time(), ""
+    started, reason = clock.now(), ""
     try:
         with _ended_by(timeout):
             count = transfer(source, destination, check=lambda: None)
-        state, message = SUCCEEDED, f"{count} files in {time.time() - started:.1f} s"
+        state, message = SUCCEEDED, f"{count} files in {clock.now() - started:.1f} s"
     except _Ended as end:
         state, limit = end.state, "" if end.state == CANCELLED else f" within the limit of {timeout:g} s"
         message = f"{source} was not copied to {destination}{limit}"
     except Exception as error:  # noqa: BLE001  (each store's library raises its own)
         state, message, reason = FAILED, why_not(source, destination, error), TRANSFER_FAILED
-    return ScriptResult(state, None, message, {}, started, time.time(), reason=reason)
+    return ScriptResult(state, None, message, {}, started, clock.now(), reason=reason)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from longshore_agent.gateway import Peer
 from longshore_agent.outbox import Outbox
 from longshore_agent.slots import BUSY, Exit, Lease, Slot, State, Verdict
 from longshore_agent.stager import Stager
-from longshore_protocol import errors, messages
+from longshore_protocol import clock, errors, messages
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.text import MESSAGE, TRACEBACK, printable
@@ -333,7 +333,7 @@ class Worker:
         said, log = _said(cause.category, cause.message, stacks), self._log("stderr", slot.process)
         for lease, since in running:
             self._stager.release(lease)
-            times = (time.time() - (now - since), now - since)
+            times = (clock.now() - (now - since), now - since)
             self._fail(lease, slot.process, items=-1, said=said, times=times, log=log)
         if before_ready and not slot.told and not self.ending.is_set():
             self._init_failed(slot, said)
@@ -362,7 +362,7 @@ class Worker:
 
     def _init_failed(self, slot: Slot, said: _Said) -> None:
         log = self._log("stderr", slot.process)
-        self._outbox.init_failed(Failure(-1, 0, 0, slot.process, *said, time.time(), 0.0, log))
+        self._outbox.init_failed(Failure(-1, 0, 0, slot.process, *said, clock.now(), 0.0, log))
 
     def _log(self, kind: str, process: int) -> str:
         suffix = "" if kind == "error" else "." + kind

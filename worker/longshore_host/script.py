@@ -31,7 +31,7 @@ from longshore_host.linux import (
 )
 from longshore_host.logs import CappedLogs
 from longshore_host.surroundings import python_path
-from longshore_protocol import script_folder
+from longshore_protocol import clock, script_folder
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import CANCELLED, FAILED, OUT_OF_MEMORY, SUCCEEDED, TIMED_OUT, ScriptResult
 from longshore_run import context, metrics
@@ -64,11 +64,11 @@ class Script:
 
     def run(self) -> ScriptResult:
         """Run the script to its end, or to that of its time. Nothing that it started is left."""
-        started, kills = time.time(), out_of_memory_kills()
+        started, kills = clock.now(), out_of_memory_kills()
         try:
             written = self._start()
         except NotStarted as error:
-            return ScriptResult(FAILED, None, str(error), {}, started, time.time())
+            return ScriptResult(FAILED, None, str(error), {}, started, clock.now())
         try:
             code = self._watch()
         finally:
@@ -87,7 +87,7 @@ class Script:
             killed_for_memory=killed_for_memory,
         )
         reason = OUT_OF_MEMORY if state == FAILED and killed_for_memory else ""
-        return ScriptResult(state, code, message, metrics.read(self._metrics), started, time.time(), reason=reason)
+        return ScriptResult(state, code, message, metrics.read(self._metrics), started, clock.now(), reason=reason)
 
     def _start(self) -> int:
         """Start the script, and return how many bytes stderr.txt had before. Raises NotStarted."""
