@@ -24,6 +24,7 @@ from longshore_planner.places import is_of_machine, is_url, join
 
 MOUNTS = "/mnt/longshore"
 SOURCE = "/longshore/source"
+RUNS = "longshore"  # the folder of a Datastore that the runs in it have their folders in
 
 _CLAIMS, _FOLDERS = f"{MOUNTS}/claim/", f"{MOUNTS}/host/"
 _READ_ONLY = ("http://", "https://", "postgresql://", "mssql://")
@@ -55,6 +56,7 @@ class Provision:
     image: str = ""  # of the user's container; none for a transfer
     interpreter: str = "python"  # inside the image
     volumes: tuple[Volume, ...] = ()
+    folders: tuple[str, ...] = ()  # of the Datastores on them, as pods know them
     secrets: tuple[str, ...] = ()  # names of Secrets with credentials of stores: for containers of ours
     service_account: str | None = None  # whose cloud identity they have; the namespace's own if None
     config_map: str | None = None  # the source folder, if it is one
@@ -71,7 +73,8 @@ class Provision:
         """Read what `to_dict` wrote. Raises TypeError, KeyError for something else."""
         volumes = tuple(Volume(**each) for each in raw["volumes"])
         node = NodeShape.from_dict(raw["node"])
-        return Provision(**{**raw, "volumes": volumes, "secrets": tuple(raw["secrets"]), "node": node})
+        tuples = {name: tuple(raw.get(name, ())) for name in ("folders", "secrets")}
+        return Provision(**{**raw, "volumes": volumes, **tuples, "node": node})
 
 
 def shown(place: str) -> str:
@@ -118,6 +121,7 @@ class Ground:
         self._named |= set(datastores)
         self._places += places
         self._volumes: set[Volume] = set()
+        self._folders: set[str] = set()
         self._secrets: set[str] = set()
         self._account: tuple[str, Document[Resource]] | None = None  # and the Datastore that names it first
         self._source_uri: str | None = None
@@ -179,16 +183,20 @@ class Ground:
 
     def _provided(self, provision: Provision) -> Provision:
         volumes = tuple(sorted(self._volumes, key=lambda each: each.uri))
-        account = self._account[0] if self._account else None
-        return replace(provision, volumes=volumes, secrets=tuple(sorted(self._secrets)), service_account=account)
+        return replace(
+            provision,
+            volumes=volumes,
+            folders=tuple(sorted(self._folders)),
+            secrets=tuple(sorted(self._secrets)),
+            service_account=self._account[0] if self._account else None,
+        )
 
     def _is_used(self, store: Datastore) -> bool:
         """Tell whether the run is to have a Datastore's volume and credentials: it gets no others of its namespace."""
         spec = store.spec
         if store.metadata.name in self._named or (spec.default and None in self._named):
             return True
-        roots = {spec.uri.rstrip("/"), in_pods(spec.uri).rstrip("/")}
-        return any(place == root or place.startswith(root + "/") for place in self._places for root in roots)
+        return any(_is_below(place, spec.uri) for place in self._places)
 
     def _environment(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> Any:
         given = spec.environment
@@ -242,7 +250,10 @@ class Ground:
         return document
 
     def _datastore(self, document: Document[Resource], spec: DatastoreSpec) -> DatastoreSpec:
-        if spec.secret_ref is not None:
+        uri = self._place_in_pods(document, spec.uri, "spec.uri")
+        if not is_url(uri):
+            self._folders.add(uri)
+        elif spec.secret_ref is not None:  # a volume needs no credentials, so nobody is given them for one
             self._secrets.add(spec.secret_ref.name)
         if (account := spec.service_account_name) is not None:
             self._account = self._account or (account, document)
@@ -250,7 +261,7 @@ class Ground:
             if account != taken:
                 rule = f"must be {taken!r}, as of {first.where}, or left out: the pods of a run have one account"
                 self.problems.append(document.wrong("spec.serviceAccountName", account, rule))
-        return spec.model_copy(update={"uri": self._place_in_pods(document, spec.uri, "spec.uri")})
+        return spec.model_copy(update={"uri": uri})
 
     def _place_in_pods(self, document: Document[Any], uri: str, path: str) -> str:
         """Return a URL as it is, and a place on a volume, which the run then has, as the path inside its pods."""
@@ -287,9 +298,18 @@ class Ground:
             if source.uri.startswith("file:"):
                 rule = "must be a URL of a store or pvc:CLAIM/FOLDER, or configMap or image instead, on a cluster"
                 self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule))
+            elif self._is_on_foreign_claim(source.uri):
+                claim = source.uri.removeprefix("pvc:").lstrip("/").partition("/")[0]
+                rule = f"is in no Datastore: create one with spec.uri pvc:{claim}, or move the source into one"
+                self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule))
             else:
                 self._source_uri = self._place_in_pods(self._step, source.uri, f"{path}.uri")
         return Source(uri=source.image or SOURCE)
+
+    def _is_on_foreign_claim(self, uri: str) -> bool:
+        """Tell whether a place is on a claim and in no Datastore: those decide which claims pods may mount."""
+        stores = self._documents.of(Datastore)
+        return uri.startswith("pvc:") and not any(_is_below(uri, each.resource.spec.uri) for each in stores)
 
     def _check(self, document: Document[Resource], data: FileDataset | TabularDataset | None, path: str) -> None:
         if data is not None:
@@ -310,6 +330,12 @@ class Ground:
         elif place.startswith("/") and datastore is None and not place.startswith(MOUNTS + "/"):
             rule = "must be relative to a Datastore, without a leading /"
             self.problems.append(document.wrong(path, place, rule))
+
+
+def _is_below(place: str, root: str) -> bool:
+    """Tell whether a place, as users or pods know it, is that of a Datastore, or below it."""
+    place, root = (each if "://" in each else posixpath.normpath(each) for each in map(in_pods, (place, root)))
+    return place == root.rstrip("/") or place.startswith(root.rstrip("/") + "/")
 
 
 def documents_with(documents: Documents, step: Document[Any]) -> Documents:

@@ -20,6 +20,7 @@ from longshore_planner.script_inputs import script_input
 from longshore_protocol import job
 from longshore_protocol.partition_format import PartitionFormat
 
+_OF_A_RUN = ("logs", "state")  # folders in a run's folder
 _DEFAULT_FILES = job.MiniBatchSize(job.FILES, 10)
 _DEFAULT_ROWS = job.MiniBatchSize(job.BYTES, 1024**2)
 _DEFAULT_OF_QUERIES = job.MiniBatchSize(job.ROWS, 10_000)
@@ -149,6 +150,9 @@ class _Resolver:
             return job.Output(spec.output_action, join(run_uri, "output"))
         store = self.references.datastore(given.datastore, self.step, "spec.output.datastore")
         uri = join(run_uri, given.name) if store is None else join(store, f"longshore/{run_id}/{given.name}")
+        if uri in (join(run_uri, name) for name in _OF_A_RUN):
+            rule = f"must be another name: a run keeps its own files in {listed(_OF_A_RUN)}"
+            self.problems.append(self.step.wrong("spec.output.name", given.name, rule))
         return job.Output(
             spec.output_action,
             uri,

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,82 +12,15 @@ import yaml
 from longshore_operator.build import names, objects, pods, tasks
 from longshore_operator.build import survey as surveys
 from longshore_operator.build.subject import Subject
-from longshore_operator.settings import Settings
-from longshore_planner.cluster import ClusterRun
-from longshore_planner.ground import SOURCE, Provision, Volume
-from longshore_planner.nodes import NodeShape
+from longshore_planner.ground import Provision
 from longshore_planner.pipelines.survey import Survey
-from longshore_planner.tasks import TaskRun
-from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
-from longshore_protocol.script_job import ScriptJob
 from longshore_protocol.survey import SourceToCopy, SurveyRequest
 
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
+
+from settled import SETTINGS, a_run, a_task, containers, dumped
+
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
-SETTINGS = Settings(image="longshore:test")
-
-
-def a_run(**changes):
-    base = "/mnt/longshore/claim/images"
-    job = Job(
-        name="score",
-        run_id="score-0f8a7c52",
-        run_uri=f"{base}/longshore/score-0f8a7c52",
-        inputs=(Input("in", (f"{base}/in",)),),
-        mini_batch=MiniBatchSize("files", 5),
-        output=Output(APPEND_ROW, f"{base}/longshore/score-0f8a7c52/scores"),
-        source_uri="/longshore/source",
-        entry_script="score.py",
-        workers=2,
-    )
-    provision = {
-        "image": "example.com/scikit:1",
-        "interpreter": "python3",
-        "volumes": (Volume(claim="images"), Volume(host_path="/srv/data")),
-        "secrets": ("gcs-key",),
-        "config_map": "score-code",
-        "node": NodeShape(
-            compute="gpus",
-            requests={"cpu": "2"},
-            limits={"memory": "4Gi", "nvidia.com/gpu": "1"},
-            gpus=1,
-            low_priority=True,
-            node_selector={"pool": "gpu"},
-            tolerations=({"key": "gpu", "operator": "Exists"},),
-            queue="research",
-            template={
-                "metadata": {"labels": {"team": "vision"}, "annotations": {"example.com/why": "test"}},
-                "spec": {
-                    "schedulerName": "volcano",
-                    "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
-                    "containers": [{"name": "main", "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}]}],
-                },
-            },
-        ),
-    }
-    uid = "0f8a7c52-1111-2222-3333-444444444444"
-    return ClusterRun("research", "score", uid, 3, job, Provision(**{**provision, **changes}))
-
-
-SCRIPT_JOB = ScriptJob(
-    "train", "train-0f8a7c52", "/mnt/longshore/claim/images/longshore/train-0f8a7c52", SOURCE, "train.py"
-)
-
-
-def a_task(kind="ScriptStep", **changes):
-    uid = "0f8a7c52-1111-2222-3333-444444444444"
-    job = SCRIPT_JOB.to_dict()
-    provision = replace(a_run().provision, **changes)
-    run = TaskRun(kind, "research", "train", uid, 3, SCRIPT_JOB.run_id, SCRIPT_JOB.run_uri, {}, job, provision)
-    if kind == "ScriptStep":
-        return run
-    copy = {"source": "/mnt/longshore/claim/images/in", "destination": "gs://bucket/out", "timeout": 60.0}
-    return replace(run, run_uri="", job=copy, provision=Provision(volumes=provision.volumes, secrets=provision.secrets))
-
-
-def dumped(model):
-    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
 FETCHING = a_task(config_map=None, source_uri="gs://bucket/code.zip")
 IN_IMAGE = a_task(config_map=None, source_image="/app")
 RUN = Subject("PipelineRun", "research", "nightly", "0f8a7c52-1111-2222-3333-444444444444")
@@ -95,7 +29,7 @@ SURVEY = Survey(
         (SourceToCopy("gs://bucket/code.zip", "/mnt/longshore/claim/images/longshore/nightly-0f8a7c52/sources/0"),),
         {"train": {"rows": ["/mnt/longshore/claim/images/in/*.csv"]}},
     ),
-    Provision(volumes=a_run().provision.volumes, secrets=("gcs-key",)),
+    Provision(volumes=a_run().provision.volumes, folders=a_run().provision.folders, secrets=("gcs-key",)),
     {"train": 0},
 )
 MANIFESTS = {
@@ -143,10 +77,6 @@ def survey_pod():
     return dumped(surveys.survey_pod(RUN, SURVEY, SETTINGS))
 
 
-def containers(pod):
-    return pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
-
-
 @pytest.mark.parametrize("pod", [*every_pod(), *task_pods(), survey_pod()], ids=lambda pod: pod["metadata"]["name"])
 def test_pods_pass_pod_security_restricted_and_get_no_token(pod):
     spec = pod["spec"]
@@ -165,14 +95,14 @@ def test_the_users_container_sees_no_credential(pod):
     (main,) = [each for each in pod["spec"]["containers"] if each["name"] == "main"]
     assert "envFrom" not in main
     assert {each["name"] for each in main["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "HOME"}
-    assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "data-1", "shm"}
+    assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "hidden", "shm"}
 
 
 @pytest.mark.parametrize("pod", [*every_pod()[1:], *task_pods()[:3]], ids=lambda pod: pod["metadata"]["name"])
 def test_webhooks_of_clouds_are_to_give_the_users_container_no_token(pod):
     annotations = pod["metadata"]["annotations"]
-    assert annotations["eks.amazonaws.com/skip-containers"] == "main"
-    assert annotations["azure.workload.identity/skip-containers"] == "main"
+    assert annotations["eks.amazonaws.com/skip-containers"] == "main,inject"
+    assert annotations["azure.workload.identity/skip-containers"] == "main;inject"
 
 
 @pytest.mark.parametrize("pod", task_pods()[:3], ids=lambda pod: pod["metadata"]["name"])
@@ -181,7 +111,7 @@ def test_a_tasks_script_sees_no_credential_and_no_job(pod):
     assert "envFrom" not in made["main"]
     assert {each["name"] for each in made["main"]["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "LONGSHORE_ECHO", "HOME"}
     seen = {name: {each["name"] for each in container["volumeMounts"]} for name, container in made.items()}
-    assert seen["main"] == {"packages", "work", "data-0", "data-1", "shm"}
+    assert seen["main"] == {"packages", "work", "data-0", "shm"}
     assert seen["collect"] == {"run", "work", "scratch", "data-0", "data-1"}
     assert seen["prepare"] - {"source"} == seen["collect"]
     assert pod["spec"]["restartPolicy"] == "Never"

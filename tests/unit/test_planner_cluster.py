@@ -153,10 +153,40 @@ def test_a_source_in_a_store_is_fetched_into_the_pods():
     assert ClusterRun.from_json(run.to_json()) == run
 
 
-def test_a_source_on_a_claim_is_fetched_from_where_the_pods_have_it():
-    run = resolved(step(source={"uri": "pvc:code/digits"}), DATASET, DATASTORE, ENVIRONMENT)
-    assert run.provision.source_uri == "/mnt/longshore/claim/code/digits"
+CODE = kind("Datastore", "code", uri="pvc:code/team")
+
+
+@pytest.mark.parametrize(
+    "place", ["pvc:code/team/digits", "pvc:code/team", "pvc:/code/team/a/b.zip", "pvc:code//team/x"]
+)
+def test_a_source_on_a_claim_is_fetched_from_where_the_pods_have_it(place):
+    run = resolved(step(source={"uri": place}), DATASET, DATASTORE, CODE, ENVIRONMENT)
+    assert run.provision.source_uri.startswith("/mnt/longshore/claim/code/team")
     assert run.provision.volumes == (Volume(claim="claim-1"), Volume(claim="code"))
+    assert run.provision.folders == ("/mnt/longshore/claim/claim-1/base", "/mnt/longshore/claim/code/team")
+
+
+@pytest.mark.parametrize(
+    "place", ["pvc:any/x", "pvc:any", "pvc:code/other", "pvc:code", "pvc:code/team-2/x", "pvc:claim-1/bas"]
+)
+def test_no_step_mounts_a_claim_that_no_datastore_is_on(place):
+    told = problems(step(source={"uri": place}), DATASET, DATASTORE, CODE, ENVIRONMENT)
+    claim = place.removeprefix("pvc:").partition("/")[0]
+    assert told == (
+        f"ParallelRunStep/score: spec.source.uri is '{place}': is in no Datastore: create one with spec.uri "
+        f"pvc:{claim}, or move the source into one"
+    )
+
+
+def test_a_volume_needs_no_credentials():
+    store = kind("Datastore", "data", uri="pvc:claim-1/base", default=True, secretRef={"name": "key"})
+    assert resolved(step(), DATASET, store, ENVIRONMENT).provision.secrets == ()
+
+
+@pytest.mark.parametrize("name", ["state", "logs"])
+def test_an_output_is_not_one_of_the_runs_own_folders(name):
+    told = problems(step(output={"name": name}), DATASET, DATASTORE, ENVIRONMENT)
+    assert f"spec.output.name is '{name}': must be another name" in told
 
 
 def test_a_run_may_lie_in_an_object_store():
@@ -221,8 +251,12 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
         ),
         ([step(source={"uri": "code"}), DATASET, DATASTORE, ENVIRONMENT], "spec.source.uri is 'code': must be a URL"),
         (
-            [step(source={"uri": "pvc:c/../x"}), DATASET, DATASTORE, ENVIRONMENT],
-            "'pvc:c/../x': must stay below",
+            [step(source={"uri": "pvc:claim-1/base/../x"}), DATASET, DATASTORE, ENVIRONMENT],
+            "'pvc:claim-1/base/../x': is in no Datastore",
+        ),
+        (
+            [step(source={"uri": "pvc:claim-1/base/x/../y"}), DATASET, DATASTORE, ENVIRONMENT],
+            "must stay below",
         ),
         ([step(), DATASET, kind("Datastore", "data", uri="pvc:", default=True), ENVIRONMENT], "must name a claim"),
         ([step(), DATASET, kind("Datastore", "data", uri="data", default=True), ENVIRONMENT], "must be a URL"),

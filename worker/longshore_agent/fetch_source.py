@@ -13,11 +13,11 @@ import sys
 import zipfile
 
 from longshore_agent.fetching import base_name
+from longshore_agent.last_words import leave
 from longshore_agent.trees import fetch_file_to, fetch_tree, inside
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import ShownError
 
-_LAST_WORDS = "/dev/termination-log"
 _ARCHIVE = ".source.zip"
 
 
@@ -79,9 +79,7 @@ def main() -> int:
         fetch_source(uri, folder)
     except SourceError as error:
         sys.stderr.write(f"longshore-agent: {error}\n")
-        if os.path.exists(_LAST_WORDS):
-            with open(_LAST_WORDS, "w", encoding="utf-8") as file:
-                file.write(str(error))
+        leave(str(error))
         return 1
     return 0
 

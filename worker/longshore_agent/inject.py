@@ -1,15 +1,22 @@
-"""`python -m longshore_agent.inject FOLDER`: lay out what an image of the user's needs and has not.
+"""`python -m longshore_agent.inject PACKAGES`: prepare what the user's container needs and its image lacks.
 
-Runs as the init container of a worker; the user's container has the folder on its PYTHONPATH. Imports none of it: it is
-for another interpreter.
+Copies host and protocol to the folder PACKAGES, which is on the PYTHONPATH there, and imports none of it: it is for
+another interpreter. `--make FOLDER` makes a folder on a volume that is mounted into that container by itself, and
+`--need PATH` checks that a file or folder is there: a kubelet would make what is not, as root. On failure one sentence
+names it, also as the container's termination message, and the command ends with 1.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import shutil
 import sys
+
+from longshore_agent.last_words import leave
+from longshore_storage import beneath
+from longshore_storage.store import open_store
 
 PACKAGES = ("longshore_host", "longshore_protocol", "longshore_run", "longshore_shims")
 
@@ -25,5 +32,33 @@ def inject(folder: str) -> None:
         shutil.copytree(os.path.dirname(spec.origin), target, ignore=shutil.ignore_patterns("__pycache__"))
 
 
+def prepare_folders(made: list[str], needed: list[str]) -> None:
+    """Make folders; check that others are there. Raises OSError."""
+    for each in needed:
+        beneath.status(each)
+    for each in made:
+        open_store(each).make()
+
+
+def main() -> int:
+    """Carry out the command."""
+    parser = argparse.ArgumentParser(prog="longshore_agent.inject", description=__doc__)
+    parser.add_argument("packages")
+    parser.add_argument("--make", action="append", default=[])
+    parser.add_argument("--need", action="append", default=[])
+    options = parser.parse_args()
+    if "LONGSHORE_UMASK" in os.environ:
+        os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
+    inject(options.packages)
+    try:
+        prepare_folders(options.make, options.need)
+    except OSError as error:
+        text = f"The script cannot be given {error.filename}: {error.strerror}."
+        sys.stderr.write(f"longshore-inject: {text}\n")
+        leave(text)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    inject(sys.argv[1])
+    sys.exit(main())

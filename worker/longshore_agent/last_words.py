@@ -1,12 +1,14 @@
-"""How a task ended, within the few bytes that a container may leave behind."""
+"""What a container leaves behind for its status: within a few bytes how a task ended, or why it failed."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, replace
 
 from longshore_protocol.script_job import ScriptResult
 
+LOG = "/dev/termination-log"  # which a kubelet reads, where there is one
 LIMIT = 4096  # bytes: what the kubelet keeps of a termination message
 _LONGEST = 1000  # characters of a message for which metrics make room
 _CUTS = (500, 200, 50, 0)  # characters that the longest texts are cut to, one after the other
@@ -35,6 +37,13 @@ def last_words(result: ScriptResult) -> str:
             break
         result = _shortened(result, length)
     return result.to_json()
+
+
+def leave(sentence: str) -> None:
+    """Leave why a container fails, where a kubelet reads it."""
+    if os.path.exists(LOG):
+        with open(LOG, "w", encoding="utf-8") as file:
+            file.write(sentence)
 
 
 def _shortened(result: ScriptResult, length: int) -> ScriptResult:

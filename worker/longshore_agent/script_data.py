@@ -218,7 +218,7 @@ def _make_output(job: ScriptJob, output: ScriptOutput, folder: str) -> str:
         elif not output.overwrite and store.names():
             raise ValueError("the folder is not empty, and overwrite is false")
         path = _upload_folder(output, folder) if _is_uploaded(output) else str(local_path(output.uri))
-        os.makedirs(path, exist_ok=True)
+        open_store(path).make()
         return path
 
 

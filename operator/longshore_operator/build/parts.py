@@ -15,10 +15,8 @@ from kubernetes.client import (
     V1EmptyDirVolumeSource,
     V1EnvFromSource,
     V1EnvVar,
-    V1HostPathVolumeSource,
     V1KeyToPath,
     V1ObjectMeta,
-    V1PersistentVolumeClaimVolumeSource,
     V1Pod,
     V1PodSecurityContext,
     V1PodSpec,
@@ -30,8 +28,10 @@ from kubernetes.client import (
     V1VolumeMount,
 )
 
+from longshore_operator.build.volumes import DataAccess
 from longshore_operator.settings import Settings
 from longshore_planner.ground import SOURCE, Provision
+from longshore_planner.places import is_url
 
 OUR_USER, SCRIPT_USER, GROUP = 65532, 65533, 65532
 UMASK = "007"
@@ -40,6 +40,7 @@ PYTHON = ("/opt/longshore/bin/python", "-I", "-u", "-m")
 RUN, SECRET, AUTHORITY, WORK, PACKAGES, SCRATCH = (
     f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages", "scratch")
 )
+INJECT, FETCH = "inject", "source"  # init containers of pods that have the user's container
 GRACE = 90  # seconds: what runs may finish, and its results be reported
 _HAS_IDENTITY = {"azure.workload.identity/use": "true"}  # to AKS, which gives a pod its account's identity only so
 OURS = V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"})
@@ -127,55 +128,47 @@ def source_volumes(provision: Provision) -> list[V1Volume]:
     return [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=provision.config_map))]
 
 
-def data_volumes(provision: Provision) -> list[V1Volume]:
-    """Return the volumes that the run's data lies on."""
-    return [
-        V1Volume(
-            name=f"data-{index}",
-            persistent_volume_claim=V1PersistentVolumeClaimVolumeSource(claim_name=each.claim) if each.claim else None,
-            host_path=V1HostPathVolumeSource(path=each.host_path, type="Directory") if each.host_path else None,
-        )
-        for index, each in enumerate(provision.volumes)
-    ]
+def inject(access: DataAccess, settings: Settings) -> V1Container:
+    """Return the init container that copies host and protocol to where the user's container finds them.
 
-
-def data_mounts(provision: Provision) -> list[V1VolumeMount]:
-    """Return where a container sees them."""
-    return [
-        V1VolumeMount(name=f"data-{index}", mount_path=each.mount_path) for index, each in enumerate(provision.volumes)
-    ]
-
-
-def inject(settings: Settings) -> V1Container:
-    """Return the init container that copies host and protocol to where the user's container finds them."""
+    It also makes the folders that the script writes to, so that they are there when they are mounted by themselves.
+    """
+    made, needed = access.made_for_script(), access.needed_by_script()
+    folders = [argument for each in made for argument in ("--make", each)]
+    folders += [argument for each in needed for argument in ("--need", each)]
     return V1Container(
-        name="inject",
+        name=INJECT,
         image=settings.image,
         image_pull_policy=settings.pull_policy,
-        command=[*PYTHON, "longshore_agent.inject", PACKAGES],
+        command=[*PYTHON, "longshore_agent.inject", PACKAGES, *folders],
+        env=ours(LONGSHORE_VOLUMES=access.boundary()) if folders else None,
         resources=OURS,
         security_context=confined(OUR_USER),
-        volume_mounts=[V1VolumeMount(name="packages", mount_path=PACKAGES)],
+        volume_mounts=[
+            V1VolumeMount(name="packages", mount_path=PACKAGES),
+            *(access.mounts() if folders else []),
+        ],
     )
 
 
-def fetch_source(provision: Provision, settings: Settings) -> list[V1Container]:
+def fetch_source(access: DataAccess, settings: Settings) -> list[V1Container]:
     """Return the init container that fetches the source folder, where a store has it."""
-    if provision.source_uri is None:
+    uri = access.provision.source_uri
+    if uri is None:
         return []
     container = V1Container(
-        name="source",
+        name=FETCH,
         image=settings.image,
         image_pull_policy=settings.pull_policy,
-        command=[*PYTHON, "longshore_agent.fetch_source", provision.source_uri, SOURCE],
-        env=ours(TMPDIR=SCRATCH),
-        env_from=credentials(provision),
+        command=[*PYTHON, "longshore_agent.fetch_source", uri, SOURCE],
+        env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary()),
+        env_from=credentials(access.provision) if is_url(uri) else None,  # a volume needs none
         resources=OURS,
         security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="source", mount_path=SOURCE),
             V1VolumeMount(name="scratch", mount_path=SCRATCH),
-            *data_mounts(provision),
+            *access.mounts(of=uri, read_only=True),
         ],
     )
     return [container]

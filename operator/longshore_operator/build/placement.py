@@ -66,13 +66,15 @@ def compute_labels(node: NodeShape) -> dict[str, str]:
     return {names.COMPUTE_LABEL: names.label_value(node.compute)} if node.compute else {}
 
 
-# To the webhooks of EKS and AKS, which else give the token of the pod's cloud identity to the script, too.
-_NO_IDENTITY = {"eks.amazonaws.com/skip-containers": "main", "azure.workload.identity/skip-containers": "main"}
+# To the webhooks of EKS and AKS, which else give the token of the pod's cloud identity to every container: the names of
+# those that get none, with the separator that each webhook expects.
+_NO_IDENTITY = {"eks.amazonaws.com/skip-containers": ",", "azure.workload.identity/skip-containers": ";"}
 
 
-def annotations_of(node: NodeShape) -> dict[str, str]:
-    """Return the annotations of a node's pod."""
-    return {**_NO_IDENTITY, **node.template.get("metadata", {}).get("annotations", {})}
+def annotations_of(node: NodeShape, *without_identity: str) -> dict[str, str]:
+    """Return the annotations of a node's pod, of which some containers get no cloud identity."""
+    skipped = {name: separator.join(without_identity) for name, separator in _NO_IDENTITY.items()}
+    return {**skipped, **node.template.get("metadata", {}).get("annotations", {})}
 
 
 def resources_of(node: NodeShape) -> V1ResourceRequirements:

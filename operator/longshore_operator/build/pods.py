@@ -1,10 +1,12 @@
 """The pods of a run: one coordinator, and workers of an agent (our image) and a host (the user's image).
 
-worker pod   init: inject      copies host and protocol into `packages`, for an image that has nothing of ours
-init: source      fetches the source folder, where a store has it; credentials of stores
-agent             token, credentials of stores; no user code
-main              the user's code; no token, no credential of ours
-both              `work` with the agent's socket and the processes' folders, and the data volumes
+worker pod   init: inject      copies host and protocol into `packages`, for an image that has nothing of ours, and
+                               makes the folders that the script writes to
+             init: source      fetches the source folder, where a store has it; credentials of stores, if it is a URL
+             agent             token, credentials of stores, the data volumes; no user code
+             main              the user's code; no token, no credential of ours; of the data volumes what it reads and
+                               writes, and no run's state
+             both              `work` with the agent's socket and the processes' folders
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from kubernetes.client import (
 from longshore_operator.build import names, objects, placement
 from longshore_operator.build.parts import (
     AUTHORITY,
+    FETCH,
+    INJECT,
     OUR_USER,
     OURS,
     PACKAGES,
@@ -40,8 +44,6 @@ from longshore_operator.build.parts import (
     WORK,
     confined,
     credentials,
-    data_mounts,
-    data_volumes,
     environment,
     fetch_source,
     inject,
@@ -50,9 +52,11 @@ from longshore_operator.build.parts import (
     pod,
     source_volumes,
 )
+from longshore_operator.build.volumes import DataAccess
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import SOURCE
+from longshore_planner.places import is_url, join
 
 _SOCKET = f"{WORK}/agent.sock"
 _LONGEST_START = 360  # probes, of 10 seconds each: an hour
@@ -60,6 +64,7 @@ _LONGEST_START = 360  # probes, of 10 seconds each: an hour
 
 def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
     """Return the coordinator's pod: started again in place until its work is over."""
+    access = _access(run)
     command = [*PYTHON, "longshore_coordinator", "--job", f"{RUN}/{objects.JOB_KEY}", "--secret", SECRET]
     health = V1HTTPGetAction(path="/healthz", port=names.PORT, scheme="HTTPS")
     container = V1Container(
@@ -71,7 +76,7 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
         # It answers once it has read its ledger, which may take very long; one that is killed meanwhile begins anew.
         startup_probe=V1Probe(http_get=health, period_seconds=10, timeout_seconds=10, failure_threshold=_LONGEST_START),
         liveness_probe=V1Probe(http_get=health, period_seconds=20, timeout_seconds=10, failure_threshold=9),
-        env=ours(TMPDIR=WORK),
+        env=ours(TMPDIR=WORK, LONGSHORE_VOLUMES=access.boundary()),
         env_from=credentials(run.provision),
         resources=OURS,
         security_context=confined(OUR_USER),
@@ -79,7 +84,7 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
             V1VolumeMount(name="run", mount_path=RUN, read_only=True),
             V1VolumeMount(name="secret", mount_path=SECRET, read_only=True),
             V1VolumeMount(name="work", mount_path=WORK),
-            *data_mounts(run.provision),
+            *access.mounts(),
         ],
     )
     job = V1ConfigMapVolumeSource(name=names.run_objects(run.step), items=[item(objects.JOB_KEY)])
@@ -91,7 +96,7 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
         V1Volume(name="run", config_map=job),
         V1Volume(name="secret", secret=secret),
         V1Volume(name="work", empty_dir=V1EmptyDirVolumeSource()),
-        *data_volumes(run.provision),
+        *access.volumes(),
     ]
     metadata = objects.metadata(run, names.coordinator(run.step), role=names.COORDINATOR)
     account = run.provision.service_account
@@ -100,7 +105,7 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
 
 def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
     """Return the pod of the run's index-th worker."""
-    source = source_volumes(run.provision)
+    source, access = source_volumes(run.provision), _access(run)
     authority = V1SecretVolumeSource(
         secret_name=names.run_objects(run.step), default_mode=0o440, items=[item(objects.AUTHORITY)]
     )
@@ -110,23 +115,38 @@ def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
         V1Volume(name="scratch", empty_dir=V1EmptyDirVolumeSource()),
         V1Volume(name="authority", secret=authority),
         *source,
-        *data_volumes(run.provision),
+        *access.volumes(),
         *placement.volumes(run.provision.node),
     ]
     name, labels = names.worker(run.step, index), placement.labels_of(run.provision.node)
     metadata = objects.metadata(run, name, role=names.WORKER, more=labels)
-    metadata.annotations = placement.annotations_of(run.provision.node)
+    fetched = run.provision.source_uri
+    alone = (FETCH,) if fetched is not None and not is_url(fetched) else ()
+    metadata.annotations = placement.annotations_of(run.provision.node, "main", INJECT, *alone)
     return pod(
         metadata,
         placement.on_node(run.provision.node, settings),
-        containers=[_agent(run, settings, index), _main(run, has_source=bool(source))],
-        init_containers=[inject(settings), *fetch_source(run.provision, settings)],
+        containers=[_agent(run, access, settings, index), _main(run, access, has_source=bool(source))],
+        init_containers=[inject(access, settings), *fetch_source(access, settings)],
         volumes=volumes,
         account=run.provision.service_account,
     )
 
 
-def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
+def _access(run: ClusterRun) -> DataAccess:
+    job = run.job
+    paths = [path for each in job.inputs for path in each.paths]
+    paths += [uri for each in job.side_inputs for uri in each.uris] + [each.uri for each in job.models]
+    paths += [each.rpartition("=")[2] for each in job.arguments]  # a parameter that is a place may be in one
+    return DataAccess(
+        run.provision,
+        writes=(job.run_uri, job.output.uri),
+        script_reads=tuple(paths),
+        script_writes=(join(job.run_uri, "logs"), job.output.uri),
+    )
+
+
+def _agent(run: ClusterRun, access: DataAccess, settings: Settings, index: int) -> V1Container:
     token = V1EnvVarSource(secret_key_ref=V1SecretKeySelector(name=names.run_objects(run.step), key=objects.TOKEN))
     return V1Container(
         name="agent",
@@ -141,6 +161,7 @@ def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
                 LONGSHORE_SOCKET=_SOCKET,
                 LONGSHORE_WORK_DIR=WORK,
                 LONGSHORE_CA=f"{AUTHORITY}/{objects.AUTHORITY}",
+                LONGSHORE_VOLUMES=access.boundary(WORK),
                 TMPDIR=SCRATCH,
             ),
         ],
@@ -151,12 +172,12 @@ def _agent(run: ClusterRun, settings: Settings, index: int) -> V1Container:
             V1VolumeMount(name="work", mount_path=WORK),
             V1VolumeMount(name="scratch", mount_path=SCRATCH),  # what the agent keeps to itself
             V1VolumeMount(name="authority", mount_path=AUTHORITY, read_only=True),
-            *data_mounts(run.provision),
+            *access.mounts(),
         ],
     )
 
 
-def _main(run: ClusterRun, *, has_source: bool) -> V1Container:
+def _main(run: ClusterRun, access: DataAccess, *, has_source: bool) -> V1Container:
     """Return the user's container. Its root stays writable: what its image does there is the user's affair."""
     mounts = [
         V1VolumeMount(name="packages", mount_path=PACKAGES, read_only=True),
@@ -172,5 +193,5 @@ def _main(run: ClusterRun, *, has_source: bool) -> V1Container:
         env=environment(PYTHONPATH=PACKAGES, LONGSHORE_UMASK=UMASK, HOME="/tmp"),  # noqa: S108
         resources=placement.resources_of(run.provision.node),
         security_context=confined(SCRIPT_USER, read_only_root=False),
-        volume_mounts=[*mounts, *data_mounts(run.provision), *placement.mounts(run.provision.node)],
+        volume_mounts=[*mounts, *access.script_mounts(), *placement.mounts(run.provision.node)],
     )

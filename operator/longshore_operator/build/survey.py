@@ -25,14 +25,13 @@ from longshore_operator.build.parts import (
     SCRATCH,
     confined,
     credentials,
-    data_mounts,
-    data_volumes,
     item,
     ours,
     pod,
 )
 from longshore_operator.build.pipelines import metadata
 from longshore_operator.build.subject import Subject
+from longshore_operator.build.volumes import DataAccess
 from longshore_operator.settings import Settings
 from longshore_planner.pipelines.survey import Survey
 
@@ -55,6 +54,7 @@ def survey_map(run: Subject, survey: Survey) -> V1ConfigMap:
 def survey_pod(run: Subject, survey: Survey, settings: Settings) -> V1Pod:
     """Return the pod that carries the request out; what it found is its container's termination message."""
     name, given = names.survey(run.name, survey.digest), survey.provision
+    access = DataAccess(given, writes=tuple(each.target for each in survey.request.sources))
     container = V1Container(
         name="survey",
         image=settings.image,
@@ -66,20 +66,20 @@ def survey_pod(run: Subject, survey: Survey, settings: Settings) -> V1Pod:
             "--last-words",
             "/dev/termination-log",
         ],
-        env=ours(TMPDIR=SCRATCH),
+        env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary()),
         env_from=credentials(given),
         resources=OURS,
         security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="run", mount_path=RUN, read_only=True),
             V1VolumeMount(name="scratch", mount_path=SCRATCH),
-            *data_mounts(given),
+            *access.mounts(),
         ],
     )
     volumes = [
         V1Volume(name="run", config_map=V1ConfigMapVolumeSource(name=name, items=[item(REQUEST_KEY)])),
         V1Volume(name="scratch", empty_dir=V1EmptyDirVolumeSource()),
-        *data_volumes(given),
+        *access.volumes(),
     ]
     return pod(
         metadata(run, name),

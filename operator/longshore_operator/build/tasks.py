@@ -4,7 +4,8 @@ ScriptStep     init: inject    copies host and protocol into `packages`, for an 
                init: prepare   credentials of stores: lays the folder out that the script works in
                main            the user's code; no credential of ours. Holds a lock in the folder while it lives
                collect         credentials of stores: waits for the lock, then takes away what the script left
-               all but inject  `work` with that folder, and the data volumes
+               all but inject  `work` with that folder
+               all but main    the data volumes; of these, `main` has what the script reads and writes
 TransferStep   transfer        credentials of stores: copies
 
 No container is started again in place: the lock would not tell how often. A pod that is lost is followed by another.
@@ -12,6 +13,7 @@ No container is started again in place: the lock would not tell how often. A pod
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from kubernetes.client import (
@@ -28,6 +30,7 @@ from kubernetes.client import (
 
 from longshore_operator.build import names, objects, placement
 from longshore_operator.build.parts import (
+    INJECT,
     OUR_USER,
     OURS,
     PACKAGES,
@@ -39,17 +42,19 @@ from longshore_operator.build.parts import (
     WORK,
     confined,
     credentials,
-    data_mounts,
-    data_volumes,
     environment,
     inject,
     item,
     ours,
     pod,
 )
+from longshore_operator.build.volumes import DataAccess
 from longshore_operator.settings import Settings
-from longshore_planner.ground import SOURCE, Provision
+from longshore_planner.ground import SOURCE
+from longshore_planner.places import join
 from longshore_planner.tasks import TaskRun
+from longshore_protocol import script_folder
+from longshore_protocol.script_job import UPLOAD, ScriptJob
 
 MAIN, PREPARE, COLLECT, TRANSFER = "main", "prepare", "collect", "transfer"  # containers
 
@@ -76,21 +81,21 @@ def task_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
 
 
 def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
-    given, node = run.provision, run.provision.node
+    given, node, access = run.provision, run.provision.node, _access_of_script(run)
     metadata = _metadata(run, names.task(run.step, number), more={**placement.labels_of(node), **_AT_WORK})
-    metadata.annotations = placement.annotations_of(node)
+    metadata.annotations = placement.annotations_of(node, MAIN, INJECT)
     folders = [V1Volume(name=name, empty_dir=V1EmptyDirVolumeSource()) for name in ("packages", "work", "scratch")]
     source = [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=given.config_map))]
     return pod(
         metadata,
         placement.on_node(node, settings),
-        containers=[_main(given), _ours(COLLECT, [_JOB, _FOLDER], given, settings)],
-        init_containers=[inject(settings), _prepare(given, settings)],
+        containers=[_main(access), _ours(COLLECT, [_JOB, _FOLDER], access, settings)],
+        init_containers=[inject(access, settings), _prepare(access, settings)],
         volumes=[
             *folders,
             _job(run),
             *(source if given.config_map is not None else []),
-            *data_volumes(given),
+            *access.volumes(),
             *placement.volumes(node),
         ],
         account=given.service_account,
@@ -98,57 +103,74 @@ def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
     )
 
 
+def _access_of_script(run: TaskRun) -> DataAccess:
+    job = ScriptJob.from_json(json.dumps(run.job))
+    paths = [uri for each in job.inputs for uri in each.uris] + [each.uri for each in job.models]
+    paths += [each.rpartition("=")[2] for each in job.arguments]  # a parameter that is a place may be in one
+    return DataAccess(
+        run.provision,
+        writes=(job.run_uri, *(each.uri for each in job.outputs)),
+        script_reads=tuple(paths),
+        script_writes=(
+            join(job.run_uri, script_folder.LOGS),
+            *(each.uri for each in job.outputs if each.mode != UPLOAD),
+        ),
+    )
+
+
 def _transfer_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
+    access = DataAccess(run.provision, writes=(run.job["destination"],))
     return pod(
         _metadata(run, names.task(run.step, number), more=_AT_WORK),
         placement.anywhere(settings),
-        containers=[_ours(TRANSFER, [_JOB], run.provision, settings, work=False)],
+        containers=[_ours(TRANSFER, [_JOB], access, settings, work=False)],
         volumes=[
             V1Volume(name="scratch", empty_dir=V1EmptyDirVolumeSource()),
             _job(run),
-            *data_volumes(run.provision),
+            *access.volumes(),
         ],
         account=run.provision.service_account,
         restart_policy="Never",
     )
 
 
-def _prepare(given: Provision, settings: Settings) -> V1Container:
+def _prepare(access: DataAccess, settings: Settings) -> V1Container:
     """Return the init container that brings what the script needs; a source in the image is left to the host."""
-    arguments = [_JOB, _FOLDER]
+    given, arguments = access.provision, [_JOB, _FOLDER]
     if given.source_uri is not None:
         arguments += ["--source", given.source_uri]
     if given.source_image is not None:
         arguments += ["--image-source", given.source_image]
-    container = _ours(PREPARE, arguments, given, settings)
+    container = _ours(PREPARE, arguments, access, settings)
     if given.config_map is not None:
         mounts = container.volume_mounts or []
         container.volume_mounts = [V1VolumeMount(name="source", mount_path=SOURCE, read_only=True), *mounts]
     return container
 
 
-def _ours(name: str, arguments: list[str], given: Provision, settings: Settings, *, work: bool = True) -> V1Container:
+def _ours(name: str, arguments: list[str], access: DataAccess, settings: Settings, *, work: bool = True) -> V1Container:
     """Return a container of ours, called after what it does; it has the credentials of stores."""
     return V1Container(
         name=name,
         image=settings.image,
         image_pull_policy=settings.pull_policy,
         command=[*PYTHON, "longshore_agent.task", name, *arguments, *_LAST_WORDS],
-        env=ours(TMPDIR=SCRATCH),
-        env_from=credentials(given),
+        env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary(*([WORK] if work else []))),
+        env_from=credentials(access.provision),
         resources=OURS,
         security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="run", mount_path=RUN, read_only=True),
             *([V1VolumeMount(name="work", mount_path=WORK)] if work else []),
             V1VolumeMount(name="scratch", mount_path=SCRATCH),
-            *data_mounts(given),
+            *access.mounts(),
         ],
     )
 
 
-def _main(given: Provision) -> V1Container:
+def _main(access: DataAccess) -> V1Container:
     """Return the user's container. Its root stays writable: what its image does there is the user's affair."""
+    given = access.provision
     return V1Container(
         name=MAIN,
         image=given.image,
@@ -161,7 +183,7 @@ def _main(given: Provision) -> V1Container:
         volume_mounts=[
             V1VolumeMount(name="packages", mount_path=PACKAGES, read_only=True),
             V1VolumeMount(name="work", mount_path=WORK),
-            *data_mounts(given),
+            *access.script_mounts(),
             *placement.mounts(given.node),
         ],
     )

@@ -9,7 +9,7 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Collection, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem, listed
@@ -121,6 +121,7 @@ def _of_stores(step: FrozenStep) -> dict[str, list[str]]:
 def _union(provisions: Collection[Provision], where: str) -> Provision:
     """Return the volumes, Secrets and account of all, and nothing else of them."""
     volumes = {volume for each in provisions for volume in each.volumes}
+    folders = {folder for each in provisions for folder in each.folders}
     secrets = {secret for each in provisions for secret in each.secrets}
     accounts = {each.service_account for each in provisions if each.service_account}
     if len(accounts) > 1:
@@ -130,8 +131,11 @@ def _union(provisions: Collection[Provision], where: str) -> Provision:
         )
         raise InvalidDocuments([Problem(where, "", text)])
     ordered = tuple(sorted(volumes, key=lambda each: each.uri))
-    return replace(
-        Provision(), volumes=ordered, secrets=tuple(sorted(secrets)), service_account=next(iter(accounts), None)
+    return Provision(
+        volumes=ordered,
+        folders=tuple(sorted(folders)),
+        secrets=tuple(sorted(secrets)),
+        service_account=next(iter(accounts), None),
     )
 
 
