@@ -51,8 +51,9 @@ def ended(tasks, task=SCRIPT):
 def test_a_script_sees_its_data_and_no_secret_in_a_pod_without_rights(tasks, namespace):
     namespace("label", "namespace", namespace.namespace, "pod-security.kubernetes.io/enforce=restricted")
     namespace("create", "secret", "generic", "key", "--from-literal=AWS_SECRET_ACCESS_KEY=open-sesame")
-    tasks.apply("Datastore", "data", uri=f"file://{tasks.folder}", default=True, secretRef={"name": "key"})
-    condition, status = submit(tasks, LOOKS_AROUND, params={"alpha": 0.5})
+    tasks.apply("Datastore", "bucket", uri="s3://bucket", secretRef={"name": "key"})
+    arguments = ["$(outputs.found)", "s3://bucket/x"]
+    condition, status = submit(tasks, LOOKS_AROUND, params={"alpha": 0.5}, arguments=arguments)
     assert condition["status"] == "True", condition
     assert status["metrics"] == {"accuracy": 0.5}
     (output,) = status["outputs"]
@@ -157,6 +158,7 @@ def test_a_source_on_a_volume_is_frozen_before_its_pipeline_begins(tasks, namesp
     tasks.open_to_pods()
     for each in claim:
         namespace("apply", "--filename=-", stdin=each)
+    tasks.apply("Datastore", "volume", uri="pvc:volume")
     script = {"source": {"uri": "pvc:volume/code"}, "scriptName": "main.py", "environment": {"name": "plain"}}
     tasks.apply("Pipeline", "squares", steps=[{"name": "only", "script": script}])
     for name in ("first", "same"):

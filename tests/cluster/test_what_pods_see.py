@@ -20,8 +20,8 @@ for path in glob.glob("/proc/[0-9]*/environ") + folders:
 def running(steps, namespace):
     """A step that runs, with a store's credential; its namespace."""
     namespace("create", "secret", "generic", "key", "--from-literal=AWS_SECRET_ACCESS_KEY=open-sesame")
-    steps.apply("Datastore", "data", uri=f"file://{steps.folder}", default=True, secretRef={"name": "key"})
-    steps.submit(limit=10)
+    steps.apply("Datastore", "bucket", uri="s3://bucket", secretRef={"name": "key"})
+    steps.submit(limit=10, arguments=["--unused=s3://bucket/x"])
     steps.until_done(10)
     yield namespace
     steps.finish()

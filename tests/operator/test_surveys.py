@@ -299,6 +299,7 @@ def test_a_run_whose_source_was_put_right_later_is_looked_at_again(world):
 
 def test_places_in_a_sentence_are_those_that_users_know(world):
     world.pods = [ended(1, "The source /mnt/longshore/claim/claim/code cannot be brought: it is not there.")]
+    world.kube.put(kind("Datastore", "code", uri="pvc:claim"))
     world.begin(script("prepare", source={"uri": "pvc:claim/code"}))
     world.tick(20)
     world.until(lambda: world.condition().get("status") == "False")

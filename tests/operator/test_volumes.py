@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds n
 from settled import SETTINGS, a_run, a_task, containers, dumped
 
 DATA, RUNS = "/mnt/longshore/claim/data", "/mnt/longshore/claim/runs/team"
+MORE = "/mnt/longshore/claim/more"
 RUN = f"{RUNS}/longshore/score-1"
 GIVEN = Provision(volumes=(Volume(claim="data"), Volume(claim="runs")), folders=(DATA, RUNS))
 
@@ -128,16 +129,19 @@ def test_a_script_in_one_container_sees_outputs_that_are_written_in_place_only()
         "/longshore/source",
         "train.py",
         arguments=("--weights", f"--start={DATA}/start.bin"),
+        variables={"LEXICON": f"{MORE}/words"},
         inputs=(ScriptInput("rows", (OTHER,)),),
         outputs=(ScriptOutput("model", f"{RUN}/model"), ScriptOutput("packed", f"{RUN}/packed", "upload")),
         models=(Model("m", 1, f"{DATA}/m"),),
     )
-    run = TaskRun("ScriptStep", "n", "train", "u", 1, "train-1", RUN, {}, job.to_dict(), GIVEN)
+    given = replace(GIVEN, volumes=(*GIVEN.volumes, Volume(claim="more")), folders=(*GIVEN.folders, MORE))
+    run = TaskRun("ScriptStep", "n", "train", "u", 1, "train-1", RUN, {}, job.to_dict(), given)
     pod = dumped(tasks.task_pod(run, SETTINGS, 0))
     made = {each["name"]: each for each in containers(pod)}
     of_main = {each["mountPath"]: each.get("readOnly", False) for each in made["main"]["volumeMounts"]}
     assert {path: ro for path, ro in of_main.items() if path.startswith("/mnt")} == {
         DATA: True,
+        MORE: True,
         OTHER: True,
         f"{RUN}/logs": False,
         f"{RUN}/model": False,

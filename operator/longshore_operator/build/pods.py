@@ -137,7 +137,7 @@ def _access(run: ClusterRun) -> DataAccess:
     job = run.job
     paths = [path for each in job.inputs for path in each.paths]
     paths += [uri for each in job.side_inputs for uri in each.uris] + [each.uri for each in job.models]
-    paths += [each.rpartition("=")[2] for each in job.arguments]  # a parameter that is a place may be in one
+    paths += [each.rpartition("=")[2] for each in job.arguments] + [*job.variables.values()]  # a location may be in one
     return DataAccess(
         run.provision,
         writes=(job.run_uri, job.output.uri),

@@ -106,7 +106,7 @@ def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
 def _access_of_script(run: TaskRun) -> DataAccess:
     job = ScriptJob.from_json(json.dumps(run.job))
     paths = [uri for each in job.inputs for uri in each.uris] + [each.uri for each in job.models]
-    paths += [each.rpartition("=")[2] for each in job.arguments]  # a parameter that is a place may be in one
+    paths += [each.rpartition("=")[2] for each in job.arguments] + [*job.variables.values()]  # a location may be in one
     return DataAccess(
         run.provision,
         writes=(job.run_uri, *(each.uri for each in job.outputs)),
