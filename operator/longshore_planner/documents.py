@@ -20,6 +20,8 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 _SUFFIXES = (".yaml", ".yml")
+_MOST_VALUES = 100_000  # that aliases may make of a document...
+_GROWTH = 10  # ...unless it has nearly as many written out
 _DATE = "tag:yaml.org,2002:timestamp"
 
 
@@ -102,12 +104,23 @@ def _syntax_problem(path: Path, error: yaml.YAMLError) -> Problem:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice and an anchor within itself, and leaves dates the text they are."""
+    """Safe YAML that leaves dates the text they are.
+
+    It refuses a key given twice, an anchor within itself, and aliases of aliases that mean millions of values.
+    """
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way to hold them)
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _DATE]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        sizes: dict[int, int] = {}
+        size = _expanded(node, sizes)
+        if size > max(_MOST_VALUES, _GROWTH * len(sizes)):
+            problem = f"its aliases stand for {size} values, and {len(sizes)} are written: write them out, or use fewer"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_document(node)
 
     def mapping(self, node: yaml.MappingNode) -> dict[Hashable, Any]:
         seen = set()
@@ -122,6 +135,19 @@ class _Loader(yaml.SafeLoader):
     def sequence(self, node: yaml.SequenceNode) -> list[Any]:
         # At once and in depth, where SafeLoader defers: only so does PyYAML notice an anchor within itself.
         return self.construct_sequence(node, deep=True)
+
+
+def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Return how many values a node means once its aliases are written out; `sizes` are those of nodes, by identity."""
+    if id(node) not in sizes:
+        sizes[id(node)] = 1  # of a node within itself, which is refused later
+        inside: Iterable[yaml.Node] = ()
+        if isinstance(node, yaml.MappingNode):
+            inside = (each for pair in node.value for each in pair)
+        elif isinstance(node, yaml.SequenceNode):
+            inside = node.value
+        sizes[id(node)] += sum(_expanded(each, sizes) for each in inside)
+    return sizes[id(node)]
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)

@@ -115,3 +115,46 @@ def test_the_command_ends_with_1_and_the_sentence_or_with_0_and_the_source(tmp_p
     assert line.startswith(f"longshore-agent: The source {store.child('absent')} cannot be brought:")
     assert command("code").returncode == 0
     assert found(tmp_path / "out") == {"script.py": "1"}
+
+
+def bomb(**members):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, size in members.items():
+            with archive.open(name, "w") as member:
+                for start in range(0, size, 1 << 20):
+                    member.write(bytes(min(1 << 20, size - start)))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("limits", "archive", "sentence"),
+    [
+        ({"_SMALL": 1 << 20}, bomb(zeros=8 << 20), "its 8 KiB unpack to 8 MiB, which no code does"),
+        ({"_SMALL": 1 << 20}, bomb(**{f"{n}.py": 1 << 20 for n in range(9)}), "unpack to 9 MiB, which no code does"),
+        ({"_MOST_BYTES": 1 << 20}, bomb(zeros=(1 << 20) + 1), "it unpacks to 1 MiB, and a source may have 1"),
+        ({"_MOST_FILES": 3}, bomb(**dict.fromkeys("abcd", 1)), "it holds 4 files, and a source may have 3"),
+        ({"_MOST_FILES": 3}, zipped(**dict.fromkeys(("a/", "b/", "c/", "d/"), "")), "it holds 4 files"),
+    ],
+    ids=["one large file", "many", "too large", "too many files", "too many folders"],
+)
+def test_a_zip_that_would_fill_the_disk_is_refused_before_anything_is_unpacked(
+    store, folder, monkeypatch, limits, archive, sentence
+):
+    for name, value in limits.items():
+        monkeypatch.setattr(f"longshore_agent.fetch_source.{name}", value)
+    store.put("code.zip", archive)
+    with pytest.raises(SourceError, match=sentence):
+        fetch_source(store.child("code.zip"), folder)
+    assert found(folder) == {}
+
+
+def test_a_zip_that_says_less_than_it_holds_unpacks_to_no_more(store, folder):
+    """What a member's header says is what is looked at, so it must be what counts."""
+    packed = bytearray(bomb(zeros=4 << 20))
+    entry = packed.index(b"PK\x01\x02")
+    packed[entry + 24 : entry + 28] = (10).to_bytes(4, "little")
+    store.put("code.zip", bytes(packed))
+    with pytest.raises(SourceError, match="BadZipFile"):
+        fetch_source(store.child("code.zip"), folder)
+    assert sum(len(text) for text in found(folder).values()) <= 10

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from longshore_api import Dataset, Environment, InvalidDocuments
-from longshore_planner.documents import load
+from longshore_planner.documents import load, read_yaml
 
 ENVIRONMENT = """\
 apiVersion: longshore.dev/v1alpha1
@@ -149,3 +149,34 @@ def test_reading_documents_imports_nothing_that_makes_a_start_slow():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     assert not {"rich", "aiohttp", "fsspec", "pandas", "pyarrow", "numpy"} & set(done.stdout.split())
+
+
+def laughs(first, level, top):
+    """Return a document of ten aliases of ten aliases ..., of which `first` is the innermost."""
+    lines = [f"a0: &a0 {first}"]
+    lines += [f"a{n}: &a{n} {level.format(', '.join([f'*a{n - 1}'] * 10))}" for n in range(1, 9)]
+    return "\n".join([*lines, top])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        laughs("ha", "[{}]", ""),
+        laughs("{k: ha}", "{{<<: [{}]}}", ""),
+        laughs("[ha]", "[{}]", "metadata: {name: *a8}"),
+        "\n".join(f"b{n}: {{x: &b{n} [{', '.join([f'*b{n - 1}'] * 20 if n else ['1'])}]}}" for n in range(7)),
+        "[" + ", ".join(["&c [" + ", ".join(["1"] * 500) + "]", *["*c"] * 500]) + "]",
+    ],
+    ids=["lists", "merged mappings", "in a field", "nested", "one long list, often"],
+)
+def test_aliases_that_mean_millions_of_values_are_refused_by_their_line(tmp_path, text):
+    file = tmp_path / "step.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidDocuments, match=r"step.yaml line 1, column 1: its aliases stand for \d+ values"):
+        read_yaml(file)
+
+
+def test_aliases_of_a_few_values_are_read(tmp_path):
+    file = tmp_path / "step.yaml"
+    file.write_text("a: &a {x: 1}\nb: {<<: *a, y: 2}\nc: [*a, *a]\n")
+    assert read_yaml(file) == [{"a": {"x": 1}, "b": {"x": 1, "y": 2}, "c": [{"x": 1}, {"x": 1}]}]

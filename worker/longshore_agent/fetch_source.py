@@ -19,6 +19,9 @@ from longshore_storage.causes import cause_of
 from longshore_storage.errors import ShownError
 
 _ARCHIVE = ".source.zip"
+_MOST_FILES = 100_000  # in a .zip
+_MOST_BYTES = 4 << 30  # that a .zip is unpacked to
+_RATIO, _SMALL = 200, 100 << 20  # above so many bytes, a .zip that grows so many times is no code
 
 
 class SourceError(ShownError):
@@ -35,6 +38,8 @@ def fetch_source(uri: str, folder: str) -> None:
         _fetch(uri, folder)
     except SourceError:
         raise
+    except ValueError as error:  # our own, with a sentence of its own
+        raise SourceError(f"The source {uri} cannot be brought: {error}.") from error
     except Exception as error:  # each store's library raises its own
         raise SourceError(f"The source {uri} cannot be brought: {cause_of(uri, error)}.") from error
 
@@ -62,12 +67,24 @@ def _unpack(archive: str, folder: str) -> None:
     """Unpack a zip file: files and folders only, none outside the folder. Raises ValueError, OSError, BadZipFile."""
     with zipfile.ZipFile(archive) as packed:
         members = packed.infolist()
+        _check_size(members, os.path.getsize(archive))
         for member in members:  # all are looked at before the first is written
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise ValueError(f"{member.filename!r} in it is a link, which a source may not have")
             inside(folder, member.filename.rstrip("/"))
         for member in members:
             packed.extract(member, folder)
+
+
+def _check_size(members: list[zipfile.ZipInfo], packed: int) -> None:
+    """Raise ValueError for what would fill the disk; no member unpacks to more than it says."""
+    size = sum(member.file_size for member in members)
+    if len(members) > _MOST_FILES:
+        raise ValueError(f"it holds {len(members)} files, and a source may have {_MOST_FILES}")
+    if size > _MOST_BYTES:
+        raise ValueError(f"it unpacks to {size >> 20} MiB, and a source may have {_MOST_BYTES >> 20}")
+    if size > max(_SMALL, _RATIO * packed):
+        raise ValueError(f"its {packed >> 10} KiB unpack to {size >> 20} MiB, which no code does")
 
 
 def main() -> int:
