@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ _TOLERATION: Mapping[str, tuple[type, frozenset[Any]]] = {  # key -> type, the v
     "effect": (str, frozenset({"NoSchedule", "PreferNoSchedule", "NoExecute"})),
     "tolerationSeconds": (int, frozenset()),
 }
+_AMOUNT = re.compile(r"[1-9]\d{0,8}(\.\d{1,3})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
 
 
 class InvalidSettings(ValueError):
@@ -62,6 +64,8 @@ class Settings:
     host_paths: bool = False  # HOST_PATHS: "true" lets Datastores be folders of the nodes: tests and single machines
     placeholder_priority_class: str = ""  # PLACEHOLDER_PRIORITY_CLASS: of pods that keep nodes; empty: the default
     low_priority: LowPriority = field(default_factory=LowPriority)  # LOW_PRIORITY: JSON, see LowPriority
+    # SCRATCH_SIZE_LIMIT: of each folder of a pod's own, on the disk of its node. A pod that goes above it is evicted
+    scratch_size_limit: str = "100Gi"
 
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -81,6 +85,7 @@ class Settings:
             host_paths=_one_of(environment, "LONGSHORE_HOST_PATHS", "false", "true") == "true",
             placeholder_priority_class=environment.get("LONGSHORE_PLACEHOLDER_PRIORITY_CLASS", ""),
             low_priority=low_priority,
+            scratch_size_limit=_amount(environment, "LONGSHORE_SCRATCH_SIZE_LIMIT", Settings.scratch_size_limit),
         )
 
 
@@ -89,6 +94,14 @@ def _one_of(environment: Mapping[str, str], name: str, *allowed: str) -> str:
     value = environment.get(name) or allowed[0]
     if value not in allowed:
         raise InvalidSettings(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
+    return value
+
+
+def _amount(environment: Mapping[str, str], name: str, default: str) -> str:
+    """Return a variable's value, an amount of bytes as Kubernetes has it."""
+    value = environment.get(name) or default
+    if not _AMOUNT.fullmatch(value):
+        raise InvalidSettings(f"{name} is {value!r}: it must be an amount of bytes, such as 100Gi")
     return value
 
 

@@ -43,7 +43,7 @@ class NodeShape:
     def processes(self) -> int:
         """What `processCountPerNode: auto` means: one per GPU, else one per whole processor core, at least one."""
         amounts: Mapping[str, str] = {**self.requests, **self.limits}
-        return self.gpus or self.machine_cores or max(1, int(cores(amounts.get("cpu", "1"))))
+        return self.gpus or self.machine_cores or max(1, int(amount(amounts.get("cpu", "1"))))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the node as a JSON value that `from_dict` reads back."""
@@ -77,7 +77,7 @@ def node_shape(document: Document[ComputeCluster]) -> NodeShape:
         compute=document.name,
         requests=requests,
         limits=limits,
-        gpus=int(cores(limits.get(resource_name, "0"))),
+        gpus=int(amount(limits.get(resource_name, "0"))),
         machine_cores=machine_cores,
         low_priority=spec.vm_priority == "lowpriority",
         node_selector=dict(spec.node_selector),
@@ -87,7 +87,7 @@ def node_shape(document: Document[ComputeCluster]) -> NodeShape:
     )
 
 
-def cores(amount: str) -> float:
-    """Return an amount of Kubernetes, such as 2, 500m or 1k, as a number."""
-    digits = amount.rstrip("numkKMGTPEi")
-    return float(digits) * _FACTORS[amount.removeprefix(digits)]
+def amount(text: str) -> float:
+    """Return an amount of Kubernetes, such as 2, 500m or 100Gi, as a number."""
+    digits = text.rstrip("numkKMGTPEi")
+    return float(digits) * _FACTORS[text.removeprefix(digits)]

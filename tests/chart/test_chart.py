@@ -17,6 +17,7 @@ CHART = ROOT / "charts" / "longshore"
 NAMESPACE = "longshore-system"
 MONITORED = {"release": "prometheus"}
 EVERYTHING = {
+    "scratchSizeLimit": "20Gi",
     "image": {
         "repository": "registry.example/longshore",
         "tag": "1.2.3",
@@ -260,6 +261,7 @@ def test_every_setting_can_be_set(render):
         image_pull_secrets=("ours", "theirs"),
         host_paths=True,
         placeholder_priority_class="longshore-placeholder",
+        scratch_size_limit="20Gi",
         low_priority=LowPriority("longshore-lowpriority", {"pool": "spot"}, ({"key": "spot", "operator": "Exists"},)),
     )
 

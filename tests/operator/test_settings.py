@@ -27,6 +27,7 @@ def test_each_variable_is_read():
         HOST_PATHS="true",
         PLACEHOLDER_PRIORITY_CLASS="longshore-placeholder",
         LOW_PRIORITY=json.dumps(low_priority),
+        SCRATCH_SIZE_LIMIT="20Gi",
     )
     assert found == Settings(
         image="longshore:1",
@@ -35,12 +36,13 @@ def test_each_variable_is_read():
         host_paths=True,
         placeholder_priority_class="longshore-placeholder",
         low_priority=LowPriority("low", {"pool": "spot"}, (SPOT,)),
+        scratch_size_limit="20Gi",
     )
 
 
 def test_an_empty_variable_is_as_good_as_none():
     empty = ("PULL_POLICY", "IMAGE_PULL_SECRETS", "HOST_PATHS", "PLACEHOLDER_PRIORITY_CLASS", "LOW_PRIORITY")
-    assert settings(**dict.fromkeys(empty, "")) == Settings(image="longshore:1")
+    assert settings(**dict.fromkeys((*empty, "SCRATCH_SIZE_LIMIT"), "")) == Settings(image="longshore:1")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,8 @@ def test_an_empty_variable_is_as_good_as_none():
         ("IMAGE", "", "LONGSHORE_IMAGE is missing"),
         ("PULL_POLICY", "Sometimes", "LONGSHORE_PULL_POLICY is 'Sometimes': it must be one of IfNotPresent"),
         ("HOST_PATHS", "yes", "LONGSHORE_HOST_PATHS is 'yes': it must be one of false, true"),
+        ("SCRATCH_SIZE_LIMIT", "lots", "LONGSHORE_SCRATCH_SIZE_LIMIT is 'lots': it must be an amount of bytes"),
+        ("SCRATCH_SIZE_LIMIT", "0", "LONGSHORE_SCRATCH_SIZE_LIMIT is '0'"),
         ("LOW_PRIORITY", "{", "LONGSHORE_LOW_PRIORITY is not what it must be: "),
         ("LOW_PRIORITY", "[]", "must be an object"),
         ("LOW_PRIORITY", '{"priorityClass": "x"}', "has an unknown field: priorityClass"),

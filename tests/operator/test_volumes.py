@@ -205,3 +205,24 @@ def test_folders_for_a_script_are_made_and_those_it_needs_are_only_looked_for(tm
     (tmp_path / "run" / "out").symlink_to("/etc")
     with pytest.raises(PermissionError):
         inject.prepare_folders([f"{tmp_path}/run/out/x"], [])
+
+
+def test_every_folder_of_a_pods_own_has_a_limit_and_the_agent_knows_it():
+    settings = replace(SETTINGS, scratch_size_limit="2Gi")
+    fetched = a_run(config_map=None, source_uri="gs://bucket/code.zip")
+    made = [
+        pods.coordinator_pod(a_run(), settings),
+        pods.worker_pod(fetched, settings, 0),
+        tasks.task_pod(a_task(), settings, 0),
+        tasks.task_pod(a_task("TransferStep"), settings, 0),
+    ]
+    limits = {}
+    for pod in map(dumped, made):
+        for each in pod["spec"]["volumes"]:
+            if "emptyDir" in each and each["name"] != "shm":  # which is the user's
+                limits.setdefault(each["name"], set()).add(each["emptyDir"].get("sizeLimit"))
+    assert limits == {
+        "packages": {"64Mi"}, "work": {"2Gi"}, "scratch": {"2Gi"}, "source": {"5Gi"}, "hidden": {"1Mi"}
+    }  # fmt: skip
+    (agent,) = [each for each in containers(dumped(made[1])) if each["name"] == "agent"]
+    assert {"name": "LONGSHORE_SPACE", "value": str(2 << 30)} in agent["env"]

@@ -128,7 +128,7 @@ def bomb(**members):
 
 
 @pytest.mark.parametrize(
-    ("limits", "archive", "sentence"),
+    "case",
     [
         ({"_SMALL": 1 << 20}, bomb(zeros=8 << 20), "its 8 KiB unpack to 8 MiB, which no code does"),
         ({"_SMALL": 1 << 20}, bomb(**{f"{n}.py": 1 << 20 for n in range(9)}), "unpack to 9 MiB, which no code does"),
@@ -138,9 +138,8 @@ def bomb(**members):
     ],
     ids=["one large file", "many", "too large", "too many files", "too many folders"],
 )
-def test_a_zip_that_would_fill_the_disk_is_refused_before_anything_is_unpacked(
-    store, folder, monkeypatch, limits, archive, sentence
-):
+def test_a_zip_that_would_fill_the_disk_is_refused_before_anything_is_unpacked(store, folder, monkeypatch, case):
+    limits, archive, sentence = case
     for name, value in limits.items():
         monkeypatch.setattr(f"longshore_agent.fetch_source.{name}", value)
     store.put("code.zip", archive)

@@ -346,8 +346,11 @@ def test_parquet_files_for_which_there_is_no_room_go_once_nobody_reads_them(stag
     staging(body, TabularFormat("parquet"))
 
 
-def test_nothing_is_brought_ahead_while_what_was_fills_the_disk(staging, monkeypatch):
-    monkeypatch.setattr(stager.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 0, 16))
+@pytest.mark.parametrize(("free", "limit"), [(16, None), (16, 1 << 40), (1 << 40, 16)], ids=["no", "high", "low"])
+def test_nothing_is_brought_ahead_while_what_was_fills_the_disk_or_its_volumes_limit(staging, monkeypatch, free, limit):
+    monkeypatch.setattr(stager.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 40, 0, free))
+    if limit is not None:
+        monkeypatch.setenv("LONGSHORE_SPACE", str(limit))
     url = remote(b"ten bytes.")
 
     async def body(made, outcomes):

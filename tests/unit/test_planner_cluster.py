@@ -8,7 +8,7 @@ from longshore_planner import vm_sizes
 from longshore_planner.catalogue import Document, gather
 from longshore_planner.cluster import ClusterRun, resolve_on_cluster
 from longshore_planner.ground import Volume, in_pods, shown
-from longshore_planner.nodes import cores
+from longshore_planner.nodes import amount
 
 UID = "0f8a7c52-1111-2222-3333-444444444444"
 
@@ -118,7 +118,7 @@ def test_datastores_of_one_run_that_name_different_accounts_are_told_of():
 
 def test_amounts_are_read_in_every_unit_of_kubernetes():
     amounts = {"2": 2, "500m": 0.5, "1.5k": 1500, "1Ki": 1024, "3000000u": 3, "2M": 2e6, "1Gi": 1024**3, "1E": 1e18}
-    assert {amount: cores(amount) for amount in amounts} == {each: pytest.approx(amounts[each]) for each in amounts}
+    assert {each: amount(each) for each in amounts} == {each: pytest.approx(amounts[each]) for each in amounts}
 
 
 def test_users_are_shown_places_as_they_know_them():

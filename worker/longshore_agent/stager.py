@@ -105,7 +105,7 @@ class Stager:
         if self.remote:
             shutil.rmtree(folder, ignore_errors=True)
             os.mkdir(folder, mode=0o750)
-            self._room = shutil.disk_usage(folder).free // _SHARE
+            self._room = _space(folder) // _SHARE
         self._kept = Kept(self._keep, self._delete, room=self._room)
 
     def add(self, lease: Lease) -> None:
@@ -285,6 +285,12 @@ class Stager:
             await asyncio.sleep(pause)
             check()
         raise AssertionError("the last try returns or raises")
+
+
+def _space(folder: str) -> int:
+    """Return the bytes that may be written below a folder: what is free, or less where its volume has a limit."""
+    free = shutil.disk_usage(folder).free
+    return min(free, int(os.environ.get("LONGSHORE_SPACE", free)))
 
 
 def _size_of(folder: str) -> int:

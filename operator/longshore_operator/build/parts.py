@@ -41,6 +41,8 @@ RUN, SECRET, AUTHORITY, WORK, PACKAGES, SCRATCH = (
     f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages", "scratch")
 )
 INJECT, FETCH = "inject", "source"  # init containers of pods that have the user's container
+_PACKAGES_SIZE = "64Mi"  # of host and protocol, which take 1
+_SOURCE_SIZE = "5Gi"  # which a .zip of the largest size is unpacked in
 GRACE = 90  # seconds: what runs may finish, and its results be reported
 _HAS_IDENTITY = {"azure.workload.identity/use": "true"}  # to AKS, which gives a pod its account's identity only so
 OURS = V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"})
@@ -119,10 +121,25 @@ def item(key: str) -> V1KeyToPath:
     return V1KeyToPath(key=key, path=key)
 
 
+def packages_volume() -> V1Volume:
+    """Return the volume with host and protocol."""
+    return _own_folder("packages", _PACKAGES_SIZE)
+
+
+def scratch_volumes(settings: Settings, *names: str) -> list[V1Volume]:
+    """Return volumes of the pod's own, for work."""
+    return [_own_folder(name, settings.scratch_size_limit) for name in names]
+
+
+def _own_folder(name: str, limit: str) -> V1Volume:
+    # Above its limit the pod is evicted; without one, the node runs out of disk and evicts others.
+    return V1Volume(name=name, empty_dir=V1EmptyDirVolumeSource(size_limit=limit))
+
+
 def source_volumes(provision: Provision) -> list[V1Volume]:
     """Return the volume with the source folder; none where that is in the image."""
     if provision.source_uri is not None:
-        return [V1Volume(name="source", empty_dir=V1EmptyDirVolumeSource())]
+        return [_own_folder("source", _SOURCE_SIZE)]
     if provision.config_map is None:
         return []
     return [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=provision.config_map))]

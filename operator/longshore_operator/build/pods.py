@@ -15,7 +15,6 @@ from kubernetes.client import (
     V1ConfigMapVolumeSource,
     V1Container,
     V1ContainerPort,
-    V1EmptyDirVolumeSource,
     V1EnvVar,
     V1EnvVarSource,
     V1HTTPGetAction,
@@ -49,13 +48,16 @@ from longshore_operator.build.parts import (
     inject,
     item,
     ours,
+    packages_volume,
     pod,
+    scratch_volumes,
     source_volumes,
 )
 from longshore_operator.build.volumes import DataAccess
 from longshore_operator.settings import Settings
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import SOURCE
+from longshore_planner.nodes import amount
 from longshore_planner.places import is_url, join
 
 _SOCKET = f"{WORK}/agent.sock"
@@ -95,7 +97,7 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
     volumes = [
         V1Volume(name="run", config_map=job),
         V1Volume(name="secret", secret=secret),
-        V1Volume(name="work", empty_dir=V1EmptyDirVolumeSource()),
+        *scratch_volumes(settings, "work"),
         *access.volumes(),
     ]
     metadata = objects.metadata(run, names.coordinator(run.step), role=names.COORDINATOR)
@@ -110,9 +112,8 @@ def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
         secret_name=names.run_objects(run.step), default_mode=0o440, items=[item(objects.AUTHORITY)]
     )
     volumes = [
-        V1Volume(name="packages", empty_dir=V1EmptyDirVolumeSource()),
-        V1Volume(name="work", empty_dir=V1EmptyDirVolumeSource()),
-        V1Volume(name="scratch", empty_dir=V1EmptyDirVolumeSource()),
+        packages_volume(),
+        *scratch_volumes(settings, "work", "scratch"),
         V1Volume(name="authority", secret=authority),
         *source,
         *access.volumes(),
@@ -162,6 +163,7 @@ def _agent(run: ClusterRun, access: DataAccess, settings: Settings, index: int) 
                 LONGSHORE_WORK_DIR=WORK,
                 LONGSHORE_CA=f"{AUTHORITY}/{objects.AUTHORITY}",
                 LONGSHORE_VOLUMES=access.boundary(WORK),
+                LONGSHORE_SPACE=str(int(amount(settings.scratch_size_limit))),
                 TMPDIR=SCRATCH,
             ),
         ],

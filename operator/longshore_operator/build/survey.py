@@ -10,7 +10,6 @@ from kubernetes.client import (
     V1ConfigMap,
     V1ConfigMapVolumeSource,
     V1Container,
-    V1EmptyDirVolumeSource,
     V1Pod,
     V1Volume,
     V1VolumeMount,
@@ -28,6 +27,7 @@ from longshore_operator.build.parts import (
     item,
     ours,
     pod,
+    scratch_volumes,
 )
 from longshore_operator.build.pipelines import metadata
 from longshore_operator.build.subject import Subject
@@ -78,7 +78,7 @@ def survey_pod(run: Subject, survey: Survey, settings: Settings) -> V1Pod:
     )
     volumes = [
         V1Volume(name="run", config_map=V1ConfigMapVolumeSource(name=name, items=[item(REQUEST_KEY)])),
-        V1Volume(name="scratch", empty_dir=V1EmptyDirVolumeSource()),
+        *scratch_volumes(settings, "scratch"),
         *access.volumes(),
     ]
     return pod(

@@ -20,7 +20,6 @@ from kubernetes.client import (
     V1ConfigMap,
     V1ConfigMapVolumeSource,
     V1Container,
-    V1EmptyDirVolumeSource,
     V1ObjectMeta,
     V1OwnerReference,
     V1Pod,
@@ -46,7 +45,9 @@ from longshore_operator.build.parts import (
     inject,
     item,
     ours,
+    packages_volume,
     pod,
+    scratch_volumes,
 )
 from longshore_operator.build.volumes import DataAccess
 from longshore_operator.settings import Settings
@@ -84,7 +85,6 @@ def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
     given, node, access = run.provision, run.provision.node, _access_of_script(run)
     metadata = _metadata(run, names.task(run.step, number), more={**placement.labels_of(node), **_AT_WORK})
     metadata.annotations = placement.annotations_of(node, MAIN, INJECT)
-    folders = [V1Volume(name=name, empty_dir=V1EmptyDirVolumeSource()) for name in ("packages", "work", "scratch")]
     source = [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=given.config_map))]
     return pod(
         metadata,
@@ -92,7 +92,8 @@ def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
         containers=[_main(access), _ours(COLLECT, [_JOB, _FOLDER], access, settings)],
         init_containers=[inject(access, settings), _prepare(access, settings)],
         volumes=[
-            *folders,
+            packages_volume(),
+            *scratch_volumes(settings, "work", "scratch"),
             _job(run),
             *(source if given.config_map is not None else []),
             *access.volumes(),
@@ -125,7 +126,7 @@ def _transfer_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
         placement.anywhere(settings),
         containers=[_ours(TRANSFER, [_JOB], access, settings, work=False)],
         volumes=[
-            V1Volume(name="scratch", empty_dir=V1EmptyDirVolumeSource()),
+            *scratch_volumes(settings, "scratch"),
             _job(run),
             *access.volumes(),
         ],
