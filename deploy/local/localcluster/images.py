@@ -84,8 +84,8 @@ def build(dockerfile: Path, context: Path, reference: str, *, anew: bool = True)
         pip.write_text(config)
         shared = [f"{pip}:/etc/pip.conf:ro", *(f"{each}:{each}:ro" for each in mounts if Path(each).exists())]
         volumes = [word for each in shared for word in ("--volume", each)]
-        isolated = ["--isolation", "chroot", "--network", "host", "--pull-never"]
-        show([*_buildah(), "bud", *isolated, *volumes, "--file", dockerfile, "--tag", reference, context])
+        how = ["--layers", "--isolation", "chroot", "--network", "host", "--pull-never"]
+        show([*_buildah(), "bud", *how, *volumes, "--file", dockerfile, "--tag", reference, context])
     run(*_buildah(), "rmi", "--prune")  # what earlier builds of the name left
     return archive_of(reference)
 
