@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import io
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longshore_cli.exit_codes import INTERRUPTED
+from longshore_cli.exit_codes import FAILED, INTERRUPTED
+from longshore_cli.terminal import ErrorLog, complain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code (`exit_codes`)."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: no name of a file ends the command
+    errors, root = ErrorLog(), logging.getLogger()
+    root.addHandler(errors)
     try:
-        if options.command == "import":
-            from longshore_cli.import_command import import_command
-
-            return import_command(options)
-        from longshore_cli.run_command import run_command  # late, both: --help needs none of it
-
-        return run_command(options)
+        return _carry_out(options)
     except KeyboardInterrupt:  # before anything was started; from then on the run decides how to end
-        print("longshore: interrupted", file=sys.stderr)
+        complain("interrupted")
         return INTERRUPTED
+    except Exception as error:
+        logging.getLogger("longshore.cli").exception("an error of Longshore itself")
+        complain(f"an error of Longshore itself: {type(error).__name__}: {error}")
+        return FAILED
+    finally:
+        root.removeHandler(errors)
+        if errors.path:
+            complain(f"warnings and errors, with their tracebacks, are in {errors.path}")
+
+
+def _carry_out(options: argparse.Namespace) -> int:
+    if options.command == "import":
+        from longshore_cli.import_command import import_command
+
+        return import_command(options)
+    from longshore_cli.run_command import run_command  # late, both: --help needs none of it
+
+    return run_command(options)
 
 
 def _parser() -> argparse.ArgumentParser:

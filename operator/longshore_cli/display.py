@@ -10,6 +10,7 @@ from typing import TextIO
 
 from longshore_api.status import ParallelRunStepStatus
 from longshore_cli.heartbeat import Show, Watched
+from longshore_cli.terminal import show
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import Snapshot
 
@@ -37,7 +38,7 @@ class _Plain:
     async def __call__(self, watched: Watched) -> None:
         while True:
             await asyncio.sleep(_PLAIN_SECONDS)
-            print(progress_sentence(self._name, _status(watched.snapshot())), file=self._stream, flush=True)
+            show(progress_sentence(self._name, _status(watched.snapshot())), stream=self._stream)
 
 
 class _Live:
@@ -50,9 +51,9 @@ class _Live:
 
         columns = (
             SpinnerColumn(),
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.fields[counts]}", markup=False),  # it holds text of scripts and stores
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=Console(file=self._stream), transient=True, refresh_per_second=10) as progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shlex
 import socket
@@ -20,6 +21,8 @@ from longshore_protocol.snapshot import PENDING, Snapshot
 from longshore_storage.redaction import redacted
 
 SECONDS = 5.0  # between two heartbeats
+
+_log = logging.getLogger("longshore.cli")
 
 
 class Watched(Protocol):
@@ -77,12 +80,16 @@ class Heartbeat:
 
 
 def together(*shows: Show) -> Show:
-    """Return what shows a run in each of these ways."""
+    """Return what shows a run in each of these ways; one that fails is logged, and the others go on."""
+
+    async def guarded(each: Show, watched: Watched) -> None:
+        try:
+            await each(watched)
+        except Exception:  # noqa: BLE001  (a run does not end of how it is shown)
+            _log.exception("a display of the run failed")
 
     async def show(watched: Watched) -> None:
-        async with asyncio.TaskGroup() as group:  # which waits for all of them when it is cancelled
-            for each in shows:
-                group.create_task(each(watched))
+        await asyncio.gather(*(guarded(each, watched) for each in shows))  # cancelled, it waits for all of them
 
     return show
 

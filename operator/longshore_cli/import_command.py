@@ -10,6 +10,7 @@ from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_cli.exit_codes import BAD_INPUT, SUCCEEDED
+from longshore_cli.terminal import complain, show
 from longshore_cli.yaml_text import yaml_text
 from longshore_planner.azureml import NotOfAzureML, Translation, check, translate
 from longshore_planner.documents import read_yaml
@@ -23,7 +24,7 @@ def import_command(options: argparse.Namespace) -> int:
         written = _print(texts) if options.output is None else _write(texts, options.output)
     except InvalidDocuments as error:
         for problem in error.problems:
-            print(f"longshore: {problem.sentence}", file=sys.stderr)
+            complain(problem.sentence)
         return BAD_INPUT
     _tell(translation, options.file, written)
     return SUCCEEDED
@@ -76,12 +77,10 @@ def _write(texts: dict[str, str], folder: Path) -> str:
 
 def _tell(translation: Translation, file: Path, written: str) -> None:
     for line in translation.notes:
-        print(f"{file}: {line}", file=sys.stderr)
+        show(f"{file}: {line}", stream=sys.stderr)
     kinds = ", ".join(f"{each['kind']}/{each['metadata']['name']}" for each in translation.documents)
-    print(f"longshore: made {kinds}", file=sys.stderr)
+    complain(f"made {kinds}")
     where = " (keep FILE in this folder: its paths start here)" if written == "FILE" else ""
-    print(
-        f"longshore: next, see to the lines above and to the comments in {written}{where}; "
-        f"then: longshore run {written} --explain",
-        file=sys.stderr,
+    complain(
+        f"next, see to the lines above and to the comments in {written}{where}; then: longshore run {written} --explain"
     )

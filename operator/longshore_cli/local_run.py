@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import signal
@@ -107,8 +106,10 @@ async def _run_with_workers(
         await workers.stop()
         await server.stop()
         showing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await showing
+        (shown,) = await asyncio.gather(showing, return_exceptions=True)
+        if isinstance(shown, Exception):  # it is only a display
+            coordinator.internal_errors.note(shown)
+            await asyncio.to_thread(coordinator.internal_errors.write)
 
 
 def _drain_on_signals(coordinator: Coordinator) -> None:

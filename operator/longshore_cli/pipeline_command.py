@@ -21,6 +21,7 @@ from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.pipeline_display import ChangeLines, foresight, summary
 from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_sources import copy_code, look_at_code, look_at_contents
+from longshore_cli.terminal import complain, show
 from longshore_planner.catalogue import Documents
 from longshore_planner.pipelines import records as states
 from longshore_planner.pipelines.choose import Chosen
@@ -79,7 +80,7 @@ def resume_pipeline(options: argparse.Namespace) -> int:
         records = {} if status is None else records_of(status)
         succeeded = {name for name, record in records.items() if record.state == states.SUCCEEDED}
         if status and all(each.name in succeeded for each in frozen.steps):
-            print(f"longshore: the run in {folder.path} has succeeded already", file=sys.stderr)
+            complain(f"the run in {folder.path} has succeeded already")
             return _tell(status, options)
         failed = [each for each in frozen.steps if each.name in records and records[each.name].state == states.FAILED]
         frozen = _with_steps(frozen, copy_code(failed, folder.sources) if not options.explain else look_at_code(failed))
@@ -182,14 +183,17 @@ def _execute(
     try:
         status = asyncio.run(run.run())
     except OSError as error:
-        print(f"longshore: the run folder {folder.path} cannot be used: {error}", file=sys.stderr)
+        complain(f"the run folder {folder.path} cannot be used: {error}")
         return FAILED
     return _tell(status, options)
 
 
 def _tell(status: PipelineRunStatus, options: argparse.Namespace) -> int:
     try:
-        print(status.to_json() if options.json else summary(status), flush=True)
+        if options.json:
+            print(status.to_json(), flush=True)
+        else:
+            show(summary(status))
     except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     succeeded = status.condition("Succeeded")
@@ -199,5 +203,5 @@ def _tell(status: PipelineRunStatus, options: argparse.Namespace) -> int:
 def _explain(frozen: FrozenPipeline, folder: PipelineFolder, *, records: dict[str, Record] | None = None) -> int:
     history = folder.history()
     seen = foresee(frozen, records or {}, history=history, options=frozen.options, now=clock.now())
-    print(foresight(frozen.name, [seen.records[each.name] for each in frozen.steps]))
+    show(foresight(frozen.name, [seen.records[each.name] for each in frozen.steps]))
     return SUCCEEDED

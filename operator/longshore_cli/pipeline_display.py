@@ -10,6 +10,7 @@ from typing import TextIO
 
 from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
 from longshore_cli.failures import failure
+from longshore_cli.terminal import show
 from longshore_planner.pipelines.records import FAILED, RUNNING, SUCCEEDED, Record
 from longshore_planner.status import duration
 
@@ -38,7 +39,7 @@ class ChangeLines:
             self._progress, self._shown = current, now
 
     def _print(self, text: str) -> None:
-        print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=self._stream, flush=True)
+        show(f"{datetime.now(UTC):%H:%M:%S} {text}", stream=self._stream)
 
 
 def change_sentence(step: PipelineStepStatus) -> str:

@@ -13,18 +13,16 @@ from datetime import UTC, datetime
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_steps import PROGRESS_SECONDS, StepRun, attempt_of
+from longshore_coordinator.internal_errors import InternalErrors
+from longshore_coordinator.verdict import INTERNAL_ERROR
 from longshore_host.linux import adopt_orphans, children_of, kill_and_reap
-from longshore_planner.pipelines.decide import Decision, Stop, after_stop, decide
+from longshore_planner.pipelines.decide import Decision, Stop, Verdict, after_stop, decide
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenPipeline
 from longshore_planner.pipelines.history import History
-from longshore_planner.pipelines.records import (
-    SUSPENDED,
-    Outcome,
-    Record,
-    ended,
-)
+from longshore_planner.pipelines.records import FAILED, SUSPENDED, Outcome, Record, ended
 from longshore_planner.pipelines.status import pipeline_status
 from longshore_protocol import clock
+from longshore_storage.store import open_store
 
 GRACE = 30.0  # seconds that running steps get when a run is interrupted
 
@@ -52,6 +50,7 @@ class LocalPipeline:
         self._running: dict[asyncio.Task[Outcome], StepRun] = {}
         self._stops: dict[str, Stop] = {}
         self._changed = asyncio.Event()
+        self._errors = InternalErrors(open_store(folder.path))
 
     async def run(self) -> PipelineRunStatus:
         """Run to the verdict, or until the run is interrupted or suspended; return the last status.
@@ -72,6 +71,12 @@ class LocalPipeline:
                 for name in decision.start:
                     self._start(name)
                 await self._wait(decision.look_again)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a bug, too, leaves a status)
+            await self._end_all()
+            records = {each.name: self._records.get(each.name) or Record(each.name) for each in self._frozen.steps}
+            return self._told(Decision(records, verdict=Verdict(INTERNAL_ERROR, self._internal_error(error))))
         finally:
             await self._end_all()
 
@@ -97,7 +102,18 @@ class LocalPipeline:
     def _start(self, name: str) -> None:
         outputs = {(each.name, key): uri for each in self._records.values() for key, uri in each.outputs.items()}
         attempt = attempt_of(self._frozen.step(name), outputs)
-        self._running[asyncio.create_task(attempt.run())] = attempt
+        self._running[asyncio.create_task(self._outcome(attempt))] = attempt
+
+    async def _outcome(self, attempt: StepRun) -> Outcome:
+        try:
+            return await attempt.run()
+        except Exception as error:  # noqa: BLE001  (a bug is the end of this step, and no other)
+            return Outcome(FAILED, INTERNAL_ERROR, self._internal_error(error))
+
+    def _internal_error(self, error: Exception) -> str:
+        sentence = self._errors.note(error)
+        self._errors.write()
+        return sentence
 
     def _stop(self, name: str, stop: Stop) -> None:
         """End a step as it is to be ended; asked again, it changes nothing."""

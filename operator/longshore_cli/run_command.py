@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.status import ParallelRunStepStatus
 from longshore_cli.display import default_stream, display, summary
 from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED
 from longshore_cli.folders import Origin, RunFolder, earlier_folder, new_folder
@@ -19,12 +20,18 @@ from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.pipeline_command import PIPELINE_FLAGS, refuse, resume_pipeline, run_pipeline
 from longshore_cli.pipeline_folder import is_pipeline
 from longshore_cli.source import source_at_hand
+from longshore_cli.terminal import complain, show
+from longshore_coordinator.internal_errors import InternalErrors
+from longshore_coordinator.verdict import INTERNAL_ERROR, STORAGE_ERROR
 from longshore_planner.documents import load
 from longshore_planner.pipelines.choose import choose
 from longshore_planner.resolve import Resolved, resolve
 from longshore_planner.status import step_status
 from longshore_protocol import snapshot as snapshots
-from longshore_protocol.snapshot import Snapshot
+from longshore_protocol.job import Job
+from longshore_protocol.snapshot import Snapshot, WorkerCounts
+from longshore_protocol.text import MESSAGE, printable
+from longshore_storage.store import open_store
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -33,7 +40,7 @@ def run_command(options: argparse.Namespace) -> int:
         return _run(options)
     except InvalidDocuments as error:
         for problem in error.problems:
-            print(f"longshore: {problem.sentence}", file=sys.stderr)
+            complain(problem.sentence)
         return BAD_INPUT
 
 
@@ -79,7 +86,7 @@ def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFo
     if options.explain:
         return _explain(resolved, python=python, folder=folder if options.resume else None)
     if options.resume and (last := folder.success()) is not None:
-        print(f"longshore: the run in {folder.uri} has succeeded already: there is nothing to resume", file=sys.stderr)
+        complain(f"the run in {folder.uri} has succeeded already: there is nothing to resume")
         return _tell(last, options, folder=folder, name=resolved.step.name)
     return _execute(resolved, options, folder=folder, origin=origin, python=python)
 
@@ -105,27 +112,56 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
     except PlanChanged as error:
         raise InvalidDocuments([Problem("--resume", "", f"{folder.uri} cannot be resumed: {error}")]) from None
     except (OSError, ValueError) as error:
-        print(f"longshore: the run folder {folder.uri} cannot be used: {error}", file=sys.stderr)
+        message = f"the run folder {folder.uri} cannot be used: {error}"
+        complain(message)
+        _keep(_unable(resolved.job, STORAGE_ERROR, message), folder)
         return FAILED
+    except Exception as error:  # noqa: BLE001  (a bug, too, leaves a status)
+        errors = InternalErrors(open_store(folder.uri))
+        snapshot = _unable(resolved.job, INTERNAL_ERROR, errors.note(error))
+        errors.write()
     return _tell(snapshot, options, folder=folder, name=name)
 
 
 def _tell(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder, name: str) -> int:
     """Keep and print the status of an ended run; return the exit code."""
+    status = _keep(snapshot, folder)
+    try:
+        if options.json:
+            print(status.to_json(), flush=True)
+        else:
+            show(summary(status, name=name, run_dir=folder.uri))
+    except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if snapshot.state == snapshots.INTERRUPTED:
+        return INTERRUPTED
+    return SUCCEEDED if snapshot.state == snapshots.SUCCEEDED else FAILED
+
+
+def _keep(snapshot: Snapshot, folder: RunFolder) -> ParallelRunStepStatus:
+    """Write the status of an ended run into its folder, and return it."""
     ended = datetime.now(UTC) if snapshot.finished is None else datetime.fromtimestamp(snapshot.finished, UTC)
     status = step_status(snapshot, previous=None, now=ended)
     if snapshot.reason != "Superseded":  # then the folder is another command's by now
         try:
             folder.keep(status.to_json())
         except OSError as error:
-            print(f"longshore: the status is not kept in {folder.uri}: {error}", file=sys.stderr)
-    try:
-        print(status.to_json() if options.json else summary(status, name=name, run_dir=folder.uri), flush=True)
-    except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if snapshot.state == snapshots.INTERRUPTED:
-        return INTERRUPTED
-    return SUCCEEDED if snapshot.state == snapshots.SUCCEEDED else FAILED
+            complain(f"the status is not kept in {folder.uri}: {error}")
+    return status
+
+
+def _unable(job: Job, reason: str, message: str) -> Snapshot:
+    """Return the snapshot of a run that ended without a coordinator's."""
+    return Snapshot(
+        state=snapshots.FAILED,
+        run_id=job.run_id,
+        run_uri=job.run_uri,
+        output_uri=job.output.uri,
+        epoch=0,
+        reason=reason,
+        message=printable(message, MESSAGE),
+        workers=WorkerCounts(wanted=job.workers),
+    )
 
 
 def _explain(resolved: Resolved, *, python: str, folder: RunFolder | None) -> int:
@@ -134,9 +170,9 @@ def _explain(resolved: Resolved, *, python: str, folder: RunFolder | None) -> in
 
     committed = None if folder is None else committed_in(folder.uri)
     try:
-        print(explain(resolved.job, python=python, committed=committed))
+        show(explain(resolved.job, python=python, committed=committed))
     except InputError as error:
-        print(f"longshore: {error}", file=sys.stderr)
+        complain(str(error))
         return FAILED
     return SUCCEEDED
 

@@ -18,6 +18,7 @@ import longshore_run
 import longshore_shims
 from longshore_agent.places import Places, places_of
 from longshore_agent.shipping import Shipper
+from longshore_cli.terminal import complain
 from longshore_protocol.job import Job
 
 _QUICK = 5.0  # seconds: a process that ends sooner than this did not work
@@ -126,7 +127,7 @@ class Workers:
             try:
                 Shipper(self._job, places, worker=worker, private=str(self._place.scratch)).ship_logs()
             except OSError as error:
-                print(f"longshore: the logs of {worker} are not all in {self._job.run_uri}: {error}", file=sys.stderr)
+                complain(f"the logs of {worker} are not all in {self._job.run_uri}: {error}")
 
     def _agent(self, worker: str) -> tuple[Sequence[str], dict[str, str]]:
         environment = {

@@ -21,6 +21,7 @@ from longshore_protocol.snapshot import (
     Snapshot,
     WorkerCounts,
 )
+from longshore_protocol.text import MESSAGE, printable
 from longshore_storage.store import Store
 
 
@@ -47,7 +48,7 @@ def take_snapshot(run: Run, moments: Moments, *, state: str, epoch: int, written
         output_uri=job.output.uri,
         epoch=epoch,
         reason=verdict.reason if verdict else "",
-        message=verdict.message if verdict else "",
+        message=printable(verdict.message, MESSAGE) if verdict else "",
         waiting_reason=waiting[0],
         waiting_message=waiting[1],
         started=moments.started,
