@@ -190,11 +190,15 @@ class ParallelRunStepSpec(Fields):
     """Time limit of loading a mini-batch and handing over its result."""
     init_timeout_seconds: Seconds = 600
     """Time limit of importing the script and init()."""
-    first_task_creation_timeout_seconds: Seconds = 600
-    """Time within which the first mini-batch must be cut."""
+    first_task_creation_timeout_seconds: Seconds | None = None
+    """Time within which the first mini-batch must be cut; if not given, the step fails when listing its inputs makes no
+    progress for 600 seconds before that."""
     progress_update_timeout_seconds: Seconds | None = None
     """The step fails when no mini-batch ends for this long; if not given three times the sum of
     `runInvocationTimeoutSeconds` and `taskOverheadTimeoutSeconds`."""
+    storage_timeout_seconds: Seconds = 600
+    """How long a step waits for a store or disk that fails before it ends as StorageError or InputError; no mini-batch
+    loses a try meanwhile."""
     logging_level: Literal["WARNING", "INFO", "DEBUG"] = "INFO"
     """Level of the entry script's logger."""
     resource_monitor_interval_seconds: Annotated[

@@ -23,6 +23,7 @@ class _Agent:
     heard: float  # monotonic
     processes: list[dict[str, Any]] = field(default_factory=list)
     draining: bool = False
+    fetched: int = 0  # grows while it fetches inputs
 
     def brings(self, now: float) -> str:
         """Return what the worker brings before its processes start, "" when it does not, or is not heard any more."""
@@ -77,6 +78,17 @@ class Agents:
             raise UnknownAgentError(f"agent {agent} is not registered here, or was replaced")
         entry.heard = now
         return entry.worker
+
+    def postpone(self, seconds: float) -> None:
+        """Leave out an absence of this process: no agent could be heard in it."""
+        for entry in self._agents.values():
+            entry.heard += seconds
+
+    def moved(self, agent: str, fetched: int) -> bool:
+        """Note how much an agent has fetched; return whether that is more than before."""
+        entry = self._agents[agent]
+        entry.fetched, before = fetched, entry.fetched
+        return fetched > before
 
     def set_processes(self, agent: str, processes: list[dict[str, Any]]) -> None:
         """Note what an agent's processes do."""

@@ -2,16 +2,18 @@
 
     WAITING ──grant──▶ LEASED ──complete──▶ DONE
        ▲                 │ └────fail────▶ FAILED   (no try left)
-       └─────────────────┘  fail (tries left), give back, lose, expire
+       └─────────────────┘  fail (tries left), defer, give back, lose, expire
 
 Every grant raises the mini-batch's attempt number, and whoever renews, completes or fails must name the attempt it was
 granted: an agent that stalled and woke up cannot speak for a later one. Tries are counted apart from attempts: one is
-used up when run() failed, none when the worker was taken away. Pure: time is passed in, nothing is stored elsewhere.
+used up when run() failed, none when the worker was taken away or a store failed. Pure: time is passed in, nothing is
+stored elsewhere.
 """
 
 from __future__ import annotations
 
 import enum
+import heapq
 import math
 from array import array
 from collections import deque
@@ -20,6 +22,10 @@ from dataclasses import dataclass
 
 # A mini-batch that was lost with its worker this often is suspected of killing workers: further losses use up tries.
 LOSSES_FOR_FREE = 10
+
+# Seconds before a mini-batch is granted again that its input's store kept from running, doubled each time: others may
+# read what does not fail.
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 30.0
 
 
 class State(enum.IntEnum):
@@ -58,6 +64,8 @@ class LeaseStore:
         self._losses: dict[int, int] = {}
         self._fresh = 0  # everything from here on was never leased
         self._again: deque[int] = deque()  # was leased before and waits again
+        self._later: list[tuple[float, int]] = []  # a heap: waits too, and is not granted before this monotonic time
+        self._deferrals: dict[int, int] = {}  # how often each of them was deferred in a row
         self._leases: dict[int, _Lease] = {}
         self._by_agent: dict[str, set[int]] = {}
         self._earliest = math.inf  # no lease expires before this: most of the time nothing has to be looked at
@@ -110,6 +118,8 @@ class LeaseStore:
         granted = []
         deadline = now + self._term
         mine = self._by_agent.setdefault(agent, set())
+        while self._later and self._later[0][0] <= now:
+            self._again.append(heapq.heappop(self._later)[1])
         for mini_batch in self._next(capacity):
             attempt = self._attempts[mini_batch] + 1
             self._attempts[mini_batch] = attempt
@@ -134,11 +144,18 @@ class LeaseStore:
                 lost.append(mini_batch)
         return lost
 
+    def renew_all(self, now: float) -> None:
+        """Extend every lease by a term from now on: their agents could not."""
+        for lease in self._leases.values():
+            lease.deadline = now + self._term
+
     def complete(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
         """Mark a mini-batch done: ACCEPTED, REPEATED or REFUSED."""
         if self._is_holder(agent, mini_batch, attempt):
             self._end_lease(mini_batch)
             self._move(mini_batch, State.DONE)
+            if self._deferrals:
+                self._deferrals.pop(mini_batch, None)
             return Outcome.ACCEPTED
         if self._is_current(mini_batch, attempt) and self._states[mini_batch] == State.DONE:
             return Outcome.REPEATED
@@ -150,6 +167,24 @@ class LeaseStore:
             return Outcome.REFUSED
         self._end_lease(mini_batch)
         return self._use_up_try(mini_batch)
+
+    def defer(self, agent: str, mini_batch: int, attempt: int, *, paused_at: float | None = None) -> Outcome:
+        """Take back a mini-batch that infrastructure kept from ending; it loses no try. ACCEPTED or REFUSED.
+
+        `paused_at`, the monotonic time now, is given where this mini-batch is to wait longer each time: its input
+        cannot be read, and that of others may be.
+        """
+        if not self._is_holder(agent, mini_batch, attempt):
+            return Outcome.REFUSED
+        self._end_lease(mini_batch)
+        if paused_at is None:
+            self._wait_again(mini_batch)
+            return Outcome.ACCEPTED
+        count = self._deferrals[mini_batch] = self._deferrals.get(mini_batch, 0) + 1
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(count - 1, 10))
+        self._move(mini_batch, State.WAITING)
+        heapq.heappush(self._later, (paused_at + pause, mini_batch))
+        return Outcome.ACCEPTED
 
     def give_back(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
         """Take back an unstarted mini-batch; it loses no try. ACCEPTED or REFUSED."""

@@ -40,7 +40,7 @@ class Moments:
 def take_snapshot(run: Run, moments: Moments, *, state: str, epoch: int, written: Assembled, now: float) -> Snapshot:
     """Return where a run is; `now` is monotonic."""
     counts, ended, verdict, job = run.leases.counts, run.ended(), run.verdict, run.job
-    waiting = run.agents.waiting(now) if verdict is None and not counts[State.LEASED] else ("", "")
+    waiting = run.waiting(now)
     return Snapshot(
         state=state,
         run_id=job.run_id,

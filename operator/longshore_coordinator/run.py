@@ -13,13 +13,17 @@ from longshore_coordinator.accounts import Accounts
 from longshore_coordinator.agents import Agents
 from longshore_coordinator.leases import LeaseStore, Outcome, State
 from longshore_coordinator.ledger import Ledger
+from longshore_coordinator.outage import Gates, Outage
 from longshore_coordinator.plan import Plan
 from longshore_coordinator.restore import Restored
-from longshore_coordinator.verdict import Tally, Verdict
+from longshore_coordinator.verdict import Clocks, Tally, Verdict
 from longshore_protocol import errors
 from longshore_protocol.job import Job
 from longshore_protocol.segments import select_digests
-from longshore_protocol.wire import Completion, Failure, lease_term
+from longshore_protocol.wire import BRINGING, INPUT, STORE, Completion, Deferral, Failure, lease_term
+
+# Seconds between two ticks. What a gap is longer, this process was stopped, or its machine was: no limit counts it.
+_LONGEST_TICK = 2.0
 
 
 class Run:
@@ -37,13 +41,20 @@ class Run:
         self.verdict: Verdict | None = None
         self.draining = False
         self.first_lease: float | None = None  # monotonic
-        self.last_end: float | None = None  # monotonic: a mini-batch was done or failed for good
+        self.outage = Outage(job.timeouts.storage)
+        self.ledger_outage = Outage(job.timeouts.storage)  # nothing is granted that could not be recorded
+        self._gates = Gates()
         self._ledger = ledger
         self._restored = restored
-        self._began = now
-        self._ready_since: float | None = None  # monotonic: some process has been past init() since
-        self._unready_since: float | None = None  # monotonic: workers are connected, and no process is ready, since
+        self._ticked = now
+        self._clocks = Clocks()
+        self._was_ready = False  # at the last report or tick
+        self._listed = 0
+        self._has_deferred = False  # in the report that is being taken in
+        self._unprepared: set[str] = set()  # agents that failed to fetch what their processes need
         self._init_failures: set[tuple[str, int, float]] = set()
+        self._failed_inits: dict[str, int] = {}  # worker -> its processes that failed before run()
+        self._init_error = ""  # of the last one
         self._short_return_fails = verdicts.short_return_fails(job)
 
     # --- the plan --------------------------------------------------------------------------------------------------
@@ -71,11 +82,13 @@ class Run:
         """A worker's agent is dead: what it held waits again at once. No try is lost."""
         agent = self.agents.leave(worker)
         if agent is not None:
+            self._forget(agent)
             self._lost(self.leases.lose(agent), worker)
 
     def bye(self, agent: str) -> None:
         """An agent ended in an orderly way: what was still on its way to it waits again."""
         self.agents.bye(agent)
+        self._forget(agent)
         self.leases.release(agent)
 
     def idle_workers(self) -> list[str]:
@@ -88,10 +101,14 @@ class Run:
         return sorted(worker for agent, worker in self.agents.workers().items() if not self.leases.held(agent))
 
     def grant(self, agent: str, want: int, now: float) -> list[tuple[int, int]]:
-        """Lease up to `want` mini-batches to an agent, leaving other agents their part; [] when none waits.
+        """Lease up to `want` mini-batches to an agent, leaving other agents their part; [] when there is none for it.
 
-        An agent gets at most half of an even share of what waits (guided self-scheduling), at least one.
+        An agent gets at most half of an even share of what waits (guided self-scheduling), at least one. While a store
+        fails it gets less (`outage`).
         """
+        want = 0 if self.ledger_outage else self._gates.allowed(agent, want, held=self.leases.held(agent), now=now)
+        if not want:
+            return []
         agents = max(self.agents.count(), self.job.workers)
         if agents > 1:
             want = max(1, min(want, math.ceil(self.leases.waiting() / (2 * agents))))
@@ -110,6 +127,8 @@ class Run:
         self._processes(agent, body["processes"], now)
         if self.verdict is not None:
             return []
+        for raw in body.get("deferred", ()):  # before what completed, which shows that the failure has ended
+            self._defer(agent, Deferral(*raw), now)
         if body["completed"]:
             self._complete(agent, worker, body, now)
         for raw in body["failed"]:
@@ -119,28 +138,36 @@ class Run:
         lost = self.leases.renew(agent, ((held[0], held[1]) for held in body["held"]), now)
         for raw in body["init_failed"]:
             self._init_failed(worker, Failure(*raw))
+        if self.agents.moved(agent, body.get("fetched", 0)):
+            self._clocks.progress = 0.0
         self.judge()
+        if self._has_deferred and (verdict := self.outage.verdict()) is not None:
+            self.decide(verdict)
+        self._has_deferred = False
         return lost
 
-    def tick(self, now: float) -> None:
-        """Take back what expired, measure the pace, and see whether the run has stalled."""
+    def tick(self, now: float, *, listed: int = 0) -> None:
+        """Take back what expired, measure the pace, and see whether the run has stalled.
+
+        `listed` grows while the inputs are listed, or read for that.
+        """
+        passed = self._time_since_tick(now)
         self._lost(self.leases.expire(now), "")
         self.accounts.mark(self.ended(), now)
-        if not self.agents.ready() or not len(self.leases):
-            self._ready_since = None  # nothing can finish: this time counts as no lack of progress
-        since = None
-        if self._ready_since is not None and not self.draining:
-            since = now - max(self._ready_since, self.last_end or 0.0)
-        waited = now - self._began if not len(self.leases) and not self.plan.complete else None
-        if self.agents.ready() or not self.agents.count() or self.draining or self.agents.brings(now):
-            self._unready_since = None
-        elif self._unready_since is None:
-            self._unready_since = now
-        connected = None if self._unready_since is None else now - self._unready_since
-        stalled = verdicts.stalled(self.job, waited_for_first=waited, since_progress=since, since_connected=connected)
+        self._count(passed, now, listed=listed)
+        self._judge_init()
+        stalled = verdicts.stalled(self.job, self._clocks)
         if stalled is not None:
             self.decide(stalled)
         self.judge()
+
+    def waiting(self, now: float) -> tuple[str, str]:
+        """Return why nothing runs or nothing succeeds, as (reason, sentence); empty when something does."""
+        for outage in (self.ledger_outage, self.outage):
+            if outage:
+                return outage.waiting()
+        is_idle = self.verdict is None and not self.leases.counts[State.LEASED]
+        return self.agents.waiting(now) if is_idle else ("", "")
 
     # --- the verdict -----------------------------------------------------------------------------------------------
 
@@ -173,10 +200,61 @@ class Run:
 
     def _processes(self, agent: str, processes: list[dict[str, Any]], now: float) -> None:
         self.agents.set_processes(agent, processes)
-        if self._ready_since is None and self.agents.ready():
-            self._ready_since = now
-            self.accounts.ever_ready = True
+        if not self._was_ready and self.agents.ready():
+            self._was_ready = self.accounts.ever_ready = True
             self.accounts.began(self.ended(), now)
+        if agent in self._unprepared and all(each["state"] != BRINGING for each in processes):
+            self._unprepared.discard(agent)  # all is fetched
+            self.outage.ended()
+
+    def _time_since_tick(self, now: float) -> float:
+        """Return the seconds that count since the last tick; after an absence, give agents the time to renew."""
+        passed = now - self._ticked
+        self._ticked = now
+        if passed <= _LONGEST_TICK:
+            return passed
+        self.leases.renew_all(now)
+        self.agents.postpone(passed - _LONGEST_TICK)
+        return _LONGEST_TICK
+
+    def _count(self, passed: float, now: float, *, listed: int) -> None:
+        clocks, counts, is_ready, brings = (
+            self._clocks,
+            self.leases.counts,
+            self.agents.ready(),
+            self.agents.brings(now),
+        )
+        if not is_ready or not len(self.leases):
+            self._was_ready = False
+        outstanding = counts[State.WAITING] + counts[State.LEASED]
+        can_progress = is_ready and outstanding and not self.draining and not self.ledger_outage
+        clocks.progress = clocks.progress + passed if can_progress else 0.0
+        is_unready = self.agents.count() and not is_ready and not brings and not self.draining
+        clocks.unready = clocks.unready + passed if is_unready else 0.0
+        has_no_limit = self.job.timeouts.first_task_creation is None
+        is_cut = len(self.leases) or self.plan.complete or (has_no_limit and listed != self._listed)
+        clocks.uncut = 0.0 if is_cut else clocks.uncut + passed
+        self._listed = listed
+        self.ledger_outage.passed(passed)
+        if is_ready or brings:
+            self.outage.passed(passed)
+
+    def _forget(self, agent: str) -> None:
+        self._gates.open(agent)
+        self._unprepared.discard(agent)
+
+    def _defer(self, agent: str, deferral: Deferral, now: float) -> None:
+        if deferral.mini_batch < 0:
+            self._unprepared.add(agent)
+        else:
+            paused_at = now if deferral.origin == INPUT else None
+            outcome = self.leases.defer(agent, deferral.mini_batch, deferral.attempt, paused_at=paused_at)
+            if outcome is Outcome.REFUSED:
+                return
+        self._clocks.progress = 0.0
+        self._gates.failed(agent, now)
+        self.outage.failed(deferral.origin, deferral.message)
+        self._has_deferred = True
 
     def _complete(self, agent: str, worker: str, body: dict[str, Any], now: float) -> None:
         complete, completed = self.leases.complete, self.accounts.completed
@@ -190,7 +268,9 @@ class Run:
                 accepted.append(raw)
                 places.append(place)
         if accepted:
-            self.last_end = now
+            self._clocks.progress = 0.0
+            self._gates.open(agent)
+            self.outage.ended()
             digests = body.get("digests", "")
             if len(accepted) < len(body["completed"]):
                 digests = select_digests(digests, places)
@@ -208,16 +288,19 @@ class Run:
             )
 
     def _fail(self, agent: str, worker: str, failure: Failure, now: float) -> None:
+        if failure.category == errors.SYSTEM:  # whoever reports it so: it never costs a try
+            self._defer(agent, Deferral(failure.mini_batch, failure.attempt, STORE, failure.message), now)
+            return
         outcome = self.leases.fail(agent, failure.mini_batch, failure.attempt)
         if outcome is Outcome.REFUSED:
             return
+        self._clocks.progress = 0.0  # a try was used up, and their number is limited
         terminal = outcome is Outcome.EXHAUSTED
         if failure.items < 0:
             failure = failure._replace(items=self.plan.items(failure.mini_batch))
         self.accounts.saw_error(worker, failure)
         self._ledger.append({"tried": {"worker": worker, "terminal": terminal, "failure": failure}})
         if terminal:
-            self.last_end = now
             self.accounts.gave_up(failure.items)
 
     def _lost(self, failed: list[int], worker: str) -> None:
@@ -228,7 +311,7 @@ class Run:
                 0,
                 self.plan.items(mini_batch),
                 -1,
-                errors.SYSTEM,
+                errors.PROCESS_DIED,
                 f"lost with its worker {self.leases.losses(mini_batch)} times: it may be what ends workers",
                 "",
                 0.0,
@@ -246,13 +329,18 @@ class Run:
         self.accounts.init_failures += 1
         self.accounts.saw_error(worker, failure)
         self._ledger.append({"tried": {"worker": worker, "terminal": False, "failure": failure}})
-        if not self.accounts.ever_ready and self.accounts.init_failures >= verdicts.init_limit(self.job):
-            count = self.accounts.init_failures
-            self.decide(
-                Verdict(
-                    verdicts.INIT_FAILED, f"{count} processes failed before run(), none came through: {failure.message}"
-                )
+        self._failed_inits[worker] = self._failed_inits.get(worker, 0) + 1
+        self._init_error = failure.message
+        self._judge_init()
+
+    def _judge_init(self) -> None:
+        if self._failed_inits and not self.accounts.ever_ready:
+            connected = set(self.agents.workers().values())
+            verdict = verdicts.init_failed(
+                self.job, self._failed_inits, connected, unready=self._clocks.unready, error=self._init_error
             )
+            if verdict is not None:
+                self.decide(verdict)
 
 
 def _short_return(done: Completion) -> Failure:

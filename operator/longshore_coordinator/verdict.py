@@ -5,6 +5,8 @@ Thresholds count terminal failures, after the last try; Azure ML's, which counts
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from longshore_protocol.job import APPEND_ROW, Job, Timeouts
@@ -29,6 +31,10 @@ SUPERSEDED = "Superseded"
 
 
 _STARTING = 60.0  # seconds that processes may need to start at all, before import and init()
+_LISTING = 600.0  # seconds for which listing may stand still before the first mini-batch is cut
+# Workers whose processes must all fail before a step counts as broken: three and a tenth, or all that it has...
+_FAILING_WORKERS, _FAILING_SHARE = 3, 0.1
+_ALONE = 120.0  # ...or all that are connected, once no other has come for so many seconds
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,26 @@ def init_limit(job: Job) -> int:
     return max(3, 2 * job.processes_per_worker)
 
 
+def init_failed(
+    job: Job, failures: Mapping[str, int], connected: Collection[str], *, unready: float, error: str
+) -> Verdict | None:
+    """Return the verdict on processes that failed before run() while none ever came that far; None to go on.
+
+    One broken node is not a broken step: the failures must be of several workers. `failures` are the failed processes
+    by worker, `connected` the workers that are there, `unready` the seconds for which they have been without a process
+    that is ready, `error` the last failure's message.
+    """
+    count, workers = sum(failures.values()), len(failures)
+    if count < init_limit(job):
+        return None
+    enough = min(job.workers, max(_FAILING_WORKERS, math.ceil(job.workers * _FAILING_SHARE)))
+    all_of_them = unready > _ALONE and failures.keys() >= set(connected)
+    if workers < enough and not all_of_them:
+        return None
+    where = "" if job.workers == 1 else f" of {workers} worker{'s' * (workers != 1)}"
+    return Verdict(INIT_FAILED, f"{count} processes{where} failed before run(), none came through: {error}")
+
+
 def progress_timeout(timeouts: Timeouts) -> float:
     """Return the seconds without a finished mini-batch after which the step fails."""
     if timeouts.progress_update is not None:
@@ -116,27 +142,36 @@ def progress_timeout(timeouts: Timeouts) -> float:
     return 3 * (timeouts.run_invocation + timeouts.task_overhead)
 
 
-def stalled(
-    job: Job, *, waited_for_first: float | None, since_progress: float | None, since_connected: float | None
-) -> Verdict | None:
-    """Return the verdict of a time limit that has passed.
+@dataclass
+class Clocks:
+    """Seconds for which a run has stood still. Time in which it could not go on is not in them."""
 
-    `waited_for_first`: seconds since the start while no mini-batch is cut yet. `since_progress`: seconds since a
-    mini-batch finished, or since the first process was ready; None while no process is ready. `since_connected`:
-    seconds that workers are connected and none of their processes is ready; None while one is, or nobody is there.
-    """
-    if since_connected is not None and since_connected > job.timeouts.init + _STARTING:
+    uncut: float = 0.0  # no mini-batch is cut; where the step sets no limit for that, since listing last progressed
+    progress: float = 0.0  # a process is ready, a mini-batch waits or is leased, and none ended
+    unready: float = 0.0  # workers are connected, and none of their processes is past init()
+
+
+def stalled(job: Job, clocks: Clocks) -> Verdict | None:
+    """Return the verdict of a time limit that has passed."""
+    limits = job.timeouts
+    if clocks.unready > limits.init + _STARTING:
         return Verdict(
             NO_PROGRESS,
-            f"workers are connected, and for {since_connected:.0f} s none of their processes came through init() "
-            f"(initTimeoutSeconds is {job.timeouts.init:g})",
+            f"workers are connected, and for {clocks.unready:.0f} s none of their processes came through init() "
+            f"(initTimeoutSeconds is {limits.init:g})",
         )
-    if waited_for_first is not None and waited_for_first > job.timeouts.first_task_creation:
+    if limits.first_task_creation is not None and clocks.uncut > limits.first_task_creation:
         return Verdict(
             FIRST_TASK_TIMEOUT,
-            f"no mini-batch was cut within firstTaskCreationTimeoutSeconds ({job.timeouts.first_task_creation:g} s)",
+            f"no mini-batch was cut within firstTaskCreationTimeoutSeconds ({limits.first_task_creation:g} s)",
         )
-    limit = progress_timeout(job.timeouts)
-    if since_progress is not None and since_progress > limit:
+    if limits.first_task_creation is None and clocks.uncut > _LISTING:
+        return Verdict(
+            FIRST_TASK_TIMEOUT,
+            f"no mini-batch was cut, and listing the inputs made no progress for {_LISTING:g} s; "
+            "set firstTaskCreationTimeoutSeconds if the store needs longer",
+        )
+    limit = progress_timeout(limits)
+    if clocks.progress > limit:
         return Verdict(NO_PROGRESS, f"no mini-batch finished within progressUpdateTimeoutSeconds ({limit:g} s)")
     return None

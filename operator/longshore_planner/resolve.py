@@ -293,11 +293,12 @@ def _thresholds(spec: ParallelRunStepSpec) -> job.Thresholds:
 
 
 def _timeouts(spec: ParallelRunStepSpec) -> job.Timeouts:
-    progress = spec.progress_update_timeout_seconds
+    first, progress = spec.first_task_creation_timeout_seconds, spec.progress_update_timeout_seconds
     return job.Timeouts(
         run_invocation=float(spec.run_invocation_timeout_seconds),
         task_overhead=float(spec.task_overhead_timeout_seconds),
         init=float(spec.init_timeout_seconds),
-        first_task_creation=float(spec.first_task_creation_timeout_seconds),
+        first_task_creation=None if first is None else float(first),
         progress_update=None if progress is None else float(progress),
+        storage=float(spec.storage_timeout_seconds),
     )

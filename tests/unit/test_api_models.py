@@ -57,7 +57,7 @@ def test_defaults_are_those_of_azure_ml():
         "run_max_try": 3,
         "task_overhead_timeout_seconds": 30,
         "init_timeout_seconds": 600,
-        "first_task_creation_timeout_seconds": 600,
+        "storage_timeout_seconds": 600,
         "logging_level": "INFO",
         "resource_monitor_interval_seconds": 600,
         "metrics_name_prefix": "",

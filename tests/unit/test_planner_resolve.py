@@ -83,6 +83,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
         initTimeoutSeconds=7,
         firstTaskCreationTimeoutSeconds=8,
         progressUpdateTimeoutSeconds=9,
+        storageTimeoutSeconds=10,
         runMaxTry=1,
         loggingLevel="DEBUG",
         resourceMonitorIntervalSeconds=0,
@@ -99,7 +100,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
     assert job.variables == {"A": "b"}
     assert (job.thresholds.error_threshold, job.thresholds.allowed_failed_count) == (10, 2)
     assert job.thresholds.allowed_failed_percent == 2.5
-    assert job.timeouts == Timeouts(5, 6, 7, 8, 9)
+    assert job.timeouts == Timeouts(5, 6, 7, 8, 9, 10)
     assert (job.max_tries, job.logging_level, job.resource_monitor_interval) == (1, "DEBUG", 0)
     assert (job.profiling_module, job.metrics_name_prefix) == ("cProfile", "x_")
     assert (job.workers, job.processes_per_worker, job.sample) == (3, 2, 3)

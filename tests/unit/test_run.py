@@ -65,7 +65,14 @@ class Bench:
     def fail(self, agent, *pairs, **what):
         return self.report(agent, failed=[failure(*pair, **what) for pair in pairs])
 
-    def tick(self, seconds):
+    def tick(self, seconds, **what):
+        """Let time pass, with ticks as often as a coordinator has them or nearly so."""
+        for _ in range(int(seconds)):
+            self.now += 1.0
+            self.run.tick(self.now, **what)
+
+    def sleep(self, seconds):
+        """Let time pass in which this process is stopped."""
         self.now += seconds
         self.run.tick(self.now)
 
@@ -292,7 +299,7 @@ def test_a_mini_batch_that_is_lost_with_worker_after_worker_fails_in_the_end(ben
     assert bench.run.accounts.items_failed == ITEMS
     (tried,) = bench.records("tried")
     lost = Failure(*tried["failure"])
-    assert (tried["terminal"], lost.category) == (True, errors.SYSTEM)
+    assert (tried["terminal"], lost.category) == (True, errors.PROCESS_DIED)
     assert lost.message == "lost with its worker 12 times: it may be what ends workers"
 
 
@@ -421,7 +428,6 @@ def test_the_time_without_progress_begins_when_there_is_something_to_do_and_a_pr
     bench.report(agent)
     bench.tick(90)
     bench.run.add([Slice(0, 1, b'["/in/a"]')])
-    bench.tick(1)
     bench.report(agent)
     bench.tick(20)
     assert bench.run.verdict is None
@@ -437,8 +443,8 @@ def test_progress_is_counted_from_the_last_mini_batch_that_ended(store):
     bench.complete(agent, *bench.grant(agent))
     bench.tick(15)
     (pair,) = bench.grant(agent)
-    bench.fail(agent, pair)  # it waits again: that is no end
-    bench.tick(5)
+    bench.fail(agent, pair)  # it waits again, and has one try less
+    bench.tick(20)
     assert bench.run.verdict is None
     bench.tick(1)
     assert bench.run.verdict.reason == "NoProgress"
@@ -448,13 +454,11 @@ def test_workers_whose_processes_never_start_end_the_step_and_not_those_that_com
     bench = limited(store)
     agent = bench.agent()
     bench.report(agent, processes=STARTING)
-    bench.tick(0)
     bench.tick(Timeouts().init + 60)
     assert bench.run.verdict is None
     bench.report(agent, processes=READY)
     bench.tick(5)
     bench.report(agent, processes=STARTING)
-    bench.tick(5)
     bench.tick(Timeouts().init + 60)
     assert bench.run.verdict is None, "the time begins anew whenever a process was ready"
     bench.tick(1)
@@ -597,12 +601,9 @@ def test_bringing_data_counts_against_no_limit_and_is_why_the_run_waits(tmp_path
     for _ in range(20):
         bench.report(agent, processes=[state])
         assert bench.run.agents.waiting(bench.now) == said
-        bench.now += 30.0
-        bench.run.tick(bench.now)
+        bench.tick(30)
     assert bench.run.verdict is None
-    bench.now += 60.0  # it is not heard any more
-    bench.run.tick(bench.now)
+    bench.tick(60)  # it is not heard any more
     assert bench.run.agents.waiting(bench.now)[0] == "Initializing"
-    bench.now += 71.0
-    bench.run.tick(bench.now)
+    bench.tick(71)
     assert bench.run.verdict.reason == "NoProgress"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from longshore_coordinator import verdict
-from longshore_coordinator.verdict import Tally, Verdict
+from longshore_coordinator.verdict import Clocks, Tally, Verdict
 from longshore_protocol.job import (
     APPEND_ROW,
     SUMMARY_ONLY,
@@ -186,28 +186,30 @@ def test_init_may_fail_twice_in_each_process_of_a_worker_and_at_least_three_time
     assert verdict.init_limit(job(processes=processes)) == limit
 
 
+NO_MINI_BATCH = "no mini-batch was cut within firstTaskCreationTimeoutSeconds (50 s)"
+NO_LISTING = (
+    "no mini-batch was cut, and listing the inputs made no progress for 600 s; "
+    "set firstTaskCreationTimeoutSeconds if the store needs longer"
+)
 STALLED = [
-    ("nothing waits for anything", None, None, None),
-    ("the first mini-batch is due, and not overdue", 600.0, None, None),
-    (
-        "the first mini-batch is overdue",
-        600.1,
-        None,
-        Verdict("FirstTaskCreationTimeout", "no mini-batch was cut within firstTaskCreationTimeoutSeconds (600 s)"),
-    ),
-    ("the next end is due, and not overdue", None, 270.0, None),
+    ("nothing waits for anything", None, Clocks(), None),
+    ("the first mini-batch is due, and not overdue", 50.0, Clocks(uncut=50.0), None),
+    ("the first mini-batch is overdue", 50.0, Clocks(uncut=50.1), Verdict("FirstTaskCreationTimeout", NO_MINI_BATCH)),
+    ("listing halts", None, Clocks(uncut=600.0), None),
+    ("listing has halted for too long", None, Clocks(uncut=600.1), Verdict("FirstTaskCreationTimeout", NO_LISTING)),
+    ("the next end is due, and not overdue", None, Clocks(progress=270.0), None),
     (
         "the next end is overdue",
         None,
-        270.1,
+        Clocks(progress=270.1),
         Verdict("NoProgress", "no mini-batch finished within progressUpdateTimeoutSeconds (270 s)"),
     ),
 ]
 
 
-@pytest.mark.parametrize(("first", "progress", "expected"), [case[1:] for case in STALLED], ids=[c[0] for c in STALLED])
-def test_a_step_that_stands_still_is_ended(first, progress, expected):
-    assert verdict.stalled(job(), waited_for_first=first, since_progress=progress, since_connected=None) == expected
+@pytest.mark.parametrize(("first", "clocks", "expected"), [case[1:] for case in STALLED], ids=[c[0] for c in STALLED])
+def test_a_step_that_stands_still_is_ended(first, clocks, expected):
+    assert verdict.stalled(job(timeouts=Timeouts(first_task_creation=first)), clocks) == expected
 
 
 def test_the_time_without_progress_follows_the_time_of_a_mini_batch_unless_it_is_set():
@@ -217,10 +219,41 @@ def test_the_time_without_progress_follows_the_time_of_a_mini_batch_unless_it_is
 
 def test_workers_that_are_connected_must_have_a_process_past_init_within_the_time_for_init_and_a_minute():
     def judge(seconds):
-        return verdict.stalled(job(), waited_for_first=None, since_progress=None, since_connected=seconds)
+        return verdict.stalled(job(), Clocks(unready=seconds))
 
     limit = job().timeouts.init + 60.0
     assert judge(limit) is None
     found = judge(limit + 1)
     assert found.reason == verdict.NO_PROGRESS
     assert "none of their processes came through init()" in found.message
+
+
+ONE, THREE, HUNDRED = {"workers": 1}, {"workers": 3}, {"workers": 100}
+INIT = [
+    ("the one worker's processes fail", ONE, {"w0": 3}, {"w0"}, 0.0, True),
+    ("and may fail twice", ONE, {"w0": 2}, {"w0"}, 0.0, False),
+    ("one node of a hundred is broken", HUNDRED, {"w0": 50}, {"w0", "w1"}, 600.0, False),
+    (
+        "three nodes of a hundred are broken",
+        HUNDRED,
+        {"w0": 9, "w1": 9, "w2": 9},
+        {"w0", "w1", "w2", "w3"},
+        600.0,
+        False,
+    ),
+    ("a tenth of a hundred workers fails", HUNDRED, {f"w{number}": 1 for number in range(10)}, set(), 0.0, True),
+    ("one worker of three fails", THREE, {"w0": 9}, {"w0"}, 119.0, False),
+    ("and no other comes", THREE, {"w0": 9}, {"w0"}, 121.0, True),
+    ("two of three fail, and the third starts", THREE, {"w0": 9, "w1": 1}, {"w0", "w1", "w2"}, 600.0, False),
+    ("all three fail", THREE, {"w0": 1, "w1": 1, "w2": 1}, {"w0", "w1", "w2"}, 0.0, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("workers", "failures", "connected", "unready", "ends"), [case[1:] for case in INIT], ids=[c[0] for c in INIT]
+)
+def test_a_step_is_broken_where_several_workers_are(workers, failures, connected, unready, ends):
+    found = verdict.init_failed(replace(job(), **workers), failures, connected, unready=unready, error="no")
+    assert (found is not None) == ends
+    assert found is None or found.reason == "InitFailed"
+    assert found is None or found.message.endswith(" failed before run(), none came through: no")

@@ -97,8 +97,11 @@ class Timeouts:
     run_invocation: float = 60.0  # one call of run()
     task_overhead: float = 30.0  # loading a mini-batch and handing over its result
     init: float = 600.0  # import of the entry script and init()
-    first_task_creation: float = 600.0  # the first mini-batch must be cut within this
+    first_task_creation: Optional[float] = (
+        None  # the first mini-batch must be cut within this; None: while listing halts
+    )
     progress_update: Optional[float] = None  # None: 3 x (run_invocation + task_overhead)
+    storage: float = 600.0  # a store that fails may keep every mini-batch from ending for this long
 
 
 @dataclass(frozen=True)

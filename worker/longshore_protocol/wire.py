@@ -13,6 +13,8 @@ from longshore_protocol import frames
 from longshore_protocol.job import Timeouts
 
 PROTOCOL = 1  # both sides refuse another number
+# Where infrastructure fails: at the run's own store, or a disk of ours; or at the store of an input.
+STORE, INPUT = "store", "input"
 BRINGING = "bringing"  # in the place of a process's state: the worker brings "what", and starts processes then
 
 
@@ -114,6 +116,15 @@ class Failure(NamedTuple):
     log: str  # the process's log, relative to the run folder
 
 
+class Deferral(NamedTuple):
+    """One attempt that failing infrastructure ended: the mini-batch waits again and keeps all its tries."""
+
+    mini_batch: int  # -1: it concerns the worker, and no mini-batch
+    attempt: int
+    origin: str  # STORE or INPUT
+    message: str  # one line: what failed, and why
+
+
 def report(
     agent: str,
     epoch: int,
@@ -125,6 +136,7 @@ def report(
     completed: List[Completion] = [],  # noqa: B006
     failed: List[Failure] = [],  # noqa: B006
     returned: List[List[int]] = [],  # noqa: B006
+    deferred: List[Deferral] = [],  # noqa: B006
     held: List[List[int]] = [],  # noqa: B006
     init_failed: List[Failure] = [],  # noqa: B006
     processes: List[Dict[str, Any]] = [],  # noqa: B006
@@ -133,8 +145,8 @@ def report(
 
     `segment` holds the rows of `completed`; it is `bytes` long, and `digests` are theirs (`segments.encode_digests`).
     `returned` and `held` are [mini_batch, attempt] pairs: given back unstarted, and still wanted (their leases are
-    renewed). `init_failed` tells of processes that never came to run(); their mini_batch is -1. `processes` is what
-    each of the worker's processes does, for the status.
+    renewed). `deferred` are attempts that infrastructure ended. `init_failed` tells of processes that never came to
+    run(); their mini_batch is -1. `processes` is what each of the worker's processes does, for the status.
     """
     return {
         "agent": agent,
@@ -146,6 +158,7 @@ def report(
         "completed": completed,
         "failed": failed,
         "returned": returned,
+        "deferred": deferred,
         "held": held,
         "init_failed": init_failed,
         "processes": processes,
