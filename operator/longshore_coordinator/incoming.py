@@ -14,7 +14,7 @@ from longshore_protocol import errors
 from longshore_protocol.fields import NUMBER, Field, fault
 from longshore_protocol.segments import decode_digests, select_digests
 from longshore_protocol.text import MESSAGE, TRACEBACK, printable
-from longshore_protocol.wire import BRINGING, Failure
+from longshore_protocol.wire import BRINGING, INPUT, STORE, Deferral, Failure
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_NAME = 253  # characters, as of a pod
@@ -30,12 +30,13 @@ REGISTER = (_WORKER, Field("boot", (str,), 1, _LONGEST_NAME), Field("protocol"))
 LEASE = (_AGENT, Field("epoch"), Field("want", (int,), 1, _MANY))
 BYE = (_AGENT,)
 WORKER = (_WORKER,)
-_LISTS = ("headers", "completed", "failed", "returned", "held", "init_failed", "processes")
+_LISTS = ("headers", "completed", "failed", "returned", "deferred", "held", "init_failed", "processes")
 _REPORT = (
     _AGENT,
     Field("epoch"),
     Field("segment", (str,), most=1024),
     Field("bytes"),
+    Field("fetched"),
     Field("digests", (str,), most=_MANY * 16),
     *(Field(name, (list,), most=_MANY) for name in _LISTS),
 )
@@ -61,6 +62,12 @@ _FAILURE = (
     Field("started", NUMBER, most=_LATEST),
     Field("elapsed", NUMBER, most=_LONGEST),
     Field("log", (str,), most=1024),
+)
+_DEFERRAL = (
+    Field("mini-batch", least=-1),
+    Field("attempt"),
+    Field("origin", (str,), most=_SHORT),
+    Field("message", (str,), most=_TEXT),
 )
 _SECONDS = Field("seconds", NUMBER, most=_LONGEST)
 
@@ -96,6 +103,7 @@ def report(body: bytes) -> dict[str, Any]:
         _require_rows(name, found[name], _LEASED)
     for name in ("failed", "init_failed"):
         found[name] = [_failure(name, raw) for raw in found[name]]
+    found["deferred"] = [_deferral(raw) for raw in found["deferred"]]
     found["processes"] = [_process(each) for each in found["processes"]]
     return found
 
@@ -187,6 +195,18 @@ def _failure(name: str, raw: Any) -> Failure:
         traceback=printable(failure.traceback, TRACEBACK, lines=True),
         log=printable(failure.log, MESSAGE),
     )
+
+
+def _deferral(raw: Any) -> Deferral:
+    if type(raw) is not list:
+        raise MalformedMessageError("an element of deferred is no list")
+    why = fault(raw, _DEFERRAL)
+    if why is not None:
+        raise MalformedMessageError(f"in deferred, {why}")
+    deferral = Deferral(*raw)
+    if deferral.origin not in (INPUT, STORE):
+        raise MalformedMessageError(f"in deferred, the origin is {printable(deferral.origin, 60)!r}, which is none")
+    return deferral._replace(message=printable(deferral.message, MESSAGE))
 
 
 def _process(raw: Any) -> dict[str, Any]:

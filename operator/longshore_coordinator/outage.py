@@ -35,7 +35,7 @@ class Outage:
         """Note a failure; `message` is a clause without its full stop."""
         if not self._message:
             self._waited = 0.0
-        self._origin, self._message = origin if origin in _REASONS else STORE, message.rstrip(".")
+        self._origin, self._message = origin, message.rstrip(".")
 
     def ended(self) -> None:
         """Note that something succeeded."""

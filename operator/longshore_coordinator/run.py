@@ -127,7 +127,10 @@ class Run:
         self._processes(agent, body["processes"], now)
         if self.verdict is not None:
             return []
-        for raw in body.get("deferred", ()):  # before what completed, which shows that the failure has ended
+        deferred = body["deferred"]
+        if deferred and any(each["state"] == BRINGING for each in body["processes"]):
+            self._unprepared.add(agent)
+        for raw in deferred:  # before what completed, which shows that the failure has ended
             self._defer(agent, Deferral(*raw), now)
         if body["completed"]:
             self._complete(agent, worker, body, now)
@@ -138,7 +141,7 @@ class Run:
         lost = self.leases.renew(agent, ((held[0], held[1]) for held in body["held"]), now)
         for raw in body["init_failed"]:
             self._init_failed(worker, Failure(*raw))
-        if self.agents.moved(agent, body.get("fetched", 0)):
+        if self.agents.moved(agent, body["fetched"]):
             self._clocks.progress = 0.0
         self.judge()
         if self._has_deferred and (verdict := self.outage.verdict()) is not None:
@@ -244,9 +247,7 @@ class Run:
         self._unprepared.discard(agent)
 
     def _defer(self, agent: str, deferral: Deferral, now: float) -> None:
-        if deferral.mini_batch < 0:
-            self._unprepared.add(agent)
-        else:
+        if deferral.mini_batch >= 0:
             paused_at = now if deferral.origin == INPUT else None
             outcome = self.leases.defer(agent, deferral.mini_batch, deferral.attempt, paused_at=paused_at)
             if outcome is Outcome.REFUSED:

@@ -76,7 +76,7 @@ class LeaseStoreMachine(RuleBasedStateMachine):
             expected.holder, expected.deadline = agent, self.now + TERM
             self.spoken.append((agent, number, attempt))
 
-    @rule(data=st.data(), call=st.sampled_from(["complete", "fail", "give_back"]))
+    @rule(data=st.data(), call=st.sampled_from(["complete", "fail", "give_back", "defer"]))
     def report(self, data, call):
         agent, number, attempt = self.someone(data)
         expected = self.model[number]

@@ -29,10 +29,11 @@ from longshore_agent.worker import Worker
 from longshore_coordinator.enumerate import parquet, text
 from longshore_coordinator.enumerate.partitions import TableGroups
 from longshore_host import tabular
-from longshore_protocol import errors, messages
+from longshore_protocol import errors, messages, wire
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
 from longshore_protocol.wire import Grant
 from longshore_storage import files
+from longshore_storage.errors import DatabaseError
 from longshore_storage.files import file_version
 
 PATIENCE = 60  # seconds: only a hang meets it
@@ -66,6 +67,9 @@ class Outcomes:
 
     def not_staged(self, lease, said, times):
         self._told.put_nowait((lease, said))
+
+    def deferred(self, lease, origin, message):
+        self._told.put_nowait((lease, (origin, message)))
 
     async def next(self):
         async with asyncio.timeout(PATIENCE):
@@ -511,7 +515,7 @@ def test_a_copy_that_fails_is_tried_again(staging, monkeypatch):
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_file_that_never_comes_is_one_data_error_that_names_url_and_cause(staging, tmp_path, monkeypatch):
+def test_a_file_that_does_not_come_for_now_is_deferred_and_url_and_cause_are_named(staging, tmp_path, monkeypatch):
     calls = failing(monkeypatch, *[ConnectionResetError("reset by the other side.")] * 4)
 
     async def body(made, outcomes):
@@ -519,7 +523,7 @@ def test_a_file_that_never_comes_is_one_data_error_that_names_url_and_cause(stag
         made.add(lease([url]))
         _, said = await outcomes.next()
         sentence = f'The file "{url}" cannot be brought to this machine: ConnectionResetError: reset by the other side.'
-        assert said == (errors.DATA_ERROR, sentence)
+        assert said == (wire.INPUT, sentence)
         assert calls == [url] * 4
         await until(lambda: list((tmp_path / "inputs").iterdir()) == [])
 
@@ -556,7 +560,7 @@ def test_only_http_errors_that_may_pass_are_tried_again(staging, monkeypatch, st
     async def body(made, outcomes):
         made.add(lease([remote()]))
         _, (category, sentence) = await outcomes.next()
-        assert category == errors.DATA_ERROR
+        assert category == (errors.DATA_ERROR if tries == 1 else wire.INPUT)
         assert str(status) in sentence
         assert len(calls) == tries
 
@@ -578,14 +582,45 @@ def test_a_size_that_nobody_told_is_not_a_file_that_is_not_there(staging, monkey
     staging(body)
 
 
-def test_a_full_disk_is_not_the_fault_of_the_data(staging, monkeypatch):
-    failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+class ExpiredToken(Exception):
+    """As botocore's, whose class is called after the code."""
+
+
+FAILING = [
+    (OSError(errno.ENOSPC, "No space left on device"), wire.STORE),
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), wire.STORE),
+    (OSError(errno.EROFS, "Read-only file system"), wire.STORE),
+    (HttpError(503), wire.INPUT),
+    (TimeoutError("slow"), wire.INPUT),
+    (ConnectionResetError("gone"), wire.INPUT),
+    (DatabaseError("the server is starting", is_final=False), wire.INPUT),
+    (ExpiredToken("renew it"), wire.INPUT),
+    (HttpError(401), wire.INPUT),
+    (RuntimeError("a bug of ours"), wire.INPUT),
+    (HttpError(404), errors.DATA_ERROR),
+    (PermissionError(errno.EACCES, "Permission denied"), errors.DATA_ERROR),
+]
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(("error", "outcome"), FAILING, ids=[repr(each[0]) for each in FAILING])
+def test_a_store_or_a_disk_that_fails_is_not_the_fault_of_the_data(staging, monkeypatch, error, outcome):
+    failing(monkeypatch, *[error] * 4)
 
     async def body(made, outcomes):
         made.add(lease([remote()]))
-        _, (category, sentence) = await outcomes.next()
-        assert category == errors.SYSTEM
-        assert "No space left on device" in sentence
+        _, (category, _) = await outcomes.next()
+        assert category == outcome
+
+    staging(body)
+
+
+def test_each_part_that_comes_is_noted(staging):
+    async def body(made, outcomes):
+        before = made.fetched
+        made.add(lease([remote(), remote()]))
+        await outcomes.next()
+        assert made.fetched >= before + 2
 
     staging(body)
 

@@ -1,10 +1,13 @@
 """How an agent delivers results."""
 
 import asyncio
+import errno
 import json
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 from uuid import uuid4
 
 import pytest
@@ -18,7 +21,7 @@ from longshore_protocol import messages
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, Timeouts
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import Failure
-from longshore_storage.store import open_store
+from longshore_storage.store import LocalStore, open_store
 
 OUTPUT = Output(action="append_row", uri="/out")
 JOB = Job(
@@ -63,6 +66,8 @@ class Client:
 
 class SlowStore:
     """A store whose write takes as long as the test wants."""
+
+    child = LocalStore("/run").child
 
     def __init__(self):
         self.may_end = threading.Event()
@@ -121,10 +126,12 @@ class Witness:
 
     def __init__(self, store):
         self.seen = []
+        self.deferred = []
         self._store = store
 
     async def report(self, body):
         self.seen.append(([each[0] for each in body["completed"]], [each[0] for each in body["failed"]], self._there()))
+        self.deferred += body["deferred"]
         return Orders()
 
     def _there(self):
@@ -137,8 +144,12 @@ def remote():
     return replace(JOB, run_uri=uri, output=Output(action="summary_only", uri=f"{uri}/out"))
 
 
-def deliver(job, folder, *, refuse=None, fails=False):
+def deliver(job, folder, **what):
     """Have mini-batch 7 write a file and be reported; return what the coordinator saw."""
+    return delivered(job, folder, **what).seen
+
+
+def delivered(job, folder, *, refuse=None, fails=False):
     client = Witness(open_store(job.run_uri))
     output = Path(places_of(job, worker="worker-0", shared=str(folder)).output)
 
@@ -155,7 +166,7 @@ def deliver(job, folder, *, refuse=None, fails=False):
         await agent._send()
 
     asyncio.run(run())
-    return client.seen
+    return client
 
 
 def test_what_a_mini_batch_wrote_is_in_the_store_when_it_is_reported(remote, tmp_path):
@@ -166,11 +177,70 @@ def test_what_a_failed_mini_batch_wrote_is_in_the_store_before_another_may_run_i
     assert deliver(remote, tmp_path, fails=True) == [([], [7], ["out/made.txt"])]
 
 
-def test_a_mini_batch_whose_files_the_store_does_not_take_has_failed(remote, tmp_path, monkeypatch):
+def test_a_mini_batch_whose_files_the_store_refuses_is_deferred(remote, tmp_path, monkeypatch):
     monkeypatch.setattr("longshore_agent.agent._SEGMENT_TRIES", 1)
 
     def refuse(*_):
         raise OSError("no room")
 
-    *_, (completed, failed, there) = deliver(remote, tmp_path, refuse=refuse)
-    assert (completed, failed, there) == ([], [7], [])
+    client = delivered(remote, tmp_path, refuse=refuse)
+    assert client.seen[-1] == ([], [], [])
+    assert client.deferred == [(7, 2, "store", f"cannot write {remote.output.uri}: no room")]
+
+
+WRITING_FAILS = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.EDQUOT, "Disk quota exceeded"),
+    OSError(errno.EIO, "Input/output error"),
+    PermissionError(errno.EACCES, "Permission denied"),
+    OSError("s3://bucket/run: ClientError: Service Unavailable"),
+]
+
+
+@pytest.mark.parametrize("error", WRITING_FAILS, ids=str)
+def test_results_whose_rows_cannot_be_written_are_given_back_and_not_failed(error, tmp_path, monkeypatch):
+    monkeypatch.setattr("longshore_agent.agent._SEGMENT_TRIES", 2)
+    job = replace(JOB, run_uri=str(tmp_path / "run"))
+    client = Witness(open_store(job.run_uri))
+
+    async def run():
+        worker = Worker(job, SPEC, agent="worker-0.1.a")
+        agent = agent_of(client, worker, job=job, folder=tmp_path)
+        for number in (3, 4):
+            done = [messages.DONE, number, 1, 1, 1, 0, 0, 0, 0, ""]
+            worker.outbox.complete(done, process=0, rows=b"row\n")
+        worker.outbox.fail(Failure(5, 1, 1, 0, "UserError", "no", "", 0.0, 0.0, "log"))
+        with mock.patch.object(LocalStore, "put", side_effect=error):
+            await agent._send()
+        worker.outbox.complete([messages.DONE, 3, 2, 1, 1, 0, 0, 0, 0, ""], process=0, rows=b"row\n")
+        await agent._send()
+
+    asyncio.run(run())
+    (none, failed, _), (completed, _, _) = client.seen
+    assert (none, failed, completed) == ([], [5], [3])
+    why = error.strerror or error
+    assert client.deferred == [
+        (number, 1, "store", f"cannot write {job.run_uri}/state/segments/worker-0.1.a-000001: {why}")
+        for number in (3, 4)
+    ]
+
+
+def test_a_write_that_takes_long_is_reported_while_it_lasts(monkeypatch):
+    monkeypatch.setattr("longshore_agent.agent._SLOW_WRITE", 0.0)
+    store = SlowStore()
+    client = Client(store)
+
+    async def deliver():
+        worker = Worker(JOB, SPEC, agent="worker-0.1.a")
+        agent = agent_of(client, worker)
+        agent._segments = store
+        worker.outbox.complete([messages.DONE, 7, 2, 1, 1, 0, 0, 0, 0, ""], process=0, rows=b"row\n")
+        await agent._send()
+
+    asyncio.run(deliver())
+    *renewals, last = client.reports
+    for each in renewals:
+        [(mini_batch, _, origin, message)] = each["deferred"]
+        assert (mini_batch, origin) == (-1, "store")
+        assert re.fullmatch(r"writing /run/state/segments/worker-0.1.a-000001 has taken \d+ s so far", message)
+    assert [each[:2] for each in last["completed"]] == [(7, 2)]

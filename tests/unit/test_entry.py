@@ -1,5 +1,7 @@
 """What shape an entry script has, and how its exceptions are put into words."""
 
+import errno
+import os
 import subprocess
 import sys
 from types import ModuleType
@@ -112,3 +114,21 @@ def _printed(*command):
     ended = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "category"),
+    [
+        (errno.EIO, "/in/a", "System"),
+        (errno.ESTALE, "/in/a", "System"),
+        (errno.ETIMEDOUT, "/in/a", "System"),
+        (errno.ENOTCONN, "/in/a", "System"),
+        (errno.EHOSTDOWN, "/in/a", "System"),
+        (errno.ENOENT, "/in/a", "DataError"),
+        (errno.EMFILE, "/in/a", "DataError"),
+        (errno.EIO, "/elsewhere", "UserError"),
+        (errno.ENOSPC, None, "UserError"),
+    ],
+)
+def test_a_file_of_the_mini_batch_that_cannot_be_opened_for_now_is_not_the_fault_of_the_data(number, name, category):
+    assert entry.category_of(OSError(number, os.strerror(number), name), ["/in/a", "/in/b"]) == category

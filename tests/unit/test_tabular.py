@@ -2,8 +2,10 @@
 
 import csv
 import datetime
+import errno
 import io
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore_coordinator.enumerate import cut
+from longshore_host import tabular
 from longshore_host.tabular import SliceError, load
 from longshore_protocol.errors import DATA_ERROR
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
@@ -411,3 +414,42 @@ def test_a_lack_of_memory_is_no_fault_of_the_data(path, monkeypatch):
     monkeypatch.setattr(pandas, "read_csv", refuse)
     with pytest.raises(MemoryError):
         load({"path": str(path), "start": 0, "end": 4}, TabularFormat("csv", separator="~"))
+
+
+FOR_NOW = [errno.EIO, errno.ESTALE, errno.ENOSPC, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH]
+
+
+class Volume(io.RawIOBase):
+    """A file on a volume that fails when it is read."""
+
+    def __init__(self, number):
+        self._error = OSError(number, os.strerror(number))
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def seek(self, offset, whence=io.SEEK_SET):
+        return offset if whence == io.SEEK_SET else 100
+
+    def tell(self):
+        return 0
+
+    def readinto(self, _):
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("number", "category"),
+    [*((each, "System") for each in FOR_NOW), (errno.EACCES, "DataError"), (errno.EISDIR, "DataError")],
+    ids=errno.errorcode.get,
+)
+@pytest.mark.parametrize("format", [CSV, TabularFormat("jsonl")], ids=["csv", "jsonl"])
+def test_a_volume_that_fails_for_now_is_not_the_fault_of_the_data(monkeypatch, format, number, category):
+    monkeypatch.setattr(tabular, "open", lambda *_, **__: Volume(number), raising=False)
+    with pytest.raises(SliceError) as caught:
+        load({"path": "/in/a.csv", "start": 0, "end": 100}, format)
+    assert caught.value.category == category
+    assert os.strerror(number) in str(caught.value)

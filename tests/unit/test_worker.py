@@ -472,7 +472,6 @@ def changed(message, place, value):
     ("message", "reason"),
     [
         (changed(FAILED, 4, "Sabotage"), "in failed, the category is 'Sabotage'; it must be one of "),
-        (changed(FAILED, 4, "System"), "in failed, the category is 'System'; it must be one of "),
         (changed(FAILED, 5, ["no"]), 'in failed, the message is ["no"]; it must be a text of a length from 0 to'),
         (changed(FAILED, 7, 1e300), "in failed, the start is 1e+300; it must be a number from 0 to 2.5e+11"),
         (changed(FAILED, 8, float("nan")), "in failed, the elapsed time is NaN; it must be a number from 0 to 1e+09"),

@@ -22,7 +22,7 @@ from longshore_agent.preparing import prepare
 from longshore_agent.resources import ResourceMonitor
 from longshore_agent.shipping import Shipper
 from longshore_agent.worker import Worker
-from longshore_protocol import errors, wire
+from longshore_protocol import wire
 from longshore_protocol.job import Job
 from longshore_storage.store import Store, open_store
 
@@ -30,6 +30,7 @@ _T = TypeVar("_T")
 _REPORT_SECONDS = 1.0  # a result waits no longer than this to be reported
 _HEARTBEAT = 2.0  # seconds between reports when nothing happens
 _SEGMENT_TRIES = 5
+_SLOW_WRITE = 30.0  # seconds after which a write is reported that has not ended
 _SHIP_SECONDS = 2.0  # between looks for logs that are due to be written to the run's folder
 _GOODBYE = 5.0  # seconds to take leave of a coordinator, which may have gone before us
 _FAILURES_AT_ONCE = 200  # in one report: each may carry 20 long lines of a traceback, and a coordinator takes 64 MB
@@ -209,9 +210,11 @@ class Agent:
                 completed=batch.completed,
                 failed=batch.failed,
                 returned=batch.returned,
+                deferred=batch.deferred,
                 held=held,
                 init_failed=batch.init_failed,
                 processes=self.worker.states(),
+                fetched=self.worker.fetched,
             )
         )
 
@@ -223,39 +226,47 @@ class Agent:
         self._obey(orders)
 
     async def _write(self, batch: Batch) -> None:
-        """Write rows and output files; turn the batch's results into failures when a store will not take them."""
+        """Write rows and output files; take the batch's results back when a store refuses them time and again."""
         rows = await asyncio.to_thread(batch.seal)  # it hashes up to some megabytes
-        trouble: OSError | None = None
+        why = ""
         for attempt in range(_SEGMENT_TRIES):
+            if attempt:
+                await asyncio.sleep(0.1 * 2**attempt)
             try:
                 await self._put(batch, rows)
             except OSError as error:
-                trouble = error
-                await asyncio.sleep(0.2 * 2**attempt)
+                why = str(error)
             else:
                 return
-        for done in batch.completed:
-            text = f"results could not be written to {self._segments.child(batch.segment)}: {trouble}"
-            batch.failed.append(
-                wire.Failure(done.mini_batch, done.attempt, done.items, done.process, errors.SYSTEM, text, "",
-                             done.started, done.elapsed, "")
-            )  # fmt: skip
-        batch.completed = []
+        batch.defer(why)
 
     async def _put(self, batch: Batch, rows: bytes) -> None:
         """Make results durable. However slow the store, no lease expires meanwhile: neither theirs nor of what runs."""
-        writing = asyncio.create_task(asyncio.to_thread(self._put_results, batch.segment, rows))
+        writing, began = asyncio.create_task(asyncio.to_thread(self._put_results, batch.segment, rows)), self._clock()
         while not (await asyncio.wait({writing}, timeout=self._renew_every))[0]:
             of_rows = [[done.mini_batch, done.attempt] for done in batch.completed]
+            taken, deferred = self._clock() - began, []
+            if taken > _SLOW_WRITE:  # it may never end: the run is to know why it waits
+                text = f"writing {self._segments.child(batch.segment)} has taken {taken:.0f} s so far"
+                deferred = [wire.Deferral(-1, 0, wire.STORE, text)]
+            held = self.worker.held() + of_rows
+            states, fetched = self.worker.states(), self.worker.fetched
             await self._tell(
-                wire.report(*self._identity, held=self.worker.held() + of_rows, processes=self.worker.states())
+                wire.report(*self._identity, held=held, deferred=deferred, processes=states, fetched=fetched)
             )
         writing.result()
 
     def _put_results(self, segment: str, rows: bytes) -> None:
+        """Write a segment, and ship what scripts wrote. Raises OSError, whose text says what cannot be written."""
         if rows:
-            self._segments.put(segment, rows)
-        self._shipper.ship_output()
+            try:
+                self._segments.put(segment, rows)
+            except OSError as error:
+                raise _not_written(self._segments.child(segment), error) from error
+        try:
+            self._shipper.ship_output()
+        except OSError as error:
+            raise _not_written(self._job.output.uri, error) from error
 
     async def _ship_logs(self) -> None:
         while True:
@@ -309,6 +320,10 @@ async def _unless(stopping: asyncio.Event, doing: Coroutine[Any, Any, _T]) -> _T
         task.cancel()
         stop.cancel()
         await asyncio.gather(task, stop, return_exceptions=True)
+
+
+def _not_written(target: str, error: OSError) -> OSError:
+    return OSError(f"cannot write {target}: {error.strerror or error}")
 
 
 async def _forever() -> None:

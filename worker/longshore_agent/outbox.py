@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_protocol.segments import digest_of, encode_digests
-from longshore_protocol.wire import Completion, Failure
+from longshore_protocol.wire import STORE, Completion, Deferral, Failure
 
 FLUSH_BYTES = 8 * 1024 * 1024  # of rows: a segment that large is written at once
 FLUSH_OUTCOMES = 1000  # so many results are reported at once, while the processes go on
@@ -28,11 +28,17 @@ class Batch:
     completed: list[Completion] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     returned: list[list[int]] = field(default_factory=list)
+    deferred: list[Deferral] = field(default_factory=list)
     init_failed: list[Failure] = field(default_factory=list)
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to report."""
-        return not (self.completed or self.failed or self.returned or self.init_failed)
+        return not (self.completed or self.failed or self.returned or self.deferred or self.init_failed)
+
+    def defer(self, message: str) -> None:
+        """Take back the results: their rows could not be written, for the reason in `message`."""
+        self.deferred += [Deferral(each.mini_batch, each.attempt, STORE, message) for each in self.completed]
+        self.completed, self.digests = [], ""
 
     def seal(self) -> bytes:
         """Return the segment's bytes, and note the digests of its results."""
@@ -86,6 +92,10 @@ class Outbox:
     def fail(self, failure: Failure) -> None:
         """Add a failed attempt."""
         self.batch.failed.append(failure)
+
+    def defer(self, deferral: Deferral) -> None:
+        """Add an attempt that infrastructure kept from ending."""
+        self.batch.deferred.append(deferral)
 
     def init_failed(self, failure: Failure) -> None:
         """Add a process that never came to run()."""

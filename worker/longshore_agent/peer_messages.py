@@ -65,7 +65,10 @@ FROM_CHILD: _Rules = {
 }
 _READY_AT_ONCE = (*_READY, Field("the grace", NUMBER, most=_LONGEST))
 _CATEGORY_AT = {messages.INIT_FAILED: 1, messages.FAILED: 4}
-_OWN = frozenset(errors.CATEGORIES) - {errors.SYSTEM}  # failures that a process may report of itself
+_OWN = {  # failures that a process may report of itself, and of a mini-batch: its file may be unreadable for now
+    messages.INIT_FAILED: frozenset(errors.CATEGORIES) - {errors.SYSTEM},
+    messages.FAILED: frozenset(errors.CATEGORIES),
+}
 
 
 def malformed(rules: _Rules, message: Sequence[Any], body: bytes) -> str | None:
@@ -85,8 +88,8 @@ def malformed(rules: _Rules, message: Sequence[Any], body: bytes) -> str | None:
     if body:
         return f"{kind} has a body of {len(body)} bytes and must have none"
     place = _CATEGORY_AT.get(kind)
-    if place is not None and message[place] not in _OWN:
-        category, known = printable(repr(message[place]), 60), ", ".join(sorted(_OWN))
+    if place is not None and message[place] not in _OWN[kind]:
+        category, known = printable(repr(message[place]), 60), ", ".join(sorted(_OWN[kind]))
         return f"in {kind}, the category is {category}; it must be one of {known}"
     return None
 

@@ -24,10 +24,10 @@ from longshore_agent import fetching, query_rows
 from longshore_agent.kept import Kept
 from longshore_agent.slots import Lease, Slot
 from longshore_agent.threads import Threads
-from longshore_protocol import clock, errors, slices
+from longshore_protocol import clock, errors, slices, wire
 from longshore_protocol.job import Input, TabularFormat
 from longshore_storage import retrying
-from longshore_storage.causes import cause_of
+from longshore_storage.causes import cause_of, lacks_credentials
 from longshore_storage.errors import DatabaseError, ShownError
 from longshore_storage.redaction import redacted
 from longshore_storage.store import local_path
@@ -50,6 +50,9 @@ class Takers(Protocol):
     def not_staged(self, lease: Lease, said: tuple[str, str], times: tuple[float, float]) -> None:
         """The lease's slice cannot be brought, of which category and why; Unix time of the start, and seconds."""
 
+    def deferred(self, lease: Lease, origin: str, message: str) -> None:
+        """The lease's slice cannot be fetched for now: a store fails, or a disk of ours (`wire.Deferral.origin`)."""
+
 
 class _Unwanted(Exception):
     """Nobody needs the rest of what is being copied."""
@@ -64,8 +67,11 @@ class _NotBrought(ShownError):
         if isinstance(told, DatabaseError):
             what = "The rows of a mini-batch cannot be read"
         super().__init__(f"{what}: {cause}.")
-        is_full = isinstance(told, OSError) and told.errno in retrying.FULL
-        self.category = errors.SYSTEM if is_full else errors.DATA_ERROR
+        self.origin: str | None = None  # of a failure that passes
+        if retrying.is_full(error):
+            self.origin = wire.STORE
+        elif retrying.may_pass(error) or lacks_credentials(error):
+            self.origin = wire.INPUT
 
 
 @dataclass
@@ -74,12 +80,18 @@ class _Errand:
 
     lease: Lease
     folder: str
+    advance: Callable[[], None]  # to be called for each part that came
     given_up: bool = False  # a part of it cannot be brought, or all is over
 
     def check(self) -> None:
         """Raise _Unwanted when the rest would be for nothing. Called in threads too."""
         if self.given_up or self.lease.abandoned:
             raise _Unwanted
+
+    def step(self) -> None:
+        """Note that a part came, and check. Called in threads too."""
+        self.check()
+        self.advance()
 
 
 class Stager:
@@ -101,6 +113,7 @@ class Stager:
         self._closed = False
         self._staged = 0  # bytes in the folders of leases
         self._room = 0  # bytes that they should not take, and kept files neither
+        self.fetched = 0  # grows with each part that comes
         self._average: float | None = None  # seconds from a lease to its files, smoothed
         if self.remote:
             shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +124,7 @@ class Stager:
     def add(self, lease: Lease) -> None:
         """Bring what a lease needs, then tell."""
         lease.folder = self._new_folder()
-        errand = _Errand(lease, lease.folder)
+        errand = _Errand(lease, lease.folder, self._advance)
         task = asyncio.create_task(self._bring(errand))
         self._underway[task] = errand
         task.add_done_callback(self._underway.pop)
@@ -164,9 +177,17 @@ class Stager:
         if self._closed:
             raise _Unwanted
 
+    def _step(self) -> None:
+        self._check()
+        self._advance()
+
+    def _advance(self) -> None:
+        self.fetched += 1
+
     async def _bring(self, errand: _Errand) -> None:
         lease, started, begin = errand.lease, clock.now(), time.monotonic()
-        failure: tuple[str, str] | None = None
+        failure: str | None = None
+        origin: str | None = None
         piece: Any = None
         try:
             errand.check()
@@ -176,16 +197,19 @@ class Stager:
         except _Unwanted:
             pass  # its lease is abandoned
         except _NotBrought as error:
-            failure = error.category, str(error)
+            failure, origin = str(error), error.origin
         except Exception as error:  # noqa: BLE001  (whatever it is, it is this mini-batch's end and not the agent's)
-            failure = errors.SYSTEM, f"The mini-batch cannot be staged: {type(error).__name__}: {error}."
+            failure, origin = f"The mini-batch cannot be staged: {type(error).__name__}: {error}.", wire.STORE
         elapsed = time.monotonic() - begin
         if lease.abandoned or failure is not None:
             self.release(lease)
         if lease.abandoned:
             return
+        if failure is not None and origin is not None:
+            self._takers.deferred(lease, origin, failure)
+            return
         if failure is not None:
-            self._takers.not_staged(lease, failure, (started, elapsed))
+            self._takers.not_staged(lease, (errors.DATA_ERROR, failure), (started, elapsed))
             return
         lease.grant = lease.grant._replace(slice=redacted(json.dumps(piece)).encode("ascii"))
         self._average = elapsed if self._average is None else 0.8 * self._average + 0.2 * elapsed
@@ -216,7 +240,7 @@ class Stager:
         if table.format == "sql":
             rows = partial(query_rows.fetch, piece, table, target, check=errand.check)
             return await self._patiently(url, rows, errand.check)
-        copy = partial(fetching.rows, piece, table, target, check=errand.check)
+        copy = partial(fetching.rows, piece, table, target, check=errand.step)
         return await self._patiently(url, copy, errand.check)
 
     async def _files(self, errand: _Errand, paths: list[str]) -> list[str]:
@@ -230,7 +254,7 @@ class Stager:
             name = fetching.base_name(url)
             target = f"{errand.folder}/{names[name]}/{name}"  # files of one name lie in folders of their own
             names[name] += 1
-            copy = partial(fetching.whole, url, target, check=errand.check)
+            copy = partial(fetching.whole, url, target, check=errand.step)
             return await self._patiently(url, copy, errand.check)
 
         return await self._all(errand, map(bring, paths))
@@ -263,7 +287,7 @@ class Stager:
         target = f"{folder}/{fetching.base_name(url)}"
 
         def copy() -> int:
-            return os.path.getsize(fetching.whole(url, target, check=self._check, planned=stamp))
+            return os.path.getsize(fetching.whole(url, target, check=self._step, planned=stamp))
 
         try:
             return folder, await self._patiently(url, copy, self._check)

@@ -22,7 +22,7 @@ from longshore_protocol import clock, errors, messages
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.text import MESSAGE, TRACEBACK, printable
-from longshore_protocol.wire import Failure, process_name
+from longshore_protocol.wire import INPUT, Deferral, Failure, process_name
 from longshore_storage.redaction import redacted
 
 _OF_WHAT_RUNS = (messages.DONE, messages.FAILED, messages.LOADED)
@@ -98,6 +98,11 @@ class Worker:
         if self._host is not None:
             pids["host"] = self._host.pid
         return {**pids, "agent": os.getpid()}
+
+    @property
+    def fetched(self) -> int:
+        """A number that grows while inputs are fetched."""
+        return self._stager.fetched
 
     def is_idle(self) -> bool:
         """Tell whether nothing is held: what is in the outbox is all there will be for now."""
@@ -220,7 +225,10 @@ class Worker:
             slot.took(elapsed)
             slot.blameless = slot.blameless or slot.killed is not None or category == errors.PROCESS_DIED
             said, log = _said(category, text, trace), self._log("error", process)  # where the child wrote all of it
-            self._fail(lease, process, items=items, said=said, times=(started, elapsed), log=log)
+            if category == errors.SYSTEM:  # a file of this machine could not be read for now
+                self._defer(lease, INPUT, text)
+            else:
+                self._fail(lease, process, items=items, said=said, times=(started, elapsed), log=log)
         elif kind == messages.READY and slot.state is State.STARTING:
             slot.ready(now, message[2:], at_once=self._job.concurrency_per_process)
             self.report_now.set()
@@ -273,6 +281,11 @@ class Worker:
     def not_staged(self, lease: Lease, said: tuple[str, str], times: tuple[float, float]) -> None:
         """A mini-batch failed before any process had it."""
         self._fail(lease, -1, items=-1, said=(*said, ""), times=times, log="")
+        self.settle()
+
+    def deferred(self, lease: Lease, origin: str, message: str) -> None:
+        """A mini-batch cannot be fetched for now."""
+        self._defer(lease, origin, message)
         self.settle()
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -359,6 +372,12 @@ class Worker:
             said = category, redacted(message), redacted(trace)
             del self._held[grant.mini_batch]
             self._outbox.fail(Failure(grant.mini_batch, grant.attempt, items, process, *said, *times, log))
+
+    def _defer(self, lease: Lease, origin: str, message: str) -> None:
+        if not lease.abandoned:
+            grant = lease.grant
+            del self._held[grant.mini_batch]
+            self._outbox.defer(Deferral(grant.mini_batch, grant.attempt, origin, message))
 
     def _init_failed(self, slot: Slot, said: _Said) -> None:
         log = self._log("stderr", slot.process)

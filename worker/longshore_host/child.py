@@ -181,7 +181,7 @@ def _explain(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
     if isinstance(error, rows.WrongReturn):
         return errors.WRONG_RETURN, str(error), ""
     if type(error).__name__ == "SliceError":  # from the late-imported longshore_host.tabular
-        return errors.DATA_ERROR, str(error), ""
+        return getattr(error, "category", errors.DATA_ERROR), str(error), ""
     if isinstance(error, SystemExit):
         message = "the entry script called sys.exit({!r}) in run()".format(error.code)
         return errors.PROCESS_DIED, message, entry.short_traceback(error)

@@ -197,7 +197,7 @@ def category_of(error: BaseException, items: List[Any]) -> str:
     if cuda.is_out_of_memory(error):
         return errors.CUDA_OUT_OF_MEMORY
     if isinstance(error, OSError) and error.filename is not None and error.filename in items:
-        return errors.DATA_ERROR
+        return errors.SYSTEM if errors.is_transient(error) else errors.DATA_ERROR
     return errors.USER_ERROR
 
 

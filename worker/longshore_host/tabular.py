@@ -16,8 +16,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Container, Dict, Iterator, List, Optional, Set, Tuple
 
 from longshore_host import columns, query_rows
-from longshore_protocol import cells, records, slices, stamps
-from longshore_protocol.errors import DATA_ERROR
+from longshore_protocol import cells, errors, records, slices, stamps
 
 if TYPE_CHECKING:
     import pandas
@@ -29,9 +28,11 @@ _KEEP_FILES = "Leave input files unchanged while a run reads them, and start a n
 
 
 class SliceError(Exception):
-    """A slice that could not be read; its text is one sentence."""
+    """A slice that could not be read; its text is one sentence. Of category System, a later attempt may read it."""
 
-    category = DATA_ERROR
+    def __init__(self, text: str, category: str = errors.DATA_ERROR) -> None:
+        super().__init__(text)
+        self.category = category
 
 
 class _BadRecord(ValueError):
@@ -84,7 +85,8 @@ def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
     except Exception as error:  # whatever a parser raises: the data is unreadable
         message = 'The file "{}" could not be read as {} from {} on: {}.'
         known = _known(piece)
-        raise SliceError(message.format(known["path"], format.format, _place(known), _cause(error))) from error
+        text = message.format(known["path"], format.format, _place(known), _cause(error))
+        raise SliceError(text, errors.SYSTEM if errors.is_transient(error) else errors.DATA_ERROR) from error
 
 
 def _read(piece: Dict[str, Any], format: TabularFormat) -> Any:

@@ -140,13 +140,15 @@ def report(
     held: List[List[int]] = [],  # noqa: B006
     init_failed: List[Failure] = [],  # noqa: B006
     processes: List[Dict[str, Any]] = [],  # noqa: B006
+    fetched: int = 0,
 ) -> Dict[str, Any]:
     """Return the body of POST /v1/report.
 
     `segment` holds the rows of `completed`; it is `bytes` long, and `digests` are theirs (`segments.encode_digests`).
     `returned` and `held` are [mini_batch, attempt] pairs: given back unstarted, and still wanted (their leases are
     renewed). `deferred` are attempts that infrastructure ended. `init_failed` tells of processes that never came to
-    run(); their mini_batch is -1. `processes` is what each of the worker's processes does, for the status.
+    run(); their mini_batch is -1. `processes` is what each of the worker's processes does, for the status. `fetched`
+    grows while inputs are fetched.
     """
     return {
         "agent": agent,
@@ -162,4 +164,5 @@ def report(
         "held": held,
         "init_failed": init_failed,
         "processes": processes,
+        "fetched": fetched,
     }

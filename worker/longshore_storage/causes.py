@@ -72,6 +72,11 @@ def _refusal(codes: frozenset[str], status: int | None, text: str, where: str) -
     return None
 
 
+def lacks_credentials(error: BaseException) -> bool:
+    """Return whether a store refuses the credentials themselves, as when they have expired, or there are none."""
+    return bool(_codes(error) & (_BAD_CREDENTIAL | _NO_CREDENTIAL)) or status_of(error) == 401
+
+
 def tells_bucket(error: BaseException) -> bool:
     """Tell whether an error says that it is the bucket that is not there."""
     return bool(_codes(error) & _NO_BUCKET)

@@ -45,6 +45,12 @@ def patiently(call: Callable[[], T], *, check: Callable[[], None] = lambda: None
     return call()
 
 
+def is_full(error: BaseException) -> bool:
+    """Return whether it is a disk of this machine that does not take the data."""
+    told = told_by(error)
+    return isinstance(told, OSError) and told.errno in FULL
+
+
 def may_pass(error: BaseException) -> bool:
     """Tell whether a further try may end otherwise."""
     if isinstance(error, DatabaseError):
@@ -53,7 +59,7 @@ def may_pass(error: BaseException) -> bool:
     if status is not None:
         return status in _LATER or (status >= 500 and status not in _NEVER)
     told = told_by(error)
-    if isinstance(told, OSError) and told.errno in FULL:
+    if is_full(error):
         return False
     name = type(told).__name__
     is_refusal = "Credential" in name or str(told).startswith("Forbidden:")  # so does gcsfs tell a 403
