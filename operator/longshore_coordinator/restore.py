@@ -10,6 +10,7 @@ from longshore_coordinator.accounts import Accounts
 from longshore_coordinator.leases import LeaseStore
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.plan import Plan, PlanRecord
+from longshore_protocol import errors
 from longshore_protocol.wire import Completion, Failure
 
 
@@ -62,6 +63,8 @@ def restore(ledger: Ledger, *, resumed_by_user: bool) -> Restored:
         elif "tried" in record:
             entry = record["tried"]
             failure = Failure(*entry["failure"])
+            if failure.category == errors.SYSTEM and failure.mini_batch >= 0:
+                continue  # of an earlier version, which took a try for it: these have all their tries again
             restored.tried.setdefault(failure.mini_batch, []).append((entry["worker"], failure, entry["terminal"]))
         elif "resumed" in record:
             restored.tried.clear()

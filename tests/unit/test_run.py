@@ -721,6 +721,20 @@ def test_when_the_user_resumes_a_run_what_failed_gets_all_its_tries_again(store)
     assert Bench(store).counts() == {"done": 1, "failed": 1, "waiting": 2}, "and only once"
 
 
+@pytest.mark.parametrize("resumed_by_user", [False, True], ids=["restarted", "resumed"])
+def test_a_ledger_of_an_earlier_version_has_no_mini_batch_that_infrastructure_failed(store, resumed_by_user):
+    bench = Bench(store)
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent))
+    for mini_batch, category in ((1, errors.SYSTEM), (2, errors.SYSTEM), (3, errors.USER_ERROR)):
+        failed = failure(mini_batch, 1, category=category, message="results could not be written")
+        bench.ledger.append({"tried": {"worker": "w0", "terminal": True, "failure": failed}})
+    bench.ledger.flush()
+    again = Bench(store, resumed_by_user=resumed_by_user)
+    failed = {} if resumed_by_user else {"failed": 1}
+    assert again.counts() == {"done": 1, "waiting": 3 - len(failed), **failed}
+
+
 def test_an_agent_of_an_earlier_epoch_is_unknown(store):
     old = interrupted(store)
     bench = Bench(store)
