@@ -1,4 +1,4 @@
-"""Stores and disks that fail for a while: no row is lost, no try is used up, and no run ends as a success without all."""
+"""Stores and disks that fail for a while: no row is lost, no try is used up, and no success lacks a mini-batch."""
 
 import http.server
 from collections import Counter

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 from longshore_protocol import frames
 from longshore_protocol.job import Timeouts
 
-PROTOCOL = 1  # both sides refuse another number
+PROTOCOL = 2  # both sides refuse another number
 # Where infrastructure fails: at the run's own store, or a disk of ours; or at the store of an input.
 STORE, INPUT = "store", "input"
 BRINGING = "bringing"  # in the place of a process's state: the worker brings "what", and starts processes then
