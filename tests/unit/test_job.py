@@ -37,6 +37,7 @@ TABULAR = of(
     header=st.booleans(),
     encoding=TEXT,
     column_types=st.dictionaries(TEXT, TEXT, max_size=3),
+    escape=st.none() | TEXT,
     date_formats=st.dictionaries(TEXT, TEXT, max_size=3),
     keep_default_na=st.booleans(),
     na_values=st.lists(TEXT, max_size=3),
