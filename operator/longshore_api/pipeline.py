@@ -66,6 +66,27 @@ def _typed_or_reference(value: Any, handler: ValidatorFunctionWrapHandler) -> An
 OrReference = _OrReference()
 
 
+class _ContentFingerprint:
+    """One of three words; true and false, which the field took before it had words, stand for two of them."""
+
+    def read(self, value: Any) -> str:
+        words = {True: "stamps", False: "none", "true": "stamps", "false": "none"}
+        word = words.get(value, value) if isinstance(value, bool | str) else None
+        if word not in ("none", "stamps", "digests"):
+            raise broken("must be none, stamps or digests")
+        return str(word)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        # A structural schema cannot say "boolean or string": the type stays open, the pattern holds for strings.
+        return {"x-kubernetes-preserve-unknown-fields": True, "pattern": "^(none|stamps|digests|true|false)$"}
+
+
+ContentFingerprint = Annotated[str, _ContentFingerprint()]
+
+
 class PipelineParameter(Fields):
     """A value that is given when the pipeline is run."""
 
@@ -151,9 +172,11 @@ class PipelineRunSpec(Fields):
     """Whether steps that do not depend on a failed one are still started."""
     regenerate_outputs: Flag = False
     """Whether every step runs, even where an earlier run's outputs could be taken."""
-    content_fingerprint: Flag = False
-    """Whether new content (sizes, times, etags) under an input's old path keeps a step from being reused. What a
-    database holds cannot be told: of a query only its text counts."""
+    content_fingerprint: ContentFingerprint = "stamps"
+    """What of the files of inputs, side inputs and models keeps a step from being reused when it changes: `stamps`
+    (sizes and times, or the etags of stores), `digests` (what is in them; reads every file once per run) or `none`
+    (their paths alone). `true` is `stamps`, `false` is `none`. The rows of a database do not count: of a query its text
+    does."""
     cancel: Flag = False
     """Ends the run for good."""
     suspend: Flag = False

@@ -69,7 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--run-dir", metavar="DIR", help="new folder for the run, or a URL (default: longshore-runs/…)")
     where.add_argument("--resume", metavar="DIR", help="go on with the run in DIR; redo nothing committed")
     run.add_argument("--pipeline", metavar="NAME", help="the Pipeline or PipelineRun to run, where there are several")
-    run.add_argument("--regenerate-outputs", action="store_true", help="run every step of a pipeline; reuse nothing")
+    run.add_argument(
+        "--regenerate-outputs", "--no-reuse", action="store_true", help="run every step of a pipeline; reuse nothing"
+    )
+    run.add_argument(
+        "--content-fingerprint",
+        choices=("none", "stamps", "digests"),
+        help="what of a pipeline's input files and models must be unchanged for reuse: their paths alone, sizes and "
+        "times (default), or what is in them",
+    )
     run.add_argument(
         "--continue-on-step-failure",
         action="store_true",

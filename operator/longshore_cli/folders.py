@@ -32,6 +32,10 @@ class RunFolder:
     uri: str  # an absolute path, or a URL
     run_id: str
 
+    def has_begun(self) -> bool:
+        """Return whether a run was begun in the folder. Raises OSError."""
+        return self._store().exists(_ABOUT)
+
     def remember(self, step: str, origin: Origin | None = None) -> None:
         """Record whose run this is and what it was started from, for a later --resume. Raises OSError."""
         about = {"runId": self.run_id, "step": step, **({} if origin is None else {"origin": asdict(origin)})}

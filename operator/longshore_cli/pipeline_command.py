@@ -6,9 +6,10 @@ import argparse
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_cli.display import default_stream
 from longshore_cli.exit_codes import FAILED, INTERRUPTED, SUCCEEDED
-from longshore_cli.folders import new_folder
+from longshore_cli.folders import RunFolder, new_folder
 from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.pipeline_display import ChangeLines, foresight, summary
 from longshore_cli.pipeline_folder import PipelineFolder
@@ -27,14 +28,14 @@ from longshore_planner.pipelines import records as states
 from longshore_planner.pipelines.choose import Chosen
 from longshore_planner.pipelines.decide import foresee
 from longshore_planner.pipelines.freeze import freeze
-from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
+from longshore_planner.pipelines.frozen import NONE, PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.records import Record, ended, resumed
 from longshore_planner.pipelines.status import records_of
 from longshore_planner.pipelines.template import Template
 from longshore_protocol import clock
 from longshore_storage.store import local_path
 
-PIPELINE_FLAGS = ("pipeline", "regenerate_outputs", "continue_on_step_failure")
+PIPELINE_FLAGS = ("pipeline", "regenerate_outputs", "continue_on_step_failure", "content_fingerprint")
 
 
 def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespace, *, now: datetime) -> int:
@@ -85,6 +86,7 @@ def resume_pipeline(options: argparse.Namespace) -> int:
         failed = [each for each in frozen.steps if each.name in records and records[each.name].state == states.FAILED]
         frozen = _with_steps(frozen, copy_code(failed, folder.sources) if not options.explain else look_at_code(failed))
         records = resumed(_taken_in(frozen, records))
+        frozen = _with_contents_again(frozen, records)
         if options.explain:
             return _explain(frozen, folder, records=records)
         folder.keep(frozen)
@@ -103,6 +105,7 @@ def _options(given: Options, options: argparse.Namespace) -> Options:
     return replace(
         given,
         regenerate_outputs=given.regenerate_outputs or options.regenerate_outputs,
+        content_fingerprint=options.content_fingerprint or given.content_fingerprint,
         continue_on_step_failure=given.continue_on_step_failure or options.continue_on_step_failure,
     )
 
@@ -112,7 +115,27 @@ def _with_steps(frozen: FrozenPipeline, steps: dict[str, FrozenStep]) -> FrozenP
 
 
 def _with_contents(frozen: FrozenPipeline) -> FrozenPipeline:
-    return _with_steps(frozen, look_at_contents(frozen.steps)) if frozen.options.content_fingerprint else frozen
+    by = frozen.options.content_fingerprint
+    return frozen if by == NONE else _with_steps(frozen, look_at_contents(frozen.steps, by=by))
+
+
+def _with_contents_again(frozen: FrozenPipeline, records: Mapping[str, Record]) -> FrozenPipeline:
+    """Return the run with what inputs hold now for the steps that are not done.
+
+    Some rows of a parallelRun step that had begun may be of what its inputs held then: if they differ, it is never
+    reused.
+    """
+    by = frozen.options.content_fingerprint
+    if by == NONE:
+        return frozen
+    left = [each for each in frozen.steps if each.name not in records or records[each.name].state != states.SUCCEEDED]
+    steps = look_at_contents(left, by=by)
+    for name, step in steps.items():
+        has_begun = step.kind == PARALLEL_RUN and RunFolder(step.job["run_uri"], step.job["run_id"]).has_begun()
+        if has_begun and step.parts["contents"] != frozen.step(name).parts.get("contents"):
+            why = {"digest": secrets.token_hex(16), "unknown": "they changed before the step was resumed"}
+            steps[name] = step.with_contents(dict.fromkeys(step.parts["contents"], why), by=by)
+    return _with_steps(frozen, steps)
 
 
 @contextlib.contextmanager

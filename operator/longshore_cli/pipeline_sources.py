@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
 
-from longshore_agent.contents import content_digest
 from longshore_agent.fetch_source import SourceError
 from longshore_agent.source_copies import copy_source
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_cli.scratch import scratch_folder
 from longshore_planner.pipelines.frozen import Code, FrozenStep
+from longshore_storage.contents import contents_of
 
 
 def copy_code(steps: Iterable[FrozenStep], folder: str) -> dict[str, FrozenStep]:
@@ -33,13 +35,20 @@ def look_at_code(steps: Iterable[FrozenStep]) -> dict[str, FrozenStep]:
         return copy_code(steps, str(folder / "sources"))
 
 
-def look_at_contents(steps: Iterable[FrozenStep]) -> dict[str, FrozenStep]:
-    """Return the steps with what their inputs hold now, by name; outputs of other steps are told by who made them."""
-    return {each.name: each.with_contents(_contents(each)) for each in steps}
+def look_at_contents(steps: Iterable[FrozenStep], *, by: str) -> dict[str, FrozenStep]:
+    """Return the steps that may be reused with what the files of their inputs and models hold now, by name.
 
-
-def _contents(step: FrozenStep) -> dict[str, str]:
-    return {name: content_digest(places, strict=False) for name, places in step.places.items()}
+    Places that several steps read are listed once. `by` is STAMPS or DIGESTS.
+    """
+    seen: dict[tuple[str, ...], dict[str, Any]] = {}
+    found = {}
+    for step in steps:
+        if step.allow_reuse and step.places:
+            for places in map(tuple, step.places.values()):
+                seen[places] = seen.get(places) or asdict(contents_of(places, by=by))
+            contents = {name: seen[tuple(places)] for name, places in step.places.items()}
+            found[step.name] = step.with_contents(contents, by=by)
+    return found
 
 
 def _copied(source: str, target: str) -> Code:

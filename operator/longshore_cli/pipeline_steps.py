@@ -90,7 +90,7 @@ class _ParallelRun(StepRun):
 
         folder = _folder(self.job)
         try:
-            resume = open_store(folder.uri).exists("state/run.json")
+            resume = folder.has_begun()
             if not resume:
                 folder.remember(self.step.name)
             python = interpreter(self.step.python)

@@ -98,8 +98,12 @@ def _earlier(kube: Kube, seen: Run) -> Iterator[EarlierStep]:
 
 def _options(spec: Mapping[str, Any]) -> Options:
     """Read what counts at any time, whatever the rest of the spec is."""
-    switches = ("continueOnStepFailure", "regenerateOutputs", "contentFingerprint", "cancel", "suspend")
-    return Options(*(is_set(spec, each) for each in switches))
+    return Options(
+        continue_on_step_failure=is_set(spec, "continueOnStepFailure"),
+        regenerate_outputs=is_set(spec, "regenerateOutputs"),
+        cancel=is_set(spec, "cancel"),
+        suspend=is_set(spec, "suspend"),
+    )
 
 
 def _pipeline(spec: Mapping[str, Any], run: str, status: PipelineRunStatus | None) -> str:

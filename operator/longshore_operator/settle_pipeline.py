@@ -26,7 +26,7 @@ from longshore_planner.cluster import own_run_id
 from longshore_planner.ground import Provision, default_store
 from longshore_planner.pipelines.choose import choose
 from longshore_planner.pipelines.freeze import Cluster, freeze
-from longshore_planner.pipelines.frozen import FrozenPipeline, Options
+from longshore_planner.pipelines.frozen import NONE, FrozenPipeline, Options
 from longshore_planner.pipelines.on_cluster import ClusterPipeline, retried, with_original
 from longshore_planner.pipelines.survey import Survey, survey_of
 from longshore_planner.places import join
@@ -140,7 +140,8 @@ class _Retry:
         if sources.problems:
             raise InvalidDocuments(sources.problems)
         copies = [(each.provision or {}).get("source_uri") for each in again.pipeline.steps]
-        survey = survey_of(steps, code=anew, contents=False, where=where, copies=copies)
+        survey = survey_of(steps, code=anew, contents=NONE, where=where, copies=copies)
+        options = replace(options, content_fingerprint=again.pipeline.options.content_fingerprint)
         pipeline = replace(again.pipeline, steps=tuple(steps), options=options)
         return _settlement(replace(again, pipeline=pipeline), sources, survey, self.surveys, is_retry=True)
 

@@ -73,7 +73,7 @@ class Sources:
             if number is not None and not has_file(found.sources[number], entry):
                 place = shown(survey.request.sources[number].uri)
                 self._tell(step, _entry_field(step), f"is {entry!r}: there is no such file in the source {place}")
-        return [with_survey(step, survey, found) for step in steps]
+        return [with_survey(step, survey, found, run=self._run.uid) for step in steps]
 
     def _source(self, name: str) -> Manifest | None:
         if name not in self._read:

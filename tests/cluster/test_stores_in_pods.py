@@ -152,7 +152,7 @@ def test_a_pipeline_with_code_and_data_in_a_store_runs_and_is_reused(store, shar
     steps = [{"name": "prepare", "script": prepare}, {"name": "score", "parallelRun": score}]
     shared_namespace.apply("Pipeline", "both", steps=steps)
     for name, is_reused in (("first", False), ("again", True)):
-        shared_namespace.apply("PipelineRun", name, pipelineRef={"name": "both"}, contentFingerprint=True)
+        shared_namespace.apply("PipelineRun", name, pipelineRef={"name": "both"})
         condition, status = _ended(shared_namespace, f"{RUN}/{name}")
         assert condition["status"] == "True", condition
         assert [each["state"] for each in status["steps"]] == ["Succeeded", "Succeeded"]

@@ -362,24 +362,86 @@ def test_a_step_that_allows_no_reuse_runs_again_with_all_that_reads_from_it(sums
     assert steps(second)["square"]["notReused"] == "its allowReuse is false"
 
 
-def test_new_data_under_an_old_path_counts_when_contents_are_to_count(longshore):
+@pytest.fixture
+def reader(longshore):
+    """A pipeline whose first step reads the folder data/ and a model, and whose second one reads what that wrote."""
     longshore.write("data/a.txt", "1")
-    longshore.write("read/read.py", "import sys, os\nprint(os.listdir(sys.argv[1]))\n")
-    read = script("read", ["$(inputs.data)"], inputs=[{"name": "data", "file": {"paths": ["data"]}}])
-    pipeline = longshore.document("Pipeline", "reader", steps=[read])
-
-    def submit(name, **spec):
-        longshore.manifest(pipeline, longshore.document("PipelineRun", "one", pipelineRef={"name": "reader"}, **spec))
-        return run(longshore, name)
-
-    submit("1")
     longshore.write("data/b.txt", "2")
-    assert reused(submit("2")) == {"read"}
-    submit("3", contentFingerprint=True)
-    assert reused(submit("4", contentFingerprint=True)) == {"read"}
-    longshore.write("data/c.txt", "3")
-    last = submit("5", contentFingerprint=True)
-    assert steps(last)["read"]["notReused"] == "the content of input data changed"
+    longshore.write("weights/w.bin", "3")
+    read = "import os, sys\nopen(sys.argv[2] + '/names.txt', 'w').write(str(sorted(os.listdir(sys.argv[1]))))\n"
+    longshore.write("read/read.py", read)
+    longshore.write("count/count.py", "import os, sys\nprint(os.listdir(sys.argv[1]))\n")
+    first = script(
+        "read",
+        ["$(inputs.data)", "$(outputs.names)"],
+        inputs=[{"name": "data", "file": {"paths": ["data"]}}],
+        outputs=["names"],
+    )
+    first["script"]["models"] = [{"name": "weights"}]
+    names = [{"name": "names", "from": "$(steps.read.outputs.names)"}]
+    second = script("count", ["$(inputs.names)"], inputs=names)
+    model = longshore.document("Model", "weights", version=1, path="weights/w.bin")
+    pipeline = longshore.document("Pipeline", "reader", steps=[first, second])
+
+    def submit(name, *arguments, **spec):
+        step = longshore.document("PipelineRun", "one", pipelineRef={"name": "reader"}, **spec)
+        longshore.manifest(pipeline, model, step)
+        return run(longshore, name, *arguments)
+
+    longshore.submit = submit
+    return longshore
+
+
+def test_what_a_step_reads_is_compared_with_what_it_read_and_the_file_is_named(reader):
+    reader.submit("1")
+    assert reused(reader.submit("2")) == {"read", "count"}
+    for name, change, why in (
+        ("3", lambda: reader.write("data/a.txt", "11"), 'input "data": the file "a.txt" changed'),
+        ("4", lambda: reader.write("data/c.txt", "3"), 'input "data": the file "c.txt" was added'),
+        ("5", (reader.folder / "data" / "b.txt").unlink, 'input "data": the file "b.txt" was removed'),
+        ("6", lambda: reader.write("weights/w.bin", "33"), 'model "weights 1": the file "w.bin" changed'),
+    ):
+        change()
+        told = reader.submit(name)
+        assert reused(told) == set()
+        assert steps(told)["read"]["notReused"] == why
+        assert steps(told)["count"]["notReused"] == "step read, which it reads from, ran again"
+    assert (output(told, "read", "names") / "names.txt").read_text() == "['a.txt', 'c.txt']"
+    assert reused(reader.submit("7")) == {"read", "count"}
+
+
+def test_what_is_compared_can_be_chosen(reader):
+    reader.submit("1", "--content-fingerprint", "digests")
+    os.utime(reader.folder / "data" / "a.txt", (1, 1))
+    assert reused(reader.submit("2", contentFingerprint="digests")) == {"read", "count"}
+    told = reader.submit("3")
+    assert steps(told)["read"]["notReused"] == "contentFingerprint changed from digests to stamps"
+    reader.write("data/a.txt", "11")
+    assert reused(reader.submit("4", contentFingerprint=False)) == {"read", "count"}
+    told = reader.submit("5", "--no-reuse", contentFingerprint="none")
+    assert reused(told) == set()
+    assert steps(told)["read"]["notReused"] == "regenerateOutputs asks every step to run"
+
+
+def test_a_step_that_went_on_over_changed_inputs_is_not_reused(longshore):
+    """Some of its rows are of the old files: those are in the output, whatever the files are by then."""
+    longshore.write("square/common.py", COMMON.format(folder=str(longshore.folder)))
+    longshore.write("square/square.py", SQUARE)
+    (longshore.folder / "calls").mkdir()
+    for number in range(3):
+        longshore.write(f"data/{number:02}.txt", str(number))
+    longshore.write("broken.square-2", "")
+    square = sums_spec(inputs=[{"name": "files", "file": {"paths": ["data"]}}], errorThreshold=0)["steps"][1]
+    longshore.manifest(longshore.document("Pipeline", "squares", steps=[square]))
+    assert states(run(longshore, "1")) == {"square": "Failed"}
+    longshore.write("data/00.txt", "5")
+    (longshore.folder / "broken.square-2").unlink()
+    assert states(longshore.run("--resume", str(longshore.folder / "runs" / "1"))) == {"square": "Succeeded"}
+    told = run(longshore, "2")
+    assert reused(told) == set()
+    assert steps(told)["square"]["notReused"] == (
+        'input "files": its files could not be compared in the earlier run: they changed before the step was resumed'
+    )
 
 
 def test_a_script_step_runs_by_itself(longshore):

@@ -10,8 +10,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds n
 
 from world import NAMESPACE, START, FakeKube, kind
 
+from longshore_agent.survey import SurveyError, survey
+from longshore_agent.survey_words import survey_words
 from longshore_operator.reconcile import Reconciler
 from longshore_operator.settings import Settings
+from longshore_protocol.survey import SurveyRequest
 
 RUN_KINDS = ("ParallelRunStep", "ScriptStep", "TransferStep")
 
@@ -58,13 +61,18 @@ CHAIN = (script("prepare"), script("train", "prepare"), script("compare", "prepa
 
 @dataclass
 class RunWorld:
-    """Time, and the reconciles of steps' resources; `ends` says how the resource of a step ends, "" for never."""
+    """Time, and the reconciles of steps' resources; `ends` says how the resource of a step ends, "" for never.
+
+    A survey's pod starts in one moment and ends in the next.
+    """
 
     kube: FakeKube = field(default_factory=FakeKube)
     now: datetime = START
     ends: dict = field(default_factory=dict)  # step, or name of a resource -> Succeeded, ScriptFailed, "", ...
     metrics: dict = field(default_factory=dict)
     begun: Counter = field(default_factory=Counter)  # names of resources that ran, with how often
+    pods: list = field(default_factory=list)  # how the next surveys end: "", or a status; then all by themselves
+    ran: list = field(default_factory=list)  # names of pods that looked at sources and inputs
 
     def __post_init__(self):
         self.seconds = 0.0
@@ -99,6 +107,24 @@ class RunWorld:
         for of in RUN_KINDS:
             for name, raw in self.kube.of(of).items():
                 self._advance(of, name, raw)
+        for name, raw in self.surveys().items():
+            status = raw.setdefault("status", {"phase": "Pending"})
+            if status["phase"] == "Pending" and "conditions" not in status:
+                status["phase"] = "Running"
+            elif status["phase"] == "Running":
+                raw["status"] = self.pods.pop(0) if self.pods else self._look(name)
+
+    def surveys(self):
+        return {name: raw for name, raw in self.kube.of("Pod").items() if "-survey-" in name}
+
+    def _look(self, name):
+        """Do what a survey's pod does; volumes are empty here."""
+        self.ran.append(name)
+        request = SurveyRequest.from_json(self.kube.of("ConfigMap")[name]["data"]["request.json"])
+        try:
+            return ended(0, survey_words(survey(request)))
+        except SurveyError as error:
+            return ended(1, str(error))
 
     def _advance(self, of, name, raw):
         status, spec = raw.get("status"), raw["spec"]
@@ -186,6 +212,12 @@ class RunWorld:
 
     def resources(self):
         return {f"{of}/{name}": raw for of in RUN_KINDS for name, raw in self.kube.of(of).items()}
+
+
+def ended(code, message, phase=None, **more):
+    """Return the status of a survey's pod that has ended."""
+    container = {"name": "survey", "state": {"terminated": {"exitCode": code, "message": message}}}
+    return {"phase": phase or ("Failed" if code else "Succeeded"), "containerStatuses": [container], **more}
 
 
 def condition_of(status, type_):

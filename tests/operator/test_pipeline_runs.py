@@ -55,7 +55,7 @@ def test_what_a_step_reads_is_where_the_step_before_wrote_it(world):
 
 def test_a_parallel_run_step_is_settled_by_the_run_and_its_progress_is_shown(world):
     world.submit(parallel("score"))
-    world.reconcile()
+    world.until(world.resources)
     world.tick()
     world.reconcile()
     assert world.status()["columns"] == {"steps": "0/1", "current": "score (3/6)"}
@@ -273,7 +273,7 @@ def test_a_suspended_run_lets_scripts_end_and_starts_nothing_more(world):
 def test_a_suspended_run_suspends_its_parallel_run_steps_which_go_on_later(world):
     world.ends = {"score": ""}
     world.submit(parallel("score"))
-    world.reconcile()
+    world.until(world.resources)
     world.tick()
     world.change(suspend=True)
     world.until(lambda: world.condition()["reason"] == "Suspended")

@@ -5,30 +5,26 @@ The pod of this world does what the real one does, on stores in memory.
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from longshore_agent.survey import SurveyError, survey
 from longshore_agent.survey_words import survey_words
 from longshore_operator.kube import Refused
-from longshore_protocol.survey import SourceFound, SurveyRequest, SurveyResult
+from longshore_protocol.survey import SourceFound, SurveyResult
 from longshore_storage.store import open_store
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
-from runs import AROUND, RunWorld, parallel, script
+from runs import AROUND, RunWorld, ended, parallel, script
 from world import NAMESPACE, Crash, kind
 
 
 @dataclass
 class SurveyWorld(RunWorld):
-    """A survey's pod starts in one moment and ends in the next."""
-
-    pods: list = field(default_factory=list)  # how the next pods end: "", or a status; then all by themselves
-    ran: list = field(default_factory=list)  # names of pods that looked
+    """Sources and inputs lie in stores in memory."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -51,33 +47,8 @@ class SurveyWorld(RunWorld):
     def begin(self, *steps, name="nightly", **more):
         self.submit(*(steps or self.chain), name=name, around=self.around, **more)
 
-    def surveys(self):
-        return {name: raw for name, raw in self.kube.of("Pod").items() if "-survey-" in name}
-
-    def tick(self, seconds=2.0):
-        super().tick(seconds)
-        for name, raw in self.surveys().items():
-            status = raw.setdefault("status", {"phase": "Pending"})
-            if status["phase"] == "Pending" and "conditions" not in status:
-                status["phase"] = "Running"
-            elif status["phase"] == "Running":
-                raw["status"] = self.pods.pop(0) if self.pods else self._look(name)
-
-    def _look(self, name):
-        self.ran.append(name)
-        request = SurveyRequest.from_json(self.kube.of("ConfigMap")[name]["data"]["request.json"])
-        try:
-            return ended(0, survey_words(survey(request)))
-        except SurveyError as error:
-            return ended(1, str(error))
-
     def settled(self, step, name="nightly"):
         return json.loads(self.kube.of("ConfigMap")[f"{name}-{step}-task"]["data"]["run.json"])
-
-
-def ended(code, message, phase=None, **more):
-    container = {"name": "survey", "state": {"terminated": {"exitCode": code, "message": message}}}
-    return {"phase": phase or ("Failed" if code else "Succeeded"), "containerStatuses": [container], **more}
 
 
 @pytest.fixture
@@ -233,22 +204,22 @@ def test_a_script_in_a_folder_that_is_told_as_one_may_be_there(world):
 # --- what inputs hold ------------------------------------------------------------------------------------------------
 
 
-def test_new_data_under_an_old_path_counts_when_contents_are_to_count(world):
-    world.begin(parallel("score"), contentFingerprint=True)
+def test_new_data_under_an_old_path_counts(world):
+    world.begin(parallel("score"))
     world.reconcile()
-    assert world.condition()["message"].endswith("looks at the inputs of 1 step, before anything is started")
+    assert world.condition()["message"].endswith("lists the inputs of 1 step, before anything is started")
     world.run()
-    world.begin(parallel("score"), name="again", contentFingerprint=True)
+    world.begin(parallel("score"), name="again")
     world.run("again")
     assert world.states("again") == {"score": "Reused"}
     world.data.put("in/b.png", b"1")
-    world.begin(parallel("score"), name="third", contentFingerprint=True)
+    world.begin(parallel("score"), name="third")
     world.run("third")
-    assert world.step("score", "third")["notReused"] == "the content of input images changed"
+    assert world.step("score", "third")["notReused"] == 'input "images": the file "b.png" was added'
 
 
 def test_outputs_of_other_steps_are_told_by_who_made_them(world):
-    world.begin(script("prepare"), script("train", "prepare"), contentFingerprint=True)
+    world.begin(script("prepare"), script("train", "prepare"))
     world.run()
     assert world.condition()["status"] == "True"
     assert not world.ran
@@ -256,11 +227,54 @@ def test_outputs_of_other_steps_are_told_by_who_made_them(world):
 
 def test_code_and_contents_are_looked_at_by_one_pod(world):
     world.begin(*world.chain, parallel("score", inputs=[{"name": "images", "dataset": "images"}]))
-    world.change(contentFingerprint=True)
     world.run()
     assert len(world.ran) == 1
-    assert world.step("score")["fingerprint"]["parts"]["contents"].keys() == {"images"}
+    assert world.step("score")["fingerprint"]["parts"]["contents"].keys() == {"input images"}
     assert "contents" not in world.step("prepare")["fingerprint"]["parts"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"contentFingerprint": "none"}, {"contentFingerprint": False}, {"allowReuse": False}]
+)
+def test_inputs_are_not_listed_where_nothing_depends_on_it(world, given):
+    never = {key: given.pop(key) for key in list(given) if key == "allowReuse"}
+    world.begin(parallel("score", **never), **given)
+    world.run()
+    assert world.condition()["status"] == "True"
+    assert not world.ran
+
+
+def test_without_contents_an_earlier_step_is_reused_whatever_its_inputs_held(world):
+    world.begin(parallel("score"))
+    world.run()
+    world.data.put("in/b.png", b"1")
+    world.begin(parallel("score"), name="again", contentFingerprint="none")
+    world.run("again")
+    assert world.states("again") == {"score": "Reused"}
+
+
+def test_digests_are_not_those_of_times(world):
+    for name in ("nightly", "again", "third"):
+        world.data.delete("in")
+        world.data.put("in/a.png", b"2" if name == "third" else b"1")
+        world.begin(parallel("score"), name=name, contentFingerprint="digests")
+        world.run(name)
+    assert world.states("again") == {"score": "Reused"}
+    assert world.step("score", "third")["notReused"] == 'input "images": the file "a.png" changed'
+
+
+def test_a_model_counts_as_inputs_do(world):
+    step = parallel("score")
+    step["parallelRun"]["models"] = [{"name": "digits"}]
+    world.data.put("models/weights", b"1")
+    world.kube.put(kind("Model", "digits", version=1, path="models/weights"))
+    for name in ("nightly", "again", "third"):
+        if name == "third":
+            world.data.put("models/weights", b"2")
+        world.begin(step, name=name)
+        world.run(name)
+    assert world.states("again") == {"score": "Reused"}
+    assert world.step("score", "third")["notReused"] == 'model "digits 1": the file "weights" changed'
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -416,7 +430,7 @@ def test_a_run_that_is_switched_off_meanwhile_has_no_pod(world, switch, reason):
 
 
 def test_a_dataset_that_is_edited_meanwhile_is_looked_at_as_it_is_now(world):
-    world.begin(parallel("score"), contentFingerprint=True)
+    world.begin(parallel("score"))
     world.reconcile()
     (first,) = world.surveys()
     world.kube.put(kind("Dataset", "images", file={"paths": ["other/*.png"]}))
@@ -427,7 +441,7 @@ def test_a_dataset_that_is_edited_meanwhile_is_looked_at_as_it_is_now(world):
     assert second != first
     assert world.condition()["status"] == "True"
     request = json.loads(world.kube.of("ConfigMap")[second]["data"]["request.json"])
-    assert request["contents"] == {"score": {"images": [f"{world.data.uri}/other/*.png"]}}
+    assert request["contents"] == {"score": {"input images": [f"{world.data.uri}/other/*.png"]}}
 
 
 # --- retryOf ---------------------------------------------------------------------------------------------------------
@@ -516,7 +530,7 @@ def lived(world, name="nightly"):
 
 
 def good(world):
-    world.begin(*world.chain, parallel("score"), contentFingerprint=True)
+    world.begin(*world.chain, parallel("score"))
 
 
 def lost(world):

@@ -79,7 +79,8 @@ def by_survey(uri, tmp_path):
 
 
 def by_contents(uri, tmp_path):  # noqa: ARG001
-    survey(SurveyRequest((), {"step": {"input": [uri]}}))
+    held = survey(SurveyRequest((), {"step": {"input": [uri]}})).held["step"]["input"]
+    raise SurveyError(held["unknown"])  # which fails no run: the step is not reused
 
 
 def by_source(uri, tmp_path):

@@ -40,7 +40,7 @@ BASE = {
         ({"environment": {"image": "slim:1", "variables": {}}}, "environment variable A changed from 1 to none"),
         ({"models": {"mnist 2": "/models/2"}}, "model mnist 1 changed; model mnist 2 changed"),
         ({"inputs": {"digits": {"paths": ["/other"]}}}, "input digits changed"),
-        ({"contents": {"digits": "d1"}}, "the content of input digits changed"),
+        ({"contents": {"input digits": "d1"}}, "the earlier run did not record what its inputs held"),
         ({"outputs": {"out": {"mode": "upload"}}}, "output out changed"),
         ({"settings": {}}, "nodeCount changed from 2 to its default"),
         ({"version": "2"}, "version changed from '' to '2'"),
@@ -52,6 +52,79 @@ def test_each_difference_has_its_words(change, sentence):
     changed = {**BASE, **change}
     assert why_not(changed, BASE) == sentence
     assert (digest(changed) == digest(BASE)) == (not change)
+
+
+HELD = {
+    **BASE,
+    "contents": {"input digits": "d1", "model mnist 1": "m1"},
+    "held": {"input digits": {"count": 2, "files": {"a.csv": "1", "b.csv": "2"}}, "model mnist 1": {"count": 1}},
+}
+MANY = {**HELD, "held": {"input digits": {"count": 120_000}}}
+
+
+def with_files(digest="d2", *, of=HELD, **held):
+    """The parts of a step of which the input "digits" holds something else."""
+    return {
+        **of,
+        "contents": {**of["contents"], "input digits": digest},
+        "held": {**of["held"], "input digits": held},
+    }
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "sentence"),
+    [
+        (with_files(count=2, files={"a.csv": "9", "b.csv": "2"}), HELD, 'input "digits": the file "a.csv" changed'),
+        (with_files(count=1, files={"b.csv": "2"}), HELD, 'input "digits": the file "a.csv" was removed'),
+        (
+            with_files(count=3, files={"a.csv": "1", "b.csv": "2", "c.csv": "3"}),
+            HELD,
+            'input "digits": the file "c.csv" was added',
+        ),
+        (
+            with_files(count=2, files={"b.csv": "9", "c.csv": "3"}),
+            HELD,
+            'input "digits": the file "a.csv" was removed and 2 more',
+        ),
+        (
+            with_files(of=MANY, count=120_000),
+            MANY,
+            'input "digits": one or more of its 120,000 files changed; which ones was not recorded',
+        ),
+        (
+            with_files(of=MANY, count=120_001),
+            MANY,
+            'input "digits": it has 120,001 files, and had 120,000; which ones differ was not recorded',
+        ),
+        (
+            {**HELD, "contents": {**HELD["contents"], "model mnist 1": "m2"}},
+            HELD,
+            'model "mnist 1": one or more of its 1 files changed; which ones was not recorded',
+        ),
+        (with_files(unknown="why"), HELD, 'input "digits": its files cannot be compared: why'),
+        (HELD, with_files(unknown="why"), 'input "digits": its files could not be compared in the earlier run: why'),
+        (
+            {**HELD, "contentFingerprint": "digests"},
+            HELD,
+            "contentFingerprint changed from stamps to digests",
+        ),
+        (
+            HELD,
+            {**HELD, "contents": {"digits": "d0"}},
+            "; ".join(
+                f"{name}: one of the two runs did not record what its files were"
+                for name in ('input "digits"', 'model "mnist 1"')
+            ),
+        ),
+    ],
+)
+def test_the_file_that_changed_is_named_where_it_is_known(now, before, sentence):
+    assert why_not(now, before) == sentence
+    assert digest(now) != digest(before)
+
+
+def test_what_only_names_a_change_does_not_make_one():
+    assert digest({**HELD, "held": {}}) == digest(HELD)
 
 
 def test_several_differences_are_one_sentence_with_the_steps_own_first():
@@ -125,7 +198,7 @@ def test_a_query_counts_by_its_text_and_its_database_and_no_contents_are_told():
         inputs = [{"name": "rows", "dataset": "rows"}, {"name": "more", "tabular": {"paths": ["/data/*.csv"]}}]
         spec = {"inputs": inputs, "entryScript": "score.py", "outputAction": "summary_only"}
         (found,) = frozen({"name": "score", "parallelRun": spec}, documents=data).steps
-        assert found.places == {"more": ["/data/*.csv"]}
+        assert found.places == {"input more": ["/data/*.csv"]}
         return digest(found.parts)
 
     assert of("SELECT 1") == of("SELECT 1", name="other")

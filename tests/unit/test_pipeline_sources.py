@@ -3,18 +3,23 @@
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
-from pipelines import frozen, script
+from fsspec.implementations.memory import MemoryFileSystem
+from pipelines import document, frozen, script
 
 from longshore_agent import source_copies
 from longshore_api.errors import InvalidDocuments
 from longshore_cli.pipeline_folder import PipelineFolder, is_pipeline
 from longshore_cli.pipeline_sources import copy_code, look_at_contents
 from longshore_planner.pipelines.decide import decide
-from longshore_planner.pipelines.frozen import Options
+from longshore_planner.pipelines.fingerprint import digest, why_not
+from longshore_planner.pipelines.frozen import DIGESTS, STAMPS, Options
 from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.status import pipeline_status
+from longshore_storage import contents, systems
+from longshore_storage.store import LocalStore, open_store
 
 
 @pytest.fixture
@@ -73,22 +78,162 @@ def test_a_source_that_holds_data_is_refused(code, monkeypatch):
         code("train")
 
 
-def test_contents_change_with_the_files_behind_an_input(tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "a.csv").write_text("1")
-    pipeline = frozen(script("only", inputs=[{"name": "rows", "file": {"paths": [f"{data}/*.csv"]}}]))
+@pytest.fixture(params=["local", "memory"])
+def data(request, tmp_path):
+    """A store of input files, and what a step that reads it is compared by."""
+    store = open_store(str(tmp_path / "data") if request.param == "local" else f"memory://{uuid4()}/data")
+    store.put("a.csv", b"1,2")
+    store.put("deep/b.csv", b"3,4")
+    if request.param == "local":  # long ago: a file that is written twice in one tick of the clock has one time
+        for name in store.names():
+            os.utime(os.path.join(store.uri, name), (1e9, 1e9))
+    kinds = {
+        "script": {"script": {"scriptName": "s.py", "inputs": [{"name": "rows", "file": {"paths": [store.uri]}}]}},
+        "parallelRun": {
+            "parallelRun": {
+                "entryScript": "s.py",
+                "inputs": [{"name": "rows", "file": {"paths": [store.uri]}}],
+                "outputAction": "append_row",
+                "output": {"name": "out"},
+            }
+        },
+        "side input": {
+            "parallelRun": {
+                "entryScript": "s.py",
+                "inputs": [{"name": "other", "file": {"paths": ["/nowhere"]}}],
+                "sideInputs": [{"name": "rows", "file": {"paths": [store.uri]}}],
+                "outputAction": "append_row",
+                "output": {"name": "out"},
+            }
+        },
+        "model": {"script": {"scriptName": "s.py", "models": [{"name": "rows"}]}},
+        "transfer": {"transfer": {"source": {"path": store.uri}, "destination": {"path": f"{store.uri}-copy"}}},
+    }
 
-    def contents():
-        return look_at_contents(pipeline.steps)["only"].parts["contents"]
+    def step(kind="script", **more):
+        model = document("Model", "rows", version=1, path=store.uri)
+        return frozen({"name": "only", **kinds[kind], **more}, documents=(model,)).steps[0]
 
-    first = contents()
-    assert contents() == first
-    (data / "other.txt").write_text("2")
-    assert contents() == first
-    (data / "b.csv").write_text("2")
-    assert contents().keys() == first.keys() == {"rows"}
-    assert contents() != first
+    store.step = step
+    return store
+
+
+def parts(step, *, by=STAMPS):
+    return look_at_contents([step], by=by)["only"].parts
+
+
+@pytest.mark.parametrize("kind", ["script", "parallelRun", "side input", "model", "transfer"])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda store: store.put("a.csv", b"1,2,3"), 'the file "a.csv" changed'),
+        (lambda store: store.put("deep/b.csv", b"9,9"), 'the file "deep/b.csv" changed'),
+        (lambda store: store.put("c.csv", b"5,6"), 'the file "c.csv" was added'),
+        (lambda store: store.delete("deep"), 'the file "deep/b.csv" was removed'),
+    ],
+    ids=["another size", "the same size", "added", "removed"],
+)
+def test_a_step_is_another_once_a_file_that_it_reads_is(data, kind, change, reason):
+    before = parts(data.step(kind))
+    assert digest(parts(data.step(kind))) == digest(before)
+    change(data)
+    after = parts(data.step(kind))
+    assert digest(after) != digest(before)
+    name = {"model": 'model "rows 1"', "transfer": 'input "source"'}.get(kind, 'input "rows"')
+    assert why_not(after, before) == f"{name}: {reason}"
+
+
+def test_the_times_of_folders_do_not_count(data):
+    if isinstance(data, LocalStore):
+        before = parts(data.step())
+        os.utime(data.uri, (1, 1))
+        assert digest(parts(data.step())) == digest(before)
+    else:
+        assert parts(data.step())["held"]["input rows"]["count"] == 2  # folders are no files there
+
+
+def test_a_file_written_again_is_another_one_by_its_time_and_the_same_by_its_digest(data):
+    stamps, digests = parts(data.step()), parts(data.step(), by=DIGESTS)
+    if isinstance(data, LocalStore):
+        os.utime(os.path.join(data.uri, "a.csv"), (1, 1))
+    else:
+        data.put("a.csv", b"1,2")
+    assert digest(parts(data.step())) != digest(stamps)
+    assert digest(parts(data.step(), by=DIGESTS)) == digest(digests)
+
+
+def test_outputs_of_other_steps_are_not_listed():
+    pipeline = frozen(script("first"), script("second", "first"))
+    assert look_at_contents(pipeline.steps, by=STAMPS) == {}
+
+
+def test_a_step_that_is_never_reused_is_not_listed(data):
+    assert look_at_contents([data.step(allowReuse=False)], by=STAMPS) == {}
+
+
+def test_files_that_cannot_be_compared_equal_nothing(data, monkeypatch):
+    monkeypatch.setattr(contents.contents_of, "__kwdefaults__", {"by": STAMPS, "most": 1})
+    before, after = parts(data.step()), parts(data.step())
+    assert digest(before) != digest(after)
+    assert why_not(after, before) == (
+        'input "rows": its files cannot be compared: there are more than 1, which is too many'
+    )
+
+
+def test_files_of_many_are_not_named_and_still_compared(data, monkeypatch):
+    monkeypatch.setattr(contents, "MOST_NAMED", 1)
+    before = parts(data.step())
+    assert digest(parts(data.step())) == digest(before)
+    data.put("a.csv", b"1,2,3")
+    assert why_not(parts(data.step()), before) == (
+        'input "rows": one or more of its 2 files changed; which ones was not recorded'
+    )
+
+
+def test_a_folder_of_a_store_is_listed_once_and_its_files_are_not_asked_about(monkeypatch):
+    store = open_store(f"memory://{uuid4()}/many")
+    for number in range(50):
+        store.put(f"{number:02}.csv", b"1")
+    asked = []
+    info = MemoryFileSystem.info
+    monkeypatch.setattr(
+        MemoryFileSystem, "info", lambda self, path, **more: asked.append(path) or info(self, path, **more)
+    )
+    assert contents.contents_of([store.uri]).count == 50
+    assert len(asked) == 1  # whether it is a folder
+
+
+@pytest.mark.parametrize(
+    "gone", ["removed", "no permission", "a broken link", "no such store", "a store without times"]
+)
+def test_what_cannot_be_listed_never_passes_for_unchanged(tmp_path, monkeypatch, gone):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.csv").write_text("1")
+    before = contents.contents_of([str(folder)])
+    place = str(folder)
+    if gone == "removed":
+        (folder / "a.csv").unlink()
+    elif gone == "no permission":
+        monkeypatch.setattr(os, "scandir", refuse)
+    elif gone == "a broken link":
+        (folder / "a.csv").unlink()
+        (folder / "a.csv").symlink_to("nowhere")
+    elif gone == "no such store":
+        place = "nosuchstore://bucket/data"
+    else:
+        place = f"memory://{uuid4()}/data"
+        open_store(place).put("a.csv", b"1")
+        monkeypatch.setattr(systems, "_STAMPS", ())
+    after = contents.contents_of([place])
+    assert after.digest != before.digest
+    if gone not in ("removed", "a broken link"):
+        assert after.unknown
+        assert contents.contents_of([place]).digest != after.digest
+
+
+def refuse(_):
+    raise PermissionError(13, "Permission denied")
 
 
 def finished_run(parent, run_id):

@@ -151,9 +151,30 @@ def test_data_that_is_not_there_yet_is_no_failure(place):
     assert contents(place("later").uri) != before
 
 
-def test_an_input_that_cannot_be_read_is_named_with_its_step():
-    with pytest.raises(SurveyError, match=r"What the input rows of train holds cannot be looked at: The path \"nosto"):
-        contents("nostore://x/y")
+def test_an_input_that_cannot_be_read_fails_nothing_and_equals_nothing():
+    request = SurveyRequest(contents={"train": {"input rows": ["nostore://x/y"]}})
+    one, two = survey(request), survey(request)
+    assert one.contents != two.contents
+    assert one.held["train"]["input rows"]["unknown"].startswith('The path "nostore://x/y" cannot be listed')
+
+
+def test_the_files_of_an_input_and_of_a_model_are_counted_and_named(place):
+    place("data").put("a.csv", b"1")
+    place("model").put("weights", b"1")
+    request = {"input rows": [place("data").uri], "model digits 1": [place("model").uri + "/weights"]}
+    held = survey(SurveyRequest(contents={"train": request})).held["train"]
+    assert [(each["count"], list(each["files"])) for each in held.values()] == [(1, ["a.csv"]), (1, ["weights"])]
+
+
+def test_digests_are_of_what_is_in_the_files(place):
+    request = SurveyRequest(contents={"train": {"input rows": [place("data").uri]}}, by="digests")
+    place("data").put("a.csv", b"1")
+    first = survey(request).contents
+    place("data").delete("")
+    place("data").put("a.csv", b"1")
+    assert survey(request).contents == first
+    place("data").put("a.csv", b"2")
+    assert survey(request).contents != first
 
 
 # --- the bytes -------------------------------------------------------------------------------------------------------
@@ -182,6 +203,28 @@ def test_the_deepest_folders_are_folded_first_and_no_more_than_must_be():
     (found,) = packed(SourceFound({**deep, **shallow})).sources
     assert set(found.files) == {"a/b/", *shallow}
     assert {name: found.files[name] for name in shallow} == shallow
+
+
+@pytest.mark.parametrize(
+    ("inputs", "named"),
+    [(1, "files"), (4, "files"), (40, "counts"), (200, "nothing")],
+)
+def test_files_of_inputs_are_named_as_far_as_there_is_room(inputs, named):
+    contents = {f"step-{number}": {"input rows": digest(str(number))} for number in range(inputs)}
+    of_20 = [f"{number}.csv" for number in range(20)]
+    held = {
+        step: {"input rows": {"count": 20, "files": {name: digest(f"{step} {name}")[:8] for name in of_20}}}
+        for step in contents
+    }
+    words = survey_words(SurveyResult((), contents, held))
+    assert len(words) <= LIMIT
+    counts = {step: {"input rows": {"count": 20}} for step in contents}
+    assert SurveyResult.unpack(words).held == {"files": held, "counts": counts, "nothing": {}}[named]
+
+
+def test_where_not_even_digests_have_room_nothing_is_told_of_inputs():
+    contents = {digest(str(number)): {"input rows": digest(str(number))} for number in range(800)}
+    assert packed(SourceFound(files("a.py")), contents=contents) == SurveyResult((SourceFound(files("a.py")),))
 
 
 def test_in_the_last_resort_there_is_one_digest_for_a_source():

@@ -13,12 +13,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
 
-from longshore_agent.contents import content_digest
 from longshore_agent.fetch_source import SourceError
 from longshore_agent.source_copies import TooLargeError, copy_source
 from longshore_agent.survey_words import LIMIT, TooMuch, survey_words
 from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyRequest, SurveyResult
+from longshore_storage.contents import contents_of
 from longshore_storage.errors import ShownError, StorageError
 from longshore_storage.store import open_store
 
@@ -29,13 +31,15 @@ class SurveyError(ShownError):
 
 def survey(request: SurveyRequest) -> SurveyResult:
     """Carry out a request. What an earlier try left is replaced. Blocking. Raises SurveyError."""
-    return SurveyResult(
-        tuple(_copied(each) for each in request.sources),
-        {
-            step: {name: _looked_at(step, name, places) for name, places in inputs.items()}
-            for step, inputs in request.contents.items()
-        },
-    )
+    sources = tuple(_copied(each) for each in request.sources)
+    every = {tuple(places) for inputs in request.contents.values() for places in inputs.values()}
+    found = {places: asdict(contents_of(places, by=request.by)) for places in every}
+    contents: dict[str, dict[str, str]] = {}
+    held: dict[str, dict[str, dict[str, Any]]] = {}
+    for step, inputs in request.contents.items():
+        contents[step] = {name: found[tuple(places)]["digest"] for name, places in inputs.items()}
+        held[step] = {name: _without_digest(found[tuple(places)]) for name, places in inputs.items()}
+    return SurveyResult(sources, contents, held)
 
 
 def _copied(source: SourceToCopy) -> SourceFound:
@@ -52,9 +56,8 @@ def _copied(source: SourceToCopy) -> SourceFound:
         return SourceFound(found.files, found.git)
 
 
-def _looked_at(step: str, name: str, places: list[str]) -> str:
-    with _told(f"What the input {name} of {step} holds cannot be looked at"):
-        return content_digest(places, strict=True)
+def _without_digest(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: each for key, each in found.items() if key != "digest" and each}
 
 
 @contextmanager

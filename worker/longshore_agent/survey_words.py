@@ -14,6 +14,7 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from longshore_agent.source_copies import DIGITS
 from longshore_protocol.survey import ALL_FILES, ALL_INPUTS, SourceFound, SurveyResult
@@ -44,7 +45,15 @@ def survey_words(result: SurveyResult) -> str:
         {step: _of_step(step, found, inputs) for step, found in result.contents.items()},
     )
     without_git = replace(folded, sources=tuple(replace(each, git=None) for each in folded.sources))
-    for each in (folded, without_git):
+    counted = {step: {name: _without_files(each) for name, each in held.items()} for step, held in result.held.items()}
+    unfolded = {step: held for step, held in result.held.items() if ALL_INPUTS not in folded.contents[step]}
+    for each in (
+        replace(folded, held=unfolded),
+        replace(folded, held={step: counted[step] for step in unfolded}),
+        folded,
+        without_git,
+        replace(without_git, contents={}),
+    ):
         if len(words := each.pack()) <= LIMIT:
             return words
     text = f"A pod cannot tell of {len(result.sources)} sources at once: let steps have sources in common."
@@ -65,6 +74,11 @@ def fold(digests: Mapping[str, str], room: int) -> dict[str, str]:
     )
     groups = _groups(digests, folders[:number])
     return {name: digests[name] if name in digests else _digest(each, digests) for name, each in groups.items()}
+
+
+def _without_files(held: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of an input's files but for their own digests."""
+    return {key: each for key, each in held.items() if key != "files"}
 
 
 def _of_step(step: str, found: Iterable[str], inputs: Mapping[str, str]) -> dict[str, str]:

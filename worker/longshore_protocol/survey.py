@@ -31,7 +31,8 @@ class SurveyRequest:
     """What is to be looked at."""
 
     sources: Tuple[SourceToCopy, ...] = ()
-    contents: Dict[str, Dict[str, Any]] = field(default_factory=dict)  # step -> input -> list of places
+    contents: Dict[str, Dict[str, Any]] = field(default_factory=dict)  # step -> input or model -> list of places
+    by: str = "stamps"  # what counts of their files: "stamps" or "digests"
 
     def to_json(self) -> str:
         """Return the request as one JSON document that `from_json` reads back: the same for the same request."""
@@ -58,10 +59,15 @@ class SourceFound:
 
 @dataclass(frozen=True)
 class SurveyResult:
-    """What was found: of each source in the request's order, and the digests of inputs by step."""
+    """What was found: of each source in the request's order, and of each step's inputs and models by their names.
+
+    `contents` has a digest of each; `held` what names a difference later, as far as there was room for it: `count` of
+    files, their own digests (`files`), or why they cannot be compared (`unknown`).
+    """
 
     sources: Tuple[SourceFound, ...] = ()
     contents: Dict[str, Dict[str, str]] = field(default_factory=dict)
+    held: Dict[str, Dict[str, Dict[str, Any]]] = field(default_factory=dict)
 
     def pack(self) -> str:
         """Return the result as printable text that `unpack` reads back."""

@@ -11,28 +11,38 @@ import stat
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from longshore_storage import beneath
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import ListingError
+from longshore_storage.files import file_stamp
 from longshore_storage.retrying import patiently, status_of, told_by
 from longshore_storage.store import local_path
-from longshore_storage.systems import AZURE, file_system
+from longshore_storage.systems import AZURE, Digest, digest_of, file_system, has_stamp, stamp_of
 
 SPECIAL = beneath.SPECIAL  # what `left_out` counts
 
 _ABSENT = (404, 410)  # HTTP statuses
 
 
-def folders_of(path: str, left_out: Counter[str], options: dict[str, Any]) -> Folders:
+class Stamp(NamedTuple):
+    """What is known of a file's content without reading it."""
+
+    text: str | None  # size and time, or what its store has for that; None where it has nothing but the size
+    digest: Digest | None  # that its store keeps
+
+
+def folders_of(path: str, left_out: Counter[str], options: dict[str, Any], *, with_stamps: bool = False) -> Folders:
     """Return the folders that a path is among; `left_out` counts what is neither file nor folder.
 
-    `options` go to the file system of a URL. Raises what its library raises.
+    `options` go to the file system of a URL; `with_stamps` is for those who ask for the stamps of files. Raises what
+    the file system's library raises.
     """
     if local_path(path) is not None:
         return LocalFolders(left_out)
-    return (AzureFolders if path.partition("://")[0] in AZURE else RemoteFolders)(path, options)
+    kind = AzureFolders if path.partition("://")[0] in AZURE else RemoteFolders
+    return kind(path, options, with_stamps=with_stamps)
 
 
 class Folders(ABC):
@@ -60,6 +70,10 @@ class Folders(ABC):
     @abstractmethod
     def upwards(self, folder: str) -> list[str]:
         """Return a folder and those above it."""
+
+    @abstractmethod
+    def stamp(self, path: str) -> Stamp:
+        """Return the stamp of a file that was listed. Raises OSError, and what the store's library does."""
 
     def absence(self, path: str) -> str:
         """Return what is to be said of a path that does not exist, behind that."""
@@ -103,12 +117,17 @@ class LocalFolders(Folders):
             found.append(path)
         return found
 
+    def stamp(self, path: str) -> Stamp:
+        return Stamp(file_stamp(path), None)
+
 
 class RemoteFolders(Folders):
     """Folders of any store that fsspec knows."""
 
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
+    def __init__(self, url: str, options: dict[str, Any], *, with_stamps: bool = False) -> None:
         import fsspec  # late: a run on local files does without it
+
+        self._stamps: dict[str, dict[str, Stamp]] | None = {} if with_stamps else None  # by folder, then by name
 
         self._fs = file_system(url, **options)[0]
         self._inside: Callable[[str], str] = fsspec.core.strip_protocol
@@ -128,7 +147,7 @@ class RemoteFolders(Folders):
         path = self._inside(folder).rstrip("/")
         if folder.endswith("//") and not folder.endswith("://"):
             return self._behind(path, folder[len(folder.rstrip("/")) + 1 :])
-        found = []
+        found, stamps = [], {}
         for entry in patiently(lambda: self._fs.ls(path + self._slash, detail=True)):
             full, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
             if self._slash and not _is_right_below(full, path):
@@ -136,14 +155,32 @@ class RemoteFolders(Folders):
             if full == path and is_folder and not self._slash:  # its own mark, or a folder without a name: "a//b"
                 found += ["/"] if self._behind(path, "/") else []
             elif full != path and (is_folder or not entry["name"].endswith("/")):
-                found.append(full.rpartition("/")[2] + ("/" if is_folder else ""))
+                name = full.rpartition("/")[2]
+                found.append(name + ("/" if is_folder else ""))
+                if self._stamps is not None and not is_folder and has_stamp(entry):
+                    stamps[name] = Stamp(stamp_of(entry), digest_of(entry))
             elif entry["name"].endswith("/") and entry["size"]:
                 # Stores that have no folders mark them by empty objects of such names.
                 text = f'"{folder}" is an object of {entry["size"]} bytes, and only a file whose name does not end'
                 raise ListingError(f'{text} with "/" can be read: rename or delete it.')
+        self._keep(folder, stamps)
         self._fs.invalidate_cache(path)  # else it would remember every name that there is
         found.sort()
         return found
+
+    def _keep(self, folder: str, stamps: dict[str, Stamp]) -> None:
+        """Remember the stamps of a folder's files, and forget those of folders that are not above it."""
+        if self._stamps is not None:
+            self._stamps = {above: each for above, each in self._stamps.items() if folder.startswith(above)}
+            self._stamps[folder] = stamps
+
+    def stamp(self, path: str) -> Stamp:
+        folder, _, name = path.rpartition("/")
+        known = (self._stamps or {}).get(folder + "/", {}).get(name)
+        if known is not None:
+            return known
+        info = patiently(lambda: self._fs.info(self._inside(path)))
+        return Stamp(stamp_of(info) if has_stamp(info) else None, digest_of(info))
 
     def _behind(self, path: str, slashes: str) -> list[str]:
         """Return the names in a folder that is called by slashes alone, which no library lists as a folder."""
@@ -181,13 +218,27 @@ class AzureFolders(RemoteFolders):
         container, slash, prefix = path.partition("/")
         if not slash:
             return super().names(folder)  # of the account: its containers
-        found: set[str] = patiently(lambda: sync(self._fs.loop, self._blobs, container, prefix))
+        found: dict[str, Stamp | None] = patiently(lambda: sync(self._fs.loop, self._blobs, container, prefix))
+        self._keep(folder, {name: stamp for name, stamp in found.items() if stamp is not None})
         return sorted(found)
 
-    async def _blobs(self, container: str, prefix: str) -> set[str]:
+    async def _blobs(self, container: str, prefix: str) -> dict[str, Stamp | None]:
+        """Return the names below a prefix, and the stamps of those that are blobs."""
         async with self._fs.service_client.get_container_client(container=container) as client:
             blobs = client.walk_blobs(name_starts_with=prefix, include=["metadata"])
-            return {each.name[len(prefix) :] async for each in blobs if not _marks_folder(each)} - {""}
+            found = {each.name[len(prefix) :]: _stamp_of_blob(each) async for each in blobs if not _marks_folder(each)}
+        found.pop("", None)
+        return found
+
+
+def _stamp_of_blob(blob: Any) -> Stamp | None:
+    """Return the stamp of a blob, None for a prefix of blobs."""
+    etag = getattr(blob, "etag", None)
+    return (
+        Stamp(stamp_of({"size": blob.size, "etag": etag}), digest_of({"content_settings": blob.content_settings}))
+        if etag
+        else None
+    )
 
 
 def _marks_folder(blob: Any) -> bool:

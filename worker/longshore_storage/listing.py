@@ -25,7 +25,7 @@ from typing import Any
 
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import AbsentError, ListingError
-from longshore_storage.folders import Folders, folders_of
+from longshore_storage.folders import Folders, Stamp, folders_of
 from longshore_storage.store import MARKER, UNFINISHED, local_path
 
 _MAGIC = re.compile(r"[*?[]")
@@ -60,20 +60,44 @@ def list_files(path: str, selection: Selection | None = None, **options: Any) ->
     without a `selection`.
     Raises ListingError, once the iterator is advanced, for a path that does not exist (AbsentError) or cannot be read.
     """
+    for _, file in _found(path, selection or Selection(), options):
+        yield file
+
+
+def list_stamped(path: str, selection: Selection | None = None, **options: Any) -> Iterator[tuple[str, Stamp | None]]:
+    """Yield each file as `list_files` does, with its stamp; None for a broken link, or a file that was just removed.
+
+    Stores return stamps with the names of a folder; only where they do not, they are asked about each file.
+    Raises ListingError as `list_files` does.
+    """
+    for place, file in _found(path, selection or Selection(), options, with_stamps=True):
+        try:
+            yield file, place.stamp(file)
+        except (FileNotFoundError, NotADirectoryError):
+            yield file, None
+        except Exception as error:  # each store's library raises its own
+            raise ListingError(f'The file "{file}" cannot be read: {_cause(file, error)}.') from error
+
+
+def _found(
+    path: str, selection: Selection, options: dict[str, Any], *, with_stamps: bool = False
+) -> Iterator[tuple[Folders, str]]:
+    """Yield each file with the folders that it is among. Raises ListingError."""
     local = local_path(path)
-    selection = selection or Selection()
     try:
-        place = folders_of(path, selection.left_out, options)
-        yield from _files(place, path if local is None else local, selection)
+        place = folders_of(path, selection.left_out, options, with_stamps=with_stamps)
+        for file in _files(place, path if local is None else local, selection):
+            yield place, file
     except ListingError:
         raise
     except Exception as error:  # each store's library raises its own
-        if local is not None and isinstance(error, OSError) and error.strerror:
-            cause = error.strerror
-        else:
-            cause = cause_of(path, error)
         where = getattr(error, "filename", None) or path
-        raise ListingError(f'The path "{path}" cannot be listed at "{where}": {cause}.') from error
+        raise ListingError(f'The path "{path}" cannot be listed at "{where}": {_cause(path, error)}.') from error
+
+
+def _cause(path: str, error: Exception) -> str:
+    is_local = local_path(path) is not None
+    return error.strerror if is_local and isinstance(error, OSError) and error.strerror else cause_of(path, error)
 
 
 def _files(place: Folders, path: str, selection: Selection) -> Iterator[str]:

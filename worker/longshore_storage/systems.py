@@ -29,6 +29,7 @@ _STAMPS = (
     "last_modified",
     "updated",
     "mtime",
+    "created",
 )
 
 
@@ -43,6 +44,11 @@ def stamp_of(info: dict[str, Any]) -> str:
     """Return a text that is another once an object's content is, of what its store says of it."""
     found = next((info[key] for key in _STAMPS if info.get(key)), None)
     return f"{info.get('size')} {found}"
+
+
+def has_stamp(info: dict[str, Any]) -> bool:
+    """Return whether a store says more of an object than its size."""
+    return any(info.get(key) for key in _STAMPS)
 
 
 def digest_of(info: dict[str, Any]) -> Digest | None:

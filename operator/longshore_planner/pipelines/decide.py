@@ -8,7 +8,7 @@ from typing import Any
 
 from longshore_api.errors import listed
 from longshore_planner.pipelines.fingerprint import why_not
-from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
+from longshore_planner.pipelines.frozen import NONE, PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.records import (
     CANCELLED,
@@ -145,7 +145,8 @@ class _Deciding:
         if self.options.suspend or any(self.records[name].state != SUCCEEDED for name in step.after):
             return
         parts = self._parts(step)
-        earlier = self.history.equal(parts, step=step.name) if self._may_reuse(step) else None
+        contents = self.frozen.options.content_fingerprint != NONE
+        earlier = self.history.equal(parts, step=step.name, contents=contents) if self._may_reuse(step) else None
         if earlier is not None:
             origin = earlier.origin
             self.records[step.name] = replace(

@@ -17,6 +17,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOLD = 3  # differences in a sentence
 _FILES = 3  # names in a list of files
 
+HELD = "held"  # the part that only names what changed in an input: no part of the digest
+_CONTENTS, _MODE = "contents", "contentFingerprint"
+
 
 def comparable(parts: dict[str, Any]) -> dict[str, Any]:
     """Return parts as every store keeps them: 5.0 as 5, and what is empty, which says no more than its absence, not."""
@@ -30,9 +33,15 @@ def _kept(value: Any) -> Any:
 
 def digest(parts: Mapping[str, Any]) -> str:
     """Return 32 hexadecimal digits that are equal for equal parts, in whatever order their keys are."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    compared = {key: each for key, each in parts.items() if key != HELD}
+    text = json.dumps(compared, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     # A name of a file that is no UTF-8 has surrogates in it, of which API servers make this character.
     return hashlib.sha256(_SURROGATE.sub("\ufffd", text).encode()).hexdigest()[:32]
+
+
+def without_contents(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts without what inputs and models hold."""
+    return {key: each for key, each in parts.items() if key not in (_CONTENTS, _MODE, HELD)}
 
 
 def why_not(parts: Mapping[str, Any], nearest: Mapping[str, Any]) -> str:
@@ -63,7 +72,7 @@ def differences(parts: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[
     yield from _environment(parts.get("environment", {}), other.get("environment", {}))
     yield from (f"model {name} changed" for name in _changed(parts, other, "models"))
     yield from (f"input {name} changed" for name in _changed(parts, other, "inputs"))
-    yield from (f"the content of input {name} changed" for name in _changed(parts, other, "contents"))
+    yield from _contents(parts, other)
     yield from (f"output {name} changed" for name in _changed(parts, other, "outputs"))
     yield from _values("", parts, other, "settings", absent="its default")
     if parts.get("version", "") != other.get("version", ""):
@@ -78,6 +87,58 @@ def _code(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
     if changed:
         names = changed if len(changed) <= _FILES else [*changed[: _FILES - 1], f"{len(changed) - _FILES + 1} more"]
         yield f"code changed: {listed(names)}"
+
+
+def _contents(parts: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the files of inputs and models differ. What was not recorded is compared with nothing."""
+    if _CONTENTS not in parts:
+        return
+    if _CONTENTS not in other:
+        yield "the earlier run did not record what its inputs held"
+        return
+    mode, before = (each.get(_MODE, "stamps") for each in (parts, other))
+    if mode != before:
+        yield f"contentFingerprint changed from {before} to {mode}"
+        return
+    held, earlier = parts.get(HELD, {}), other.get(HELD, {})
+    for name in (each for each in _changed(parts, other, _CONTENTS) if each in parts[_CONTENTS]):
+        if name in other[_CONTENTS]:
+            yield f"{_label(name)}: {_held_difference(held.get(name, {}), earlier.get(name, {}))}"
+        elif _is_same(name, parts, other):  # else the input itself is another one, which is said of it already
+            yield f"{_label(name)}: one of the two runs did not record what its files were"
+
+
+def _label(name: str) -> str:
+    kind, _, rest = name.partition(" ")
+    return f'{kind} "{rest}"' if rest else "the inputs"
+
+
+def _is_same(name: str, parts: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether the input or model that the name of its contents stands for has the same paths."""
+    kind, _, rest = name.partition(" ")
+    part = "models" if kind == "model" else "inputs"
+    return bool((parts.get(part) or {}).get(rest) == (other.get(part) or {}).get(rest))
+
+
+def _held_difference(now: Mapping[str, Any], before: Mapping[str, Any]) -> str:
+    """Return which files of an input differ."""
+    if now.get("unknown"):
+        return f"its files cannot be compared: {now['unknown']}"
+    if before.get("unknown"):
+        return f"its files could not be compared in the earlier run: {before['unknown']}"
+    files, earlier = now.get("files", {}), before.get("files", {})
+    count, count_before = now.get("count", 0), before.get("count", 0)
+    if len(files) < count or len(earlier) < count_before:
+        if count != count_before:
+            return f"it has {count:,} files, and had {count_before:,}; which ones differ was not recorded"
+        return f"one or more of its {count:,} files changed; which ones was not recorded"
+    changes = [
+        f'the file "{name}" {"was added" if name not in earlier else "was removed" if name not in files else "changed"}'
+        for name in sorted({*files, *earlier})
+        if files.get(name) != earlier.get(name)
+    ]
+    more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+    return f"{changes[0]}{more}" if changes else "its files changed"
 
 
 def _arguments(now: list[str], before: list[str]) -> Iterator[str]:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from longshore_planner.pipelines.graph import fill_places
+from longshore_planner.pipelines.fingerprint import HELD, comparable
+from longshore_planner.pipelines.graph import fill_places, is_held
 from longshore_planner.places import is_database
 
 PARALLEL_RUN, SCRIPT, TRANSFER = "parallelRun", "script", "transfer"
+NONE, STAMPS, DIGESTS = "none", "stamps", "digests"  # what of an input's files counts in a fingerprint
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Options:
 
     continue_on_step_failure: bool = False
     regenerate_outputs: bool = False
-    content_fingerprint: bool = False
+    content_fingerprint: str = STAMPS  # NONE, STAMPS or DIGESTS
     cancel: bool = False
     suspend: bool = False
 
@@ -70,14 +72,25 @@ class FrozenStep:
 
     @property
     def places(self) -> dict[str, list[str]]:
-        """The places of each input; outputs of other steps are held ones. Databases are none: who knows their rows?"""
-        inputs = self.parts.get("inputs", {})
-        places = {name: [each] if isinstance(each, str) else list(each["paths"]) for name, each in inputs.items()}
-        return {name: found for name, found in places.items() if not any(map(is_database, found))}
+        """The paths of each input and model whose files count: `{"input raw": [...], "model mnist 1": [...]}`.
 
-    def with_contents(self, contents: Mapping[str, str]) -> FrozenStep:
-        """Return the step with what its inputs hold, a digest by input."""
-        return replace(self, parts={**self.parts, "contents": dict(contents)})
+        Outputs of other steps are identified by the runs that made them, and the rows of databases cannot be compared.
+        """
+        inputs = self.parts.get("inputs", {})
+        places = {f"input {name}": _paths(each) for name, each in inputs.items()}
+        places |= {f"model {name}": [uri] for name, uri in self.parts.get("models", {}).items()}
+        return {name: found for name, found in places.items() if found and not any(map(is_database, found))}
+
+    def with_contents(self, contents: Mapping[str, Mapping[str, Any]], *, by: str) -> FrozenStep:
+        """Return the step with what its inputs and models hold: of each a digest, and what names a difference later.
+
+        `contents` has a `digest` for each name of `places`, and may have `count`, `files` and `unknown` as
+        `SurveyResult.held` does; `by` is STAMPS or DIGESTS.
+        """
+        digests = {name: each["digest"] for name, each in contents.items()}
+        held = {name: comparable({**each, "digest": None}) for name, each in contents.items()}
+        parts = {**self.parts, "contents": digests, HELD: {name: each for name, each in held.items() if each}}
+        return replace(self, parts=parts if by == STAMPS else {**parts, "contentFingerprint": by})
 
 
 @dataclass(frozen=True)
@@ -115,7 +128,14 @@ class FrozenPipeline:
         """Read the same as a JSON object."""
         steps = tuple(_known(FrozenStep, each, tuples=("after", "reads")) for each in raw["steps"])
         options = _known(Options, raw["options"])
+        if isinstance(options.content_fingerprint, bool):  # as it was kept before it had words
+            options = replace(options, content_fingerprint=STAMPS if options.content_fingerprint else NONE)
         return FrozenPipeline(raw["name"], raw["run_id"], raw["run_uri"], raw["parameters"], steps, options)
+
+
+def _paths(given: Any) -> list[str]:
+    """Return the paths of an input as the fingerprint has it, without outputs of other steps."""
+    return [each for each in ([given] if isinstance(given, str) else given["paths"]) if not is_held(each)]
 
 
 def _known(kind: Any, raw: dict[str, Any], *, tuples: tuple[str, ...] = ()) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from longshore_planner.pipelines.fingerprint import digest, distance
+from longshore_planner.pipelines.fingerprint import digest, distance, without_contents
 from longshore_planner.pipelines.records import Origin
 
 
@@ -28,14 +28,23 @@ class History:
 
     def __init__(self, steps: Iterable[EarlierStep] = ()) -> None:
         self._equal: dict[str, list[EarlierStep]] = {}
+        self._equal_but_contents: dict[str, list[EarlierStep]] = {}
         self._named: dict[str, list[EarlierStep]] = {}
         for each in sorted(steps, key=lambda each: each.ended):
             self._equal.setdefault(digest(each.parts), []).append(each)
+            self._equal_but_contents.setdefault(digest(without_contents(each.parts)), []).append(each)
             self._named.setdefault(each.origin.step, []).append(each)
 
-    def equal(self, parts: Mapping[str, Any], *, step: str) -> EarlierStep | None:
-        """Return the latest earlier step with the same fingerprint, rather one of the same name."""
-        found = self._equal.get(digest(parts), [])
+    def equal(self, parts: Mapping[str, Any], *, step: str, contents: bool = True) -> EarlierStep | None:
+        """Return the latest earlier step with the same fingerprint, rather one of the same name.
+
+        Without `contents`, it does not matter what inputs and models held.
+        """
+        found = (
+            self._equal.get(digest(parts), [])
+            if contents
+            else self._equal_but_contents.get(digest(without_contents(parts)), [])
+        )
         return max(found, key=lambda each: (each.origin.step == step, each.ended), default=None)
 
     def nearest(self, parts: Mapping[str, Any], *, step: str, pipeline: str) -> EarlierStep | None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_planner.ground import Provision, shown
-from longshore_planner.pipelines.frozen import FrozenStep
-from longshore_planner.pipelines.graph import is_held
+from longshore_planner.pipelines.frozen import NONE, STAMPS, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
 from longshore_protocol.survey import ALL_FILES, SourceFound, SourceToCopy, SurveyRequest, SurveyResult
+
+_OTHER_ACCOUNT = "its Datastore names another serviceAccountName than those of the steps before it"
+_TOO_MANY = "the run has more inputs than one pod can report on"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Survey:
     request: SurveyRequest
     provision: Provision
     sources: Mapping[str, int] = field(default_factory=dict)  # step -> which of the request's its source is
+    out_of_reach: frozenset[str] = frozenset()  # steps whose Datastores name another account than the pod has
 
     @property
     def digest(self) -> str:
@@ -44,47 +47,75 @@ class Survey:
 
 
 def survey_of(
-    steps: Iterable[FrozenStep], *, code: Container[str], contents: bool, where: str, copies: Iterable[str | None] = ()
+    steps: Sequence[FrozenStep],
+    *,
+    code: Container[str],
+    contents: str,
+    where: str,
+    copies: Iterable[str | None] = (),
 ) -> Survey | None:
     """Return what must be looked at; None where that is nothing.
 
-    `code` names the steps whose source is to be copied, if it lies in a store; `contents` asks for what the inputs of
-    all steps hold. `copies` are the places of copies that earlier runs of the same folder made, which stay; `where` is
-    what the run is called. Raises InvalidDocuments where one pod cannot look at all of it.
+    `code` names the steps whose source is to be copied, if it lies in a store; `contents` is what counts of the files
+    of inputs and models, of steps that may be reused now or by a later run: NONE, STAMPS or DIGESTS. `copies` are the
+    places of copies that earlier runs of the same folder made, which stay; `where` is what the run is called. Raises
+    InvalidDocuments where one pod cannot look at all of it.
     """
     sources: dict[SourceToCopy, int] = {}
     of_steps: dict[str, int] = {}
     looked_at: dict[str, dict[str, list[str]]] = {}
     concerned = []
     targets = _Targets(copies)
+    provisions = {step.name: Provision.from_dict(step.provision or {}) for step in steps}
     for step in steps:
-        provision = Provision.from_dict(step.provision or {})
-        copied = provision.source_uri is not None and step.name in code
-        if provision.source_uri is not None and copied:
+        provision = provisions[step.name]
+        if provision.source_uri is not None and step.name in code:
             source = SourceToCopy(provision.source_uri, targets.of(provision.source_uri, step.job["run_uri"]))
             of_steps[step.name] = sources.setdefault(source, len(sources))
-        if contents and (places := _of_stores(step)):
-            looked_at[step.name] = places
-        if copied or step.name in looked_at:
             concerned.append(provision)
+    out_of_reach = set()
+    for step in steps if contents != NONE else ():
+        if not (step.allow_reuse and step.places):
+            continue
+        provision = provisions[step.name]
+        accounts = {each.service_account for each in (*concerned, provision) if each.service_account}
+        if len(accounts) > 1:  # one pod looks, and has one account
+            out_of_reach.add(step.name)
+            continue
+        looked_at[step.name] = step.places
+        concerned.append(provision)
     if not concerned:
         return None
-    return Survey(SurveyRequest(tuple(sources), looked_at), _union(concerned, where), of_steps)
+    request = SurveyRequest(tuple(sources), looked_at, by=STAMPS if contents == NONE else contents)
+    return Survey(request, _union(concerned, where), of_steps, frozenset(out_of_reach))
 
 
-def with_survey(step: FrozenStep, survey: Survey, found: SurveyResult) -> FrozenStep:
-    """Return a step with what was found of its source and its inputs."""
+def with_survey(step: FrozenStep, survey: Survey, found: SurveyResult, *, run: str) -> FrozenStep:
+    """Return a step with what was found of its source, its inputs and its models.
+
+    `run` is unique to the run: it stands for what is not known, which then equals nothing that another run has.
+    """
     if (number := survey.sources.get(step.name)) is not None:
         source = found.sources[number]
         step = with_source(step, source.files, copy=survey.request.sources[number].target, git=source.git)
-    contents = found.contents.get(step.name)
-    return step.with_contents(contents) if contents else step
+    contents, held = found.contents.get(step.name, {}), found.held.get(step.name, {})
+    told = {name: {"digest": digest, **_shown(survey, held.get(name, {}))} for name, digest in contents.items()}
+    if step.name in survey.out_of_reach:
+        told = {name: {"digest": run, "unknown": _OTHER_ACCOUNT} for name in step.places}
+    elif step.name in survey.request.contents and not told:
+        told = {name: {"digest": run, "unknown": _TOO_MANY} for name in step.places}
+    return step.with_contents(told, by=survey.request.by) if told else step
+
+
+def _shown(survey: Survey, held: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: survey.shown(each) if key == "unknown" else each for key, each in held.items()}
 
 
 def answers(survey: Survey, found: SurveyResult) -> bool:
     """Tell whether a result is one of this survey."""
     steps = survey.request.contents
-    return len(found.sources) == len(survey.request.sources) and found.contents.keys() == steps.keys()
+    is_told = found.contents.keys() == steps.keys() or not found.contents  # that of too many may be left out
+    return len(found.sources) == len(survey.request.sources) and is_told
 
 
 def has_file(source: SourceFound, name: str) -> bool:
@@ -111,11 +142,6 @@ def _number(place: str) -> int:
     """Return the number of a copy; -1 for what is none."""
     folder, _, number = place.rpartition("/")
     return int(number) if folder.endswith("/sources") and number.isdecimal() else -1
-
-
-def _of_stores(step: FrozenStep) -> dict[str, list[str]]:
-    """Return the places of the inputs that are no outputs of other steps, which are told by who made them."""
-    return {name: places for name, places in step.places.items() if not any(map(is_held, places))}
 
 
 def _union(provisions: Collection[Provision], where: str) -> Provision:
@@ -145,5 +171,5 @@ def what(survey: Survey) -> str:
     if sources := len(survey.request.sources):
         told.append(f"copies {sources} source{'s' * (sources > 1)}")
     if steps := len(survey.request.contents):
-        told.append(f"looks at the inputs of {steps} step{'s' * (steps > 1)}")
+        told.append(f"lists the inputs of {steps} step{'s' * (steps > 1)}")
     return " and ".join(told)

@@ -1,0 +1,115 @@
+"""What the files of some places hold: digests that change when a file is added, removed or changed.
+
+By default files count by their stamps (size and time, or a store's etag), which a listing tells; they are read only
+where their digests are asked for and their store keeps none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from longshore_storage.causes import cause_of
+from longshore_storage.errors import AbsentError, StorageError
+from longshore_storage.files import open_file
+from longshore_storage.folders import Stamp
+from longshore_storage.listing import Selection, list_stamped
+from longshore_storage.store import local_path
+
+STAMPS, DIGESTS = "stamps", "digests"
+
+MOST_FILES = 1_000_000  # in the places of one input: listing more would keep a run from starting
+MOST_NAMED = 1000  # files whose own digests are kept, to name the one that changed
+
+_DIGITS, _DIGITS_OF_FILE = 32, 8  # hexadecimal
+_PART = 1 << 20  # bytes
+_GLOB = re.compile(r"[*?[]")
+_UNREADABLE = (OSError, StorageError, ValueError, ImportError)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What some places held at one time."""
+
+    digest: str  # of all files; equal to no other one where `unknown` says why they cannot be compared
+    count: int = 0  # files
+    files: dict[str, str] = field(default_factory=dict)  # name -> short digest; {} for more than MOST_NAMED
+    unknown: str = ""
+
+
+def contents_of(places: Iterable[str], *, by: str = STAMPS, most: int = MOST_FILES) -> Contents:
+    """Return what all files hold that the places mean, by their stamps or their digests.
+
+    Run folders below a place do not count, as for a run that reads it. A place that does not exist counts as such. One
+    that cannot be read, whose store tells nothing but sizes, or that has more than `most` files with those before it,
+    makes the contents unknown. Blocks.
+    """
+    places = list(places)
+    total, count, files = hashlib.sha256(), 0, dict[str, str]()
+    try:
+        for place in places:
+            root = _root(place) if len(places) == 1 else ""
+            for path, stamp in _stamped(place):
+                count += 1
+                if count > most:
+                    return _unknown(f"there are more than {most:,}, which is too many")
+                line = _line(path, stamp, by)
+                total.update(line)
+                if count <= MOST_NAMED:
+                    files[_name(path, root)] = hashlib.sha256(line).hexdigest()[:_DIGITS_OF_FILE]
+    except _UNREADABLE as error:
+        return _unknown(" ".join(str(error).split()).rstrip("."))
+    return Contents(total.hexdigest()[:_DIGITS], count, files if count <= MOST_NAMED else {})
+
+
+def _unknown(why: str) -> Contents:
+    return Contents(secrets.token_hex(_DIGITS // 2), unknown=why)
+
+
+def _name(path: str, root: str) -> str:
+    """Return what a file is called among those of its place; what follows a question mark in a URL may be a secret."""
+    name = path.removeprefix(root) if path.startswith(root) else path.rpartition("/")[2]
+    return name.partition("?")[0] if path.startswith(("http://", "https://")) else name
+
+
+class _NoStampError(StorageError):
+    """A store tells nothing of a file but its size."""
+
+
+def _stamped(place: str) -> Iterator[tuple[str, Stamp | None]]:
+    try:
+        yield from list_stamped(place, Selection(runs=False))
+    except AbsentError:
+        yield place, None  # its data may come later, or the step says what is wrong
+
+
+def _line(path: str, stamp: Stamp | None, by: str) -> bytes:
+    text: str | None = "" if stamp is None else stamp.text
+    if by == DIGESTS and stamp is not None:
+        text = f"md5 {stamp.digest.md5}" if stamp.digest is not None else _digest(path)
+    if text is None:
+        raise _NoStampError(f'the store has neither an etag nor a time of "{path}"')
+    return f"{path}\0{text}\n".encode("utf-8", "surrogateescape")
+
+
+def _digest(path: str) -> str:
+    found = hashlib.sha256()
+    try:
+        with open_file(path) as file:
+            while part := file.read(_PART):
+                found.update(part)
+    except OSError:
+        raise
+    except Exception as error:  # each store's library raises its own
+        raise StorageError(f'The file "{path}" cannot be read: {cause_of(path, error)}.') from error
+    return found.hexdigest()
+
+
+def _root(place: str) -> str:
+    """Return what the paths of all files of a place begin with, up to their names."""
+    path = local_path(place) or place
+    magic = _GLOB.search(path)
+    return path[: magic.start()].rpartition("/")[0] + "/" if magic else path.rstrip("/") + "/"
