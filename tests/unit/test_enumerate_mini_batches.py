@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from longshore_coordinator.enumerate import EmptyInputError, InputError, Slice, cut
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_storage.files import file_version
 
 CSV, LINES, PARQUET = TabularFormat("csv"), TabularFormat("jsonl"), TabularFormat("parquet")
 
@@ -186,13 +187,14 @@ def test_a_broken_parquet_names_input_and_file(tmp_path):
 def test_object_stores_are_cut_like_folders():
     url, fs = f"memory://{uuid4()}", fsspec.filesystem("memory")
     fs.pipe_file(f"{url}/a.csv", b"a\n1\n2\n3\n")
+    stamp = file_version(f"{url}/a.csv").stamp
     found = payloads(job(url, tabular=CSV, unit="rows", value=2))
     assert found == [
-        {"path": f"{url}/a.csv", "stamp": "8 None", "start": 2, "end": 6},
-        {"path": f"{url}/a.csv", "stamp": "8 None", "start": 6, "end": 8},
+        {"path": f"{url}/a.csv", "stamp": stamp, "start": 2, "end": 6},
+        {"path": f"{url}/a.csv", "stamp": stamp, "start": 6, "end": 8},
     ]
     [piece] = payloads(job(f"{url}/*.csv", tabular=CSV, unit="bytes", value=99))
-    assert piece == {"path": f"{url}/a.csv", "stamp": "8 None", "start": 0, "end": 8}
+    assert piece == {"path": f"{url}/a.csv", "stamp": stamp, "start": 0, "end": 8}
 
 
 def test_a_file_takes_at_most_a_hundred_bytes_of_memory():

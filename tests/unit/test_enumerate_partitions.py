@@ -8,7 +8,7 @@ import pandas
 import pytest
 
 from longshore_coordinator.enumerate import InputError, cut
-from longshore_host.tabular import load
+from longshore_host.tabular import SliceError, load
 from longshore_protocol import slices
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
 
@@ -122,7 +122,18 @@ def test_quoted_line_ends_and_separators_belong_to_their_row(tmp_path):
         (["1", "02"], None, [1, 2]),
         (["1", "2.5"], None, [1.0, 2.5]),
         (["1", "x"], None, ["1", "x"]),
+        (["1", "1.5", "-0.0", "0.0"], None, ["1", "1.5", "-0.0", "0.0"]),  # two of them are one float
+        (["1.50", "2.5"], None, ["1.50", "2.5"]),
+        (["1", "1e3"], None, ["1", "1e3"]),
+        (["0.1", "1541815603606036481"], None, ["0.1", "1541815603606036481"]),  # no float
+        (["007", "x"], None, ["007", "x"]),
+        (["true", "false"], None, [True, False]),
+        (["true", "True"], None, ["true", "True"]),
+        (["true", "1"], None, ["true", "1"]),
+        (["NA", "null", "x", ""], None, [None, "x"]),
         (["1", "2"], "string", ["1", "2"]),
+        (["1", "1.0", " 2"], "int64", [1, 2]),
+        (["0.1", "0.5"], "float32", [0.10000000149011612, 0.5]),
         (["true", "False"], "boolean", [True, False]),
         (["2026-01-31", "2026-02-01"], "datetime64[ns]", [datetime(2026, 1, 31), datetime(2026, 2, 1)]),
     ],
@@ -132,6 +143,83 @@ def test_keys_of_a_csv_have_the_type_of_their_column(tmp_path, texts, kind, valu
     typed = TabularFormat("csv", column_types={"k": kind} if kind else {})
     found = [json.loads(each.payload)["partition"] for each in cut(job(rows(tmp_path, typed), keys=("k",)))]
     assert [slices.values(each)["k"] for each in found] == values
+
+
+LONG = 1541815603606036480
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [str(LONG + number) for number in range(3)],
+        [str(2**64 - 1 - number) for number in range(3)],
+        ["1234567890123456789012345", "1234567890123456789012346", "7"],
+        ["-9223372036854775808", "9223372036854775807"],
+        [f"{LONG}.0", str(LONG), str(LONG + 1)],
+        ["007", "7x"],
+        ["1", "1.25", "x"],
+        ["true", "yes"],
+        ["1e5", "100000.0"],
+        ["NA", "N/A", "nothing"],
+        ["", "a"],
+    ],
+)
+@pytest.mark.parametrize("settings", [{}, {"keep_default_na": False}, {"multi_line": True}])
+def test_keys_of_a_csv_are_the_cells_of_their_rows(tmp_path, texts, settings):
+    write(tmp_path, a="k,n\n" + "".join(f"{text},{number}\n" for number, text in enumerate(texts * 2)))
+    found = groups(job(rows(tmp_path, TabularFormat("csv", **settings)), keys=("k",)))
+    missing = settings.get("keep_default_na", True)
+    kept = [text for text in texts if not (missing and text in ("NA", "N/A", ""))]
+    assert len(found) == len(kept) + (len(kept) < len(texts))
+    assert sorted(n for _, table in found for n in table["n"]) == list(range(2 * len(texts)))
+    for key, table in found:
+        for cell, n in zip(table["k"], table["n"], strict=True):
+            assert cell == key["k"] or (key["k"] is None and pandas.isna(cell))
+            assert key["k"] is None or str(key["k"]) == texts[n % len(texts)]
+            assert type(cell) in (type(key["k"]), float)
+
+
+def test_a_key_of_any_length_is_read(tmp_path):
+    long = "x, " * 50_000
+    write(tmp_path, a=f'k,n\n"{long}",1\ny,"{long}"\n"{long}",3\n')
+    assert [(key["k"], len(table["n"])) for key, table in groups(job(rows(tmp_path), keys=("k",)))] == [
+        (long, 2),
+        ("y", 1),
+    ]
+    (tmp_path / "a").write_text(f'k,n\n"{long}",1\n"{long}",1,2\n')
+    [each] = cut(job(rows(tmp_path), value=10**6))
+    with pytest.raises(SliceError, match="has 3 fields, and the header has 2"):
+        load(json.loads(each.payload), CSV)
+
+
+def test_keys_of_paths_have_the_types_of_their_columns(tmp_path):
+    write(tmp_path, **{"y=1__a": "n\n1\n", "y=01__a": "n\n2\n", "y=2__a": "n\n3\n"})
+    typed = TabularFormat("csv", column_types={"year": "int64"})
+    found = groups(job(rows(tmp_path, typed, "y={year}/*"), keys=("year",)))
+    assert found == [({"year": 1}, {"n": [2, 1], "year": [1, 1]}), ({"year": 2}, {"n": [3], "year": [2]})]
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ('k,n\n1,"a\nb",\n', "the record at byte 4 has no keys: it ends inside a quoted field: set supportMultiLine"),
+        ("k,n\n1,2\r3,4\n", "the record at byte 4 has no keys: it has a carriage return, as its byte 4"),
+        ("k,n\r1,2\r3,4\r", "it has a carriage return, as its byte 4"),
+        ('k,"n\n1,2\n', "it ends inside a quoted field: set supportMultiLine"),
+    ],
+)
+def test_keys_are_not_taken_from_halves_of_records(tmp_path, text, cause):
+    (tmp_path / "a").write_bytes(text.encode())
+    with pytest.raises(InputError) as caught:
+        list(cut(job(rows(tmp_path / "a"), keys=("k",))))
+    assert f'The file "{tmp_path}/a"' in str(caught.value)
+    assert cause in str(caught.value)
+
+
+def test_truth_is_no_number(tmp_path):
+    write(tmp_path, a='{"k": true, "n": 1}\n{"k": 1, "n": 2}\n{"k": NaN, "n": 3}\n{"k": NaN, "n": 4}\n{"k": 1.0}\n')
+    found = [json.loads(each.payload)["partition"]["k"] for each in cut(job(rows(tmp_path, LINES), keys=("k",)))]
+    assert [(type(each), each) for each in found] == [(bool, True), (int, 1), (type(None), None)]
 
 
 def test_json_lines_and_parquet_keep_their_types(tmp_path):
@@ -173,7 +261,7 @@ def test_json_lines_and_parquet_keep_their_types(tmp_path):
         (
             "k\n1\nx\n",
             TabularFormat("csv", column_types={"k": "int64"}),
-            "invalid literal for int() with base 10: 'x'.",
+            'a partition key has "x", which is not int64.',
         ),
     ],
 )

@@ -55,6 +55,9 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> Any:
     """
     pieces = slices.pieces_of(slice)
     frames = [_load(piece, format) for piece in pieces]
+    if format.format == "csv":
+        for frame in frames:
+            _set_keys(frame, slices.values(slice.get("partition", {})), format)
     if len(frames) == 1:
         return frames[0]
     if format.as_dicts:
@@ -63,6 +66,15 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> Any:
         for piece, frame in zip(pieces, frames):
             _check_columns(piece, frame, _known(pieces[0]), frames[0])
     return columns.joined(frames)
+
+
+def _set_keys(frame: pandas.DataFrame, keys: Dict[str, Any], format: TabularFormat) -> None:
+    """Let the cells of key columns be the keys: their type is that of all rows, and not of those of one mini-batch."""
+    import pandas
+
+    for name, value in keys.items():
+        if value is not None and name in frame and name not in format.column_types:
+            frame[name] = pandas.Series([value] * len(frame), index=frame.index)
 
 
 def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
@@ -121,8 +133,10 @@ def _open(path: str, planned: Optional[str]) -> BinaryIO:
 
 
 def _check_stamp(file: BinaryIO, path: str, planned: Optional[str]) -> None:
+    if planned is None:
+        return
     found = stamps.of_status(os.fstat(file.fileno()))
-    if planned is not None and not stamps.is_same(planned, found):
+    if not stamps.is_same(planned, found):
         message = 'The file "{}" changed since the run was planned: {}. {}'
         raise SliceError(message.format(path, stamps.difference(planned, found), _KEEP_FILES))
 

@@ -7,26 +7,23 @@ of whole records of a csv or jsonl file.
 from __future__ import annotations
 
 import csv
+import io
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-from longshore_protocol import records
+from longshore_coordinator.enumerate.key_types import Text
+from longshore_protocol import cells, records
 from longshore_protocol.job import TabularFormat
 from longshore_storage.files import open_file
 
 Run = tuple[tuple[Any, ...], int, int, int]
 
-_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
+class Boolean(NamedTuple):
+    """A truth value of a jsonl file, which equals no number: to Python True is 1."""
 
-class Text(str):
-    """A value of a csv file, whose type all values of its column tell together."""
-
-    __slots__ = ()
+    value: bool
 
 
 def of_text(path: str, format: TabularFormat, columns: tuple[str, ...]) -> Iterator[Run]:
@@ -77,57 +74,31 @@ def of_parquet(path: str, _: TabularFormat, columns: tuple[str, ...]) -> Iterato
                 yield values, group, first, number + 1
 
 
-def typed(values: Iterable[Any], kind: str | None) -> Callable[[Any], Any]:
-    """Return what makes values of a csv column what they mean; other values stay as they are.
-
-    `kind` is the column's type as pandas calls it; without one it is a whole number, or a number, where all values are.
-    """
-    texts = [value for value in values if isinstance(value, Text)]
-    convert: Callable[[str], Any] = str
-    if kind is not None:
-        name = kind.lower()
-        if name.startswith(("int", "uint")):
-            convert = int
-        elif name.startswith("float"):
-            convert = float
-        elif name.startswith("bool"):
-            convert = _boolean
-        elif name.startswith("datetime"):
-            convert = datetime.fromisoformat
-    elif texts and all(map(_INTEGER.fullmatch, texts)):
-        convert = int
-    elif texts and all(map(_FLOAT.fullmatch, texts)):
-        convert = float
-    return lambda value: convert(value) if isinstance(value, Text) else value
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"{text!r} is neither true nor false")
-    return text.lower() == "true"
-
-
 def _csv_reader(
     first: bytes, format: TabularFormat, columns: tuple[str, ...]
 ) -> Callable[[bytes], tuple[Text | None, ...]]:
     """Return what finds the columns in a record; `first` is the file's first one."""
+    missing = cells.missing_texts(format)
 
     def fields(record: bytes) -> list[str]:
-        text = record.decode(format.encoding).rstrip("\r\n")
-        if '"' not in text:
-            return text.split(format.separator)
-        return next(csv.reader([text], delimiter=format.separator))
+        if b'"' in record or b"\r" in record or format.escape:
+            fault = records.find_fault(record, format)
+            if fault is not None:
+                raise ValueError(f"it {fault[1]}")
+        return records.split_record(record.decode(format.encoding).rstrip("\r\n"), format)
 
     if not first:
         return lambda _: ()
-    there = fields(records.without_mark(first).lstrip(b"\r\n"))
+    lines = records.each_record(io.BytesIO(first), format)
+    there = fields(next(record for _, is_blank, record in lines if not is_blank))
     names = there if format.header else [f"Column{number}" for number in range(1, len(there) + 1)]
     _check_columns(columns, names)
     places = [names.index(each) for each in columns]
 
     def read(record: bytes) -> tuple[Text | None, ...]:
         found = fields(record)
-        return tuple(Text(found[place]) if place < len(found) and found[place] else None for place in places)
+        texts = [found[place] if place < len(found) else "" for place in places]
+        return tuple(None if text in missing else Text(text) for text in texts)
 
     return read
 
@@ -137,11 +108,13 @@ def _line_reader(format: TabularFormat, columns: tuple[str, ...]) -> Callable[[b
         row = json.loads(record.decode(format.encoding))
         if not isinstance(row, dict):
             raise TypeError("it is no JSON object")
-        values = tuple(map(row.get, columns))
-        for name, value in zip(columns, values, strict=True):
+        values = list(map(row.get, columns))
+        for place, value in enumerate(values):
             if isinstance(value, dict | list):
-                raise TypeError(f'"{name}" is no single value')
-        return values
+                raise TypeError(f'"{columns[place]}" is no single value')
+            if isinstance(value, bool):
+                values[place] = Boolean(value)
+        return tuple(_plain(values))
 
     return read
 

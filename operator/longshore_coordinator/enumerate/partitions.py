@@ -11,7 +11,8 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from longshore_coordinator.enumerate import keys, parquet, text
+from longshore_coordinator.enumerate import key_types, keys, parquet, text
+from longshore_coordinator.enumerate.key_types import Text
 from longshore_coordinator.enumerate.slices import Slice, encode
 from longshore_protocol.job import Input
 from longshore_protocol.partition_format import PartitionFormat
@@ -64,7 +65,7 @@ class TableGroups:
 
     def add(self, path: str) -> None:
         """Take in a file. Raises PathError, OSError, ValueError for unreadable rows, and what pyarrow raises."""
-        told = self._read(path)
+        told = {name: self._as_column(name, value) for name, value in self._read(path).items()}
         columns = tuple(name for name in self._names if name not in told)
         tells = {"columns": {each: coded(told[each]) for each in told}} if told else {}
         if not columns:
@@ -78,8 +79,11 @@ class TableGroups:
 
     def slices(self, index: int) -> Iterator[Slice]:
         """Yield the mini-batches, once all files are in."""
-        types = self._format.column_types
-        typed = [keys.typed({key[at] for key in self._groups}, types.get(name)) for at, name in enumerate(self._names)]
+        types, forms = self._format.column_types, self._format.date_formats
+        typed = [
+            key_types.typed({key[at] for key in self._groups}, types.get(name), forms.get(name, ""))
+            for at, name in enumerate(self._names)
+        ]
         merged: dict[Key, list[_Group]] = {}
         for key, group in self._groups.items():
             merged.setdefault(tuple(kind(value) for kind, value in zip(typed, key, strict=True)), []).append(group)
@@ -88,6 +92,10 @@ class TableGroups:
             rows = [group.rows for group in groups]
             items = None if None in rows else sum(each or 0 for each in rows)
             yield Slice(index, items, encode({"partition": _partition(self._names, key), "pieces": pieces}))
+
+    def _as_column(self, name: str, value: Any) -> Any:
+        """Return a value of a path so that it gets the type that is declared for its column, if there is one."""
+        return Text(value) if isinstance(value, str) and name in self._format.column_types else value
 
     def _group(self, key: Key) -> _Group:
         group = self._groups.get(key)
@@ -127,4 +135,5 @@ class _Group:
 
 
 def _partition(names: tuple[str, ...], key: Key) -> dict[str, Any]:
-    return {name: coded(value) for name, value in zip(names, key, strict=True)}
+    values = [each.value if isinstance(each, keys.Boolean) else each for each in key]
+    return {name: coded(value) for name, value in zip(names, values, strict=True)}
