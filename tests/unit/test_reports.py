@@ -362,3 +362,12 @@ def test_a_file_name_that_is_no_utf8_can_be_reported(tmp_path):
 def test_the_readme_names_every_report_of_the_logs():
     named = {name for name in ALWAYS | ON_ERRORS if name.removeprefix("logs/") in readme_txt()}
     assert named == (ALWAYS | ON_ERRORS) - {"logs/readme.txt"}
+
+
+@pytest.mark.parametrize("message", ["=1+1", "+1", "-1", "@SUM(A1)", '=HYPERLINK("http://x")'])
+def test_no_cell_is_a_formula(message):
+    failure = Failure(1, 1, 1, 0, errors.USER_ERROR, message, "", START, 0.1, "log")
+    table = processed_mini_batches([], [Tried("=node", failure, terminal=True)], describe)
+    (row,) = csv.DictReader(io.StringIO(table))
+    assert (row["Error Message"], row["Node"]) == (f"'{message}", "'=node")
+    assert json.loads(failed_jsonl([Tried("w", failure, terminal=True)], describe))["message"] == message

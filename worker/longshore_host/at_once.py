@@ -129,10 +129,10 @@ class Coroutines:
                         task.add_done_callback(self._tasks.discard)
                 elif header[0] == messages.SHUTDOWN:
                     self._ended.set_result(None)
-        except ConnectionLost as error:
+        except Exception as error:  # noqa: BLE001  (the event loop would only log it, and nobody would learn of it)
             self._lose(error)
 
-    def _lose(self, error: ConnectionLost) -> None:
+    def _lose(self, error: Exception) -> None:
         if not self._ended.done():
             self._ended.set_exception(error)
 
@@ -144,7 +144,7 @@ class Coroutines:
                 raise
             except BaseException as error:  # noqa: BLE001  (whatever it is, it is the end of this mini-batch alone)
                 flight.fail(error, self._said(flight, error))
-        except ConnectionLost as error:
+        except Exception as error:  # noqa: BLE001  (as above: the connection is lost, or the failure cannot be reported)
             self._lose(error)
 
     async def _result(self, flight: _Flight) -> Any:

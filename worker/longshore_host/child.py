@@ -143,13 +143,16 @@ class Child:
         said: Optional[Tuple[str, str, str]] = None,
     ) -> None:
         """Say that a mini-batch of these files (of a table: none) failed, for `said` or what the error says."""
-        self._log_error(mini_batch, attempt, error)
+        try:
+            self._log_error(mini_batch, attempt, error)
+        except Exception as trouble:  # noqa: BLE001  (a full disk, or an exception that raises when it is looked at)
+            _note("the traceback of mini-batch {} is not in the log: {!r}".format(mini_batch, trouble))
         words = said or _explain(error, files)
         self.connection.send([messages.FAILED, mini_batch, attempt, items, *words, *times])
 
     def _log_error(self, mini_batch: int, attempt: int, error: BaseException) -> None:
         os.makedirs(os.path.dirname(self._errors_log), exist_ok=True)
-        with open(self._errors_log, "a", encoding="utf-8") as file:
+        with open(self._errors_log, "a", encoding="utf-8", errors="backslashreplace") as file:
             if file.tell() < LIMIT:  # the first tracebacks tell most, and a disk is not endless
                 text = "mini-batch {}, attempt {}\n{}\n\n"
                 file.write(text.format(mini_batch, attempt, entry.full_traceback(error)))
@@ -178,6 +181,13 @@ def _table_loader(spec: HostSpec) -> Any:
 
 def _explain(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
     """Return category, one-line message and traceback of what run() or its surroundings raised."""
+    try:
+        return _words(error, items)
+    except Exception:  # noqa: BLE001  (the script's own exception classes may raise wherever they are looked at)
+        return errors.USER_ERROR, "{}: {}".format(type(error).__name__, entry.NO_TEXT), ""
+
+
+def _words(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
     if isinstance(error, rows.WrongReturn):
         return errors.WRONG_RETURN, str(error), ""
     if type(error).__name__ == "SliceError":  # from the late-imported longshore_host.tabular
@@ -188,10 +198,19 @@ def _explain(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
     return entry.category_of(error, items), entry.one_line(error), entry.short_traceback(error)
 
 
+def _note(text: str) -> None:
+    """Write a line to stderr, which a script may have closed."""
+    try:
+        sys.stderr.write("longshore: {}\n".format(text))
+    except Exception:  # noqa: BLE001, S110
+        pass
+
+
 def _start(connection: Connection, spec: HostSpec, process: int) -> Callable[[], None]:
     """Prepare the process and the script, and return what serves the agent. Raises EntryScriptError."""
     began = _clock()
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what is printed survives a kill
+    # What is printed survives a kill, and names of files that are no UTF-8 can be printed.
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     entry.set_up_logging(spec.logging_level)
     entry.link_models(spec.models, os.environ)
     try:
@@ -226,8 +245,8 @@ def main() -> int:
         try:
             serve = _start(connection, spec, process)
         except entry.EntryScriptError as error:
-            sys.stderr.write((error.trace or str(error)) + "\n")
             connection.send([messages.INIT_FAILED, error.category, str(error), error.trace])
+            sys.stderr.write((error.trace or str(error)) + "\n")
             return 1
         if spec.profiling_module is None:
             serve()

@@ -24,6 +24,7 @@ from longshore_protocol import errors
 from longshore_protocol.messages import HostSpec, InputSpec
 
 TRACEBACK_LINES = 20  # of the user's traceback that travel into status and reports; the log has all of it
+NO_TEXT = "(an exception whose text cannot be had: its __str__ raises)"
 LINE_CHARACTERS = 500  # of each: an exception's text may be megabytes
 MODEL_DIR = "AZUREML_MODEL_DIR"
 
@@ -185,7 +186,7 @@ def one_line(error: BaseException) -> str:
     try:
         text = " ".join(str(error).split())
     except Exception:  # noqa: BLE001  (the script's own exception classes may fail even here)
-        text = "(an exception whose text cannot be had: its __str__ raises)"
+        text = NO_TEXT
     line = "{}: {}".format(type(error).__name__, text[:LINE_CHARACTERS]) if text else type(error).__name__
     return "{} ({})".format(line, cuda.WHAT_TO_DO) if cuda.is_out_of_memory(error) else line
 

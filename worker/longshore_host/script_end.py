@@ -8,6 +8,7 @@ import signal
 from typing import Optional
 
 from longshore_protocol.script_job import CANCELLED, SUCCEEDED, TIMED_OUT
+from longshore_protocol.text import MESSAGE, printable
 
 CHARACTERS = 500  # of a line: an exception's text may be megabytes
 _TAIL = 256 * 1024  # bytes of stderr that are looked at
@@ -27,7 +28,14 @@ def sentence(
     timeout: Optional[float] = None,
     killed_for_memory: bool = False,
 ) -> str:
-    """Return the message of a result: the line a traceback ends with, where that is why, or a sentence."""
+    """Return the message of a result, printable: the line a traceback ends with, where that is why, or a sentence."""
+    said = _sentence(script, state, code, stderr=stderr, timeout=timeout, killed_for_memory=killed_for_memory)
+    return printable(said, MESSAGE)
+
+
+def _sentence(
+    script: str, state: str, code: int, *, stderr: str, timeout: Optional[float], killed_for_memory: bool
+) -> str:
     if state == CANCELLED:
         return "The script {} was cancelled.".format(script)
     if state == TIMED_OUT and timeout is not None:
