@@ -85,7 +85,7 @@ class Reconciler:
         try:
             self._act(step.subject, plan.actions, line=sight.line, now=now)
         except (Refused, Taken) as error:
-            plan = after_refusal(plan, step.status, _trouble(error))
+            plan = after_refusal(plan, step.status, _trouble(error), now=now)
         return self._tell(step.subject, plan, before=step.status, now=now)
 
     def _task(self, kind: str, namespace: str, name: str) -> float | None:
@@ -98,7 +98,7 @@ class Reconciler:
         try:
             self._act(task.subject, plan.actions, line=None, now=now)
         except (Refused, Taken) as error:
-            plan = after_refusal(plan, task.status, _trouble(error))
+            plan = after_refusal(plan, task.status, _trouble(error), now=now)
         return self._tell(task.subject, plan, before=task.status, now=now)
 
     def _nodes(self, namespace: str, name: str) -> float | None:

@@ -98,6 +98,17 @@ class Kubectl:
         with opener.open(asked, timeout=PATIENCE) as answer:
             return json.load(answer)
 
+    def evict(self, pod, **options):
+        """Evict a pod, as draining its node does; `options` are of its deletion."""
+        versions = {each["version"] for each in self.request("GET", "/apis/policy")["versions"]}
+        body = {
+            "apiVersion": "policy/v1" if "v1" in versions else "policy/v1beta1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": self.namespace},
+            "deleteOptions": options,
+        }
+        self.request("POST", f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction", body)
+
     @cached_property
     def _connection(self):
         """The API server's URL, and what opens URLs of it as the cluster's administrator."""

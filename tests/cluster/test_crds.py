@@ -138,7 +138,7 @@ def test_what_is_not_given_gets_its_default(namespace):
         (step(appendRowFileName=".."), "spec.appendRowFileName"),
         (step(outputAction="append-row"), "spec.outputAction"),
         (step(inputs=[]), "spec.inputs"),
-        (step(inputs=[{"name": "a", "dataset": "b", "mode": "stream"}]), "spec.inputs.mode"),
+        (step(inputs=[{"name": "a", "dataset": "b", "mode": "stream"}]), "mode"),
         (step(inputs=[{"name": "a", "dataset": "b"}, {"name": "a", "dataset": "c"}]), "spec.inputs[1]"),
         (step("entryScript"), "spec.entryScript"),
         (step(runMaxTry=-1), "spec.runMaxTry"),

@@ -48,16 +48,6 @@ def uids(pods):
     return {name: each["metadata"]["uid"] for name, each in pods.items()}
 
 
-def evict(kubectl, pod, **options):
-    body = {
-        "apiVersion": "policy/v1beta1",
-        "kind": "Eviction",
-        "metadata": {"name": pod, "namespace": kubectl.namespace},
-        "deleteOptions": options,
-    }
-    kubectl.request("POST", f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction", body)
-
-
 def is_replaced(steps, pod, before):
     found = steps.pods().get(pod)
     return found is not None and found["metadata"]["uid"] != before[pod]
@@ -72,14 +62,14 @@ def test_a_pod_that_is_killed_is_replaced_and_costs_nothing(halfway, namespace, 
 
 
 def test_an_evicted_worker_finishes_what_runs(halfway, namespace):
-    evict(namespace, "score-worker-0")
+    namespace.evict("score-worker-0")
     halfway.until(lambda: "deletionTimestamp" in halfway.pods()["score-worker-0"]["metadata"])
     assert_nothing_was_lost(halfway)
 
 
 def test_a_worker_that_is_evicted_in_the_middle_of_a_mini_batch_costs_no_try(halfway, namespace):
     before = uids(halfway.pods())
-    evict(namespace, "score-worker-1", gracePeriodSeconds=1)
+    namespace.evict("score-worker-1", gracePeriodSeconds=1)
     halfway.until(lambda: is_replaced(halfway, "score-worker-1", before))
     assert_nothing_was_lost(halfway)
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from claims import claim
 from squares import Pipelines
 
 SCRIPT = "scriptsteps.longshore.dev/task"
@@ -96,13 +97,7 @@ def test_a_pod_that_is_evicted_is_followed_by_another_and_the_script_runs_again(
     )
     tasks.until(lambda: tasks.kubectl.conditions(SCRIPT).get("Succeeded", {}).get("reason") == "Running")
     (pod,) = tasks.task_pods("task").values()
-    eviction = {
-        "apiVersion": "policy/v1beta1",
-        "kind": "Eviction",
-        "metadata": {"name": pod["metadata"]["name"], "namespace": namespace.namespace},
-    }
-    path = f"/api/v1/namespaces/{namespace.namespace}/pods/{pod['metadata']['name']}/eviction"
-    namespace.request("POST", path, eviction)
+    namespace.evict(pod["metadata"]["name"])
     tasks.until(lambda: _another(tasks, pod))
     tasks.open("collect")
     condition, _ = ended(tasks)
@@ -127,37 +122,12 @@ def test_files_are_copied_between_stores(tasks):
 
 
 def test_a_source_on_a_volume_is_frozen_before_its_pipeline_begins(tasks, namespace):
-    claim = [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": namespace.namespace},
-            "spec": {
-                "accessModes": ["ReadWriteMany"],
-                "capacity": {"storage": "1Gi"},
-                "storageClassName": "",
-                "hostPath": {"path": str(tasks.folder)},
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "volume"},
-            "spec": {
-                "accessModes": ["ReadWriteMany"],
-                "resources": {"requests": {"storage": "1Gi"}},
-                "storageClassName": "",
-                "volumeName": namespace.namespace,
-            },
-        },
-    ]
     code = tasks.folder / "code"
     code.mkdir()
     (code / "main.py").write_text("import helper")
     (code / "helper.py").write_text("print('one')")
     tasks.open_to_pods()
-    for each in claim:
-        namespace("apply", "--filename=-", stdin=each)
+    volume = claim(namespace, "volume", tasks.folder)
     tasks.apply("Datastore", "volume", uri="pvc:volume")
     script = {"source": {"uri": "pvc:volume/code"}, "scriptName": "main.py", "environment": {"name": "plain"}}
     tasks.apply("Pipeline", "squares", steps=[{"name": "only", "script": script}])
@@ -169,4 +139,4 @@ def test_a_source_on_a_volume_is_frozen_before_its_pipeline_begins(tasks, namesp
     assert tasks.ended("other")["status"] == "True"
     assert [tasks.states(name)["only"] for name in ("first", "same", "other")] == ["Succeeded", "Reused", "Succeeded"]
     assert tasks.step("other", "only")["notReused"] == "code changed: helper.py"
-    namespace("delete", "persistentvolume", namespace.namespace, "--wait=false")
+    namespace("delete", "persistentvolume", volume, "--wait=false")

@@ -356,12 +356,32 @@ def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
 def test_what_the_api_server_refuses_is_said_while_nothing_runs():
     plan = decide(Observed(STEP, resolved=RUN), Settings(image="i"), now=NOW)
     refusal = 'pods "score-worker-1" is forbidden: exceeded quota: small, requested: pods=1'
-    told = after_refusal(plan, STEP.status, statuses.refusal(refusal))
+    told = after_refusal(plan, STEP.status, statuses.refusal(refusal), now=NOW)
     assert told.status.condition("Succeeded").reason == "QuotaExceeded"
     assert told.status.condition("Succeeded").message == refusal
     assert [each.type for each in told.events] == ["Warning"]
-    running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP.status, statuses.refusal(refusal))
+    running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP.status, statuses.refusal(refusal), now=NOW)
     assert running.status.condition("Succeeded").reason == "Running"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "stalled"),
+    [
+        ('pods "score-coordinator" is forbidden: violates PodSecurity "restricted:latest"', "True"),
+        ("images of example.com are not allowed", "True"),
+        ("exceeded quota: small, requested: pods=1", "False"),
+    ],
+)
+def test_a_step_that_a_rule_of_the_cluster_refuses_is_stalled_since_the_first_refusal(refusal, stalled):
+    plan, later = decide(Observed(STEP, resolved=RUN), Settings(image="i"), now=NOW), NOW + timedelta(minutes=5)
+    first = after_refusal(plan, STEP.status, statuses.refusal(refusal), now=NOW).status
+    again = decide(Observed(replace(STEP, status=first), resolved=RUN), Settings(image="i"), now=later)
+    second = after_refusal(again, first, statuses.refusal(refusal), now=later).status
+    for each in (first, second):
+        assert each.condition("Stalled").status == stalled
+        assert each.condition("Stalled").last_transition_time == NOW
+    passed = decide(Observed(replace(STEP, status=second), resolved=RUN), Settings(image="i"), now=later)
+    assert passed.status.condition("Stalled").status == "False"
 
 
 def test_what_an_earlier_coordinator_said_stays_until_the_next_one_has_listed_the_inputs():

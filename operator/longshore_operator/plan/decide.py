@@ -56,14 +56,14 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     return _not_begun(seen, run.reason, run.message, final=final, now=now)
 
 
-def after_refusal(plan: Plan[S], before: S | None, refusal: Trouble) -> Plan[S]:
+def after_refusal(plan: Plan[S], before: S | None, refusal: Trouble, *, now: datetime) -> Plan[S]:
     """Return what is left of a step's plan when the API server did not carry out an action: to say so, and try again.
 
     `before` is the status that the step has.
     """
     if plan.status is None:
         return Plan(look_again=_REFUSED)
-    status = statuses.refused(plan.status, refusal)
+    status = statuses.refused(plan.status, refusal, before=before, now=now)
     return Plan((), status, statuses.milestones(before, status), look_again=_REFUSED)
 
 

@@ -16,9 +16,9 @@ from longshore_planner.ground import shown
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, FAILED, PENDING, RUNNING, Snapshot, WorkerCounts
 
-INVALID, LOST = "InvalidInput", "PodLost"
+INVALID, LOST, REFUSED = "InvalidInput", "PodLost", "Refused"
 _SHOWN_PROBLEMS = 5
-_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", "Refused", LOST, INVALID)
+_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", REFUSED, LOST, INVALID)
 _GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
 
 
@@ -125,7 +125,7 @@ def observed_again(status: S, *, generation: int) -> S:
 
 def refusal(message: str) -> Trouble:
     """Return what the API server's refusal comes from: a ResourceQuota, or a rule such as an admission policy's."""
-    return Trouble("QuotaExceeded" if "exceeded quota" in message else "Refused", message)
+    return Trouble("QuotaExceeded" if "exceeded quota" in message else REFUSED, message)
 
 
 def taken(message: str) -> Trouble:
@@ -133,13 +133,22 @@ def taken(message: str) -> Trouble:
     return Trouble("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
 
 
-def refused(status: S, trouble: Trouble) -> S:
-    """Return the status when the API server did not make an object, and nothing runs that could be told of."""
+def refused(status: S, trouble: Trouble, *, before: S | None, now: datetime) -> S:
+    """Return the status when the API server did not make an object, and nothing runs that could be told of.
+
+    A quota may have room again. What a rule of the cluster refuses does not pass by itself: the step is stalled, as its
+    status `before` may say already.
+    """
     succeeded = status.condition("Succeeded")
     if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
         return status
     told = {"reason": trouble.reason, "message": trouble.message}
     conditions = [each.model_copy(update=told) for each in status.conditions]
+    if trouble.reason == REFUSED:
+        earlier = before.condition("Stalled") if before else None
+        since = earlier.last_transition_time if earlier is not None and earlier.status == "True" else now
+        stalled = {"status": "True", "last_transition_time": since}
+        conditions = [each.model_copy(update=stalled) if each.type == "Stalled" else each for each in conditions]
     return status.model_copy(update={"conditions": conditions})
 
 
