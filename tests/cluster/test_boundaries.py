@@ -23,7 +23,7 @@ import json, os
 
 CLAIM, LINKS = "/mnt/longshore/claim/shared", {LINKS}
 """
-     """
+    """
 def run(mini_batch):
     output = os.environ["AZUREML_BI_OUTPUT_PATH"]
     own = os.path.dirname(output)

@@ -236,3 +236,43 @@ def test_a_datastores_secret_brings_no_code_into_our_containers():
             if "envFrom" in each:
                 fixed = {variable["name"]: variable["value"] for variable in each["env"] if "value" in variable}
                 assert fixed["LD_PRELOAD"] == fixed["LD_LIBRARY_PATH"] == fixed["LD_AUDIT"] == ""
+
+
+def senders(policy, pod, port):
+    """Return the selectors of pods that a policy lets reach a port of a pod; None where it says nothing of the pod."""
+    spec, labels = policy["spec"], pod["metadata"]["labels"]
+    if not spec["podSelector"]["matchLabels"].items() <= labels.items():
+        return None
+    rules = [each for each in spec["ingress"] if port in {open_["port"] for open_ in each["ports"]}]
+    return [peer for rule in rules for peer in rule["from"]]
+
+
+def test_a_runs_coordinator_is_reached_by_its_workers_and_the_operator_at_its_port_alone():
+    policy = dumped(objects.network_policy(a_run()))
+    coordinator, worker, _ = every_pod()
+    for pod in (coordinator, worker):
+        assert senders(policy, pod, 22) == []
+        workers, operator = senders(policy, pod, names.PORT)
+        assert workers == {"podSelector": {"matchLabels": {names.STEP_LABEL: "score", names.ROLE_LABEL: names.WORKER}}}
+        assert operator["podSelector"] == {"matchLabels": {names.APP_NAME: names.OPERATOR}}
+    (container,) = coordinator["spec"]["containers"]
+    assert {each["containerPort"] for each in container["ports"]} == {names.PORT}
+    assert not any("ports" in each for each in containers(worker))
+
+
+def test_what_a_script_may_send_is_not_restricted_and_what_it_may_say_to_the_coordinator_is():
+    """It shares the network of its agent, so a policy cannot tell the two apart; the token is what tells them apart."""
+    policy = dumped(objects.network_policy(a_run()))
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    assert "egress" not in policy["spec"]
+    worker = every_pod()[1]
+    agent, main = (next(each for each in containers(worker) if each["name"] == name) for name in ("agent", "main"))
+    assert any(each["name"] == "LONGSHORE_TOKEN" for each in agent["env"])
+    assert not any("TOKEN" in each["name"] or "valueFrom" in each for each in main["env"])
+    assert "authority" not in {each["name"] for each in main["volumeMounts"]}
+
+
+@pytest.mark.parametrize("pod", [*task_pods(), survey_pod()], ids=lambda pod: pod["metadata"]["name"])
+def test_pods_that_serve_nothing_have_no_policy(pod):
+    assert senders(dumped(objects.network_policy(a_run())), pod, names.PORT) is None
+    assert not any("ports" in each for each in containers(pod))
