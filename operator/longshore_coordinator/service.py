@@ -7,10 +7,12 @@ loop: an agent's call, a lot of the plan, the second hand of the clock.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from longshore_coordinator import verdict as verdicts
@@ -26,6 +28,7 @@ from longshore_coordinator.observe import Moments, Overview, final_state, take_s
 from longshore_coordinator.plan import PlanReader, verdict_on
 from longshore_coordinator.restore import belongs_to_another, restore
 from longshore_coordinator.run import Run
+from longshore_coordinator.store_writes import StoreWrites
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import clock, snapshot
 from longshore_protocol.job import APPEND_ROW, Job
@@ -35,10 +38,14 @@ from longshore_storage.run_folders import mark_run
 from longshore_storage.store import Store, open_store
 
 _FLUSH_SECONDS = 0.5  # between flushes of the ledger: what was accepted is durable within a second
+_LONGEST_FLUSH_PAUSE = 10.0  # seconds: while flushes fail, each pause is double the one before
+_LAST_WORDS = 10.0  # seconds for which what a failed run leaves behind is written again while the store fails
 _TICK_SECONDS = 0.25
 _LONG_POLL = 20.0  # seconds a lease call waits for work
 _GOODBYE = 45.0  # seconds agents get for shutdown() and their farewell
 _OVERVIEW_SECONDS = 10.0
+
+_log = logging.getLogger("longshore.coordinator")
 
 
 class Coordinator:
@@ -66,7 +73,9 @@ class Coordinator:
         self._run: Run
         self._ledger: Ledger
         self._reader: PlanReader
+        self._writes: StoreWrites
         self._overview: Overview
+        self._lacks_overview = False  # the last try to write it failed
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -82,6 +91,7 @@ class Coordinator:
         resumed = self._resumed or await asyncio.to_thread(belongs_to_another, self._ledger, step=self.job.name)
         restored = await asyncio.to_thread(restore, self._ledger, resumed_by_user=resumed)
         self._run = Run(self.job, ledger=self._ledger, restored=restored, now=self._clock())
+        self._writes = StoreWrites(self._run.ledger_outage, limit=self.job.timeouts.storage)
         self._overview = Overview(self._store, self._run, self._moments)
         loop = asyncio.get_running_loop()
         self._reader = PlanReader(
@@ -113,9 +123,9 @@ class Coordinator:
                 if task.done():
                     task.result()  # raises what ended it
         except SupersededError as error:
-            self._run.decide(Verdict(verdicts.SUPERSEDED, f"{error}; this coordinator writes nothing more"))
+            self._run.decide(_superseded(error))
         except OSError as error:
-            self._run.decide(Verdict(verdicts.STORAGE_ERROR, f"the run folder cannot be written: {error}"))
+            self._run.decide(_unwritable(error))
         except Exception as error:  # noqa: BLE001  (whatever it is, the run has an end that is recorded)
             self._run.decide(self._internal_error(error))
         finally:
@@ -144,6 +154,7 @@ class Coordinator:
 
     def interrupt(self) -> None:
         """End now: what runs is stopped, what is committed is kept."""
+        self._writes.hurry()
         message = "what is committed is kept, and the run can be resumed"
         self._decide(Verdict(verdicts.INTERRUPTED, message))
 
@@ -273,13 +284,21 @@ class Coordinator:
         self._plan_ended.set()
         self._see_verdict()
 
-    async def _flush(self) -> None:
-        await asyncio.to_thread(self._ledger.flush)
-
     async def _flush_regularly(self) -> None:
+        """Flush the ledger; while that fails its lines are kept, nothing is granted, and the pauses grow."""
+        outage, pause = self._run.ledger_outage, _FLUSH_SECONDS
         while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
-            await self._flush()
+            await asyncio.sleep(pause)
+            was_failing = bool(outage)
+            if await self._writes.attempt("the ledger", self._ledger.flush):
+                pause = _FLUSH_SECONDS
+                if was_failing:
+                    self._changes.tell()
+            else:
+                pause = min(_LONGEST_FLUSH_PAUSE, 2 * pause)
+                verdict = outage.verdict()
+                if verdict is not None:
+                    self._decide(verdict)
 
     async def _watch(self) -> None:
         while True:
@@ -294,7 +313,18 @@ class Coordinator:
     async def _show_progress(self) -> None:
         while True:
             await asyncio.sleep(_OVERVIEW_SECONDS)
-            await asyncio.to_thread(self._overview.write, self.snapshot())
+            await self._write_overview(self.snapshot())
+
+    async def _write_overview(self, last: Snapshot) -> None:
+        """Write progress and metrics, which no run ends for."""
+        try:
+            await asyncio.to_thread(self._overview.write, last)
+        except OSError as error:
+            if not self._lacks_overview:
+                _log.warning("The progress of run %s is not in its folder: %s", self.job.run_id, error)
+            self._lacks_overview = True
+        else:
+            self._lacks_overview = False
 
     async def _end(self) -> Snapshot:
         """Part with the agents, write what a run leaves behind, and return the last snapshot."""
@@ -303,24 +333,10 @@ class Coordinator:
         parted = asyncio.create_task(self._part())
         if verdict.succeeded:
             self._state = snapshot.ASSEMBLING
-            try:
-                await self._flush()
-                self._earlier = await asyncio.to_thread(earlier_end, self._store)
-                if self._earlier is not None:  # also when our predecessor was displaced too late to notice
-                    await parted
-                    return self._earlier
-                self._written = await asyncio.to_thread(
-                    write_output, self.job, self._store, self._ledger, expected=self._run.leases.counts[State.DONE]
-                )
-            except SupersededError as error:
-                verdict = Verdict(verdicts.SUPERSEDED, f"{error}; this coordinator writes nothing more")
-            except (AssemblyError, OSError, ImportError) as error:
-                verdict = Verdict(verdicts.OUTPUT_ERROR, f"the output cannot be written: {error}")
-            except Exception as error:  # noqa: BLE001  (a bug: the reports are written all the same)
-                verdict = self._internal_error(error)
-            else:
-                if self.job.output.action == APPEND_ROW:
-                    self._moments.assembled = clock.now()
+            verdict = await self._assemble() or verdict
+            if self._earlier is not None:  # also when our predecessor was displaced too late to notice
+                await parted
+                return self._earlier
         await parted
         self._run.verdict = verdict
         self._moments.finished, self._ended = clock.now(), self._clock()
@@ -329,12 +345,35 @@ class Coordinator:
         self._state = final_state(self._run.verdict)  # told only now: who hears it may look at what was written
         return self.snapshot()
 
-    async def _write_end(self, verdict: Verdict) -> None:
+    async def _assemble(self) -> Verdict | None:
+        """Write the output, unless an earlier coordinator has; return another verdict where that cannot be."""
         try:
-            await self._flush()
+            try:
+                await self._writes.insist("the ledger", self._ledger.flush)
+                self._earlier = await self._writes.insist("the output", partial(earlier_end, self._store))
+            except OSError as error:
+                return _unwritable(error)
+            if self._earlier is None:
+                done = self._run.leases.counts[State.DONE]
+                write = partial(write_output, self.job, self._store, self._ledger, expected=done)
+                self._written = await self._writes.insist("the output", write, transient_only=True)
+                if self.job.output.action == APPEND_ROW:
+                    self._moments.assembled = clock.now()
+        except SupersededError as error:
+            return _superseded(error)
+        except (AssemblyError, OSError, ImportError) as error:
+            return Verdict(verdicts.OUTPUT_ERROR, f"the output cannot be written: {error}")
+        except Exception as error:  # noqa: BLE001  (a bug: the reports are written all the same)
+            return self._internal_error(error)
+        return None
+
+    async def _write_end(self, verdict: Verdict) -> None:
+        limit = None if verdict.succeeded else _LAST_WORDS
+        try:
+            await self._writes.insist("the ledger", self._ledger.flush, limit=limit)
             last = replace(self.snapshot(), state=final_state(verdict))
-            await asyncio.to_thread(self._overview.write, last)
-            await asyncio.to_thread(
+            await self._write_overview(last)
+            write = partial(
                 write_end,
                 self.job,
                 self._store,
@@ -344,17 +383,28 @@ class Coordinator:
                 written=self._written,
                 moments=self._moments,
             )
+            await self._writes.insist("the reports", write, limit=limit, transient_only=True)
         except SupersededError as error:
             self._run.verdict = Verdict(verdicts.SUPERSEDED, str(error))
         except OSError as error:
             if verdict.succeeded:
-                self._run.verdict = Verdict(verdicts.STORAGE_ERROR, f"the run folder cannot be written: {error}")
+                self._run.verdict = _unwritable(error)
+            else:
+                _log.warning("The end of run %s is not all in its folder: %s", self.job.run_id, error)
 
     async def _part(self) -> None:
         """Wait until every agent has taken its leave, or has had its time."""
         give_up = self._clock() + _GOODBYE
         while self._run.agents.count() and self._clock() < give_up:
             await self._changes.wait(give_up - self._clock())
+
+
+def _superseded(error: SupersededError) -> Verdict:
+    return Verdict(verdicts.SUPERSEDED, f"{error}; this coordinator writes nothing more")
+
+
+def _unwritable(error: OSError) -> Verdict:
+    return Verdict(verdicts.STORAGE_ERROR, f"the run folder cannot be written: {error}; the run can be resumed")
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:

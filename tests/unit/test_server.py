@@ -17,7 +17,7 @@ from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
 from longshore_protocol import errors, wire
-from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output, Thresholds
+from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output, Thresholds, Timeouts
 from longshore_protocol.snapshot import Snapshot
 from longshore_protocol.wire import Completion, Failure, unpack_grants
 
@@ -407,7 +407,8 @@ def held_end(monkeypatch):
 )
 def test_the_end_is_told_once_reports_and_marker_are_written(tmp_path, held_end, what, meanwhile, end):
     async def scenario():
-        async with serving(tmp_path, thresholds=Thresholds(error_threshold=0), max_tries=1) as caller:
+        limits = {"thresholds": Thresholds(error_threshold=0), "timeouts": Timeouts(storage=0.1)}
+        async with serving(tmp_path, **limits, max_tries=1) as caller:
             running = asyncio.create_task(caller.coordinator.run())
             caller.listing.add()
             caller.listing.end()
