@@ -7,14 +7,17 @@ wrote where and what was lost on the way leaves no trace in it.
 from __future__ import annotations
 
 import io
+import os
+from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from longshore_coordinator.committed import Piece
+from longshore_coordinator.tables import Columns, UnlikeRowsError, conform
 from longshore_protocol.job import Job
 from longshore_protocol.segments import begin_digest
 from longshore_storage.store import Store
@@ -27,8 +30,13 @@ _CHUNK = 4 << 20  # bytes copied at once
 _TAIL = 64 << 10  # bytes in which nearly every Parquet footer lies
 _FOOTER_END = 8  # the last bytes of a Parquet file: the footer's length and the magic number
 _GROUP_ROWS = 1 << 16  # a row group is closed behind the mini-batch that reaches this many rows...
+_MOST_PARTS = 100  # files for rows that cannot be one
 _UNKNOWN = -1  # bytes of a segment, in ledgers that do not say
 _GROUP_BYTES = 64 << 20  # ...or this many bytes of Parquet, which bounds memory where rows are large
+
+
+_Write = Callable[[Iterable[Piece], BinaryIO], object]
+_Part = tuple["array[int]", _Write]  # the mini-batches of some rows that are one file, and what writes that
 
 
 class AssemblyError(Exception):
@@ -46,46 +54,128 @@ class Assembled:
 def assemble(segments: Store, target: Store, job: Job, pieces: Iterable[Piece]) -> Assembled:
     """Write the output file of an append_row step; it appears whole or not at all, in the place of an earlier one.
 
-    `pieces` come in mini-batch order and are iterated twice for Parquet. Rows are verified as they are copied. Blocks
-    while it reads and writes. Raises AssemblyError, also for a segment that is not as long as the ledger says and for
-    rows with another digest; OSError; ImportError for Parquet without pyarrow.
+    `pieces` come in mini-batch order and are iterated several times. Rows are verified as they are copied. Where the
+    rows cannot be one file, those that go together are files in a folder beside it. Blocks while it reads and writes.
+    Raises AssemblyError, also for a segment that is not as long as the ledger says and for rows with another digest;
+    OSError; ImportError for Parquet without pyarrow.
     """
-    with _Segments(segments) as reader, target.writer(job.output.file_name) as file:
-        if job.output.format == "parquet":
-            return _join_tables(reader, pieces, file)
-        return _join_lines(reader, pieces, file)
+    join = _join_tables if job.output.format == "parquet" else _join_lines
+    target.delete(_parts_folder(job))
+    with _Segments(segments) as reader:
+        try:
+            with target.writer(job.output.file_name) as file:
+                return join(reader, pieces, file)
+        except UnlikeRowsError as error:
+            raise AssemblyError(f"{error}; {_write_parts(reader, target, job, pieces)}") from error
 
 
 def _join_lines(reader: _Segments, pieces: Iterable[Piece], file: BinaryIO) -> Assembled:
     rows = size = 0
-    leader: Piece | None = None  # the first mini-batch with rows: the others must have its header
+    leader: Piece | None = None  # the first mini-batch with rows, or with names of its columns: the others must agree
     for piece in _with_rows(pieces):
         if leader is None:
             leader = piece
-            size += file.write(piece.header.encode())
+            size += file.write(_header_line(piece.header))
         elif piece.header != leader.header:
-            raise AssemblyError(
-                f"the rows have different columns: mini-batch {leader.mini_batch} has the header {leader.header!r}, "
-                f"mini-batch {piece.mini_batch} has {piece.header!r}"
-            )
+            if not _may_follow(leader.header, piece.header):
+                raise UnlikeRowsError(
+                    f"the rows have different columns: mini-batch {leader.mini_batch} has the header "
+                    f"{leader.header!r}, mini-batch {piece.mini_batch} has {piece.header!r}"
+                )
+            leader = leader if leader.header else piece
         rows += piece.rows
         size += piece.length
         reader.copy(piece, file)
     return Assembled(rows=rows, bytes=size)
 
 
+def _header_line(header: str) -> bytes:
+    """Return what of a header is written: names without a newline only tell the columns."""
+    return header.encode() if header.endswith("\n") else b""
+
+
+def _may_follow(first: str, second: str) -> bool:
+    """Tell whether rows with these two headers are one file: where none is written, and one has no names."""
+    return not (first and second) and not (first + second).endswith("\n")
+
+
 def _join_tables(reader: _Segments, pieces: Iterable[Piece], file: BinaryIO) -> Assembled:
+    columns = Columns()
+    for piece in _with_rows(pieces):
+        columns.add(_read_schema(reader, piece), mini_batch=piece.mini_batch)
+    return _write_tables(reader, _with_rows(pieces), columns.schema(), file)
+
+
+def _write_tables(reader: _Segments, pieces: Iterable[Piece], schema: pa.Schema, file: BinaryIO) -> Assembled:
     import pyarrow as pa  # late, here and below: other formats do without it
     import pyarrow.parquet as pq
 
     rows = 0
-    schema = _common_schema(reader, _with_rows(pieces))
     with pq.ParquetWriter(file, schema) as writer:
-        for group in _groups(_with_rows(pieces)):
-            tables = [_conform(_read_table(reader, piece), schema, piece.mini_batch) for piece in group]
+        for group in _groups(pieces):
+            tables = [conform(_read_table(reader, piece), schema, mini_batch=piece.mini_batch) for piece in group]
             writer.write_table(pa.concat_tables(tables), row_group_size=_GROUP_ROWS)
             rows += sum(piece.rows for piece in group)
     return Assembled(rows=rows, bytes=file.tell())
+
+
+def _write_parts(reader: _Segments, target: Store, job: Job, pieces: Iterable[Piece]) -> str:
+    """Write the rows that go together as a file each; return a clause that says where they are and how to go on."""
+    parts = (_table_parts if job.output.format == "parquet" else _line_parts)(reader, pieces)
+    go_on = "to get one file, return the same columns and types from run() for each mini-batch"
+    if len(parts) > _MOST_PARTS:
+        return f"they have more than {_MOST_PARTS} different sets of columns and are kept in the run's folder; {go_on}"
+    suffix = os.path.splitext(job.output.file_name)[1]
+    for number, (mini_batches, write) in enumerate(parts, 1):
+        members = set(mini_batches)
+        with target.writer(f"{_parts_folder(job)}/{number}{suffix}") as file:
+            write((piece for piece in _with_rows(pieces) if piece.mini_batch in members), file)
+    where = target.child(_parts_folder(job))
+    return f'the rows are kept in {len(parts)} files in "{where}", one for each set of columns; {go_on}'
+
+
+def _table_parts(reader: _Segments, pieces: Iterable[Piece]) -> list[_Part]:
+    """Return the mini-batches whose tables have the same types; of too many such parts, only some too many."""
+    parts: list[tuple[Columns, array[int]]] = []
+    for piece in _with_rows(pieces):
+        schema = _read_schema(reader, piece)
+        for columns, mini_batches in parts:
+            with suppress(UnlikeRowsError):
+                columns.add(schema, mini_batch=piece.mini_batch)
+                mini_batches.append(piece.mini_batch)
+                break
+        else:
+            columns = Columns(same_types=True)
+            columns.add(schema, mini_batch=piece.mini_batch)
+            parts.append((columns, array("q", [piece.mini_batch])))
+            if len(parts) > _MOST_PARTS:
+                break
+
+    def writer(columns: Columns) -> _Write:
+        return lambda chosen, file: _write_tables(reader, chosen, columns.schema(), file)
+
+    return [(mini_batches, writer(columns)) for columns, mini_batches in parts]
+
+
+def _line_parts(reader: _Segments, pieces: Iterable[Piece]) -> list[_Part]:
+    """Return the mini-batches with the same header, which each file then has."""
+    parts: dict[str, array[int]] = {}
+    for piece in _with_rows(pieces):
+        parts.setdefault(piece.header, array("q")).append(piece.mini_batch)
+
+    def writer(header: str) -> _Write:
+        def write(chosen: Iterable[Piece], file: BinaryIO) -> None:
+            file.write(_header_line(header if header.endswith("\n") or not header else f"{header}\n"))
+            for piece in chosen:
+                reader.copy(piece, file)
+
+        return write
+
+    return [(mini_batches, writer(header)) for header, mini_batches in parts.items()]
+
+
+def _parts_folder(job: Job) -> str:
+    return f"{job.output.file_name}.parts"
 
 
 def _with_rows(pieces: Iterable[Piece]) -> Iterator[Piece]:
@@ -104,42 +194,6 @@ def _groups(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
             group, rows, size = [], 0, 0
     if group:
         yield group
-
-
-def _common_schema(reader: _Segments, pieces: Iterable[Piece]) -> pa.Schema:
-    """Return all columns, in order of appearance, with the narrowest types that hold every mini-batch's values."""
-    import pyarrow as pa
-
-    common: pa.Schema | None = None
-    seen: list[pa.Schema] = []  # few, and most mini-batches have the one seen last
-    for piece in pieces:
-        schema = _read_schema(reader, piece)
-        if any(schema.equals(known) for known in reversed(seen)):
-            continue
-        seen.append(schema)
-        try:
-            common = schema if common is None else pa.unify_schemas([common, schema], promote_options="permissive")
-        except pa.ArrowException as error:
-            raise AssemblyError(
-                f"the rows have different columns: mini-batch {piece.mini_batch} does not go with those before it "
-                f"in {_conflicts(common, schema)}"
-            ) from error
-    return pa.schema([]) if common is None else common
-
-
-def _conflicts(common: Any, schema: Any) -> str:
-    import pyarrow as pa
-
-    found = []
-    for field in schema:
-        place = common.get_field_index(field.name)
-        if place < 0:
-            continue
-        try:
-            pa.unify_schemas([pa.schema([common.field(place)]), pa.schema([field])], promote_options="permissive")
-        except pa.ArrowException:
-            found.append(f"column {field.name} ({field.type}, before: {common.field(place).type})")
-    return ", ".join(found)
 
 
 def _read_schema(reader: _Segments, piece: Piece) -> pa.Schema:
@@ -169,28 +223,6 @@ def _read_table(reader: _Segments, piece: Piece) -> pa.Table:
 
 def _unreadable(piece: Piece, error: Exception) -> str:
     return f"segment {piece.segment} holds no readable Parquet file for mini-batch {piece.mini_batch}: {error}"
-
-
-def _conform(table: pa.Table, schema: pa.Schema, mini_batch: int) -> pa.Table:
-    """Return the table with the columns of the schema; those it lacks are null."""
-    import pyarrow as pa
-
-    if table.schema.equals(schema):
-        return table
-    columns: list[Any] = []
-    for field in schema:
-        if field.name not in table.column_names:
-            columns.append(pa.nulls(table.num_rows, field.type))
-            continue
-        column = table.column(field.name)
-        try:
-            columns.append(column.cast(field.type))
-        except pa.ArrowException as error:
-            raise AssemblyError(
-                f"column {field.name} of mini-batch {mini_batch} cannot become {field.type}, "
-                f"which other mini-batches ask for: {error}"
-            ) from error
-    return pa.table(columns, schema=schema)
 
 
 class _Segments:

@@ -114,6 +114,45 @@ def test_a_settings_file_that_cannot_be_read_fails_the_step_with_a_sentence(long
     assert ended.first_error["category"] == "UserError"
 
 
+ROWS = "def run(mini_batch):\n    return mini_batch\n"
+
+
+def tables(longshore, *texts, **output):
+    """Run a script that returns its rows over csv files, one a mini-batch."""
+    for name, text in zip("abc", texts, strict=False):
+        longshore.write(f"data/{name}.csv", text)
+    longshore.write("code/entry.py", ROWS)
+    longshore.manifest(
+        longshore.step(
+            "entry.py",
+            source={"uri": "code"},
+            inputs=[{"name": "rows", "tabular": {"paths": ["data"]}}],
+            output={"name": "out", **output},
+            miniBatchSize="1MB",
+        )
+    )
+    return longshore.run()
+
+
+def test_a_column_without_a_value_in_one_mini_batch_has_the_type_of_the_others(longshore):
+    ended = tables(longshore, "id,x\n1,\n", "id,x\n2,abc\n", "id,x\n3,\n", format="parquet")
+    assert ended.code == 0, ended.succeeded
+    table = pq.read_table(io.BytesIO(ended.output))
+    assert table.to_pydict() == {"id": [1, 2, 3], "x": [None, "abc", None]}
+
+
+def test_columns_in_another_order_are_not_joined_by_position(longshore):
+    ended = tables(longshore, "id,x\n1,2\n", "x,id\n3,4\n", "id,x\n5,6\n", format="csv")
+    assert (ended.code, ended.reason) == (1, "OutputError")
+    assert "mini-batch 0 has the header 'id,x', mini-batch 1 has 'x,id'" in ended.succeeded["message"]
+    parts = ended.run_dir / "out" / "parallel_run_step.txt.parts"
+    assert str(parts) in ended.succeeded["message"]
+    assert {path.name: path.read_text() for path in parts.iterdir()} == {
+        "1.txt": "id,x\n1,2\n5,6\n",
+        "2.txt": "x,id\n3,4\n",
+    }
+
+
 def test_mini_batches_that_disagree_on_the_header_fail_the_step_by_name(longshore):
     longshore.data(*NAMES)
     script = "def run(mini_batch):\n    return [{mini_batch[0][-5:]: 1}]\n"
@@ -130,7 +169,7 @@ def test_mini_batches_that_disagree_on_the_header_fail_the_step_by_name(longshor
     assert "mini-batch 0" in ended.succeeded["message"]
     assert "mini-batch 1" in ended.succeeded["message"]
     assert "file" not in ended.status["output"]
-    assert not list((ended.run_dir / "out").iterdir())
+    assert [path.name for path in (ended.run_dir / "out").iterdir()] == ["parallel_run_step.txt.parts"]
 
 
 def test_summary_only_counts_results_and_keeps_the_scripts_own_files(longshore):

@@ -2,6 +2,9 @@
 
 import io
 import itertools
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +16,7 @@ from longshore_coordinator import assembly
 from longshore_coordinator.assembly import Assembled, AssemblyError, assemble
 from longshore_coordinator.committed import Piece
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
-from longshore_protocol.segments import digest_of
+from longshore_protocol.segments import NO_VALUE, digest_of
 from longshore_storage.store import LocalStore, open_store
 
 OUT = "out.txt"
@@ -53,8 +56,12 @@ def lay_out(store, blocks, *, headers=None, rows=None, segment_of=lambda number:
 
 
 def parquet(columns):
+    """Return a Parquet file as processes write it: columns without a value are marked."""
+    table = pa.table(columns)
+    marks = [NO_VALUE if column.null_count == table.num_rows else None for column in table.columns]
+    fields = [field.with_metadata(mark) if mark else field for field, mark in zip(table.schema, marks, strict=True)]
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink)
+    pq.write_table(pa.Table.from_arrays(table.columns, schema=pa.schema(fields)), sink)
     return sink.getvalue()
 
 
@@ -131,7 +138,63 @@ def test_headers_that_differ_are_refused_with_both_mini_batches_and_leave_no_fil
     with pytest.raises(AssemblyError) as refused:
         assemble(source, target, job("csv"), pieces)
     assert all(each in str(refused.value) for each in ("mini-batch 0", repr("x\n"), "mini-batch 2", repr(other)))
+    assert f'the rows are kept in 2 files in "{tmp_path}/out.txt.parts"' in str(refused.value)
+    assert {name: target.get(name) for name in target.names()} == {
+        "out.txt.parts/1.txt": b"x\n1\n2\n",
+        "out.txt.parts/2.txt": other.encode() + b"3\n",
+    }
+
+
+NAMED = {  # headers of two mini-batches, whether they are one file, and its bytes
+    "the same names, not to be written": (["id,x", "id,x"], b"1,a\n2,b\n"),
+    "another order": (["id,x", "x,id"], None),
+    "other names": (["id,x", "id,y"], None),
+    "fewer names": (["id,x", "id"], None),
+    "no names at first": (["", "id,x"], b"1,a\n2,b\n"),
+    "no names later": (["id,x", ""], b"1,a\n2,b\n"),
+    "names that are written, and the same not": (["id,x\n", "id,x"], None),
+}
+
+
+@pytest.mark.parametrize(("headers", "expected"), NAMED.values(), ids=NAMED.keys())
+def test_rows_are_never_joined_by_position_where_their_names_differ(headers, expected):
+    source, target = memory(), memory()
+    pieces = lay_out(source, [b"1,a\n", b"2,b\n"], headers=headers)
+    if expected is not None:
+        assemble(source, target, job("csv"), pieces)
+        assert {name: target.get(name) for name in target.names()} == {OUT: expected}
+        return
+    with pytest.raises(AssemblyError, match=r"different columns: mini-batch 0 .* mini-batch 1 .* kept in 2 files in"):
+        assemble(source, target, job("csv"), pieces)
+    lines = [header.rstrip("\n").encode() + b"\n" for header in headers]
+    assert target.get("out.txt.parts/1.txt") == lines[0] + b"1,a\n"
+    assert target.get("out.txt.parts/2.txt") == lines[1] + b"2,b\n"
+    assert not target.exists(OUT)
+
+
+def test_names_that_come_after_rows_without_any_hold_for_those_that_follow():
+    source = memory()
+    pieces = lay_out(source, [b"1\n", b"2\n", b"3\n"], headers=["", "x", "y"])
+    with pytest.raises(AssemblyError, match="mini-batch 1 has the header 'x', mini-batch 2 has 'y'"):
+        assemble(source, memory(), job("csv"), pieces)
+
+
+def test_parts_of_an_earlier_assembly_go_with_the_next_one():
+    source, target = memory(), memory()
+    with pytest.raises(AssemblyError):
+        assemble(source, target, job(), lay_out(source, [b"1\n", b"2\n"], headers=["x\n", "y\n"]))
+    assemble(source, target, job(), lay_out(source, [b"1\n", b"2\n"], headers=["x\n", "x\n"]))
+    assert target.names() == [OUT]
+
+
+def test_rows_of_too_many_different_columns_stay_in_their_segments(monkeypatch):
+    monkeypatch.setattr(assembly, "_MOST_PARTS", 2)
+    source, target = memory(), memory()
+    with pytest.raises(AssemblyError, match="more than 2 different sets of columns and are kept in the run's folder"):
+        assemble(source, target, job(), lay_out(source, [b"1\n"] * 3, headers=["x\n", "y\n", "z\n"]))
     assert target.names() == []
+    with pytest.raises(AssemblyError, match="more than 2 different sets of columns and are kept in the run's folder"):
+        assemble_tables([{"x": [1]}, {"x": ["a"]}, {"x": [b"a"]}, {"x": [True]}])
 
 
 def test_a_missing_segment_is_named_with_its_mini_batch_and_leaves_an_earlier_file_alone(tmp_path):
@@ -246,11 +309,25 @@ def test_parquet_row_groups_are_closed_early_where_rows_are_large(monkeypatch):
     assert pq.ParquetFile(io.BytesIO(data)).num_row_groups == 2
 
 
+EMPTY_FLOAT, EMPTY_TEXT = pa.nulls(1, pa.float64()), pa.nulls(1, pa.string())
+
+
 PROMOTED = {
     "integers and floats": ([1], [0.5], pa.float64()),
     "narrow and wide integers": (pa.array([1], pa.int8()), pa.array([2], pa.int64()), pa.int64()),
     "a column that is null at first": ([None], ["a"], pa.string()),
     "a column that is null later": (["a"], [None], pa.string()),
+    "text beside floats without a value": (["abc"], EMPTY_FLOAT, pa.string()),
+    "floats without a value, then text": (EMPTY_FLOAT, ["abc"], pa.string()),
+    "integers beside floats without a value": ([2**60 + 1], EMPTY_FLOAT, pa.int64()),
+    "decimals beside floats without a value": ([Decimal("1.10")], EMPTY_FLOAT, pa.decimal128(3, 2)),
+    "times beside floats without a value": ([datetime(2024, 1, 1)], EMPTY_FLOAT, pa.timestamp("us")),
+    "structures beside floats without a value": ([{"a": 1}], EMPTY_FLOAT, pa.struct([("a", pa.int64())])),
+    "no value at all": (EMPTY_FLOAT, EMPTY_FLOAT, pa.float64()),
+    "no value of two types": (EMPTY_FLOAT, EMPTY_TEXT, pa.float64()),
+    "decimals of two scales": ([Decimal("1.10")], [Decimal("1234.5")], pa.decimal128(6, 2)),
+    "decimals that are long together": ([Decimal("9" * 36)], [Decimal("0." + "1" * 30)], pa.decimal256(66, 30)),
+    "decimals and integers": ([Decimal("1.10")], [2**60 + 1], pa.decimal128(21, 2)),
 }
 
 
@@ -258,7 +335,8 @@ PROMOTED = {
 def test_parquet_columns_become_the_type_that_holds_all_values(first, second, expected):
     table = pq.read_table(io.BytesIO(assemble_tables([{"x": first}, {"x": second}])))
     assert table.schema.field("x").type == expected
-    assert table.num_rows == 2
+    assert table.schema.field("x").metadata is None
+    assert table.column("x").to_pylist() == [*pa.array(first).to_pylist(), *pa.array(second).to_pylist()]
 
 
 def test_parquet_columns_that_some_mini_batches_lack_are_null_there():
@@ -266,14 +344,31 @@ def test_parquet_columns_that_some_mini_batches_lack_are_null_there():
     assert table.to_pydict() == {"a": [1, 2], "b": [None, "x"]}
 
 
-def test_parquet_types_that_do_not_go_together_are_refused_by_mini_batch_and_column():
-    with pytest.raises(AssemblyError, match=r"mini-batch 1 .* in column b \(string, before: int64\)$"):
-        assemble_tables([{"a": [1], "b": [1]}, {"a": [2], "b": ["x"]}])
+UNLIKE = {  # columns of two mini-batches, and what of them is said
+    "integers and text": ([1], ["x"], r"in column x \(string, before: int64\)"),
+    "decimals and floats": ([Decimal("1.10")], [0.5], r"in column x \(double, before: decimal128\(3, 2\)\)"),
+    "floats and decimals": ([0.5], [Decimal("1.10")], r"in column x \(decimal128\(3, 2\), before: double\)"),
+    "lists of decimals and of floats": ([[Decimal("1.1")]], [[0.5]], r"in column x \(list<.*double>, before: list<"),
+    "structures": ([{"a": Decimal("1.1")}], [{"a": 0.5}], r"in column x \(struct<a: double>, before: struct<"),
+    "times with and without a zone": (
+        [datetime(2024, 1, 1)],
+        [datetime(2024, 1, 1, tzinfo=UTC)],
+        r"in column x \(timestamp\[us, tz=UTC\], before: timestamp\[us\]\)",
+    ),
+    "integers that a float cannot hold": ([2**53 + 1], [0.5], "column x of mini-batch 0 cannot become double"),
+}
 
 
-def test_parquet_integers_that_a_float_cannot_hold_are_refused():
-    with pytest.raises(AssemblyError, match="column x of mini-batch 0 cannot become double"):
-        assemble_tables([{"x": [2**53 + 1]}, {"x": [0.5]}])
+@pytest.mark.parametrize(("first", "second", "text"), UNLIKE.values(), ids=UNLIKE.keys())
+def test_parquet_columns_that_do_not_go_together_are_told_and_kept_in_files(first, second, text):
+    source, target = memory(), memory()
+    blocks = [parquet({"n": [number], "x": each}) for number, each in enumerate((first, second, EMPTY_FLOAT, first))]
+    with pytest.raises(AssemblyError, match=text) as caught:
+        assemble(source, target, job("parquet"), lay_out(source, blocks, rows=[1] * 4))
+    assert re.search(r'; the rows are kept in 2 files in "memory:.*/out\.txt\.parts", one for each', str(caught.value))
+    assert target.names() == ["out.txt.parts/1.txt", "out.txt.parts/2.txt"]
+    tables = [pq.read_table(io.BytesIO(target.get(name))).to_pydict() for name in target.names()]
+    assert tables == [{"n": [0, 2, 3], "x": [*first, None, *first]}, {"n": [1], "x": second}]
 
 
 @pytest.mark.parametrize("damage", [slice(0, -1), slice(None, 3)], ids=["cut at the end", "hardly begun"])

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from longshore_host.rows import Renderer, SettingsError, WrongReturn, read_settings
 from longshore_protocol.job import APPEND_ROW, SUMMARY_ONLY, Output
+from longshore_protocol.segments import NO_VALUE
 
 Point = collections.namedtuple("Point", "x y")  # noqa: PYI024  (scripts return such)
 FRAME = pd.DataFrame({"name": ["a", "b c"], "score": [0.5, 2]}, index=[7, 8])
@@ -106,6 +107,12 @@ def test_summary_only_counts_and_renders_nothing():
     assert counting.render(FRAME) == (2, b"", "")
 
 
+@pytest.mark.parametrize("format", ["text", "csv", "tsv", "jsonl", "parquet"])
+def test_summary_only_counts_whatever_the_format(format):
+    counting = Renderer(Output(action=SUMMARY_ONLY, uri="/out", format=format))
+    assert counting.render([FRAME, object()]) == (2, b"", "")
+
+
 def test_text_is_str_of_each_element():
     assert lines(["a: 1", 2, 0.5, ("x", 1), {"k": 2}, None]) == "a: 1\n2\n0.5\n('x', 1)\n{'k': 2}\nNone\n"
 
@@ -147,11 +154,23 @@ HEADERS = {
 
 
 @pytest.mark.parametrize(("result", "format", "header"), HEADERS.values(), ids=HEADERS.keys())
-def test_the_header_is_given_apart_and_only_when_asked_for(result, format, header):
+def test_the_header_is_given_apart_and_without_its_newline_when_it_is_not_to_be_written(result, format, header):
     with_header = renderer(format, header=True).render(result)
     without = renderer(format).render(result)
-    assert (with_header.header, without.header) == (header, "")
+    assert (with_header.header, without.header) == (header, header[:-1])
     assert with_header.data == without.data
+
+
+def test_columns_without_names_have_no_header_unless_it_is_asked_for():
+    frame = pd.DataFrame(np.array([[1, 2]]))
+    assert renderer("csv").render(frame).header == ""
+    assert renderer("csv", header=True).render(frame).header == "0,1\n"
+
+
+def test_each_table_has_the_header_of_its_own_columns():
+    one = renderer("csv")
+    frames = [pd.DataFrame({name: [1], "y": [2]}) for name in ("x", "z", "x", 1, "1")]
+    assert [one.render(frame).header for frame in frames] == ["x,y", "z,y", "x,y", "1,y", "1,y"]
 
 
 FIELDS = {
@@ -188,6 +207,88 @@ def test_csv_refuses_dicts_with_different_keys(other):
 def test_csv_refuses_a_dict_after_a_tuple():
     with pytest.raises(WrongReturn, match=r"element 1 of what run\(\) returned is a dict"):
         renderer("csv").render([(1, 2), {"a": 1}])
+
+
+class Tensor:
+    """What PyTorch's looks like from outside: its text rounds and shortens."""
+
+    __module__ = "torch"
+
+    def __init__(self, values):
+        self.values, self.ndim = values, 1
+
+    def tolist(self):
+        return self.values
+
+    def __repr__(self):
+        return "tensor([0.1235, ...])"
+
+
+THIRD = 0.1234567890123456
+LONG = list(range(1500))
+NUMBERS = "[" + " ".join(f"{each:4d}" for each in LONG) + "]"
+WHOLE = {  # of each kind: an element, and its text in rows of text and as the one field of a csv
+    "a long array": (np.arange(1500), NUMBERS),
+    "the digits of an array": (np.array([THIRD, 1.0]), f"[{THIRD} 1.                ]"),
+    "an array of several dimensions": (np.array([[1, 2], [3, 4]]), "[[1 2] [3 4]]"),
+    "a tensor": (Tensor([THIRD, 2]), f"[{THIRD}, 2]"),
+    "a tensor in a tuple": (("a", Tensor([THIRD])), f"('a', [{THIRD}])"),
+    "a tensor in a dict": ({"a": [Tensor([THIRD])]}, f"{{'a': [[{THIRD}]]}}"),
+    "a named tuple": (Point(1, Tensor([THIRD])), f"Point(x=1, y=[{THIRD}])"),
+    "an array in a tuple": (("a", np.arange(1500)), f"('a', array([{', '.join(f'{each:4d}' for each in LONG)}]))"),
+    "a masked array": (np.ma.masked_array(LONG), str(LONG)),
+    "a series": (pd.Series(LONG), str(LONG)),
+    "an index": (pd.Index([THIRD, 1.0]), f"[{THIRD}, 1.0]"),
+}
+
+
+@pytest.mark.parametrize(("element", "text"), WHOLE.values(), ids=WHOLE.keys())
+def test_text_never_abbreviates(element, text):
+    found = lines([element], "text")
+    assert "..." not in found
+    assert found == f"{text}\n"
+
+
+CELLS = {name: (value, text) for name, (value, text) in WHOLE.items() if name != "an array of several dimensions"}
+
+
+@pytest.mark.parametrize(("cell", "text"), CELLS.values(), ids=CELLS.keys())
+def test_fields_of_csv_never_abbreviate(cell, text):
+    cells = (
+        [{"id": 1, "x": cell}],
+        [(1, cell)],
+        pd.DataFrame({"id": pd.Series([1]), "x": pd.Series([cell], dtype=object)}),
+    )
+    for result in cells:
+        [[_, field]] = csv.reader(io.StringIO(lines(result, "csv")))
+        assert field == text
+
+
+def test_a_script_that_sets_how_numpy_prints_has_its_way():
+    with np.printoptions(precision=2):
+        assert lines([np.array([THIRD] * 1500)], "text") == "[" + " ".join(["0.12"] * 1500) + "]\n"
+    assert np.get_printoptions()["threshold"] == 1000
+
+
+def test_a_table_that_was_returned_is_not_changed_by_being_written():
+    frame = pd.DataFrame({"x": pd.Series([Tensor([1])], dtype=object)})
+    lines(frame, "csv")
+    assert type(frame["x"][0]) is Tensor
+
+
+@pytest.mark.parametrize("format", ["text", "csv", "tsv", "jsonl", "parquet"])
+def test_a_list_of_tables_is_refused_with_the_remedy(format):
+    wanted = r"element 1 of what run\(\) returned is a DataFrame: return one DataFrame .* pandas\.concat\(results\)$"
+    with pytest.raises(WrongReturn, match=wanted):
+        renderer(format).render([{"a": 1}, FRAME, FRAME])
+
+
+@pytest.mark.parametrize("result", [[(1, FRAME)], [{"a": FRAME}], pd.DataFrame({"a": [FRAME]}), [[[FRAME]]]])
+def test_a_table_in_a_cell_is_refused_with_the_remedy(result):
+    with pytest.raises(
+        WrongReturn, match=r"a cell of what run\(\) returned is a DataFrame: return its rows, or to_dict"
+    ):
+        renderer("csv").render(result)
 
 
 JSON_VALUES = {
@@ -241,6 +342,18 @@ PARQUET = {
     "named tuples": ([Point(1, 2)], {"x": [1], "y": [2]}),
     "scalars": ([1, 2], {"result": [1, 2]}),
     "rows of an array": (np.array([[1, 2]]), {"result": [[1, 2]]}),
+    "NaN in dicts as null": ([{"a": 1}, {"a": float("nan")}], {"a": [1, None]}),
+    "a long integer beside NaN": ([{"a": 2**60 + 1}, {"a": float("nan")}], {"a": [2**60 + 1, None]}),
+    "a decimal beside NaN": (
+        [{"a": decimal.Decimal("1.10")}, {"a": float("nan")}],
+        {"a": [decimal.Decimal("1.10"), None]},
+    ),
+    "text beside NaN": ([{"a": "x"}, {"a": float("nan")}], {"a": ["x", None]}),
+    "missing values of pandas": ([{"a": 1}, {"a": pd.NA}], {"a": [1, None]}),
+    "nanoseconds": (
+        [{"a": pd.Timestamp("2024-01-01 00:00:00.123456789")}, {"a": pd.NaT}],
+        {"a": [pd.Timestamp("2024-01-01 00:00:00.123456789"), None]},
+    ),
     "categories as their values": (pd.DataFrame({"c": pd.Categorical(["x", "y"])}), {"c": ["x", "y"]}),
 }
 
@@ -257,6 +370,44 @@ def test_parquet_refuses_a_column_of_mixed_types():
         renderer("parquet").render([1, "one"])
 
 
+MIXED_TIMES = {
+    "dates and times": ([datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 1, 3)], "dates and times"),
+    "with and without a zone": (
+        [datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)],
+        "times with and without a zone",
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "found"), MIXED_TIMES.values(), ids=MIXED_TIMES.keys())
+def test_parquet_refuses_a_column_whose_times_would_change(values, found):
+    for result in ([{"a": each} for each in values], pd.DataFrame({"a": pd.Series(values, dtype=object)})):
+        with pytest.raises(WrongReturn, match=f'column "a" has {found}$'):
+            renderer("parquet").render(result)
+
+
+@pytest.mark.parametrize("value", [2**64, decimal.Decimal(1).scaleb(80), [{1: 2, "1": 3}]], ids=repr)
+def test_parquet_refuses_what_it_cannot_hold(value):
+    result = value if isinstance(value, list) else [{"a": value}]
+    with pytest.raises(WrongReturn, match=r"^(what run\(\) returned does not fit|two keys of the dicts)"):
+        renderer("parquet").render(result)
+
+
+EMPTY = {
+    "a column of NaN": (pd.DataFrame({"x": [None, float("nan")]}, dtype=float), "double"),
+    "a column of no time": (pd.DataFrame({"x": [pd.NaT]}).astype("datetime64[us]"), "timestamp[us]"),
+    "a column of no integer": (pd.DataFrame({"x": [pd.NA]}, dtype="Int64"), "int64"),
+    "dicts with None": ([{"x": None}], "null"),
+}
+
+
+@pytest.mark.parametrize(("result", "kind"), EMPTY.values(), ids=EMPTY.keys())
+def test_a_parquet_column_without_a_value_says_so(result, kind):
+    field = tables(result).schema.field("x")
+    assert (str(field.type), field.metadata) == (kind, NO_VALUE)
+    assert tables([{"x": 1}]).schema.field("x").metadata is None
+
+
 def test_parquet_without_pyarrow_is_refused_before_the_first_mini_batch(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(SettingsError, match="needs the package pyarrow in the script's environment"):
@@ -269,10 +420,10 @@ def test_an_unknown_format_is_refused():
 
 
 SETTINGS = {
-    "a separator": ({"sep": ","}, {}, "a,0.5\nb c,2.0\n", ""),
+    "a separator": ({"sep": ","}, {}, "a,0.5\nb c,2.0\n", "name,score"),
     "index and header": ({"sep": ",", "index": True, "header": True}, {}, "7,a,0.5\n8,b c,2.0\n", ",name,score\n"),
     "names for the header": ({"header": ["n", "s"]}, {}, 'a 0.5\n"b c" 2.0\n', "n s\n"),
-    "the step's separator wins": ({"sep": ","}, {"separator": ";"}, "a;0.5\nb c;2.0\n", ""),
+    "the step's separator wins": ({"sep": ","}, {"separator": ";"}, "a;0.5\nb c;2.0\n", "name;score"),
     "the step's header wins": ({"header": False}, {"header": True}, 'a 0.5\n"b c" 2.0\n', "name score\n"),
 }
 

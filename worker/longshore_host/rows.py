@@ -12,8 +12,11 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from longshore_host.parquet_rows import ParquetRows
+from longshore_host.returned import WrongReturn, are_plain, printing_whole, refuse_tables, texts, whole, whole_frame
 from longshore_host.settings_file import SettingsError, read_settings
 from longshore_protocol.frames import MAX_BODY
 from longshore_protocol.job import SUMMARY_ONLY, Output
@@ -25,11 +28,8 @@ _TOO_LARGE = (
     "run() returned {} bytes of rows and a mini-batch may have at most {}: make mini-batches smaller, or write large "
     "results to files in the output folder"
 )
+_KEPT_HEADERS = 100  # of a script whose tables have other columns each time
 _SEPARATORS = {"text": " ", "csv": ",", "tsv": "\t"}
-
-
-class WrongReturn(Exception):
-    """run() returned something that is not rows, or rows that the output's format cannot hold."""
 
 
 class Rendered(NamedTuple):
@@ -37,7 +37,7 @@ class Rendered(NamedTuple):
 
     succeeded: int  # len(result)
     data: bytes  # UTF-8 lines that each end with a newline, or one whole Parquet file; b"" for no rows
-    header: str  # the header line with its newline, "" when off or when no columns are known
+    header: str  # the header line with its newline; without one if it is not to be written, "" for unknown columns
 
 
 class Renderer:
@@ -48,8 +48,7 @@ class Renderer:
 
         Raises SettingsError for an unknown format, and for Parquet where the environment has no pyarrow.
         """
-        self._counts_only = output.action == SUMMARY_ONLY
-        self._format: _Format = _Text(output, {}) if self._counts_only else _format(output, settings or {})
+        self._format = None if output.action == SUMMARY_ONLY else _format(output, settings or {})
 
     def render(self, result: Any) -> Rendered:
         """Return the rows of what run() returned.
@@ -61,9 +60,12 @@ class Renderer:
         if not table and type(result) is not list:
             _require_sequence(result)
         succeeded = len(result)
-        if self._counts_only or not succeeded:
+        if self._format is None or not succeeded:
             return Rendered(succeeded, b"", "")
-        data, header = self._format.table(result) if table else self._format.elements(_whole(result))
+        if table:
+            data, header = self._format.table(result)
+        else:
+            data, header = self._format.elements(_elements(result))
         if len(data) > MAX_BODY:
             raise WrongReturn(_TOO_LARGE.format(len(data), MAX_BODY))
         if not header.isascii():
@@ -83,15 +85,32 @@ class _Text:
         if output.separator is not None:
             self._arguments["sep"] = output.separator
         self.header = self._arguments.pop("header", False) or output.header  # a list of names is legal too
+        self._headers: Dict[str, str] = {}  # by the names of columns and index
 
     def elements(self, values: Sequence[Any]) -> Tuple[bytes, str]:
-        return _encode("\n".join(map(str, values)) + "\n"), ""
+        refuse_tables(values)
+        return _encode("\n".join(texts(values)) + "\n"), ""
 
     def table(self, frame: Any) -> Tuple[bytes, str]:
-        # A table without rows gives the header alone: to cut it off the whole text would need a parser, since
-        # names of columns may hold newlines.
-        header = frame.iloc[:0].to_csv(header=self.header, **self._arguments) if self.header else ""
-        return _encode(frame.to_csv(header=False, **self._arguments)), header
+        header, shown = self._header_of(frame), whole_frame(frame)
+        if shown is frame:
+            return _encode(frame.to_csv(header=False, **self._arguments)), header
+        with printing_whole():
+            return _encode(shown.to_csv(header=False, **self._arguments)), header
+
+    def _header_of(self, frame: Any) -> str:
+        names = frame.columns
+        if not self.header and type(names).__name__ == "RangeIndex":
+            return ""
+        key = repr((list(names), list(frame.index.names)))
+        header = self._headers.get(key)
+        if header is None:
+            # A table without rows gives the header alone: to cut it off the whole text would need a parser, since
+            # names of columns may hold newlines.
+            header = frame.iloc[:0].to_csv(header=self.header or True, **self._arguments)
+            if len(self._headers) < _KEPT_HEADERS:
+                self._headers[key] = header
+        return header if self.header else header[:-1]
 
 
 class _Delimited:
@@ -103,17 +122,24 @@ class _Delimited:
         self._separator = _SEPARATORS[output.format] if output.separator is None else output.separator
 
     def elements(self, values: Sequence[Any]) -> Tuple[bytes, str]:
+        refuse_tables(values)
         columns = _columns(values[0])
         rows: Sequence[Sequence[Any]]
         if isinstance(values[0], Mapping):
             rows = _records(values, list(values[0]))
         else:
             rows = [_fields(value, place) for place, value in enumerate(values)]
-        header = self._lines([columns]) if self._header and columns is not None else ""
-        return _encode(self._lines(rows)), header
+        header = "" if columns is None else self._lines([columns])
+        return _encode(self._whole_lines(rows)), header if self._header else header[:-1]
 
     def table(self, frame: Any) -> Tuple[bytes, str]:
         return self._text.table(frame)
+
+    def _whole_lines(self, rows: Sequence[Sequence[Any]]) -> str:
+        if are_plain(chain.from_iterable(rows)):
+            return self._lines(rows)
+        with printing_whole():
+            return self._lines([[whole(cell) for cell in row] for row in rows])
 
     def _lines(self, rows: Sequence[Sequence[Any]]) -> str:
         lines = _Lines()
@@ -139,6 +165,7 @@ class _JsonLines:
         self._encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode
 
     def elements(self, values: Sequence[Any]) -> Tuple[bytes, str]:
+        refuse_tables(values)
         lines = []
         for place, value in enumerate(values):
             record = value._asdict() if hasattr(value, "_asdict") else value
@@ -164,46 +191,7 @@ class _JsonLines:
             return self._encode(_clean(value))
 
 
-class _Parquet:
-    """Each mini-batch's rows as one whole Parquet file; the coordinator joins the files."""
-
-    def __init__(self) -> None:
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            message = "output format parquet needs the package pyarrow in the script's environment: {}"
-            raise SettingsError(message.format(error)) from error
-        self._arrow: Any = pa
-        self._write_table: Any = pq.write_table
-
-    def elements(self, values: Sequence[Any]) -> Tuple[bytes, str]:
-        records = [value._asdict() if hasattr(value, "_asdict") else value for value in values]
-        if all(isinstance(record, Mapping) for record in records):
-            names = dict.fromkeys(name for record in records for name in record)  # every key, in order of appearance
-            columns = {str(name): [record.get(name) for record in records] for name in names}
-        else:
-            columns = {"result": [value.tolist() if hasattr(value, "tolist") else value for value in records]}
-        return self._file(self._arrow.table, columns)
-
-    def table(self, frame: Any) -> Tuple[bytes, str]:
-        return self._file(self._arrow.Table.from_pandas, frame, preserve_index=False)
-
-    def _file(self, make: Any, *values: Any, **options: Any) -> Tuple[bytes, str]:
-        try:
-            table = make(*values, **options)
-        except (self._arrow.ArrowException, TypeError, ValueError) as error:
-            message = "what run() returned does not fit into Parquet columns: {}".format(error)
-            raise WrongReturn(message) from error
-        for place, field in enumerate(table.schema):  # categories differ from mini-batch to mini-batch: values do not
-            if self._arrow.types.is_dictionary(field.type):
-                table = table.set_column(place, field.name, table.column(place).cast(field.type.value_type))
-        sink = self._arrow.BufferOutputStream()
-        self._write_table(table.replace_schema_metadata(None), sink)
-        return sink.getvalue().to_pybytes(), ""
-
-
-_Format = Union[_Text, _Delimited, _JsonLines, _Parquet]
+_Format = Union[_Text, _Delimited, _JsonLines, ParquetRows]
 
 
 def _format(output: Output, settings: Dict[str, Any]) -> _Format:
@@ -214,7 +202,7 @@ def _format(output: Output, settings: Dict[str, Any]) -> _Format:
     if output.format == "jsonl":
         return _JsonLines()
     if output.format == "parquet":
-        return _Parquet()
+        return ParquetRows()
     raise SettingsError("output format is {!r}; it must be text, csv, tsv, jsonl or parquet".format(output.format))
 
 
@@ -242,7 +230,7 @@ def _require_sequence(result: Any) -> None:
         raise WrongReturn("run() returned a value of type {}; {}".format(name, _REQUIRED))
 
 
-def _whole(result: Any) -> Sequence[Any]:
+def _elements(result: Any) -> Sequence[Any]:
     if type(result) is list:
         return result
     values = list(result)

@@ -1,4 +1,6 @@
-"""Digests of the rows in a segment: the agent computes them, the ledger keeps them, assembly verifies them.
+"""What those who write and read the rows in a segment agree on, above all digests.
+
+The agent computes digests, the ledger keeps them, assembly verifies them.
 
 Each mini-batch's rows have a digest of their own, not the segment as a whole: assembly reads segments by ranges, in an
 order that is not theirs, and verifies the very bytes that it writes.
@@ -11,6 +13,7 @@ import hashlib
 from typing import Iterable, List
 
 DIGEST_BYTES = 12
+NO_VALUE = {b"longshore": b"no value"}  # metadata of a Parquet column whose rows in a mini-batch are all null
 _ENCODED = 16  # characters of base64, without padding
 
 
