@@ -54,8 +54,6 @@ class _OrReference:
         if typed.get("type") == "boolean":
             # A structural schema cannot say "boolean or string": the type stays open, the pattern holds for strings.
             return {"x-kubernetes-preserve-unknown-fields": True, "pattern": f"^{_REFERENCE}$"}
-        if "type" not in typed and typed.get("x-kubernetes-preserve-unknown-fields"):
-            return typed  # takes any string as it is
         raise ValueError(f"{typed} or a reference: a structural schema cannot say that")
 
 
@@ -116,7 +114,7 @@ class PipelineStep(Fields):
     """Steps that must have succeeded before, besides those whose outputs are read."""
     allow_reuse: Annotated[Flag, OrReference] = True
     """Whether the outputs of an earlier run that had the same code, arguments, inputs and settings may be taken."""
-    version: Annotated[Argument, OrReference] = ""
+    version: Argument = ""
     """Label that you change when the step is to run again though nothing else changed."""
     retries: Annotated[int, Whole(0), OrReference] = 0
     """Further attempts when one fails."""

@@ -145,13 +145,13 @@ class _Flag:
 
 
 class _Argument:
-    """A string, number or boolean; kept as the string that a script finds in sys.argv."""
+    """A string; a number or boolean is refused, because YAML has lost the text that a script is to find in sys.argv."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(_read_argument)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"x-kubernetes-preserve-unknown-fields": True}
+        return {"type": "string"}
 
 
 class _Size:
@@ -226,9 +226,9 @@ def _read_flag(value: Any) -> bool:
 
 
 def _read_argument(value: Any) -> str:
-    if not isinstance(value, str | int | float):
-        raise broken("must be a string, a number or a boolean")
-    return str(value)
+    if not isinstance(value, str):
+        raise broken('must be a string: put it in quotes, as in "1.10"')
+    return value
 
 
 def _read_names(value: Any) -> Any:

@@ -13,6 +13,7 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.validation import label, parse
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.parameters import RawDocument, fill
+from longshore_planner.plain_scalars import keep_texts
 
 __all__ = ["Document", "Documents", "load", "read_yaml"]
 
@@ -104,7 +105,7 @@ def _syntax_problem(path: Path, error: yaml.YAMLError) -> Problem:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that leaves dates the text they are.
+    """Safe YAML that leaves dates, and scalars of fields that hold text, the text they are.
 
     It refuses a key given twice, an anchor within itself, and aliases of aliases that mean millions of values.
     """
@@ -130,6 +131,7 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(key.value)
         self.flatten_mapping(node)
+        node.value = keep_texts(node.value)
         return self.construct_mapping(node, deep=True)
 
     def sequence(self, node: yaml.SequenceNode) -> list[Any]:

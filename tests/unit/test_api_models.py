@@ -316,7 +316,14 @@ def test_a_setting_of_a_pipelines_step_may_be_a_parameter(field: str):
 
 
 def test_a_setting_of_a_pipelines_step_is_read_as_that_of_a_step_is():
-    fields = {"name": "one", "script": {}, "allowReuse": "false", "version": 2, "retries": "1", "timeoutSeconds": "60"}
+    fields = {
+        "name": "one",
+        "script": {},
+        "allowReuse": "false",
+        "version": "2",
+        "retries": "1",
+        "timeoutSeconds": "60",
+    }
     (found,) = parse(resource("Pipeline", {"steps": [fields]})).spec.steps  # type: ignore[attr-defined]
     assert (found.allow_reuse, found.version, found.retries, found.timeout_seconds) == (False, "2", 1, 60)
 

@@ -18,11 +18,9 @@ from longshore_api.data import DatasetSpec
 from longshore_api.pipeline import OrReference
 from longshore_api.values import (
     Anything,
-    Argument,
     FileName,
     Flag,
     FreeForm,
-    ParameterName,
     ProcessCount,
     Quantity,
     Size,
@@ -182,9 +180,8 @@ OPEN = {"x-kubernetes-preserve-unknown-fields": True}
     [
         (Anything, OPEN),
         (FreeForm, {"type": "object", **OPEN}),
-        (dict[ParameterName, Argument], {"type": "object", "additionalProperties": OPEN}),
     ],
-    ids=["anything", "free-form", "by-parameter"],
+    ids=["anything", "free-form"],
 )
 @pytest.mark.parametrize("optional", [False, True], ids=["required", "optional"])
 def test_what_only_the_models_know_is_left_open(annotation: Any, expected: dict[str, Any], *, optional: bool):
@@ -204,7 +201,6 @@ REFERENCE = r"^\$\(parameters\.[^()]*\)$"
     ("annotation", "default", "expected"),
     [
         (Flag, True, {**OPEN, "pattern": REFERENCE, "default": True}),
-        (Argument, "", OPEN),
         (
             Annotated[int, Whole(0, 9)],
             0,
@@ -218,7 +214,7 @@ REFERENCE = r"^\$\(parameters\.[^()]*\)$"
             },
         ),
     ],
-    ids=["flag", "argument", "whole"],
+    ids=["flag", "whole"],
 )
 def test_a_value_may_be_a_reference_to_a_parameter(annotation: Any, default: Any, expected: dict[str, Any]):
     class Holder(Fields):

@@ -166,7 +166,7 @@ def test_an_output_is_a_place_wherever_else_a_step_names_it():
 
 def test_a_pipeline_is_read_back_as_it_was_written():
     pipeline = frozen(
-        script("first", params={"alpha": 1}),
+        script("first", params={"alpha": "1"}),
         {"name": "second", "parallelRun": PARALLEL, "timeoutSeconds": 5, "retries": 2},
         parameters=[{"name": "share", "type": "number", "default": 0.5}],
     )

@@ -96,7 +96,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
         output={"name": "o", "format": "csv", "header": True, "separator": ";"},
         sample=3,
     ).job
-    assert job.arguments == ("--a", "1", "True")
+    assert job.arguments == ("--a", "1", "true")
     assert job.variables == {"A": "b"}
     assert (job.thresholds.error_threshold, job.thresholds.allowed_failed_count) == (10, 2)
     assert job.thresholds.allowed_failed_percent == 2.5
@@ -367,11 +367,11 @@ def test_two_models_of_one_name_and_version_are_refused(problems: Callable[..., 
 
 
 def test_settings_among_the_arguments_win_and_stay_in_the_arguments(resolved: Resolve):
-    arguments = ["--error_threshold", 5, "--logging_level=DEBUG", "--append_row_dataframe_header", True, "--mine", 1]
+    arguments = ["--error_threshold", "5", "--logging_level=DEBUG", "--append_row_dataframe_header", "True", "--mine"]
     job = resolved(MNIST, arguments=arguments, errorThreshold=1).job
     assert job.thresholds.error_threshold == 5
     assert (job.logging_level, job.output.header) == ("DEBUG", True)
-    assert job.arguments == ("--error_threshold", "5", "--logging_level=DEBUG", *arguments[3:4], "True", "--mine", "1")
+    assert job.arguments == ("--error_threshold", "5", "--logging_level=DEBUG", *arguments[3:4], "True", "--mine")
 
 
 def test_files_may_be_lines_whose_rows_are_dicts(resolved: Resolve):

@@ -12,11 +12,14 @@ from longshore_api.errors import InvalidDocuments, Problem, listed, shown
 from longshore_api.pipeline import PipelineParameter
 from longshore_api.tasks import DataPlace
 from longshore_api.validation import Loc, field_path
+from longshore_planner.plain_scalars import TEXT, TEXTS
 
 _REFERENCE = re.compile(r"\$\(parameters\.([^()]*)\)")
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,15}", re.ASCII)
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # as YAML spells them
 _RULES = {
-    "string": "must be a string",
+    "string": "must be a string, in quotes",
     "integer": "must be a whole number",
     "number": "must be a number",
     "boolean": "must be true or false",
@@ -45,7 +48,7 @@ def read_values(
     """Return each parameter's value, of the type that it declares; a later one of several given wins.
 
     `where` is the pipeline's document and `path` the place of its parameters there ("spec.parameters"). A number or
-    boolean that is given as a string is read as such, and the other way round. Raises InvalidDocuments for values
+    boolean that is given as a string is read as such. Raises InvalidDocuments for values
     that are unknown, missing or of another type.
     """
     problems: list[Problem] = []
@@ -101,15 +104,15 @@ class Filling:
     def fill(self, value: Any, *, loc: Loc) -> Any:
         """Return a value with its references filled; `loc` is its place in the document.
 
-        A string that is one reference becomes the parameter's value, with its type; a reference in a longer string
-        becomes text.
+        A string that is one reference becomes the parameter's value, with its type; a reference in a longer string, or
+        where a field holds text, becomes text.
         """
         match value:
             case dict():
                 return {key: self.fill(each, loc=(*loc, str(key))) for key, each in value.items()}
             case list():
                 return [self.fill(each, loc=(*loc, index)) for index, each in enumerate(value)]
-            case str() if whole := _REFERENCE.fullmatch(value):
+            case str() if (whole := _REFERENCE.fullmatch(value)) and not _is_text(loc):
                 return self._value(whole, loc=loc)
             case str():
                 return _REFERENCE.sub(lambda found: str(self._value(found, loc=loc)), value)
@@ -126,15 +129,19 @@ class Filling:
         return self.values[name]
 
 
+def _is_text(loc: Loc) -> bool:
+    """Return whether a field holds text, whatever it looks like."""
+    return loc[-1:] == (TEXT,) or any(part in TEXTS for part in loc[-2:-1])
+
+
 def _string(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return str(value).lower()  # as YAML spells it
-    return str(value) if isinstance(value, str | int | float) else None
+    return value if isinstance(value, str) else None
 
 
 def _integer(value: Any) -> int | None:
     if isinstance(value, str):
-        return int(value) if _WHOLE.fullmatch(value.strip()) else None
+        text = value.strip().replace("_", "")
+        return int(text) if _WHOLE.fullmatch(text) else int(text, 16) if _HEXADECIMAL.fullmatch(text) else None
     return value if type(value) is int else None
 
 
@@ -151,7 +158,7 @@ def _number(value: Any) -> int | float | None:
 
 def _boolean(value: Any) -> bool | None:
     if isinstance(value, str):
-        return {"true": True, "false": False}.get(value.strip().lower())
+        return _BOOLEANS.get(value.strip().lower())
     return value if isinstance(value, bool) else None
 
 

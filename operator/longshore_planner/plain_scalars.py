@@ -1,0 +1,69 @@
+"""Plain scalars of YAML that stay the text that they are written as, where a field holds text.
+
+YAML reads NO as false, 12:30:00 as 45000, 01234 as 668 and 1.10 as 1.1. Arguments, variables and strings keep their
+text.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+# Fields whose values, and keys, are texts: of our documents, and of Azure ML's.
+TEXTS = frozenset({
+    "arguments", "params", "environmentVariables", "environment_variables", "variables", "labels", "annotations",
+    "tags", "naValues", "partitionKeys", "columnTypes", "dateFormats",
+})  # fmt: skip
+TEXT = "version"  # a field that is one text, or a whole number that is read from one
+
+_OF_TEXT = ("string", "dataset", "datapath")  # types of parameters
+_VALUES = ("default", "value")  # of something that says its type beside
+_GIVEN = "parameters"  # values by name, whose types are declared elsewhere: they are read from their texts
+_NULL, _STRING = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
+
+Pair = tuple[yaml.Node, yaml.Node]
+
+
+def keep_texts(pairs: list[Pair]) -> list[Pair]:
+    """Return the keys and values of a mapping with the scalars that are texts marked as strings."""
+    is_text = any(_name(key) == "type" and _name(value) in _OF_TEXT for key, value in pairs)
+    return [(key, _kept(_name(key), value, is_text=is_text)) for key, value in pairs]
+
+
+def _kept(name: str, value: yaml.Node, *, is_text: bool) -> yaml.Node:
+    if name in TEXTS or (name == _GIVEN and isinstance(value, yaml.MappingNode)):
+        return _with_texts(value, nulls=name == "arguments")
+    return _text(value) if name == TEXT or (name in _VALUES and is_text) else value
+
+
+def _with_texts(node: yaml.Node, *, nulls: bool) -> yaml.Node:
+    """Return a list or mapping whose own scalars are texts; those further inside, and what is null, are left alone."""
+    if isinstance(node, yaml.SequenceNode):
+        values = [_text(each, nulls=nulls) for each in node.value]
+        return yaml.SequenceNode(node.tag, values, node.start_mark, node.end_mark, node.flow_style)
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(_text(key), _merged(value) if _is_merge(key) else _text(value)) for key, value in node.value]
+        return yaml.MappingNode(node.tag, pairs, node.start_mark, node.end_mark, node.flow_style)
+    return node
+
+
+def _text(node: yaml.Node, *, nulls: bool = False) -> yaml.Node:
+    """Return a scalar as a string; `nulls` makes one of null or ~, which is text in a list, unlike nothing at all."""
+    if not isinstance(node, yaml.ScalarNode) or _is_merge(node) or (node.tag == _NULL and not (nulls and node.value)):
+        return node
+    return yaml.ScalarNode(_STRING, node.value, node.start_mark, node.end_mark, node.style)
+
+
+def _is_merge(key: yaml.Node) -> bool:
+    return bool(key.tag == "tag:yaml.org,2002:merge")
+
+
+def _merged(node: yaml.Node) -> yaml.Node:
+    """Return what a merge key brings into a mapping of texts, one mapping or a list of them, as texts."""
+    if isinstance(node, yaml.SequenceNode):
+        values = [_with_texts(each, nulls=False) for each in node.value]
+        return yaml.SequenceNode(node.tag, values, node.start_mark, node.end_mark, node.flow_style)
+    return _with_texts(node, nulls=False)
+
+
+def _name(node: yaml.Node) -> str:
+    return node.value if isinstance(node, yaml.ScalarNode) else ""

@@ -1,0 +1,111 @@
+"""Plain scalars of YAML keep the text that they are written as, where a field holds text."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from longshore_planner.documents import load, read_yaml
+from longshore_planner.pipelines.choose import choose
+from longshore_planner.pipelines.freeze import freeze
+from longshore_planner.pipelines.frozen import Options
+
+# Each is something else, or nothing, to YAML.
+TEXTS = [
+    "NO",
+    "on",
+    "Yes",
+    "12:30:00",
+    "01234",
+    "1.10",
+    "0x10",
+    "1_000",
+    ".5",
+    "1.0e+3",
+    "2024-01-02",
+    "true",
+    "-0",
+    ".inf",
+]
+
+
+def content(tmp_path: Path, text: str):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    (found,) = read_yaml(path)
+    return found
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_of_fields_that_hold_text_are_kept(tmp_path: Path, text: str):
+    fields = ("arguments", "naValues", "partitionKeys")
+    found = content(tmp_path, "".join(f"{name}: [{text}, 'x']\n" for name in fields))
+    assert found == {name: [text, "x"] for name in fields}
+    fields = ("params", "environmentVariables", "environment_variables", "variables", "labels", "tags", "columnTypes")
+    found = content(tmp_path, "".join(f"{name}: {{{text}: {text}}}\n" for name in fields))
+    assert found == {name: {text: text} for name in fields}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_values_of_the_type_string_are_kept(tmp_path: Path, text: str):
+    for name in ("default", "value"):
+        assert content(tmp_path, f"{{type: string, {name}: {text}}}") == {"type": "string", name: text}
+        assert content(tmp_path, f"{{type: number, {name}: {text}}}")[name] == yaml.load(text, _loader())
+    assert content(tmp_path, f"parameters: {{a: {text}}}") == {"parameters": {"a": text}}
+
+
+def _loader():
+    from longshore_planner.documents import _Loader
+
+    return _Loader
+
+
+@pytest.mark.parametrize("null", ["null", "~", "Null"])
+def test_null_is_a_text_in_arguments_and_nothing_elsewhere(tmp_path: Path, null: str):
+    found = content(tmp_path, f"arguments: [{null}]\nvariables: {{A: {null}}}\nparameters: {{a: {null}}}")
+    assert found == {"arguments": [null], "variables": {"A": None}, "parameters": {"a": None}}
+    assert content(tmp_path, "arguments:\n- \n- a") == {"arguments": [None, "a"]}
+
+
+def test_all_else_is_read_as_yaml_says(tmp_path: Path):
+    found = content(tmp_path, "a: NO\nb: [1.10]\nvariables: {A: [1.10], B: {C: 1.10}}\nparameters: [{default: 1.10}]")
+    assert found["a"] is False
+    assert found["b"] == [1.1]
+    assert found["variables"] == {"A": [1.1], "B": {"C": 1.1}}
+    assert found["parameters"] == [{"default": 1.1}]
+
+
+def test_aliases_and_merged_mappings_are_texts_where_they_are_used(tmp_path: Path):
+    text = "a: &a 1.10\nb: &b {X: NO, Y: 1}\narguments: [*a]\nvariables: {<<: *b, Y: on}\nparams: {<<: [*b]}\n"
+    found = content(tmp_path, text)
+    assert found["a"] == 1.1
+    assert found["b"] == {"X": False, "Y": 1}
+    assert found["arguments"] == ["1.10"]
+    assert found["variables"] == {"X": "NO", "Y": "on"}
+    assert found["params"] == {"X": "NO", "Y": "1"}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_an_argument_gets_the_text_of_a_parameter_from_whatever_document(tmp_path: Path, text: str):
+    manifest = f"""
+apiVersion: longshore.dev/v1alpha1
+kind: Pipeline
+metadata: {{name: p}}
+spec:
+  parameters: [{{name: a, type: string, default: {text}}}, {{name: b, type: string}}]
+  steps:
+  - name: one
+    script: {{scriptName: a.py, arguments: [$(parameters.a), -$(parameters.b), {text}], params: {{x: $(parameters.b)}}}}
+---
+apiVersion: longshore.dev/v1alpha1
+kind: PipelineRun
+metadata: {{name: r}}
+spec: {{pipelineRef: {{name: p}}, parameters: {{b: {text}}}}}
+"""
+    (tmp_path / "p.yaml").write_text(manifest)
+    documents = load([tmp_path / "p.yaml"])
+    chosen = choose(documents, name=None, assigned={})
+    frozen = freeze(chosen.template, chosen.given, documents, run_id="r", run_uri="/r", cores=1, options=Options())
+    job = frozen.step("one").job
+    assert list(job["arguments"]) == [text, f"-{text}", text]
+    assert job["params"] == {"x": text}
