@@ -1,8 +1,10 @@
 """How inputs are cut into mini-batches."""
 
+import gzip
 import json
 import os
 import tracemalloc
+from dataclasses import replace
 from uuid import uuid4
 
 import fsspec
@@ -207,3 +209,51 @@ def test_a_file_takes_at_most_a_hundred_bytes_of_memory():
         tracemalloc.stop()
     assert len(kept) == 2_000
     assert used / len(names) <= 100
+
+
+TYPED = TabularFormat("csv", column_types={"id": "int64", "xx": "str"})
+
+
+@pytest.mark.parametrize(
+    ("tabular", "data", "there"),
+    [
+        (TYPED, b"id,x\n1,2\n", "id, x"),
+        (TYPED, b"\n\nid,x\n1,2\n", "id, x"),
+        (TYPED, gzip.compress(b"id,x\n1,2\n"), "id, x"),
+        (replace(TYPED, encoding="utf-16"), "id,x\n1,2\n".encode("utf-16"), "id, x"),
+        (replace(TYPED, multi_line=True), b'id,"a\nb"\n1,2\n', "id, a\nb"),
+        (replace(TYPED, header=False, column_types={"Column3": "str"}), b"1,2\n", "Column1, Column2"),
+        (replace(TYPED, column_types={"x.2": "str"}), b"x,x,\n1,2,3\n", "x, x.1, Unnamed: 2"),
+    ],
+)
+@pytest.mark.parametrize("settings", [{}, {"unit": "rows"}])
+def test_a_type_of_a_column_that_is_not_there_is_refused_at_the_start(tmp_path, tabular, data, there, settings):
+    (tmp_path / "a").write_bytes(b"")  # which has no columns
+    (tmp_path / "b").write_bytes(data)
+    with pytest.raises(InputError) as caught:
+        payloads(job(tmp_path, tabular=tabular, **{"unit": "bytes", **settings}))
+    column = list(tabular.column_types)[-1]
+    assert str(caught.value) == (
+        f'Input "mnist" has columnTypes for "{column}", and no such column: the file "{tmp_path}/b" has {there}.'
+    )
+
+
+def test_a_type_of_a_column_of_a_parquet_that_is_not_there_is_refused(tmp_path):
+    parquet.write_table(pyarrow.table({"id": [1]}), tmp_path / "a")
+    with pytest.raises(InputError, match='has columnTypes for "xx", and no such column'):
+        payloads(job(tmp_path, tabular=replace(PARQUET, column_types={"xx": "str"}), unit="rows"))
+
+
+def test_types_of_columns_of_paths_and_of_json_lines_are_known_later(tmp_path):
+    (tmp_path / "2026.csv").write_bytes(b"id\n1\n")
+    typed = replace(CSV, column_types={"id": "int64", "year": "int64"})
+    given = Input("rows", (str(tmp_path),), tabular=typed, partition_format="{year}.csv")
+    assert len(payloads(job(inputs=(given,), unit="bytes"))) == 3
+    (tmp_path / "a.jsonl").write_bytes(b'{"id": 1}\n')
+    lines = replace(LINES, column_types={"year": "int64"})
+    assert len(payloads(job(tmp_path / "a.jsonl", tabular=lines, unit="rows"))) == 1
+
+
+def test_a_file_without_rows_has_no_columns_to_compare(tmp_path):
+    (tmp_path / "a").write_bytes(b"\n\n")
+    assert payloads(job(tmp_path, tabular=TYPED, unit="rows")) == []

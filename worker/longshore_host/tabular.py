@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Container, Dict, Iterator, List, Optional, Set, Tuple
 
 from longshore_host import columns, query_rows
-from longshore_protocol import cells, errors, records, slices, stamps
+from longshore_protocol import cells, compression, errors, records, slices, stamps
 
 if TYPE_CHECKING:
     import pandas
@@ -176,12 +176,20 @@ def _check_told(told: Dict[str, Any], names: Any) -> None:
 
 
 def _read_text(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat) -> Any:
-    if records.is_splittable(format):
+    method = compression.method_of(file.read(compression.HEAD))
+    if not method and records.is_splittable(format):
         return _read_rows(file, piece, format)
-    # The piece is the whole file. It is read in UTF-8, so its bytes there are no places in the file.
-    text = file.read().decode(format.encoding).encode()
+    # The piece is the whole file, and the bytes that are parsed are no places in it.
+    if piece.get("start") != 0:
+        raise ValueError("it is compressed with {}, so it cannot be cut: start a new run".format(method))
+    if method:
+        file = compression.expand(file, method)
+    file.seek(0)
+    if not records.is_splittable(format):
+        file = io.BytesIO(file.read().decode(format.encoding).encode())
+    whole = {"start": 0, "end": file.seek(0, io.SEEK_END)}
     try:
-        return _read_rows(io.BytesIO(text), {"start": 0, "end": len(text)}, replace(format, encoding="utf-8"))
+        return _read_rows(file, whole, format if records.is_splittable(format) else replace(format, encoding="utf-8"))
     except _BadRecord as error:
         if isinstance(error.__cause__, columns.BadValue):
             raise error.__cause__ from error

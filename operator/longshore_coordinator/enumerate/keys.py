@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from longshore_coordinator.enumerate.key_types import Text
-from longshore_protocol import cells, records
+from longshore_protocol import cells, compression, records
 from longshore_protocol.job import TabularFormat
 from longshore_storage.files import open_file
 
@@ -33,6 +33,11 @@ def of_text(path: str, format: TabularFormat, columns: tuple[str, ...]) -> Itera
             f"rows in {format.encoding} cannot be told apart by partitionKeys: it must be UTF-8 or like ASCII"
         )
     with open_file(path) as file:
+        method = compression.method_of(file.read(compression.HEAD))
+        if method:
+            raise ValueError(
+                f"it is compressed with {method}, and its rows cannot be told apart by partitionKeys: decompress it"
+            )
         header = records.header_line(file, format) if format.format == "csv" else b""
         start = len(header) if records.has_header(format) else 0
         read = _csv_reader(header, format, columns) if format.format == "csv" else _line_reader(format, columns)

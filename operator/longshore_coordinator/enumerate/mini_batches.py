@@ -73,6 +73,7 @@ def _cut_files(index: int, files: Iterator[str], size: int) -> Iterator[Slice]:
 
 
 def _cut_tables(index: int, given: Input, files: Iterator[str], job: Job) -> Iterator[Slice]:
+    files = _with_typed_columns(given, files)
     if job.partition_keys:
         groups = TableGroups(given, job.partition_keys)
         for path in files:
@@ -99,6 +100,24 @@ def _pieces(given: Input, files: Iterator[str], size: MiniBatchSize) -> Iterator
             columns = {name: coded(value) for name, value in read(path).items()}
             for each in source(path, given.tabular, size):
                 yield each._replace(piece={**each.piece, "columns": columns}) if columns else each
+
+
+def _with_typed_columns(given: Input, files: Iterator[str]) -> Iterator[str]:
+    """Yield the files on; raise InputError if the first one that has columns lacks one of those with a type."""
+    table = given.tabular
+    assert table is not None, "only tables have columns"
+    is_known = not table.column_types or table.format not in ("csv", "parquet")  # each JSON line has its own
+    for path in files:
+        if not is_known:
+            with _naming(path, given):
+                names = parquet.column_names(path) if table.format == "parquet" else text.column_names(path, table)
+                is_known = bool(names)
+                there = {*names, *path_reader(given)(path)}
+            missing = [name for name in table.column_types if name not in there] if is_known else []
+            if missing:
+                message = f'Input "{given.name}" has columnTypes for "{missing[0]}", and no such column'
+                raise InputError(f'{message}: the file "{path}" has {", ".join(names)}.')
+        yield path
 
 
 @contextmanager

@@ -47,6 +47,11 @@ def whole(path: str) -> Piece:
     return Piece(footer.num_rows, footer.num_rows, piece)
 
 
+def column_names(path: str) -> list[str]:
+    """Return the columns of a file. Raises as `pieces`."""
+    return list(_footer(path)[0].schema.to_arrow_schema().names)
+
+
 def _footer(path: str) -> tuple[Any, str]:
     """Return the footer of a file, and the stamp of the version that it is of."""
     from pyarrow import parquet  # late: only this kind of input needs it

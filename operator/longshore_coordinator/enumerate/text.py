@@ -6,13 +6,19 @@ By bytes, at plain lines, the size alone decides: the reader moves each cut to t
 
 from __future__ import annotations
 
+import codecs
+import io
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from longshore_coordinator.enumerate.slices import Piece
-from longshore_protocol import records
+from longshore_protocol import compression, records
 from longshore_protocol.job import ROWS, MiniBatchSize, TabularFormat
 from longshore_storage.files import file_version, open_file
+
+_BEGINNING = 1 << 20  # bytes in which the first record is looked for, of a file that cannot be read in part
 
 
 def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[Piece]:
@@ -23,25 +29,70 @@ def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[Pi
     all_of_it = whole(path)  # before it is read: a change while it is cut is a change, too
     if all_of_it is None:
         return
+    by_rows = size.unit == ROWS
+    between_records = by_rows or (format.format == "csv" and format.multi_line)
+    # Rows that nobody counts are taken for as many as fit: such a file is by itself.
+    one_piece = all_of_it._replace(size=size.value) if by_rows else all_of_it
+    if not records.is_splittable(format) or (not between_records and all_of_it.size <= size.value):
+        yield one_piece
+        return
     place = {name: all_of_it.piece[name] for name in ("path", "stamp")}
-    if not records.is_splittable(format):
-        # Rows that nobody counts are taken for as many as fit: such a file is by itself.
-        yield all_of_it._replace(size=size.value) if size.unit == ROWS else all_of_it
-    elif size.unit == ROWS or (format.format == "csv" and format.multi_line):
-        with open_file(path) as file:
+    with open_file(path, read_ahead=between_records) as file:
+        if compression.method_of(file.read(compression.HEAD)):
+            yield one_piece
+        elif between_records:
             header = records.header_line(file, format) if format.format == "csv" else b""
             if records.find_fault(header, format, is_first=True) is not None:
                 # Rows may be taken for a part of the header. Whoever reads the file says so.
-                yield all_of_it._replace(size=size.value) if size.unit == ROWS else all_of_it
+                yield one_piece
                 return
             start = len(header) if records.has_header(format) else 0
-            cut = _by_rows if size.unit == ROWS else _by_bytes
-            for each in cut(file, format, start, size.value):
+            for each in (_by_rows if by_rows else _by_bytes)(file, format, start, size.value):
                 yield each._replace(piece={**place, **each.piece})
+        else:
+            for start in range(0, all_of_it.size, size.value):
+                end = min(start + size.value, all_of_it.size)
+                yield Piece(None, end - start, {**place, "start": start, "end": end})
+
+
+def column_names(path: str, format: TabularFormat) -> list[str]:
+    """Return the columns of a csv file as a DataFrame has them; nothing where its first record shows none.
+
+    Raises OSError, ValueError for a file that cannot be read.
+    """
+    plain = format if records.is_splittable(format) else replace(format, encoding="utf-8")
+    with open_file(path, read_ahead=False) as file:
+        header = records.header_line(_beginning(file, format), plain)
+    if records.find_fault(header, plain, is_first=True) is not None:
+        return []
+    lines = [record for _, is_blank, record in records.each_record(io.BytesIO(header), plain) if not is_blank]
+    found = records.split_record(lines[0].decode(plain.encoding).rstrip("\r\n"), plain) if lines else []
+    if not format.header:
+        return [f"Column{number}" for number in range(1, len(found) + 1)]
+    times: Counter[str] = Counter()
+    names = []
+    for number, name in enumerate(found):
+        name = name or f"Unnamed: {number}"
+        names.append(f"{name}.{times[name]}" if times[name] else name)
+        times[name] += 1
+    return names
+
+
+def _beginning(file: BinaryIO, format: TabularFormat) -> BinaryIO:
+    """Return what begins with the records of a file, in an encoding that can be split."""
+    method = compression.method_of(file.read(compression.HEAD))
+    file.seek(0)
+    if not method and records.is_splittable(format):
+        return file
+    if method:
+        with compression.opened(file, method) as source:
+            beginning = source.read(_BEGINNING)
     else:
-        for start in range(0, all_of_it.size, size.value):
-            end = min(start + size.value, all_of_it.size)
-            yield Piece(None, end - start, {**place, "start": start, "end": end})
+        beginning = file.read(_BEGINNING)
+    if not records.is_splittable(format):
+        beginning = codecs.getincrementaldecoder(format.encoding)().decode(beginning).encode()
+    # A header that is cut off shows no columns.
+    return io.BytesIO(beginning if b"\n" in beginning or len(beginning) < _BEGINNING else b"")
 
 
 def whole(path: str) -> Piece | None:
