@@ -1,6 +1,8 @@
 # The README's commands. Everything happens inside .venv and longshore-runs/; nothing is installed elsewhere.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
+SEEDS ?= 1-1000000
+MINUTES ?= 10
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 TORCH := deploy/examples/torch-digits
 # More than there are cores: what tests start waits for much of its time.
@@ -9,7 +11,7 @@ PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirement
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/stores tests/operator tests/chart tests/engine
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image bench bench-cluster clean
+.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image chaos bench bench-cluster clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +57,9 @@ cluster-demo: setup .venv-torch/ready cluster-up ## score the digits in pods, wa
 
 image: ## build the one image of operator, coordinator and agent, and load it into the cluster that is up
 	deploy/local/cluster image
+
+chaos: setup ## random runs under random faults, each compared with its oracle: make chaos SEEDS=1-50 MINUTES=10
+	python tests/chaos --seeds $(SEEDS) --minutes $(MINUTES)
 
 bench: setup ## compare with multiprocessing.Pool doing the same work
 	python tests/benchmarks/run.py

@@ -31,6 +31,7 @@ class Proxy:
     """A running proxy: where it is, and what it did, by kind of fault; "" counts requests let through."""
 
     url: str = ""
+    is_down: bool = False  # every request is answered 503
     done: Counter[str] = field(default_factory=Counter)
 
 
@@ -61,6 +62,7 @@ def faulty_proxy(target: str, *, share: float, seed: int) -> Iterator[Proxy]:
         body, number = await request.read(), next(numbers)
         spoilt = number > 0 and luck.random() < share
         fault = luck.choice(("503", "503 later", "429 later", "cut", "cut")) if spoilt else ""
+        fault = "503" if proxy.is_down else fault
         proxy.done[fault] += 1
         if fault[:3].isdigit():
             return web.Response(status=int(fault[:3]), headers={"Retry-After": "0"} if "later" in fault else {})

@@ -53,6 +53,12 @@ class Process:
         return _strings(f"/proc/{self.pid}/environ")
 
 
+def start_of(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot; 0 for one that is gone."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
 def processes(kind: str, command: Any, pids: list[int]) -> list[Process]:
     """Return the processes of a kind, of these pids, that a command has started: the oldest comes first."""
     found = []
