@@ -13,7 +13,7 @@ TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 LINKS = {
     "token": TOKEN,
     "environment": "/proc/self/environ",
-    "above": "../../../../other/secret.txt",
+    "above": "../../../../../other/secret.txt",
     "folder": "/longshore",
     "rows.csv": "/mnt/longshore/claim/shared/other/secret.txt",
 }
@@ -90,7 +90,7 @@ def steps(place, shared_namespace, tables_image, tmp_path_factory):
 
 TABLES = {
     "inputs": [{"name": "rows", "tabular": {"format": "parquet", "paths": ["in/*.parquet"]}}],
-    "output": {"name": "rows", "format": "parquet"},
+    "output": {"name": "doubled", "format": "parquet"},
     "source": {"configMap": "doubled"},
     "entryScript": "score.py",
     "environment": {"name": "tables"},
@@ -129,7 +129,7 @@ def test_links_that_a_script_left_lead_no_container_of_ours_to_what_it_may_read(
         "ParallelRunStep/table": {
             **TABLES,
             "inputs": [{"name": "rows", "tabular": table}],
-            "output": {"name": "rows"},
+            "output": {"name": "copied"},
             "appendRowFileName": "rows.txt",
         },
         "ScriptStep/foreign": {**script, "source": {"uri": "pvc:shared/other"}},
@@ -145,7 +145,7 @@ def test_links_that_a_script_left_lead_no_container_of_ours_to_what_it_may_read(
 
 def test_parquet_is_read_and_written_in_pods(steps):
     assert steps.finish("doubled")["status"] == "True", steps.condition(name="doubled")
-    found = pandas.read_parquet(steps.run_folder("doubled") / "rows" / "rows.parquet")
+    found = pandas.read_parquet(steps.run_folder("doubled") / "doubled" / "rows.parquet")
     assert found.twice.tolist()[::2] == [0.0, 2.0]
     assert found.isna().sum().to_dict() == {"x": 2, "name": 0, "day": 0, "twice": 2}
     assert found.day.dt.year.unique().tolist() == [2024]
