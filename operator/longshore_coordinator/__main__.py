@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import signal
 import ssl
 import sys
@@ -26,6 +27,7 @@ from longshore_protocol.snapshot import Snapshot
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage.store import open_store
 
+_DESCRIPTORS = 65_536  # files that may be open: more than a run has agents
 _GRACE = 30.0  # seconds that running mini-batches get when the pod is to end
 
 
@@ -74,6 +76,7 @@ def main() -> int:
     if "LONGSHORE_UMASK" in os.environ:
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
     settings = _settings()
+    _raise_descriptor_limit()
     # Until there is something to drain. The first process of a container gets no signal that it has no handler for, and
     # the ledger may take long to read: its pod would outlive its deletion by the whole grace.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
@@ -90,6 +93,14 @@ def main() -> int:
         return 1
     # A superseded one ends for good: started again, it would supersede its successor.
     return 1 if last.reason == INTERRUPTED else 0
+
+
+def _raise_descriptor_limit() -> None:
+    """Let this process open as many files as it may: each agent holds a few connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _settings() -> Settings:

@@ -6,6 +6,7 @@ wrote where and what was lost on the way leaves no trace in it.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from array import array
@@ -274,7 +275,7 @@ class _Segments:
             self._open.move_to_end(piece.segment)
             return file
         try:
-            file = self._store.open(piece.segment)
+            file = self._open_file(piece.segment)
         except FileNotFoundError as error:
             message = f"segment {piece.segment} with the rows of mini-batch {piece.mini_batch} is missing"
             raise AssemblyError(message) from error
@@ -285,6 +286,16 @@ class _Segments:
         if len(self._open) > _OPEN_SEGMENTS:
             self._open.popitem(last=False)[1].close()
         return file
+
+    def _open_file(self, segment: str) -> BinaryIO:
+        """Open a segment; where descriptors have run out, close the others that are open, one after the other."""
+        while True:
+            try:
+                return self._store.open(segment)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._open:
+                    raise
+                self._open.popitem(last=False)[1].close()
 
 
 def _damaged(piece: Piece) -> str:

@@ -17,10 +17,10 @@ which must register anew. 500: an error of ours, which is logged; agents try aga
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import ssl
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -30,25 +30,35 @@ from aiohttp.typedefs import Handler, Middleware
 from longshore_coordinator import incoming
 from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.incoming import MalformedMessageError
+from longshore_coordinator.listener import SECONDS, Listener, most_connections
 from longshore_coordinator.service import Coordinator
 from longshore_protocol.wire import PROTOCOL, pack_grants
 
 _HEALTH = "/healthz"
 _LARGEST = 64 * 1024 * 1024  # bytes of a report
+_LONGEST = 120.0  # seconds in which a body must come, however steadily
+_LINGER = 2.0  # seconds in which an answer is read by one who still sends
 
 
 class Server:
-    """Serves one coordinator to its agents. `token` is the run's secret."""
+    """Serves one coordinator to its agents. `token` is the run's secret.
 
-    def __init__(self, coordinator: Coordinator, *, token: str) -> None:
+    A connection is closed when what it has begun to send stops for `silent` seconds; at most `most` are open at once
+    (None: as many as descriptors allow).
+    """
+
+    def __init__(
+        self, coordinator: Coordinator, *, token: str, silent: float = SECONDS, most: int | None = None
+    ) -> None:
         self._coordinator = coordinator
         self._expected = f"Bearer {token}".encode()
+        self._silent, self._most = silent, most
         self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     async def start(self, host: str, port: int = 0, *, tls: ssl.SSLContext | None = None) -> int:
         """Listen, with TLS if a context is given; return the port (0 asks for any free one). Raises OSError."""
-        guard = _guard(self._expected, self._coordinator.internal_errors.note)
-        application = web.Application(middlewares=[guard], client_max_size=_LARGEST)
+        application = web.Application(middlewares=[self._guard()])
         application.add_routes(
             [
                 web.post("/v1/register", self._register),
@@ -62,19 +72,30 @@ class Server:
             ]
         )
         # A lease call whose agent hung up must not wait on, to be granted what nobody takes.
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=1.0,
+            handler_cancellation=True,
+            keepalive_timeout=self._silent,
+            lingering_time=_LINGER,
+            auto_decompress=False,  # no agent compresses, and a few bytes could become many
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        assert self._runner.server is not None, "it is set up"
+        most = most_connections() if self._most is None else self._most
+        self._listener = Listener(self._runner.server, tls=tls, most=most, seconds=self._silent)
+        return self._listener.start(host, port)
 
     async def stop(self) -> None:
         """Stop listening."""
+        if self._listener is not None:
+            await self._listener.stop()
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def _register(self, request: web.Request) -> web.Response:
-        worker, boot, protocol = incoming.message(await request.read(), incoming.REGISTER)
+        worker, boot, protocol = incoming.message(await self._body(request), incoming.REGISTER)
         if protocol != PROTOCOL:
             text = f"the agent speaks protocol {protocol}, this coordinator {PROTOCOL}: use the same version"
             return web.Response(status=400, text=text)
@@ -82,59 +103,84 @@ class Server:
         return _answer({"agent": agent, "epoch": epoch, "job": asdict(self._coordinator.job)})
 
     async def _lease(self, request: web.Request) -> web.Response:
-        agent, epoch, want = incoming.message(await request.read(), incoming.LEASE)
+        agent, epoch, want = incoming.message(await self._body(request), incoming.LEASE)
         granted, orders = await self._coordinator.lease(agent, epoch, want)
         return web.Response(body=pack_grants(orders, granted), content_type="application/octet-stream")
 
     async def _report(self, request: web.Request) -> web.Response:
-        return _answer(self._coordinator.report(incoming.report(await request.read())))
+        return _answer(self._coordinator.report(incoming.report(await self._body(request))))
 
     async def _bye(self, request: web.Request) -> web.Response:
-        (agent,) = incoming.message(await request.read(), incoming.BYE)
+        (agent,) = incoming.message(await self._body(request), incoming.BYE)
         self._coordinator.bye(agent)
         return _answer({})
 
     async def _gone(self, request: web.Request) -> web.Response:
-        (worker,) = incoming.message(await request.read(), incoming.WORKER)
+        (worker,) = incoming.message(await self._body(request), incoming.WORKER)
         self._coordinator.worker_gone(worker)
         return _answer({})
 
     async def _drain(self, request: web.Request) -> web.Response:
-        (worker,) = incoming.message(await request.read(), incoming.WORKER)
+        (worker,) = incoming.message(await self._body(request), incoming.WORKER)
         self._coordinator.drain_worker(worker)
         return _answer({})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
         return _raw(self._coordinator.snapshot().to_json().encode())
 
+    async def _body(self, request: web.Request) -> bytes:
+        """Return a request's body. Raises MalformedMessageError; HTTPRequestTimeout when the rest does not come."""
+        body = bytearray()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LONGEST
+        try:
+            async with asyncio.timeout(self._silent) as limit:
+                while chunk := await request.content.readany():
+                    body += chunk
+                    if len(body) > _LARGEST:
+                        raise web.HTTPRequestEntityTooLarge(_LARGEST)
+                    limit.reschedule(min(end, loop.time() + self._silent))
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the rest of the message did not come") from None
+        except web.RequestPayloadError as error:
+            raise MalformedMessageError(f"its body cannot be read: {error}") from error
+        return bytes(body)
+
+    def _guard(self) -> Middleware:
+        """Require the token everywhere but on /healthz; turn what handlers raise into an answer."""
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self._listener is not None:
+                self._listener.heard(request.transport)
+            if request.path == _HEALTH:
+                return _last(await handler(request))
+            given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+            if not hmac.compare_digest(given, self._expected):
+                return _last(web.Response(status=401, text="the token is missing or wrong"))
+            try:
+                return await handler(request)
+            except UnknownAgentError as error:
+                return web.Response(status=409, text=str(error))
+            except MalformedMessageError as error:
+                return web.Response(status=400, text=f"not a message of this protocol: {error}")
+            except (web.HTTPException, ConnectionError):
+                raise
+            except Exception as error:  # noqa: BLE001  (whatever it is: the agent tries again, and the others work on)
+                self._coordinator.internal_errors.note(error)
+                return web.Response(status=500, text="an error of the coordinator, which logged it")
+
+        return guard
+
 
 async def _health(_: web.Request) -> web.Response:
     return web.Response(text="ok")
 
 
-def _guard(expected: bytes, on_error: Callable[[Exception], object]) -> Middleware:
-    """Let in only who knows the token, and who but asks for our health; turn what handlers raise into an answer."""
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path == _HEALTH:
-            return await handler(request)
-        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if not hmac.compare_digest(given, expected):
-            return web.Response(status=401, text="the token is missing or wrong")
-        try:
-            return await handler(request)
-        except UnknownAgentError as error:
-            return web.Response(status=409, text=str(error))
-        except MalformedMessageError as error:
-            return web.Response(status=400, text=f"not a message of this protocol: {error}")
-        except web.HTTPException:
-            raise
-        except Exception as error:  # noqa: BLE001  (whatever it is: the agent tries again, and the others work on)
-            on_error(error)
-            return web.Response(status=500, text="an error of the coordinator, which logged it")
-
-    return guard
+def _last(response: web.StreamResponse) -> web.StreamResponse:
+    """Let the connection end with this answer: strangers are not to hold it."""
+    response.force_close()
+    return response
 
 
 def _answer(body: dict[str, Any]) -> web.Response:

@@ -1,5 +1,6 @@
 """The one output file is a function of the rows in mini-batch order, whatever segments they came from."""
 
+import errno
 import io
 import itertools
 import re
@@ -384,3 +385,35 @@ def test_a_parquet_footer_longer_than_the_first_read_is_read_whole(monkeypatch):
     monkeypatch.setattr(assembly, "_TAIL", 16)
     data = assemble_tables([{"a": [1]}, {"a": [2]}])
     assert pq.read_table(io.BytesIO(data)).to_pydict() == {"a": [1, 2]}
+
+
+class FewDescriptors(LocalStore):
+    """A store on a machine that can have few files open at once."""
+
+    def __init__(self, path, *, most, error):
+        super().__init__(path)
+        self._most, self._error, self._files = most, error, []
+
+    def open(self, name):
+        self._files = [each for each in self._files if not each.closed]
+        if len(self._files) >= self._most:
+            raise OSError(self._error, "Too many open files")
+        self._files.append(super().open(name))
+        return self._files[-1]
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE])
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_file_is_assembled_with_few_descriptors(tmp_path, most, error):
+    source = FewDescriptors(str(tmp_path / "segments"), most=most, error=error)
+    pieces = lay_out(source, [b"%d\n" % number for number in range(40)], segment_of=lambda number: number % 8)
+    target = LocalStore(str(tmp_path / "out"))
+    assert assemble(source, target, job(), pieces).rows == 40
+    assert target.get(OUT) == b"".join(b"%d\n" % number for number in range(40))
+
+
+def test_no_descriptor_at_all_is_an_error(tmp_path):
+    source = FewDescriptors(str(tmp_path / "segments"), most=0, error=errno.EMFILE)
+    pieces = lay_out(source, [b"1\n"])
+    with pytest.raises(OSError, match="Too many open files"):
+        assemble(source, memory(), job(), pieces)

@@ -7,6 +7,7 @@ import json
 import random
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Self
 
 import aiohttp
@@ -15,6 +16,7 @@ from longshore_protocol.job import Job
 from longshore_protocol.wire import PROTOCOL, Grant, unpack_grants
 
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries, give or take a half; the last one repeats
+_KEPT = 5.0  # seconds that a connection is kept for the next call: less than the coordinator keeps it
 
 
 class Superseded(Exception):
@@ -63,7 +65,8 @@ class CoordinatorClient:
     async def __aenter__(self) -> Self:
         # No limit on the whole call: a lease call waits at the coordinator until there is work.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        connector = aiohttp.TCPConnector(keepalive_timeout=_KEPT)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, connector=connector)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -109,7 +112,7 @@ class CoordinatorClient:
                         return text
                     if response.status == 409:
                         raise Superseded(text.decode(errors="replace"))
-                    if response.status < 500:
+                    if response.status < 500 and response.status != HTTPStatus.REQUEST_TIMEOUT:
                         raise Refused(text.decode(errors="replace"))
                     trouble: object = f"HTTP {response.status}"
             except (aiohttp.ClientError, TimeoutError) as error:

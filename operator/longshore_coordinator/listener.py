@@ -1,0 +1,141 @@
+"""Accepts connections for a web server, and bounds what strangers can hold.
+
+At most `most` connections are open at once, so that descriptors are left for the ledger and the output; others wait in
+the kernel's queue. A connection that has not sent the head of a request in time is closed: aiohttp would keep it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+SECONDS = 10.0  # for a TLS handshake and the first request's headers; between two requests of a connection
+_RESERVE = 256  # descriptors for files, and sockets of object stores
+_FEWEST, _MOST = 64, 10_000
+_BACKLOG = 1024
+_PAUSE = 1.0  # seconds before the next connection is accepted when descriptors have run out
+
+_log = logging.getLogger("longshore.coordinator")
+
+
+def most_connections() -> int:
+    """Return how many connections this process can hold beside its other files."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(_FEWEST, min(_MOST, soft - _RESERVE))
+
+
+class Listener:
+    """Hands each accepted connection to a protocol of `make_protocol`."""
+
+    def __init__(
+        self,
+        make_protocol: Callable[[], asyncio.Protocol],
+        *,
+        tls: ssl.SSLContext | None,
+        most: int,
+        seconds: float = SECONDS,
+    ) -> None:
+        self._make_protocol = make_protocol
+        self._tls = tls
+        self._seconds = seconds
+        self._room = asyncio.Semaphore(most)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._silent: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
+
+    def start(self, host: str, port: int) -> int:
+        """Listen on a host's port, "" for all addresses; return the port (0 asks for a free one). Raises OSError."""
+        self._listening = _bind(host, port)
+        self._listening.setblocking(False)
+        self._keep(self._accept())
+        return int(self._listening.getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening; connections that are open are left to the server."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._listening.close()
+
+    def heard(self, transport: asyncio.BaseTransport | None) -> None:
+        """Note that a connection has sent a request."""
+        timer = self._silent.pop(transport, None) if transport is not None else None
+        if timer is not None:
+            timer.cancel()
+
+    def connected(self, transport: asyncio.BaseTransport) -> None:
+        """Close a connection that sends no request in time."""
+        assert isinstance(transport, asyncio.Transport)
+        loop = asyncio.get_running_loop()
+        self._silent[transport] = loop.call_later(self._seconds, transport.abort)
+
+    def disconnected(self, transport: asyncio.BaseTransport | None) -> None:
+        """Make room for another connection."""
+        self.heard(transport)
+        self._room.release()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._room.acquire()
+            try:
+                accepted, _ = await loop.sock_accept(self._listening)
+            except OSError as error:
+                self._room.release()
+                _log.warning("no connection can be accepted for %g s: %s", _PAUSE, error)
+                await asyncio.sleep(_PAUSE)
+            else:
+                self._keep(self._connect(accepted))
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        connection = _Connection(self, self._make_protocol())
+        limit = self._seconds if self._tls is not None else None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=limit
+            )
+        except OSError:  # no handshake, or none in time
+            accepted.close()
+        finally:
+            if not connection.made:
+                self.disconnected(None)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Connection(asyncio.Protocol):
+    """Passes all on to the server's own protocol, and tells the listener when the connection begins and ends."""
+
+    def __init__(self, listener: Listener, inner: asyncio.Protocol) -> None:
+        self.made = False
+        self._listener, self._inner = listener, inner
+        self._transport: asyncio.BaseTransport | None = None
+        self.data_received = inner.data_received  # type: ignore[method-assign]  # called most: no step between
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+        self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = inner.resume_writing  # type: ignore[method-assign]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.made, self._transport = True, transport
+        self._listener.connected(transport)
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._listener.disconnected(self._transport)
+        self._inner.connection_lost(error)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    if not host and socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
+        except OSError:
+            pass  # the kernel knows IPv6, and this machine has no address of it
+    return socket.create_server((host, port), backlog=_BACKLOG)
