@@ -182,6 +182,9 @@ class ParallelRunStepSpec(Fields):
     """Failed mini-batches above which the step fails; -1 is no limit."""
     allowed_failed_percent: Annotated[float, Number(0, 100)] | None = None
     """Failed mini-batches, in percent of all, above which the step fails; checked once all are known."""
+    failed_items_warning_percent: Annotated[float, Number(0, 100)] = 10
+    """Failed items, in percent of all, above which a step that succeeds has the reason SucceededWithFailures. A local
+    run then ends with exit code 3, unless one of the three thresholds is given; 100 switches the warning off."""
     run_invocation_timeout_seconds: Seconds = 60
     """Time limit of one call of run()."""
     run_max_try: Annotated[int, Whole(1)] = 3

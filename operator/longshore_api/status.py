@@ -201,6 +201,8 @@ class FirstError(Observed):
     """Worker that it happened on: its pod, or in a local run its name."""
     traceback: str = ""
     """The last lines of the traceback."""
+    items: list[str] | None = None
+    """The mini-batch's first items, at most five: files, or where its rows stand."""
 
 
 class OutputStatus(Observed):

@@ -117,6 +117,8 @@ def summary(status: ParallelRunStepStatus, *, name: str, run_dir: str) -> str:
     if error is not None:
         where = "init()" if error.mini_batch is None else f"mini-batch {error.mini_batch}"
         lines.append(f"  first error   {error.category} in {where} on {error.pod}: {error.message}")
+        if error.items:
+            lines.append(f"    its items: {', '.join(error.items)}")
         lines += [f"    {line}" for line in error.traceback.splitlines()]
     if status.output is not None:
         if status.output.file:

@@ -16,7 +16,7 @@ from datetime import datetime
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_cli.display import default_stream
-from longshore_cli.exit_codes import FAILED, INTERRUPTED, SUCCEEDED
+from longshore_cli.exit_codes import FAILED, INTERRUPTED, SUCCEEDED, SUCCEEDED_WITH_FAILURES
 from longshore_cli.folders import RunFolder, new_folder
 from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.pipeline_display import ChangeLines, foresight, summary
@@ -29,10 +29,11 @@ from longshore_planner.pipelines.choose import Chosen
 from longshore_planner.pipelines.decide import foresee
 from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import NONE, PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
-from longshore_planner.pipelines.records import Record, ended, resumed
+from longshore_planner.pipelines.records import WITH_FAILURES, Record, ended, resumed
 from longshore_planner.pipelines.status import records_of
 from longshore_planner.pipelines.template import Template
 from longshore_protocol import clock
+from longshore_protocol.job import Thresholds
 from longshore_storage.store import local_path
 
 PIPELINE_FLAGS = ("pipeline", "regenerate_outputs", "continue_on_step_failure", "content_fingerprint")
@@ -82,7 +83,7 @@ def resume_pipeline(options: argparse.Namespace) -> int:
         succeeded = {name for name, record in records.items() if record.state == states.SUCCEEDED}
         if status and all(each.name in succeeded for each in frozen.steps):
             complain(f"the run in {folder.path} has succeeded already")
-            return _tell(status, options)
+            return _tell(status, options, frozen)
         failed = [each for each in frozen.steps if each.name in records and records[each.name].state == states.FAILED]
         frozen = _with_steps(frozen, copy_code(failed, folder.sources) if not options.explain else look_at_code(failed))
         records = resumed(_taken_in(frozen, records))
@@ -208,19 +209,23 @@ def _execute(
     except OSError as error:
         complain(f"the run folder {folder.path} cannot be used: {error}")
         return FAILED
-    return _tell(status, options)
+    return _tell(status, options, frozen)
 
 
-def _tell(status: PipelineRunStatus, options: argparse.Namespace) -> int:
+def _tell(status: PipelineRunStatus, options: argparse.Namespace, frozen: FrozenPipeline) -> int:
+    succeeded = status.condition("Succeeded")
     try:
         if options.json:
             print(status.to_json(), flush=True)
         else:
-            show(summary(status))
+            show(summary(status), warns=succeeded is not None and succeeded.reason in WITH_FAILURES)
     except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    succeeded = status.condition("Succeeded")
-    return {"True": SUCCEEDED, "False": FAILED}.get(succeeded.status if succeeded else "False", INTERRUPTED)
+    if succeeded is None or succeeded.status != "True":
+        return INTERRUPTED if succeeded is not None and succeeded.status == "Unknown" else FAILED
+    failing = [each.name for each in status.steps if each.reason in WITH_FAILURES]
+    chosen = all(Thresholds(**frozen.step(name).job["thresholds"]).chosen for name in failing)
+    return SUCCEEDED if chosen else SUCCEEDED_WITH_FAILURES
 
 
 def _explain(frozen: FrozenPipeline, folder: PipelineFolder, *, records: dict[str, Record] | None = None) -> int:

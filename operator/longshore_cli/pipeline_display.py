@@ -11,7 +11,7 @@ from typing import TextIO
 from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
 from longshore_cli.failures import failure
 from longshore_cli.terminal import show
-from longshore_planner.pipelines.records import FAILED, RUNNING, SUCCEEDED, Record
+from longshore_planner.pipelines.records import FAILED, RUNNING, SUCCEEDED, WITH_FAILURES, Record
 from longshore_planner.status import duration
 
 _SHOWN = 5  # metrics of a step in the table
@@ -52,7 +52,7 @@ def change_sentence(step: PipelineStepStatus) -> str:
         case "Running":
             return f"running: {step.not_reused}"
         case "Succeeded" | "Failed":
-            return f"{step.state.lower()} in {_took(step)}" + (f": {step.reason}" if step.state == FAILED else "")
+            return f"{step.state.lower()} in {_took(step)}" + (f": {step.reason}" if _is_notable(step) else "")
         case "Pending":
             return f"stopped, to go on later: {step.message or step.reason}"
         case _:
@@ -97,10 +97,15 @@ def _state(step: PipelineStepStatus) -> str:
     return "reused" if step.reused_from is not None else step.state.lower()
 
 
+def _is_notable(step: PipelineStepStatus) -> bool:
+    """Tell whether a step ended otherwise than without failures; the run's own sentence says more of the first one."""
+    return step.state == FAILED or step.reason in WITH_FAILURES
+
+
 def _why(step: PipelineStepStatus) -> str:
     if step.reused_from is not None:
-        return f"from {step.reused_from.run_id}"
-    if step.state == FAILED:
+        return f"from {step.reused_from.run_id}" + (f": {step.reason}" if _is_notable(step) else "")
+    if _is_notable(step):
         return step.reason
     told = step.message or step.reason if step.state not in (SUCCEEDED, RUNNING) else step.not_reused
     return " ".join(told.split())

@@ -199,7 +199,7 @@ def _folder(job: Mapping[str, Any]) -> RunFolder:
 
 def _of_snapshot(snapshot: Snapshot, *, git: Mapping[str, Any] | None) -> Outcome:
     if snapshot.state == "Succeeded":
-        return Outcome(SUCCEEDED, SUCCEEDED, snapshot.message, git=git)
+        return Outcome(SUCCEEDED, snapshot.reason or SUCCEEDED, snapshot.message, git=git)
     state = PENDING if snapshot.reason == "Interrupted" else FAILED
     error = snapshot.first_error
     message = snapshot.message

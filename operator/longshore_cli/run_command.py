@@ -13,7 +13,7 @@ from pathlib import Path
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.status import ParallelRunStepStatus
 from longshore_cli.display import default_stream, display, summary
-from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED
+from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED, SUCCEEDED_WITH_FAILURES
 from longshore_cli.folders import Origin, RunFolder, earlier_folder, new_folder
 from longshore_cli.heartbeat import Heartbeat, together
 from longshore_cli.interpreter import entry_script_fault, interpreter
@@ -87,7 +87,7 @@ def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFo
         return _explain(resolved, python=python, folder=folder if options.resume else None)
     if options.resume and (last := folder.success()) is not None:
         complain(f"the run in {folder.uri} has succeeded already: there is nothing to resume")
-        return _tell(last, options, folder=folder, name=resolved.step.name)
+        return _tell(last, options, folder=folder, job=resolved.job)
     return _execute(resolved, options, folder=folder, origin=origin, python=python)
 
 
@@ -120,22 +120,25 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
         errors = InternalErrors(open_store(folder.uri))
         snapshot = _unable(resolved.job, INTERNAL_ERROR, errors.note(error))
         errors.write()
-    return _tell(snapshot, options, folder=folder, name=name)
+    return _tell(snapshot, options, folder=folder, job=resolved.job)
 
 
-def _tell(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder, name: str) -> int:
+def _tell(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder, job: Job) -> int:
     """Keep and print the status of an ended run; return the exit code."""
     status = _keep(snapshot, folder)
     try:
         if options.json:
             print(status.to_json(), flush=True)
         else:
-            show(summary(status, name=name, run_dir=folder.uri))
+            warns = snapshot.reason == snapshots.SUCCEEDED_WITH_FAILURES
+            show(summary(status, name=job.name, run_dir=folder.uri), warns=warns)
     except BrokenPipeError:  # nobody reads it any more; how the run ended is the same
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if snapshot.state == snapshots.INTERRUPTED:
-        return INTERRUPTED
-    return SUCCEEDED if snapshot.state == snapshots.SUCCEEDED else FAILED
+    if snapshot.state != snapshots.SUCCEEDED:
+        return INTERRUPTED if snapshot.state == snapshots.INTERRUPTED else FAILED
+    if snapshot.reason == snapshots.SUCCEEDED_WITH_FAILURES and not job.thresholds.chosen:
+        return SUCCEEDED_WITH_FAILURES
+    return SUCCEEDED
 
 
 def _keep(snapshot: Snapshot, folder: RunFolder) -> ParallelRunStepStatus:

@@ -13,9 +13,17 @@ from longshore_protocol.text import printable
 _LONGEST = 1 << 20  # characters that are printed at once
 
 
-def show(text: str, *, stream: TextIO | None = None) -> None:
-    """Print lines, made printable, to a stream (None: stdout). Raises BrokenPipeError."""
-    print(printable(text, _LONGEST, lines=True), file=stream or sys.stdout, flush=True)
+def show(text: str, *, stream: TextIO | None = None, warns: bool = False) -> None:
+    """Print lines, made printable, to a stream (None: stdout). Raises BrokenPipeError.
+
+    With `warns` the first line is yellow, on a terminal that may have colors.
+    """
+    stream = stream or sys.stdout
+    text = printable(text, _LONGEST, lines=True)
+    if warns and stream.isatty() and not os.environ.get("NO_COLOR"):
+        first, newline, rest = text.partition("\n")
+        text = f"\x1b[33m{first}\x1b[0m{newline}{rest}"
+    print(text, file=stream, flush=True)
 
 
 def complain(sentence: str) -> None:

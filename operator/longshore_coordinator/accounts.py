@@ -6,8 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from longshore_protocol.snapshot import FirstError
-from longshore_protocol.wire import Failure
+from longshore_coordinator.error_log import ErrorLog
 
 _WINDOW = 60.0  # seconds over which the pace is measured
 
@@ -16,36 +15,41 @@ _WINDOW = 60.0  # seconds over which the pace is measured
 class Accounts:
     """Counters of one run. Times are monotonic seconds."""
 
+    errors: ErrorLog = field(default_factory=ErrorLog)
     items_succeeded: int = 0
-    items_failed: int = 0
     items_ended: int = 0  # items of the mini-batches that ended
-    first_error: FirstError | None = None
     init_failures: int = 0
     ever_ready: bool = False  # a process came through init()
+    _missing: int = 0  # items in failed mini-batches, and without a result in others that have some
+    _unreturned: int = 0  # items of the mini-batches that have no result at all
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @property
+    def items_failed(self) -> int:
+        """Items in failed mini-batches and items without a result, where results are counted."""
+        return self._missing + (self._unreturned if self.errors.counts_empty else 0)
+
+    @property
+    def counts_items(self) -> bool:
+        """Whether results are counted: not while all mini-batches returned nothing and nothing asks for results."""
+        return self.errors.counts_empty or not self._unreturned
 
     def completed(self, *, items: int, succeeded: int) -> None:
         """A mini-batch of `items` is done with `succeeded` results (more than items is no error)."""
         self.items_ended += items
-        self.items_succeeded += succeeded
-        if succeeded < items:
-            self.items_failed += items - succeeded
+        if succeeded:
+            if not self.items_succeeded:
+                self.errors.has_results()
+            self.items_succeeded += succeeded
+            if succeeded < items:
+                self._missing += items - succeeded
+        else:
+            self._unreturned += items
 
     def gave_up(self, items: int) -> None:
         """A mini-batch failed for good."""
         self.items_ended += items
-        self.items_failed += items
-
-    def saw_error(self, worker: str, failure: Failure) -> None:
-        """Remember the first error of all."""
-        if self.first_error is None:
-            self.first_error = FirstError(
-                category=failure.category,
-                message=failure.message,
-                worker=worker,
-                mini_batch=failure.mini_batch if failure.mini_batch >= 0 else None,
-                traceback=failure.traceback,
-            )
+        self._missing += items
 
     def began(self, ended: int, now: float) -> None:
         """Measure the pace from here: `ended` mini-batches were over before."""

@@ -15,7 +15,12 @@ def last_words(snapshot: Snapshot) -> str:
     """Return the snapshot as JSON of at most LIMIT bytes: texts lose their middle, the traceback first."""
     text = snapshot.to_json()
     if not _fits(text):
-        snapshot = replace(snapshot, devices=snapshot.devices[:_FEW])
+        error = snapshot.first_error
+        snapshot = replace(
+            snapshot,
+            devices=snapshot.devices[:_FEW],
+            first_error=None if error is None else replace(error, items=()),
+        )
         text = snapshot.to_json()
     for length in _CUTS:
         if _fits(text):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.assembly import Assembled
@@ -16,6 +16,7 @@ from longshore_protocol.snapshot import (
     INTERRUPTED,
     MOST_IDLE,
     SUCCEEDED,
+    FirstError,
     ItemCounts,
     MiniBatchCounts,
     Snapshot,
@@ -23,6 +24,8 @@ from longshore_protocol.snapshot import (
 )
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage.store import Store
+
+_NAMED_ITEMS = 5  # of the mini-batch with the first error
 
 
 @dataclass
@@ -67,10 +70,17 @@ def take_snapshot(run: Run, moments: Moments, *, state: str, epoch: int, written
         workers=WorkerCounts(job.workers, run.agents.ready()),
         idle_workers=tuple(run.idle_workers()[:MOST_IDLE]),
         devices=run.agents.devices(),
-        first_error=run.accounts.first_error,
+        first_error=_first_error(run),
         output_file=job.output.file_name if moments.assembled else None,
         rows=written.rows if moments.assembled else None,
     )
+
+
+def _first_error(run: Run) -> FirstError | None:
+    error = run.accounts.errors.first
+    if error is None or error.mini_batch is None or error.mini_batch >= len(run.plan):
+        return error
+    return replace(error, items=tuple(run.plan.item_names(error.mini_batch, limit=_NAMED_ITEMS)))
 
 
 def final_state(verdict: Verdict) -> str:

@@ -30,6 +30,7 @@ from longshore_coordinator.enumerate import (
     setting_difference,
 )
 from longshore_coordinator.verdict import Verdict
+from longshore_protocol import slices
 from longshore_protocol.job import Job
 from longshore_protocol.wire import Grant
 from longshore_storage.errors import ShownError
@@ -38,6 +39,7 @@ from longshore_storage.redaction import redacted
 _LOT = 1000  # mini-batches handed over at once...
 _LOT_SECONDS = 0.1  # ...or what was cut in this time
 _UNKNOWN = -1
+_LONGEST_NAME = 200  # characters of an item's name in a message
 
 
 class PlanChangedError(ShownError):
@@ -80,6 +82,11 @@ class Plan:
         """Return the items of a mini-batch; 1 for rows that nobody counted yet."""
         known = self._items[mini_batch]
         return known if known != _UNKNOWN else items_in(json.loads(self._payloads[mini_batch]), None)
+
+    def item_names(self, mini_batch: int, *, limit: int) -> list[str]:
+        """Return the names of a mini-batch's first items: files, or where the rows stand."""
+        names = slices.item_names(json.loads(self._payloads[mini_batch]), limit)
+        return [name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}" for name in names]
 
     def describe(self, mini_batch: int, job: Job) -> dict[str, Any]:
         """Return a mini-batch's input and slice, for reports; nothing for -1 (no mini-batch was involved)."""

@@ -2,40 +2,84 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from longshore_coordinator.accounts import Accounts
+from longshore_coordinator.error_log import ErrorLog
 from longshore_coordinator.leases import LeaseStore
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.plan import Plan, PlanRecord
 from longshore_protocol import errors
-from longshore_protocol.wire import Completion, Failure
+from longshore_protocol.wire import Failure
+
+_DONE = struct.Struct("<IQQ")  # attempt (0: not done), items, succeeded
+_TRIED = struct.Struct("<IIqB")  # tries, last attempt, items (below 0: not known), whether the last was terminal
 
 
-@dataclass
 class Restored:
-    """The replayed ledger. Empty for a new run."""
+    """The replayed ledger, in about 40 bytes a mini-batch. Empty for a new run."""
 
-    done: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # mini-batch -> attempt, items, succeeded
-    tried: dict[int, list[tuple[str, Failure, bool]]] = field(default_factory=dict)  # since the last resumption
-    plan: PlanRecord = field(default_factory=PlanRecord)
+    def __init__(self, *, counts_empty: bool = True) -> None:
+        self.plan = PlanRecord()
+        self.errors = ErrorLog(counts_empty=counts_empty)
+        self._done = bytearray()
+        self._tried = bytearray()  # since the last resumption
 
     def apply(self, mini_batches: Iterable[int], leases: LeaseStore, accounts: Accounts, plan: Plan) -> None:
         """Lay what is known of some mini-batches, just added, over leases and accounts."""
-        if not self.done and not self.tried:
+        if not self._done and not self._tried:
             return
         for mini_batch in mini_batches:
-            for worker, failure, terminal in self.tried.get(mini_batch, ()):
-                leases.restore_try(mini_batch, failure.attempt, terminal=terminal)
-                accounts.saw_error(worker, failure)
-                if terminal and mini_batch not in self.done:
-                    accounts.gave_up(plan.items(mini_batch) if failure.items < 0 else failure.items)
-            if mini_batch in self.done:
-                attempt, items, succeeded = self.done[mini_batch]
-                leases.restore_done(mini_batch, attempt)
+            done, items, succeeded = _at(_DONE, self._done, mini_batch)
+            tries, attempt, lost, terminal = _at(_TRIED, self._tried, mini_batch)
+            for _ in range(tries):
+                leases.restore_try(mini_batch, attempt, terminal=bool(terminal))
+            if done:
+                leases.restore_done(mini_batch, done)
                 accounts.completed(items=items, succeeded=succeeded)
+            elif terminal:
+                accounts.gave_up(plan.items(mini_batch) if lost < 0 else lost)
+
+    def take_done(self, entry: dict[str, Any]) -> None:
+        """Take in one `done` record. The first completion of a mini-batch counts."""
+        for raw in entry["mini_batches"]:
+            mini_batch, attempt, succeeded, items = raw[0], raw[1], raw[4], raw[5]
+            if not _at(_DONE, self._done, mini_batch)[0]:
+                _put(_DONE, self._done, mini_batch, attempt, items, succeeded)
+                if succeeded:
+                    self.errors.has_results()
+                if succeeded != items:
+                    self.errors.uneven(entry["worker"], mini_batch, items=items, succeeded=succeeded)
+
+    def take_tried(self, entry: dict[str, Any]) -> None:
+        """Take in one `tried` record."""
+        failure, terminal = Failure(*entry["failure"]), entry["terminal"]
+        if failure.category == errors.SYSTEM and failure.mini_batch >= 0:
+            return  # of an earlier version, which took a try for it: these have all their tries again
+        self.errors.failed(entry["worker"], failure, terminal=terminal)
+        if failure.mini_batch >= 0:
+            tries, attempt, *_ = _at(_TRIED, self._tried, failure.mini_batch)
+            last = max(attempt, failure.attempt)
+            _put(_TRIED, self._tried, failure.mini_batch, tries + 1, last, failure.items, terminal)
+
+    def retry(self) -> None:
+        """Give the failed mini-batches all their tries again."""
+        self._tried.clear()
+        self.errors.retry()
+
+
+def _at(kind: struct.Struct, data: bytearray, number: int) -> tuple[Any, ...]:
+    at = number * kind.size
+    return kind.unpack_from(data, at) if at < len(data) else kind.unpack(bytes(kind.size))
+
+
+def _put(kind: struct.Struct, data: bytearray, number: int, *values: Any) -> None:
+    at = number * kind.size
+    if at >= len(data):
+        data.extend(bytes(at + kind.size - len(data)))
+    kind.pack_into(data, at, *values)
 
 
 def belongs_to_another(ledger: Ledger, *, step: str) -> bool:
@@ -49,29 +93,23 @@ def belongs_to_another(ledger: Ledger, *, step: str) -> bool:
     return writer is not None and writer.get("step", step) != step
 
 
-def restore(ledger: Ledger, *, resumed_by_user: bool) -> Restored:
+def restore(ledger: Ledger, *, resumed_by_user: bool, counts_empty: bool = True) -> Restored:
     """Replay the earlier epochs. A resumption by the user gives the failed mini-batches all their tries again.
 
-    Blocks. Raises OSError, ValueError for a ledger that cannot be read.
+    `counts_empty` is that of `ErrorLog`. Blocks. Raises OSError, ValueError for a ledger that cannot be read.
     """
-    restored = Restored()
+    restored = Restored(counts_empty=counts_empty)
     for record in ledger.replay():
         if "done" in record:
-            for raw in record["done"]["mini_batches"]:
-                done = Completion(*raw)
-                restored.done.setdefault(done.mini_batch, (done.attempt, done.items, done.succeeded))
+            restored.take_done(record["done"])
         elif "tried" in record:
-            entry = record["tried"]
-            failure = Failure(*entry["failure"])
-            if failure.category == errors.SYSTEM and failure.mini_batch >= 0:
-                continue  # of an earlier version, which took a try for it: these have all their tries again
-            restored.tried.setdefault(failure.mini_batch, []).append((entry["worker"], failure, entry["terminal"]))
+            restored.take_tried(record["tried"])
         elif "resumed" in record:
-            restored.tried.clear()
+            restored.retry()
         elif "plan" in record:
             restored.plan.take(record["plan"])
     if resumed_by_user:
-        restored.tried.clear()
+        restored.retry()
         ledger.append({"resumed": ledger.epoch})
     return restored
 

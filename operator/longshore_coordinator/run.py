@@ -11,6 +11,7 @@ from typing import Any
 from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.accounts import Accounts
 from longshore_coordinator.agents import Agents
+from longshore_coordinator.error_log import short_return
 from longshore_coordinator.leases import LeaseStore, Outcome, State
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.outage import Gates, Outage
@@ -36,7 +37,7 @@ class Run:
             term=lease_term(job.timeouts),
         )
         self.plan = Plan()
-        self.accounts = Accounts()
+        self.accounts = Accounts(errors=restored.errors)
         self.agents = Agents(wanted=job.workers)
         self.verdict: Verdict | None = None
         self.draining = False
@@ -187,10 +188,13 @@ class Run:
                 listed=self.plan.complete,
                 done=counts[State.DONE],
                 failed=counts[State.FAILED],
+                items=self.accounts.items_ended,
                 items_succeeded=self.accounts.items_succeeded,
                 items_failed=self.accounts.items_failed,
+                counts_items=self.accounts.counts_items,
             )
-            verdict = verdicts.threshold_crossed(self.job, tally) or verdicts.all_processed(self.job, tally)
+            verdict = verdicts.threshold_crossed(self.job, tally)
+            verdict = verdict or verdicts.all_processed(self.job, tally, self._failed_items)
             if verdict is not None:
                 self.decide(verdict)
 
@@ -198,6 +202,13 @@ class Run:
         """End the run; the first verdict stands."""
         if self.verdict is None:
             self.verdict = verdict
+
+    def _failed_items(self) -> list[str]:
+        """Return the names of a few failed items."""
+        found: list[str] = []
+        for mini_batch in self.accounts.errors.examples():
+            found += self.plan.item_names(mini_batch, limit=verdicts.NAMED_ITEMS - len(found))
+        return found
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -258,7 +269,7 @@ class Run:
         self._has_deferred = True
 
     def _complete(self, agent: str, worker: str, body: dict[str, Any], now: float) -> None:
-        complete, completed = self.leases.complete, self.accounts.completed
+        complete, completed, errors = self.leases.complete, self.accounts.completed, self.accounts.errors
         accepted, places = [], []
         for place, raw in enumerate(body["completed"]):
             items, succeeded = raw[5], raw[4]
@@ -266,6 +277,8 @@ class Run:
                 self._fail(agent, worker, _short_return(Completion(*raw)), now)
             elif complete(agent, raw[0], raw[1]) is Outcome.ACCEPTED:
                 completed(items=items, succeeded=succeeded)
+                if succeeded != items:
+                    errors.uneven(worker, raw[0], items=items, succeeded=succeeded)
                 accepted.append(raw)
                 places.append(place)
         if accepted:
@@ -299,7 +312,7 @@ class Run:
         terminal = outcome is Outcome.EXHAUSTED
         if failure.items < 0:
             failure = failure._replace(items=self.plan.items(failure.mini_batch))
-        self.accounts.saw_error(worker, failure)
+        self.accounts.errors.failed(worker, failure, terminal=terminal)
         self._ledger.append({"tried": {"worker": worker, "terminal": terminal, "failure": failure}})
         if terminal:
             self.accounts.gave_up(failure.items)
@@ -319,7 +332,7 @@ class Run:
                 0.0,
                 "",
             )
-            self.accounts.saw_error(worker, failure)
+            self.accounts.errors.failed(worker, failure, terminal=True)
             self.accounts.gave_up(failure.items)
             self._ledger.append({"tried": {"worker": worker, "terminal": True, "failure": failure}})
 
@@ -328,7 +341,7 @@ class Run:
             return  # a report that is repeated, because its answer was lost
         self._init_failures.add((worker, failure.process, failure.started))
         self.accounts.init_failures += 1
-        self.accounts.saw_error(worker, failure)
+        self.accounts.errors.failed(worker, failure, terminal=False)
         self._ledger.append({"tried": {"worker": worker, "terminal": False, "failure": failure}})
         self._failed_inits[worker] = self._failed_inits.get(worker, 0) + 1
         self._init_error = failure.message
@@ -345,16 +358,11 @@ class Run:
 
 
 def _short_return(done: Completion) -> Failure:
-    message = f"run() returned {done.succeeded} results for {done.items} items, and failed mini-batches are counted"
-    return Failure(
-        done.mini_batch,
-        done.attempt,
-        done.items,
-        done.process,
-        errors.WRONG_RETURN,
-        message,
-        "",
-        done.started,
-        done.elapsed,
-        "",
+    failure = short_return(done.mini_batch, items=done.items, succeeded=done.succeeded)
+    return failure._replace(
+        attempt=done.attempt,
+        process=done.process,
+        message=f"{failure.message}, and failed mini-batches are counted",
+        started=done.started,
+        elapsed=done.elapsed,
     )

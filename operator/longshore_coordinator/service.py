@@ -89,7 +89,8 @@ class Coordinator:
         about = {"started": self._moments.started, "process": os.getpid(), "step": self.job.name}
         self._ledger = await asyncio.to_thread(Ledger.claim, self._store, about)
         resumed = self._resumed or await asyncio.to_thread(belongs_to_another, self._ledger, step=self.job.name)
-        restored = await asyncio.to_thread(restore, self._ledger, resumed_by_user=resumed)
+        counts_empty = verdicts.counts_empty_returns(self.job)
+        restored = await asyncio.to_thread(restore, self._ledger, resumed_by_user=resumed, counts_empty=counts_empty)
         self._run = Run(self.job, ledger=self._ledger, restored=restored, now=self._clock())
         self._writes = StoreWrites(self._run.ledger_outage, limit=self.job.timeouts.storage)
         self._overview = Overview(self._store, self._run, self._moments)
@@ -106,7 +107,7 @@ class Coordinator:
             self._reader.start()
         else:
             self._plan_ended.set()
-            self._decide(Verdict(verdicts.SUCCEEDED, self._earlier.message))
+            self._decide(Verdict(self._earlier.reason or verdicts.SUCCEEDED, self._earlier.message))
 
     async def plan_complete(self) -> Verdict | None:
         """Wait until the plan is cut to its end; return the verdict if that already ended the run."""

@@ -6,13 +6,15 @@ Thresholds count terminal failures, after the last try; Azure ML's, which counts
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from longshore_protocol import snapshot
 from longshore_protocol.job import APPEND_ROW, Job, Timeouts
 from longshore_storage.redaction import redacted
 
 SUCCEEDED = "Succeeded"
+SUCCEEDED_WITH_FAILURES = snapshot.SUCCEEDED_WITH_FAILURES
 INTERRUPTED = "Interrupted"
 ERROR_THRESHOLD = "ErrorThresholdExceeded"
 ALLOWED_FAILED_COUNT = "AllowedFailedCountExceeded"
@@ -30,6 +32,7 @@ INTERNAL_ERROR = "InternalError"
 SUPERSEDED = "Superseded"
 
 
+NAMED_ITEMS = 5  # failed items that a verdict names
 _STARTING = 60.0  # seconds that processes may need to start at all, before import and init()
 _LISTING = 600.0  # seconds for which listing may stand still before the first mini-batch is cut
 # Workers whose processes must all fail before a step counts as broken: three and a tenth, or all that it has...
@@ -51,7 +54,7 @@ class Verdict:
     @property
     def succeeded(self) -> bool:
         """Tell whether the step reached its end."""
-        return self.reason == SUCCEEDED
+        return self.reason in (SUCCEEDED, SUCCEEDED_WITH_FAILURES)
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,10 @@ class Tally:
     listed: bool = False
     done: int = 0
     failed: int = 0
+    items: int = 0  # of the mini-batches that ended
     items_succeeded: int = 0
     items_failed: int = 0
+    counts_items: bool = True  # False: every mini-batch returned nothing, and nothing asks for results
 
 
 def threshold_crossed(job: Job, tally: Tally) -> Verdict | None:
@@ -96,8 +101,19 @@ def short_return_fails(job: Job) -> bool:
     return counts_mini_batches and limits.error_threshold != -1
 
 
-def all_processed(job: Job, tally: Tally) -> Verdict | None:
-    """Return the verdict when every mini-batch is done or failed; None before."""
+def counts_empty_returns(job: Job) -> bool:
+    """Tell whether a mini-batch that returns no result at all has failed items, even where no mini-batch has results.
+
+    Not under summary_only without an errorThreshold: such a script may write its own files and return nothing.
+    """
+    return job.output.action == APPEND_ROW or job.thresholds.error_threshold != -1
+
+
+def all_processed(job: Job, tally: Tally, failed_items: Callable[[], list[str]]) -> Verdict | None:
+    """Return the verdict when every mini-batch is done or failed; None before.
+
+    `failed_items` returns the names of up to NAMED_ITEMS failed items, for a verdict that names them.
+    """
     if not tally.listed or tally.done + tally.failed < tally.total:
         return None
     if job.output.action == APPEND_ROW and tally.items_succeeded == 0:
@@ -107,6 +123,19 @@ def all_processed(job: Job, tally: Tally) -> Verdict | None:
             f"{tally.done} mini-batches returned nothing, {tally.failed} failed, and append_row needs a row",
         )
     message = f"{tally.done} of {tally.total} mini-batches succeeded"
+    limit = job.thresholds.failed_items_warning_percent
+    percent = 100.0 * tally.items_failed / tally.items if tally.items else 0.0
+    if percent > limit:
+        named = failed_items()
+        more = [f"{tally.items_failed - len(named)} more"] if tally.items_failed > len(named) else []
+        return Verdict(
+            SUCCEEDED_WITH_FAILURES,
+            f"{message}; {tally.items_failed} of {tally.items} items failed ({percent:.3g} %, "
+            f"failedItemsWarningPercent is {limit:g}): {', '.join([*named, *more])}; "
+            f"{job.run_uri}/failed.jsonl lists them",
+        )
+    if not tally.counts_items:
+        message += "; run() returned no results, so items are not counted"
     return Verdict(SUCCEEDED, message + (f", {tally.failed} failed within the thresholds" if tally.failed else ""))
 
 

@@ -289,7 +289,14 @@ def _tabular_format(data: TabularDataset, database: str) -> job.TabularFormat:
 
 
 def _thresholds(spec: ParallelRunStepSpec) -> job.Thresholds:
-    return job.Thresholds(spec.error_threshold, spec.allowed_failed_count, spec.allowed_failed_percent)
+    given = spec.model_fields_set & {"error_threshold", "allowed_failed_count", "allowed_failed_percent"}
+    return job.Thresholds(
+        spec.error_threshold,
+        spec.allowed_failed_count,
+        spec.allowed_failed_percent,
+        failed_items_warning_percent=float(spec.failed_items_warning_percent),
+        chosen=bool(given),
+    )
 
 
 def _timeouts(spec: ParallelRunStepSpec) -> job.Timeouts:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from longshore_api import status as api
-from longshore_protocol.snapshot import ENDED, SUCCEEDED, Snapshot
+from longshore_protocol.snapshot import ENDED, SUCCEEDED, SUCCEEDED_WITH_FAILURES, Snapshot
 
 _LONGEST_MESSAGE, _LONGEST_TRACEBACK = 2048, 8192  # characters
 _ROUNDED = 10  # mini-batches a minute from which on the table shows no fractions
@@ -53,7 +53,7 @@ def _conditions(
         "Finished": _truth(ended),
     }
     reason = snapshot.reason or snapshot.state
-    if not ended and reason == SUCCEEDED:
+    if not ended and reason in (SUCCEEDED, SUCCEEDED_WITH_FAILURES):
         reason = snapshot.state  # it will have, once the output is written
     message = snapshot.message
     if not ended and snapshot.waiting_reason:
@@ -147,6 +147,7 @@ def _first_error(snapshot: Snapshot) -> api.FirstError | None:
         mini_batch=error.mini_batch,
         pod=error.worker,
         traceback=error.traceback[-_LONGEST_TRACEBACK:],
+        items=[each[:_LONGEST_MESSAGE] for each in error.items] or None,
     )
 
 

@@ -238,6 +238,19 @@ def test_whatever_a_script_says_of_its_error_the_step_ends(world, message):
     assert len(str(world.status())) < 20_000
 
 
+def test_a_success_with_failures_is_a_warning_that_names_places_as_users_know_them(world):
+    world.submit()
+    last = world.last
+    said = f"2 of 8 items failed: a, b; /mnt/longshore/claim/claim/longshore/{world.run_id()}/failed.jsonl lists them"
+    world.last = lambda: replace(last(), reason="SucceededWithFailures" if world.is_done() else "", message=said)
+    world.run()
+    assert (world.condition()["status"], world.condition()["reason"]) == ("True", "SucceededWithFailures")
+    told = f"2 of 8 items failed: a, b; pvc:claim/longshore/{world.run_id()}/failed.jsonl lists them"
+    assert world.condition()["message"] == told
+    [event] = [each for each in world.kube.of("Event").values() if each["reason"] == "SucceededWithFailures"]
+    assert (event["type"], event["message"]) == ("Warning", told)
+
+
 def test_a_step_whose_pods_name_is_taken_says_so_and_goes_on_when_it_is_free(world):
     world.submit()
     metadata = {"name": "score-coordinator", "namespace": NAMESPACE}

@@ -53,6 +53,7 @@ def test_defaults_are_those_of_azure_ml():
         "append_row_file_name": "parallel_run_step.txt",
         "error_threshold": -1,
         "allowed_failed_count": -1,
+        "failed_items_warning_percent": 10,
         "run_invocation_timeout_seconds": 60,
         "run_max_try": 3,
         "task_overhead_timeout_seconds": 30,

@@ -92,6 +92,8 @@ JOB = of(
         error_threshold=NUMBER,
         allowed_failed_count=NUMBER,
         allowed_failed_percent=st.none() | SECONDS,
+        failed_items_warning_percent=SECONDS,
+        chosen=st.booleans(),
     ),
     timeouts=of(
         Timeouts,

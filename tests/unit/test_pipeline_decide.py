@@ -201,6 +201,39 @@ def test_a_second_run_reuses_every_step_at_once():
         assert record.outputs == first.records[name].outputs
 
 
+def with_failures(decision, name):
+    outcome = Outcome("Succeeded", "SucceededWithFailures", "2 of 8 items failed")
+    records = dict(decision.records)
+    records[name] = ended(records[name], outcome, outputs=PIPELINE.step(name).outputs, now=NOW)
+    return records
+
+
+def test_steps_behind_one_with_failed_items_run_and_the_run_says_so():
+    decision = look(records=with_failures(look(), "prepare"))
+    assert set(decision.start) == {"train", "describe"}
+    while decision.start:
+        decision = look(records=after(decision, **dict.fromkeys(decision.start, "Succeeded")))
+    assert decision.verdict.succeeded
+    assert decision.verdict.reason == "SucceededWithFailures"
+    assert decision.verdict.message == "prepare succeeded with too many failed items: 2 of 8 items failed"
+
+
+def test_a_failed_step_counts_for_more_than_failed_items():
+    decision = look(records=with_failures(look(), "prepare"))
+    decision = look(records=after(decision, train="Failed", describe="Succeeded"))
+    assert (decision.verdict.reason, decision.verdict.succeeded) == ("StepFailed", False)
+
+
+def test_reusing_a_step_with_failed_items_carries_them_on_and_on():
+    first = run_through()
+    steps = [replace(each, failures="2 of 8 items failed") for each in earlier(first) if each.origin.step == "train"]
+    second = run_through(history=History(steps + [each for each in earlier(first) if each.origin.step != "train"]))
+    assert second.records["train"].reason == "ReusedWithFailures"
+    assert second.records["train"].message == "the outputs of train in run-1 are taken, where 2 of 8 items failed"
+    assert second.records["prepare"].reason == "Reused"
+    assert second.verdict.reason == "SucceededWithFailures"
+
+
 def test_a_third_run_reuses_the_first_and_not_the_second():
     history = History(earlier(run_through()))
     second = look(frozen(*STEPS, run_id="run-2"), history=history)

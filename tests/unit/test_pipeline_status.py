@@ -85,6 +85,42 @@ def test_a_run_that_ended_says_how(states, reason, message):
     assert found.completion_time == BEGAN
 
 
+WITH_FAILURES = "SucceededWithFailures"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "message"),
+    [
+        ({"bbb": WITH_FAILURES}, "bbb succeeded with too many failed items: 2 of 8 items failed"),
+        ({"ccc": "ReusedWithFailures"}, "ccc succeeded with too many failed items: 2 of 8 items failed"),
+        (
+            {"bbb": WITH_FAILURES, "ddd": WITH_FAILURES, "eee": WITH_FAILURES},
+            "bbb succeeded with too many failed items: 2 of 8 items failed; so did ddd and eee",
+        ),
+    ],
+)
+def test_a_run_with_a_step_with_failed_items_has_succeeded_and_says_so(reasons, message):
+    records = ending(**dict.fromkeys(NAMES, "Succeeded"))
+    for name, reason in reasons.items():
+        records[name] = replace(records[name], reason=reason, message="2 of 8 items failed")
+    found = status(records)
+    assert truths(found) == {
+        "Succeeded": ("True", WITH_FAILURES),
+        "Ready": ("True", WITH_FAILURES),
+        "Stalled": ("False", WITH_FAILURES),
+        "Finished": ("True", WITH_FAILURES),
+    }
+    assert found.condition("Succeeded").message == f"Steps completed: 5 (reused 1). {message}"
+    assert records_of(PipelineRunStatus.model_validate_json(found.to_json())) == records
+
+
+def test_who_reuses_a_step_with_failed_items_is_told():
+    records = ending(**dict.fromkeys(NAMES, "Succeeded"))
+    records["aaa"] = replace(records["aaa"], reason=WITH_FAILURES, message="2 of 8 items failed")
+    found = {each.origin.step: each.failures for each in earlier_steps(status(records))}
+    assert (found["aaa"], found["bbb"]) == ("2 of 8 items failed", "")
+
+
 def test_a_suspended_run_has_neither_succeeded_nor_failed():
     waiting = {name: Record(name) for name in NAMES}
     assert truths(status(waiting, suspend=True))["Succeeded"] == ("Unknown", "Suspended")

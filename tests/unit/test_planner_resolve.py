@@ -70,6 +70,24 @@ def test_a_step_by_itself_becomes_a_job_with_azure_mls_defaults(resolved: Resolv
     assert Job.from_json(job.to_json()) == job
 
 
+CHOSEN = {
+    "nothing": ({}, False),
+    "a share for the warning": ({"failedItemsWarningPercent": 5}, False),
+    "failed items": ({"errorThreshold": 5}, True),
+    "failed items, ignored": ({"errorThreshold": -1}, True),
+    "failed mini-batches": ({"allowedFailedCount": 2}, True),
+    "a share of failed mini-batches": ({"allowedFailedPercent": 100}, True),
+    "failed items, among the arguments": ({"arguments": ["--error_threshold", "-1"]}, True),
+    "failed mini-batches, among the arguments": ({"arguments": ["--allowed_failed_count=3"]}, True),
+    "another setting among the arguments": ({"arguments": ["--logging_level", "DEBUG"]}, False),
+}
+
+
+@pytest.mark.parametrize(("changes", "chosen"), CHOSEN.values(), ids=CHOSEN.keys())
+def test_the_job_says_whether_its_user_chose_how_much_may_fail(resolved: Resolve, changes, chosen):
+    assert resolved(MNIST, **changes).job.thresholds.chosen is chosen
+
+
 def test_every_setting_reaches_the_job(resolved: Resolve):
     job = resolved(
         MNIST,
@@ -78,6 +96,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
         errorThreshold="10",
         allowedFailedCount=2,
         allowedFailedPercent="2.5",
+        failedItemsWarningPercent="1.5",
         runInvocationTimeoutSeconds=5,
         taskOverheadTimeoutSeconds=6,
         initTimeoutSeconds=7,
@@ -99,7 +118,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
     assert job.arguments == ("--a", "1", "true")
     assert job.variables == {"A": "b"}
     assert (job.thresholds.error_threshold, job.thresholds.allowed_failed_count) == (10, 2)
-    assert job.thresholds.allowed_failed_percent == 2.5
+    assert (job.thresholds.allowed_failed_percent, job.thresholds.failed_items_warning_percent) == (2.5, 1.5)
     assert job.timeouts == Timeouts(5, 6, 7, 8, 9, 10)
     assert (job.max_tries, job.logging_level, job.resource_monitor_interval) == (1, "DEBUG", 0)
     assert (job.profiling_module, job.metrics_name_prefix) == ("cProfile", "x_")

@@ -11,7 +11,7 @@ from longshore_coordinator.leases import LOSSES_FOR_FREE, State
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.restore import committed, failed_attempts, restore
 from longshore_coordinator.run import Run
-from longshore_coordinator.verdict import Verdict
+from longshore_coordinator.verdict import Verdict, counts_empty_returns
 from longshore_protocol import errors, wire
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Thresholds, Timeouts
 from longshore_protocol.segments import decode_digests, digest_of, encode_digests
@@ -43,8 +43,10 @@ class Bench:
     def __init__(self, store, *, mini_batches=4, listed=True, resumed_by_user=None, **changes):
         self.now = 0.0
         self.ledger = Ledger.claim(store, {})
-        restored = restore(self.ledger, resumed_by_user=bool(resumed_by_user))
-        self.run = Run(replace(JOB, **changes), ledger=self.ledger, restored=restored, now=self.now)
+        job = replace(JOB, **changes)
+        counts_empty = counts_empty_returns(job)
+        restored = restore(self.ledger, resumed_by_user=bool(resumed_by_user), counts_empty=counts_empty)
+        self.run = Run(job, ledger=self.ledger, restored=restored, now=self.now)
         for number in range(mini_batches):  # in lots of one: what is restored is laid over each lot
             self.run.add([Slice(0, ITEMS, b'["/in/%d-a","/in/%d-b"]' % (number, number))])
         if listed:
@@ -197,7 +199,7 @@ def test_the_first_error_is_kept(bench):
     first, second = bench.grant(agent, 2)
     bench.fail(agent, second, message="KeyError: 'first'")
     bench.fail(agent, first, message="KeyError: 'second'")
-    error = bench.run.accounts.first_error
+    error = bench.run.accounts.errors.first
     assert (error.category, error.message, error.worker) == ("UserError", "KeyError: 'first'", "w0")
     assert (error.mini_batch, error.traceback) == (1, "Traceback")
 
@@ -209,10 +211,94 @@ def test_a_short_return_succeeds_and_its_missing_items_fail(bench):
     assert (bench.run.accounts.items_succeeded, bench.run.accounts.items_failed) == (1, 1)
 
 
-def test_more_results_than_items_are_no_error(bench):
+def test_a_short_return_is_the_first_error_when_nothing_failed_before(bench):
     agent = bench.agent()
-    bench.complete(agent, *bench.grant(agent), succeeded=5)
-    assert (bench.run.accounts.items_succeeded, bench.run.accounts.items_failed) == (5, 0)
+    bench.complete(agent, *bench.grant(agent))
+    bench.complete(agent, *bench.grant(agent), succeeded=1)
+    bench.fail(agent, *bench.grant(agent))
+    error = bench.run.accounts.errors.first
+    assert (error.category, error.message) == ("WrongReturn", "run() returned 1 results for 2 items")
+    assert (error.mini_batch, error.worker) == (1, "w0")
+
+
+def test_more_results_than_items_are_no_error_and_are_noted(bench):
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent, 2), succeeded=5)
+    assert (bench.run.accounts.items_succeeded, bench.run.accounts.items_failed) == (10, 0)
+    assert bench.run.accounts.errors.first is None
+    surplus = bench.run.accounts.errors.surplus
+    assert (surplus.mini_batches, surplus.example) == (2, (0, 5, 2))
+
+
+def test_a_success_with_too_many_failed_items_names_a_few_and_where_all_are_listed(store):
+    bench = Bench(store, mini_batches=4, max_tries=1)
+    agent = bench.agent()
+    good, short, *bad = bench.grant(agent, 4)
+    bench.fail(agent, *bad)
+    bench.complete(agent, good)
+    bench.complete(agent, short, succeeded=1)
+    assert bench.run.verdict.reason == "SucceededWithFailures"
+    assert bench.run.verdict.succeeded
+    assert bench.run.verdict.message == (
+        "2 of 4 mini-batches succeeded; 5 of 8 items failed (62.5 %, failedItemsWarningPercent is 10): "
+        f"/in/2-a, /in/2-b, /in/3-a, /in/3-b, /in/1-a; {bench.run.job.run_uri}/failed.jsonl lists them"
+    )
+
+
+SUMMARY = Output("summary_only", "/out")
+
+
+def test_a_script_that_returns_nothing_at_all_has_no_failed_items_under_summary_only(store):
+    bench = Bench(store, output=SUMMARY)
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent, 4), succeeded=0)
+    assert bench.run.accounts.items_failed == 0
+    assert bench.run.accounts.errors.first is None
+    assert bench.run.verdict.reason == "Succeeded"
+    assert "items are not counted" in bench.run.verdict.message
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["in one epoch", "over a restart"])
+@pytest.mark.parametrize("counts", [[0, 0, 0, ITEMS], [ITEMS, 0, 0, 0], [0, 1, 0, ITEMS]])
+def test_once_a_mini_batch_has_results_those_without_any_have_failed_items(store, counts, restarts):
+    bench = Bench(store, output=SUMMARY)
+    agent = bench.agent()
+    for succeeded in counts:
+        bench.complete(agent, *bench.grant(agent), succeeded=succeeded)
+    if restarts:
+        bench.ledger.flush()
+        bench = Bench(store, output=SUMMARY)
+    assert bench.run.accounts.items_failed == 4 * ITEMS - sum(counts)
+    first = next(number for number, succeeded in enumerate(counts) if succeeded < ITEMS)
+    error = bench.run.accounts.errors.first
+    assert (error.mini_batch, error.message) == (first, f"run() returned {counts[first]} results for 2 items")
+    assert bench.run.verdict.reason == "SucceededWithFailures"
+
+
+def test_failed_mini_batches_of_a_script_that_returns_nothing_are_counted(store):
+    bench = Bench(store, output=SUMMARY, max_tries=1)
+    agent = bench.agent()
+    failing, *rest = bench.grant(agent, 4)
+    bench.complete(agent, *rest, succeeded=0)
+    bench.fail(agent, failing)
+    assert bench.run.accounts.items_failed == ITEMS
+    assert bench.run.verdict.reason == "SucceededWithFailures"
+    assert "2 of 8 items failed" in bench.run.verdict.message
+
+
+def test_a_resumed_run_forgets_the_errors_of_attempts_and_keeps_those_of_short_returns(store):
+    bench = Bench(store, max_tries=1)
+    agent = bench.agent()
+    failing, short, *_ = bench.grant(agent, 4)
+    bench.fail(agent, failing)
+    bench.complete(agent, short, succeeded=1)
+    bench.ledger.flush()
+    restarted = Bench(store, max_tries=1)
+    assert restarted.run.accounts.errors.first.category == "UserError"
+    assert restarted.run.accounts.errors.examples() == [0, 1]
+    resumed = Bench(store, max_tries=1, resumed_by_user=True)
+    assert resumed.run.accounts.errors.first.category == "WrongReturn"
+    assert resumed.run.accounts.errors.examples() == [1]
 
 
 def test_a_short_return_is_a_failed_try_where_failed_mini_batches_are_counted(store):
@@ -577,7 +663,7 @@ def test_a_step_whose_processes_never_come_to_run_is_stopped(store):
     bench.report(agent, processes=STARTING, init_failed=[init_failure(3, "ImportError: again")])
     assert bench.run.verdict.reason == "InitFailed"
     assert bench.run.verdict.message == "4 processes failed before run(), none came through: ImportError: again"
-    error = bench.run.accounts.first_error
+    error = bench.run.accounts.errors.first
     assert (error.message, error.mini_batch) == ("ImportError: no module", None)
 
 
@@ -700,7 +786,7 @@ def test_a_new_coordinator_goes_on_where_the_ledger_ends(store):
     assert bench.counts() == {"done": 1, "failed": 1, "waiting": 2}
     accounts = bench.run.accounts
     assert (accounts.items_ended, accounts.items_succeeded, accounts.items_failed) == (4, 1, 3)
-    assert accounts.first_error.message == "ValueError: the very first"
+    assert accounts.errors.first.message == "run() returned 1 results for 2 items"
     agent = bench.agent()
     assert bench.grant(agent, 4) == [(2, 2), (3, 1)]
     bench.fail(agent, (2, 2))
@@ -711,7 +797,8 @@ def test_when_the_user_resumes_a_run_what_failed_gets_all_its_tries_again(store)
     interrupted(store)
     bench = Bench(store, resumed_by_user=True)
     assert bench.counts() == {"done": 1, "waiting": 3}
-    assert (bench.run.accounts.items_failed, bench.run.accounts.first_error) == (1, None)
+    assert bench.run.accounts.items_failed == 1
+    assert bench.run.accounts.errors.first.message == "run() returned 1 results for 2 items"
     agent = bench.agent()
     for attempt in (1, 2):
         assert bench.grant(agent)[0] == (1, attempt)

@@ -143,7 +143,7 @@ ALL_PROCESSED = [
     ),
     (
         "some have failed, and no threshold minded",
-        Tally(total=3, listed=True, done=2, failed=1, items_succeeded=2, items_failed=1),
+        Tally(total=3, listed=True, done=2, failed=1, items=20, items_succeeded=18, items_failed=2),
         APPEND_ROW,
         Verdict("Succeeded", "2 of 3 mini-batches succeeded, 1 failed within the thresholds"),
     ),
@@ -159,15 +159,29 @@ ALL_PROCESSED = [
     ),
     (
         "nothing was returned, and summary_only needs none",
-        Tally(total=3, listed=True, done=3, items_failed=3),
+        Tally(total=3, listed=True, done=3, items=3, counts_items=False),
         SUMMARY_ONLY,
-        Verdict("Succeeded", "3 of 3 mini-batches succeeded"),
+        Verdict("Succeeded", "3 of 3 mini-batches succeeded; run() returned no results, so items are not counted"),
     ),
     (
         "even all failed mini-batches are within thresholds that are off",
-        Tally(total=3, listed=True, failed=3, items_failed=3),
+        Tally(total=3, listed=True, failed=3, items=3, items_failed=3),
         SUMMARY_ONLY,
-        Verdict("Succeeded", "0 of 3 mini-batches succeeded, 3 failed within the thresholds"),
+        Verdict(
+            "SucceededWithFailures",
+            "0 of 3 mini-batches succeeded; 3 of 3 items failed (100 %, failedItemsWarningPercent is 10): "
+            "a, b, 1 more; /run/failed.jsonl lists them",
+        ),
+    ),
+    (
+        "more items failed than the warning allows",
+        Tally(total=3, listed=True, done=3, items=19, items_succeeded=17, items_failed=2),
+        APPEND_ROW,
+        Verdict(
+            "SucceededWithFailures",
+            "3 of 3 mini-batches succeeded; 2 of 19 items failed (10.5 %, failedItemsWarningPercent is 10): a, b; "
+            "/run/failed.jsonl lists them",
+        ),
     ),
 ]
 
@@ -176,9 +190,29 @@ ALL_PROCESSED = [
     ("tally", "action", "expected"), [case[1:] for case in ALL_PROCESSED], ids=[c[0] for c in ALL_PROCESSED]
 )
 def test_a_step_ends_when_every_mini_batch_has_ended(tally, action, expected):
-    found = verdict.all_processed(job(action=action), tally)
+    found = verdict.all_processed(job(action=action), tally, lambda: ["a", "b"])
     assert found == expected
-    assert found is None or found.succeeded == (expected.reason == "Succeeded")
+    assert found is None or found.succeeded == expected.reason.startswith("Succeeded")
+
+
+SHARES = [(0.0, 1, True), (0.0, 0, False), (10.0, 10, False), (10.0, 11, True), (99.5, 100, True), (100.0, 100, False)]
+
+
+@pytest.mark.parametrize(("percent", "failed", "warns"), SHARES)
+def test_a_success_is_one_with_failures_strictly_above_the_share_of_failed_items(percent, failed, warns):
+    thresholds = Thresholds(failed_items_warning_percent=percent)
+    tally = Tally(total=5, listed=True, done=5, items=100, items_failed=failed, items_succeeded=100 - failed)
+    found = verdict.all_processed(job(action=SUMMARY_ONLY, thresholds=thresholds), tally, list)
+    assert found.reason == ("SucceededWithFailures" if warns else "Succeeded")
+
+
+@pytest.mark.parametrize(
+    ("action", "threshold", "counts"),
+    [(APPEND_ROW, -1, True), (APPEND_ROW, 0, True), (SUMMARY_ONLY, 0, True), (SUMMARY_ONLY, -1, False)],
+)
+def test_a_script_may_return_nothing_where_neither_rows_nor_items_are_asked_for(action, threshold, counts):
+    thresholds = Thresholds(error_threshold=threshold)
+    assert verdict.counts_empty_returns(job(action=action, thresholds=thresholds)) is counts
 
 
 @pytest.mark.parametrize(("processes", "limit"), [(1, 3), (2, 4), (8, 16)])

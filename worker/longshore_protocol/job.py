@@ -88,6 +88,8 @@ class Thresholds:
     error_threshold: int = -1  # failed items
     allowed_failed_count: int = -1  # failed mini-batches
     allowed_failed_percent: Optional[float] = None  # failed mini-batches in percent of all, once all are known
+    failed_items_warning_percent: float = 10.0  # failed items in percent, above which a success is one with failures
+    chosen: bool = False  # the user gave one of the first three, switched off or not: failures within it are expected
 
 
 @dataclass(frozen=True)

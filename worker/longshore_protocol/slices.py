@@ -55,6 +55,24 @@ def first_path(slice: Any) -> str:
     return path
 
 
+def item_names(slice: Any, limit: int) -> List[str]:
+    """Return how messages name the first items of a slice, `limit` at most: files, or the files that rows are in."""
+    is_files = isinstance(slice, list) or "files" in slice
+    if is_files:
+        return files_of(slice)[:limit]
+    return [_rows_name(piece) for piece in pieces_of(slice)[:limit]]
+
+
+def _rows_name(piece: Dict[str, Any]) -> str:
+    if "keys" in piece:
+        return "rows of {}".format(piece["path"]) + ("" if piece["keys"] is None else ", keys {}".format(piece["keys"]))
+    if "row_groups" in piece:
+        first, end = piece["row_groups"]
+        return "{}, row groups {} to {}".format(piece["path"], first, end - 1)
+    ranges = piece["ranges"] if "ranges" in piece else [[piece["start"], piece["end"]]]
+    return "{}, bytes {} to {}".format(piece["path"], ranges[0][0], ranges[-1][1])
+
+
 def values(coded: Dict[str, Any]) -> Dict[str, Any]:
     """Return the values of a slice's "partition" or "columns" as Python has them."""
     return {name: decoded(value) for name, value in coded.items()}

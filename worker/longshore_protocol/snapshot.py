@@ -11,6 +11,7 @@ from typing import Any, Dict, Optional, Tuple
 
 PENDING, RUNNING, DRAINING, ASSEMBLING = "Pending", "Running", "Draining", "Assembling"
 SUCCEEDED, FAILED, INTERRUPTED = "Succeeded", "Failed", "Interrupted"
+SUCCEEDED_WITH_FAILURES = "SucceededWithFailures"  # a reason: the state is SUCCEEDED, and too many items failed
 
 MOST_IDLE = 100  # names in `Snapshot.idle_workers`
 MOST_DEVICES = 20  # entries of `Snapshot.devices`
@@ -65,6 +66,7 @@ class FirstError:
     worker: str = ""  # the agent's name: its pod, or a worker of this machine
     mini_batch: Optional[int] = None  # None: init() failed
     traceback: str = ""  # last lines, "" for none
+    items: Tuple[str, ...] = ()  # names of the mini-batch's first items, at most five
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,15 @@ class Snapshot:
         raw["mini_batches"] = _known(MiniBatchCounts, raw["mini_batches"])
         raw["items"] = _known(ItemCounts, raw["items"])
         raw["workers"] = _known(WorkerCounts, raw["workers"])
-        raw["first_error"] = None if raw["first_error"] is None else _known(FirstError, raw["first_error"])
+        raw["first_error"] = None if raw["first_error"] is None else _first_error(raw["first_error"])
         raw["idle_workers"] = tuple(raw.get("idle_workers", ()))
         raw["devices"] = tuple(_known(Device, each) for each in raw.get("devices", ()))
         snapshot: Snapshot = _known(Snapshot, raw)
         return snapshot
+
+
+def _first_error(raw: Dict[str, Any]) -> Any:
+    return _known(FirstError, {**raw, "items": tuple(raw.get("items", ()))})
 
 
 def _known(kind: Any, raw: Dict[str, Any]) -> Any:

@@ -56,7 +56,7 @@ def outcome(child: Child, stop: Stop | None) -> Outcome | None:
     if isinstance(status, TaskStatus):
         git = None if status.git is None else status.git.model_dump()
         return Outcome(SUCCEEDED, SUCCEEDED, metrics=status.metrics, git=git)
-    return Outcome(SUCCEEDED, SUCCEEDED, succeeded.message)
+    return Outcome(SUCCEEDED, succeeded.reason, succeeded.message)
 
 
 def detail(child: Child | None, *, resource: str) -> Detail:

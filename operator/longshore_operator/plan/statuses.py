@@ -14,7 +14,16 @@ from longshore_operator.plan.slots import Holder
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import shown
 from longshore_planner.status import step_status
-from longshore_protocol.snapshot import ASSEMBLING, DRAINING, FAILED, PENDING, RUNNING, Snapshot, WorkerCounts
+from longshore_protocol.snapshot import (
+    ASSEMBLING,
+    DRAINING,
+    FAILED,
+    PENDING,
+    RUNNING,
+    SUCCEEDED_WITH_FAILURES,
+    Snapshot,
+    WorkerCounts,
+)
 
 INVALID, LOST, REFUSED = "InvalidInput", "PodLost", "Refused"
 _SHOWN_PROBLEMS = 5
@@ -32,7 +41,9 @@ def from_snapshot(seen: Observed, snapshot: Snapshot, *, now: datetime) -> api.P
 
 def _told(seen: Observed, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status that a snapshot means, with places as their users know them."""
-    told = replace(snapshot, run_uri=shown(snapshot.run_uri), output_uri=shown(snapshot.output_uri))
+    run_uri = shown(snapshot.run_uri)
+    message = snapshot.message.replace(snapshot.run_uri, run_uri) if snapshot.run_uri else snapshot.message
+    told = replace(snapshot, run_uri=run_uri, output_uri=shown(snapshot.output_uri), message=message)
     status = step_status(told, previous=seen.step.status, now=now, generation=seen.step.generation)
     return _going_on(seen.step.status, status)
 
@@ -211,7 +222,7 @@ def milestones(before: api.ResourceStatus | None, after: api.ResourceStatus) -> 
     then, now = before.condition(about) if before else None, after.condition(about)
     if now is None or (then is not None and (then.status, then.reason) == (now.status, now.reason)):
         return ()
-    bad = now.status == "False" or now.reason in _BAD
+    bad = now.status == "False" or now.reason in _BAD or now.reason == SUCCEEDED_WITH_FAILURES
     if about == "Ready" and not bad:
         return ()  # nodes come and go
     return (Event("Warning" if bad else "Normal", now.reason, now.message or f"the step is {now.reason}"),)

@@ -16,16 +16,19 @@ from longshore_planner.pipelines.records import (
     FAILED,
     PENDING,
     REUSED,
+    REUSED_WITH_FAILURES,
     RUNNING,
     SKIPPED,
     SUCCEEDED,
     SUSPENDED,
     TIMEOUT,
+    WITH_FAILURES,
     Origin,
     Outcome,
     Record,
     Records,
 )
+from longshore_protocol.snapshot import SUCCEEDED_WITH_FAILURES
 
 STEP_FAILED = "StepFailed"
 
@@ -40,10 +43,15 @@ class Stop:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a run ended: SUCCEEDED, STEP_FAILED or CANCELLED."""
+    """How a run ended: SUCCEEDED, SUCCEEDED_WITH_FAILURES (of items, in some step), STEP_FAILED or CANCELLED."""
 
     reason: str
     message: str
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether all steps have succeeded."""
+        return self.reason in (SUCCEEDED, SUCCEEDED_WITH_FAILURES)
 
 
 @dataclass(frozen=True)
@@ -152,8 +160,9 @@ class _Deciding:
             self.records[step.name] = replace(
                 record,
                 state=SUCCEEDED,
-                reason=REUSED,
-                message=f"the outputs of {origin.step} in {origin.run_id} are taken",
+                reason=REUSED_WITH_FAILURES if earlier.failures else REUSED,
+                message=f"the outputs of {origin.step} in {origin.run_id} are taken"
+                + (f", where {earlier.failures}" if earlier.failures else ""),
                 outputs=dict(earlier.outputs),
                 metrics=earlier.metrics,
                 git=earlier.git,
@@ -233,5 +242,12 @@ class _Deciding:
             first = min((self.records[name] for name in self.failed), key=lambda each: each.ended or 0.0)
             return Verdict(
                 STEP_FAILED, f"{first.name} failed: {first.message}" if first.message else f"{first.name} failed"
+            )
+        failures = [each for each in self.records.values() if each.reason in WITH_FAILURES]
+        if failures:
+            more = f"; so did {listed([each.name for each in failures[1:]])}" if failures[1:] else ""
+            first = failures[0]
+            return Verdict(
+                SUCCEEDED_WITH_FAILURES, f"{first.name} succeeded with too many failed items: {first.message}{more}"
             )
         return Verdict(SUCCEEDED, "")

@@ -21,6 +21,7 @@ class EarlierStep:
     ended: float
     metrics: Mapping[str, Any] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
+    failures: str = ""  # what its status says of failed items, if it succeeded with too many
 
 
 class History:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from longshore_protocol.snapshot import SUCCEEDED_WITH_FAILURES
+
 State = Literal["Pending", "Running", "Succeeded", "Failed", "Skipped", "Cancelled"]
 
 PENDING: State = "Pending"
@@ -25,6 +27,8 @@ CANCELLED: State = "Cancelled"
 ENDED = frozenset((SUCCEEDED, FAILED, SKIPPED, CANCELLED))
 
 REUSED, TIMEOUT, SUSPENDED = "Reused", "Timeout", "Suspended"  # reasons
+REUSED_WITH_FAILURES = "ReusedWithFailures"  # a reason: the run that is reused is one WITH_FAILURES
+WITH_FAILURES = frozenset((SUCCEEDED_WITH_FAILURES, REUSED_WITH_FAILURES))  # reasons of steps that have succeeded
 
 
 @dataclass(frozen=True)

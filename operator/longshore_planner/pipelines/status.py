@@ -15,8 +15,9 @@ from longshore_planner.pipelines.decide import Decision, Verdict
 from longshore_planner.pipelines.fingerprint import digest
 from longshore_planner.pipelines.frozen import FrozenPipeline
 from longshore_planner.pipelines.history import EarlierStep
-from longshore_planner.pipelines.records import ENDED, FAILED, REUSED, RUNNING, SUCCEEDED, SUSPENDED, Origin, Record
+from longshore_planner.pipelines.records import ENDED, FAILED, RUNNING, SUCCEEDED, SUSPENDED, Origin, Record
 from longshore_planner.status import Truth, condition
+from longshore_protocol.snapshot import SUCCEEDED_WITH_FAILURES
 
 
 def pipeline_status(
@@ -40,9 +41,9 @@ def pipeline_status(
     verdict = decision.verdict
     reason, message = _reason(decision), progress_sentence(records, verdict) + _waiting(records, details)
     truths: dict[str, Truth] = {
-        "Succeeded": "Unknown" if verdict is None else "True" if verdict.reason == SUCCEEDED else "False",
-        "Ready": "True" if verdict is not None and verdict.reason == SUCCEEDED else "False",
-        "Stalled": "True" if verdict is not None and verdict.reason != SUCCEEDED else "False",
+        "Succeeded": "Unknown" if verdict is None else "True" if verdict.succeeded else "False",
+        "Ready": "True" if verdict is not None and verdict.succeeded else "False",
+        "Stalled": "True" if verdict is not None and not verdict.succeeded else "False",
         "Finished": "False" if verdict is None else "True",
     }
     ended = previous.completion_time if previous is not None and previous.completion_time is not None else now
@@ -124,7 +125,10 @@ def _current(name: str, details: Mapping[str, Detail]) -> str:
 def progress_sentence(records: Sequence[Record], verdict: Verdict | None) -> str:
     """Return "Steps completed: 3 (failed 1, reused 2), running: train and test", and why it ended badly."""
     ran = [each for each in records if each.state in (SUCCEEDED, FAILED)]
-    counts = {"failed": sum(each.state == FAILED for each in ran), "reused": sum(each.reason == REUSED for each in ran)}
+    counts = {
+        "failed": sum(each.state == FAILED for each in ran),
+        "reused": sum(each.reused_from is not None for each in ran),
+    }
     told = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     sentence = f"Steps completed: {len(ran)}" + (f" ({told})" if told else "")
     running = [each.name for each in records if each.state == RUNNING]
@@ -151,6 +155,7 @@ def earlier_steps(status: api.PipelineRunStatus) -> Iterable[EarlierStep]:
             ended=_seconds(each.completion_time) or 0.0,
             metrics=each.metrics,
             git=None if each.git is None else each.git.model_dump(),
+            failures=each.message if each.reason == SUCCEEDED_WITH_FAILURES else "",
         )
 
 

@@ -51,6 +51,7 @@ _APART = {
     "mini_batch",
     "mini_batch_size",
     "priority",
+    "failed_items_warning_percent",
 }
 
 
