@@ -85,7 +85,7 @@ class Plan:
 
     def item_names(self, mini_batch: int, *, limit: int) -> list[str]:
         """Return the names of a mini-batch's first items: files, or where the rows stand."""
-        names = slices.item_names(json.loads(self._payloads[mini_batch]), limit)
+        names = map(redacted, slices.item_names(json.loads(self._payloads[mini_batch]), limit))
         return [name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}" for name in names]
 
     def describe(self, mini_batch: int, job: Job) -> dict[str, Any]:
