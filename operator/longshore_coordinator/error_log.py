@@ -27,6 +27,12 @@ class Surplus:
     mini_batches: int = 0
     example: tuple[int, int, int] | None = None  # mini-batch, results, items
 
+    def add(self, mini_batch: int, succeeded: int, items: int) -> None:
+        """Note one of them."""
+        self.mini_batches += 1
+        if self.example is None:
+            self.example = (mini_batch, succeeded, items)
+
 
 class ErrorLog:
     """The errors of one run, across its coordinators.
@@ -58,8 +64,7 @@ class ErrorLog:
     def uneven(self, worker: str, mini_batch: int, *, items: int, succeeded: int) -> None:
         """Note a committed mini-batch with fewer or more results than items."""
         if succeeded > items:
-            self.surplus.mini_batches += 1
-            self.surplus.example = self.surplus.example or (mini_batch, succeeded, items)
+            self.surplus.add(mini_batch, succeeded, items)
             return
         kind = self._short if succeeded or self.counts_empty else self._empty
         self._add(kind, worker, short_return(mini_batch, items=items, succeeded=succeeded), counts=True)

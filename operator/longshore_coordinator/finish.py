@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from longshore_coordinator.assembly import Assembled, AssemblyError, assemble
@@ -13,11 +13,10 @@ from longshore_coordinator.committed import Committed
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.observe import Moments
 from longshore_coordinator.plan import Plan
-from longshore_coordinator.reports import Done, Outcome, Tried, write_reports
-from longshore_coordinator.restore import committed, failed_attempts
+from longshore_coordinator.reports import Attempts, Outcome, write_reports
+from longshore_coordinator.verdict import NAMED_ITEMS, SUCCEEDED_WITH_FAILURES, counts_empty_returns
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.snapshot import Snapshot
-from longshore_protocol.wire import Completion
 from longshore_storage.store import Store, open_store
 
 SUCCEEDED_MARKER = "state/succeeded.json"
@@ -72,16 +71,39 @@ def write_end(
     moments: Moments,
 ) -> None:
     """Write the reports, and the final marker of a run that succeeded. Raises OSError."""
-    records = list(ledger.records())
-    done = sorted((Completion(*raw), entry["worker"]) for entry, raw in committed(records))
-    tried = failed_attempts(records)
-    picked = Counter(each.failure.mini_batch for each in tried)
+
+    @lru_cache(maxsize=1)  # the attempts of a mini-batch follow one another
+    def describe(mini_batch: int) -> dict[str, Any]:
+        return plan.describe(mini_batch, job)
+
+    counts_empty = counts_empty_returns(job)
+    with Attempts.of(ledger.records(), counts_empty=counts_empty, first_error=last.first_error) as attempts:
+        outcome = _outcome(job, last, attempts, written=written, warning=_warning(attempts))
+        write_reports(
+            store,
+            outcome,
+            attempts,
+            describe=describe,
+            names=lambda mini_batch: plan.item_names(mini_batch, limit=NAMED_ITEMS),
+        )
+    store.put(
+        _TIMING, json.dumps({name: value for name, value in asdict(moments).items() if value is not None}).encode()
+    )
+    if outcome.succeeded:
+        store.create(SUCCEEDED_MARKER, last.to_json().encode())
+        # Their rows are in the output now. A later coordinator that may be at the same point sees the marker, if this
+        # one does not see its claim.
+        if not ledger.is_superseded():
+            store.delete("state/segments")
+
+
+def _outcome(job: Job, last: Snapshot, attempts: Attempts, *, written: Assembled, warning: str) -> Outcome:
     error = last.first_error
-    first = next((Tried(*each) for each in tried if error and each.failure.message == error.message), None)
-    outcome = Outcome(
+    return Outcome(
         name=job.name,
         run_id=job.run_id,
         succeeded=last.state == "Succeeded",
+        with_failures=last.reason == SUCCEEDED_WITH_FAILURES,
         message=last.message,
         started=last.started or 0.0,
         finished=last.finished or 0.0,
@@ -95,28 +117,20 @@ def write_end(
         output=f"{job.output.uri}/{last.output_file}" if last.output_file else job.output.uri,
         rows=written.rows,
         bytes=written.bytes,
-        first_error=first,
+        first_error=attempts.first,
+        first_items=() if error is None else error.items,
+        warning=warning,
     )
 
-    def describe(mini_batch: int) -> dict[str, Any]:
-        return plan.describe(mini_batch, job)
 
-    write_reports(
-        store,
-        outcome,
-        done=(Done(worker, each, picked[each.mini_batch] + 1) for each, worker in done),
-        tried=(Tried(*each) for each in tried),
-        describe=describe,
-    )
-    store.put(
-        _TIMING, json.dumps({name: value for name, value in asdict(moments).items() if value is not None}).encode()
-    )
-    if outcome.succeeded:
-        store.create(SUCCEEDED_MARKER, last.to_json().encode())
-        # Their rows are in the output now. A later coordinator that may be at the same point sees the marker, if this
-        # one does not see its claim.
-        if not ledger.is_superseded():
-            store.delete("state/segments")
+def _warning(attempts: Attempts) -> str:
+    """Return one sentence about mini-batches with more results than items; "" where there are none."""
+    if attempts.surplus.example is None:
+        return ""
+    mini_batch, succeeded, items = attempts.surplus.example
+    more = attempts.surplus.mini_batches - 1
+    others = f", and more results than items for {more} more" if more else ""
+    return f"run() returned {succeeded} results for the {items} items of mini-batch {mini_batch}{others}"
 
 
 def earlier_end(store: Store) -> Snapshot | None:

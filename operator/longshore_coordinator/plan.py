@@ -29,9 +29,11 @@ from longshore_coordinator.enumerate import (
     plan_settings,
     setting_difference,
 )
+from longshore_coordinator.payloads import Payloads
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import slices
 from longshore_protocol.job import Job
+from longshore_protocol.text import MESSAGE, printable
 from longshore_protocol.wire import Grant
 from longshore_storage.errors import ShownError
 from longshore_storage.redaction import redacted
@@ -47,12 +49,12 @@ class PlanChangedError(ShownError):
 
 
 class Plan:
-    """All mini-batches cut so far. Slices are kept as the JSON they travel in: about 100 bytes a file."""
+    """All mini-batches cut so far."""
 
     def __init__(self) -> None:
         self.complete = False
         self.items_scheduled = 0
-        self._payloads: list[bytes] = []
+        self._payloads = Payloads()
         self._inputs = array("H")
         self._items = array("l")
         self._uncounted = 0  # mini-batches whose rows nobody knows before they are read
@@ -85,7 +87,8 @@ class Plan:
 
     def item_names(self, mini_batch: int, *, limit: int) -> list[str]:
         """Return the names of a mini-batch's first items: files, or where the rows stand."""
-        names = map(redacted, slices.item_names(json.loads(self._payloads[mini_batch]), limit))
+        found = slices.item_names(json.loads(self._payloads[mini_batch]), limit)
+        names = [printable(redacted(name), MESSAGE) for name in found]
         return [name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}" for name in names]
 
     def describe(self, mini_batch: int, job: Job) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 from longshore_coordinator.accounts import Accounts
 from longshore_coordinator.error_log import ErrorLog
@@ -112,32 +112,3 @@ def restore(ledger: Ledger, *, resumed_by_user: bool, counts_empty: bool = True)
         restored.retry()
         ledger.append({"resumed": ledger.epoch})
     return restored
-
-
-class Attempt(NamedTuple):
-    """An attempt that failed."""
-
-    worker: str
-    failure: Failure
-    terminal: bool
-
-
-def committed(records: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
-    """Yield each mini-batch's one valid completion, as the `done` entry that holds it and the Completion as a list.
-
-    The first one counts: a displaced coordinator may have accepted another, later in the ledger.
-    """
-    seen: set[int] = set()
-    for record in records:
-        if "done" in record:
-            entry = record["done"]
-            for raw in entry["mini_batches"]:
-                if raw[0] not in seen:
-                    seen.add(raw[0])
-                    yield entry, raw
-
-
-def failed_attempts(records: Iterable[dict[str, Any]]) -> list[Attempt]:
-    """Return the attempts that failed, in the order they were told."""
-    entries = (record["tried"] for record in records if "tried" in record)
-    return [Attempt(each["worker"], Failure(*each["failure"]), each["terminal"]) for each in entries]

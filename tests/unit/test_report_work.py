@@ -1,6 +1,6 @@
 """The work logs: what each process picked and finished."""
 
-from longshore_coordinator.reports import Done, Tried, work_logs
+from longshore_coordinator.reports import Attempts, Done, Tried, work_logs
 from longshore_protocol import errors
 from longshore_protocol.wire import Completion, Failure
 
@@ -19,8 +19,17 @@ def tried(mini_batch, *, worker="node-0", process=0, at=0.0, attempt=1, terminal
     return Tried(worker, failure, terminal)
 
 
+def logs_of(committed, failed):
+    records = [{"done": {"worker": each.worker, "mini_batches": [list(each.completion)]}} for each in committed]
+    records += [
+        {"tried": {"worker": each.worker, "terminal": each.terminal, "failure": list(each.failure)}} for each in failed
+    ]
+    with Attempts.of(records) as attempts:
+        return {name: "".join(lines) for name, lines in work_logs(attempts)}
+
+
 def test_every_process_of_every_worker_has_a_log_of_its_own():
-    logs = work_logs([done(0), done(1, process=1), done(2, worker="node-1")], [tried(3, worker="node-1", process=12)])
+    logs = logs_of([done(0), done(1, process=1), done(2, worker="node-1")], [tried(3, worker="node-1", process=12)])
     assert list(logs) == [
         "node-0/process000.txt",
         "node-0/process001.txt",
@@ -30,7 +39,7 @@ def test_every_process_of_every_worker_has_a_log_of_its_own():
 
 
 def test_a_log_has_a_line_per_attempt_in_the_order_of_time():
-    logs = work_logs(
+    logs = logs_of(
         [done(7, at=10.5, succeeded=4), done(3, at=4.0)],
         [tried(7, at=0.0), tried(9, at=20.0, attempt=3, terminal=True, category=errors.TIMEOUT)],
     )
@@ -56,11 +65,11 @@ def test_a_log_has_a_line_per_attempt_in_the_order_of_time():
 
 
 def test_a_process_that_never_came_to_run_says_so():
-    logs = work_logs([], [tried(-1, attempt=0)])
+    logs = logs_of([], [tried(-1, attempt=0)])
     assert logs == {
         "node-0/process000.txt": "ended 2027-01-15 08:00:00.000 UTC before run(): RUN_EXCEPTION: ValueError: no digit\n"
     }
 
 
 def test_what_was_lost_with_its_worker_was_in_no_process():
-    assert work_logs([], [tried(5, process=-1, category=errors.SYSTEM)]) == {}
+    assert logs_of([], [tried(5, process=-1, category=errors.SYSTEM)]) == {}

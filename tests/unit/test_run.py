@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from longshore_coordinator.agents import UnknownAgentError
+from longshore_coordinator.committed import Committed
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.leases import LOSSES_FOR_FREE, State
 from longshore_coordinator.ledger import Ledger
-from longshore_coordinator.restore import committed, failed_attempts, restore
+from longshore_coordinator.restore import restore
 from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import Verdict, counts_empty_returns
 from longshore_protocol import errors, wire
@@ -412,7 +413,7 @@ def test_what_infrastructure_ended_waits_again_with_all_its_tries_however_often(
     assert bench.run.verdict is None
     assert bench.run.leases.tries(0) == bench.run.leases.losses(0) == 0
     assert bench.records("tried") == []
-    assert (bench.run.accounts.items_failed, bench.run.accounts.first_error) == (0, None)
+    assert (bench.run.accounts.items_failed, bench.run.accounts.errors.first) == (0, None)
 
 
 def test_a_run_never_succeeds_while_infrastructure_keeps_a_mini_batch_from_ending(bench):
@@ -849,9 +850,9 @@ def test_a_mini_batch_has_one_completion_in_the_ledger_whichever_epochs_it_passe
     bench.complete(agent, *bench.grant(agent, 4))
     bench.ledger.flush()
     records = list(bench.ledger.records())
-    done = sorted((raw[0], entry["worker"], entry["segment"]) for entry, raw in committed(records))
-    assert done == [(number, "w0", "s") for number in range(4)]
-    assert [(each.failure.mini_batch, each.terminal) for each in failed_attempts(records)] == [
+    assert [(piece.mini_batch, piece.segment) for piece in Committed.of(records)] == [(each, "s") for each in range(4)]
+    tried = [each["tried"] for each in records if "tried" in each]
+    assert [(Failure(*each["failure"]).mini_batch, each["terminal"]) for each in tried] == [
         (1, False),
         (1, True),
         (2, False),

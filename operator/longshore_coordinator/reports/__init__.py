@@ -4,6 +4,7 @@ Formatting here is pure and written through a store on the run folder; nothing i
 the lines of the current hour's progress.
 """
 
+from longshore_coordinator.reports.attempts import Attempts
 from longshore_coordinator.reports.metrics import MetricsLog, metrics
 from longshore_coordinator.reports.progress import Progress, ProgressOverview, progress_line
 from longshore_coordinator.reports.records import Describe, Done, Outcome, Tried
@@ -13,6 +14,7 @@ from longshore_coordinator.reports.work import work_logs
 from longshore_coordinator.reports.write import write_reports
 
 __all__ = [
+    "Attempts",
     "Describe",
     "Done",
     "MetricsLog",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from longshore_protocol.wire import Completion, Failure
 
+Names = Callable[[int], list[str]]  # mini-batch -> the names of its first items
 Describe = Callable[[int], Mapping[str, Any]]  # mini-batch -> {"input": its name, "items": its slice}, fit for JSON
 
 
@@ -27,6 +28,8 @@ class Tried(NamedTuple):
     worker: str
     failure: Failure
     terminal: bool  # no attempt follows
+    picked: int = 1  # which failed attempt of its mini-batch this is
+    kind: int = 0  # of the error, see `kinds`
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class Outcome:
     rows: int = 0
     bytes: int = 0
     first_error: Tried | None = None  # its mini_batch is below 0 when init() failed
+    first_items: tuple[str, ...] = ()  # names of its mini-batch's first items
+    with_failures: bool = False  # it succeeded, and too many items failed
+    warning: str = ""  # one sentence about what is no failure and should be looked at
 
 
 def duration(seconds: float) -> str:

@@ -1,16 +1,16 @@
-"""The tables of a run: a CSV row per attempt, per process and per worker, and a JSON line per lost mini-batch."""
+"""The tables of a run: a CSV row per attempt, process and worker; a JSON line per mini-batch with failed items."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+from longshore_coordinator.reports.attempts import Attempts
 from longshore_coordinator.reports.records import Describe, Done, Tried, utc
+from longshore_coordinator.reports.sums import Sum
 from longshore_protocol import errors
 from longshore_protocol.wire import process_name
 
@@ -52,144 +52,92 @@ _SUM_COLUMNS = (
     "First Start Time (UTC)",
     "Last End Time (UTC)",
 )
-_Key = TypeVar("_Key")
+_CHUNK = 64 << 10  # characters of a table that are written at once
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def processed_mini_batches(done: Iterable[Done], tried: Iterable[Tried], describe: Describe) -> str:
-    """Return a CSV table with one row per finished attempt, by mini-batch and then by attempt."""
-    rows = [(each.completion[:2], _done_row(each, describe)) for each in done]
-    picked: Counter[int] = Counter()
-    for each in sorted(tried, key=_order):
-        picked[each.failure.mini_batch] += 1
-        rows.append((each.failure[:2], _tried_row(each, picked[each.failure.mini_batch], describe)))
-    rows.sort(key=lambda row: row[0])
-    return _csv(_ATTEMPT_COLUMNS, (row for _, row in rows))
+def processed_mini_batches(attempts: Attempts, describe: Describe) -> Iterator[str]:
+    """Yield a CSV table with one row per finished attempt, by mini-batch and then by attempt, in parts."""
+    rows = (
+        _done_row(each, describe, counts=each.completion.succeeded > 0 or attempts.counts_empty)
+        if isinstance(each, Done)
+        else _tried_row(each, describe)
+        for each in attempts.in_order()
+    )
+    return _csv(_ATTEMPT_COLUMNS, rows)
 
 
-def process_summary(done: Iterable[Done], tried: Iterable[Tried]) -> str:
-    """Return a CSV table with one row per process: what it did and when."""
-    sums: dict[tuple[str, int], _Sum] = {}
-    _add_up(sums, ((each, (each.worker, each.completion.process)) for each in done))
-    _add_up(sums, ((each, (each.worker, each.failure.process)) for each in tried if each.failure.process >= 0))
-    rows = ((worker, process_name(process), *sums[worker, process].cells()) for worker, process in sorted(sums))
+def process_summary(attempts: Attempts) -> Iterator[str]:
+    """Yield a CSV table with one row per process, in parts: what it did and when."""
+    rows = ((worker, process_name(process), *_cells(each)) for worker, process, each in attempts.sums.by_process())
     return _csv(("Node", "Process", *_SUM_COLUMNS), rows)
 
 
-def node_summary(done: Iterable[Done], tried: Iterable[Tried]) -> str:
-    """Return a CSV table with one row per worker: how many processes it had and what they did."""
-    done, tried = list(done), list(tried)
-    sums: dict[str, _Sum] = {}
-    _add_up(sums, ((each, each.worker) for each in done))
-    _add_up(sums, ((each, each.worker) for each in tried))
-    processes = {(each.worker, each.completion.process) for each in done}
-    processes |= {(each.worker, each.failure.process) for each in tried if each.failure.process >= 0}
-    counts = Counter(worker for worker, _ in processes)
-    return _csv(
-        ("Node", "Processes", *_SUM_COLUMNS),
-        ((worker, counts[worker], *sums[worker].cells()) for worker in sorted(sums)),
-    )
+def node_summary(attempts: Attempts) -> Iterator[str]:
+    """Yield a CSV table with one row per worker, in parts: how many processes it had and what they did."""
+    rows = ((worker, count, *_cells(each)) for worker, count, each in attempts.sums.by_worker())
+    return _csv(("Node", "Processes", *_SUM_COLUMNS), rows)
 
 
-def failed_jsonl(tried: Iterable[Tried], describe: Describe) -> str:
-    """Return one JSON line per mini-batch that failed for good, by number: enough to run just those again."""
-    tried = sorted(tried, key=_order)
-    attempts = Counter(each.failure.mini_batch for each in tried)
-    lost = {each.failure.mini_batch: each for each in tried if each.terminal}  # the last word on each
-    return "".join(
-        _json(
-            {
-                "miniBatch": number,
-                **describe(number),
-                "attempts": attempts[number],
-                "category": each.failure.category,
-                "message": each.failure.message,
-                "worker": each.worker,
-                "log": each.failure.log,
-            }
-        )
-        + "\n"
-        for number, each in lost.items()
-    )
+def failed_jsonl(attempts: Attempts, describe: Describe) -> Iterator[str]:
+    """Yield one JSON line per mini-batch with failed items, by number: enough to run just those again.
+
+    Of a mini-batch with fewer results than items nobody knows which items failed: all of them are listed.
+    """
+    for each in attempts.lost():
+        failure = each.attempt.failure
+        line = {
+            "miniBatch": failure.mini_batch,
+            **describe(failure.mini_batch),
+            "itemsFailed": each.items_failed if each.items_failed >= 0 else None,
+            "attempts": each.attempts,
+            "category": failure.category,
+            "message": failure.message,
+            "worker": each.attempt.worker,
+            "log": failure.log,
+        }
+        yield _json(line) + "\n"
 
 
-def _done_row(each: Done, describe: Describe) -> Sequence[Any]:
+def _done_row(each: Done, describe: Describe, *, counts: bool) -> Sequence[Any]:
     number, _, _, _, succeeded, items, _, process, started, elapsed, run, cpu = each.completion  # times in microseconds
     return (
         *(number, each.tries, each.worker, process_name(process), utc(started / 1e6)),
-        *(items, succeeded, max(0, items - succeeded)),
+        *(items, succeeded, max(0, items - succeeded) if counts else ""),
         *(f"{elapsed / 1e6:.6f}", f"{cpu / 1e6:.6f}", f"{run / 1e6:.6f}"),
         *("RUN_DONE", "", "", _json(describe(number))),
     )
 
 
-def _tried_row(each: Tried, picked: int, describe: Describe) -> Sequence[Any]:
+def _tried_row(each: Tried, describe: Describe) -> Sequence[Any]:
     failure = each.failure
     process = process_name(failure.process) if failure.process >= 0 else ""
     items = failure.items if failure.items >= 0 else ""
     return (
-        *(failure.mini_batch, picked, each.worker, process, utc(failure.started)),
+        *(failure.mini_batch, each.picked, each.worker, process, utc(failure.started)),
         *(items, 0, items),
         *(f"{failure.elapsed:.6f}", "", ""),
         *(STATUS[failure.category], failure.category, failure.message, _json(describe(failure.mini_batch))),
     )
 
 
-@dataclass
-class _Sum:
-    """What one process or worker did. Seconds, and Unix times."""
-
-    mini_batches: int = 0
-    failed_attempts: int = 0
-    items: int = 0
-    succeeded: int = 0
-    elapsed: float = 0.0
-    cpu_seconds: float = 0.0
-    run_seconds: float = 0.0
-    first: float = float("inf")
-    last: float = 0.0
-
-    def add(self, each: Done | Tried) -> None:
-        if isinstance(each, Done):
-            record = each.completion
-            self.mini_batches += 1
-            self.items += record.items
-            self.succeeded += record.succeeded
-            self.cpu_seconds += record.cpu_seconds
-            self.run_seconds += record.run_seconds
-            self._span(record.started, record.elapsed)
-        else:
-            self.failed_attempts += 1
-            self._span(each.failure.started, each.failure.elapsed)
-
-    def _span(self, started: float, elapsed: float) -> None:
-        self.elapsed += elapsed
-        self.first = min(self.first, started)
-        self.last = max(self.last, started + elapsed)
-
-    def cells(self) -> tuple[Any, ...]:
-        counts = (self.mini_batches, self.failed_attempts, self.items, self.succeeded)
-        seconds = (f"{self.elapsed:.3f}", f"{self.cpu_seconds:.3f}", f"{self.run_seconds:.3f}")
-        return (*counts, *seconds, utc(self.first), utc(self.last))
+def _cells(each: Sum) -> tuple[Any, ...]:
+    counts = (each.mini_batches, each.failed_attempts, each.items, each.succeeded)
+    seconds = (f"{each.elapsed:.3f}", f"{each.cpu_seconds:.3f}", f"{each.run_seconds:.3f}")
+    return (*counts, *seconds, utc(each.first), utc(each.last))
 
 
-def _add_up(sums: dict[_Key, _Sum], each_with_key: Iterable[tuple[Done | Tried, _Key]]) -> None:
-    for each, key in each_with_key:
-        if key not in sums:
-            sums[key] = _Sum()
-        sums[key].add(each)
-
-
-def _order(each: Tried) -> tuple[int, int]:
-    return each.failure.mini_batch, each.failure.attempt
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_cell(each) for each in row] for row in rows)
-    return text.getvalue()
+    for row in rows:
+        writer.writerow([_cell(each) for each in row])
+        if text.tell() >= _CHUNK:
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()
 
 
 def _cell(value: Any) -> Any:

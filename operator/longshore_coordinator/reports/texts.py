@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
-from longshore_coordinator.reports.records import Outcome, Tried, duration, utc
+from longshore_coordinator.reports.kinds import Kind
+from longshore_coordinator.reports.records import Names, Outcome, Tried, duration, utc
 from longshore_protocol.wire import process_name
 
-_GROUPS = 100  # kinds of error that a summary shows
-_EXAMPLES = 5  # mini-batches that it names for each
+_KINDS = 100  # kinds of error that a summary shows
 
 
 def readme_txt() -> str:
@@ -24,8 +23,8 @@ job_result.txt                             the verdict, its reason and the count
 job_error.txt                              why the run failed; absent when it succeeded
 job_progress_overview.<yyyymmddhh>.txt     how far the run was, about every ten seconds, one file per hour
 metrics.jsonl                              mini-batches and items in all, remaining and failed, at the same moments
-user/error.txt                             all errors in user code and input data, grouped, with an example each;
-                                           absent when there were none
+user/error.txt                             all errors in user code and input data, grouped by type and lines of code,
+                                           with an example each; absent when there were none
 user/error/<node>/processNNN.txt           every traceback that left run(), by mini-batch and attempt
 user/stdout/<node>/processNNN.stdout.txt   what the entry script printed and logged
 user/stderr/<node>/processNNN.stderr.txt   its standard error, and the traceback of a failed import or init()
@@ -45,7 +44,8 @@ perf/<node>/node_resource_usage.csv        use of the machine, every resourceMon
 perf/<node>/processes_resource_usage.csv   the same of agent, host and processes: CPU seconds and resident memory
 
 In the folder above:
-failed.jsonl                               one line per mini-batch that failed for good, with its items
+failed.jsonl                               one line per mini-batch with failed items, and its items: it failed for
+                                           good, or run() returned fewer results than items
 status.json                                the final status, of a local run
 state/                                     the ledger, from which an unfinished run is resumed: change nothing there
 
@@ -63,7 +63,7 @@ def result_text(outcome: Outcome) -> str:
     )
     items = f"{outcome.items} processed, {outcome.items_succeeded} succeeded, {outcome.items_failed} failed"
     lines = [
-        ("Verdict", "Succeeded" if outcome.succeeded else "Failed"),
+        ("Verdict", f"Succeeded{' with failures' * outcome.with_failures}" if outcome.succeeded else "Failed"),
         ("Reason", outcome.message),
         ("Step", f"{outcome.name}, run {outcome.run_id}"),
         ("Started", f"{utc(outcome.started)} UTC"),
@@ -75,6 +75,9 @@ def result_text(outcome: Outcome) -> str:
         lines.append(("Output", f"{outcome.output}, {outcome.rows} rows, {outcome.bytes} bytes"))
     if outcome.first_error is not None:
         lines.append(("First error", _sentence(outcome.first_error)))
+        lines += [("Its items", ", ".join(outcome.first_items))] if outcome.first_items else []
+    if outcome.warning:
+        lines.append(("Warning", outcome.warning))
     return "".join(f"{name + ':':<14}{text}\n" for name, text in lines)
 
 
@@ -83,61 +86,38 @@ def error_text(outcome: Outcome) -> str:
     parts = [outcome.message]
     if outcome.first_error is not None:
         failure = outcome.first_error.failure
-        parts += [f"First error: {_sentence(outcome.first_error)}", failure.traceback.rstrip("\n")]
+        items = f"\nIts items: {', '.join(outcome.first_items)}" if outcome.first_items else ""
+        parts += [f"First error: {_sentence(outcome.first_error)}{items}", failure.traceback.rstrip("\n")]
         parts += [f"Log: {failure.log}"] if failure.log else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def error_summary(tried: Iterable[Tried]) -> str:
-    """Return the failed attempts grouped by category and message, the most frequent first; "" for none."""
-    groups: dict[tuple[str, str], _Group] = {}
-    for each in tried:
-        key = each.failure.category, each.failure.message
-        if key not in groups:
-            groups[key] = _Group()
-        groups[key].add(each)
-    ranked = sorted(groups.items(), key=lambda item: (-item[1].attempts, item[1].example_order))
-    parts = [group.text(*key) for key, group in ranked[:_GROUPS]]
-    if len(ranked) > _GROUPS:
-        attempts = sum(group.attempts for _, group in ranked[_GROUPS:])
-        parts.append(f"{len(ranked) - _GROUPS} rarer kinds of error, {attempts} failed attempts, are left out here.\n")
+def error_summary(kinds: Iterable[Kind], *, names: Names, others: int = 0) -> str:
+    """Return the failed attempts by kind of error, as they come; "" for none.
+
+    `others` is the number of attempts of kinds that are not among `kinds`.
+    """
+    kinds = list(kinds)
+    parts = [_kind_text(each, names) for each in kinds[:_KINDS]]
+    left_out = others + sum(each.attempts for each in kinds[_KINDS:])
+    if left_out:
+        parts.append(f"{left_out} failed attempts of rarer kinds are left out here.\n")
     return "\n".join(parts)
 
 
-@dataclass
-class _Group:
-    """Failed attempts of one category and message."""
-
-    attempts: int = 0
-    terminal: int = 0
-    mini_batches: set[int] = field(default_factory=set)
-    example: Tried | None = None  # the attempt of the lowest mini-batch, so that the text is the same in any order
-
-    def add(self, each: Tried) -> None:
-        self.attempts += 1
-        self.terminal += each.terminal
-        self.mini_batches.add(each.failure.mini_batch)
-        if self.example is None or _place(each) < self.example_order:
-            self.example = each
-
-    @property
-    def example_order(self) -> tuple[int, int]:
-        return (-1, -1) if self.example is None else _place(self.example)
-
-    def text(self, category: str, message: str) -> str:
-        first = sorted(self.mini_batches)[:_EXAMPLES]
-        named = ", ".join(map(str, first)) + (", ..." if len(self.mini_batches) > len(first) else "")
-        counts = f"mini-batches: {len(self.mini_batches)} ({named}); failed for good: {self.terminal}"
-        lines = [f"{category}: {message}", f"  failed attempts: {self.attempts}; {counts}"]
-        if self.example is not None:
-            failure = self.example.failure
-            lines += [f"  log: {failure.log}"] if failure.log else []
-            lines += [f"  | {line}" for line in failure.traceback.splitlines()]
-        return "\n".join(lines) + "\n"
-
-
-def _place(each: Tried) -> tuple[int, int]:
-    return each.failure.mini_batch, each.failure.attempt
+def _kind_text(kind: Kind, names: Names) -> str:
+    failure = kind.example.failure
+    title = f"{failure.category}: {failure.message}"
+    if kind.texts_differ:
+        title += " (and other texts of this kind)"
+    named = ", ".join(map(str, kind.first)) + (", ..." if kind.mini_batches > len(kind.first) else "")
+    counts = f"mini-batches: {kind.mini_batches} ({named}); failed for good: {kind.terminal}"
+    lines = [title, f"  failed attempts: {kind.attempts}; {counts}"]
+    if failure.mini_batch >= 0:
+        lines.append(f"  items of mini-batch {failure.mini_batch}: {', '.join(names(failure.mini_batch))}")
+    lines += [f"  log: {failure.log}"] if failure.log else []
+    lines += [f"  | {line}" for line in failure.traceback.splitlines()]
+    return "\n".join(lines) + "\n"
 
 
 def _sentence(each: Tried) -> str:

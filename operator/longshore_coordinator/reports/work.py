@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Iterator
 
+from longshore_coordinator.reports.attempts import Attempts
 from longshore_coordinator.reports.records import Done, Tried, utc
 from longshore_coordinator.reports.tables import STATUS
 from longshore_protocol.wire import process_name
 
 
-def work_logs(done: Iterable[Done], tried: Iterable[Tried]) -> dict[str, str]:
-    """Return the text of each `<worker>/processNNN.txt`: one line per attempt that the process finished.
+def work_logs(attempts: Attempts) -> Iterator[tuple[str, Iterator[str]]]:
+    """Yield each `<worker>/processNNN.txt` with its lines: one per attempt that the process finished.
 
     An attempt that no process had (it was lost with its worker) is in none of them.
     """
-    lines = [_done_line(each) for each in done]
-    lines += [_tried_line(each) for each in tried if each.failure.process >= 0]
-    lines.sort(key=itemgetter(0, 1, 2))
-    return {
-        f"{worker}/{process_name(process)}.txt": "".join([line[3] for line in of_process])
-        for (worker, process), of_process in groupby(lines, key=itemgetter(0, 1))
-    }
+    for worker, process, finished in attempts.by_process():
+        yield f"{worker}/{process_name(process)}.txt", map(_line, finished)
 
 
-def _done_line(each: Done) -> tuple[str, int, float, str]:
+def _line(each: Done | Tried) -> str:
+    return _done_line(each) if isinstance(each, Done) else _tried_line(each)
+
+
+def _done_line(each: Done) -> str:
     done = each.completion
     started, elapsed = done.started, done.elapsed
-    text = (
+    return (
         f"{_span(started, elapsed)}: mini-batch {done.mini_batch}, attempt {done.attempt}, "
         f"RUN_DONE, {elapsed:.4f} s with {done.run_seconds:.4f} s in run(), "
         f"{done.succeeded} of {done.items} items succeeded\n"
     )
-    return each.worker, done.process, started, text
 
 
-def _tried_line(each: Tried) -> tuple[str, int, float, str]:
-    number, attempt, _, process, category, message, _, started, elapsed, _ = each.failure
+def _tried_line(each: Tried) -> str:
+    number, attempt, _, _, category, message, _, started, elapsed, _ = each.failure
     if number < 0:
-        text = f"ended {_moment(started)} UTC before run(): {STATUS[category]}: {message}\n"
-    else:
-        text = (
-            f"{_span(started, elapsed)}: mini-batch {number}, attempt {attempt}, "
-            f"{STATUS[category]}, {elapsed:.4f} s{', the last try' if each.terminal else ''}: {message}\n"
-        )
-    return each.worker, process, started, text
+        return f"ended {_moment(started)} UTC before run(): {STATUS[category]}: {message}\n"
+    return (
+        f"{_span(started, elapsed)}: mini-batch {number}, attempt {attempt}, "
+        f"{STATUS[category]}, {elapsed:.4f} s{', the last try' if each.terminal else ''}: {message}\n"
+    )
 
 
 def _span(started: float, elapsed: float) -> str:
