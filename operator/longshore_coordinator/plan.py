@@ -13,6 +13,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -23,12 +24,12 @@ from longshore_coordinator.enumerate import (
     InputError,
     PlanDigest,
     Slice,
-    cut,
     has_stamps,
     last_modified,
     plan_settings,
     setting_difference,
 )
+from longshore_coordinator.enumerate import cut as enumerate_inputs
 from longshore_coordinator.payloads import Payloads
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import slices
@@ -132,15 +133,19 @@ class PlanReader(threading.Thread):
         *,
         deliver: Callable[[list[Slice], dict[str, Any]], None],
         ended: Callable[[Exception | None], None],
-        cut: Callable[[Job], Iterator[Slice]] = cut,
+        cut: Callable[[Job], Iterator[Slice]] | None = None,
     ) -> None:
         super().__init__(name="plan", daemon=True)
         self._job = job
         self._record = record
         self._deliver = deliver
         self._ended = ended
-        self._cut = cut
+        self.advanced = 0  # grows while inputs are listed and read
+        self._cut = cut or partial(enumerate_inputs, advance=self._advance)
         self._stopped = False
+
+    def _advance(self) -> None:
+        self.advanced += 1
 
     def stop(self) -> None:
         """Cut no more; nothing is delivered after the lot in hand."""

@@ -19,7 +19,7 @@ from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.assembly import Assembled, AssemblyError
 from longshore_coordinator.changes import Changes
-from longshore_coordinator.enumerate import Slice, cut
+from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.finish import earlier_end, write_end, write_output
 from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.leases import State
@@ -55,7 +55,9 @@ class Coordinator:
     all their tries again, as does a step that goes on with the run of another one.
     """
 
-    def __init__(self, job: Job, *, resumed_by_user: bool = False, cut: Callable[[Job], Iterator[Slice]] = cut) -> None:
+    def __init__(
+        self, job: Job, *, resumed_by_user: bool = False, cut: Callable[[Job], Iterator[Slice]] | None = None
+    ) -> None:
         self.job = job
         self._store: Store = open_store(job.run_uri)
         self.internal_errors = InternalErrors(self._store)
@@ -304,7 +306,7 @@ class Coordinator:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            self._run.tick(self._clock())
+            self._run.tick(self._clock(), listed=self._reader.advanced)
             if self._run.leases.waiting():
                 self._changes.tell()
             if self._run.draining and not self._run.agents.count():

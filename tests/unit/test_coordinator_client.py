@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -59,3 +60,31 @@ def test_agents_that_failed_together_do_not_return_together(monkeypatch):
         assert len(pauses) > 40
         assert min(pauses) >= pause / 2
         assert max(pauses) <= pause * 1.5
+
+
+@pytest.mark.parametrize(
+    ("passes", "calls"), [(10.0, 32), (79.0, 5), (3600.0, 5), (1e6, 5)], ids=["answers", "late", "stopped", "frozen"]
+)
+def test_the_time_in_which_the_agent_was_stopped_is_no_silence_of_the_coordinator(monkeypatch, passes, calls):
+    made = []
+
+    async def wait():
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: now)
+
+        class Session:
+            def post(self, *_, **__):
+                nonlocal now
+                now += passes
+                made.append(now)
+                raise aiohttp.ClientConnectionError("refused")
+
+        client = CoordinatorClient("http://coordinator", token="t", worker="w", patience=300.0)
+        client._session = Session()
+        with pytest.raises(Unreachable, match="no coordinator at http://coordinator for 300 s: refused"):
+            await client.bye()
+
+    monkeypatch.setattr(coordinator_client, "_pause", lambda _: 0.0)
+    asyncio.run(wait())
+    assert len(made) == calls

@@ -302,3 +302,19 @@ def test_columns_from_paths_come_last_and_have_the_types_that_are_given(tmp_path
     typed = TabularFormat("csv", column_types={"year": "int64"})
     [each] = cut(job(rows(tmp_path, typed, form="y={year}/{name}.csv")))
     assert load(json.loads(each.payload), typed).to_dict("list") == {"n": [1], "year": [2026], "name": ["a"]}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_progress_is_noted_for_each_file_and_while_a_large_one_is_read(tmp_path, form):
+    frame = pandas.DataFrame({"k": range(5000)})
+    target = tmp_path / f"a.{form}"
+    write_table = {
+        "csv": lambda: frame.to_csv(target, index=False),
+        "jsonl": lambda: frame.to_json(target, orient="records", lines=True),
+        "parquet": lambda: frame.to_parquet(target),
+    }
+    write_table[form]()
+    noted = []
+    made = cut(job(rows(tmp_path, TabularFormat(form)), keys=("k",)), advance=lambda: noted.append(1))
+    next(made)
+    assert len(noted) >= 1 + 4

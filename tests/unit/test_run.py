@@ -764,6 +764,91 @@ def test_a_run_that_is_drained_is_not_said_to_stand_still(store):
     assert bench.run.verdict is None
 
 
+def test_a_resumed_run_that_is_still_listed_and_has_nothing_to_do_makes_no_progress_and_goes_on(store):
+    bench = Bench(store)
+    agent = bench.agent()
+    bench.complete(agent, *bench.grant(agent, 4))
+    bench.ledger.flush()
+    again = limited(store, listed=False)
+    again.report(again.agent())
+    again.tick(500)
+    assert again.run.verdict is None
+    again.run.add([Slice(0, ITEMS, b'["/in/new"]')])
+    again.tick(21)
+    assert again.run.verdict.reason == "NoProgress", "now something waits"
+
+
+def test_an_input_that_is_listed_or_read_for_long_ends_no_run_while_that_progresses(store):
+    bench = Bench(store, mini_batches=0, listed=False)
+    bench.report(bench.agent())
+    for listed in range(1, 20):
+        bench.tick(300, listed=listed)
+        assert bench.run.verdict is None
+    bench.tick(600, listed=19)
+    assert bench.run.verdict.reason == "FirstTaskCreationTimeout"
+
+
+def test_the_users_own_limit_for_the_first_mini_batch_holds_while_inputs_are_listed(store):
+    bench = limited(store, mini_batches=0, listed=False)
+    for listed in range(101):
+        bench.tick(1, listed=listed)
+    assert bench.run.verdict.reason == "FirstTaskCreationTimeout"
+
+
+def test_mini_batches_of_many_tries_make_progress_with_each(store):
+    bench = limited(store, max_tries=20)
+    agent = bench.agent()
+    bench.report(agent)
+    for _ in range(19):
+        bench.tick(9)
+        bench.fail(agent, *bench.grant(agent))
+    assert bench.run.verdict is None
+
+
+def test_inputs_that_are_fetched_for_long_make_progress_while_bytes_come(store):
+    bench = limited(store)
+    agent = bench.agent()
+    bench.report(agent)
+    (pair,) = bench.grant(agent)
+    for fetched in range(1, 20):
+        for _ in range(3):
+            bench.tick(5)
+            bench.report(agent, held=[list(pair)], fetched=fetched)
+        assert bench.run.verdict is None
+    for _ in range(5):
+        bench.tick(5)
+        bench.report(agent, held=[list(pair)], fetched=19)
+    assert bench.run.verdict.reason == "NoProgress"
+
+
+STOPPED = [
+    ("while a mini-batch runs", READY, 4, {}),
+    ("while processes start", STARTING, 4, {}),
+    ("before anything is cut", READY, 0, {"listed": False}),
+    ("while listing halts", READY, 0, {"listed": False, "timeouts": Timeouts()}),
+    ("while data is fetched", [{**READY[0], "state": wire.BRINGING, "what": "the model m"}], 4, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("processes", "count", "what"), [each[1:] for each in STOPPED], ids=[each[0] for each in STOPPED]
+)
+def test_a_coordinator_that_was_stopped_ends_no_run_when_it_wakes_up(store, processes, count, what):
+    limits = {"timeouts": replace(JOB.timeouts, first_task_creation=100, progress_update=20, init=30), **what}
+    bench = Bench(store, mini_batches=count, **limits)
+    agent = bench.agent()
+    bench.report(agent, processes=processes)
+    pairs = bench.grant(agent, 2)
+    for _ in range(3):
+        bench.sleep(100_000)
+    assert bench.run.verdict is None
+    assert bench.run.agents.brings(bench.now) == (["the model m"] if "what" in processes[0] else [])
+    lost = bench.report(agent, processes=processes, held=[list(pair) for pair in pairs])
+    assert lost == [], "agents have the time to renew their leases"
+    bench.tick(TERM)
+    assert bench.run.leases.held(agent) == 0, "and no more than that"
+
+
 # --- a run that goes on ----------------------------------------------------------------------------------------------
 
 

@@ -344,3 +344,36 @@ def test_a_replaced_process_may_run_otherwise_than_the_one_before():
     made.ready(3.0, [], at_once=4)
     made.work.sent(leases(1), 3.0)
     assert made.work.runs(1, 1)
+
+
+# --- an agent that was stopped ---------------------------------------------------------------------------------------
+
+
+ABSENCE = 3600.0
+LIMITS = Timeouts(run_invocation=10, task_overhead=5, init=20)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: slot(State.STARTING, now=100.0),
+        lambda: slot(State.ENDING, now=100.0),
+        lambda: slot(queue=leases(1, 2), now=100.0),
+        lambda: slot(queue=leases(1, tabular=True), now=100.0, tabular=True),
+        lambda: at_once(1, 2, 3, begun=(1, 2), now=100.0),
+        lambda: at_once(1, 2, now=100.0),
+    ],
+    ids=["init()", "shutdown()", "run()", "loading", "several at once", "several of which none begins"],
+)
+def test_no_limit_passes_because_the_agent_was_stopped(made):
+    found = made()
+    assert made().overdue(LIMITS, 101.0 + ABSENCE) is not None
+    found.postpone(ABSENCE, 101.0 + ABSENCE)
+    assert found.overdue(LIMITS, 101.0 + ABSENCE) is None
+    assert found.overdue(LIMITS, 141.0 + ABSENCE) is not None, "and after that it does"
+
+
+def test_what_began_after_the_agent_woke_up_is_not_postponed():
+    found = slot(queue=leases(1), now=100.0)
+    found.postpone(ABSENCE, 100.0)
+    assert found.overdue(LIMITS, 110.1) is not None

@@ -585,3 +585,18 @@ def test_what_a_host_reports_of_an_end_becomes_text_that_can_be_shown(worker, ch
 def test_init_fails_once_and_only_before_a_process_is_ready(worker):
     worker.child_said(PROCESS, [messages.INIT_FAILED, "UserError", "no", ""], b"")
     assert worker.outbox.batch.init_failed == []
+
+
+def test_after_an_absence_of_the_agent_its_processes_have_the_time_that_they_had(worker):
+    now = worker._clock()
+    worker._clock = lambda: now
+    worker.tick()
+    worker.take(leases((0, 1)))
+    for passed in [1.0] * 50 + [3600.0] * 3:  # the agent works, and is stopped three times
+        now += passed
+        worker.tick()
+    assert [message[0] for message in worker._host.received].count(messages.KILL) == 0
+    for _ in range(12):
+        now += 1.0
+        worker.tick()
+    assert [message[0] for message in worker._host.received].count(messages.KILL) == 1

@@ -15,6 +15,7 @@ import aiohttp
 from longshore_protocol.job import Job
 from longshore_protocol.wire import PROTOCOL, Grant, unpack_grants
 
+_LONGEST_TRY = 80.0  # seconds that a call and the pause after it may take
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries, give or take a half; the last one repeats
 _KEPT = 5.0  # seconds that a connection is kept for the next call: less than the coordinator keeps it
 
@@ -102,9 +103,9 @@ class CoordinatorClient:
         assert self._session is not None, "used outside its `async with`"
         data = json.dumps(body, separators=(",", ":")).encode()
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._patience
-        tries = 0
+        waited, tries = 0.0, 0
         while True:
+            began = loop.time()
             try:
                 async with self._session.post(f"{self._url}/v1/{call}", data=data, ssl=self._tls) as response:
                     text = await response.read()
@@ -117,10 +118,11 @@ class CoordinatorClient:
                     trouble: object = f"HTTP {response.status}"
             except (aiohttp.ClientError, TimeoutError) as error:
                 trouble = error or type(error).__name__
-            if loop.time() > give_up:
+            if waited > self._patience:
                 raise Unreachable(f"no coordinator at {self._url} for {self._patience:.0f} s: {trouble}")
             await asyncio.sleep(_pause(tries))
             tries += 1
+            waited += min(loop.time() - began, _LONGEST_TRY)  # what is more, this process was stopped
 
 
 def _pause(tries: int) -> float:

@@ -106,6 +106,10 @@ class InOrder:
             self._head_begins(now, self.queue[0])
         return lease
 
+    def postpone(self, seconds: float, now: float) -> None:
+        """Leave an absence of the agent out of the time of what runs."""
+        self.since = min(now, self.since + seconds)
+
     def oldest(self) -> tuple[int, float] | None:
         """Return the mini-batch that runs, and since when."""
         return (self.queue[0].grant.mini_batch, self.since) if self.queue else None
@@ -194,6 +198,12 @@ class AtOnce:
         self.sent_last = now
         return self.flights.pop((mini_batch, attempt)).lease
 
+    def postpone(self, seconds: float, now: float) -> None:
+        """Leave an absence of the agent out of the time of all that runs."""
+        self.sent_last = min(now, self.sent_last + seconds)
+        for flight in self.flights.values():
+            flight.since = min(now, flight.since + seconds)
+
     def oldest(self) -> tuple[int, float] | None:
         """Return the mini-batch that has run longest, and since when."""
         first = next(iter(self.flights.values()), None)
@@ -268,6 +278,13 @@ class Slot:
         """The process is through init(). If it tells of a grace, it runs so many mini-batches at once."""
         self.state, self.failures, self.since = State.READY, 0, now
         self.work = AtOnce(at_once, grace[0], now) if grace else InOrder()
+
+    def postpone(self, seconds: float, now: float) -> None:
+        """Leave an absence of the agent out of all that is timed here."""
+        self.since = min(now, self.since + seconds)
+        if self.dying_since is not None:
+            self.dying_since = min(now, self.dying_since + seconds)
+        self.work.postpone(seconds, now)
 
     def described(self, now: float) -> dict[str, Any]:
         """Return what the process does, for the status: name, state, mini-batch, seconds since when, device."""

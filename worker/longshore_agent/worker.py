@@ -26,6 +26,7 @@ from longshore_protocol.wire import INPUT, Deferral, Failure, process_name
 from longshore_storage.redaction import redacted
 
 _OF_WHAT_RUNS = (messages.DONE, messages.FAILED, messages.LOADED)
+_LONGEST_TICK = 2.0  # seconds between two ticks, on a busy machine
 _UNKILLABLE = 10.0  # seconds a process may outlive its kill (a stopped host) before it is given up
 _Said = tuple[str, str, str]  # category, one line, the traceback's last lines
 
@@ -51,6 +52,7 @@ class Worker:
         self._stager = Stager(job.inputs, inputs, takers=self, copies=copies)
         self._ahead = self._stager.ahead if self._stager.remote else Slot.backlog
         self._clock = time.monotonic
+        self._ticked = self._clock()
         self.demand = asyncio.Event()  # more leases are wanted
         self.report_now = asyncio.Event()  # the outbox is worth a report, or there is nothing to wait for
         self.ending = asyncio.Event()  # no process will be started any more
@@ -140,7 +142,10 @@ class Worker:
     def tick(self) -> None:
         """Kill what is overdue, give up what cannot be killed, start what waited long enough."""
         now = self._clock()
+        absence, self._ticked = now - self._ticked - _LONGEST_TICK, now
         for slot in self._slots:
+            if absence > 0:  # this process was stopped, and may not have heard yet what its processes did meanwhile
+                slot.postpone(absence, now)
             verdict = slot.overdue(self._job.timeouts, now)
             if verdict is not None:
                 self._kill(slot, verdict, now)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _ASKED = "get_finished_batch_result()"
 _PAUSE = 0.02  # seconds between two looks at what a queue has finished
+_STEP = 5.0  # seconds between two looks at a time limit
+_LATE = 10.0  # seconds that a look may come late by what the script does: what is more, the process was stopped
 _clock, _cpu_clock = time.perf_counter, time.process_time
 
 
@@ -42,6 +44,7 @@ class _Flight:
         self.index = str(self.mini_batch)  # as the script has it
         self.piece = piece
         self.overdue = False
+        self.timer: Any = None  # of its time limit
         self._child = child
         self._count = -1
 
@@ -159,18 +162,28 @@ class Coroutines:
             arguments = flight.arguments(table)
         task = asyncio.current_task()
         assert task is not None, "this is one"
-        timer = self._loop.call_later(self._child.run_timeout, self._cancel, flight, task)
+        self._limit(flight, task, self._child.run_timeout)
         try:  # in this very task: nothing comes between what was told and the first lines of run()
             result = await self._child.script.run(*arguments)
         finally:
-            timer.cancel()
+            flight.timer.cancel()
         if flight.overdue:
             raise _Overdue
         return result
 
-    def _cancel(self, flight: _Flight, task: asyncio.Task[Any]) -> None:
-        flight.overdue = True
-        task.cancel()
+    def _limit(self, flight: _Flight, task: asyncio.Task[Any], left: float) -> None:
+        """Cancel a task after `left` seconds. Of the time in which this process was stopped, next to nothing counts."""
+        step, began = min(left, _STEP), self._loop.time()
+
+        def look() -> None:
+            rest = left - min(self._loop.time() - began, step + _LATE)
+            if rest > 0:
+                self._limit(flight, task, rest)
+            else:
+                flight.overdue = True
+                task.cancel()
+
+        flight.timer = self._loop.call_later(step, look)
 
     def _said(self, flight: _Flight, error: BaseException) -> Optional[Tuple[str, str, str]]:
         if not flight.overdue:

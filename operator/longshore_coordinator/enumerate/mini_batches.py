@@ -9,7 +9,14 @@ from itertools import groupby, islice
 
 from longshore_coordinator.enumerate import parquet, sql, text
 from longshore_coordinator.enumerate.errors import EmptyInputError, InputError
-from longshore_coordinator.enumerate.partitions import PathError, TableGroups, file_groups, path_reader
+from longshore_coordinator.enumerate.partitions import (
+    Advance,
+    PathError,
+    TableGroups,
+    file_groups,
+    nothing,
+    path_reader,
+)
 from longshore_coordinator.enumerate.slices import Piece, Slice, coalesced, encode
 from longshore_protocol.job import BYTES, FILES, ROWS, Input, Job, MiniBatchSize, TabularFormat
 from longshore_protocol.slices import coded
@@ -27,7 +34,11 @@ def selections(job: Job) -> list[Selection]:
 
 
 def cut(
-    job: Job, *, selected: Sequence[Selection] | None = None, list_files: ListFiles = listing.list_files
+    job: Job,
+    *,
+    selected: Sequence[Selection] | None = None,
+    list_files: ListFiles = listing.list_files,
+    advance: Advance = nothing,
 ) -> Iterator[Slice]:
     """Yield the job's mini-batches in order, each as soon as it is known.
 
@@ -35,7 +46,8 @@ def cut(
     an input lead to counts once. A mini-batch never mixes inputs, and a tabular one crosses files only where small
     ones are coalesced or there are partition keys, whose combinations then are the mini-batches.
     `selected` has the `selections` of the inputs, which count what they leave out; `list_files` is given one path of
-    an input at a time, and the input's own. A tabular file without rows gives no mini-batch where that
+    an input at a time, and the input's own. `advance` is called now and then while inputs are listed and read, also
+    where that takes long before the first mini-batch. A tabular file without rows gives no mini-batch where that
     is seen: cut by bytes at plain lines, a file is not read, and one of only a header gives a mini-batch of 0 items.
     Raises InputError, once the iterator is advanced, for an input that cannot be listed or read, EmptyInputError for
     one without any file.
@@ -45,10 +57,10 @@ def cut(
         if given.tabular is not None and given.tabular.query is not None:
             yield from _cut_query(index, given, given.tabular, job.mini_batch)
             continue
-        files = _counted(given, _files(given, selection, list_files), selection)
+        files = _counted(given, _files(given, selection, list_files), selection, advance)
         try:
             if given.tabular is not None:
-                yield from _cut_tables(index, given, files, job)
+                yield from _cut_tables(index, given, files, job, advance)
             elif job.partition_keys:
                 yield from file_groups(index, given, files, job.partition_keys)
             else:
@@ -72,10 +84,10 @@ def _cut_files(index: int, files: Iterator[str], size: int) -> Iterator[Slice]:
         yield Slice(index, len(batch), encode(batch))
 
 
-def _cut_tables(index: int, given: Input, files: Iterator[str], job: Job) -> Iterator[Slice]:
+def _cut_tables(index: int, given: Input, files: Iterator[str], job: Job, advance: Advance) -> Iterator[Slice]:
     files = _with_typed_columns(given, files)
     if job.partition_keys:
-        groups = TableGroups(given, job.partition_keys)
+        groups = TableGroups(given, job.partition_keys, advance)
         for path in files:
             with _naming(path, given):
                 groups.add(path)
@@ -156,11 +168,12 @@ def _files(given: Input, selection: Selection, list_files: ListFiles) -> Iterato
             yield path
 
 
-def _counted(given: Input, files: Iterator[str], selection: Selection) -> Iterator[str]:
+def _counted(given: Input, files: Iterator[str], selection: Selection, advance: Advance) -> Iterator[str]:
     """Yield the files on; say which input it is that cannot be listed, or that has none."""
     path = None
     try:
         for path in files:
+            advance()
             yield path
     except ListingError as error:
         raise InputError(f'Input "{given.name}" cannot be listed. {error}') from error

@@ -19,11 +19,19 @@ from longshore_protocol.partition_format import PartitionFormat
 from longshore_protocol.slices import coded
 from longshore_storage.files import file_version
 
+Advance = Callable[[], None]
+
+_STEP = 1024  # runs of rows between two calls of `advance`
+
 Key = tuple[Any, ...]  # the values of the keys, in their order
 
 
 class PathError(ValueError):
     """A file whose path does not have the form that its input says; the text is a sentence."""
+
+
+def nothing() -> None:
+    """Note no progress."""
 
 
 def path_reader(given: Input) -> Callable[[str], dict[str, Any]]:
@@ -56,8 +64,9 @@ def file_groups(index: int, given: Input, files: Iterable[str], names: tuple[str
 class TableGroups:
     """The groups of one tabular input; files are added in their order."""
 
-    def __init__(self, given: Input, names: tuple[str, ...]) -> None:
+    def __init__(self, given: Input, names: tuple[str, ...], advance: Advance = nothing) -> None:
         assert given.tabular is not None, "files have groups of their own"
+        self._advance = advance
         self._format = given.tabular
         self._names = names
         self._read = path_reader(given)
@@ -73,7 +82,9 @@ class TableGroups:
             return
         place = {"path": path, "stamp": file_version(path).stamp, **tells}  # of before it is read
         source = keys.of_parquet if self._format.format == "parquet" else keys.of_text
-        for values, group, start, end in source(path, self._format, columns):
+        for number, (values, group, start, end) in enumerate(source(path, self._format, columns)):
+            if number % _STEP == 0:
+                self._advance()
             found = {**told, **dict(zip(columns, values, strict=True))}
             self._group(tuple(found[name] for name in self._names)).add(place, group, start, end)
 
