@@ -7,6 +7,7 @@ wrote where and what was lost on the way leaves no trace in it.
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 from array import array
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from longshore_coordinator.committed import Piece
 from longshore_coordinator.tables import Columns, UnlikeRowsError, conform
-from longshore_protocol.job import Job
+from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.segments import begin_digest
 from longshore_storage.store import Store
 
@@ -50,6 +51,19 @@ class Assembled:
 
     rows: int
     bytes: int
+
+
+def require_packages(job: Job) -> None:
+    """Raise AssemblyError where this process lacks a package that assembling the job's output needs."""
+    if job.output.action == APPEND_ROW and job.output.format == "parquet":
+        try:
+            for name in ("pyarrow", "pyarrow.parquet"):
+                importlib.import_module(name)
+        except ImportError as error:
+            raise AssemblyError(
+                'output.format "parquet" needs the Python package "pyarrow" where the coordinator runs, and it cannot '
+                f"be imported ({error}); install it there or choose another format"
+            ) from error
 
 
 def assemble(segments: Store, target: Store, job: Job, pieces: Iterable[Piece]) -> Assembled:

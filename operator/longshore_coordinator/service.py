@@ -17,7 +17,7 @@ from typing import Any
 
 from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.agents import UnknownAgentError
-from longshore_coordinator.assembly import Assembled, AssemblyError
+from longshore_coordinator.assembly import Assembled, AssemblyError, require_packages
 from longshore_coordinator.changes import Changes
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.finish import earlier_end, write_end, write_output
@@ -105,11 +105,22 @@ class Coordinator:
             cut=self._cut,
         )
         self._earlier = await asyncio.to_thread(earlier_end, self._store)
-        if self._earlier is None:
+        verdict = self._early_verdict()
+        if verdict is None:
             self._reader.start()
         else:
             self._plan_ended.set()
-            self._decide(Verdict(self._earlier.reason or verdicts.SUCCEEDED, self._earlier.message))
+            self._decide(verdict)
+
+    def _early_verdict(self) -> Verdict | None:
+        """Return the verdict on a run that has succeeded, or whose output could not be assembled here."""
+        if self._earlier is not None:
+            return Verdict(self._earlier.reason or verdicts.SUCCEEDED, self._earlier.message)
+        try:
+            require_packages(self.job)
+        except AssemblyError as error:
+            return Verdict(verdicts.OUTPUT_ERROR, str(error))
+        return None
 
     async def plan_complete(self) -> Verdict | None:
         """Wait until the plan is cut to its end; return the verdict if that already ended the run."""

@@ -117,6 +117,10 @@ def all_processed(job: Job, tally: Tally, failed_items: Callable[[], list[str]])
     if not tally.listed or tally.done + tally.failed < tally.total:
         return None
     if job.output.action == APPEND_ROW and tally.items_succeeded == 0:
+        if not (tally.items or tally.items_failed or tally.failed) and job.sample is None:
+            names = " and ".join(f'"{each.name}"' for each in job.inputs)
+            have = "Input {} has" if len(job.inputs) == 1 else "Inputs {} have"
+            return Verdict(EMPTY_INPUT, f"{have.format(names)} no rows: every table is empty or has only a header")
         return Verdict(
             NO_RESULT,
             "no succeeded mini-batch item was returned from run(): "

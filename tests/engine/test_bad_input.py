@@ -385,9 +385,15 @@ def test_a_run_folder_that_cannot_be_made_fails_with_a_sentence(longshore):
     assert ended.stdout == ""
 
 
-def test_an_empty_tabular_file_gives_no_mini_batch(longshore):
-    longshore.write("data/a.csv", "")
+@pytest.mark.parametrize("text", ["", "x,y\n", "\n\n"], ids=["no bytes", "a header", "blank lines"])
+def test_tables_without_rows_are_an_empty_input(longshore, text):
+    longshore.write("data/a.csv", text)
+    longshore.write("data/b.csv", "")
     longshore.manifest(
         longshore.step("table_echo.py", inputs=[{"name": "rows", "tabular": {"paths": ["data"]}}], miniBatchSize="1KB")
     )
-    fails_at_once(longshore, "NoResultToAppend", "no succeeded mini-batch item was returned from run.*")
+
+    ended = longshore.run()
+
+    assert (ended.code, ended.reason) == (1, "EmptyInput")
+    assert ended.succeeded["message"] == 'Input "rows" has no rows: every table is empty or has only a header'

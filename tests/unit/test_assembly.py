@@ -1,9 +1,12 @@
 """The one output file is a function of the rows in mini-batch order, whatever segments they came from."""
 
+import asyncio
 import errno
 import io
 import itertools
 import re
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -16,7 +19,8 @@ from hypothesis import strategies as st
 from longshore_coordinator import assembly
 from longshore_coordinator.assembly import Assembled, AssemblyError, assemble
 from longshore_coordinator.committed import Piece
-from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
+from longshore_coordinator.service import Coordinator
+from longshore_protocol.job import APPEND_ROW, SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
 from longshore_protocol.segments import NO_VALUE, digest_of
 from longshore_storage.store import LocalStore, open_store
 
@@ -417,3 +421,33 @@ def test_no_descriptor_at_all_is_an_error(tmp_path):
     pieces = lay_out(source, [b"1\n"])
     with pytest.raises(OSError, match="Too many open files"):
         assemble(source, memory(), job(), pieces)
+
+
+@pytest.mark.parametrize("package", ["pyarrow", "pyarrow.parquet"])
+def test_an_output_that_cannot_be_assembled_here_ends_the_run_before_it_lists_anything(monkeypatch, tmp_path, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    there = replace(job("parquet"), run_uri=str(tmp_path / "run"))
+    there = replace(there, output=replace(there.output, uri=str(tmp_path / "out")))
+
+    def cut(_):
+        raise AssertionError("the inputs are listed")
+
+    async def verdict():
+        coordinator = Coordinator(there, cut=cut)
+        await coordinator.open()
+        return await coordinator.plan_complete()
+
+    found = asyncio.run(verdict())
+    assert found is not None
+    assert found.reason == "OutputError"
+    assert re.match(
+        r'output\.format "parquet" needs the Python package "pyarrow" where the coordinator runs, and it cannot be '
+        r"imported \(.+\); install it there or choose another format$",
+        found.message,
+    )
+
+
+@pytest.mark.parametrize("changes", [{"format": "csv"}, {"action": SUMMARY_ONLY}], ids=str)
+def test_what_needs_no_package_is_not_refused_for_lack_of_it(monkeypatch, changes):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assembly.require_packages(replace(job("parquet"), output=replace(job("parquet").output, **changes)))

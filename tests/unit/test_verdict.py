@@ -158,6 +158,44 @@ ALL_PROCESSED = [
         ),
     ),
     (
+        "nothing was returned for rows that are not counted as failed, either",
+        Tally(total=3, listed=True, done=3, items=7),
+        APPEND_ROW,
+        Verdict(
+            "NoResultToAppend",
+            "no succeeded mini-batch item was returned from run(): "
+            "3 mini-batches returned nothing, 0 failed, and append_row needs a row",
+        ),
+    ),
+    (
+        "there is no table with rows",
+        Tally(listed=True),
+        APPEND_ROW,
+        Verdict("EmptyInput", 'Input "in" has no rows: every table is empty or has only a header'),
+    ),
+    (
+        "every mini-batch is a header only",
+        Tally(total=3, listed=True, done=3),
+        APPEND_ROW,
+        Verdict("EmptyInput", 'Input "in" has no rows: every table is empty or has only a header'),
+    ),
+    (
+        "a mini-batch without rows failed",
+        Tally(total=3, listed=True, done=2, failed=1),
+        APPEND_ROW,
+        Verdict(
+            "NoResultToAppend",
+            "no succeeded mini-batch item was returned from run(): "
+            "2 mini-batches returned nothing, 1 failed, and append_row needs a row",
+        ),
+    ),
+    (
+        "there is no table with rows, and summary_only needs none",
+        Tally(listed=True),
+        SUMMARY_ONLY,
+        Verdict("Succeeded", "0 of 0 mini-batches succeeded"),
+    ),
+    (
         "nothing was returned, and summary_only needs none",
         Tally(total=3, listed=True, done=3, items=3, counts_items=False),
         SUMMARY_ONLY,
@@ -213,6 +251,15 @@ def test_a_success_is_one_with_failures_strictly_above_the_share_of_failed_items
 def test_a_script_may_return_nothing_where_neither_rows_nor_items_are_asked_for(action, threshold, counts):
     thresholds = Thresholds(error_threshold=threshold)
     assert verdict.counts_empty_returns(job(action=action, thresholds=thresholds)) is counts
+
+
+def test_several_inputs_without_rows_are_named_and_a_sample_without_rows_is_none():
+    two = replace(job(), inputs=(Input("a", ("/a",)), Input("b", ("/b",))))
+    found = verdict.all_processed(two, Tally(listed=True), list)
+    assert found == Verdict("EmptyInput", 'Inputs "a" and "b" have no rows: every table is empty or has only a header')
+    sampled = verdict.all_processed(replace(two, sample=1), Tally(total=1, listed=True, done=1), list)
+    assert sampled is not None
+    assert sampled.reason == "NoResultToAppend"
 
 
 @pytest.mark.parametrize(("processes", "limit"), [(1, 3), (2, 4), (8, 16)])
