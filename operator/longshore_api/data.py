@@ -22,6 +22,20 @@ from longshore_api.values import (
 
 Paths = Annotated[list[FilledString], Field(min_length=1)]
 DateFormat = Annotated[str, Matching(r".*%[A-Za-z].*", "must be a form as strptime has it: %d/%m/%Y", longest=256)]
+EscapeCharacter = Annotated[
+    str, Matching(r"[!#-/:-@\[-`{-~]", "must be one sign of ASCII, such as a backslash, and no quote", longest=1)
+]
+ColumnType = Annotated[
+    str,
+    Matching(
+        r"([uU]?[iI]nt(8|16|32|64)|u?int|[fF]loat(32|64)|float(16)?|complex(64|128)?|bool|boolean|str|string|object"
+        r"|category|datetime|timedelta|(datetime|timedelta)64"
+        r"|(datetime|datetime64|timedelta64|string|category|[pP]eriod|interval|Sparse)\[.+\]|.+\[pyarrow\]"
+        r"|[<>=|]?[biufcOSU][0-9]{0,3})",
+        "must be a type as pandas names it, such as int64, Int64, float32, string, boolean or datetime64[ns]",
+        longest=256,
+    ),
+]
 Query = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a query that is not empty", longest=32_768)]
 # In both, what CEL takes too: any URL that means a database, and the one way to write it.
 OF_DATABASE = r"(?i)(postgres|postgresql|mssql|sqlserver)([+][a-z0-9_]+)?:"
@@ -32,6 +46,7 @@ DATABASE_RULE = (
 )
 ONLY_LINES, WITH_DICTS = "must be dataframe, but with format jsonl", "must be left out with rowsAs dicts"
 WITH_SQL, WITHOUT_SQL = "must be left out with format sql", "must be left out: it belongs to format sql"
+NO_SEPARATOR = "must be another character than separator"
 ONLY_CSV = "must be left out: it belongs to format csv"
 _WITHOUT_TYPE = "must have a datetime type in columnTypes for each, such as datetime64[ns]"
 
@@ -112,10 +127,11 @@ class TabularDataset(Fields):
     """Whether the first record of each file names the columns (csv)."""
     encoding: Annotated[FilledString, AfterValidator(_known_encoding)] = "utf-8"
     """Text encoding (csv, jsonl)."""
-    column_types: dict[str, str] = Field(default_factory=dict)
+    column_types: dict[str, ColumnType] = Field(default_factory=dict)
     """Types by column, as pandas names them (`int64`, `float32`, `string`, `datetime64[ns]`); others are inferred.
     Integers with missing values are `Int64`. Times are ISO 8601, or as `dateFormats` says; one without an offset is
-    local to the zone of its type, as in `datetime64[ns, Europe/Berlin]`."""
+    local to the zone of its type, as in `datetime64[ns, Europe/Berlin]`. The first csv or Parquet file must have each
+    column."""
     date_formats: dict[str, DateFormat] = Field(default_factory=dict)
     """Forms of times by column, as strptime has them (`%d/%m/%Y`), where they are not ISO 8601; each column needs a
     datetime type in `columnTypes`."""
@@ -128,6 +144,9 @@ class TabularDataset(Fields):
     """What the script is given: a pandas DataFrame, or a list with a dict for each line (jsonl), without pandas."""
     support_multi_line: Flag = False
     """Whether quoted fields may hold line ends (csv); costs one more pass over each file."""
+    escape_character: EscapeCharacter | None = None
+    """Character that makes a quote, separator or line end behind it an ordinary one (csv), as the backslash does in
+    what Spark and MySQL write. Two quotes inside of quotes still mean one."""
     partition_format: PartitionFormatText | None = None
     """What the end of each path says, as for files; the names are columns of the rows, after those of the file."""
 
@@ -146,10 +165,16 @@ class TabularDataset(Fields):
         return self
 
     @model_validator(mode="after")
-    def _missing_texts_are_of_csv(self) -> Self:
-        for field, is_given in (("keepDefaultNa", not self.keep_default_na), ("naValues", bool(self.na_values))):
+    def _belongs_to_csv(self) -> Self:
+        for field, is_given in (
+            ("keepDefaultNa", not self.keep_default_na),
+            ("naValues", bool(self.na_values)),
+            ("escapeCharacter", self.escape_character is not None),
+        ):
             if is_given and self.format != "csv":
                 raise broken(ONLY_CSV, field=field)
+        if self.escape_character == self.separator:
+            raise broken(NO_SEPARATOR, field="escapeCharacter")
         return self
 
     @model_validator(mode="after")

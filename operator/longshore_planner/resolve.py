@@ -281,6 +281,7 @@ def _tabular_format(data: TabularDataset, database: str) -> job.TabularFormat:
         keep_default_na=data.keep_default_na,
         na_values=list(data.na_values),
         multi_line=data.support_multi_line,
+        escape=data.escape_character,
         as_dicts=data.rows_as == "dicts",
         query=data.query,
         split_by=data.split_by,

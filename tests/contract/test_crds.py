@@ -554,6 +554,13 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
         tabular(paths=["a"], format="jsonl", naValues=["-"]),
         query(naValues=["-"]),
     ],
+    ("TabularDataset", "escapeCharacter must be left out: it belongs to format csv"): [
+        tabular(paths=["a"], format="jsonl", escapeCharacter="^"),
+        query(escapeCharacter="^"),
+    ],
+    ("TabularDataset", "escapeCharacter must be another character than separator"): [
+        tabular(paths=["a"], separator="|", escapeCharacter="|"),
+    ],
     ("TabularDataset", "paths is missing: it is required"): [tabular(), tabular(format="jsonl")],
     ("TabularDataset", "query must be left out: it belongs to format sql"): [tabular(paths=["a"], query="SELECT 1")],
     ("TabularDataset", "splitBy must be left out: it belongs to format sql"): [tabular(paths=["a"], splitBy="id")],

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import pandas
 import pytest
 
 from longshore_api import KINDS, InvalidDocuments, ParallelRunStep, parse
@@ -244,6 +245,28 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
             )
             for form in ("", "ISO8601", "mixed", "dd/MM/yyyy")
         ),
+        *(
+            (
+                "Dataset",
+                {"tabular": {"paths": ["a"], "columnTypes": {"id": kind}}},
+                (
+                    f"spec.tabular.columnTypes.id is {kind!r}: must be a type as pandas names it, such as int64, "
+                    "Int64, float32, string, boolean or datetime64[ns]"
+                ),
+            )
+            for kind in ("", "integer", "int46", "varchar", "date", "decimal(10,2)", "datetime64[]", "Float16")
+        ),
+        *(
+            (
+                "Dataset",
+                {"tabular": {"paths": ["a"], "escapeCharacter": sign}},
+                (
+                    f"spec.tabular.escapeCharacter is {sign!r}: must be one sign of ASCII, such as a backslash, "
+                    "and no quote"
+                ),
+            )
+            for sign in ("", '"', "\\\\", "a", "\n", "§")
+        ),
         (
             "Dataset",
             {"file": {"paths": ["a"], "partitionFormat": "plain.csv"}},
@@ -433,3 +456,16 @@ def test_every_field_has_a_description(kind: str):
 def test_a_pod_template_cannot_take_pods_out_of_their_limits(template, problem):
     (found,) = problems(resource("ComputeCluster", {"podTemplate": template}))
     assert found.startswith(problem)
+
+
+TYPES = (
+    "int64 UInt8 float float16 Float32 str string[pyarrow] boolean category object i8 <f4 datetime64[s] "
+    "timedelta64[ns] period[D] U10 int32[pyarrow] complex128"
+)
+
+
+@pytest.mark.parametrize("kind", [*TYPES.split(), "datetime64[ns, Europe/Berlin]"])
+def test_types_are_those_of_pandas(kind):
+    pandas.api.types.pandas_dtype(kind)  # which knows it, too
+    found = parse(resource("Dataset", {"tabular": {"paths": ["a"], "columnTypes": {"a": kind}}}))
+    assert found.spec.tabular.column_types == {"a": kind}

@@ -128,6 +128,12 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
     assert job.output.file_name == "mnist_outputs.txt"
 
 
+def test_an_escape_character_reaches_the_format(resolved: Resolve):
+    spec = {"tabular": {"paths": ["a"], "escapeCharacter": "\\", "supportMultiLine": True}}
+    job = resolved(document("Dataset", "mnist", spec)).job
+    assert job.inputs[0].tabular == TabularFormat("csv", escape="\\", multi_line=True)
+
+
 def test_tabular_inputs_are_read_directly_in_pieces_of_one_megabyte(resolved: Resolve):
     job = resolved(document("Dataset", "mnist", ROWS)).job
     assert job.inputs[0].mode == "direct"

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from longshore_api.data import (
     DATABASE,
     DATABASE_RULE,
+    NO_SEPARATOR,
     OF_DATABASE,
     ONLY_CSV,
     ONLY_LINES,
@@ -90,6 +91,12 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
         _left_out("columnTypes", _HAS_NO_TYPES, unless=_IS_FRAMES, text=WITH_DICTS),
         _left_out("keepDefaultNa", "self.keepDefaultNa", unless=_IS_CSV, text=ONLY_CSV),
         _left_out("naValues", "!has(self.naValues) || size(self.naValues) == 0", unless=_IS_CSV, text=ONLY_CSV),
+        _left_out("escapeCharacter", "!has(self.escapeCharacter)", unless=_IS_CSV, text=ONLY_CSV),
+        Rule(
+            "!has(self.escapeCharacter) || self.escapeCharacter != self.separator",
+            NO_SEPARATOR,
+            field="escapeCharacter",
+        ),
         Rule(f"{_IS_SQL} || has(self.paths)", "is missing: it is required", field="paths"),
         _left_out("query", "!has(self.query)", unless=_IS_SQL, text=WITHOUT_SQL),
         _left_out("splitBy", "!has(self.splitBy)", unless=_IS_SQL, text=WITHOUT_SQL),
