@@ -95,7 +95,9 @@ def test_the_users_container_sees_no_credential(pod):
     (main,) = [each for each in pod["spec"]["containers"] if each["name"] == "main"]
     assert "envFrom" not in main
     assert {each["name"] for each in main["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "HOME"}
-    assert {each["name"] for each in main["volumeMounts"]} == {"packages", "work", "source", "data-0", "hidden", "shm"}
+    assert {each["name"] for each in main["volumeMounts"]} == {
+        "packages", "work", "staged", "source", "data-0", "hidden", "shm"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("pod", [*every_pod()[1:], *task_pods()[:3]], ids=lambda pod: pod["metadata"]["name"])

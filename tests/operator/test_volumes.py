@@ -207,6 +207,16 @@ def test_folders_for_a_script_are_made_and_those_it_needs_are_only_looked_for(tm
         inject.prepare_folders([f"{tmp_path}/run/out/x"], [])
 
 
+def test_a_script_cannot_move_what_its_agent_writes_inputs_to():
+    made = {each["name"]: each for each in containers(dumped(pods.worker_pod(a_run(), SETTINGS, 0)))}
+    staged = {
+        name: [each.get("readOnly", False) for each in made[name]["volumeMounts"] if each["name"] == "staged"]
+        for name in made
+    }
+    assert staged == {"inject": [], "agent": [False], "main": [True]}
+    assert {"name": "LONGSHORE_STAGE_DIR", "value": "/longshore/staged"} in made["agent"]["env"]
+
+
 def test_every_folder_of_a_pods_own_has_a_limit_and_the_agent_knows_it():
     settings = replace(SETTINGS, scratch_size_limit="2Gi")
     fetched = a_run(config_map=None, source_uri="gs://bucket/code.zip")
@@ -221,8 +231,7 @@ def test_every_folder_of_a_pods_own_has_a_limit_and_the_agent_knows_it():
         for each in pod["spec"]["volumes"]:
             if "emptyDir" in each and each["name"] != "shm":  # which is the user's
                 limits.setdefault(each["name"], set()).add(each["emptyDir"].get("sizeLimit"))
-    assert limits == {
-        "packages": {"64Mi"}, "work": {"2Gi"}, "scratch": {"2Gi"}, "source": {"5Gi"}, "hidden": {"1Mi"}
-    }  # fmt: skip
+    ours = {"packages": {"64Mi"}, "source": {"5Gi"}, "hidden": {"1Mi"}}
+    assert limits == {**ours, **{name: {"2Gi"} for name in ("work", "staged", "scratch")}}
     (agent,) = [each for each in containers(dumped(made[1])) if each["name"] == "agent"]
     assert {"name": "LONGSHORE_SPACE", "value": str(2 << 30)} in agent["env"]

@@ -791,12 +791,12 @@ def job(tmp_path, path="memory://given", table=None, processes=2):
                output, str(tmp_path), "script.py", processes_per_worker=processes)  # fmt: skip
 
 
-def worker_of(tmp_path, job):
+def worker_of(tmp_path, job, **options):
     """Return a worker with a host, each process ready, and the processes' connections."""
     (tmp_path / "work").mkdir()
     places = places_of(job, worker="worker-0", shared=str(tmp_path / "work"))
     spec = host_spec(job, WholeData(), worker="worker-0", work_dir=str(tmp_path / "work" / "tmp"), places=places)
-    worker = Worker(job, spec, agent="a")
+    worker = Worker(job, spec, agent="a", **options)
     worker.host_connected(Peer())
     worker.settle()
     children = [Peer() for _ in range(job.processes_per_worker)]
@@ -849,6 +849,25 @@ def test_one_mini_batch_per_process_is_brought_ahead(working):
         assert len(worker.held()) == 4
 
     working(body)
+
+
+def test_inputs_are_brought_to_the_folder_that_processes_only_read(tmp_path):
+    async def main():
+        made, staged = job(tmp_path, processes=1), tmp_path / "staged"
+        staged.mkdir()
+        worker, [child] = worker_of(tmp_path, made, staged=str(staged))
+        try:
+            worker.take(grants(made, remote()))
+            await until(child.run)
+            [[path]] = child.run()
+            assert path.startswith(f"{staged}/longshore-inputs-run-1-worker-0/")
+            assert read(path) == b"x"
+            assert list((tmp_path / "work").iterdir()) == []
+        finally:
+            await worker.close()
+        assert list(staged.iterdir()) == []
+
+    asyncio.run(main())
 
 
 def test_what_is_underway_is_held_and_renewed(working, monkeypatch):

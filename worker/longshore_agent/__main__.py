@@ -1,8 +1,9 @@
 """`python -m longshore_agent`: the container `agent` of a worker, or an agent process of a local run.
 
 Takes its settings from the environment: LONGSHORE_COORDINATOR (URL), LONGSHORE_TOKEN, LONGSHORE_WORKER,
-LONGSHORE_SOCKET, and optionally LONGSHORE_WORK_DIR, LONGSHORE_CA (the run's own certificate authority, a file) and
-LONGSHORE_UMASK (octal: where host and agent are two users of one group, what one writes must be open to the other).
+LONGSHORE_SOCKET, and optionally LONGSHORE_WORK_DIR, LONGSHORE_STAGE_DIR (for inputs, which processes only read there),
+LONGSHORE_CA (the run's own certificate authority, a file) and LONGSHORE_UMASK (octal: where host and agent are two
+users of one group, what one writes must be open to the other).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def main() -> int:
         worker=environment["LONGSHORE_WORKER"],
         socket_path=environment["LONGSHORE_SOCKET"],
         work_dir=environment.get("LONGSHORE_WORK_DIR"),
+        stage_dir=environment.get("LONGSHORE_STAGE_DIR"),
         ca=environment.get("LONGSHORE_CA"),
     )
     try:

@@ -45,6 +45,7 @@ class Settings:
     worker: str
     socket_path: str
     work_dir: str | None = None  # for the processes' private folders; None: a temporary folder
+    stage_dir: str | None = None  # for inputs: a folder that the processes only read; None: beside their folders
     patience: float = 300.0  # seconds to wait for a coordinator that does not answer
     ca: str | None = None  # file with the certificate that the coordinator's must be signed by
 
@@ -97,8 +98,8 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                     return
                 spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, places=places)
                 shipper = Shipper(job, places, worker=settings.worker, private=tempfile.gettempdir())
-                agent = Agent(client, job, Worker(job, spec, agent=registration.agent, copies=data.copies),
-                              identity=identity, shipper=shipper)  # fmt: skip
+                worker = Worker(job, spec, agent=registration.agent, copies=data.copies, staged=settings.stage_dir)
+                agent = Agent(client, job, worker, identity=identity, shipper=shipper)
                 for peer in peers:  # hosts and children of the old epoch end, and the host comes back
                     peer.close()
                 peers.clear()

@@ -34,7 +34,16 @@ _Said = tuple[str, str, str]  # category, one line, the traceback's last lines
 class Worker:
     """Feeds the slots of one worker. Implements `gateway.Handler` and `stager.Takers`."""
 
-    def __init__(self, job: Job, spec: HostSpec, *, agent: str, copies: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        spec: HostSpec,
+        *,
+        agent: str,
+        copies: Mapping[str, str] | None = None,
+        staged: str | None = None,
+    ) -> None:
+        """`staged` is a folder that the processes read and cannot write to, where there is one."""
         self.name = spec.worker
         self._job = job
         self._spec = spec
@@ -48,7 +57,7 @@ class Worker:
         self._ready: deque[Lease] = deque()
         self._held: dict[int, Lease] = {}
         # Beside the processes' folder, and not in it: a host that ends removes that.
-        inputs = os.path.join(os.path.dirname(spec.work_dir), f"longshore-inputs-{job.run_id}-{spec.worker}")
+        inputs = os.path.join(staged or os.path.dirname(spec.work_dir), f"longshore-inputs-{job.run_id}-{spec.worker}")
         self._stager = Stager(job.inputs, inputs, takers=self, copies=copies)
         self._ahead = self._stager.ahead if self._stager.remote else Slot.backlog
         self._clock = time.monotonic

@@ -37,8 +37,8 @@ OUR_USER, SCRIPT_USER, GROUP = 65532, 65533, 65532
 UMASK = "007"
 # A Secret of a Datastore is environment of ours: it chooses no interpreter (PATH) and no modules (-I) to run.
 PYTHON = ("/opt/longshore/bin/python", "-I", "-u", "-m")
-RUN, SECRET, AUTHORITY, WORK, PACKAGES, SCRATCH = (
-    f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "packages", "scratch")
+RUN, SECRET, AUTHORITY, WORK, STAGED, PACKAGES, SCRATCH = (
+    f"/longshore/{name}" for name in ("run", "secret", "authority", "work", "staged", "packages", "scratch")
 )
 INJECT, FETCH = "inject", "source"  # init containers of pods that have the user's container
 _PACKAGES_SIZE = "64Mi"  # of host and protocol, which take 1

@@ -6,7 +6,8 @@ worker pod   init: inject      copies host and protocol into `packages`, for an 
              agent             token, credentials of stores, the data volumes; no user code
              main              the user's code; no token, no credential of ours; of the data volumes what it reads and
                                writes, and no run's state
-             both              `work` with the agent's socket and the processes' folders
+             both              `work` with the agent's socket and the processes' folders; `staged` with inputs that the
+                               agent brings, which main only reads
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from longshore_operator.build.parts import (
     SCRATCH,
     SCRIPT_USER,
     SECRET,
+    STAGED,
     UMASK,
     WORK,
     confined,
@@ -113,7 +115,7 @@ def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
     )
     volumes = [
         packages_volume(),
-        *scratch_volumes(settings, "work", "scratch"),
+        *scratch_volumes(settings, "work", "staged", "scratch"),
         V1Volume(name="authority", secret=authority),
         *source,
         *access.volumes(),
@@ -161,6 +163,7 @@ def _agent(run: ClusterRun, access: DataAccess, settings: Settings, index: int) 
                 LONGSHORE_WORKER=names.worker(run.step, index),
                 LONGSHORE_SOCKET=_SOCKET,
                 LONGSHORE_WORK_DIR=WORK,
+                LONGSHORE_STAGE_DIR=STAGED,
                 LONGSHORE_CA=f"{AUTHORITY}/{objects.AUTHORITY}",
                 LONGSHORE_VOLUMES=access.boundary(WORK),
                 LONGSHORE_SPACE=str(int(amount(settings.scratch_size_limit))),
@@ -172,6 +175,7 @@ def _agent(run: ClusterRun, access: DataAccess, settings: Settings, index: int) 
         security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="work", mount_path=WORK),
+            V1VolumeMount(name="staged", mount_path=STAGED),
             V1VolumeMount(name="scratch", mount_path=SCRATCH),  # what the agent keeps to itself
             V1VolumeMount(name="authority", mount_path=AUTHORITY, read_only=True),
             *access.mounts(),
@@ -184,6 +188,8 @@ def _main(run: ClusterRun, access: DataAccess, *, has_source: bool) -> V1Contain
     mounts = [
         V1VolumeMount(name="packages", mount_path=PACKAGES, read_only=True),
         V1VolumeMount(name="work", mount_path=WORK),
+        # A script that could move what the agent writes to would have it write elsewhere, such as to the run's state.
+        V1VolumeMount(name="staged", mount_path=STAGED, read_only=True),
     ]
     if has_source:
         mounts.append(V1VolumeMount(name="source", mount_path=SOURCE, read_only=True))
