@@ -13,6 +13,7 @@ from longshore_api.status import ResourceStatus
 from longshore_api.values import (
     FilledString,
     Flag,
+    KeyName,
     Matching,
     PartitionFormatText,
     ResourceName,
@@ -103,7 +104,8 @@ class FileDataset(Fields):
     """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore."""
     partition_format: PartitionFormatText | None = None
     """What the end of each path says, from the first placeholder on: `{name}` is text, `{name:yyyy/MM/dd/HH/mm/ss}`
-    or some of these a time, `*` anything in a name. The names can be `partitionKeys` of a step."""
+    or some of these a time, `*` anything in a name. Or `hive`: folders `name=value` right above the files. The names
+    can be `partitionKeys` of a step."""
 
 
 class TabularDataset(Fields):
@@ -140,6 +142,10 @@ class TabularDataset(Fields):
     it."""
     na_values: list[str] = Field(default_factory=list)
     """Further texts that mean missing values (csv)."""
+    infer_column_types: Flag = True
+    """Whether columns without a type in `columnTypes` have one that their texts tell; else they are text (csv)."""
+    path_column: KeyName | None = None
+    """Name of a further column, with the path or URL of each row's file (csv, jsonl, parquet)."""
     rows_as: Literal["dataframe", "dicts"] = "dataframe"
     """What the script is given: a pandas DataFrame, or a list with a dict for each line (jsonl), without pandas."""
     support_multi_line: Flag = False
@@ -170,6 +176,7 @@ class TabularDataset(Fields):
             ("keepDefaultNa", not self.keep_default_na),
             ("naValues", bool(self.na_values)),
             ("escapeCharacter", self.escape_character is not None),
+            ("inferColumnTypes", not self.infer_column_types),
         ):
             if is_given and self.format != "csv":
                 raise broken(ONLY_CSV, field=field)
@@ -195,6 +202,7 @@ class TabularDataset(Fields):
             ("encoding", self.encoding != "utf-8"),
             ("supportMultiLine", self.support_multi_line),
             ("partitionFormat", self.partition_format is not None),
+            ("pathColumn", self.path_column is not None),
         ):
             if is_given:
                 raise broken(WITH_SQL, field=field)

@@ -318,8 +318,8 @@ FilledString = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a string that is
 PartitionFormatText = Annotated[
     str,
     Matching(
-        r"[^{}]*(\{[^{}:]+(:[^{}]*yyyy[^{}]*)?\}[^{}]*)+",
-        "must be the end of a path with placeholders, such as {user}/{season}.wav or {day:yyyy/MM/dd}/*.csv",
+        r"(hive|[^{}]*(\{[^{}:]+(:[^{}]*yyyy[^{}]*)?\}[^{}]*)+)",
+        "must be hive, or the end of a path with placeholders, such as {user}/{season}.wav or {day:yyyy/MM/dd}/*.csv",
         longest=1024,
     ),
 ]

@@ -220,10 +220,13 @@ class _Resolver:
             where, path = self.step, f"spec.inputs[{index}]"
         text = given or data.partition_format
         try:
-            names = () if text is None else PartitionFormat(text).names
+            form = None if text is None else PartitionFormat(text)
         except ValueError as error:
             self.references.tell(where.wrong(f"{path}.partitionFormat", text, str(error)))
             return None
+        if form is not None and form.is_hive:  # only the paths tell
+            return text
+        names = form.names if form is not None else ()
         for number, key in enumerate(self.spec.partition_keys or ()):
             if isinstance(data, FileDataset) and key not in names:
                 has = f"has {listed(names)}" if names else "is not given"
@@ -280,6 +283,8 @@ def _tabular_format(data: TabularDataset, database: str) -> job.TabularFormat:
         date_formats=dict(data.date_formats),
         keep_default_na=data.keep_default_na,
         na_values=list(data.na_values),
+        infer_types=data.infer_column_types,
+        path_column=data.path_column,
         multi_line=data.support_multi_line,
         escape=data.escape_character,
         as_dicts=data.rows_as == "dicts",

@@ -561,6 +561,10 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ("TabularDataset", "escapeCharacter must be another character than separator"): [
         tabular(paths=["a"], separator="|", escapeCharacter="|"),
     ],
+    ("TabularDataset", "inferColumnTypes must be left out: it belongs to format csv"): [
+        tabular(paths=["a"], format="parquet", inferColumnTypes=False),
+        query(inferColumnTypes=False),
+    ],
     ("TabularDataset", "paths is missing: it is required"): [tabular(), tabular(format="jsonl")],
     ("TabularDataset", "query must be left out: it belongs to format sql"): [tabular(paths=["a"], query="SELECT 1")],
     ("TabularDataset", "splitBy must be left out: it belongs to format sql"): [tabular(paths=["a"], splitBy="id")],
@@ -571,6 +575,7 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ("TabularDataset", "encoding must be left out with format sql"): [query(encoding="latin-1")],
     ("TabularDataset", "supportMultiLine must be left out with format sql"): [query(supportMultiLine=True)],
     ("TabularDataset", "partitionFormat must be left out with format sql"): [query(partitionFormat="{day}")],
+    ("TabularDataset", "pathColumn must be left out with format sql"): [query(pathColumn="Path")],
     ("StepInput", "must have exactly one of dataset, file and tabular"): [
         step(inputs=[{"name": "scans"}]),
         step(inputs=[{"name": "scans", "dataset": "scans"}, {"name": "more", **FILES_AND_ROWS}]),

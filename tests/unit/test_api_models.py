@@ -271,8 +271,8 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
             "Dataset",
             {"file": {"paths": ["a"], "partitionFormat": "plain.csv"}},
             (
-                "spec.file.partitionFormat is 'plain.csv': must be the end of a path with placeholders, such as "
-                "{user}/{season}.wav or {day:yyyy/MM/dd}/*.csv"
+                "spec.file.partitionFormat is 'plain.csv': must be hive, or the end of a path with placeholders, such "
+                "as {user}/{season}.wav or {day:yyyy/MM/dd}/*.csv"
             ),
         ),
         (

@@ -318,3 +318,84 @@ def test_progress_is_noted_for_each_file_and_while_a_large_one_is_read(tmp_path,
     made = cut(job(rows(tmp_path, TabularFormat(form)), keys=("k",)), advance=lambda: noted.append(1))
     next(made)
     assert len(noted) >= 1 + 4
+
+
+def test_hive_folders_are_columns_and_keys(tmp_path):
+    folders = ("year=2024__country=a%2Fb", "year=2024__country=__HIVE_DEFAULT_PARTITION__", "year=2025__country=no")
+    for number, folder in enumerate(folders):
+        path = tmp_path / folder.replace("__c", "/c") / "part-0.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"x\n{number}\n")
+    found = groups(job(rows(tmp_path, form="hive"), keys=("year", "country")))
+    assert found == [
+        ({"year": "2024", "country": None}, {"x": [1], "year": ["2024"], "country": [None]}),
+        ({"year": "2024", "country": "a/b"}, {"x": [0], "year": ["2024"], "country": ["a/b"]}),
+        ({"year": "2025", "country": "no"}, {"x": [2], "year": ["2025"], "country": ["no"]}),
+    ]
+    typed = TabularFormat("csv", column_types={"year": "int64"})
+    [(key, frame), _] = groups(job(rows(tmp_path, tabular=typed, form="hive"), keys=("year",)))
+    assert (key, frame["year"]) == ({"year": 2024}, [2024, 2024])
+    [payload] = [json.loads(each.payload) for each in cut(job(rows(tmp_path / "year=2025", form="hive")))]
+    assert payload["columns"] == {"year": "2025", "country": "no"}
+
+
+@pytest.mark.parametrize(
+    ("names", "keys", "told"),
+    [
+        (
+            ("a=1/x.csv", "b=1/x.csv"),
+            (),
+            'have different partitions: ".*/a=1/x.csv" has the partitions a, and ".*" has',
+        ),
+        (("a=1/b=2/x.csv", "a=1/x.csv"), (), "have different partitions"),
+        (("a=1/x.csv", "x.csv"), (), 'does not end as its partitionFormat says: "hive"'),
+        (("a=1/a=2/x.csv",), (), 'does not end as its partitionFormat says: "hive"'),
+        (("a=1/x.csv",), ("c",), "cannot be cut into mini-batches: ValueError: .*c"),
+    ],
+)
+def test_hive_folders_that_differ_end_the_listing(tmp_path, names, keys, told):
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x\n1\n")
+    with pytest.raises(InputError, match=told):
+        list(cut(job(rows(tmp_path, form="hive"), keys=keys)))
+
+
+def test_files_in_hive_folders_are_grouped_and_a_key_that_no_path_has_is_refused(tmp_path):
+    (tmp_path / "k=a%20b").mkdir()
+    (tmp_path / "k=a%20b/x.png").touch()
+    given = Input("files", (str(tmp_path),), partition_format="hive")
+    [payload] = [json.loads(each.payload) for each in cut(job(given, keys=("k",)))]
+    assert payload["partition"] == {"k": "a b"}
+    with pytest.raises(InputError, match='has no "year", which is in partitionKeys: it has k'):
+        list(cut(job(given, keys=("year",))))
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_path_column_has_the_path_of_each_rows_file(tmp_path, form):
+    for name in ("a", "b"):
+        frame = pandas.DataFrame({"x": [1, 2]})
+        path = tmp_path / f"k={name}" / f"rows.{form}"
+        path.parent.mkdir()
+        if form == "csv":
+            frame.to_csv(path, index=False)
+        elif form == "jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        else:
+            frame.to_parquet(path)
+    table = TabularFormat(form, path_column="Path")
+    paths = [f"{tmp_path}/k={name}/rows.{form}" for name in ("a", "b")]
+    found = [load(json.loads(each.payload), table) for each in cut(job(rows(tmp_path, table, "hive"), value=10**6))]
+    assert [frame["Path"].tolist() for frame in found] == [[path] * 2 for path in paths]
+    assert list(found[0].columns) == ["x", "k", "Path"]
+    by_path = groups(job(rows(tmp_path, table), keys=("Path",)))
+    assert [key for key, _ in by_path] == [{"Path": path} for path in paths]
+
+
+@pytest.mark.parametrize("text", ["007", "1.10", "true", "1e3", "9" * 40])
+def test_without_inference_all_columns_are_text_and_keys_too(tmp_path, text):
+    write(tmp_path, rows=f"a,b,c\n{text},{text},1\n")
+    table = TabularFormat("csv", infer_types=False, column_types={"c": "int64"})
+    [(key, frame)] = groups(job(rows(tmp_path / "rows", table), keys=("a",)))
+    assert key == {"a": text}
+    assert frame == {"a": [text], "b": [text], "c": [1]}

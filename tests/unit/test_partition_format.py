@@ -40,6 +40,27 @@ def test_a_format_reads_the_end_of_a_path(form, path, values):
 
 
 @pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("/rows/year=2024/country=a%2Fb/part-0.csv", {"year": "2024", "country": "a/b"}),
+        ("s3://b/rows/k=__HIVE_DEFAULT_PARTITION__/x.parquet", {"k": None}),
+        ("s3://b/run=3/rows/k=/x.csv", {"k": ""}),
+        ("http://h/rows/a%20b=a%252Fb/x.csv", {"a b": "a/b"}),
+        ("/rows/k%3D1=a=b%/_v=%C3%A9/x.csv", {"k=1": "a=b%", "_v": "é"}),
+        ("/rows/k=1/deeper/x.csv", None),
+        ("/rows/x=1.csv", None),
+        ("/rows/=1/x.csv", None),
+        ("/rows/k=1/k=2/x.csv", None),
+        ("/rows/k=%FF/x.csv", None),
+    ],
+)
+def test_hive_folders_are_read_right_above_the_file(path, values):
+    found = PartitionFormat("hive").read(path)
+    assert found == values
+    assert list(found or ()) == list(values or ())
+
+
+@pytest.mark.parametrize(
     ("form", "rule"),
     [
         ("plain.csv", "must have a placeholder, such as {user}"),

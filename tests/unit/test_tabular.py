@@ -388,7 +388,9 @@ def test_json_lines_may_be_dicts_which_need_no_package_and_have_the_fields_of_th
     assert load({"pieces": [rest, first]}, dicts) == rows[1:] + rows[:1]
     told = {**first, "columns": {"day": {"date": "2026-01-02"}}}
     assert load(told, dicts) == [{**rows[0], "day": datetime.date(2026, 1, 2)}]
-    assert 'the column "a" is in the file, and in partitionFormat too' in failure({**first, "columns": {"a": 1}}, dicts)
+    assert 'the column "a" is in the file, and in partitionFormat or pathColumn too' in failure(
+        {**first, "columns": {"a": 1}}, dicts
+    )
 
 
 def test_a_line_that_is_no_dict_is_told_with_its_byte(path):

@@ -172,7 +172,7 @@ def _with_columns(frame: pandas.DataFrame, piece: Dict[str, Any], format: Tabula
 def _check_told(told: Dict[str, Any], names: Any) -> None:
     for name in told:
         if name in names:
-            raise ValueError('the column "{}" is in the file, and in partitionFormat too'.format(name))
+            raise ValueError('the column "{}" is in the file, and in partitionFormat or pathColumn too'.format(name))
 
 
 def _read_text(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat) -> Any:
@@ -339,7 +339,7 @@ def _parse_csv(first: bytes, rows: bytes, format: TabularFormat) -> pandas.DataF
         na_values=sorted(cells.missing_texts(format)),
         **_options(format.separator, format.encoding, format.escape),
     )
-    types = {name: kind for name, kind in format.column_types.items() if name in names}
+    types = {name: kind for name in names for kind in [format.type_of(name)] if kind is not None}
     with warnings.catch_warnings():
         # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
         warnings.simplefilter("error", pandas.errors.ParserWarning)

@@ -28,12 +28,18 @@ class TabularFormat:
     date_formats: Dict[str, str] = field(default_factory=dict)  # column name -> strptime format; others are ISO 8601
     keep_default_na: bool = True  # pandas' own texts for missing values count, see `cells.missing_texts` (csv)
     na_values: List[str] = field(default_factory=list)  # further texts for missing values (csv)
+    infer_types: bool = True  # columns without a type have one that their texts tell; else they are text (csv)
+    path_column: Optional[str] = None  # the name of a column with the path of each row's file
     multi_line: bool = False  # quoted fields may hold newlines (csv)
     escape: Optional[str] = None  # makes the character behind it an ordinary one (csv)
     as_dicts: bool = False  # the script is given a list of dicts, and no DataFrame (jsonl)
     query: Optional[str] = None  # a SELECT statement (sql)
     split_by: Optional[str] = None  # the column of its rows that they are cut by; None: they are one mini-batch (sql)
     database: str = ""  # what its Datastore is called, as the variables with its user and password are (sql)
+
+    def type_of(self, column: str) -> Optional[str]:
+        """Return the pandas dtype that a column has by declaration; None for one whose values tell."""
+        return self.column_types.get(column, None if self.infer_types else "str")
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,21 @@
 A format describes a path from its first placeholder, or from a literal folder before that, to the path's end.
 `{name}` stands for text within one folder or file name; `{name:yyyy/MM/dd/HH/mm/ss}`, or some of these with any
 text between, for a time; `*` for any text within one name, which is not kept. All else stands for itself.
+
+The format `hive` describes the folders `name=value` right above a file, as Hive and Spark write them: names and values
+are percent-decoded, and `__HIVE_DEFAULT_PARTITION__` is a missing value.
 """
 
 from __future__ import annotations
 
 import datetime
 import re
-from typing import Any, Dict, List, Match, Optional
+from typing import Any, Dict, List, Match, Optional, Tuple
+from urllib.parse import unquote
 
+HIVE = "hive"
+
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _PLACEHOLDER = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
 _UNITS = {"yyyy": "year", "MM": "month", "dd": "day", "HH": "hour", "mm": "minute", "ss": "second"}
 _UNIT = re.compile("|".join(_UNITS))
@@ -20,6 +27,10 @@ class PartitionFormat:
     """A format, ready to be applied. Raises ValueError, whose text is a rule, for one that is none."""
 
     def __init__(self, text: str) -> None:
+        self.is_hive = text == HIVE
+        self.names: Tuple[str, ...] = ()  # in their order; of `hive`, each path has its own
+        if self.is_hive:
+            return
         self._times: Dict[str, List[str]] = {}  # names of those that are times: their units, in order
         names: List[str] = []
         pattern, place = "", 0
@@ -35,12 +46,17 @@ class PartitionFormat:
             place = found.end()
         if not names:
             raise ValueError("must have a placeholder, such as {user}")
-        self.names = tuple(names)  # in their order
+        self.names = tuple(names)
         pattern += _literal(text[place:])
         self._match = re.compile("(?:^|/)" + pattern.lstrip("/") + r"\Z", re.DOTALL).search
 
     def read(self, path: str) -> Optional[Dict[str, Any]]:
-        """Return the values that a path has, by name: str, or datetime.datetime; None where it has not this form."""
+        """Return the values that a path has, by name: str, datetime.datetime, or None for a missing value.
+
+        None where the path has not this form.
+        """
+        if self.is_hive:
+            return _hive_values(path)
         found = self._match(path)
         if found is None:
             return None
@@ -72,6 +88,27 @@ class PartitionFormat:
             (_UNITS[unit], int(found["_{}_{}".format(number, index)])) for index, unit in enumerate(self._times[name])
         )
         return datetime.datetime(**parts)  # type: ignore[arg-type]  # noqa: DTZ001  (paths know no time zone)
+
+
+def _hive_values(path: str) -> Optional[Dict[str, Any]]:
+    """Return the values of the unbroken run of `name=value` folders that ends at the file; None without any.
+
+    None as well for a name that is there twice, and for bytes that are no UTF-8.
+    """
+    if path.startswith(("http://", "https://")):
+        path = unquote(path)  # of a folder that a server calls a%2Fb, such a URL has a%252Fb
+    found: List[Tuple[str, Any]] = []
+    try:
+        for folder in reversed(path.split("/")[:-1]):
+            name, is_partition, value = folder.partition("=")
+            if not name or not is_partition:
+                break
+            decoded = unquote(value, errors="strict")
+            found.append((unquote(name, errors="strict"), None if value == _HIVE_NULL else decoded))
+    except UnicodeDecodeError:
+        return None
+    values = dict(reversed(found))
+    return values if found and len(values) == len(found) else None
 
 
 def _literal(text: str) -> str:

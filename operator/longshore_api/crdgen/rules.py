@@ -97,6 +97,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             NO_SEPARATOR,
             field="escapeCharacter",
         ),
+        _left_out("inferColumnTypes", "self.inferColumnTypes", unless=_IS_CSV, text=ONLY_CSV),
         Rule(f"{_IS_SQL} || has(self.paths)", "is missing: it is required", field="paths"),
         _left_out("query", "!has(self.query)", unless=_IS_SQL, text=WITHOUT_SQL),
         _left_out("splitBy", "!has(self.splitBy)", unless=_IS_SQL, text=WITHOUT_SQL),
@@ -107,6 +108,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
         _left_out("encoding", "self.encoding == 'utf-8'", unless=_IS_FILES, text=WITH_SQL),
         _left_out("supportMultiLine", "!self.supportMultiLine", unless=_IS_FILES, text=WITH_SQL),
         _left_out("partitionFormat", "!has(self.partitionFormat)", unless=_IS_FILES, text=WITH_SQL),
+        _left_out("pathColumn", "!has(self.pathColumn)", unless=_IS_FILES, text=WITH_SQL),
     ),
     StepInput: (
         Rule(_exactly_one("dataset", "file", "tabular"), "must have exactly one of dataset, file and tabular"),

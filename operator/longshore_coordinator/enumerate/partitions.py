@@ -18,6 +18,7 @@ from longshore_protocol.job import Input
 from longshore_protocol.partition_format import PartitionFormat
 from longshore_protocol.slices import coded
 from longshore_storage.files import file_version
+from longshore_storage.redaction import redacted
 
 Advance = Callable[[], None]
 
@@ -35,28 +36,49 @@ def nothing() -> None:
 
 
 def path_reader(given: Input) -> Callable[[str], dict[str, Any]]:
-    """Return what tells the values that a file's path has. What it returns raises PathError."""
-    if given.partition_format is None:
-        return lambda _: {}
-    form = PartitionFormat(given.partition_format)
+    """Return a function that reads the values which a file's path has, the path itself among them if that is a column.
 
-    def read(path: str) -> dict[str, Any]:
-        values = form.read(path)
+    The function raises PathError.
+    """
+    column = given.tabular.path_column if given.tabular is not None else None
+    form = None if given.partition_format is None else _PathReader(given, given.partition_format)
+    if column is None:
+        return form.read if form is not None else lambda _: {}
+    return lambda path: {**(form.read(path) if form is not None else {}), column: redacted(path)}
+
+
+class _PathReader:
+    """Reads paths by the partitionFormat of an input, which are to have the same names all."""
+
+    def __init__(self, given: Input, text: str) -> None:
+        self._given, self._text, self._form = given, text, PartitionFormat(text)
+        self._first: tuple[str, tuple[str, ...]] | None = None  # a path, and its names
+
+    def read(self, path: str) -> dict[str, Any]:
+        values = self._form.read(path)
         if values is None:
-            text = f'The path "{path}" of input "{given.name}" does not end as its partitionFormat says'
-            raise PathError(f'{text}: "{given.partition_format}".')
+            text = f'The path "{path}" of input "{self._given.name}" does not end as its partitionFormat says'
+            raise PathError(f'{text}: "{self._text}".')
+        first, names = self._first = self._first or (path, tuple(values))
+        if names != tuple(values):
+            differ = f'"{first}" has the partitions {", ".join(names)}, and "{path}" has {", ".join(values)}'
+            raise PathError(f'The paths of input "{self._given.name}" have different partitions: {differ}.')
         return values
 
-    return read
+
+def _key(values: dict[str, Any], name: str, path: str) -> Any:
+    if name not in values:
+        raise PathError(f'The path "{path}" has no "{name}", which is in partitionKeys: it has {", ".join(values)}.')
+    return values[name]
 
 
 def file_groups(index: int, given: Input, files: Iterable[str], names: tuple[str, ...]) -> Iterator[Slice]:
-    """Yield the mini-batches of a file input. Raises PathError, KeyError for a key that no path tells."""
+    """Yield the mini-batches of a file input. Raises PathError."""
     read = path_reader(given)
     groups: dict[Key, list[str]] = {}
     for path in files:
         values = read(path)
-        groups.setdefault(tuple(values[name] for name in names), []).append(path)
+        groups.setdefault(tuple(_key(values, name, path) for name in names), []).append(path)
     for key, paths in groups.items():
         yield Slice(index, len(paths), encode({"partition": _partition(names, key), "files": paths}))
 
@@ -90,9 +112,9 @@ class TableGroups:
 
     def slices(self, index: int) -> Iterator[Slice]:
         """Yield the mini-batches, once all files are in."""
-        types, forms = self._format.column_types, self._format.date_formats
+        forms = self._format.date_formats
         typed = [
-            key_types.typed({key[at] for key in self._groups}, types.get(name), forms.get(name, ""))
+            key_types.typed({key[at] for key in self._groups}, self._format.type_of(name), forms.get(name, ""))
             for at, name in enumerate(self._names)
         ]
         merged: dict[Key, list[_Group]] = {}
