@@ -9,7 +9,7 @@ TORCH := deploy/examples/torch-digits
 PROCESSES = $$(python -c "import os; print(os.cpu_count() + 1)")
 PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
-LOCAL_TESTS := tests/unit tests/contract tests/stores tests/operator tests/chart tests/engine
+LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator tests/chart tests/engine
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image chaos bench bench-cluster clean
 
