@@ -1,6 +1,7 @@
 """What is brought whole, once, however often an agent is started."""
 
 import asyncio
+import errno
 import os
 import threading
 from pathlib import Path
@@ -147,3 +148,48 @@ def test_what_does_not_come_is_a_failed_init_to_the_coordinator(tmp_path, url):
 def test_a_worker_that_is_to_end_does_not_wait_for_what_comes(tmp_path, url, orders):
     wanted = job(Input("files", (url,), mode="download"))
     assert prepared(Coordinator(orders), wanted, tmp_path) is None
+
+
+FOR_NOW = [
+    (TimeoutError("slow"), "input"),
+    (ConnectionResetError("gone"), "input"),
+    (OSError(errno.EIO, "Input/output error"), "input"),
+    (OSError(errno.ENOSPC, "No space left on device"), "store"),
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), "store"),
+]
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Give a function that makes so many files fail; reports and tries follow at once."""
+    fetch, left = whole_data.fetch_file_to, []
+
+    def fail(uri, target):
+        if left:
+            raise left.pop()
+        fetch(uri, target)
+
+    monkeypatch.setattr(whole_data, "fetch_file_to", fail)
+    monkeypatch.setattr(preparing, "_FIRST", 0.001)
+    monkeypatch.setattr(preparing, "_HEARTBEAT", 0.001)
+    monkeypatch.setattr(preparing, "_FIRST_PAUSE", 0.1)
+    return left.extend
+
+
+@pytest.mark.parametrize(("error", "origin"), FOR_NOW, ids=[repr(each[0]) for each in FOR_NOW])
+def test_what_does_not_come_for_now_is_tried_again_and_is_why_the_run_waits(tmp_path, url, failing, error, origin):
+    failing([error] * 2)
+    coordinator = Coordinator()
+    found = prepared(coordinator, job(Input("files", (f"{url}/a.txt",), mode="download")), tmp_path)
+    assert list(found.copies) == [f"{url}/a.txt"]
+    deferred = [each for report in coordinator.reports for each in report["deferred"]]
+    assert [each[:3] for each in deferred] == [(-1, 0, origin)] * 2
+    assert deferred[0].message.startswith("the input files cannot be brought: ")
+    assert not any(report["init_failed"] for report in coordinator.reports)
+    assert all(report["processes"][0]["state"] == wire.BRINGING for report in coordinator.reports)
+
+
+def test_a_worker_that_is_to_end_makes_no_further_try(tmp_path, url, failing):
+    failing([TimeoutError("slow")] * 1000)
+    wanted = job(Input("files", (f"{url}/a.txt",), mode="download"))
+    assert prepared(Coordinator(Orders(stop=True)), wanted, tmp_path) is None

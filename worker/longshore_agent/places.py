@@ -19,7 +19,14 @@ from longshore_storage.store import local_path
 
 
 class StagingError(ShownError):
-    """Something the job names cannot be brought to this machine; the message says what."""
+    """Something the job names cannot be brought to this machine; the message says what.
+
+    `origin` is given where infrastructure fails, so that a later try may succeed (`wire.Deferral.origin`).
+    """
+
+    def __init__(self, text: str, origin: str | None = None) -> None:
+        super().__init__(text)
+        self.origin = origin
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,13 @@ from typing import Any, Protocol, TypeVar
 
 from longshore_agent import fetching, query_rows
 from longshore_agent.kept import Kept
+from longshore_agent.origins import origin_of
 from longshore_agent.slots import Lease, Slot
 from longshore_agent.threads import Threads
 from longshore_protocol import clock, errors, slices, wire
 from longshore_protocol.job import Input, TabularFormat
 from longshore_storage import retrying
-from longshore_storage.causes import cause_of, lacks_credentials
+from longshore_storage.causes import cause_of
 from longshore_storage.errors import DatabaseError, ShownError
 from longshore_storage.redaction import redacted
 from longshore_storage.store import local_path
@@ -67,11 +68,7 @@ class _NotBrought(ShownError):
         if isinstance(told, DatabaseError):
             what = "The rows of a mini-batch cannot be read"
         super().__init__(f"{what}: {cause}.")
-        self.origin: str | None = None  # of a failure that passes
-        if retrying.is_full(error):
-            self.origin = wire.STORE
-        elif retrying.may_pass(error) or lacks_credentials(error):
-            self.origin = wire.INPUT
+        self.origin = origin_of(error)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from longshore_agent.origins import origin_of
 from longshore_agent.places import StagingError
 from longshore_agent.script_inputs import bring_input, names_below
 from longshore_agent.trees import fetch_file_to, inside
@@ -131,4 +132,4 @@ def _told(what: str, uri: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each store's library raises its own
-        raise StagingError(f"{what} cannot be brought: {cause_of(uri, error)}") from error
+        raise StagingError(f"{what} cannot be brought: {cause_of(uri, error)}", origin_of(error)) from error
