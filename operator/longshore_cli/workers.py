@@ -39,7 +39,7 @@ class Place:
 
 
 class Workers:
-    """Starts the processes of a job's workers and replaces what dies, until the run is `over`."""
+    """Starts the processes of a job's workers and replaces what dies, until the run is `over` for the worker."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Workers:
         *,
         on_gone: Callable[[str], None],
         on_failed: Callable[[str, str], None],
-        over: Callable[[], bool],
+        over: Callable[[str], bool],
     ) -> None:
         self._job = job
         self._place = place
@@ -59,6 +59,7 @@ class Workers:
         self._running: dict[tuple[str, str], asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = False
+        self._given_up: set[str] = set()
         self._packages = link_packages(place.scratch)
 
     def start(self) -> None:
@@ -86,7 +87,7 @@ class Workers:
         command, environment = start
         quick_ends = 0
         log = self._log(worker, part)
-        while not self._ending:
+        while not self._ending and worker not in self._given_up:
             began = time.monotonic()
             with log.open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
@@ -103,12 +104,19 @@ class Workers:
             del self._running[worker, part]
             if part == "agent":
                 self._on_gone(worker)
-            if self._ending or (code == 0 and self._over()):
+            if self._ending or (code == 0 and self._over(worker)):
                 return  # one that ended in an orderly way before the run is over was told to, by a signal from outside
             quick_ends = quick_ends + 1 if code >= 0 and time.monotonic() - began < _QUICK else 0
             if quick_ends == _QUICK_ENDS:
-                self._on_failed(worker, f"its {part} ended {quick_ends} times in a row: {last_line(log)}")
-                return
+                self._give_up(worker, f"its {part} ended {quick_ends} times in a row: {last_line(log)}")
+
+    def _give_up(self, worker: str, why: str) -> None:
+        """End what runs of a worker that cannot work without it, and start nothing of it again."""
+        self._given_up.add(worker)
+        for (name, _), process in self._running.items():
+            if name == worker:
+                send(process, signal.SIGKILL)
+        self._on_failed(worker, why)
 
     def _log(self, worker: str, part: str) -> Path:
         path = Path(self._places(worker).logs, "sys", "node", worker, f"{part}.txt")

@@ -119,6 +119,14 @@ class Agents:
         """Return the worker of each agent that is here."""
         return {agent: entry.worker for agent, entry in self._agents.items()}
 
+    def is_ready(self, agent: str) -> bool:
+        """Return whether an agent has a process that is past init()."""
+        return self._agents[agent].is_ready()
+
+    def worker(self, agent: str) -> str:
+        """Return the worker of an agent that is here."""
+        return self._agents[agent].worker
+
     def ready(self) -> int:
         """Return how many workers have a process that is past init()."""
         return sum(entry.is_ready() for entry in self._agents.values())

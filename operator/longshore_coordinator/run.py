@@ -12,6 +12,7 @@ from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.accounts import Accounts
 from longshore_coordinator.agents import Agents
 from longshore_coordinator.error_log import short_return
+from longshore_coordinator.init_failures import InitFailures
 from longshore_coordinator.leases import LeaseStore, Outcome, State
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.outage import Gates, Outage
@@ -53,9 +54,8 @@ class Run:
         self._listed = 0
         self._has_deferred = False  # in the report that is being taken in
         self._unprepared: set[str] = set()  # agents that failed to fetch what their processes need
-        self._init_failures: set[tuple[str, int, float]] = set()
-        self._failed_inits: dict[str, int] = {}  # worker -> its processes that failed before run()
-        self._init_error = ""  # of the last one
+        self._init_failures = InitFailures(job)
+        self.given_up: set[str] = set()  # workers that are broken; one that registers anew is given another chance
         self._short_return_fails = verdicts.short_return_fails(job)
 
     # --- the plan --------------------------------------------------------------------------------------------------
@@ -77,6 +77,7 @@ class Run:
     def register(self, worker: str, boot: str, now: float) -> str:
         """Take in a worker's agent and return its identity; an earlier agent of the same worker is gone."""
         self.worker_gone(worker)
+        self.given_up.discard(worker)
         return self.agents.join(worker, boot, self._ledger.epoch, now)
 
     def worker_gone(self, worker: str) -> None:
@@ -85,6 +86,13 @@ class Run:
         if agent is not None:
             self._forget(agent)
             self._lost(self.leases.lose(agent), worker)
+
+    def worker_failed(self, worker: str, why: str) -> None:
+        """A worker cannot be kept running: the others go on; the step fails when none is left."""
+        self.worker_gone(worker)
+        self.given_up.add(worker)
+        if len(self.given_up) >= self.job.workers:
+            self.decide(Verdict(verdicts.WORKER_FAILED, f"{worker}: {why}"))
 
     def bye(self, agent: str) -> None:
         """An agent ended in an orderly way: what was still on its way to it waits again."""
@@ -159,7 +167,7 @@ class Run:
         self._lost(self.leases.expire(now), "")
         self.accounts.mark(self.ended(), now)
         self._count(passed, now, listed=listed)
-        self._judge_init()
+        self._judge_workers()
         stalled = verdicts.stalled(self.job, self._clocks)
         if stalled is not None:
             self.decide(stalled)
@@ -214,6 +222,8 @@ class Run:
 
     def _processes(self, agent: str, processes: list[dict[str, Any]], now: float) -> None:
         self.agents.set_processes(agent, processes)
+        if self.agents.is_ready(agent):
+            self._init_failures.ready(self.agents.worker(agent))
         if not self._was_ready and self.agents.ready():
             self._was_ready = self.accounts.ever_ready = True
             self.accounts.began(self.ended(), now)
@@ -337,24 +347,22 @@ class Run:
             self._ledger.append({"tried": {"worker": worker, "terminal": True, "failure": failure}})
 
     def _init_failed(self, worker: str, failure: Failure) -> None:
-        if (worker, failure.process, failure.started) in self._init_failures:
-            return  # a report that is repeated, because its answer was lost
-        self._init_failures.add((worker, failure.process, failure.started))
+        if not self._init_failures.add(worker, failure):
+            return
         self.accounts.init_failures += 1
         self.accounts.errors.failed(worker, failure, terminal=False)
         self._ledger.append({"tried": {"worker": worker, "terminal": False, "failure": failure}})
-        self._failed_inits[worker] = self._failed_inits.get(worker, 0) + 1
-        self._init_error = failure.message
-        self._judge_init()
+        self._judge_workers()
 
-    def _judge_init(self) -> None:
-        if self._failed_inits and not self.accounts.ever_ready:
-            connected = set(self.agents.workers().values())
-            verdict = verdicts.init_failed(
-                self.job, self._failed_inits, connected, unready=self._clocks.unready, error=self._init_error
-            )
-            if verdict is not None:
-                self.decide(verdict)
+    def _judge_workers(self) -> None:
+        connected = self.agents.workers().values()
+        verdict = self._init_failures.verdict(connected, unready=self._clocks.unready)
+        if verdict is not None:
+            self.decide(verdict)
+        if self.agents.ready():
+            for worker in self._init_failures.to_replace():
+                self.given_up.add(worker)
+                self.agents.drain(worker)
 
 
 def _short_return(done: Completion) -> Failure:

@@ -183,8 +183,16 @@ class Coordinator:
         self._changes.tell()
 
     def worker_failed(self, worker: str, message: str) -> None:
-        """A worker cannot be run at all: the step fails."""
-        self._decide(Verdict("WorkerFailed", f"{worker}: {message}"))
+        """A worker cannot be kept running: the others go on without it, and the step fails when none is left."""
+        self._run.worker_failed(worker, message)
+        if self._run.verdict is None:
+            _log.warning("%s is given up, and the others go on: %s", worker, message)
+        self._changes.tell()
+        self._see_verdict()
+
+    def is_over(self, worker: str) -> bool:
+        """Return whether a worker that has ended is not to be started again: the run is over, or it is given up."""
+        return bool(self.orders()) or worker in self._run.given_up
 
     # --- the agents' calls -----------------------------------------------------------------------------------------
 

@@ -684,6 +684,87 @@ def test_once_a_process_came_to_run_failures_of_init_stop_nothing(bench):
     assert bench.run.verdict is None
 
 
+def test_one_broken_worker_of_many_ends_no_step_and_is_replaced_while_others_come_through(store):
+    bench = Bench(store, workers=100, mini_batches=100)
+    broken = bench.agent("w0")
+    for process in range(40):
+        bench.report(broken, processes=STARTING, init_failed=[init_failure(process)])
+    assert bench.run.verdict is None
+    assert not bench.run.agents.is_draining(broken)
+    sound = bench.agent("w1")
+    bench.report(sound)
+    bench.tick(1)
+    assert bench.run.agents.is_draining(broken)
+    assert not bench.run.agents.is_draining(sound)
+    assert bench.run.given_up == {"w0"}
+    bench.complete(sound, *bench.grant(sound))
+    assert bench.run.verdict is None
+
+
+def test_a_worker_that_fails_in_its_new_place_too_is_replaced_ever_more_seldom(store):
+    bench = Bench(store, workers=2)
+    bench.report(bench.agent("w1"))
+    failures = []
+    for boot in range(4):
+        agent = bench.agent("w0", boot=str(boot))
+        assert bench.run.given_up == set(), "it has another chance"
+        count = 0
+        while not bench.run.agents.is_draining(agent):
+            bench.report(agent, processes=STARTING, init_failed=[init_failure(1000 * boot + count)])
+            count += 1
+        failures.append(count)
+        bench.run.bye(agent)
+    assert failures == [3, 6, 12, 24]
+    assert bench.run.verdict is None
+
+
+def test_failures_before_a_process_came_through_are_forgiven(store):
+    bench = Bench(store, workers=2)
+    bench.report(bench.agent("w1"))
+    agent = bench.agent("w0")
+    for process in range(10):
+        bench.report(agent, processes=STARTING, init_failed=[init_failure(2 * process), init_failure(2 * process + 1)])
+        bench.report(agent)
+    assert not bench.run.agents.is_draining(agent)
+
+
+def test_a_step_ends_when_the_processes_of_every_worker_fail(store):
+    bench = Bench(store, workers=2)
+    for number, ends in ((0, False), (1, True)):
+        agent = bench.agent(f"w{number}")
+        for process in range(3):
+            if bench.run.verdict is None:
+                bench.report(agent, processes=STARTING, init_failed=[init_failure(process)])
+        assert (bench.run.verdict is not None) == ends
+    assert bench.run.verdict.message == (
+        "4 processes of 2 workers failed before run(), none came through: ImportError: no module"
+    )
+
+
+def test_a_step_whose_only_workers_to_come_fail_does_not_wait_for_others_for_good(store):
+    bench = Bench(store, workers=4)
+    agent = bench.agent("w0")
+    for process in range(9):
+        bench.tick(10)
+        bench.report(agent, processes=STARTING, init_failed=[init_failure(process)])
+    assert bench.run.verdict is None
+    bench.tick(60)
+    assert bench.run.verdict.reason == "InitFailed"
+
+
+def test_workers_that_cannot_be_kept_running_end_the_step_once_none_is_left(store):
+    bench = Bench(store, workers=2)
+    agent = bench.agent("w0")
+    pairs = bench.grant(agent, 2)
+    bench.run.worker_failed("w0", "its host ended 4 times in a row: no python")
+    assert bench.run.verdict is None
+    assert bench.counts() == {"waiting": 4}, "others run what it held"
+    with pytest.raises(UnknownAgentError):
+        bench.complete(agent, *pairs)
+    bench.run.worker_failed("w1", "its agent ended 4 times in a row: no room")
+    assert bench.run.verdict == Verdict("WorkerFailed", "w1: its agent ended 4 times in a row: no room")
+
+
 # --- time limits -----------------------------------------------------------------------------------------------------
 
 
