@@ -57,7 +57,7 @@ def _size(each: Slice) -> int:
 
 
 def _bytes(piece: dict[str, Any]) -> int:
-    if "keys" in piece:
+    if "keys" in piece or "unreadable" in piece:
         return 0  # of a query that nobody splits: only reading it can tell
     ranges = piece["ranges"] if "ranges" in piece else [(piece["start"], piece["end"])]
     return sum(int(end - start) for start, end in ranges)

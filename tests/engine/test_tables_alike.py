@@ -125,8 +125,8 @@ def test_a_record_that_cannot_be_read_is_told_with_file_and_byte(longshore, scor
     assert ended.first_error["message"].startswith(place + said)
 
 
-def test_a_file_that_is_no_parquet_fails_the_run_by_its_name(longshore, scored):
+def test_a_file_that_is_no_parquet_fails_by_its_name(longshore, scored):
     ended = scored("parquet", rows=b"id,x\n1,2\n")
     assert ended.code == 1
-    place = f'The file "{longshore.folder}/data-parquet/rows" of input "rows" cannot be cut into mini-batches: '
-    assert ended.succeeded["message"].startswith(place)
+    place = f'The file "{longshore.folder}/data-parquet/rows" could not be read as parquet: ArrowInvalid: '
+    assert ended.first_error["message"].startswith(place)

@@ -1,5 +1,6 @@
 """How inputs are cut into mini-batches."""
 
+import errno
 import gzip
 import json
 import os
@@ -12,7 +13,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from longshore_coordinator.enumerate import EmptyInputError, InputError, Slice, cut
+from longshore_coordinator.enumerate import EmptyInputError, InputError, Slice, cut, text
+from longshore_host.tabular import SliceError, load
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
 from longshore_storage.files import file_version
 
@@ -180,10 +182,69 @@ def test_a_parquet_without_rows_gives_no_slice(tmp_path):
     assert groups(tmp_path / "a", "bytes", 10) == []
 
 
-def test_a_broken_parquet_names_input_and_file(tmp_path):
-    (tmp_path / "a").write_bytes(b"no parquet at all")
-    with pytest.raises(InputError, match=f'"{tmp_path}/a" of input "mnist" cannot be cut into mini-batches: ArrowInv'):
-        groups(tmp_path / "a", "bytes", 10)
+def damage(path, how):
+    path.unlink(missing_ok=True)
+    if how == "a link to nothing":
+        path.symlink_to(path.parent / "nowhere")
+    elif how == "a link to itself":
+        path.symlink_to(path)
+    elif how == "no parquet":
+        path.write_bytes(b"no parquet at all")
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        parquet.write_table(pyarrow.table({"n": [1, 2, 3]}), path)
+        data = bytearray(path.read_bytes())
+        if how == "cut off":
+            path.write_bytes(data[:-20])
+        else:
+            footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+            data[footer : footer + 20] = bytes(20)
+            path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("how", "cause"),
+    [
+        ("no parquet", "ArrowInvalid: "),
+        ("empty", "ArrowInvalid: "),
+        ("cut off", "ArrowInvalid: "),
+        ("a damaged footer", "OSError: Couldn't deserialize thrift"),
+        ("a link to nothing", "FileNotFoundError: "),
+        ("a link to itself", "OSError: [Errno 40]"),
+    ],
+)
+@pytest.mark.parametrize("settings", [{}, {"column_types": {"n": "int64"}}])
+def test_an_unreadable_parquet_fails_its_own_mini_batch(tmp_path, how, cause, settings):
+    damage(tmp_path / "a", how)
+    parquet.write_table(pyarrow.table({"n": [1, 2, 3]}), tmp_path / "b")
+    table = replace(PARQUET, **settings)
+    for coalesce in (False, True):
+        planned = replace(job(tmp_path, tabular=table, unit="rows", value=10), coalesce=coalesce)
+        bad, good = payloads(planned)
+        with pytest.raises(SliceError) as caught:
+            load(bad, table)
+        assert str(caught.value).startswith(f'The file "{tmp_path}/a" could not be read as parquet: {cause}')
+        assert len(load(good, table)) == 3
+
+
+def test_an_unreadable_csv_fails_its_own_mini_batch(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "b").write_bytes(b"n\n1\n")
+    bad, good = payloads(job(tmp_path, tabular=CSV, unit="rows"))
+    with pytest.raises(SliceError, match="could not be read as csv: FileNotFoundError"):
+        load(bad, CSV)
+    assert len(load(good, CSV)) == 1
+
+
+def test_what_is_wrong_with_a_volume_ends_the_plan(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "a").write_bytes(b"n\n1\n")
+    monkeypatch.setattr(text, "file_version", fail)
+    with pytest.raises(InputError, match=f'"{tmp_path}/a" of input "mnist" cannot be cut into mini-batches: OSError'):
+        payloads(job(tmp_path, tabular=CSV, unit="rows"))
 
 
 def test_object_stores_are_cut_like_folders():

@@ -10,6 +10,7 @@ NAMES = {
     "records": ({"path": "/a.csv", "start": 7, "end": 90}, ["/a.csv, bytes 7 to 90"]),
     "records in several ranges": ({"path": "/a.csv", "ranges": [[7, 9], [20, 30]]}, ["/a.csv, bytes 7 to 30"]),
     "rows of a Parquet file": ({"path": "/a", "row_groups": [2, 4], "rows": None}, ["/a, row groups 2 to 3"]),
+    "an unreadable file": ({"path": "/a", "unreadable": "ArrowInvalid: no footer"}, ["/a"]),
     "rows of a query": ({"path": "sql://d", "keys": [1, None]}, ["rows of sql://d, keys [1, None]"]),
     "all rows of a query": ({"path": "sql://d", "keys": None}, ["rows of sql://d"]),
     "pieces": (

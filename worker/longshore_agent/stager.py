@@ -227,7 +227,7 @@ class Stager:
 
     async def _piece(self, errand: _Errand, piece: dict[str, Any], table: TabularFormat, number: int) -> dict[str, Any]:
         url = piece["path"]
-        if local_path(url) is not None:
+        if local_path(url) is not None or "unreadable" in piece:
             return piece
         if url in self._copies:
             return fetching.copied_piece(piece, self._copies[url])

@@ -102,6 +102,9 @@ def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
 
 
 def _read(piece: Dict[str, Any], format: TabularFormat) -> Any:
+    if "unreadable" in piece:
+        message = 'The file "{}" could not be read as {}: {}.'
+        raise SliceError(message.format(piece["path"], format.format, piece["unreadable"]))
     if format.format == "parquet":
         return _read_parquet(piece, format)
     if format.format == "sql":

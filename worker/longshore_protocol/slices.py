@@ -8,6 +8,7 @@
     rows of a query     {"path": URL of the database, "keys": null}, all rows
                         {"path", "keys": [low, high]}: low <= key < high, null being no bound
                         {"path", "keys": []}: the rows whose key is NULL
+    an unreadable file  {"path", "unreadable": why it could not be cut}
     of several files    {"pieces": [any of these, ...]}
     of a partition      {"partition": {key: value}, "files" or "pieces": [...]}
 
@@ -69,6 +70,8 @@ def _rows_name(piece: Dict[str, Any]) -> str:
     if "row_groups" in piece:
         first, end = piece["row_groups"]
         return "{}, row groups {} to {}".format(piece["path"], first, end - 1)
+    if "unreadable" in piece:
+        return str(piece["path"])
     ranges = piece["ranges"] if "ranges" in piece else [[piece["start"], piece["end"]]]
     return "{}, bytes {} to {}".format(piece["path"], ranges[0][0], ranges[-1][1])
 

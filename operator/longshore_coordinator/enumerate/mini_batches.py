@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ from longshore_protocol.slices import coded
 from longshore_storage import listing
 from longshore_storage.errors import DatabaseError, ListingError
 from longshore_storage.listing import Selection
+from longshore_storage.retrying import told_by
+from longshore_storage.store import local_path
+
+_OF_FILE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
 
 ListFiles = Callable[[str, Selection], Iterator[str]]
 
@@ -110,8 +115,31 @@ def _pieces(given: Input, files: Iterator[str], size: MiniBatchSize) -> Iterator
     for path in files:
         with _naming(path, given):
             columns = {name: coded(value) for name, value in read(path).items()}
-            for each in source(path, given.tabular, size):
-                yield each._replace(piece={**each.piece, "columns": columns}) if columns else each
+            try:
+                for each in source(path, given.tabular, size):
+                    yield each._replace(piece={**each.piece, "columns": columns}) if columns else each
+            except (OSError, ValueError) as error:
+                if not _is_of_file(path, error):
+                    raise
+                # The mini-batch fails with this cause; others go on. By its size it is one of its own.
+                yield Piece(None, size.value, {"path": path, "unreadable": _cause(error)})
+
+
+def _is_of_file(path: str, error: Exception) -> bool:
+    """Tell whether an error is one file's own, rather than that of its volume or store, or of settings."""
+    if isinstance(error, PathError):
+        return False
+    if isinstance(told_by(error), FileNotFoundError) or type(error).__module__.startswith("pyarrow"):
+        return True
+    if isinstance(error, OSError):
+        is_damaged = error.errno is None and "thrift" in str(error)  # a Parquet footer, as pyarrow reports it
+        return is_damaged or (local_path(path) is not None and error.errno in _OF_FILE)
+    return isinstance(error, UnicodeError)
+
+
+def _cause(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {text}"
 
 
 def _with_typed_columns(given: Input, files: Iterator[str]) -> Iterator[str]:
@@ -122,7 +150,7 @@ def _with_typed_columns(given: Input, files: Iterator[str]) -> Iterator[str]:
     for path in files:
         if not is_known:
             with _naming(path, given):
-                names = parquet.column_names(path) if table.format == "parquet" else text.column_names(path, table)
+                names = _column_names(path, table)
                 is_known = bool(names)
                 there = {*names, *path_reader(given)(path)}
             missing = [name for name in table.column_types if name not in there] if is_known else []
@@ -130,6 +158,16 @@ def _with_typed_columns(given: Input, files: Iterator[str]) -> Iterator[str]:
                 message = f'Input "{given.name}" has columnTypes for "{missing[0]}", and no such column'
                 raise InputError(f'{message}: the file "{path}" has {", ".join(names)}.')
         yield path
+
+
+def _column_names(path: str, table: TabularFormat) -> list[str]:
+    """Return the columns of a file; nothing for one that cannot be read, which its mini-batches report."""
+    try:
+        return parquet.column_names(path) if table.format == "parquet" else text.column_names(path, table)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and not _is_of_file(path, error):
+            raise
+        return []
 
 
 @contextmanager
@@ -140,9 +178,8 @@ def _naming(path: str, given: Input) -> Iterator[None]:
     except PathError:
         raise
     except Exception as error:  # parsers and each store's library raise their own
-        cause = " ".join(str(error).split()).rstrip(".")
         message = f'The file "{path}" of input "{given.name}" cannot be cut into mini-batches'
-        raise InputError(f"{message}: {type(error).__name__}: {cause}.") from error
+        raise InputError(f"{message}: {_cause(error)}.") from error
 
 
 def _cut_query(index: int, given: Input, format: TabularFormat, size: MiniBatchSize) -> Iterator[Slice]:
