@@ -160,6 +160,8 @@ class Coroutines:
                 read, form = self._child.load_table, flight.given.tabular
                 table = await self._loop.run_in_executor(self._reader, read, flight.piece, form)
             arguments = flight.arguments(table)
+            if not len(table):  # see `Child._run`
+                return []
         task = asyncio.current_task()
         assert task is not None, "this is one"
         self._limit(flight, task, self._child.run_timeout)
@@ -232,7 +234,11 @@ class Queue:
             try:
                 table = flight.given.tabular
                 items = slices.files_of(flight.piece) if table is None else self._child.load_table(flight.piece, table)
-                self._child.script.run(*flight.arguments(items))
+                arguments = flight.arguments(items)
+                if not len(items):  # see `Child._run`
+                    flight.end([], 0.0)
+                    continue
+                self._child.script.run(*arguments)
             except ConnectionLost:
                 raise
             except BaseException as error:  # noqa: BLE001  (whatever it is, it is the end of this mini-batch alone)
