@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from longshore_api.data import TabularDataset
 from longshore_planner.azureml.notes import Notes
 from longshore_planner.azureml.places import Place, read_place
+from longshore_planner.azureml.section import Made, Section
 
-_HEADERS = {"no_header": False}  # all others name the columns
 _PARTS = ("file", "folder", "pattern")
+_READERS = {"read_delimited": "csv", "read_json_lines": "jsonl", "read_parquet": "parquet"}
+_ENCODINGS = {"utf8": "utf-8", "utf8bom": "utf-8", "iso88591": "latin-1", "latin1": "latin-1", "windows1252": "cp1252",
+              "utf16": "utf-16", "utf32": "utf-32"}  # fmt: skip
+_EACH_FILE = ("all_files_same_headers", "all_files_different_headers")
+_PATH_COLUMN = "Path"  # as Azure ML calls it
+_IN_SCRIPT = "the entry script can do it with each DataFrame"
+_NO_HEADERS = (
+    "only the first file has a header, and a Dataset's files have one each or none: the columns are Column1, Column2, "
+    "..., and the header is a row; give each file a header, or none, and say so"
+)
 
 
 def read_mltable(
     content: Any, *, folder: str, said: str, notes: Notes
 ) -> tuple[list[Place], dict[str, Any] | None, str | None]:
     """Return the places of an MLTable in `folder`, how its rows are read (None: it is files), and what paths tell."""
-    raw = content if isinstance(content, Mapping) else {}
+    table = Section(content, said, notes)
     places = []
-    for each in raw.get("paths") or []:
-        path = next((str(each[part]) for part in _PARTS if part in each), "") if isinstance(each, Mapping) else ""
+    for each in _listed(table.take("paths")):
+        given = Section(each, f"{said}.paths", notes)
+        path = next((text for part in _PARTS if (text := given.text(part))), "")
         if path:
             places.append(read_place(path, folder=folder))
         else:
             notes.lost(f"{said}.paths", f"{each!r} is neither file, folder nor pattern")
     format_: dict[str, Any] | None = None
     partition: str | None = None
-    for each in raw.get("transformations") or []:
-        name, settings = next(iter(each.items())) if isinstance(each, Mapping) and each else (str(each), None)
-        path, fields = f"{said}.transformations.{name}", settings if isinstance(settings, Mapping) else {}
-        match name:
-            case "read_delimited":
-                format_ = _delimited(fields, path, notes)
-            case "read_json_lines" | "read_parquet":
-                format_ = {"format": "jsonl" if name == "read_json_lines" else "parquet"}
-            case "extract_columns_from_partition_format":
-                partition = str(fields.get("partition_format", "") if fields else settings or "") or None
-            case _:
-                notes.lost(path, "the entry script can do it with each DataFrame")
+    for name, settings in _transformations(table.take("transformations")):
+        path = f"{said}.transformations.{name}"
+        if name in _READERS:
+            format_ = _format(name, Section(settings, path, notes))
+        elif name == "extract_columns_from_partition_format":
+            given = Section(settings if isinstance(settings, Mapping) else {"partition_format": settings}, path, notes)
+            partition = given.text("partition_format") or None
+        else:
+            notes.lost(path, _IN_SCRIPT)
     return places or [read_place("./", folder=folder)], format_, partition
 
 
@@ -48,21 +57,53 @@ def guessed_table(place: Place) -> tuple[Place, dict[str, Any]]:
     return Place(pattern, place.datastore, place.asset, place.remark, place.local), {"format": "csv"}
 
 
-def _delimited(settings: Mapping[str, Any], said: str, notes: Notes) -> dict[str, Any]:
-    made: dict[str, Any] = {"format": "csv"}
-    for name, value in settings.items():
-        match name, value:
-            case "delimiter", str():
-                made["separator"] = value
-            case "encoding", str():
-                made["encoding"] = {"utf8": "utf-8", "iso88591": "latin-1", "latin1": "latin-1"}.get(value, value)
-            case "header", _:
-                if value in _HEADERS:
-                    made["header"] = _HEADERS[value]
-            case "support_multi_line", bool():
-                made["supportMultiLine"] = value
-            case "infer_column_types" | "include_path_column", False | True:
-                pass
-            case _:
-                notes.lost(f"{said}.{name}", "the rows are read without it")
-    return made
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _transformations(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each transformation by name; one that has no settings may be a name alone."""
+    for each in _listed(value):
+        if isinstance(each, Mapping):
+            yield from ((str(name), settings) for name, settings in each.items())
+        else:
+            yield str(each), None
+
+
+def _format(reader: str, settings: Section) -> dict[str, Any]:
+    """Return how rows are read, in the fields of a TabularDataset; what has none is noted."""
+    made = Made(TabularDataset, settings.notes)
+    made.put("format", _READERS[reader])
+    if reader == "read_delimited":
+        _put_delimited(settings, made)
+    if settings.flag("include_path_column"):
+        made.put("pathColumn", _PATH_COLUMN)
+    if reader == "read_json_lines":
+        encoding = settings.text("encoding")
+        made.put("encoding", _ENCODINGS.get(encoding, encoding) or None, said=settings.said("encoding"))
+        if settings.text("invalid_lines") == "drop":
+            settings.notes.lost(settings.said("invalid_lines"), "a line that cannot be read fails its mini-batch")
+    return made.spec()
+
+
+def _put_delimited(settings: Section, made: Made) -> None:
+    notes = settings.notes
+    made.put("separator", settings.take("delimiter"), said=settings.said("delimiter"))
+    encoding = settings.text("encoding")
+    made.put("encoding", _ENCODINGS.get(encoding, encoding) or None, said=settings.said("encoding"))
+    header = settings.text("header")
+    if header == "from_first_file":
+        made.put("header", value=False, remark="theirs is from_first_file")
+        notes.lost(settings.said("header"), _NO_HEADERS)
+    elif header == "no_header":
+        made.put("header", value=False)
+    elif header and header not in _EACH_FILE:
+        notes.lost(settings.said("header"), f"it is {header!r}, and each file has a header unless header is false")
+    made.put("supportMultiLine", settings.flag("support_multi_line"))
+    if settings.flag("empty_as_string"):
+        made.put("keepDefaultNa", value=False, remark="NA, null and their like are texts too")
+    inferred = settings.take("infer_column_types")
+    if isinstance(inferred, Mapping):
+        notes.lost(settings.said("infer_column_types"), "write columnTypes, which has types by column")
+    else:
+        made.put("inferColumnTypes", inferred, said=settings.said("infer_column_types"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,12 @@ class Notes:
     """Sentences about what was not carried over, and what was guessed, in the order of the fields."""
 
     lines: list[str] = field(default_factory=list)
+    at_end: list[Callable[[], None]] = field(default_factory=list)  # each notes what nobody has read
+
+    def close(self) -> None:
+        """Note each field that nobody has read, of whatever mapping."""
+        for note in self.at_end:
+            note()
 
     def lost(self, path: str, why: str) -> None:
         """Note that a field is not carried over; `why` says what to do instead."""

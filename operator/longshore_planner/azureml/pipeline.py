@@ -15,7 +15,7 @@ from longshore_planner.azureml.bindings import DATA_TYPES, Absent, Binding, Data
 from longshore_planner.azureml.names import Names, port_name, resource_name, step_name
 from longshore_planner.azureml.notes import plain
 from longshore_planner.azureml.places import is_asset
-from longshore_planner.azureml.ports import bound, output_fields
+from longshore_planner.azureml.ports import INPUT_LOST, bound, output_fields
 from longshore_planner.azureml.section import Made, Section
 from longshore_planner.azureml.step import Step
 
@@ -232,16 +232,20 @@ class _Pipeline:
         return {key: self._binding(job, key, own.get(key)) for key in dict.fromkeys([*job.declared_inputs, *own])}
 
     def _binding(self, job: _Job, key: str, given: Any) -> Binding:
-        declared = _fields(job.declared_inputs.get(key))
-        said, type_ = f"{job.path}.inputs.{key}", str(declared.get("type", ""))
-        mode = str(declared.get("mode", ""))
+        said = f"{job.path}.inputs.{key}"
         if given is None:
+            declared = _fields(job.declared_inputs.get(key))
             return bound(key, declared, self.around, type_="", folder=job.folder, said=said)
-        text = given
+        declaration = self._input_section(job.declared_inputs.get(key), said=said)
+        type_, mode, text = declaration.text("type"), declaration.text("mode"), given
         if isinstance(given, Mapping):
-            type_, mode = str(given.get("type", "")) or type_, str(given.get("mode", "")) or mode
             text = next((given[name] for name in ("path", "value", "default") if name in given), None)
         reference = expressions.whole(text)
+        if reference is not None and isinstance(given, Mapping):
+            own = self._input_section(given, said=said)
+            type_, mode = own.text("type") or type_, own.text("mode") or mode
+        elif isinstance(given, Mapping):
+            type_, mode = str(given.get("type", "")) or type_, str(given.get("mode", "")) or mode
         if reference is None:
             binding = bound(key, given, self.around, type_=type_, folder="", said=said)
             if isinstance(binding, Value) and isinstance(binding.value, str):
@@ -257,6 +261,14 @@ class _Pipeline:
         self.used.add(reference.name)
         binding = self.bound[reference.name]
         return _replaced(binding, binding.source, mode=mode or binding.mode) if isinstance(binding, Data) else binding
+
+    def _input_section(self, fields: Any, *, said: str) -> Section:
+        """Return the fields of an input whose value is known; what is neither type nor mode is noted."""
+        section = Section(fields if isinstance(fields, Mapping) else None, said, self.notes)
+        for name in ("type", "mode", "path", "value", "default", "optional"):
+            section.take(name)
+        section.rest(INPUT_LOST)
+        return section
 
     def _of_job(self, reference: expressions.Reference, type_: str, mode: str, *, said: str) -> Binding:
         output = self.outputs.get(reference.job, {}).get(reference.name)

@@ -10,8 +10,12 @@ from longshore_planner.azureml.around import Around
 from longshore_planner.azureml.bindings import DATA_TYPES, Absent, Binding, Data, Value
 from longshore_planner.azureml.section import Section
 
-_INPUT_LOST = {"description": "", "min": "", "max": "", "enum": "", "version": "", "intellectual_property": ""}
-_OUTPUT_LOST = {**_INPUT_LOST, "name": "outputs are not registered: their places stand in the status of the run"}
+_CHECKED_IN_SCRIPT = "values of parameters are checked for their type alone: the script can check more"
+INPUT_LOST = {
+    **dict.fromkeys(("min", "max", "enum"), _CHECKED_IN_SCRIPT),
+    **dict.fromkeys(("description", "version", "intellectual_property"), ""),
+}
+_OUTPUT_LOST = {**INPUT_LOST, "name": "outputs are not registered: their places stand in the status of the run"}
 
 
 def bound(name: str, given: Any, around: Around, *, type_: str, folder: str, said: str) -> Binding:
@@ -27,7 +31,7 @@ def bound(name: str, given: Any, around: Around, *, type_: str, folder: str, sai
     own_type, mode, path = section.text("type") or type_, section.text("mode"), section.text("path")
     value = next((each for each in map(section.take, ("value", "default")) if each is not None), None)
     optional = section.take("optional")
-    section.rest(_INPUT_LOST)
+    section.rest(INPUT_LOST)
     if path or own_type in DATA_TYPES:
         path = path or (value if isinstance(value, str) else "")
         if path:

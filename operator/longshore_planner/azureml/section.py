@@ -25,10 +25,11 @@ DESCRIPTIVE = {
 
 
 class Section:
-    """Fields of a mapping at `path`; what nobody has read can be noted at the end."""
+    """Fields of a mapping at `path`. Those that nobody has read are noted: by `rest`, or else at the end."""
 
     def __init__(self, content: Any, path: str, notes: Notes) -> None:
         self.path, self.notes = path, notes
+        notes.at_end.append(lambda: self.rest({}))
         if content is not None and not isinstance(content, Mapping):
             notes.lost(path, f"it is {shown(content)}, and a mapping of fields was expected")
         self._content: dict[str, Any] = (
@@ -57,6 +58,17 @@ class Section:
             self.notes.lost(self.said(name), f"it is {shown(value)}, and a string was expected")
         return ""
 
+    def flag(self, name: str) -> bool | None:
+        """Return a field that is true or false, None where there is none."""
+        value = self.take(name)
+        word = value.strip().lower() if isinstance(value, str) else value
+        if word is None or isinstance(word, bool):
+            return word
+        if word not in ("true", "false"):
+            self.notes.lost(self.said(name), f"it is {shown(value)}, and true or false was expected")
+            return None
+        return bool(word == "true")
+
     def section(self, name: str) -> Section:
         """Return a field that is a mapping itself."""
         return Section(self.take(name), self.said(name), self.notes)
@@ -74,6 +86,7 @@ class Section:
             why = known.get(name, DESCRIPTIVE.get(name, "Longshore has no such field"))
             if why:
                 self.notes.lost(self.said(name), why)
+        self._read |= self._content.keys()
 
 
 class Made:

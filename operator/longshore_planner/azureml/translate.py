@@ -48,6 +48,7 @@ def translate(content: Any, *, name: str, base: str = ".", read: Callable[[str],
             main = [config_step(content, around, name=name)]
         case _:
             raise NotOfAzureML(f"is neither {_KINDS}")
+    notes.close()
     return Translation([*main, *around.documents(main)], notes.lines)
 
 
