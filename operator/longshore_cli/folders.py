@@ -64,8 +64,9 @@ def new_folder(given: str | None, *, now: datetime) -> RunFolder:
     stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
     run_id = f"run-{stamp}-{secrets.token_hex(2)}"
     if given is None:
-        return RunFolder(os.path.abspath(f"longshore-runs/{run_id}"), run_id)
+        return RunFolder(_in_utf_8(os.path.abspath(f"longshore-runs/{run_id}")), run_id)
     path = local_path(given)
+    _in_utf_8(path or given)
     if path is None:
         is_used = bool(_listed(given))
     else:
@@ -74,6 +75,16 @@ def new_folder(given: str | None, *, now: datetime) -> RunFolder:
         rule = "must be an empty or a new folder; to go on with a run that is there, say --resume"
         raise InvalidDocuments([Problem("--run-dir", "", f"is {given!r}: {rule}")])
     return RunFolder(path or given.rstrip("/"), run_id)
+
+
+def _in_utf_8(uri: str) -> str:
+    """Return a folder's path or URL. Raises InvalidDocuments for one that no status could name."""
+    try:
+        uri.encode()
+    except UnicodeEncodeError:
+        rule = "must be UTF-8 from the root on; name another folder"
+        raise InvalidDocuments([Problem("--run-dir", "", f"is {uri!r}: {rule}")]) from None
+    return uri
 
 
 def earlier_folder(given: str) -> RunFolder:

@@ -303,6 +303,10 @@ def test_whose_fault_it_is_that_a_script_cannot_be_run_is_told(bench, fields, re
         '{"state": "failed", "exit_code": 1, "message": "", "metrics": {"a": NaN}, "started": 1, "finished": 1}',
         '{"state": "failed", "exit_code": 1, "message": "", "metrics": {"a": 1e999}, "started": 1, "finished": 1}',
         f'{{"state": "failed", "exit_code": 1, "message": "", "metrics": {{"a": 1{400 * "0"}}}, {TIMES}}}',
+        '{"state": "failed", "exit_code": 1, "message": "", "metrics": {}, "started": 1e300, "finished": 1}',
+        '{"state": "failed", "exit_code": 1, "message": "", "metrics": {}, "started": 1, "finished": -1}',
+        '{"state": "failed", "exit_code": 1, "message": "", "metrics": {}, "started": true, "finished": 1}',
+        '{"state": "failed", "exit_code": 1, "message": "", "metrics": {}, "started": 1, "finished": "1"}',
         f'{{"state": "failed", "metrics": {"[" * 5000}{"]" * 5000}}}',
     ],
 )

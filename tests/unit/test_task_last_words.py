@@ -66,3 +66,8 @@ def test_it_always_fits(metrics, message):
 @pytest.mark.parametrize("git", [None, {**GIT, "repository": "r" * 9000}])
 def test_a_repository_of_any_name_fits(git):
     told(result({"a": 1}, git=git))
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "\u202e", "\x00", "\x9b", "\udcff"])
+def test_no_message_controls_a_terminal(text):
+    assert text not in told(result(message=f"no {text}", state=FAILED)).message

@@ -211,3 +211,19 @@ def test_a_display_that_fails_stops_no_other(caplog):
     went_on = asyncio.Event()
     asyncio.run(scenario())
     assert "a bug of the display" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "given", [["--run-dir", "caf\udce9"], ["--run-dir", "caf\udce9/run"], ["--run-dir", "s3://\udce9/x"]]
+)
+@pytest.mark.usefixtures("step")
+def test_a_run_folder_whose_name_no_status_could_hold_is_refused(capsys, given):
+    assert main(["run", "step.yaml", *given]) == 2
+    assert "must be UTF-8 from the root on; name another folder" in capsys.readouterr().err
+
+
+def test_a_current_folder_whose_name_no_status_could_hold_is_refused(step, monkeypatch, capsys):
+    (step / "caf\udce9").mkdir()
+    monkeypatch.chdir(step / "caf\udce9")
+    assert main(["run", "../step.yaml"]) == 2
+    assert r"caf\udce9/longshore-runs" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, replace
 
 from longshore_protocol.script_job import ScriptResult
+from longshore_protocol.text import printable
 
 LOG = "/dev/termination-log"  # which a kubelet reads, where there is one
 LIMIT = 4096  # bytes: what the kubelet keeps of a termination message
@@ -22,6 +23,7 @@ def last_words(result: ScriptResult) -> str:
     # What is no text anywhere but in Python, such as half a surrogate pair, would keep the status from being written.
     text = json.dumps(asdict(result), ensure_ascii=False).encode("utf-8", "replace")
     result = _shortened(ScriptResult.from_json(text.decode()), _LONGEST)
+    result = replace(result, message=printable(result.message, LIMIT))
     kept = dict(result.metrics)
     # With a comma, which only the first has not.
     sizes = {name: len(json.dumps({name: value}, separators=(",", ":"))) - 1 for name, value in kept.items()}

@@ -25,6 +25,7 @@ from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
 from longshore_agent.whole_data import bring_models
 from longshore_protocol import clock, script_folder
+from longshore_protocol.fields import NUMBER, Field, fault
 from longshore_protocol.job import ScriptInput
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import (
@@ -41,6 +42,7 @@ from longshore_protocol.script_job import (
     ScriptResult,
     known,
 )
+from longshore_protocol.text import MESSAGE, printable
 from longshore_storage import beneath
 from longshore_storage.errors import ShownError, StorageError
 from longshore_storage.files import copy_local, open_local
@@ -132,7 +134,7 @@ def _result(folder: str, *, otherwise: str) -> ScriptResult:
         result = None
     if result is None or not _is_sound(result):
         return ScriptResult(FAILED, None, "The script wrote over the result of its host.", {}, now, now)
-    return result
+    return replace(result, message=printable(result.message, MESSAGE))
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -148,6 +150,9 @@ def _whole(digits: str) -> int:
     return int(digits) if len(digits) <= _LONGEST else _refuse(digits)
 
 
+_TIMES = [Field(name, NUMBER, most=2.5e11) for name in ("started", "finished")]  # to the year 9892
+
+
 def _is_sound(result: ScriptResult) -> bool:
     """Tell whether each field is what its name says: JSON may have been anything."""
     code = result.exit_code
@@ -156,7 +161,7 @@ def _is_sound(result: ScriptResult) -> bool:
         and (code is None or (isinstance(code, int) and -256 < code < 256))
         and isinstance(result.message, str)
         and isinstance(result.metrics, dict)
-        and isinstance(result.started, float | int)
+        and fault([result.started, result.finished], _TIMES) is None
         and result.reason in ("", OUT_OF_MEMORY)
     )
 

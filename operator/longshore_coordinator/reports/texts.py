@@ -32,6 +32,7 @@ user/stderr/<node>/processNNN.stderr.txt   its standard error, and the traceback
 user/entry_script_log/<node>/processNNN.log.txt
                                            what it logged by the logger of azureml_user's EntryScript
 sys/error.txt                              errors of storage, network and Longshore itself, grouped; absent without any
+sys/internal_error.txt                     tracebacks of Longshore's own bugs; absent without any
 sys/node/<node>/processNNN.txt             what the process picked and finished, in the order of time
 sys/node/<node>/processNNN.profile         its profile, when the step sets profilingModule
 sys/node/<node>/agent.txt, host.txt        what the worker's own two processes had to say; of a local run only
