@@ -27,7 +27,7 @@ TIMES = {
     "2024-05-06 07:08": datetime.datetime(*DAY, 7, 8),
     "20240506T070809": datetime.datetime(*DAY, 7, 8, 9),
     "2024-05-06 07:08:09.5": datetime.datetime(*DAY, 7, 8, 9, 500_000),
-    "2024-05-06 07:08:09.123456789": datetime.datetime(*DAY, 7, 8, 9, 123_456),
+    "2024-05-06 07:08:09.123456000": datetime.datetime(*DAY, 7, 8, 9, 123_456),
     "2024-05-06T07:08:09Z": datetime.datetime(*DAY, 7, 8, 9, tzinfo=datetime.UTC),
     "2024-05-06 07:08 -02:30": datetime.datetime(*DAY, 9, 38, tzinfo=datetime.UTC),
     "20240506T0708+0200": datetime.datetime(*DAY, 5, 8, tzinfo=datetime.UTC),
@@ -48,6 +48,11 @@ def test_a_time_in_iso_8601_has_one_reading_which_is_that_of_pandas(text, time):
 def test_what_is_not_a_whole_date_in_iso_8601_is_refused(text):
     with pytest.raises(ValueError, match=r".+"):
         read_time(text)
+
+
+def test_a_time_that_would_be_rounded_is_refused():
+    with pytest.raises(ValueError, match="more precise than a microsecond"):
+        read_time("2024-05-06 07:08:09.123456789")
 
 
 def test_a_stated_form_is_the_only_one():

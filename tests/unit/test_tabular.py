@@ -125,6 +125,7 @@ DECLARED = {  # of each type: the column's texts, which pandas would read in ano
     "datetime64[ns, UTC]": (["2011-03-05", "2011-10-20T02:00+02:00"], ["2011-03-05T00Z", "2011-10-20T00Z"]),
     "Int64": (["1541815603606036481", "", "1.0", "-3"], [1541815603606036481, None, 1, -3]),
     "int64": (["1541815603606036481", "2.0", "1e3"], [1541815603606036481, 2, 1000]),
+    "int8": (["-128", "127", "1.0"], [-128, 127, 1]),
     "uint64": (["18446744073709551615", "1.0", "2"], [18446744073709551615, 1, 2]),
     "float64": (["1", "", "1e5", "0.30000000000000004"], [1.0, None, 100000.0, 0.30000000000000004]),
     "boolean": (["true", "", "False", "1"], [True, None, False, True]),
@@ -306,6 +307,15 @@ def test_a_byte_order_mark_of_utf_8_is_dropped_without_being_asked(path):
 def test_json_lines_in_utf_16_are_read(path):
     found = read_one(path, '{"a": "é"}\n{"a": "x"}\n'.encode("utf-16"), TabularFormat("jsonl", encoding="utf-16"))
     assert list(found["a"]) == ["é", "x"]
+
+
+@pytest.mark.parametrize("kind", [None, "float64", "float32"])
+def test_separators_of_several_bytes_leave_all_digits(path, kind):
+    wide = TabularFormat("csv", separator="§", column_types={"a": kind} if kind else {})
+    path.write_text("a§b\n0.30000000000000004§1\n§2\n")
+    found = read_all(path, wide, "rows", 9)
+    assert found["a"].tolist()[0] == (0.30000001192092896 if kind == "float32" else 0.30000000000000004)
+    assert found["b"].tolist() == [1, 2]
 
 
 def test_separators_may_have_several_characters(path):

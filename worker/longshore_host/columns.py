@@ -22,7 +22,8 @@ _LARGEST_EXPONENT = 40  # of a number that may be an integer of any type
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)
-_PARSED_EXACTLY = re.compile(r"str|string|object|float(32|64)?|u?int(8|16|32|64)?")
+_FLOATS = ("float", "float32", "float64")
+_NARROW = re.compile(r"u?int(8|16|32)|int(64)?")
 _LARGEST = {2: 65520.0, 4: 3.4028235677973366e38}  # where floats of so many bytes become infinite
 
 
@@ -35,9 +36,14 @@ class BadValue(ValueError):
         self.row = row
 
 
-def is_parsed_exactly(kind: str) -> bool:
-    """Tell whether pandas' csv parser makes texts this type as `convert` does, or raises; see `may_be_rounded`."""
-    return _PARSED_EXACTLY.fullmatch(kind) is not None
+def parsed_type(kind: str) -> str:
+    """Return the type as which pandas' csv parser is to read a column of a declared type, so that no value changes.
+
+    It is the declared one, or "int64" for narrower integers, which earlier versions wrap; or else "str".
+    """
+    if kind in ("string", "object") or kind in _FLOATS:
+        return kind
+    return "int64" if _NARROW.fullmatch(kind) else "str"
 
 
 def may_be_rounded(values: Series) -> bool:
@@ -162,24 +168,31 @@ def _numbers(values: Series, kind: str, dtype: Any) -> Series:
     """Return a column as a type of numbers or booleans. Raises Refused, ValueError, ArithmeticError."""
     import pandas
 
+    is_nullable = pandas.api.types.is_extension_array_dtype
+    if dtype.kind in "iu" and values.dtype.kind in "iu" and not (is_nullable(dtype) or is_nullable(values.dtype)):
+        if len(values) and _are_outside([int(values.min()), int(values.max())], dtype):
+            raise times.Refused("which is outside of {}".format(kind))
+        return values.astype(dtype)
     found = _each(values, {"i": _integer, "u": _integer, "f": _float, "b": _boolean}[dtype.kind])
-    largest = _LARGEST.get(dtype.itemsize)
-    is_outside = None
-    if dtype.kind in "iu":
-        bits = 8 * dtype.itemsize
-        low, high = (0, 2**bits - 1) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        is_outside = any(each is not None and not low <= each <= high for each in found)
-    elif dtype.kind == "f" and largest is not None:
-        is_outside = any(each is not None and largest <= abs(each) < math.inf for each in found)
-    if is_outside:
+    if _are_outside([each for each in found if each is not None], dtype):
         raise times.Refused("which is outside of {}".format(kind))
-    if not pandas.api.types.is_extension_array_dtype(dtype):
+    if not is_nullable(dtype):
         if dtype.kind == "f":
             found = [math.nan if each is None else each for each in found]
         elif None in found:
             better = "boolean" if dtype.kind == "b" else kind.replace("uint", "UInt").replace("int", "Int")
             raise times.Refused('which {} cannot hold; set its type to "{}"'.format(kind, better))
     return _series(found, values, dtype)
+
+
+def _are_outside(found: List[Any], dtype: Any) -> bool:
+    """Tell whether a type is too small for one of the numbers."""
+    if dtype.kind in "iu":
+        bits = 8 * dtype.itemsize
+        low, high = (0, 2**bits - 1) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        return any(not low <= each <= high for each in found)
+    largest = _LARGEST.get(dtype.itemsize) if dtype.kind == "f" else None
+    return largest is not None and any(largest <= abs(each) < math.inf for each in found)
 
 
 def _series(values: List[Any], like: Series, dtype: Any) -> Series:

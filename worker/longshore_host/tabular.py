@@ -347,11 +347,15 @@ def _parse_csv(first: bytes, rows: bytes, format: TabularFormat) -> pandas.DataF
         # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         warnings.simplefilter("error", RuntimeWarning)  # a number that its type does not hold
-        frame, parsed = _parse_types(read, rows, types)
+        frame, parsed = _parse_types(read, rows, types, is_slow=_is_slow(format.separator))
         _check_count(len(frame), rows, format)
-        lossy = [name for name in names if name not in types and columns.is_lossy(frame[name])]
-        if lossy:
+        inferred = [name for name in names if name not in types]
+        lossy = [name for name in inferred if columns.is_lossy(frame[name])]
+        rounded = [name for name in inferred if frame[name].dtype == float] if _is_slow(format.separator) else []
+        if lossy or rounded:
             texts = read(io.BytesIO(rows), dtype=str)
+            for name in rounded:
+                frame[name] = columns.convert(texts[name], "float64")
             for name in lossy:
                 exact = columns.integers(texts[name])
                 if exact is not None:
@@ -359,13 +363,16 @@ def _parse_csv(first: bytes, rows: bytes, format: TabularFormat) -> pandas.DataF
     return _typed(frame, format, only=types.keys() - parsed)
 
 
-def _parse_types(read: Any, rows: bytes, types: Dict[str, str]) -> Tuple[pandas.DataFrame, Set[str]]:
-    """Return the columns, those of `types` as texts unless the parser made the type itself, and the names of these."""
-    parsed = {name for name, kind in types.items() if columns.is_parsed_exactly(kind)}
+def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, is_slow: bool) -> Tuple[pandas.DataFrame, Set[str]]:
+    """Return the columns, and the names of those of `types` that have their type; others are texts, or of a wider one.
+
+    The slower parser rounds floats in their last digit.
+    """
+    wanted = {name: "str" if is_slow else columns.parsed_type(kind) for name, kind in types.items()}
     try:
-        frame = read(io.BytesIO(rows), dtype={name: types[name] if name in parsed else str for name in types})
-        if not any(columns.may_be_rounded(frame[name]) for name in parsed):
-            return frame, parsed
+        frame = read(io.BytesIO(rows), dtype={name: str if kind == "str" else kind for name, kind in wanted.items()})
+        if not any(columns.may_be_rounded(frame[name]) for name in types):
+            return frame, {name for name, kind in types.items() if wanted[name] == kind}
     except (ValueError, TypeError, OverflowError, RuntimeWarning):
         pass  # the value that is wrong is found among texts, and whatever else it is happens there again
     return read(io.BytesIO(rows), dtype=dict.fromkeys(types, str)), set()
@@ -393,13 +400,18 @@ def _column_names(
 def _options(separator: str, encoding: str, escape: Optional[str]) -> Dict[str, Any]:
     # Without index_col, a first row with too many fields would be an index.
     options: Dict[str, Any] = {"encoding": encoding, "escapechar": escape, "index_col": False}
-    if len(separator) > 1:  # only the slower parser knows them
+    if _is_slow(separator):
         return {**options, "sep": re.escape(separator), "engine": "python"}
     # In one go: parts of a mini-batch would have types of their own.
     options.update(sep=separator, engine="c", low_memory=False)
     if _pandas_version() < (3, 1):  # where floats are rounded in their last digit, unless one asks
         options["float_precision"] = "round_trip"
     return options
+
+
+def _is_slow(separator: str) -> bool:
+    """Tell whether a separator is of several bytes, which pandas' faster parser does not know."""
+    return len(separator.encode()) > 1
 
 
 def _pandas_version() -> Tuple[int, int]:

@@ -111,8 +111,12 @@ def reason(error: Exception, kind: str, date_format: str) -> str:
     """Return why a value is not of a type, in the words of Refused, for what pandas raised."""
     import pandas
 
-    if isinstance(error, pandas.errors.OutOfBoundsDatetime):
-        return 'which is outside of {}; set its type to "{}"'.format(kind, kind.replace("[ns", "[us"))
+    if isinstance(error, (pandas.errors.OutOfBoundsDatetime, OverflowError)):
+        unit = _parts(kind)[0]
+        better = kind.replace("[ns", "[us") if "[ns" in kind else "datetime64[us]"
+        if unit == "ns":
+            return 'which is outside of {}; set its type to "{}"'.format(kind, better)
+        return "which is outside of what {} holds with pandas {}".format(kind, pandas.__version__)
     zone = _parts(kind)[1]
     text = "{} {}".format(type(error).__name__, error).lower()
     if zone and "nonexistent" in text:

@@ -57,7 +57,7 @@ def missing_texts(format: TabularFormat) -> FrozenSet[str]:
 def read_time(text: str, date_format: str = "") -> datetime.datetime:
     """Return the time that a text means: in `date_format` (as strptime has it), or without one in ISO 8601.
 
-    It has a zone where the text has an offset. Digits of a fraction beyond microseconds are cut off. Raises ValueError.
+    It has a zone where the text has an offset. Raises ValueError, also for a fraction that microseconds cannot hold.
     """
     if date_format:
         return datetime.datetime.strptime(text, date_format)  # noqa: DTZ007  (a form need not have an offset)
@@ -70,5 +70,7 @@ def read_time(text: str, date_format: str = "") -> datetime.datetime:
     if sign:
         offset = datetime.timedelta(hours=int(hours), minutes=int(minutes or 0))
         zone = datetime.timezone(-offset if sign == "-" else offset)
+    if (fraction or "")[6:].strip("0"):
+        raise ValueError('"{}" is more precise than a microsecond'.format(text))
     microsecond = int((fraction or "").ljust(6, "0")[:6])
     return datetime.datetime(year, month, day, hour, minute, second, microsecond, zone)
