@@ -193,9 +193,7 @@ SCRIPTS = {
         files={"2.model": "6.0"},
         logs={"user/stdout/*/*": ["mean: 6.0\n"]},
     ),
-    "own-files": Script(
-        OWN_FILES, spec={"outputAction": "summary_only"}, left_out=2, files={"a.txt.done": "", "b.txt.done": ""}
-    ),
+    "own-files": Script(OWN_FILES, spec={"outputAction": "summary_only"}, files={"a.txt.done": "", "b.txt.done": ""}),
     "parquet-of-its-own": Script(
         WRITES_PARQUET,
         data={
@@ -239,7 +237,6 @@ SCRIPTS = {
     "twice": Script(
         NOT_IDEMPOTENT.format(make="folder.mkdir(exist_ok=True)"),
         spec={"miniBatchSize": 1, "outputAction": "summary_only"},
-        left_out=2,
         files={"a/model": "0", "b/model": "1"},
         logs={"user/stdout/*/process000*": ["saved b\n"], "user/stdout/*/process001*": ["saved b\n"]},
     ),

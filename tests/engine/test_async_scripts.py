@@ -168,7 +168,7 @@ def test_as_many_mini_batches_as_the_setting_says_are_in_flight_in_one_process(s
 
 def test_an_exception_fails_its_mini_batch_and_no_other(scored):
     ended = scored(COROUTINES, ["a", "bad-b", "c", "d"], runMaxTry=2, maxConcurrencyPerProcess=4)
-    assert ended.code == 0
+    assert ended.code == 3
     assert ended.rows == ["0 a 1", "2 c 1", "3 d 1"]
     (failed,) = ended.failed
     assert (failed["miniBatch"], failed["attempts"], failed["category"]) == (1, 2, "UserError")
@@ -181,7 +181,7 @@ def test_an_exception_fails_its_mini_batch_and_no_other(scored):
 def test_a_mini_batch_that_takes_too_long_is_cancelled_and_the_others_go_on_in_the_same_process(scored, scorer):
     scorer.never = {"b"}
     ended = scored(COROUTINES, ["a", "b", "c"], runMaxTry=1, runInvocationTimeoutSeconds=1)
-    assert ended.code == 0, ended.first_error
+    assert ended.code == 3, ended.first_error
     assert ended.rows == ["0 a 1", "2 c 1"]
     (failed,) = ended.failed
     assert (failed["miniBatch"], failed["category"]) == (1, "Timeout")
@@ -484,7 +484,7 @@ def test_a_script_that_has_no_run_needs_no_flag(scored, scorer):
 
 def test_what_a_queue_says_of_one_mini_batch_fails_that_one(scored):
     ended = scored(QUEUE, ["a", "bad", "refused"], arguments=ASYNC_MODE, runMaxTry=2)
-    assert ended.code == 0
+    assert ended.code == 3
     assert ended.rows == ["a 1 True"]
     assert [(each["miniBatch"], each["attempts"], each["message"]) for each in ended.failed] == [
         (1, 2, "HTTPError: HTTP Error 500: Internal Server Error"),
@@ -495,7 +495,7 @@ def test_what_a_queue_says_of_one_mini_batch_fails_that_one(scored):
 def test_a_queue_that_is_too_slow_with_one_loses_its_process_and_that_one_a_try(scored, scorer):
     scorer.never = {"b"}
     ended = scored(QUEUE, ["a", "b"], arguments=ASYNC_MODE, runMaxTry=1, runInvocationTimeoutSeconds=1)
-    assert ended.code == 0
+    assert ended.code == 3
     assert ended.rows == ["a 1 True"]
     (failed,) = ended.failed
     assert (failed["miniBatch"], failed["category"]) == (1, "Timeout")

@@ -307,7 +307,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_data(longshore):
 
     ended = longshore.run()
 
-    assert (ended.code, ended.rows) == (0, ["a.txt", "b.txt"])
+    assert (ended.code, ended.rows) == (3, ["a.txt", "b.txt"])
     assert ended.first_error["category"] == "DataError"
     assert ended.first_error["miniBatch"] == 2
     assert re.fullmatch(r"FileNotFoundError: .*c\.txt'", ended.first_error["message"])
@@ -330,7 +330,7 @@ def test_rows_that_cannot_be_read_are_an_error_of_the_data(longshore):
 
     ended = longshore.run()
 
-    assert (ended.code, ended.rows) == (0, ["1 2", "3 4"])
+    assert (ended.code, ended.rows) == (3, ["1 2", "3 4"])
     assert [(each["miniBatch"], each["category"]) for each in ended.failed] == [(1, "DataError")]
     assert "b.csv" in ended.first_error["message"]
 

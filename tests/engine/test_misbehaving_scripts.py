@@ -178,12 +178,39 @@ def test_missing_results_are_failed_items_and_no_failed_mini_batch_while_only_it
 
     ended = longshore.run()
 
-    assert (ended.code, ended.reason) == (0, "Succeeded")
+    assert (ended.code, ended.reason) == (0, "SucceededWithFailures")
     assert ended.mini_batches == {"total": 2, "scheduled": 2, "succeeded": 2}
     assert ended.items == {"total": 4, "succeeded": 2, "failed": 2}
     assert ended.rows == ["b.txt", "d.txt"]
-    assert ended.failed == []
-    assert ended.first_error == {}
+    assert [(each["miniBatch"], each["itemsFailed"], each["category"]) for each in ended.failed] == [
+        (0, 1, "WrongReturn"),
+        (1, 1, "WrongReturn"),
+    ]
+    assert ended.first_error["message"] == "run() returned 1 results for 2 items"
+    assert ended.first_error["items"] == ended.failed[ended.first_error["miniBatch"]]["items"]
+
+
+def test_too_many_failed_items_are_loud_unless_their_user_said_how_many_may_fail(longshore):
+    longshore.data("a.txt", "b.txt", "c-bad.txt", "d.txt")
+    spec = {"runMaxTry": 1, "miniBatchSize": 1}
+    longshore.manifest(longshore.step("raises_on_some.py", **spec))
+    loud = longshore.run()
+    assert (loud.code, loud.reason, loud.succeeded["status"]) == (3, "SucceededWithFailures", "True")
+    bad = longshore.folder / "data" / "c-bad.txt"
+    assert loud.succeeded["message"] == (
+        f"3 of 4 mini-batches succeeded; 1 of 4 items failed (25 %, failedItemsWarningPercent is 10): {bad}; "
+        f"{longshore.run_dir}/failed.jsonl lists them"
+    )
+    assert loud.rows == ["a.txt", "b.txt", "d.txt"]
+    assert longshore.resume().code == 3, "a run that is over says the same again"
+    longshore.run_dir = longshore.folder / "chosen"
+    longshore.manifest(longshore.step("raises_on_some.py", **spec, errorThreshold=-1))
+    chosen = longshore.run()
+    assert (chosen.code, chosen.reason) == (0, "SucceededWithFailures")
+    longshore.run_dir = longshore.folder / "few"
+    longshore.manifest(longshore.step("raises_on_some.py", **spec, failedItemsWarningPercent=25))
+    few = longshore.run()
+    assert (few.code, few.reason) == (0, "Succeeded")
 
 
 def test_missing_results_above_the_error_threshold_fail_the_step(longshore):
@@ -232,7 +259,7 @@ def test_one_bad_mini_batch_within_the_thresholds_costs_the_others_nothing(longs
 
     ended = longshore.run()
 
-    assert (ended.code, ended.reason) == (0, "Succeeded")
+    assert (ended.code, ended.reason) == (0, "SucceededWithFailures")
     assert ended.succeeded["message"] == "2 of 3 mini-batches succeeded, 1 failed within the thresholds"
     assert ended.rows == ["a.txt", "b.txt", "e.txt"]
     assert ended.mini_batches == {"total": 3, "scheduled": 3, "succeeded": 2, "failed": 1}

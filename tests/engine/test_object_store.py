@@ -105,6 +105,7 @@ def test_a_run_in_a_store_leaves_there_what_one_on_this_machine_leaves_here(long
                 arguments=["--out", "$(outputs.out)"],
                 miniBatchSize=1,
                 runMaxTry=2,
+                errorThreshold=1,
                 processCountPerNode=1,
                 profilingModule="cProfile",
                 resourceMonitorIntervalSeconds=60,

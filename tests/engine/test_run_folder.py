@@ -29,6 +29,7 @@ spec:
   processCountPerNode: 2
   miniBatchSize: 1
   runMaxTry: 2
+  errorThreshold: 1
   outputAction: append_row
   metricsNamePrefix: nightly.
   resourceMonitorIntervalSeconds: INTERVAL

@@ -29,6 +29,7 @@ class Oracle:
     rows: int
     items: int
     items_failed: int  # items of a mini-batch without a result
+    short: list[int]  # mini-batches with such items
 
 
 class Varied:
@@ -55,6 +56,7 @@ class Varied:
                 processCountPerNode=processes,
                 miniBatchSize=size,
                 runMaxTry=200,
+                errorThreshold=-1,
                 runInvocationTimeoutSeconds=2,
                 taskOverheadTimeoutSeconds=1,
                 progressUpdateTimeoutSeconds=600,
@@ -85,12 +87,15 @@ class Varied:
         paths = sorted(map(str, (self._longshore.folder / "data").iterdir()))
         output: list[str] = []
         failed = 0
+        short: list[int] = []
         for first in range(0, len(paths), self._size):
             items = paths[first : first + self._size]
             rows = script.run(items)
             output += [f"{row}\n" for row in rows]
-            failed += max(0, len(items) - len(rows))
-        return Oracle("".join(output).encode(), rows=len(output), items=len(paths), items_failed=failed)
+            if len(rows) < len(items):
+                failed += len(items) - len(rows)
+                short.append(first // self._size)
+        return Oracle("".join(output).encode(), len(output), len(paths), failed, short)
 
     def committed(self) -> list[tuple[str, Completion]]:
         """Return every valid completion in the run's ledger, with its worker, as it was written: nothing is merged."""
@@ -103,7 +108,8 @@ class Varied:
         assert (ended.run_dir / "out" / "parallel_run_step.txt").read_bytes() == oracle.output
         times = Counter(completion.mini_batch for _, completion in self.committed())
         assert times == dict.fromkeys(range(self._total), 1)
-        assert ended.failed == []
+        assert [each["miniBatch"] for each in ended.failed] == oracle.short
+        assert {each["category"] for each in ended.failed} <= {"WrongReturn"}
         assert ended.mini_batches.items() >= {"total": self._total, "succeeded": self._total}.items()
         assert "failed" not in ended.mini_batches
         assert ended.items == {"total": oracle.items, "succeeded": oracle.rows, "failed": oracle.items_failed}
