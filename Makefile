@@ -11,7 +11,7 @@ PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirement
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator tests/chart tests/engine
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image chaos bench bench-cluster clean
+.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image chaos bench bench-finish bench-cluster clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -63,6 +63,9 @@ chaos: setup ## random runs under random faults, each compared with its oracle: 
 
 bench: setup ## compare with multiprocessing.Pool doing the same work
 	python tests/benchmarks/run.py
+
+bench-finish: setup ## measure memory and time at the end of runs of 300,000 and of a million mini-batches
+	python tests/benchmarks/finishing.py
 
 bench-cluster: setup cluster-up ## compare the start of a step with that of a bare Job; run a hundred pipelines, and count API writes
 	PYTHONPATH=deploy/local python tests/benchmarks/cluster.py

@@ -48,7 +48,7 @@ class SyntheticRun:
 
     def cut(self, job: Job) -> Iterator:
         """Cut the plan as a coordinator does, from names instead of from a folder."""
-        return cut(job, list_files=lambda _: map(self.file, range(self.mini_batches)))
+        return cut(job, list_files=lambda *_: map(self.file, range(self.mini_batches)))
 
     @staticmethod
     def file(number: int) -> str:
