@@ -66,6 +66,10 @@ class Settings:
     low_priority: LowPriority = field(default_factory=LowPriority)  # LOW_PRIORITY: JSON, see LowPriority
     # SCRATCH_SIZE_LIMIT: of each folder of a pod's own, on the disk of its node. A pod that goes above it is evicted
     scratch_size_limit: str = "100Gi"
+    # COORDINATOR_MEMORY, COORDINATOR_MEMORY_LIMIT: what a coordinator asks for and may take, see `make bench-finish`
+    coordinator_memory: str = "256Mi"
+    coordinator_memory_limit: str = "2Gi"
+    agent_memory_limit: str = "2Gi"  # AGENT_MEMORY_LIMIT: what each of our other containers may take
 
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -86,6 +90,11 @@ class Settings:
             placeholder_priority_class=environment.get("LONGSHORE_PLACEHOLDER_PRIORITY_CLASS", ""),
             low_priority=low_priority,
             scratch_size_limit=_amount(environment, "LONGSHORE_SCRATCH_SIZE_LIMIT", Settings.scratch_size_limit),
+            coordinator_memory=_amount(environment, "LONGSHORE_COORDINATOR_MEMORY", Settings.coordinator_memory),
+            coordinator_memory_limit=_amount(
+                environment, "LONGSHORE_COORDINATOR_MEMORY_LIMIT", Settings.coordinator_memory_limit
+            ),
+            agent_memory_limit=_amount(environment, "LONGSHORE_AGENT_MEMORY_LIMIT", Settings.agent_memory_limit),
         )
 
 

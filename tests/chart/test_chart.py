@@ -18,6 +18,9 @@ NAMESPACE = "longshore-system"
 MONITORED = {"release": "prometheus"}
 EVERYTHING = {
     "scratchSizeLimit": "20Gi",
+    "coordinatorMemory": "1Gi",
+    "coordinatorMemoryLimit": "3Gi",
+    "agentMemoryLimit": "500Mi",
     "image": {
         "repository": "registry.example/longshore",
         "tag": "1.2.3",
@@ -262,6 +265,9 @@ def test_every_setting_can_be_set(render):
         host_paths=True,
         placeholder_priority_class="longshore-placeholder",
         scratch_size_limit="20Gi",
+        coordinator_memory="1Gi",
+        coordinator_memory_limit="3Gi",
+        agent_memory_limit="500Mi",
         low_priority=LowPriority("longshore-lowpriority", {"pool": "spot"}, ({"key": "spot", "operator": "Exists"},)),
     )
 

@@ -28,6 +28,9 @@ def test_each_variable_is_read():
         PLACEHOLDER_PRIORITY_CLASS="longshore-placeholder",
         LOW_PRIORITY=json.dumps(low_priority),
         SCRATCH_SIZE_LIMIT="20Gi",
+        COORDINATOR_MEMORY="1Gi",
+        COORDINATOR_MEMORY_LIMIT="3Gi",
+        AGENT_MEMORY_LIMIT="500Mi",
     )
     assert found == Settings(
         image="longshore:1",
@@ -37,6 +40,9 @@ def test_each_variable_is_read():
         placeholder_priority_class="longshore-placeholder",
         low_priority=LowPriority("low", {"pool": "spot"}, (SPOT,)),
         scratch_size_limit="20Gi",
+        coordinator_memory="1Gi",
+        coordinator_memory_limit="3Gi",
+        agent_memory_limit="500Mi",
     )
 
 
@@ -52,6 +58,9 @@ def test_an_empty_variable_is_as_good_as_none():
         ("PULL_POLICY", "Sometimes", "LONGSHORE_PULL_POLICY is 'Sometimes': it must be one of IfNotPresent"),
         ("HOST_PATHS", "yes", "LONGSHORE_HOST_PATHS is 'yes': it must be one of false, true"),
         ("SCRATCH_SIZE_LIMIT", "lots", "LONGSHORE_SCRATCH_SIZE_LIMIT is 'lots': it must be an amount of bytes"),
+        ("COORDINATOR_MEMORY", "much", "LONGSHORE_COORDINATOR_MEMORY is 'much': it must be an amount of bytes"),
+        ("COORDINATOR_MEMORY_LIMIT", "-1Gi", "LONGSHORE_COORDINATOR_MEMORY_LIMIT is '-1Gi'"),
+        ("AGENT_MEMORY_LIMIT", "64 Mi", "LONGSHORE_AGENT_MEMORY_LIMIT is '64 Mi'"),
         ("SCRATCH_SIZE_LIMIT", "0", "LONGSHORE_SCRATCH_SIZE_LIMIT is '0'"),
         ("LOW_PRIORITY", "{", "LONGSHORE_LOW_PRIORITY is not what it must be: "),
         ("LOW_PRIORITY", "[]", "must be an object"),

@@ -45,7 +45,6 @@ _PACKAGES_SIZE = "64Mi"  # of host and protocol, which take 1
 _SOURCE_SIZE = "5Gi"  # which a .zip of the largest size is unpacked in
 GRACE = 90  # seconds: what runs may finish, and its results be reported
 _HAS_IDENTITY = {"azure.workload.identity/use": "true"}  # to AKS, which gives a pod its account's identity only so
-OURS = V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"})
 
 
 def pod(
@@ -145,6 +144,12 @@ def source_volumes(provision: Provision) -> list[V1Volume]:
     return [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=provision.config_map))]
 
 
+def our_resources(settings: Settings) -> V1ResourceRequirements:
+    """Return what each container of ours asks for and may take, but for the coordinator."""
+    limits = {"memory": settings.agent_memory_limit}
+    return V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"}, limits=limits)
+
+
 def inject(access: DataAccess, settings: Settings) -> V1Container:
     """Return the init container that copies host and protocol to where the user's container finds them.
 
@@ -159,7 +164,7 @@ def inject(access: DataAccess, settings: Settings) -> V1Container:
         image_pull_policy=settings.pull_policy,
         command=[*PYTHON, "longshore_agent.inject", PACKAGES, *folders],
         env=ours(LONGSHORE_VOLUMES=access.boundary()) if folders else None,
-        resources=OURS,
+        resources=our_resources(settings),
         security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="packages", mount_path=PACKAGES),
@@ -180,7 +185,7 @@ def fetch_source(access: DataAccess, settings: Settings) -> list[V1Container]:
         command=[*PYTHON, "longshore_agent.fetch_source", uri, SOURCE],
         env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary()),
         env_from=credentials(access.provision) if is_url(uri) else None,  # a volume needs none
-        resources=OURS,
+        resources=our_resources(settings),
         security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="source", mount_path=SOURCE),

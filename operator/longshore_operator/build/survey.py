@@ -18,13 +18,13 @@ from kubernetes.client import (
 from longshore_operator.build import names, placement
 from longshore_operator.build.parts import (
     OUR_USER,
-    OURS,
     PYTHON,
     RUN,
     SCRATCH,
     confined,
     credentials,
     item,
+    our_resources,
     ours,
     pod,
     scratch_volumes,
@@ -68,7 +68,7 @@ def survey_pod(run: Subject, survey: Survey, settings: Settings) -> V1Pod:
         ],
         env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary()),
         env_from=credentials(given),
-        resources=OURS,
+        resources=our_resources(settings),
         security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="run", mount_path=RUN, read_only=True),

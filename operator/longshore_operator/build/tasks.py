@@ -31,7 +31,6 @@ from longshore_operator.build import names, objects, placement
 from longshore_operator.build.parts import (
     INJECT,
     OUR_USER,
-    OURS,
     PACKAGES,
     PYTHON,
     RUN,
@@ -44,6 +43,7 @@ from longshore_operator.build.parts import (
     environment,
     inject,
     item,
+    our_resources,
     ours,
     packages_volume,
     pod,
@@ -158,7 +158,7 @@ def _ours(name: str, arguments: list[str], access: DataAccess, settings: Setting
         command=[*PYTHON, "longshore_agent.task", name, *arguments, *_LAST_WORDS],
         env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary(*([WORK] if work else []))),
         env_from=credentials(access.provision),
-        resources=OURS,
+        resources=our_resources(settings),
         security_context=confined(OUR_USER),
         volume_mounts=[
             V1VolumeMount(name="run", mount_path=RUN, read_only=True),
