@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from longshore_agent.fetch_source import SourceError
-from longshore_agent.source_copies import copy_source
+from longshore_agent.source_copies import LARGE, copy_source, largest_of
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_cli.scratch import scratch_folder
 from longshore_planner.pipelines.frozen import Code, FrozenStep
 from longshore_storage.contents import contents_of
+from longshore_storage.listing import folder_of
 
 
 def copy_code(steps: Iterable[FrozenStep], folder: str) -> dict[str, FrozenStep]:
     """Copy the sources of steps below a folder, each once, and return the steps with them, by name.
 
-    Raises InvalidDocuments for a source that cannot be read, or is too large to be code alone.
+    Folders that steps read as inputs are no code, but for the modules in them. A source that is large is reported on
+    stderr. Raises InvalidDocuments for a source that cannot be read, or is too large to be code alone.
     """
     frozen: dict[str, Code] = {}
     steps = list(steps)
     for source in dict.fromkeys(each.source for each in steps if each.source is not None):
         with _told(source):
-            frozen[source] = _copied(source, _free_name(folder))
+            frozen[source] = _copied(source, _free_name(folder), _data_folders(steps))
     return {each.name: each if each.source is None else each.with_code(frozen[each.source]) for each in steps}
 
 
@@ -51,8 +54,18 @@ def look_at_contents(steps: Iterable[FrozenStep], *, by: str) -> dict[str, Froze
     return found
 
 
-def _copied(source: str, target: str) -> Code:
-    copied = copy_source(source, target)
+def _data_folders(steps: Iterable[FrozenStep]) -> set[str]:
+    """Return the folders of this machine that inputs and models of steps are in, as far as they are named."""
+    places = {path for step in steps for paths in step.places.values() for path in paths}
+    return {folder for each in places if (folder := folder_of(each)) is not None}
+
+
+def _copied(source: str, target: str, data: set[str]) -> Code:
+    copied = copy_source(source, target, data=data)
+    size = copied.sizes.total()
+    if size > LARGE:
+        text = f"the source {source} holds {size >> 20} MB, which each run copies ({largest_of(copied.sizes)})"
+        print(f"longshore: {text}: name what is no code in a file .amlignore there", file=sys.stderr)
     return Code(target, copied.files, copied.git)
 
 

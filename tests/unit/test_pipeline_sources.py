@@ -288,3 +288,46 @@ def test_a_run_is_one_commands_at_a_time(tmp_path):
         pass
     with folder.held():
         pass
+
+
+@pytest.mark.parametrize("path", ["data", "data/", "data/*.csv", "file:data/in", "data/**/*"])
+def test_folders_that_inputs_name_are_no_code_but_for_modules(code, path):
+    for name in ("data/in/rows.csv", "data/in/read.py", "data-1/x.csv"):
+        (code.source / name).parent.mkdir(parents=True, exist_ok=True)
+        (code.source / name).write_text("x")
+    whole = path.replace("file:", f"file:{code.source}/") if path.startswith("file:") else f"{code.source}/{path}"
+    step = frozen(script("only")).steps[0]
+    inputs = {"rows": {"paths": [whole]}}
+    step = replace(step, source=str(code.source), parts={**step.parts, "inputs": inputs})
+    frozen_step = copy_code([step], str(code.source.parent / "run"))["only"]
+    kept = ["data-1/x.csv", "data/in/read.py", "lib/util.py", "train.py"]
+    assert sorted(frozen_step.parts["code"]) == kept
+
+
+@pytest.mark.parametrize("path", [".", "**/*.csv", "train.py", "s3://bucket/code/data/", "../data/*"])
+def test_inputs_that_are_no_folders_inside_a_source_leave_it_whole(code, path):
+    (code.source / "data").mkdir()
+    (code.source / "data/rows.csv").write_text("x")
+    step = frozen(script("only")).steps[0]
+    whole = path if "://" in path else f"{code.source}/{path}"
+    step = replace(step, source=str(code.source), parts={**step.parts, "inputs": {"rows": {"paths": [whole]}}})
+    frozen_step = copy_code([step], str(code.source.parent / "run"))["only"]
+    assert sorted(frozen_step.parts["code"]) == ["data/rows.csv", "lib/util.py", "train.py"]
+
+
+def test_a_large_source_is_reported_with_its_largest_entries(code, monkeypatch, capsys):
+    code("train")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("longshore_cli.pipeline_sources.LARGE", 3 << 20)
+    for name, size in (("data/a.bin", 2), ("data/b.bin", 2), ("model.pkl", 1)):
+        (code.source / name).parent.mkdir(exist_ok=True)
+        (code.source / name).write_bytes(bytes(size << 20))
+    code("train")
+    told = capsys.readouterr().err
+    assert told == (
+        f"longshore: the source {code.source} holds 5 MB, which each run copies (data/ 4 MB, model.pkl 1 MB, "
+        "train.py 0 MB): name what is no code in a file .amlignore there\n"
+    )
+    monkeypatch.setattr(source_copies, "LARGEST", 4 << 20)
+    with pytest.raises(InvalidDocuments, match=r"holds more than 4 MB \(data/ 4 MB, model.pkl 1 MB, train.py 0 MB\)"):
+        code("train")

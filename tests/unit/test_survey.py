@@ -105,7 +105,7 @@ def test_a_source_that_holds_data_is_refused_in_one_sentence(place, target, monk
     monkeypatch.setattr(source_copies, "LARGEST", 2)
     with pytest.raises(SurveyError) as caught:
         copied(place("code").uri, target)
-    rule = "holds more than 0 MB: name what is no code in a file .amlignore there"
+    rule = "holds more than 0 MB (train.py 0 MB): name what is no code in a file .amlignore there"
     assert str(caught.value) == f"The source {place('code').uri} {rule}."
 
 

@@ -14,6 +14,7 @@ Folders are read one by one, each when its turn comes: the first file is there b
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -98,6 +99,16 @@ def _found(
 def _cause(path: str, error: Exception) -> str:
     is_local = local_path(path) is not None
     return error.strerror if is_local and isinstance(error, OSError) and error.strerror else cause_of(path, error)
+
+
+def folder_of(path: str) -> str | None:
+    """Return the local folder that a path means, or whose files a glob may match; None for a file, and other stores."""
+    local = local_path(path)
+    if local is None or os.path.isdir(local):
+        return local
+    parts = local.split("/")
+    literal = next((number for number, part in enumerate(parts) if _MAGIC.search(part)), None)
+    return None if literal is None else "/".join(parts[:literal]) or "/"
 
 
 def _files(place: Folders, path: str, selection: Selection) -> Iterator[str]:
