@@ -20,7 +20,7 @@ from longshore_coordinator.service import Coordinator
 from longshore_protocol import wire
 from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
 from longshore_protocol.segments import digest_of, encode_digests
-from longshore_protocol.wire import Completion, Failure, unpack_grants
+from longshore_protocol.wire import Completion, Deferral, Failure, unpack_grants
 from longshore_storage.store import open_store
 
 PATIENCE = 120.0  # seconds
@@ -51,6 +51,9 @@ failure = st.builds(
     st.floats(0, 1e3),
     st.just("log"),
 )
+deferral = st.builds(
+    Deferral, st.integers(-1, MINI_BATCHES), st.integers(0, 3), st.sampled_from([wire.STORE, wire.INPUT]), TEXTS
+)
 pairs = st.lists(st.tuples(st.integers(0, MINI_BATCHES), st.integers(1, 3)), max_size=3)
 state = st.fixed_dictionaries(
     {"process": st.just("process000"), "state": st.sampled_from(["ready", "starting", wire.BRINGING])},
@@ -71,6 +74,8 @@ def reports(draw):
         headers=draw(st.lists(TEXTS, max_size=2)),
         completed=completed,
         failed=draw(st.lists(failure, max_size=2)),
+        deferred=draw(st.lists(deferral, max_size=2)),
+        fetched=draw(st.integers(0, 9)),
         returned=draw(pairs),
         held=draw(pairs),
         init_failed=draw(st.lists(failure, max_size=1)),

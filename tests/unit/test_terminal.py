@@ -4,6 +4,9 @@ import asyncio
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -227,3 +230,12 @@ def test_a_current_folder_whose_name_no_status_could_hold_is_refused(step, monke
     monkeypatch.chdir(step / "caf\udce9")
     assert main(["run", "../step.yaml"]) == 2
     assert r"caf\udce9/longshore-runs" in capsys.readouterr().err
+
+
+def test_output_that_nobody_reads_is_no_error_of_ours(step):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "longshore_cli", "run", "step.yaml", "--explain"]
+    ended = subprocess.run(command, cwd=step, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=100)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, b"")

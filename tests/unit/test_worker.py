@@ -539,6 +539,16 @@ def test_a_process_that_sends_what_is_no_frame_before_it_is_ready_has_failed_in_
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("frame", [struct.pack(">II", 2, 1), struct.pack(">II", 2 << 20, 0), encode(HELLO_HOST, b"x")])
+def test_who_has_not_introduced_itself_is_not_held_in_memory(frame):
+    async def scenario():
+        stranger = Transport(Worker(JOB, SPEC, agent="worker-0.1.a"))
+        stranger.peer.data_received(frame)
+        assert stranger.is_closing()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -12,11 +12,13 @@ from typing import Any, Protocol, cast
 
 from longshore_agent.peer_messages import FROM_CHILD, FROM_HOST, FROM_UNKNOWN, malformed
 from longshore_protocol import messages
-from longshore_protocol.frames import Decoder, FrameError, encode
+from longshore_protocol.frames import MAX_BODY, Decoder, FrameError, encode
 from longshore_protocol.text import printable
 
 _REST = 0.001  # seconds
 _LONGEST_DEVICE = 100  # characters
+_SMALL = 1 << 20  # bytes of a header: what a host says of a process that died, or who it is itself
+_LARGE = 1 << 24  # bytes of a header from a child, texts of a failure included
 
 
 class Handler(Protocol):
@@ -55,7 +57,7 @@ class Peer(asyncio.Protocol):
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._decoder = Decoder()
+        self._decoder = Decoder(_SMALL, 0)  # whoever it is, it need not be held in memory
         self._transport: asyncio.Transport | None = None
         self._process: int | None = None
         self._is_host = False
@@ -148,6 +150,7 @@ class Peer(asyncio.Protocol):
             self.device = printable(message[3], _LONGEST_DEVICE)
             if self._handler.child_connected(self, message[1]):
                 self._process = message[1]
+                self._decoder.header, self._decoder.body = _LARGE, MAX_BODY
             else:
                 self.close()
 

@@ -39,9 +39,13 @@ def decode(frame: bytes) -> Tuple[List[Any], bytes]:
 
 
 class Decoder:
-    """Cuts a stream of bytes into frames, wherever the stream was split."""
+    """Cuts a stream of bytes into frames, wherever the stream was split.
 
-    def __init__(self) -> None:
+    `header` and `body` are the most bytes that one frame may have of each; both may be changed between two calls.
+    """
+
+    def __init__(self, header: int = MAX_HEADER, body: int = MAX_BODY) -> None:
+        self.header, self.body = header, body
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> List[Tuple[List[Any], bytes]]:
@@ -56,9 +60,9 @@ class Decoder:
         end = len(buffer)
         while end - at >= 8:
             head_length, body_length = _LENGTHS.unpack_from(buffer, at)
-            if head_length > MAX_HEADER:
+            if head_length > self.header:
                 raise FrameError("a frame announces a header of {} bytes".format(head_length))
-            if body_length > MAX_BODY:
+            if body_length > self.body:
                 raise FrameError("a frame announces a body of {} bytes".format(body_length))
             body_at = at + 8 + head_length
             if end < body_at + body_length:
