@@ -455,6 +455,31 @@ def test_a_file_of_another_version_than_planned_is_not_brought(staging, monkeypa
     staging(body, table)
 
 
+@pytest.mark.parametrize("table", [CSV, TabularFormat("jsonl"), TabularFormat("parquet")])
+def test_a_download_of_another_size_than_planned_is_not_read(tmp_path, table):
+    url, copy = remote(b"whatever"), tmp_path / "copy"
+    copy.write_bytes(b"what")
+    piece = {"path": url, "stamp": "8 None", "start": 0, "end": 8, "row_groups": [0, 1], "rows": None}
+
+    async def main():
+        outcomes = Outcomes()
+        given = [Input("given", ("memory://given",), tabular=table)]
+        made = Stager(given, str(tmp_path / "inputs"), takers=outcomes, copies={url: str(copy)})
+        made.add(lease(piece))
+        made.add(lease({**piece, "stamp": "4 None"}, number=1))
+        found = {}
+        for _ in range(2):
+            each, said = await outcomes.next()
+            found[each.grant.mini_batch] = piece_of(each)["path"] if said is None else said
+        await made.close()
+        return found
+
+    found = asyncio.run(main())
+    assert found[1] == str(copy)
+    assert found[0][0] == errors.DATA_ERROR
+    assert "its copy on this worker has 4 bytes, and it had 8 when the run was planned" in found[0][1]
+
+
 def after(first, function):
     def call(*arguments):
         first()

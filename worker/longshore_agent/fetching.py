@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from longshore_protocol import records
 from longshore_protocol.job import TabularFormat
+from longshore_storage.errors import ChangedFileError
 from longshore_storage.files import check_version, compare_versions, fetch_file, open_version
 
 Check = Callable[[], None]  # called between the parts of a copy; what it raises ends the copy
@@ -86,6 +87,19 @@ def _check_begin(source: BinaryIO, start: int, first_row: int, rows: bytes, form
     """Raise ValueError if `rows`, which begin at `start`, begin with the rest of a record that was cut."""
     if records.may_begin_inside_quote(rows, format) and records.begins_inside_quote(source, start, first_row, format):
         raise ValueError(f"the record at byte {start} {records.BEGINS_INSIDE}")
+
+
+def downloaded(piece: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the piece that is read from a copy that was made before the run was planned, or after.
+
+    Raises ChangedFileError for a copy of another size than planned: nothing else of its version is known.
+    """
+    size = piece.get("stamp", "None").partition(" ")[0]
+    if size not in ("None", str(os.path.getsize(path))):
+        raise ChangedFileError(
+            f"its copy on this worker has {os.path.getsize(path)} bytes, and it had {size} when the run was planned"
+        )
+    return copied_piece(piece, path)
 
 
 def _check_again(piece: dict[str, Any]) -> None:

@@ -230,7 +230,8 @@ class Stager:
         if local_path(url) is not None or "unreadable" in piece:
             return piece
         if url in self._copies:
-            return fetching.copied_piece(piece, self._copies[url])
+            copied = partial(fetching.downloaded, piece, self._copies[url])
+            return await self._patiently(url, copied, errand.check)
         if table.format == "parquet":
             return fetching.copied_piece(piece, await self._whole(url, piece.get("stamp"), errand))
         target = f"{errand.folder}/{number}/{fetching.base_name(url)}"
