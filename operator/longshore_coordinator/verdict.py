@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from longshore_protocol import snapshot
-from longshore_protocol.job import APPEND_ROW, Job, Timeouts
+from longshore_protocol.job import APPEND_ROW, ROWS, Job, Timeouts
 from longshore_storage.redaction import redacted
 
 SUCCEEDED = "Succeeded"
@@ -130,18 +130,28 @@ def all_processed(job: Job, tally: Tally, failed_items: Callable[[], list[str]])
     message = f"{tally.done} of {tally.total} mini-batches succeeded"
     limit = job.thresholds.failed_items_warning_percent
     percent = 100.0 * tally.items_failed / tally.items if tally.items else 0.0
+    what = f"{tally.items_failed} of {tally.items} items"
+    if percent <= limit and tally.total and _has_uncounted_rows(job):
+        percent = 100.0 * tally.failed / tally.total
+        what = f"{tally.failed} of {tally.total} mini-batches"
     if percent > limit:
         named = failed_items()
         more = [f"{tally.items_failed - len(named)} more"] if tally.items_failed > len(named) else []
         return Verdict(
             SUCCEEDED_WITH_FAILURES,
-            f"{message}; {tally.items_failed} of {tally.items} items failed ({percent:.3g} %, "
+            f"{message}; {what} failed ({percent:.3g} %, "
             f"failedItemsWarningPercent is {limit:g}): {', '.join([*named, *more])}; "
             f"{job.run_uri}/failed.jsonl lists them",
         )
     if not tally.counts_items:
         message += "; run() returned no results, so items are not counted"
     return Verdict(SUCCEEDED, message + (f", {tally.failed} failed within the thresholds" if tally.failed else ""))
+
+
+def _has_uncounted_rows(job: Job) -> bool:
+    """Tell whether a mini-batch that cannot be read is one failed item, however many rows it has."""
+    is_counted = job.mini_batch.unit == ROWS and not job.partition_keys
+    return not is_counted and any(each.tabular is not None for each in job.inputs)
 
 
 def init_limit(job: Job) -> int:

@@ -13,6 +13,7 @@ from longshore_protocol.job import (
     Job,
     MiniBatchSize,
     Output,
+    TabularFormat,
     Thresholds,
     Timeouts,
 )
@@ -242,6 +243,25 @@ def test_a_success_is_one_with_failures_strictly_above_the_share_of_failed_items
     tally = Tally(total=5, listed=True, done=5, items=100, items_failed=failed, items_succeeded=100 - failed)
     found = verdict.all_processed(job(action=SUMMARY_ONLY, thresholds=thresholds), tally, list)
     assert found.reason == ("SucceededWithFailures" if warns else "Succeeded")
+
+
+UNCOUNTED = [(10, 1, False), (10, 2, True), (85, 9, True), (100, 9, False)]
+
+
+@pytest.mark.parametrize(("percent", "failed", "warns"), UNCOUNTED)
+@pytest.mark.parametrize("cut", ["by bytes", "by keys", "by rows", "files"])
+def test_failed_tables_of_unknown_length_count_as_mini_batches(cut, percent, failed, warns):
+    step = job(action=SUMMARY_ONLY, thresholds=Thresholds(failed_items_warning_percent=percent))
+    if cut != "files":
+        table = (Input("in", ("/in",), tabular=TabularFormat("csv")),)
+        size = MiniBatchSize("bytes" if cut == "by bytes" else "rows", 1)
+        step = replace(step, inputs=table, mini_batch=size, partition_keys=("k",) if cut == "by keys" else ())
+    rows = 1000 * (10 - failed)
+    tally = Tally(total=10, listed=True, done=10 - failed, failed=failed, items=rows + failed, items_failed=failed)
+    found = verdict.all_processed(step, tally, list)
+    warns = warns and cut in ("by bytes", "by keys")
+    assert found.reason == ("SucceededWithFailures" if warns else "Succeeded")
+    assert (f"; {failed} of 10 mini-batches failed ({10 * failed} %, " in found.message) is warns
 
 
 @pytest.mark.parametrize(
