@@ -144,10 +144,10 @@ class LeaseStore:
                 lost.append(mini_batch)
         return lost
 
-    def renew_all(self, now: float) -> None:
-        """Extend every lease by a term from now on: their agents could not."""
+    def postpone(self, seconds: float) -> None:
+        """Leave an absence of this process out of every lease: no agent could renew in it."""
         for lease in self._leases.values():
-            lease.deadline = now + self._term
+            lease.deadline += seconds
 
     def complete(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
         """Mark a mini-batch done: ACCEPTED, REPEATED or REFUSED."""

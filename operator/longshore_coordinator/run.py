@@ -232,12 +232,12 @@ class Run:
             self.outage.ended()
 
     def _time_since_tick(self, now: float) -> float:
-        """Return the seconds that count since the last tick; after an absence, give agents the time to renew."""
+        """Return the seconds that count since the last tick; an absence of this process is left out of all times."""
         passed = now - self._ticked
         self._ticked = now
         if passed <= _LONGEST_TICK:
             return passed
-        self.leases.renew_all(now)
+        self.leases.postpone(passed - _LONGEST_TICK)
         self.agents.postpone(passed - _LONGEST_TICK)
         return _LONGEST_TICK
 

@@ -845,6 +845,14 @@ def test_a_run_that_is_drained_is_not_said_to_stand_still(store):
     assert bench.run.verdict is None
 
 
+def test_leases_of_dead_agents_expire_under_a_coordinator_that_is_always_late(bench):
+    agent = bench.agent()
+    bench.grant(agent, 2)
+    for _ in range(10):
+        bench.sleep(3)  # between two ticks
+    assert bench.counts() == {"waiting": 4}
+
+
 def test_a_resumed_run_that_is_still_listed_and_has_nothing_to_do_makes_no_progress_and_goes_on(store):
     bench = Bench(store)
     agent = bench.agent()
@@ -923,6 +931,7 @@ def test_a_coordinator_that_was_stopped_ends_no_run_when_it_wakes_up(store, proc
     for _ in range(3):
         bench.sleep(100_000)
     assert bench.run.verdict is None
+    assert bench.run.leases.held(agent) == len(pairs)
     assert bench.run.agents.brings(bench.now) == (["the model m"] if "what" in processes[0] else [])
     lost = bench.report(agent, processes=processes, held=[list(pair) for pair in pairs])
     assert lost == [], "agents have the time to renew their leases"

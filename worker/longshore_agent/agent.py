@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -278,11 +279,19 @@ class Agent:
                 sys.stderr.write(f"longshore-agent: the logs are not in the run's folder yet: {error}\n")
 
     def _ship_the_rest(self) -> None:
-        try:
-            self._shipper.ship_output()  # what failed mini-batches and shutdown() wrote
-            self._shipper.ship_logs(all_of_them=True)
-        except OSError as error:
-            sys.stderr.write(f"longshore-agent: not all is in the run's folder: {error}\n")
+        """Ship what failed mini-batches and shutdown() wrote, and all logs; blocking."""
+        trouble: OSError | None = None
+        for attempt in range(_SEGMENT_TRIES):
+            if attempt:
+                time.sleep(0.1 * 2**attempt)
+            try:
+                self._shipper.ship_output()
+                self._shipper.ship_logs(all_of_them=True)
+            except OSError as error:
+                trouble = error
+            else:
+                return
+        sys.stderr.write(f"longshore-agent: not all is in the run's folder: {trouble}\n")
 
     async def _watch(self) -> None:
         """Look after timeouts, several times within the shortest of them."""
