@@ -95,7 +95,7 @@ async def _run_with_workers(
         place,
         on_gone=coordinator.worker_gone,
         on_failed=coordinator.worker_failed,
-        over=coordinator.is_over,
+        over=lambda: bool(coordinator.orders()),
     )
     control(coordinator)
     showing = asyncio.ensure_future(show(coordinator))

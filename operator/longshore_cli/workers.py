@@ -39,7 +39,7 @@ class Place:
 
 
 class Workers:
-    """Starts the processes of a job's workers and replaces what dies, until the run is `over` for the worker."""
+    """Starts the processes of a job's workers and replaces what dies, until the run is `over`."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Workers:
         *,
         on_gone: Callable[[str], None],
         on_failed: Callable[[str, str], None],
-        over: Callable[[str], bool],
+        over: Callable[[], bool],
     ) -> None:
         self._job = job
         self._place = place
@@ -104,7 +104,7 @@ class Workers:
             del self._running[worker, part]
             if part == "agent":
                 self._on_gone(worker)
-            if self._ending or (code == 0 and self._over(worker)):
+            if self._ending or (code == 0 and self._over()):
                 return  # one that ended in an orderly way before the run is over was told to, by a signal from outside
             quick_ends = quick_ends + 1 if code >= 0 and time.monotonic() - began < _QUICK else 0
             if quick_ends == _QUICK_ENDS:

@@ -55,7 +55,7 @@ class Run:
         self._has_deferred = False  # in the report that is being taken in
         self._unprepared: set[str] = set()  # agents that failed to fetch what their processes need
         self._init_failures = InitFailures(job)
-        self.given_up: set[str] = set()  # workers that are broken; one that registers anew is given another chance
+        self._given_up: set[str] = set()  # workers that cannot be kept running
         self._short_return_fails = verdicts.short_return_fails(job)
 
     # --- the plan --------------------------------------------------------------------------------------------------
@@ -77,7 +77,6 @@ class Run:
     def register(self, worker: str, boot: str, now: float) -> str:
         """Take in a worker's agent and return its identity; an earlier agent of the same worker is gone."""
         self.worker_gone(worker)
-        self.given_up.discard(worker)
         return self.agents.join(worker, boot, self._ledger.epoch, now)
 
     def worker_gone(self, worker: str) -> None:
@@ -90,8 +89,8 @@ class Run:
     def worker_failed(self, worker: str, why: str) -> None:
         """A worker cannot be kept running: the others go on; the step fails when none is left."""
         self.worker_gone(worker)
-        self.given_up.add(worker)
-        if len(self.given_up) >= self.job.workers:
+        self._given_up.add(worker)
+        if len(self._given_up) >= self.job.workers:
             self.decide(Verdict(verdicts.WORKER_FAILED, f"{worker}: {why}"))
 
     def bye(self, agent: str) -> None:
@@ -361,7 +360,6 @@ class Run:
             self.decide(verdict)
         if self.agents.ready():
             for worker in self._init_failures.to_replace():
-                self.given_up.add(worker)
                 self.agents.drain(worker)
 
 

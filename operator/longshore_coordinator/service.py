@@ -190,10 +190,6 @@ class Coordinator:
         self._changes.tell()
         self._see_verdict()
 
-    def is_over(self, worker: str) -> bool:
-        """Return whether a worker that has ended is not to be started again: the run is over, or it is given up."""
-        return bool(self.orders()) or worker in self._run.given_up
-
     # --- the agents' calls -----------------------------------------------------------------------------------------
 
     def register(self, worker: str, boot: str) -> tuple[str, int]:

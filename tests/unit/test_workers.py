@@ -33,7 +33,7 @@ class Parts(Workers):
         self.lines, self.gone, self.failed = lines, [], []
         self.gave_up = asyncio.Event()
         place = Place(folder, folder, sys.executable, "", "")
-        super().__init__(job, place, on_gone=self.gone.append, on_failed=self._failed, over=lambda _: False)
+        super().__init__(job, place, on_gone=self.gone.append, on_failed=self._failed, over=lambda: False)
 
     def _failed(self, worker, why):
         self.failed.append((worker, why))
