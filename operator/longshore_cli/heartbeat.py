@@ -15,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from longshore_cli.folders import RunFolder
+from longshore_coordinator.ledger import is_superseded
 from longshore_coordinator.verdict import SUPERSEDED
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import PENDING, Snapshot
 from longshore_storage.redaction import redacted
+from longshore_storage.store import open_store
 
 SECONDS = 5.0  # between two heartbeats
 
@@ -58,13 +60,20 @@ class Heartbeat:
             snapshot, processes = watched.snapshot(), watched.processes()
             if snapshot.reason == SUPERSEDED:
                 return  # the folder is another command's
-            writing = asyncio.ensure_future(asyncio.to_thread(self._folder.keep, self._text(snapshot, processes)))
+            writing = asyncio.ensure_future(
+                asyncio.to_thread(self._keep, self._text(snapshot, processes), epoch=snapshot.epoch)
+            )
             try:
                 with suppress(OSError):
                     await asyncio.shield(writing)
                 await asyncio.sleep(SECONDS)
             finally:
                 await asyncio.wait({writing})  # else it could come after the last status, and replace that
+
+    def _keep(self, text: str, *, epoch: int) -> None:
+        """Write the status, unless the folder is another command's: one that was stopped does not know that yet."""
+        if not is_superseded(open_store(self._folder.uri), epoch):
+            self._folder.keep(text)
 
     def _text(self, snapshot: Snapshot, processes: list[dict[str, Any]]) -> str:
         now = datetime.now(UTC)

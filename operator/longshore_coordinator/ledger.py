@@ -139,7 +139,7 @@ class Ledger:
 
     def is_superseded(self) -> bool:
         """Tell whether a later coordinator has claimed the run. Raises OSError."""
-        return self._store.exists(f"{_EPOCHS}/{self.epoch + 1:06d}.json")
+        return is_superseded(self._store, self.epoch)
 
     def _write(self, lines: list[bytes]) -> None:
         data = b"".join(lines)
@@ -164,6 +164,11 @@ class Ledger:
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield every valid record, this epoch's flushed ones included."""
         yield from Ledger(self._store, self.epoch + 1).replay()
+
+
+def is_superseded(store: Store, epoch: int) -> bool:
+    """Tell whether a later coordinator than that of an epoch has claimed the run. Raises OSError."""
+    return store.exists(f"{_EPOCHS}/{epoch + 1:06d}.json")
 
 
 def _place(name: str) -> tuple[int, int]:
