@@ -29,7 +29,8 @@ class Volume:
 
     def __init__(self, place, folder):
         keeper = cluster.running(place).keeper.pid
-        self._enter, self._folder = ("nsenter", f"--mount=/proc/{keeper}/ns/mnt"), folder
+        spaces = (f"--{each}=/proc/{keeper}/ns/{kind}" for each, kind in (("mount", "mnt"), ("pid", "pid")))
+        self._enter, self._folder = ("nsenter", *spaces), folder
         self.root = Path(f"/proc/{keeper}/root{folder}")
 
     def mount(self, *options):
