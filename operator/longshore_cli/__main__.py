@@ -72,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     where = run.add_mutually_exclusive_group()
     where.add_argument("--run-dir", metavar="DIR", help="new folder for the run, or a URL (default: longshore-runs/…)")
     where.add_argument("--resume", metavar="DIR", help="go on with the run in DIR; redo nothing committed")
+    where.add_argument(
+        "--retry-failed",
+        metavar="DIR",
+        help="run the failed mini-batches of the run in DIR again, also after it has succeeded",
+    )
+    run.add_argument(
+        "--accept-changed-code",
+        action="store_true",
+        help="with --resume and --retry-failed: go on though code or settings changed since",
+    )
     run.add_argument("--pipeline", metavar="NAME", help="the Pipeline or PipelineRun to run, where there are several")
     run.add_argument(
         "--regenerate-outputs", "--no-reuse", action="store_true", help="run every step of a pipeline; reuse nothing"

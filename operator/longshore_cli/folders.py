@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from longshore_api.errors import InvalidDocuments, Problem
-from longshore_coordinator.finish import earlier_end
+from longshore_coordinator.ends import finished_end
 from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import Store, local_path, open_store
 
@@ -52,8 +52,8 @@ class RunFolder:
         self._store().put("status.json", status.encode())
 
     def success(self) -> Snapshot | None:
-        """Return the last snapshot of a run that is complete; None while there is something to resume."""
-        return earlier_end(self._store())
+        """Return the last snapshot of a run that has succeeded; None while there is something to resume."""
+        return finished_end(self._store())
 
     def _store(self) -> Store:
         return open_store(self.uri)
@@ -87,8 +87,8 @@ def _in_utf_8(uri: str) -> str:
     return uri
 
 
-def earlier_folder(given: str) -> RunFolder:
-    """Return the folder of the run to resume. Raises InvalidDocuments when there is no run in it."""
+def earlier_folder(given: str, *, flag: str = "--resume") -> RunFolder:
+    """Return the folder of the run to resume, which `flag` names. Raises InvalidDocuments when there is none in it."""
     uri = local_path(given) or given.rstrip("/")
     try:
         about = json.loads(open_store(uri).get(_ABOUT))
@@ -97,7 +97,7 @@ def earlier_folder(given: str) -> RunFolder:
         cause = "there is no run in it"
     except (OSError, ImportError) as error:
         cause = f"it cannot be read: {error}"
-    raise InvalidDocuments([Problem("--resume", "", f"is {given!r}: {cause}")])
+    raise InvalidDocuments([Problem(flag, "", f"is {given!r}: {cause}")])
 
 
 def _listed(uri: str) -> list[str]:

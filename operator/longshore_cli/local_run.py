@@ -15,7 +15,7 @@ from longshore_cli.scratch import scratch_folder, socket_folder
 from longshore_cli.workers import Place, Workers, socket_name
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
-from longshore_coordinator.verdict import PLAN_CHANGED
+from longshore_coordinator.verdict import PLAN_CHANGED, REFUSALS
 from longshore_host.linux import adopt_orphans, children_of, kill_and_reap
 from longshore_protocol.job import Job
 from longshore_protocol.snapshot import Snapshot
@@ -24,8 +24,12 @@ from longshore_storage.store import open_store
 GRACE = 30.0  # seconds that running mini-batches get when a run is interrupted
 
 
-class PlanChanged(Exception):
-    """The run that was to be resumed had another plan; the message says what differs. Nothing was run."""
+class ResumeRefused(Exception):
+    """The run cannot be resumed as it is now, for the verdict `reason`; the message says why. Nothing was run."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 async def run_locally(
@@ -38,8 +42,8 @@ async def run_locally(
     """Run the job on this machine and return its last snapshot.
 
     `show` watches the coordinator beside the job until it is cancelled. The first SIGINT or SIGTERM
-    lets running mini-batches finish within GRACE, a second one stops them. Raises PlanChanged when a resumed run has
-    another plan, OSError or ValueError when the run folder cannot be used.
+    lets running mini-batches finish within GRACE, a second one stops them. Raises ResumeRefused when a resumed run has
+    another plan or other code, OSError or ValueError when the run folder cannot be used.
     """
     adopt_orphans()
     try:
@@ -64,8 +68,8 @@ async def run_engine(
     await coordinator.open()
     if resume:
         verdict = await coordinator.plan_complete()
-        if verdict is not None and verdict.reason == PLAN_CHANGED:
-            raise PlanChanged(verdict.message)
+        if verdict is not None and verdict.reason in (PLAN_CHANGED, *REFUSALS):
+            raise ResumeRefused(verdict.reason, verdict.message)
     open_store(job.output.uri).make()
     with (
         scratch_folder("run") as scratch,

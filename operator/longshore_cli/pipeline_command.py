@@ -86,6 +86,7 @@ def resume_pipeline(options: argparse.Namespace) -> int:
             return _tell(status, options, frozen)
         failed = [each for each in frozen.steps if each.name in records and records[each.name].state == states.FAILED]
         frozen = _with_steps(frozen, copy_code(failed, folder.sources) if not options.explain else look_at_code(failed))
+        frozen = replace(frozen, options=replace(frozen.options, accept_changed_code=options.accept_changed_code))
         records = resumed(_taken_in(frozen, records))
         frozen = _with_contents_again(frozen, records)
         if options.explain:

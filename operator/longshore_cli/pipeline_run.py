@@ -101,7 +101,8 @@ class LocalPipeline:
 
     def _start(self, name: str) -> None:
         outputs = {(each.name, key): uri for each in self._records.values() for key, uri in each.outputs.items()}
-        attempt = attempt_of(self._frozen.step(name), outputs)
+        accept = self._options.accept_changed_code
+        attempt = attempt_of(self._frozen.step(name), outputs, accept_changed_code=accept)
         self._running[asyncio.create_task(self._outcome(attempt))] = attempt
 
     async def _outcome(self, attempt: StepRun) -> Outcome:

@@ -44,8 +44,10 @@ _STATES = {
 class StepRun(ABC):
     """One attempt of a step. Make one, await `run()`; meanwhile `drain()` or `kill()` ends it early."""
 
-    def __init__(self, step: FrozenStep, outputs: Mapping[tuple[str, str], str]) -> None:
-        self.step = step
+    def __init__(
+        self, step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, accept_changed_code: bool = False
+    ) -> None:
+        self.step, self.accept_changed_code = step, accept_changed_code
         self.detail: Detail | None = None  # how far a step of mini-batches is
         self.job = step.job_with(outputs)
 
@@ -61,10 +63,12 @@ class StepRun(ABC):
         """End it now."""
 
 
-def attempt_of(step: FrozenStep, outputs: Mapping[tuple[str, str], str]) -> StepRun:
+def attempt_of(
+    step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, accept_changed_code: bool = False
+) -> StepRun:
     """Return what runs an attempt of a step; `outputs` are those of the steps before, by (step, output)."""
     kind = {PARALLEL_RUN: _ParallelRun, SCRIPT: _Script}.get(step.kind, _Transfer)
-    return kind(step, outputs)
+    return kind(step, outputs, accept_changed_code=accept_changed_code)
 
 
 def left_by_earlier(step: FrozenStep) -> Outcome | None:
@@ -80,13 +84,15 @@ def left_by_earlier(step: FrozenStep) -> Outcome | None:
 
 
 class _ParallelRun(StepRun):
-    def __init__(self, step: FrozenStep, outputs: Mapping[tuple[str, str], str]) -> None:
-        super().__init__(step, outputs)
+    def __init__(
+        self, step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, accept_changed_code: bool = False
+    ) -> None:
+        super().__init__(step, outputs, accept_changed_code=accept_changed_code)
         self._end: list[str] = []  # what was asked for before there was a coordinator to ask
         self._coordinator: Coordinator | None = None
 
     async def run(self) -> Outcome:
-        from longshore_cli.local_run import PlanChanged, run_engine  # late: a run that reuses all needs no server
+        from longshore_cli.local_run import ResumeRefused, run_engine  # late: a run that reuses all needs no server
 
         folder = _folder(self.job)
         try:
@@ -94,12 +100,17 @@ class _ParallelRun(StepRun):
             if not resume:
                 folder.remember(self.step.name)
             python = interpreter(self.step.python)
-            job = Job.from_json(json.dumps(self.job))
+            job = replace(
+                Job.from_json(json.dumps(self.job)),
+                code=self.step.parts.get("code", {}),
+                runtime=python,
+                accept_changed_code=self.accept_changed_code,
+            )
             show = together(Heartbeat(folder, output_uri=job.output.uri), self._watch)
             snapshot = await run_engine(job, python=python, resume=resume, show=show, control=self._control)
             folder.keep(step_status(snapshot, previous=None, now=datetime.now(UTC)).to_json())
-        except PlanChanged as error:
-            return Outcome(FAILED, "PlanChanged", str(error))
+        except ResumeRefused as error:
+            return Outcome(FAILED, error.reason, str(error))
         except (OSError, ValueError, ImportError, InvalidDocuments) as error:
             return Outcome(FAILED, "StorageError", f"the step cannot be started: {error}")
         return _of_snapshot(snapshot, git=self.step.git)

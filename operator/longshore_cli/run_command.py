@@ -19,7 +19,7 @@ from longshore_cli.heartbeat import Heartbeat, together
 from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.pipeline_command import PIPELINE_FLAGS, refuse, resume_pipeline, run_pipeline
 from longshore_cli.pipeline_folder import is_pipeline
-from longshore_cli.source import source_at_hand
+from longshore_cli.source import source_at_hand, used_code
 from longshore_cli.terminal import complain, show
 from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.verdict import INTERNAL_ERROR, STORAGE_ERROR
@@ -46,9 +46,17 @@ def run_command(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     now = datetime.now(UTC)
+    if options.retry_failed and is_pipeline(options.retry_failed):
+        text = f"is {options.retry_failed!r}: it takes the run of a ParallelRunStep, and this is one of a pipeline"
+        raise InvalidDocuments([Problem("--retry-failed", "", text)])
+    if options.retry_failed:
+        options.resume = options.retry_failed  # which it does besides
+    if options.accept_changed_code and not options.resume:
+        raise InvalidDocuments([Problem("--accept-changed-code", "", "is for --resume and --retry-failed")])
     if options.resume and is_pipeline(options.resume):
         return resume_pipeline(options)
-    folder = earlier_folder(options.resume) if options.resume else new_folder(options.run_dir, now=now)
+    flag = "--retry-failed" if options.retry_failed else "--resume"
+    folder = earlier_folder(options.resume, flag=flag) if options.resume else new_folder(options.run_dir, now=now)
     origin = _origin(options, folder)
     parameters = origin.parameters
     documents = load([Path(each) for each in origin.paths], parameters=parameters)
@@ -86,13 +94,24 @@ def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFo
     if options.explain:
         return _explain(resolved, python=python, folder=folder if options.resume else None)
     if options.resume and (last := folder.success()) is not None:
-        complain(f"the run in {folder.uri} has succeeded already: there is nothing to resume")
-        return _tell(last, options, folder=folder, job=resolved.job)
-    return _execute(resolved, options, folder=folder, origin=origin, python=python)
+        failed = last.mini_batches.failed
+        if not (options.retry_failed and failed):
+            hint = f"; retry its {failed} failed mini-batches with --retry-failed" if failed else ""
+            what = "retry" if options.retry_failed else "resume"
+            complain(f"the run in {folder.uri} has succeeded already: there is nothing to {what}{hint}")
+            return _tell(last, options, folder=folder, job=resolved.job)
+    job = replace(
+        resolved.job,
+        retry_failed=bool(options.retry_failed),
+        accept_changed_code=options.accept_changed_code,
+        code=used_code(resolved.job, origin.paths),
+        runtime=python,
+    )
+    return _execute(replace(resolved, job=job), options, folder=folder, origin=origin, python=python)
 
 
 def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder, origin: Origin, python: str) -> int:
-    from longshore_cli.local_run import PlanChanged, run_locally  # late: --explain needs no server
+    from longshore_cli.local_run import ResumeRefused, run_locally  # late: --explain needs no server
 
     name = resolved.step.name
     stream = default_stream(json=options.json)
@@ -109,8 +128,9 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
                 show=together(heartbeat, display(stream, name=name, quiet=options.quiet)),
             )
         )
-    except PlanChanged as error:
-        raise InvalidDocuments([Problem("--resume", "", f"{folder.uri} cannot be resumed: {error}")]) from None
+    except ResumeRefused as error:
+        flag = "--retry-failed" if options.retry_failed else "--resume"
+        raise InvalidDocuments([Problem(flag, "", f"{folder.uri} cannot be resumed: {error}")]) from None
     except (OSError, ValueError) as error:
         message = f"the run folder {folder.uri} cannot be used: {error}"
         complain(message)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from longshore_api.errors import InvalidDocuments
+from longshore_api.errors import InvalidDocuments, Problem
 from longshore_cli.scratch import scratch_folder
+from longshore_planner.documents import manifests
 from longshore_planner.resolve import Resolved
+from longshore_protocol.job import Job
+from longshore_storage.code_files import code_digests
 from longshore_storage.store import local_path
 
 
@@ -28,3 +33,21 @@ def source_at_hand(resolved: Resolved) -> Iterator[Resolved]:
         except SourceError as error:
             raise InvalidDocuments([resolved.step.problem("spec.source.uri", f"is {uri!r}: {error}")]) from None
         yield replace(resolved, job=replace(resolved.job, source_uri=folder))
+
+
+def used_code(job: Job, paths: Iterable[str]) -> dict[str, str]:
+    """Return the digests of the code that a job uses, which its documents at `paths` are no part of.
+
+    Raises InvalidDocuments for a source that cannot be read.
+    """
+    data = [path for each in job.inputs if each.tabular is None or each.tabular.query is None for path in each.paths]
+    data += [uri for side in job.side_inputs for uri in side.uris]
+    data += [model.uri for model in job.models]
+    data += [job.output.uri, job.run_uri]
+    left_out = {os.path.abspath(file) for path in paths for file in manifests(Path(path))}
+    left_out |= {os.path.realpath(f"/proc/self/fd/{number}") for number in (1, 2)}  # which this command itself writes
+    try:
+        return code_digests(job.source_uri, job.entry_script, data=data, left_out=left_out)
+    except OSError as error:
+        text = f"cannot be read: {error.strerror or error}"
+        raise InvalidDocuments([Problem(f"source {job.source_uri}", "", text)]) from None

@@ -10,6 +10,7 @@ from typing import Any
 
 from longshore_coordinator.assembly import Assembled, AssemblyError, assemble
 from longshore_coordinator.committed import Committed
+from longshore_coordinator.ends import write_success
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.observe import Moments
 from longshore_coordinator.plan import Plan
@@ -19,7 +20,7 @@ from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import Store, open_store
 
-SUCCEEDED_MARKER = "state/succeeded.json"
+_SEGMENTS = "state/segments"
 _OUTPUT_MARKER = "state/output.json"  # which rows are in the output file: a later coordinator need not write it again
 _TIMING = "logs/sys/job_report/timing.json"
 
@@ -90,11 +91,11 @@ def write_end(
         _TIMING, json.dumps({name: value for name, value in asdict(moments).items() if value is not None}).encode()
     )
     if outcome.succeeded:
-        store.create(SUCCEEDED_MARKER, last.to_json().encode())
-        # Their rows are in the output now. A later coordinator that may be at the same point sees the marker, if this
-        # one does not see its claim.
-        if not ledger.is_superseded():
-            store.delete("state/segments")
+        write_success(store, last)
+        # Their rows are in the output now, and are needed again only to retry what failed. A later coordinator that may
+        # be at the same point sees the marker, if this one does not see its claim.
+        if not outcome.mini_batches_failed and not ledger.is_superseded():
+            store.delete(_SEGMENTS)
 
 
 def _outcome(job: Job, last: Snapshot, attempts: Attempts, *, written: Assembled, warning: str) -> Outcome:
@@ -133,9 +134,6 @@ def _warning(attempts: Attempts) -> str:
     return f"run() returned {succeeded} results for the {items} items of mini-batch {mini_batch}{others}"
 
 
-def earlier_end(store: Store) -> Snapshot | None:
-    """Return the last snapshot of a run that has succeeded; None while it has not. Raises OSError."""
-    try:
-        return Snapshot.from_json(store.get(SUCCEEDED_MARKER).decode())
-    except FileNotFoundError:
-        return None
+def keeps_rows(job: Job, store: Store, last: Snapshot) -> bool:
+    """Return whether a run that ended with `last` still has what its output is assembled from. Raises OSError."""
+    return job.output.action != APPEND_ROW or not last.rows or bool(store.names(_SEGMENTS))

@@ -14,6 +14,7 @@ A record is a JSON object with one key that names its kind:
                earlier versions lack both
     tried      {worker, terminal, failure: Failure}
     resumed    epoch              a user asked to go on: what had failed may be tried again
+    code       {epoch, ...}       code and settings with which this epoch completes mini-batches (see `code`)
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from longshore_coordinator.accounts import Accounts
+from longshore_coordinator.code import changes
 from longshore_coordinator.error_log import ErrorLog
 from longshore_coordinator.leases import LeaseStore
 from longshore_coordinator.ledger import Ledger
@@ -23,6 +24,8 @@ class Restored:
 
     def __init__(self, *, counts_empty: bool = True) -> None:
         self.plan = PlanRecord()
+        self.codes: list[dict[str, Any]] = []  # with which mini-batches were completed, in order
+        self._code: dict[str, Any] | None = None  # of the epoch whose records are taken in; None: it recorded none
         self.errors = ErrorLog(counts_empty=counts_empty)
         self._done = bytearray()
         self._tried = bytearray()  # since the last resumption
@@ -44,6 +47,8 @@ class Restored:
 
     def take_done(self, entry: dict[str, Any]) -> None:
         """Take in one `done` record. The first completion of a mini-batch counts."""
+        if self._code is not None and (not self.codes or changes(self.codes[-1], self._code)):
+            self.codes.append(self._code)
         for raw in entry["mini_batches"]:
             mini_batch, attempt, succeeded, items = raw[0], raw[1], raw[4], raw[5]
             if not _at(_DONE, self._done, mini_batch)[0]:
@@ -52,6 +57,10 @@ class Restored:
                     self.errors.has_results()
                 if succeeded != items:
                     self.errors.uneven(entry["worker"], mini_batch, items=items, succeeded=succeeded)
+
+    def take_code(self, record: dict[str, Any]) -> None:
+        """Take in a `code` record: what follows is of its epoch."""
+        self._code = record
 
     def take_tried(self, entry: dict[str, Any]) -> None:
         """Take in one `tried` record."""
@@ -102,6 +111,8 @@ def restore(ledger: Ledger, *, resumed_by_user: bool, counts_empty: bool = True)
     for record in ledger.replay():
         if "done" in record:
             restored.take_done(record["done"])
+        elif "code" in record:
+            restored.take_code(record["code"])
         elif "tried" in record:
             restored.take_tried(record["tried"])
         elif "resumed" in record:

@@ -17,16 +17,19 @@ from typing import Any
 
 from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.agents import UnknownAgentError
-from longshore_coordinator.assembly import Assembled, AssemblyError, require_packages
+from longshore_coordinator.assembly import Assembled, AssemblyError
 from longshore_coordinator.changes import Changes
+from longshore_coordinator.code import write_code_report
+from longshore_coordinator.ends import finished_end
 from longshore_coordinator.enumerate import Slice
-from longshore_coordinator.finish import earlier_end, write_end, write_output
+from longshore_coordinator.finish import write_end, write_output
 from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.leases import State
 from longshore_coordinator.ledger import Ledger, SupersededError
 from longshore_coordinator.observe import Moments, Overview, final_state, take_snapshot
 from longshore_coordinator.plan import PlanReader, verdict_on
 from longshore_coordinator.restore import belongs_to_another, restore
+from longshore_coordinator.resuming import begin
 from longshore_coordinator.run import Run
 from longshore_coordinator.store_writes import StoreWrites
 from longshore_coordinator.verdict import Verdict
@@ -69,6 +72,7 @@ class Coordinator:
         self._decided = asyncio.Event()
         self._plan_ended = asyncio.Event()
         self._written = Assembled(rows=0, bytes=0)
+        self._codes = 1  # with which mini-batches were, or may be, completed
         self._moments = Moments(started=clock.now())
         self._earlier: Snapshot | None = None  # the last one of the coordinator under which the run had succeeded
         self._ended: float | None = None  # monotonic: when the run was over, from then on its pace stands still
@@ -104,23 +108,13 @@ class Coordinator:
             ended=lambda error: _call(loop, self._safely, self._listed, error),
             cut=self._cut,
         )
-        self._earlier = await asyncio.to_thread(earlier_end, self._store)
-        verdict = self._early_verdict()
-        if verdict is None:
+        begins = await asyncio.to_thread(begin, self.job, self._store, self._ledger, restored, resumed=resumed)
+        self._earlier, self._codes = begins.earlier, begins.codes
+        if begins.verdict is None:
             self._reader.start()
         else:
             self._plan_ended.set()
-            self._decide(verdict)
-
-    def _early_verdict(self) -> Verdict | None:
-        """Return the verdict on a run that has succeeded, or whose output could not be assembled here."""
-        if self._earlier is not None:
-            return Verdict(self._earlier.reason or verdicts.SUCCEEDED, self._earlier.message)
-        try:
-            require_packages(self.job)
-        except AssemblyError as error:
-            return Verdict(verdicts.OUTPUT_ERROR, str(error))
-        return None
+            self._decide(begins.verdict)
 
     async def plan_complete(self) -> Verdict | None:
         """Wait until the plan is cut to its end; return the verdict if that already ended the run."""
@@ -351,14 +345,14 @@ class Coordinator:
         parted = asyncio.create_task(self._part())
         if verdict.succeeded:
             self._state = snapshot.ASSEMBLING
-            verdict = await self._assemble() or verdict
+            verdict = await self._assemble() or await self._with_codes(verdict)
             if self._earlier is not None:  # also when our predecessor was displaced too late to notice
                 await parted
                 return self._earlier
         await parted
         self._run.verdict = verdict
         self._moments.finished, self._ended = clock.now(), self._clock()
-        if verdict.reason != verdicts.SUPERSEDED:
+        if verdict.reason not in (verdicts.SUPERSEDED, *verdicts.REFUSALS):
             await self._write_end(verdict)
         self._state = final_state(self._run.verdict)  # told only now: who hears it may look at what was written
         return self.snapshot()
@@ -368,7 +362,7 @@ class Coordinator:
         try:
             try:
                 await self._writes.insist("the ledger", self._ledger.flush)
-                self._earlier = await self._writes.insist("the output", partial(earlier_end, self._store))
+                self._earlier = await self._writes.insist("the output", partial(finished_end, self._store))
             except OSError as error:
                 return _unwritable(error)
             if self._earlier is None:
@@ -384,6 +378,17 @@ class Coordinator:
         except Exception as error:  # noqa: BLE001  (a bug: the reports are written all the same)
             return self._internal_error(error)
         return None
+
+    async def _with_codes(self, verdict: Verdict) -> Verdict:
+        """Return the verdict with how many mini-batches came of which code, where there were several."""
+        if self._codes == 1:
+            return verdict
+        write = partial(write_code_report, self._store, self._ledger)
+        try:
+            codes = await self._writes.insist("the reports", write, transient_only=True)
+        except OSError as error:
+            return _unwritable(error)
+        return replace(verdict, message=f"{verdict.message}; {codes}") if codes else verdict
 
     async def _write_end(self, verdict: Verdict) -> None:
         limit = None if verdict.succeeded else _LAST_WORDS

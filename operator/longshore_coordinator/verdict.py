@@ -27,10 +27,13 @@ NO_RESULT = "NoResultToAppend"
 INPUT_ERROR = "InputError"
 EMPTY_INPUT = "EmptyInput"
 PLAN_CHANGED = "PlanChanged"
+CODE_CHANGED = "CodeChanged"
+NOT_RETRYABLE = "NotRetryable"
 OUTPUT_ERROR = "OutputError"
 STORAGE_ERROR = "StorageError"
 INTERNAL_ERROR = "InternalError"
 SUPERSEDED = "Superseded"
+REFUSALS = (CODE_CHANGED, NOT_RETRYABLE)  # to resume a run, before anything of it changes
 
 
 NAMED_ITEMS = 5  # failed items that a verdict names

@@ -15,7 +15,7 @@ from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.parameters import RawDocument, fill
 from longshore_planner.plain_scalars import keep_texts
 
-__all__ = ["Document", "Documents", "load", "read_yaml"]
+__all__ = ["Document", "Documents", "load", "manifests", "read_yaml"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -32,8 +32,8 @@ def load(paths: Sequence[Path], *, parameters: Mapping[str, str] | None = None) 
     `parameters` are the values of `$(parameters.NAME)`. Raises InvalidDocuments with every problem of the first
     stage that has any: finding, reading, filling, checking.
     """
-    manifests = dict.fromkeys(path for found in _each(_manifests, paths) for path in found)
-    raw = [document for found in _each(_read, manifests) for document in found]
+    files = dict.fromkeys(path for found in _each(manifests, paths) for path in found)
+    raw = [document for found in _each(_read, files) for document in found]
     documents = gather(_each(_checked, fill(raw, parameters or {})))
     if not len(documents):
         raise InvalidDocuments([Problem(" ".join(map(str, paths)), "", "there is no document in it")])
@@ -53,8 +53,11 @@ def _each(function: Callable[[A], B], values: Iterable[A]) -> list[B]:
     return results
 
 
-def _manifests(path: Path) -> list[Path]:
-    """Return the path itself, or the YAML files directly in that folder: run folders below are no manifests."""
+def manifests(path: Path) -> list[Path]:
+    """Return the path itself, or the YAML files directly in that folder: run folders below are no manifests.
+
+    Raises InvalidDocuments.
+    """
     if not path.is_dir():
         return [path]
     try:

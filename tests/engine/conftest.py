@@ -188,7 +188,7 @@ class Longshore:
         self._calls += 1
         streams = self.folder / f"call-{self._calls}"
         streams.mkdir()
-        named = anywhere or {"--run-dir", "--resume"} & set(arguments)
+        named = anywhere or {"--run-dir", "--resume", "--retry-failed"} & set(arguments)
         where = () if named else ("--run-dir", str(self.run_dir))
         command = [*prefix, python, "-m", "longshore_cli", "run", *paths, *where, *arguments]
         environment = {**os.environ, **self.variables, MARKER: self.marker}

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from longshore_coordinator import finish, service
+from longshore_coordinator import ends, service
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.observe import Overview
@@ -120,7 +120,7 @@ def test_no_run_succeeds_before_its_ledger_says_so(tmp_path, monkeypatch):
         await work(coordinator)
         await until(lambda: failing.calls >= 3)
         assert coordinator.snapshot().state == "Assembling"
-        assert not (tmp_path / "run" / finish.SUCCEEDED_MARKER).exists()
+        assert not (tmp_path / "run" / ends.FIRST).exists()
         assert not running.done()
         failing.mended.set()
         assert (await running).state == "Succeeded"
@@ -148,7 +148,7 @@ def test_a_ledger_that_cannot_be_written_ends_the_run_as_storage_error_after_its
         assert os.strerror(errno.EIO) in last.message
         assert last.message.endswith("; the run can be resumed")
         assert failing.calls > 1
-        assert not (tmp_path / "run" / finish.SUCCEEDED_MARKER).exists()
+        assert not (tmp_path / "run" / ends.FIRST).exists()
         failing.mended.set()
         again = await opened(tmp_path)
         resumed = asyncio.create_task(again.run())
@@ -197,13 +197,13 @@ def test_progress_and_metrics_that_cannot_be_written_end_no_run_and_are_logged_o
 def test_reports_and_marker_are_written_again_where_that_may_help(tmp_path, monkeypatch, number, state):
     async def scenario():
         coordinator = await opened(tmp_path)
-        failing = Failing(monkeypatch, LocalStore, "put", number, only="job_result.txt")
+        failing = Failing(monkeypatch, LocalStore, "put", number, only="timing.json")
         running = asyncio.create_task(coordinator.run())
         await work(coordinator)
         await asyncio.to_thread(failing.failed.wait)
         failing.mended.set() if state == "Succeeded" else None
         last = await running
         assert last.state == state
-        assert (tmp_path / "run" / finish.SUCCEEDED_MARKER).exists() == (state == "Succeeded")
+        assert (tmp_path / "run" / ends.FIRST).exists() == (state == "Succeeded")
 
     run(scenario)

@@ -57,7 +57,7 @@ def in_the_reports(_, monkeypatch):
 
 
 def in_the_look_for_an_earlier_end(_, monkeypatch):
-    monkeypatch.setattr(service, "earlier_end", bug)
+    monkeypatch.setattr(service, "finished_end", bug)
 
 
 PLACES = [

@@ -111,6 +111,10 @@ JOB = of(
     profiling_module=st.none() | TEXT,
     metrics_name_prefix=TEXT,
     sample=st.none() | NUMBER,
+    retry_failed=st.booleans(),
+    accept_changed_code=st.booleans(),
+    code=st.dictionaries(TEXT, TEXT, max_size=3),
+    runtime=TEXT,
     experiment=TEXT,
     parent_id=TEXT,
 )

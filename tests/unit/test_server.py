@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import aiohttp
 import pytest
 
-from longshore_coordinator import finish, service
+from longshore_coordinator import ends, finish, service
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.server import Server
@@ -427,7 +427,7 @@ def test_the_end_is_told_once_reports_and_marker_are_written(tmp_path, held_end,
             told = await caller.snapshot()
             assert before.state == meanwhile
             assert (last.state, last.reason) == (told.state, told.reason) == end
-            marker = tmp_path / "run" / finish.SUCCEEDED_MARKER
+            marker = tmp_path / "run" / ends.FIRST
             assert marker.exists() == (what == "success")
             if what == "success":
                 assert Snapshot.from_json(marker.read_text()) == last

@@ -153,6 +153,10 @@ class Job:
     sample: Optional[int] = None  # run this many mini-batches only
     experiment: str = ""  # the pipeline that it is a step of...
     parent_id: str = ""  # ...and the id of that one's run
+    retry_failed: bool = False  # resume a run that succeeded, too, to retry its failed mini-batches
+    accept_changed_code: bool = False  # resume a run though its code or settings changed
+    code: Dict[str, str] = field(default_factory=dict)  # files of the source -> digests; {}: not known
+    runtime: str = ""  # the interpreter, or the image, that runs the script
 
     def to_json(self) -> str:
         """Return the job as one JSON document that `from_json` reads back."""

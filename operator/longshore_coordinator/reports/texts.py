@@ -39,6 +39,8 @@ sys/node/<node>/agent.txt, host.txt        what the worker's own two processes h
 sys/job_report/processed_mini-batches.csv  one row per attempt: counts, seconds, status, error
 sys/job_report/process_summary.csv         one row per process
 sys/job_report/node_summary.csv            one row per node
+sys/job_report/code.json                   which mini-batches were run with which code and settings; absent where all
+                                           had the same
 sys/job_report/timing.json                 when the run started, first leased, last committed, finished; Unix seconds
 perf/<node>/node_resource_usage.csv        use of the machine, every resourceMonitorIntervalSeconds; disk and network
                                            count from the machine's start

@@ -24,6 +24,7 @@ class Options:
     content_fingerprint: str = STAMPS  # NONE, STAMPS or DIGESTS
     cancel: bool = False
     suspend: bool = False
+    accept_changed_code: bool = False  # of parallelRun steps that go on
 
 
 @dataclass(frozen=True)

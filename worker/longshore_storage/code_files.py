@@ -1,0 +1,82 @@
+"""Digests of the code that a run uses in place, to find out whether it changed when the run is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+
+from longshore_storage.source_files import IGNORE_FILES, source_files
+from longshore_storage.store import local_path
+
+ALL_FILES = "./"  # stands for the files of a source that has more than MOST_FILES
+MOST_FILES = 1000
+DIGITS = 32  # of a digest, hexadecimal
+
+_MOST_SEEN = 20_000  # files of a folder: a source with more of them has data in it
+_LARGE = 8 << 20  # bytes from which on a file counts by size and time: so large, it is data
+_GLOB = re.compile(r"[*?[]")
+
+
+def code_digests(folder: str, entry: str, *, data: Iterable[str], left_out: Collection[str] = ()) -> dict[str, str]:
+    """Return the digest of each file of a source folder that is code, by its path below the folder.
+
+    Files of the run's own `data` (places of inputs, models and outputs) are no code, nor are those `left_out` (absolute
+    paths). Where the data lies in the folder itself, Python files and the script `entry` are all that counts. Blocks.
+    Raises OSError.
+    """
+    below, is_mixed = _data_below(os.path.abspath(folder), data)
+    found = {}
+    for name in _names(folder, entry):
+        path = os.path.join(os.path.abspath(folder), name)
+        is_script = name == entry or name.endswith(".py")
+        if path in left_out or (not is_script and (is_mixed or any(path.startswith(each) for each in below))):
+            continue
+        found[name] = file_digest(path)
+    return bounded(found, entry)
+
+
+def bounded(files: Mapping[str, str], entry: str) -> dict[str, str]:
+    """Return the digests of files, or for more than MOST_FILES that of the script `entry` and one of all."""
+    if len(files) <= MOST_FILES:
+        return dict(files)
+    text = "\n".join(f"{name}\0{digest}" for name, digest in sorted(files.items()))
+    every = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:DIGITS]
+    return {**{name: digest for name, digest in files.items() if name == entry}, ALL_FILES: every}
+
+
+def file_digest(path: str) -> str:
+    """Return the digest of a file's bytes, or of a large one its size and time. Raises OSError."""
+    status = os.stat(path)
+    if status.st_size >= _LARGE:
+        return f"{status.st_size} {status.st_mtime_ns}"
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()[:DIGITS]
+
+
+def _names(folder: str, entry: str) -> Iterator[str]:
+    yield entry
+    try:
+        for name in islice(source_files(folder), _MOST_SEEN):
+            if name != entry and name not in IGNORE_FILES:
+                yield name
+    except ValueError:  # an ignore file that is not text: what it names is not known
+        return
+
+
+def _data_below(folder: str, places: Iterable[str]) -> tuple[list[str], bool]:
+    """Return the data places inside a folder, and whether the folder itself, or one around it, is such a place."""
+    below, is_mixed = [], False
+    for place in places:
+        local = local_path(place)
+        if local is None:
+            continue
+        magic = None if os.path.exists(local) else _GLOB.search(local)
+        root = local.rstrip("/") if magic is None else local[: magic.start()].rpartition("/")[0]
+        if f"{folder}/".startswith(f"{root}/"):
+            is_mixed = True
+        elif root.startswith(f"{folder}/"):
+            below.append(root if os.path.isfile(root) else f"{root}/")
+    return below, is_mixed
