@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_protocol.cells import ISO_TIME, missing_texts, read_time
+from longshore_protocol.cells import ISO_TIME, missing_texts, read_boolean, read_float, read_integer, read_time
 from longshore_protocol.job import TabularFormat
 
 
@@ -17,6 +17,39 @@ def test_missing_texts_are_those_of_pandas_unless_a_dataset_states_others():
     assert missing_texts(TabularFormat("csv", keep_default_na=False)) == frozenset()
     assert missing_texts(TabularFormat("csv", na_values=["-"])) == defaults | {"-"}
     assert missing_texts(TabularFormat("csv", keep_default_na=False, na_values=["-", ""])) == {"-", ""}
+
+
+NUMBERS = {"007": 7, " 12 ": 12, "-1": -1, "1.0": 1, "1e3": 1000, "1541815603606036481": 1541815603606036481}
+
+
+@pytest.mark.parametrize(("text", "number"), NUMBERS.items(), ids=NUMBERS)
+def test_texts_of_integers_are_exact(text, number):
+    assert read_integer(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "1.5", "1_000", "0x10", "nan", "inf", "1e999999999", "one"])
+def test_what_is_no_integer_is_refused(text):
+    with pytest.raises(ValueError, match=r"is no (number|integer)"):
+        read_integer(text)
+
+
+@given(st.floats())
+def test_floats_are_read_back(number):
+    assert repr(read_float(repr(number))) == repr(number)
+
+
+@pytest.mark.parametrize("text", ["", "1_000", "0x10", "1,5", "one", "True"])
+def test_what_is_no_float_is_refused(text):
+    with pytest.raises(ValueError, match="is no number"):
+        read_float(text)
+
+
+def test_truth_is_read_in_any_case_and_never_guessed():
+    assert [read_boolean(text) for text in ("true", "TRUE", " 1 ", "1.0")] == [True] * 4
+    assert [read_boolean(text) for text in ("false", "False", "0")] == [False] * 3
+    for text in ("", "yes", "2", "t"):
+        with pytest.raises(ValueError, match="is neither true nor false"):
+            read_boolean(text)
 
 
 DAY = (2024, 5, 6)

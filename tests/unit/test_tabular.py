@@ -159,6 +159,57 @@ def test_what_a_value_of_a_declared_type_means_does_not_depend_on_the_cut(path, 
         assert frame["x"].dtype == read_all(path, declared, "rows", 9)["x"].dtype
 
 
+LONG = 1541815603606036481  # an integer that no float is
+TEXTS = (
+    "",
+    "1",
+    "1.0",
+    "007",
+    "-1",
+    "1e3",
+    "1.5",
+    "300",
+    "NA",
+    "true",
+    "x",
+    str(LONG),
+    "2011-05-03",
+    "03/05/2011",
+    "0",
+)
+KINDS = (
+    "int64",
+    "Int64",
+    "int8",
+    "uint64",
+    "float64",
+    "float32",
+    "bool",
+    "boolean",
+    "str",
+    "category",
+    "datetime64[ns]",
+)
+
+
+@few
+@given(texts=st.lists(st.sampled_from(TEXTS), min_size=1, max_size=5), kind=st.sampled_from(KINDS))
+def test_a_mini_batch_has_the_values_of_its_rows_alone_or_fails_as_one_of_them_does(path, texts, kind):
+    declared = TabularFormat("csv", column_types={"x": kind})
+
+    def read(some):
+        text = "n,x\n" + "".join(f"0,{each}\n" for each in some)
+        try:
+            values = read_one(path, text.encode(), declared)["x"].tolist()
+        except SliceError as error:
+            return str(error).partition(" in column ")[2]
+        return [None if pandas.isna(each) else each for each in values]
+
+    alone = [read([text]) for text in texts]
+    failed = [each for each in alone if isinstance(each, str)]
+    assert read(texts) == (failed[0] if failed else [value for [value] in alone])
+
+
 @pytest.mark.parametrize("rows", [1, 2, 9])
 def test_a_form_of_times_that_a_dataset_states_is_the_reading_of_each_mini_batch(path, rows):
     path.write_text("id;date\n1;03/05/2011\n2;20/10/2011\n3;04/08/2011\n")
@@ -176,7 +227,6 @@ def test_a_form_of_times_that_a_dataset_states_is_the_reading_of_each_mini_batch
     )
 
 
-LONG = 1541815603606036481  # an integer that no float is
 INTEGERS = {
     "csv, beside a blank": (CSV, f"x,y\n{LONG},1\n,2\n"),
     "csv, beyond 64 bits": (CSV, f"x,y\n{LONG}\n{LONG}{LONG},1\n"),

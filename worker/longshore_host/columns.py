@@ -13,15 +13,12 @@ import re
 from typing import Any, Callable, List, Optional
 
 from longshore_host import times
+from longshore_protocol import cells
 
 Series = Any  # of pandas, whose stubs know no columns of unknown type
 
 _EXACT = 2**53  # integers up to here are floats, too
 _SHOWN = 80  # characters of a value in a message
-_LARGEST_EXPONENT = 40  # of a number that may be an integer of any type
-_INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-_NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)
 _FLOATS = ("float", "float32", "float64")
 _NARROW = re.compile(r"u?int(8|16|32)|int(64)?")
 _LARGEST = {2: 65520.0, 4: 3.4028235677973366e38}  # where floats of so many bytes become infinite
@@ -59,6 +56,11 @@ def may_be_rounded(values: Series) -> bool:
     return all(int(float(each)) == each for each in values.tolist())
 
 
+def may_be_truth(values: Series) -> bool:
+    """Tell whether all numbers of a csv column may have been parsed from true and false, which are none."""
+    return values.dtype.kind in "iuf" and len(values) > 0 and bool(values.isin([0, 1]).all())
+
+
 def is_lossy(values: Series) -> bool:
     """Tell whether a column of inferred type may have been integers that floats cannot be."""
     return values.dtype == float and bool(values.max() > _EXACT or values.min() < -_EXACT)
@@ -67,7 +69,7 @@ def is_lossy(values: Series) -> bool:
 def integers(texts: Series) -> Optional[Series]:
     """Return a column of texts as Python's integers, None for missing ones; None where one is no integer."""
     found = [None if gone else text for text, gone in zip(texts.tolist(), texts.isna().tolist())]
-    if not all(text is None or _INTEGER.fullmatch(text) for text in found):
+    if not all(text is None or cells.INTEGER.fullmatch(text) for text in found):
         return None
     return _series([None if text is None else int(text) for text in found], texts, object)
 
@@ -165,7 +167,7 @@ def _made(values: Series, kind: str) -> Series:
 
 
 def _numbers(values: Series, kind: str, dtype: Any) -> Series:
-    """Return a column as a type of numbers or booleans. Raises Refused, ValueError, ArithmeticError."""
+    """Return a column as a type of numbers or booleans. Raises Refused, ValueError, TypeError."""
     import pandas
 
     is_nullable = pandas.api.types.is_extension_array_dtype
@@ -207,33 +209,17 @@ def _each(values: Series, make: Callable[[Any], Any]) -> List[Any]:
 
 def _integer(value: Any) -> int:
     if isinstance(value, str):  # first, as most values are texts
-        if _INTEGER.fullmatch(value):
-            return int(value)
-        if not _NUMBER.fullmatch(value):
-            raise ValueError("it is no number")
-        value = value.strip()
-    elif isinstance(value, numbers.Integral) or type(value).__name__ in ("bool", "bool_"):
+        return cells.read_integer(value)
+    if isinstance(value, numbers.Integral) or type(value).__name__ in ("bool", "bool_"):
         return int(value)
-    elif isinstance(value, numbers.Real):
-        value = float(value)
-    elif not isinstance(value, decimal.Decimal):
-        raise ValueError("it is no number")
-    number = decimal.Decimal(value)
-    if not number.is_finite() or number.adjusted() > _LARGEST_EXPONENT or number != int(number):
-        raise ValueError("it is no integer")
-    return int(number)
+    if not isinstance(value, (numbers.Real, decimal.Decimal)):
+        raise TypeError("it is no number")
+    return cells.whole_number(value if isinstance(value, decimal.Decimal) else decimal.Decimal(float(value)))
 
 
 def _float(value: Any) -> float:
-    if isinstance(value, str) and not (_NUMBER.fullmatch(value) or _NO_NUMBER.fullmatch(value)):
-        raise ValueError("it is no number")
-    return float(value)
+    return cells.read_float(value) if isinstance(value, str) else float(value)
 
 
 def _boolean(value: Any) -> bool:
-    text = str(value).strip().lower()
-    if text in ("true", "1", "1.0"):
-        return True
-    if text in ("false", "0", "0.0"):
-        return False
-    raise ValueError("it is neither true nor false")
+    return cells.read_boolean(str(value))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _KEEP_FILES = "Leave input files unchanged while a run reads them, and start a new run for new data."
 
+_TRUTH = re.compile(rb"true|false", re.IGNORECASE)
+
 
 class SliceError(Exception):
     """A slice that could not be read; its text is one sentence. Of category System, a later attempt may read it."""
@@ -371,7 +373,10 @@ def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, is_slow: bool
     wanted = {name: "str" if is_slow else columns.parsed_type(kind) for name, kind in types.items()}
     try:
         frame = read(io.BytesIO(rows), dtype={name: str if kind == "str" else kind for name, kind in wanted.items()})
-        if not any(columns.may_be_rounded(frame[name]) for name in types):
+        doubtful = any(columns.may_be_rounded(frame[name]) for name in types) or (
+            any(columns.may_be_truth(frame[name]) for name in types) and _TRUTH.search(rows) is not None
+        )
+        if not doubtful:
             return frame, {name for name, kind in types.items() if wanted[name] == kind}
     except (ValueError, TypeError, OverflowError, RuntimeWarning):
         pass  # the value that is wrong is found among texts, and whatever else it is happens there again

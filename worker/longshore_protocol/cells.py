@@ -1,4 +1,4 @@
-"""What the text of one cell means: missing, or a time.
+"""What the text of one cell means: missing, a number, true or false, a time.
 
 One rule for the reader of rows and for the partition keys, so that a key equals the cell that the script gets.
 """
@@ -6,6 +6,7 @@ One rule for the reader of rows and for the partition keys, so that a key equals
 from __future__ import annotations
 
 import datetime
+import decimal
 import re
 from typing import FrozenSet
 
@@ -42,6 +43,10 @@ ISO_TIME = re.compile(
     r"|\d{8}(?:T\d\d(?:\d\d(?:\d\d(?:\.\d{1,9})?)?)?(?P<basic_offset>Z|[+-]\d\d(?:\d\d)?)?)?)",
     re.ASCII,
 )
+INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)
+_LARGEST_EXPONENT = 40  # of a number that may be an integer of any type
 _PARTS = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,9}))?)?)?)?"
     r" ?(?:(Z)|([+-])(\d\d):?(\d\d)?)?",
@@ -52,6 +57,39 @@ _PARTS = re.compile(
 def missing_texts(format: TabularFormat) -> FrozenSet[str]:
     """Return the texts of a csv cell that mean a missing value, after quotes are removed."""
     return frozenset(format.na_values) | (_DEFAULT_MISSING if format.keep_default_na else frozenset())
+
+
+def read_integer(text: str) -> int:
+    """Return the integer that a text means, also one written as 1.0 or 1e3. Raises ValueError."""
+    if INTEGER.fullmatch(text):
+        return int(text)
+    if not _NUMBER.fullmatch(text):
+        raise ValueError('"{}" is no number'.format(text))
+    return whole_number(decimal.Decimal(text.strip()))
+
+
+def whole_number(number: decimal.Decimal) -> int:
+    """Return a number as an integer. Raises ValueError for one that is none."""
+    if not number.is_finite() or number.adjusted() > _LARGEST_EXPONENT or number != int(number):
+        raise ValueError("{} is no integer".format(number))
+    return int(number)
+
+
+def read_float(text: str) -> float:
+    """Return the float that a text means. Raises ValueError."""
+    if not (_NUMBER.fullmatch(text) or _NO_NUMBER.fullmatch(text)):
+        raise ValueError('"{}" is no number'.format(text))
+    return float(text)
+
+
+def read_boolean(text: str) -> bool:
+    """Return the truth value that a text means: true or false in any case, 1 or 0. Raises ValueError."""
+    plain = text.strip().lower()
+    if plain in ("true", "1", "1.0"):
+        return True
+    if plain in ("false", "0", "0.0"):
+        return False
+    raise ValueError('"{}" is neither true nor false'.format(text))
 
 
 def read_time(text: str, date_format: str = "") -> datetime.datetime:

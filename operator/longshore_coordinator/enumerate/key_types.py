@@ -6,21 +6,18 @@ where no two texts become one, so that a key is never rounded.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from longshore_protocol import cells
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-_NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)
 _EXACT = 2**53  # integers up to here are floats, too
-_LONGEST = 40  # digits of an integer that is written with an exponent
 _PACKED = {"float32": "f", "float16": "e"}  # floats that are less exact than Python's
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
@@ -67,49 +64,30 @@ def _inferred(texts: set[str]) -> Convert:
 
 
 def _is_float(text: str) -> bool:
-    if not _NUMBER.fullmatch(text):
+    try:
+        number = cells.read_float(text)
+    except ValueError:
         return False
-    number = float(text)
-    return repr(number) == text or (text == str(int(number)) and abs(number) <= _EXACT)
+    return (math.isfinite(number) and repr(number) == text) or (text == str(int(number)) and abs(number) <= _EXACT)
 
 
 def _declared(kind: str, date_format: str) -> Convert:
     name = kind.lower()
     if name.startswith(("int", "uint")):
-        return _integer
+        return cells.read_integer
     if name.startswith("float"):
         return lambda text: _float(text, _PACKED.get(name))
     if name.startswith("bool"):
-        return _boolean
+        return cells.read_boolean
     if name.startswith("datetime"):
         zone = re.fullmatch(r"datetime(?:64)?\[\w+,\s*(.+?)\s*\]", kind)
         return lambda text: _time(text, date_format, ZoneInfo(zone[1]) if zone else None)
     return str
 
 
-def _integer(text: str) -> int:
-    if _INTEGER.fullmatch(text.strip()):
-        return int(text)
-    number = Decimal(text.strip()) if _NUMBER.fullmatch(text) else None
-    if number is None or number.adjusted() > _LONGEST or number != int(number):
-        raise ValueError(text)
-    return int(number)
-
-
 def _float(text: str, packed: str | None) -> float:
-    if not (_NUMBER.fullmatch(text) or _NO_NUMBER.fullmatch(text)):
-        raise ValueError(text)
-    number = float(text)
+    number = cells.read_float(text)
     return number if packed is None else float(struct.unpack(packed, struct.pack(packed, number))[0])
-
-
-def _boolean(text: str) -> bool:
-    plain = text.strip().lower()
-    if plain in ("true", "1", "1.0"):
-        return True
-    if plain in ("false", "0", "0.0"):
-        return False
-    raise ValueError(text)
 
 
 def _time(text: str, date_format: str, zone: ZoneInfo | None) -> datetime:
