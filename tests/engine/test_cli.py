@@ -507,5 +507,6 @@ def test_a_table_with_runs_and_outputs_below_it_has_the_same_rows_each_time(long
     assert [(each.code, each.items["total"]) for each in ended] == [(0, 2)] * 2
     assert len(list(longshore.folder.glob("data/longshore/*/out/rows.csv"))) == 2
     explained = longshore.run("--explain", json=False).stdout.splitlines()
-    left_out = '1 x hidden (a leading "." or "_"), 4 x run folder' if paths == ["."] else "4 x run folder"
+    left_out = "4 x run folder (read where the path names it)"
+    left_out = f'1 x hidden (a leading "." or "_"), {left_out}' if paths == ["."] else left_out
     assert f"left out      rows: {left_out}" in explained

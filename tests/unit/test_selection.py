@@ -1,5 +1,6 @@
 """What below a folder is no input: run folders, a run's own output, hidden names of tables."""
 
+import json
 import os
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import pytest
 from longshore_coordinator.enumerate import EmptyInputError, InputError, cut, selections
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
 from longshore_protocol.slices import first_path
+from longshore_storage import beneath
 from longshore_storage.folders import SPECIAL
 from longshore_storage.listing import HIDDEN, OWN, RUN, Selection, list_files
 from longshore_storage.run_folders import mark_run
@@ -136,7 +138,7 @@ def test_an_input_of_nothing_but_what_is_left_out_says_so(root):
     open_store(f"{root}/p/r").mark()
     inputs = (Input("rows", (f"{root}/p",), tabular=TabularFormat("csv")),)
     job = Job("s", "1", "/r", inputs, MiniBatchSize("bytes", 9), Output("append_row", "/out"), "/c", "a")
-    told = r'left out: 1 x hidden \(a leading "\." or "_"\), 1 x run folder\.$'
+    told = r'left out: 1 x hidden \(a leading "\." or "_"\), 1 x run folder \(read where the path names it\)\.$'
     with pytest.raises(EmptyInputError, match=told):
         list(cut(job))
 
@@ -156,3 +158,37 @@ def test_the_mark_itself_is_no_input_of_a_marked_folder(root):
     fs, inside = fsspec.core.url_to_fs(f"{root}/.longshore")
     assert b"No run takes" in fs.cat_file(inside)
     assert found(root, "", Selection(runs=False)) == DATA
+
+
+@pytest.mark.parametrize("unit", ["bytes", "rows"])
+def test_a_link_that_cannot_be_followed_fails_its_own_mini_batch(tmp_path, unit):
+    write(str(tmp_path), "b.csv")
+    for name, target in {
+        "a.csv": "gone",
+        "c.csv": "c.csv",
+        "d.csv": "e.csv",
+        "e.csv": "d.csv",
+        "f.csv": "b.csv/x",
+    }.items():
+        (tmp_path / name).symlink_to(target)
+    inputs = (Input("rows", (str(tmp_path),), tabular=TabularFormat("csv")),)
+    job = Job("s", "1", "/r", inputs, MiniBatchSize(unit, 99), Output("append_row", "/out"), "/c", "a")
+    pieces = [json.loads(each.payload) for each in cut(job)]
+    assert [os.path.basename(each["path"]) for each in pieces if "unreadable" in each] == [f"{n}.csv" for n in "acdef"]
+    assert [os.path.basename(each["path"]) for each in pieces if "unreadable" not in each] == ["b.csv"]
+
+
+def test_a_folder_that_cannot_be_listed_ends_the_run(tmp_path, monkeypatch):
+    write(str(tmp_path), "a.csv", "closed/b.csv")
+    entries = beneath.entries
+
+    def refuse(folder):
+        if folder.rstrip("/").endswith("closed"):
+            raise PermissionError(13, "Permission denied", folder)
+        return entries(folder)
+
+    monkeypatch.setattr(beneath, "entries", refuse)
+    inputs = (Input("rows", (str(tmp_path),), tabular=TabularFormat("csv")),)
+    job = Job("s", "1", "/r", inputs, MiniBatchSize("bytes", 99), Output("append_row", "/out"), "/c", "a")
+    with pytest.raises(InputError, match=f'cannot be listed at "{tmp_path}/closed/": Permission denied'):
+        list(cut(job))

@@ -75,7 +75,8 @@ def is_file(path: str) -> bool:
 def entries(folder: str) -> list[tuple[str, str]]:
     """Return the name and the kind of each entry of a folder, in any order. Raises OSError."""
     with in_folder(folder) as path, os.scandir(path) as found:
-        return [(each.name, _kind(each, f"{folder.rstrip('/')}/{each.name}")) for each in found]
+        # Most are files, which scandir says of itself, and there may be millions.
+        return [(each.name, FILE if each.is_file(follow_symlinks=False) else _kind(each, folder)) for each in found]
 
 
 @contextlib.contextmanager
@@ -130,12 +131,12 @@ def _own(descriptor: int) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-def _kind(entry: os.DirEntry[str], path: str) -> str:
-    """Return the kind of an entry; `path` is the entry's own."""
+def _kind(entry: os.DirEntry[str], folder: str) -> str:
+    """Return the kind of an entry of a folder."""
     if not entry.is_symlink():  # answered from what scandir read
         return FOLDER if entry.is_dir() else FILE if entry.is_file() else SPECIAL
     try:
-        mode = status(path).st_mode
+        mode = status(f"{folder.rstrip('/')}/{entry.name}").st_mode
     except LeavesVolumeError:
         return OUTSIDE
     except OSError:

@@ -94,10 +94,16 @@ class LocalFolders(Folders):
         return "folder" if stat.S_ISDIR(mode) else "file"
 
     def names(self, folder: str) -> list[str]:
-        found = beneath.entries(folder)
-        self._left_out.update(SPECIAL for _, kind in found if kind == beneath.SPECIAL)
-        # A link that leads nowhere, or out of its volume, fails its mini-batch, and is not hidden.
-        return sorted(name + "/" * (kind == beneath.FOLDER) for name, kind in found if kind != beneath.SPECIAL)
+        found = []
+        for name, kind in beneath.entries(folder):
+            if kind == beneath.FOLDER:
+                found.append(name + "/")
+            elif kind == beneath.SPECIAL:
+                self._left_out[SPECIAL] += 1
+            else:  # a link that leads nowhere, or out of its volume, fails its mini-batch, and is not hidden
+                found.append(name)
+        found.sort()
+        return found
 
     def identity(self, folder: str) -> object:
         status = beneath.status(folder)

@@ -33,7 +33,7 @@ _MAGIC = re.compile(r"[*?[]")
 
 # Why names are left out, as `Selection.left_out` counts them.
 HIDDEN = 'hidden (a leading "." or "_")'
-RUN = "run folder"
+RUN = "run folder (read where the path names it)"
 OWN = "output of this run"
 
 
@@ -147,7 +147,8 @@ class _Walk:
             folder, _, names, pattern = open_folders[-1]
             for name in names:
                 if not name.endswith("/"):
-                    if pattern.takes(name) and self._counts(name, pattern):
+                    # Most names need no further look, and there may be millions.
+                    if pattern.takes(name) and (name[0] not in "._" or self._counts(name, pattern)):
                         yield folder + name
                     continue
                 inside = pattern.within(name[:-1])
