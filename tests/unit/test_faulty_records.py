@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from longshore_coordinator.enumerate import cut
 from longshore_host.tabular import SliceError, load
+from longshore_protocol import records
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
 
 CSV, QUOTED = TabularFormat("csv"), TabularFormat("csv", multi_line=True)
@@ -77,6 +78,28 @@ def test_a_fault_is_named_with_its_byte(path, rows, fault, unit, value):
     path.write_bytes(b"a,b\n" + rows)
     _, errors = read(path, CSV, unit, value)
     assert any(f"the record at byte {fault}" in text for text in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("data", "table", "fault"),
+    [
+        (b"id,x\r" + b"1,2\r" * 500, CSV, RETURN.format(5)),
+        (b'id,"x\n' + b"1,2\n" * 500, QUOTED, "ends inside a quoted field"),
+        (b"id," + b"x" * 2000 + b"\n1,2\n", CSV, "has more than 1000 bytes, and is the first one of its file"),
+        (b"\n" * 5000 + b"id,x\r1,2\r", CSV, RETURN.format(5)),
+    ],
+)
+def test_no_more_of_a_header_than_a_limit_is_read(path, monkeypatch, data, table, fault):
+    monkeypatch.setattr(records, "_LONGEST_HEADER", 1000)
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        header = records.header_line(file, table)
+    assert len(header.lstrip()) <= 1000
+    for unit, value in CUTS:
+        rows, errors = read(path, table, unit, value)
+        assert rows == []
+        assert all(fault in text for text in errors)
+        assert errors
 
 
 @pytest.mark.parametrize("table", [CSV, QUOTED], ids=["plain", "quoted"])
@@ -177,7 +200,7 @@ anything = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     text=anything,
     unit=st.sampled_from(["bytes", "rows"]),

@@ -242,10 +242,10 @@ def _check_count(count: int, rows: bytes, format: TabularFormat) -> None:
     is_escaped = format.escape is not None and "{}\n".format(format.escape).encode() in rows
     if is_plain and not is_escaped and (format.multi_line or count == rows.count(b"\n")):
         return
-    fault = records.find_fault(rows, format)
+    fault = records.find_fault(rows, format) if b'"' in rows or is_escaped or not is_plain else None
     if fault is not None:
         raise _BadRecord(fault[1], fault[0])
-    wanted = sum(not is_blank for _, is_blank, _ in records.each_record(io.BytesIO(rows), format))
+    wanted = records.count_records(rows, format)
     if count != wanted:
         raise ValueError("{} records were parsed as {} rows".format(wanted, count))
 

@@ -16,7 +16,7 @@ import csv
 import io
 import re
 from functools import lru_cache
-from typing import BinaryIO, Iterator, List, Optional, Tuple
+from typing import BinaryIO, Iterable, Iterator, List, Optional, Tuple
 
 from longshore_protocol.job import TabularFormat
 
@@ -29,6 +29,7 @@ _CLOSED, _QUOTED, _ESCAPED = range(3)  # what is open at the end of lines: nothi
 _STRAY_RETURN = re.compile(rb"\r(?![\r\n]|\Z)")
 _WHITESPACE = " \t\r\n"
 _LONG = 1 << 12  # from this number of bytes on, looking at all quotes at once pays
+_LONGEST_HEADER = 16 << 20  # bytes
 _LOOK_BACK = 1 << 16  # bytes
 _BLOCK = 1 << 17  # bytes looked at in one step: they stay in the processor's cache
 
@@ -71,26 +72,40 @@ def header_line(file: BinaryIO, format: TabularFormat) -> bytes:
     """Return the bytes up to and with the first record that is not blank: their number is where the first row begins.
 
     A byte order mark and blank lines before the record are part of it, as parsers skip both. Empty for a file without
-    any record.
+    any record. No more than 16 MiB of a record are read: what is longer is a fault.
     """
     file.seek(0)
-    end = next((end for end, blank, _ in each_record(file, format) if not blank), 0)
+    end = next((end for end, blank, _ in _records(_first_lines(file), format, 0) if not blank), 0)
     file.seek(0)
     return file.read(end)
 
 
-def each_record(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Iterator[Tuple[int, bool, bytes]]:
-    """Yield where each record from `start` on ends, its newline included, whether it is a blank line, and its bytes.
+def _first_lines(file: BinaryIO) -> Iterator[bytes]:
+    left = _LONGEST_HEADER
+    while left > 0:
+        line = file.readline(left)
+        if not line:
+            return
+        left -= len(line) if line.strip() else 0
+        yield line
 
-    `start` must be where a record begins. Newlines inside quotes belong to their record with `multi_line` only.
-    Parsers make no row of a blank line. A byte order mark is no part of the bytes.
+
+def each_record(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Iterator[Tuple[int, bool, bytes]]:
+    """Return an iterator over records from `start` on: where each ends, whether it is a blank line, and its bytes.
+
+    The newline of a record is a part of it. `start` must be where a record begins. Newlines inside quotes belong to
+    their record with `multi_line` only. Parsers make no row of a blank line. A byte order mark is no part of the bytes.
     """
+    file.seek(start)
+    return _records(file, format, start)
+
+
+def _records(lines: Iterable[bytes], format: TabularFormat, start: int) -> Iterator[Tuple[int, bool, bytes]]:
     blanks = _blank_bytes(format)
     quotes = _quotes(format) if _spans_lines(format) else None
-    file.seek(start)
     position, is_open = start, _CLOSED
     earlier: List[bytes] = []  # lines of a record that is not at its end
-    for line in file:
+    for line in lines:
         position += len(line)
         if not start and position == len(line):
             line = without_mark(line)
@@ -107,6 +122,14 @@ def each_record(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Ite
     if is_open:
         # A quote that is never closed: the rest of the file is one record, as parsers see it.
         yield position, False, b"".join(earlier)
+
+
+def count_records(lines: bytes, format: TabularFormat) -> int:
+    """Return the number of records in whole csv lines; blank lines are none."""
+    if _spans_lines(format):
+        return sum(not is_blank for _, is_blank, _ in each_record(io.BytesIO(lines), format))
+    blanks = _blank_bytes(format)
+    return sum(1 for line in lines.split(b"\n") if line.strip(blanks))
 
 
 def split_record(text: str, format: TabularFormat) -> List[str]:
@@ -135,6 +158,8 @@ def find_fault(lines: bytes, format: TabularFormat, *, is_first: bool = False) -
         fault = _fault(record, format)
         if fault is not None:
             return start, fault
+        if is_first and len(record) >= _LONGEST_HEADER:
+            return start, "has more than {} bytes, and is the first one of its file".format(_LONGEST_HEADER)
         start = end
     return None
 
@@ -153,7 +178,10 @@ def begins_inside_quote(file: BinaryIO, start: int, first_row: int, format: Tabu
     """
     from_ = max(first_row, start - _LOOK_BACK)
     file.seek(from_)
-    lines = file.read(start - from_).splitlines(keepends=True)
+    before = file.read(start - from_)
+    if b'"' not in before:
+        return False
+    lines = io.BytesIO(before).readlines()
     for line in reversed(lines if from_ == first_row else lines[1:]):
         if b'"' in line:
             return _quotes(format).open_after(line, _CLOSED) == _QUOTED
