@@ -76,6 +76,43 @@ def test_each_file_of_the_output_is_written_once_and_again_when_it_has_changed(b
     assert bench.objects() == {"out/a": "1more", "out/deep/er/b": "2"}
 
 
+@pytest.fixture
+def opens(monkeypatch):
+    """The names of the files that are opened to be read, folders left out."""
+    opened, real = [], os.open
+
+    def noted(path, flags, *arguments, **options):
+        if not flags & os.O_DIRECTORY:
+            opened.append(path)
+        return real(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", noted)
+    return opened
+
+
+@pytest.mark.parametrize("kind", ["output", "logs"])
+def test_a_file_is_opened_only_when_it_has_changed(bench, opens, kind):
+    def ship():
+        before = len(opens)
+        bench.shipper.ship_output() if kind == "output" else bench.shipper.ship_logs(all_of_them=True)
+        return sorted({name for name in opens[before:] if name.startswith("f")})
+
+    def write(name, text):
+        bench.write(kind, name, text, "a")
+        path = os.path.join(getattr(bench.places, kind), name)
+        os.utime(path, (1e9, 1e9))  # old enough for a later change to show, without waiting for that
+
+    names = [f"f{number:03}" for number in range(200)]
+    for name in names:
+        write(f"deep/{name}", "1")
+    assert ship() == names
+    assert ship() == []
+    write("deep/f007", "more")
+    write("new/f200", "2")
+    assert ship() == ["f007", "f200"]
+    assert ship() == []
+
+
 def test_what_an_agent_that_died_left_unshipped_is_not_shipped_unless_it_changes(bench):
     bench.write("output", "a", "half")
     bench.write("output", "b", "one ")

@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,14 +65,12 @@ class Shipper:
         if self._run is None:
             return
         with self._lock:
-            for name, file in _files(self._places.logs):
-                shipped, now = self._shipped_logs.get(name), time.monotonic()
-                if shipped is None or (shipped.mark != _mark(file) and (all_of_them or now >= shipped.due)):
-                    mark = _settled_mark(file)
-                    data = self._log(self._run, name, file)
-                    self._run.put(f"logs/{name}", data)
-                    pause = _LOG_SECONDS * max(1.0, len(data) / _PACE)
-                    self._shipped_logs[name] = _Shipped(mark, now + pause)
+            for name, file in _files(self._places.logs, changed=lambda *seen: self._is_due(*seen, at_once=all_of_them)):
+                mark = _settled_mark(file)
+                data = self._log(self._run, name, file)
+                self._run.put(f"logs/{name}", data)
+                pause = _LOG_SECONDS * max(1.0, len(data) / _PACE)
+                self._shipped_logs[name] = _Shipped(mark, time.monotonic() + pause)
 
     def ship_output(self) -> None:
         """Write the files below the output folder that are new or changed. Raises OSError."""
@@ -80,6 +78,11 @@ class Shipper:
             return
         with self._lock:
             ship_folder(self._places.output, self._output, shipped=self._shipped_output)
+
+    def _is_due(self, name: str, mark: _Mark, *, at_once: bool) -> bool:
+        """Tell whether a log is to be written: it is new, or has changed and was not written lately."""
+        shipped = self._shipped_logs.get(name)
+        return shipped is None or (shipped.mark != mark and (at_once or time.monotonic() >= shipped.due))
 
     def _log(self, store: Store, name: str, file: BinaryIO) -> bytes:
         """Return what the store is to have of a log: its end, behind what an earlier worker of this name left there."""
@@ -128,50 +131,71 @@ def ship_folder(folder: str, store: Store, *, prefix: str = "", shipped: dict[st
             marks[name] = mark
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for name, file in _files(folder):
-            if marks.get(name) != _mark(file):
-                mark, size = _settled_mark(file), os.fstat(file.fileno()).st_size
-                if size <= _PART:
-                    underway.append((name, mark, threads.submit(store.put, prefix + name, file.read(size))))
-                    settle(_AT_ONCE)
-                else:
-                    _copy(file, store, prefix + name, size=size)
-                    marks[name] = mark
+        for name, file in _files(folder, changed=lambda name, mark: marks.get(name) != mark):
+            mark, size = _settled_mark(file), os.fstat(file.fileno()).st_size
+            if size <= _PART:
+                underway.append((name, mark, threads.submit(store.put, prefix + name, file.read(size))))
+                settle(_AT_ONCE)
+            else:
+                _copy(file, store, prefix + name, size=size)
+                marks[name] = mark
         settle(0)
 
 
-def _files(folder: str) -> Iterator[tuple[str, BinaryIO]]:
-    """Yield the ordinary files below a folder, however deep: their relative names, and each open until the next.
+@dataclass(frozen=True)
+class _Seen:
+    """An ordinary file in a folder that is being walked."""
 
-    Raises OSError, at the end, when a file cannot be read.
-    """
-    trouble: OSError | None = None
+    name: str  # relative to where the walk began
+    own_name: str
+    folder: int  # descriptor of its folder, open until the next file
+    mark: _Mark
+
+
+def _walk(folder: str) -> Iterator[_Seen]:
+    """Yield the ordinary files below a folder, however deep, without opening them. Raises OSError."""
     with beneath.in_folder(folder) as top:
         for parent, _, names, descriptor in os.fwalk(top):  # it follows no links, not even those made meanwhile
+            inside = os.path.relpath(parent, top)
+            prefix = "" if inside == "." else f"{inside}/"
             for name in sorted(names):
-                try:
-                    opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
-                except OSError as error:
-                    if error.errno not in _NO_FILE:
-                        trouble = error
-                    continue
-                with open(opened, "rb") as file:
-                    if stat.S_ISREG(os.fstat(opened).st_mode):
-                        yield os.path.relpath(os.path.join(parent, name), top), file
+                with suppress(FileNotFoundError):
+                    found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                    if stat.S_ISREG(found.st_mode):
+                        yield _Seen(prefix + name, name, descriptor, _mark(found))
+
+
+def _files(folder: str, *, changed: Callable[[str, _Mark], bool]) -> Iterator[tuple[str, BinaryIO]]:
+    """Yield the files below a folder that have changed: their relative names, and each open until the next.
+
+    A file that has not changed is not opened. Raises OSError, at the end, when a file cannot be read.
+    """
+    trouble: OSError | None = None
+    for seen in _walk(folder):
+        if not changed(seen.name, seen.mark):
+            continue
+        try:
+            opened = os.open(seen.own_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=seen.folder)
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                trouble = error
+            continue
+        with open(opened, "rb") as file:
+            if stat.S_ISREG(os.fstat(opened).st_mode):  # it may have been replaced
+                yield seen.name, file
     if trouble is not None:
         raise trouble
 
 
 def _marks(folder: str) -> dict[str, _Mark | None]:
     found: dict[str, _Mark | None] = {}
-    with suppress(OSError):  # a file that cannot be read will be told of when it is to be shipped
-        for name, file in _files(folder):
-            found[name] = _mark(file)
+    with suppress(OSError):  # a folder that cannot be read will be told of when it is to be shipped
+        for seen in _walk(folder):
+            found[seen.name] = seen.mark
     return found
 
 
-def _mark(file: BinaryIO) -> _Mark:
-    found = os.fstat(file.fileno())
+def _mark(found: os.stat_result) -> _Mark:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -179,7 +203,7 @@ def _settled_mark(file: BinaryIO) -> _Mark | None:
     """Return the mark by which a later change will show; None when the file is being written right now."""
     if time.time() - os.fstat(file.fileno()).st_mtime < _GRAIN:
         time.sleep(_GRAIN)
-    mark = _mark(file)
+    mark = _mark(os.fstat(file.fileno()))
     return mark if time.time() - mark[2] / 1e9 >= _GRAIN else None
 
 
