@@ -25,7 +25,7 @@ class Piece(NamedTuple):
     offset: int
     length: int
     rows: int
-    header: str  # the columns' line with its newline, "" for none
+    header: str  # the columns' line with its newline; without one it is not written; "" for none
     segment_bytes: int = _UNKNOWN  # of the whole segment; below 0 in ledgers that do not say
     digest: bytes = b""  # of the rows; empty in ledgers that do not say
 

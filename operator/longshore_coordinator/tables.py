@@ -6,6 +6,7 @@ value in a mini-batch has no say in the column's type.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +33,18 @@ class Columns:
         self._options = _SAME if same_types else _WIDEST
         self._common: pa.Schema | None = None  # null where no value has been seen
         self._hints: dict[str, Any] = {}  # the types of columns that have had no value
-        self._seen: list[pa.Schema] = []  # few, and most mini-batches have the one seen last
+        self._seen: set[bytes] = set()  # digests of schemas: sparse columns make many
 
     def add(self, schema: pa.Schema, *, mini_batch: int) -> None:
         """Take in the columns of a mini-batch's table. Raises UnlikeRowsError, and takes in nothing then."""
-        if any(schema.equals(known, check_metadata=True) for known in reversed(self._seen)):
+        key = hashlib.blake2b(schema.serialize(), digest_size=16).digest()
+        if key in self._seen:
             return
         common = self._common
         valued = _without_hints(schema)
-        if common is not None:
+        if common is not None and _holds(common, valued):
+            valued = common
+        elif common is not None:
             conflicts = list(_conflicts(common, valued, self._options))
             if conflicts:
                 raise UnlikeRowsError(
@@ -52,7 +56,7 @@ class Columns:
         for field in schema:
             if _is_hint(field):
                 self._hints.setdefault(field.name, field.type)
-        self._seen.append(schema)
+        self._seen.add(key)
 
     def schema(self) -> pa.Schema:
         """Return the columns; one that never had a value has the type that was seen first."""
@@ -87,6 +91,17 @@ def conform(table: pa.Table, schema: pa.Schema, *, mini_batch: int) -> pa.Table:
                 f"which other mini-batches ask for: {error}"
             ) from error
     return pa.table(columns, schema=schema)
+
+
+def _holds(common: pa.Schema, schema: pa.Schema) -> bool:
+    """Tell whether the columns need no other types than there are."""
+    import pyarrow.types as kinds
+
+    for field in schema:
+        place = common.get_field_index(field.name)
+        if place < 0 or not (kinds.is_null(field.type) or field.type.equals(common.field(place).type)):
+            return False
+    return True
 
 
 def _is_hint(field: pa.Field) -> bool:

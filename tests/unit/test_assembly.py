@@ -20,6 +20,7 @@ from longshore_coordinator import assembly
 from longshore_coordinator.assembly import Assembled, AssemblyError, assemble
 from longshore_coordinator.committed import Piece
 from longshore_coordinator.service import Coordinator
+from longshore_coordinator.tables import Columns
 from longshore_protocol.job import APPEND_ROW, SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
 from longshore_protocol.segments import NO_VALUE, digest_of
 from longshore_storage.store import LocalStore, open_store
@@ -347,6 +348,21 @@ def test_parquet_columns_become_the_type_that_holds_all_values(first, second, ex
 def test_parquet_columns_that_some_mini_batches_lack_are_null_there():
     table = pq.read_table(io.BytesIO(assemble_tables([{"a": [1]}, {"b": ["x"], "a": [2]}])))
     assert table.to_pydict() == {"a": [1, 2], "b": [None, "x"]}
+
+
+def test_tables_with_many_sparse_columns_are_compared_by_few_steps(monkeypatch):
+    steps = []
+    unify = pa.unify_schemas
+    monkeypatch.setattr(pa, "unify_schemas", lambda *given, **options: steps.append(1) or unify(*given, **options))
+    columns = Columns()
+    for number in range(500):
+        empty = [bool(number >> place & 1) for place in range(9)]
+        fields = [
+            pa.field(f"c{place}", pa.float64(), metadata=NO_VALUE if has else None) for place, has in enumerate(empty)
+        ]
+        columns.add(pa.schema(fields), mini_batch=number)
+    assert columns.schema() == pa.schema([(f"c{place}", pa.float64()) for place in range(9)])
+    assert len(steps) < 20
 
 
 UNLIKE = {  # columns of two mini-batches, and what of them is said
