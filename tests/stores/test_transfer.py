@@ -1,6 +1,7 @@
 """Copies between stores, and the stamp that tells whether a file has other content."""
 
 import os
+from uuid import uuid4
 
 import pytest
 
@@ -80,3 +81,17 @@ def test_a_link_that_a_script_made_does_not_lead_to_what_only_we_may_read(tmp_pa
     with pytest.raises(PermissionError, match="is a link to what is no data"):
         transfer(str(tmp_path / "in"), str(tmp_path / "out"), check=lambda: None)
     assert not (tmp_path / "out" / "x").exists()
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("name", ["a//b.txt", "../b.txt", "a/./b.txt", "a/../b.txt", "/b.txt"])
+def test_a_name_that_no_folder_can_have_is_refused_before_anything_is_written(name, tmp_path):
+    source = f"s3://bucket/{uuid4()}"
+    store = open_store(source)
+    for each in (name, "a/b.txt", "b.txt"):
+        store.put(each, each.encode())
+    with pytest.raises(ValueError, match="is no name of a file below a folder"):
+        copy(source, f"{tmp_path}/target")
+    assert not list(tmp_path.iterdir())
+    assert copy(source, f"{source}-copy") == 3
+    assert open_store(f"{source}-copy").get(name) == name.encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
+from longshore_agent.trees import inside
 from longshore_storage.causes import cause_of, known_cause
 from longshore_storage.errors import StorageError
 from longshore_storage.files import open_file
@@ -19,7 +20,8 @@ def transfer(source: str, destination: str, *, check: Callable[[], None]) -> int
 
     A file becomes the file `destination`, a folder the folder; what is there already under the same names is replaced.
     `check` is called before each file; what it raises ends the copy, and comes out. Raises FileNotFoundError,
-    ValueError for a glob, ListingError, OSError, and what the stores' libraries raise.
+    ListingError, OSError, ValueError for a glob and for a name that no folder of this machine can have, and what the
+    stores' libraries raise.
     """
     root = (local_path(source) or source).rstrip("/")
     found = list(list_files(source))
@@ -33,7 +35,10 @@ def transfer(source: str, destination: str, *, check: Callable[[], None]) -> int
     else:
         folder = destination
         targets = [each.removeprefix(root + "/") for each in found]
-    store = open_store(folder)
+    store, local = open_store(folder), local_path(folder)
+    if local is not None:
+        for name in targets:
+            inside(local, name)  # else "a//b" would become "a/b", and "../b" a file elsewhere
     for path, name in zip(found, targets, strict=True):
         check()
         with open_file(path) as reading, store.writer(name) as writing:
