@@ -221,6 +221,12 @@ class ParallelRunStepSpec(Fields):
     """On a cluster: ends the step for good and keeps what is committed, for another one's `resumeFrom`."""
     resume_from: StepResourceName | None = None
     """On a cluster: a ParallelRunStep that has ended; what it committed is not done again."""
+    retry_failed: Flag = False
+    """On a cluster, with `resumeFrom`: also where that step has succeeded, its failed mini-batches are run again, and
+    their rows take their places in its output."""
+    accept_changed_code: Flag = False
+    """On a cluster, with `resumeFrom`: the step goes on though its code or settings are not those of the rows that are
+    committed; the report says which mini-batches ran with which."""
     ttl_seconds_after_finished: Annotated[int, Whole(0)] | None = None
     """On a cluster: the step deletes itself this long after its end; output and logs stay. Never if not given."""
 
@@ -236,6 +242,9 @@ class ParallelRunStepSpec(Fields):
                 raise broken("must be left out when partitionKeys is given", field="coalesceSmallFiles")
         if self.output_action == "append_row" and self.output is None:
             raise broken("is missing: outputAction append_row needs an output", field="output")
+        for name in ("retry_failed", "accept_changed_code"):
+            if getattr(self, name) and self.resume_from is None:
+                raise broken("must be left out without resumeFrom", field=to_camel(name))
         folders = self.entry_script.split("/")
         if self.entry_script.startswith("/") or ".." in folders or not self.entry_script.endswith(".py"):
             raise broken("must be the path of a .py file below the source folder", field="entryScript")

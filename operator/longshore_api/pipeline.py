@@ -182,6 +182,9 @@ class PipelineRunSpec(Fields):
     retry_of: ResourceName | None = None
     """On a cluster: a PipelineRun that has failed or was cancelled, to go on with: what has succeeded and what is
     committed is kept, and the code of steps that failed is taken anew. All else is as it was settled for that run."""
+    accept_changed_code: Flag = False
+    """On a cluster, with `retryOf`: parallelRun steps that failed go on though their code is not that of the rows that
+    are committed; their reports say which mini-batches ran with which."""
     ttl_seconds_after_finished: Annotated[int, Whole(0)] | None = None
     """On a cluster: the run deletes itself this long after its end; outputs and logs stay. Never if not given."""
 

@@ -40,6 +40,8 @@ def code_of(job: Job) -> dict[str, Any]:
         f'the environment variable "{name}"': _digest(f"{job.run_id} {name} {value}")
         for name, value in job.variables.items()
     }
+    if job.code_uri and not job.code:
+        digests |= _contents("the source", [job.code_uri], names_files=True)
     for model in job.models:
         name = f'the model "{model.name}"'
         shown |= {f"the version of {name}": str(model.version), f"the location of {name}": redacted(model.uri)}
@@ -160,14 +162,17 @@ def _ranges(numbers: Iterable[int]) -> list[list[int]]:
     return found
 
 
-def _contents(name: str, places: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _contents(name: str, places: Iterable[str], *, names_files: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield what some places hold, if it is known, and with `names_files` what each file of few does."""
     found = contents_of(places, most=_MOST_LISTED)
     if not found.unknown:
+        if names_files:
+            yield from ((f'{_CONTENT}{_A_FILE}{file}"', digest) for file, digest in found.files.items())
         yield f"{_CONTENT}{name}", found.digest
 
 
 def _is_unknown(name: str, then: dict[str, str], now: dict[str, str]) -> bool:
-    """Return whether what a model or a side input held is not known of one of two times."""
+    """Return whether what a place held is not known of one of two times."""
     return name.startswith(_CONTENT) and not (name in then and name in now)
 
 

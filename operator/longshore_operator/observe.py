@@ -15,6 +15,7 @@ from longshore_operator.coordinator_client import CoordinatorError, Coordinators
 from longshore_operator.kube import Kube, Manifest
 from longshore_operator.observe_around import (
     control,
+    digests_of,
     documents_around,
     is_of,
     left_to_pipeline_run,
@@ -169,7 +170,15 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
         text = f"is {resumed!r}, whose run is in another Datastore: {shown(earlier.job.run_uri)}"
         return (Problem(where, _RESUME, text),)
     script = {"field": "spec.entryScript", "script": run.job.entry_script}
-    return tuple(missing(kube, step.namespace, run.provision, where=where, **script)) or run
+    problems = tuple(missing(kube, step.namespace, run.provision, where=where, **script))
+    return problems or replace(run, job=replace(run.job, code=_code(kube, run)))
+
+
+def _code(kube: Kube, run: ClusterRun) -> dict[str, str]:
+    """Return the digests of the files of a source that is a ConfigMap; {} for any other."""
+    name = run.provision.config_map
+    source = None if name is None else kube.read("ConfigMap", run.namespace, name)
+    return {} if source is None else digests_of(source)
 
 
 def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun | Trouble:

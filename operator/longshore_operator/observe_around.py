@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ from longshore_planner.data_of_steps import inputs_of
 from longshore_planner.ground import Provision
 
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
+_DIGITS = 32  # hexadecimal, of a file's digest
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
 
 S = TypeVar("S", bound=BaseModel)
@@ -158,3 +161,10 @@ def unusable_node(provision: Provision, settings: Settings) -> Problem | None:
     return (
         Problem(f"{names.COMPUTE_KIND}/{compute}", "spec.podTemplate.spec", f"is wrong: {problem}") if problem else None
     )
+
+
+def digests_of(source: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of each file of a ConfigMap."""
+    texts = {name: text.encode() for name, text in (source.get("data") or {}).items()}
+    others = {name: base64.b64decode(packed) for name, packed in (source.get("binaryData") or {}).items()}
+    return {name: hashlib.sha256(content).hexdigest()[:_DIGITS] for name, content in {**texts, **others}.items()}

@@ -103,6 +103,7 @@ def _options(spec: Mapping[str, Any]) -> Options:
         regenerate_outputs=is_set(spec, "regenerateOutputs"),
         cancel=is_set(spec, "cancel"),
         suspend=is_set(spec, "suspend"),
+        accept_changed_code=is_set(spec, "acceptChangedCode"),
     )
 
 

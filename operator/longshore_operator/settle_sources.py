@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_operator.build import names
 from longshore_operator.build.pipelines import source_map
 from longshore_operator.build.subject import Subject
 from longshore_operator.kube import Kube, Manifest
+from longshore_operator.observe_around import digests_of
 from longshore_operator.plan.actions import Ensure
 from longshore_operator.plan.observed import Pod
 from longshore_operator.plan.surveys import outcome
@@ -22,8 +21,6 @@ from longshore_planner.pipelines.survey import Survey, has_file, with_survey
 from longshore_planner.pipelines.template import Template
 
 RETRY = "spec.retryOf"
-
-_DIGITS = 32  # hexadecimal, of a file's digest
 
 
 class Sources:
@@ -51,7 +48,7 @@ class Sources:
         if source is None:
             self._tell(step, "source.configMap", f"is {name!r}: there is no such ConfigMap")
             return step
-        files = _digests(source)
+        files = digests_of(source)
         if entry not in files:
             self._tell(step, _entry_field(step), f"is {entry!r}: ConfigMap {name} has no such key")
             return step
@@ -91,10 +88,3 @@ class Sources:
 
 def _entry_field(step: FrozenStep) -> str:
     return "entryScript" if step.kind == PARALLEL_RUN else "scriptName"
-
-
-def _digests(source: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digest of each file of a ConfigMap."""
-    texts = {name: text.encode() for name, text in (source.get("data") or {}).items()}
-    others = {name: base64.b64decode(packed) for name, packed in (source.get("binaryData") or {}).items()}
-    return {name: hashlib.sha256(content).hexdigest()[:_DIGITS] for name, content in {**texts, **others}.items()}

@@ -71,6 +71,13 @@ def resolve_on_cluster(
     assert store is not None, "or there is a problem"
     run_id = resumed or own_run_id(step.name, uid)
     job = resolve(grounded, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1).job
+    spec = step.resource.spec
+    job = replace(
+        job,
+        retry_failed=spec.retry_failed,
+        accept_changed_code=spec.accept_changed_code,
+        code_uri=provision.source_uri or "",
+    )
     return ClusterRun(namespace, step.name, uid, generation, on_nodes(job, step.resource, provision), provision)
 
 
@@ -79,7 +86,7 @@ def on_nodes(job: Job, step: ParallelRunStep, provision: Provision) -> Job:
     node = provision.node
     if step.spec.process_count_per_node == "auto":
         job = replace(job, processes_per_worker=node.processes)
-    return replace(job, gpus_per_worker=node.gpus)
+    return replace(job, gpus_per_worker=node.gpus, runtime=provision.image)
 
 
 def own_run_id(step: str, uid: str) -> str:

@@ -601,6 +601,8 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
         step(miniBatch={}),
         step(miniBatch={"files": 1, "rows": 1}),
     ],
+    ("ParallelRunStepSpec", "retryFailed must be left out without resumeFrom"): [step(retryFailed=True)],
+    ("ParallelRunStepSpec", "acceptChangedCode must be left out without resumeFrom"): [step(acceptChangedCode=True)],
     ("ParallelRunStepSpec", "miniBatch must be left out when miniBatchSize is given"): [
         step(miniBatchSize=1, miniBatch={"files": 1}),
     ],

@@ -1,5 +1,6 @@
 """Suspended, cancelled, resumed by another step, deleted when its time has come; and what the API server refuses."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -100,14 +101,14 @@ def test_a_cancelled_step_that_had_not_begun_starts_nothing(world):
     assert not world.kube.of("Pod")
 
 
-def put_resuming(world, name):
-    made = step(resumeFrom="score")
+def put_resuming(world, name, **more):
+    made = step(resumeFrom="score", **more)
     made["metadata"]["name"] = name
     world.kube.put(made)
 
 
-def resuming(world):
-    put_resuming(world, "again")
+def resuming(world, **more):
+    put_resuming(world, "again", **more)
 
     def reconcile():
         world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "again")
@@ -128,6 +129,34 @@ def test_a_step_goes_on_with_the_run_of_another_one(world):
     again()
     assert {"again-coordinator", "again-worker-0"} <= set(world.kube.of("Pod"))
     assert world.kube.objects["ParallelRunStep", NAMESPACE, "again"]["status"]["runId"] == run_id
+
+
+def job_of(world, name):
+    return json.loads(world.kube.of("ConfigMap")[f"{name}-run"]["data"]["job.json"])
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"retryFailed": True}, {"acceptChangedCode": True}, {"retryFailed": True, "acceptChangedCode": True}]
+)
+def test_a_step_retries_what_failed_in_one_that_succeeded_where_it_is_asked_to(world, asked):
+    world.submit()
+    world.run()
+    resuming(world, **asked)()
+    job = job_of(world, "again")
+    found = {"retryFailed": job["retry_failed"], "acceptChangedCode": job["accept_changed_code"]}
+    assert {name: value for name, value in found.items() if value} == asked
+
+
+def test_a_coordinator_knows_the_files_of_a_configmap_as_they_were_when_the_run_began(world):
+    begun(world)
+    before = job_of(world, "score")["code"]
+    assert list(before) == ["score.py"]
+    world.kube.objects["ConfigMap", NAMESPACE, "code"]["data"]["score.py"] = "def run(mini_batch): return []"
+    change(world, cancel=True)
+    until(world, "Cancelled")
+    resuming(world)()
+    assert job_of(world, "again")["code"] != before
+    assert job_of(world, "score")["code"] == before
 
 
 @pytest.mark.parametrize(

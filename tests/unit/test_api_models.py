@@ -66,6 +66,8 @@ def test_defaults_are_those_of_azure_ml():
         "priority": 0,
         "suspend": False,
         "cancel": False,
+        "retry_failed": False,
+        "accept_changed_code": False,
     }
 
 

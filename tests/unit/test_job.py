@@ -114,6 +114,7 @@ JOB = of(
     retry_failed=st.booleans(),
     accept_changed_code=st.booleans(),
     code=st.dictionaries(TEXT, TEXT, max_size=3),
+    code_uri=TEXT,
     runtime=TEXT,
     experiment=TEXT,
     parent_id=TEXT,

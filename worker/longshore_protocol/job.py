@@ -155,7 +155,8 @@ class Job:
     parent_id: str = ""  # ...and the id of that one's run
     retry_failed: bool = False  # resume a run that succeeded, too, to retry its failed mini-batches
     accept_changed_code: bool = False  # resume a run though its code or settings changed
-    code: Dict[str, str] = field(default_factory=dict)  # files of the source -> digests; {}: not known
+    code: Dict[str, str] = field(default_factory=dict)  # files of the source -> digests; {}: not known, but...
+    code_uri: str = ""  # ...where workers fetch them from: the coordinator lists it
     runtime: str = ""  # the interpreter, or the image, that runs the script
 
     def to_json(self) -> str:

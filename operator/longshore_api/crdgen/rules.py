@@ -125,6 +125,10 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
     Source: (Rule(_exactly_one("uri", "configMap", "image"), "must have exactly one of uri, configMap and image"),),
     MiniBatch: (Rule(_exactly_one("files", "bytes", "rows"), "must have exactly one of files, bytes and rows"),),
     ParallelRunStepSpec: (
+        *(
+            Rule(f"!self.{name} || has(self.resumeFrom)", "must be left out without resumeFrom", field=name)
+            for name in ("retryFailed", "acceptChangedCode")
+        ),
         Rule(
             "!has(self.miniBatch) || !has(self.miniBatchSize)",
             "must be left out when miniBatchSize is given",

@@ -237,6 +237,7 @@ def _begun(
         namespace=seen.subject.namespace,
         name=name,
         outputs=outputs,
+        accept_changed_code=settled.pipeline.options.accept_changed_code,
     )
     resource = pipelines.step_resource(seen.subject, resource_kind(step), name, step.spec_with(outputs))
     return Begin(pipelines.step_map(seen.subject, run), resource)

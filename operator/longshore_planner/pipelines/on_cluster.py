@@ -57,7 +57,13 @@ def resource_kind(step: FrozenStep) -> str:
 
 
 def run_of_step(
-    step: FrozenStep, *, run_id: str, namespace: str, name: str, outputs: Mapping[tuple[str, str], str]
+    step: FrozenStep,
+    *,
+    run_id: str,
+    namespace: str,
+    name: str,
+    outputs: Mapping[tuple[str, str], str],
+    accept_changed_code: bool = False,
 ) -> ClusterRun | TaskRun:
     """Return the run of a step, for the resource `name` that is to run it.
 
@@ -68,7 +74,9 @@ def run_of_step(
     provision = Provision.from_dict(step.provision or {})
     if step.kind == PARALLEL_RUN:
         # The coordinator tells another attempt from a restart by this name.
-        return ClusterRun(namespace, name, "", 0, Job.from_json(json.dumps({**job, "name": name})), provision)
+        own = {"name": name, "code": step.parts.get("code", {}), "runtime": provision.image}
+        run_job = {**job, **own, "accept_changed_code": accept_changed_code}
+        return ClusterRun(namespace, name, "", 0, Job.from_json(json.dumps(run_job)), provision)
     return TaskRun(
         kind=resource_kind(step),
         namespace=namespace,

@@ -32,7 +32,7 @@ from longshore_planner.script_inputs import FROM_RULE
 from longshore_protocol.job import ScriptInput
 
 # Of a step by itself: in a pipeline, the run as a whole has them.
-_OF_A_RUN = ("suspend", "cancel", "resumeFrom", "ttlSecondsAfterFinished")
+_OF_A_RUN = ("suspend", "cancel", "resumeFrom", "retryFailed", "acceptChangedCode", "ttlSecondsAfterFinished")
 _OF_THE_STEP = ("timeoutSeconds",)  # of a task by itself: in a pipeline, they stand beside it
 # Fields that say nothing about what comes out, or that have a part of the fingerprint to themselves.
 _APART = {
