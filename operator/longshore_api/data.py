@@ -152,7 +152,7 @@ class TabularDataset(Fields):
     """Whether quoted fields may hold line ends (csv); costs one more pass over each file."""
     escape_character: EscapeCharacter | None = None
     """Character that makes a quote, separator or line end behind it an ordinary one (csv), as the backslash does in
-    what Spark and MySQL write. Two quotes inside of quotes still mean one."""
+    what Spark and MySQL write. Two quotes inside of quotes still mean one, and a field that is it and N is missing."""
     partition_format: PartitionFormatText | None = None
     """What the end of each path says, as for files; the names are columns of the rows, after those of the file."""
 

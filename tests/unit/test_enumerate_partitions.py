@@ -192,6 +192,13 @@ def test_a_key_of_any_length_is_read(tmp_path):
         load(json.loads(each.payload), CSV)
 
 
+def test_escapes_in_keys_are_those_of_cells(tmp_path):
+    (tmp_path / "a").write_bytes(b'k,n\n\\N,1\nN,2\n"a\\"b",3\na\\,b,4\n\\N,5\n')
+    found = groups(job(rows(tmp_path, TabularFormat("csv", escape="\\")), keys=("k",)))
+    assert [(key["k"], table["n"]) for key, table in found] == [(None, [1, 5]), ("N", [2]), ('a"b', [3]), ("a,b", [4])]
+    assert all(table["k"] == [key["k"]] * len(table["k"]) for key, table in found if key["k"] is not None)
+
+
 def test_keys_of_paths_have_the_types_of_their_columns(tmp_path):
     write(tmp_path, **{"y=1__a": "n\n1\n", "y=01__a": "n\n2\n", "y=2__a": "n\n3\n"})
     typed = TabularFormat("csv", column_types={"year": "int64"})

@@ -174,6 +174,27 @@ def test_characters_whose_second_byte_looks_like_an_escape_are_none(path, encodi
         assert (rows[1], errors) == (['x"', "2"], [])
 
 
+@pytest.mark.parametrize(("unit", "value"), CUTS)
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        (b"\\N,x\n", [None, "x"]),
+        (b'"x",\\N\r\n', ["x", None]),
+        (b"\\N,\\N\n", [None, None]),
+        (b'"\\N",\\Nx\n', ["N", "Nx"]),
+        (b'"a,\\N,b",x\\N\n', ["a,N,b", "xN"]),
+        (b"\\\\N,x\\,\\N\n", ["\\N", "x,N"]),
+        (b'"a""b,\\N",N\n', ['a"b,N', "N"]),
+    ],
+)
+def test_an_escaped_n_is_a_missing_value_where_it_is_the_field(path, text, cells, unit, value):
+    path.write_bytes(b"a,b\n" + text * 3)
+    for table in (CSV, QUOTED):
+        rows, errors = read(path, replace(table, escape="\\", **ALL_AS_TEXT), unit, value)
+        assert errors == []
+        assert [[None if pandas.isna(cell) else cell for cell in row] for row in rows] == [cells] * 3
+
+
 cells = st.text(alphabet='a",\\\n é', max_size=5)
 
 

@@ -349,6 +349,7 @@ def _parse_csv(first: bytes, rows: bytes, format: TabularFormat) -> pandas.DataF
         # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         warnings.simplefilter("error", RuntimeWarning)  # a number that its type does not hold
+        rows = records.mark_nulls(rows, format)
         frame, parsed = _parse_types(read, rows, types, is_slow=_is_slow(format.separator))
         _check_count(len(frame), rows, format)
         inferred = [name for name in names if name not in types]

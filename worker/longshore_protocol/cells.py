@@ -12,6 +12,7 @@ from typing import FrozenSet
 
 from longshore_protocol.job import TabularFormat
 
+NULL = "\x1aNULL\x1a"  # what `records.mark_nulls` writes for a missing value
 # pandas' own list, which grew over its versions: the list is fixed here, whatever version reads.
 _DEFAULT_MISSING = frozenset(
     [
@@ -56,7 +57,8 @@ _PARTS = re.compile(
 
 def missing_texts(format: TabularFormat) -> FrozenSet[str]:
     """Return the texts of a csv cell that mean a missing value, after quotes are removed."""
-    return frozenset(format.na_values) | (_DEFAULT_MISSING if format.keep_default_na else frozenset())
+    nulls = frozenset([NULL] if format.escape else [])
+    return nulls | frozenset(format.na_values) | (_DEFAULT_MISSING if format.keep_default_na else frozenset())
 
 
 def read_integer(text: str) -> int:

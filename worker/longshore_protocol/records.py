@@ -18,6 +18,7 @@ import re
 from functools import lru_cache
 from typing import BinaryIO, Iterable, Iterator, List, Optional, Tuple
 
+from longshore_protocol.cells import NULL
 from longshore_protocol.job import TabularFormat
 
 BEGINS_INSIDE = "begins inside a quoted field: set supportMultiLine if fields hold line ends"
@@ -142,6 +143,16 @@ def split_record(text: str, format: TabularFormat) -> List[str]:
         return next(csv.reader([text], delimiter=format.separator, escapechar=format.escape))
     finally:
         csv.field_size_limit(limit)  # it is the whole process's, and the user's own setting
+
+
+def mark_nulls(lines: bytes, format: TabularFormat) -> bytes:
+    r"""Return whole csv records with `cells.NULL` for each field that is an escape character and N.
+
+    So databases write a missing value: \N, without quotes. Parsers would make it the letter.
+    """
+    if not format.escape or "{}N".format(format.escape).encode() not in lines:
+        return lines
+    return _quotes(format).with_nulls(lines, NULL.encode())
 
 
 def find_fault(lines: bytes, format: TabularFormat, *, is_first: bool = False) -> Optional[Tuple[int, str]]:
@@ -286,6 +297,14 @@ class _Quotes:
         self._fields = re.compile(rb'(?:[^"' + mark + rb"]+|" + start + rb'"' + inside + rb'|"' + outside + rb")*")
         # The rest of a field that went on behind an escaped line end: in it, quotes are ordinary.
         self._field = re.compile(rb"(?:(?!" + re.escape(separator) + rb")[^" + mark + rb"\r\n]" + outside + rb")*")
+
+        end = rb"(?=[\r\n]|\Z|" + re.escape(separator) + rb")"
+        ordinary = rb"(?:" + mark + rb'(?s:.))+"*'  # behind a separator that is escaped, no field begins
+        self._null = re.compile(start + rb"(?:(" + mark + rb"N" + end + rb')|"' + inside + rb")|" + ordinary)
+
+    def with_nulls(self, lines: bytes, null: bytes) -> bytes:
+        """Return whole records with other bytes for the escape character and N, where they are a field."""
+        return self._null.sub(lambda found: null if found.group(1) else found.group(), lines)
 
     def open_after(self, lines: bytes, is_open: int) -> int:
         """Return what is open after `lines`; `is_open` tells it of their start."""

@@ -90,7 +90,7 @@ def _csv_reader(
             fault = records.find_fault(record, format)
             if fault is not None:
                 raise ValueError(f"it {fault[1]}")
-        return records.split_record(record.decode(format.encoding).rstrip("\r\n"), format)
+        return records.split_record(records.mark_nulls(record, format).decode(format.encoding).rstrip("\r\n"), format)
 
     if not first:
         return lambda _: ()

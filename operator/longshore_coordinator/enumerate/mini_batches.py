@@ -152,7 +152,7 @@ def _with_typed_columns(given: Input, files: Iterator[str]) -> Iterator[str]:
             with _naming(path, given):
                 names = _column_names(path, table)
                 is_known = bool(names)
-                there = {*names, *path_reader(given)(path)}
+                there = {*names, *path_reader(given)(path), table.path_column}
             missing = [name for name in table.column_types if name not in there] if is_known else []
             if missing:
                 message = f'Input "{given.name}" has columnTypes for "{missing[0]}", and no such column'
