@@ -11,7 +11,8 @@ from longshore_api.values import FilledString, FreeForm, Quantity, ResourceName,
 
 _VOLUMES = ("emptyDir", "configMap", "persistentVolumeClaim")
 _UNCONFINED = ("container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/")
-_OURS = ("authority", "packages", "scratch", "source", "work")  # volumes that worker pods have anyway
+# Volumes that pods with a script have anyway, beside those of Datastores.
+_OURS = ("authority", "hidden", "packages", "run", "scratch", "source", "staged", "work")
 
 
 class ResourceRequirements(Fields):

@@ -90,7 +90,8 @@ class Source(Fields):
     """The folder with the entry script and all that it imports; exactly one of the fields."""
 
     uri: FilledString | None = None
-    """Folder or .zip: a URL; on a cluster also pvc:CLAIM/FOLDER, in a local run a path relative to the YAML file."""
+    """Folder or .zip: a URL; on a cluster also pvc:CLAIM/FOLDER in a Datastore, in a local run a path relative to the
+    YAML file."""
     config_map: ResourceName | None = None
     """ConfigMap whose keys are the files."""
     image: FilledString | None = None

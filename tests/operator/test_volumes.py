@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from longshore_agent import inject
+from longshore_api.nodes import TemplateSpec
 from longshore_operator.build import parts, pods, tasks
 from longshore_operator.build.volumes import DataAccess
 from longshore_operator.settings import Settings
@@ -205,6 +206,23 @@ def test_folders_for_a_script_are_made_and_those_it_needs_are_only_looked_for(tm
     (tmp_path / "run" / "out").symlink_to("/etc")
     with pytest.raises(PermissionError):
         inject.prepare_folders([f"{tmp_path}/run/out/x"], [])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pods.worker_pod(a_run(), SETTINGS, 0),
+        pods.worker_pod(a_run(config_map=None, source_uri="gs://bucket/code.zip"), SETTINGS, 0),
+        tasks.task_pod(a_task(), SETTINGS, 0),
+    ],
+    ids=["worker", "with a fetched source", "task"],
+)
+def test_no_volume_of_a_template_has_the_name_of_one_of_ours(made):
+    names = {each["name"] for each in dumped(made)["spec"]["volumes"]} - {"shm"}
+    for name in names:
+        volume = {"name": name, "emptyDir": {}}
+        with pytest.raises(ValueError, match=f"must have other names: worker pods have a volume {name}"):
+            TemplateSpec.model_validate({"volumes": [volume]})
 
 
 def test_a_script_cannot_move_what_its_agent_writes_inputs_to():
