@@ -88,6 +88,11 @@ def test_of_datastores_in_one_another_a_script_sees_the_inner_one():
     assert seen(access(f"{DATA}/in/a.csv", given=given)) == {**OWN, f"{DATA}/in": ("data-0", "in", "ro")}
 
 
+def test_a_datastore_whose_folder_looks_like_a_glob_is_a_datastore():
+    given = replace(GIVEN, folders=(f"{DATA}/v[1]", RUNS))
+    assert seen(access(f"{DATA}/v[1]/*.csv", given=given)) == {**OWN, f"{DATA}/v[1]": ("data-0", "v[1]", "ro")}
+
+
 def test_a_run_in_a_datastore_that_is_read_through_an_outer_one_is_hidden():
     given = Provision(volumes=(Volume(claim="runs"),), folders=("/mnt/longshore/claim/runs", RUNS))
     assert seen(access("/mnt/longshore/claim/runs/in", given=given))[f"{RUNS}/longshore"] == HIDDEN

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubernetes.client import (
@@ -72,11 +71,12 @@ class DataAccess:
         found: dict[str, V1VolumeMount] = {}
         own = [each for each in self.script_writes if self._volume_of(each) is not None]
         hidden = {f"{root}/{RUNS}" for each in own if (root := self._root_of(each)) is not None}
-        for place in self._places_read():
+        for read in self.script_reads:
+            place = _literal(read)
             if any(_is_below(place, each) for each in hidden):
                 if not any(_is_below(each, place) for each in (*hidden, *own)):  # another run's output, and no more
                     found[place] = self._mount(place, read_only=True)
-            elif (root := self._root_of(place)) is not None:
+            elif (root := self._root_of(read)) is not None:
                 found[root] = self._mount(root, read_only=True)
         for each in hidden:
             if any(_is_below(each, outer) for outer in found):
@@ -91,12 +91,6 @@ class DataAccess:
     def needed_by_script(self) -> list[str]:
         """Return what must be there already, since a kubelet would make it otherwise: an empty folder of root's."""
         return [each.mount_path for each in self.script_mounts() if each.read_only and each.sub_path]
-
-    def _places_read(self) -> Iterable[str]:
-        """Yield the files and folders that the script reads; of a glob the folder that it begins in."""
-        for each in self.script_reads:
-            magic = _MAGIC.search(each)
-            yield each.rstrip("/") if magic is None else posixpath.dirname(each[: magic.start()])
 
     def _roots(self) -> tuple[str, ...]:
         # A run that was settled before there were folders has its volumes as a whole.
@@ -122,6 +116,12 @@ class DataAccess:
             sub_path=place.removeprefix(volume.mount_path).strip("/") or None,
             read_only=True if read_only else None,
         )
+
+
+def _literal(path: str) -> str:
+    """Return a file or folder; of a glob the folder that it begins in."""
+    magic = _MAGIC.search(path)
+    return path.rstrip("/") if magic is None else posixpath.dirname(path[: magic.start()])
 
 
 def _claim(name: str, *, read_only: bool) -> V1PersistentVolumeClaimVolumeSource:
