@@ -69,13 +69,14 @@ def processed_mini_batches(attempts: Attempts, describe: Describe) -> Iterator[s
 
 def process_summary(attempts: Attempts) -> Iterator[str]:
     """Yield a CSV table with one row per process, in parts: what it did and when."""
-    rows = ((worker, process_name(process), *_cells(each)) for worker, process, each in attempts.sums.by_process())
+    sums = attempts.sums.by_process()
+    rows = ((_foreign(worker), process_name(process), *_cells(each)) for worker, process, each in sums)
     return _csv(("Node", "Process", *_SUM_COLUMNS), rows)
 
 
 def node_summary(attempts: Attempts) -> Iterator[str]:
     """Yield a CSV table with one row per worker, in parts: how many processes it had and what they did."""
-    rows = ((worker, count, *_cells(each)) for worker, count, each in attempts.sums.by_worker())
+    rows = ((_foreign(worker), count, *_cells(each)) for worker, count, each in attempts.sums.by_worker())
     return _csv(("Node", "Processes", *_SUM_COLUMNS), rows)
 
 
@@ -102,7 +103,7 @@ def failed_jsonl(attempts: Attempts, describe: Describe) -> Iterator[str]:
 def _done_row(each: Done, describe: Describe, *, counts: bool) -> Sequence[Any]:
     number, _, _, _, succeeded, items, _, process, started, elapsed, run, cpu = each.completion  # times in microseconds
     return (
-        *(number, each.tries, each.worker, process_name(process), utc(started / 1e6)),
+        *(number, each.tries, _foreign(each.worker), process_name(process), utc(started / 1e6)),
         *(items, succeeded, max(0, items - succeeded) if counts else ""),
         *(f"{elapsed / 1e6:.6f}", f"{cpu / 1e6:.6f}", f"{run / 1e6:.6f}"),
         *("RUN_DONE", "", "", _json(describe(number))),
@@ -114,10 +115,10 @@ def _tried_row(each: Tried, describe: Describe) -> Sequence[Any]:
     process = process_name(failure.process) if failure.process >= 0 else ""
     items = failure.items if failure.items >= 0 else ""
     return (
-        *(failure.mini_batch, each.picked, each.worker, process, utc(failure.started)),
+        *(failure.mini_batch, each.picked, _foreign(each.worker), process, utc(failure.started)),
         *(items, 0, items),
         *(f"{failure.elapsed:.6f}", "", ""),
-        *(STATUS[failure.category], failure.category, failure.message, _json(describe(failure.mini_batch))),
+        *(STATUS[failure.category], failure.category, _foreign(failure.message), _json(describe(failure.mini_batch))),
     )
 
 
@@ -132,7 +133,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(each) for each in row])
+        writer.writerow(row)
         if text.tell() >= _CHUNK:
             yield text.getvalue()
             text.seek(0)
@@ -140,6 +141,6 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]
     yield text.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def _foreign(text: str) -> str:
     """Return a cell that no spreadsheet takes for a formula: foreign text may begin like one."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
