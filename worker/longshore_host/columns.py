@@ -10,10 +10,15 @@ import decimal
 import math
 import numbers
 import re
-from typing import Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Container, List, Optional
 
 from longshore_host import times
 from longshore_protocol import cells
+
+if TYPE_CHECKING:
+    import pandas
+
+    from longshore_protocol.job import TabularFormat
 
 Series = Any  # of pandas, whose stubs know no columns of unknown type
 
@@ -81,7 +86,7 @@ def inferred(values: Series) -> Series:
     return values if lost else found
 
 
-def joined(frames: List[Any]) -> Any:
+def joined(frames: List[pandas.DataFrame]) -> pandas.DataFrame:
     """Return the rows of all frames as one; integers that would become floats which they cannot be become objects."""
     import pandas
 
@@ -93,6 +98,14 @@ def joined(frames: List[Any]) -> Any:
                 if frame[name].dtype.kind in "iu" and (frame[name].abs() > _EXACT).any():
                     frame[name] = frame[name].astype(object)
     return pandas.concat(frames, ignore_index=True)
+
+
+def typed(frame: pandas.DataFrame, format: TabularFormat, only: Optional[Container[str]] = None) -> pandas.DataFrame:
+    """Return the frame with the columns that it has of the declared types converted, or only some. Raises BadValue."""
+    for name, kind in format.column_types.items():
+        if name in frame and (only is None or name in only):
+            frame[name] = convert(frame[name], kind, format.date_formats.get(name, ""))
+    return frame
 
 
 def convert(values: Series, kind: str, date_format: str = "") -> Series:

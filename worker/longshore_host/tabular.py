@@ -8,15 +8,12 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
-import warnings
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Container, Dict, Iterator, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Iterator, List, Optional, Tuple
 
-from longshore_host import columns, query_rows
-from longshore_protocol import cells, compression, errors, records, slices, stamps
+from longshore_host import columns, csv_frames, query_rows
+from longshore_protocol import compression, errors, records, slices, stamps
 
 if TYPE_CHECKING:
     import pandas
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
 
 
 _KEEP_FILES = "Leave input files unchanged while a run reads them, and start a new run for new data."
-
-_TRUTH = re.compile(rb"true|false", re.IGNORECASE)
 
 
 class SliceError(Exception):
@@ -110,7 +105,7 @@ def _read(piece: Dict[str, Any], format: TabularFormat) -> Any:
     if format.format == "parquet":
         return _read_parquet(piece, format)
     if format.format == "sql":
-        return _typed(query_rows.read(piece["path"], format.column_types), format)
+        return columns.typed(query_rows.read(piece["path"], format.column_types), format)
     with _planned_file(piece) as file:
         return _read_text(file, piece, format)
 
@@ -171,7 +166,7 @@ def _with_columns(frame: pandas.DataFrame, piece: Dict[str, Any], format: Tabula
     _check_told(told, frame)
     for name, value in told.items():
         frame[name] = value
-    return _typed(frame, format, only=told)
+    return columns.typed(frame, format, only=told)
 
 
 def _check_told(told: Dict[str, Any], names: Any) -> None:
@@ -209,7 +204,7 @@ def _read_rows(file: BinaryIO, piece: Dict[str, Any], format: TabularFormat) -> 
     try:
         if format.format == "csv":
             _check_begin(file, parts, len(header), format)
-            return _parse_csv(header, rows, format)
+            return csv_frames.parse(header, rows, format, check=lambda count: _check_count(count, rows, format))
         found = _parse_lines(rows, format.encoding)
         return found if format.as_dicts else _typed_lines(found, format)
     except Exception as error:
@@ -291,7 +286,7 @@ def _bad_record(error: Exception, rows: bytes, header: bytes, format: TabularFor
 
 def _long_record(rows: bytes, header: bytes, format: TabularFormat) -> Optional[_BadRecord]:
     """Return the first record with more fields than the first one of its file."""
-    wanted = len(_names(header, format))
+    wanted = len(csv_frames.names(header, format))
     start = 0
     for end, is_blank, record in records.each_record(io.BytesIO(rows), format):
         if not is_blank:
@@ -328,105 +323,6 @@ def _place_in_file(at: int, parts: List[Tuple[int, bytes]], piece: Dict[str, Any
     return at
 
 
-def _parse_csv(first: bytes, rows: bytes, format: TabularFormat) -> pandas.DataFrame:
-    """Parse `rows`; `first` is the first record of the file, which names the columns or shows how many there are."""
-    import pandas
-
-    if not first:
-        return pandas.DataFrame()
-    names = _names(first, format)
-    read: Any = partial(
-        pandas.read_csv,
-        names=list(names),
-        header=None,
-        # The same texts with every version of pandas, and for partition keys.
-        keep_default_na=False,
-        na_values=sorted(cells.missing_texts(format)),
-        **_options(format.separator, format.encoding, format.escape),
-    )
-    types = {name: kind for name in names for kind in [format.type_of(name)] if kind is not None}
-    with warnings.catch_warnings():
-        # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
-        warnings.simplefilter("error", pandas.errors.ParserWarning)
-        warnings.simplefilter("error", RuntimeWarning)  # a number that its type does not hold
-        rows = records.mark_nulls(rows, format)
-        frame, parsed = _parse_types(read, rows, types, is_slow=_is_slow(format.separator))
-        _check_count(len(frame), rows, format)
-        inferred = [name for name in names if name not in types]
-        lossy = [name for name in inferred if columns.is_lossy(frame[name])]
-        rounded = [name for name in inferred if frame[name].dtype == float] if _is_slow(format.separator) else []
-        if lossy or rounded:
-            texts = read(io.BytesIO(rows), dtype=str)
-            for name in rounded:
-                frame[name] = columns.convert(texts[name], "float64")
-            for name in lossy:
-                exact = columns.integers(texts[name])
-                if exact is not None:
-                    frame[name] = exact
-    return _typed(frame, format, only=types.keys() - parsed)
-
-
-def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, is_slow: bool) -> Tuple[pandas.DataFrame, Set[str]]:
-    """Return the columns, and the names of those of `types` that have their type; others are texts, or of a wider one.
-
-    The slower parser rounds floats in their last digit.
-    """
-    wanted = {name: "str" if is_slow else columns.parsed_type(kind) for name, kind in types.items()}
-    try:
-        frame = read(io.BytesIO(rows), dtype={name: str if kind == "str" else kind for name, kind in wanted.items()})
-        doubtful = any(columns.may_be_rounded(frame[name]) for name in types) or (
-            any(columns.may_be_truth(frame[name]) for name in types) and _TRUTH.search(rows) is not None
-        )
-        if not doubtful:
-            return frame, {name for name, kind in types.items() if wanted[name] == kind}
-    except (ValueError, TypeError, OverflowError, RuntimeWarning):
-        pass  # the value that is wrong is found among texts, and whatever else it is happens there again
-    return read(io.BytesIO(rows), dtype=dict.fromkeys(types, str)), set()
-
-
-def _names(first: bytes, format: TabularFormat) -> Tuple[str, ...]:
-    """Return the columns as pandas names them (a second "a" is "a.1"), or Column1, Column2, ... without a header."""
-    options = format.separator, format.encoding, format.escape
-    return _column_names(first, *options, has_header=records.has_header(format))
-
-
-@lru_cache(maxsize=16)  # the slices of a file share its header
-def _column_names(
-    first: bytes, separator: str, encoding: str, escape: Optional[str], *, has_header: bool
-) -> Tuple[str, ...]:
-    import pandas
-
-    file, options = io.BytesIO(records.without_mark(first)), _options(separator, encoding, escape)
-    if has_header:
-        return tuple(pandas.read_csv(file, nrows=0, **options).columns)
-    count = len(pandas.read_csv(file, header=None, nrows=1, **options).columns)
-    return tuple("Column{}".format(number) for number in range(1, count + 1))
-
-
-def _options(separator: str, encoding: str, escape: Optional[str]) -> Dict[str, Any]:
-    # Without index_col, a first row with too many fields would be an index.
-    options: Dict[str, Any] = {"encoding": encoding, "escapechar": escape, "index_col": False}
-    if _is_slow(separator):
-        return {**options, "sep": re.escape(separator), "engine": "python"}
-    # In one go: parts of a mini-batch would have types of their own.
-    options.update(sep=separator, engine="c", low_memory=False)
-    if _pandas_version() < (3, 1):  # where floats are rounded in their last digit, unless one asks
-        options["float_precision"] = "round_trip"
-    return options
-
-
-def _is_slow(separator: str) -> bool:
-    """Tell whether a separator is of several bytes, which pandas' faster parser does not know."""
-    return len(separator.encode()) > 1
-
-
-def _pandas_version() -> Tuple[int, int]:
-    import pandas
-
-    major, minor = pandas.__version__.split(".")[:2]
-    return int(major), int(minor)
-
-
 def _typed_lines(found: List[Dict[str, Any]], format: TabularFormat) -> pandas.DataFrame:
     import pandas
 
@@ -434,7 +330,7 @@ def _typed_lines(found: List[Dict[str, Any]], format: TabularFormat) -> pandas.D
     for name in frame.columns:
         if name not in format.column_types:
             frame[name] = columns.inferred(frame[name])
-    return _typed(frame, format)
+    return columns.typed(frame, format)
 
 
 def _parse_lines(rows: bytes, encoding: str) -> List[Dict[str, Any]]:
@@ -469,7 +365,7 @@ def _read_parquet(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFr
     _keep_integers(frame, table, format)
     # An index that pandas stored with names holds the user's data (often the key of a row): it becomes columns again.
     is_count = isinstance(frame.index, pandas.RangeIndex) or list(frame.index.names) == [None]
-    return _typed(frame.reset_index(drop=is_count), format)
+    return columns.typed(frame.reset_index(drop=is_count), format)
 
 
 def _keep_integers(frame: pandas.DataFrame, table: Any, format: TabularFormat) -> None:
@@ -483,14 +379,6 @@ def _keep_integers(frame: pandas.DataFrame, table: Any, format: TabularFormat) -
         if field.name in format.column_types or columns.is_lossy(frame[field.name]):
             nullable = kind.replace("uint", "UInt").replace("int", "Int")
             frame[field.name] = pandas.array(column.to_pylist(), dtype=nullable)
-
-
-def _typed(frame: pandas.DataFrame, format: TabularFormat, only: Optional[Container[str]] = None) -> pandas.DataFrame:
-    """Return the frame with the columns that it has of the declared types converted. Raises columns.BadValue."""
-    for name, kind in format.column_types.items():
-        if name in frame and (only is None or name in only):
-            frame[name] = columns.convert(frame[name], kind, format.date_formats.get(name, ""))
-    return frame
 
 
 def _known(piece: Dict[str, Any]) -> Dict[str, Any]:

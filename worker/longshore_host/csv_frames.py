@@ -1,0 +1,122 @@
+"""From the bytes of csv records to a DataFrame, by pandas' parser, and without what it guesses, wraps and rounds."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple
+
+from longshore_host import columns
+from longshore_protocol import cells, records
+
+if TYPE_CHECKING:
+    import pandas
+
+    from longshore_protocol.job import TabularFormat
+
+_TRUTH = re.compile(rb"true|false", re.IGNORECASE)
+
+
+def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[int], None]) -> pandas.DataFrame:
+    """Return the rows of a csv file.
+
+    `first` is the first record of the file, which names the columns or shows how many there are. `check` is called with
+    the number of rows before their values are converted. Raises columns.BadValue, and what pandas and `check` raise.
+    """
+    import pandas
+
+    if not first:
+        return pandas.DataFrame()
+    header = names(first, format)
+    read: Any = partial(
+        pandas.read_csv,
+        names=list(header),
+        header=None,
+        # The same texts with every version of pandas, and for partition keys.
+        keep_default_na=False,
+        na_values=sorted(cells.missing_texts(format)),
+        **_options(format.separator, format.encoding, format.escape),
+    )
+    types = {name: kind for name in header for kind in [format.type_of(name)] if kind is not None}
+    with warnings.catch_warnings():
+        # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
+        warnings.simplefilter("error", RuntimeWarning)  # a number that its type does not hold
+        rows = records.mark_nulls(rows, format)
+        frame, parsed = _parse_types(read, rows, types, is_slow=_is_slow(format.separator))
+        check(len(frame))
+        inferred = [name for name in header if name not in types]
+        lossy = [name for name in inferred if columns.is_lossy(frame[name])]
+        rounded = [name for name in inferred if frame[name].dtype == float] if _is_slow(format.separator) else []
+        if lossy or rounded:
+            texts = read(io.BytesIO(rows), dtype=str)
+            for name in rounded:
+                frame[name] = columns.convert(texts[name], "float64")
+            for name in lossy:
+                exact = columns.integers(texts[name])
+                if exact is not None:
+                    frame[name] = exact
+    return columns.typed(frame, format, only=types.keys() - parsed)
+
+
+def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, is_slow: bool) -> Tuple[pandas.DataFrame, Set[str]]:
+    """Return the columns, and the names of those of `types` that have their type; others are texts, or of a wider one.
+
+    The slower parser rounds floats in their last digit.
+    """
+    wanted = {name: "str" if is_slow else columns.parsed_type(kind) for name, kind in types.items()}
+    try:
+        frame = read(io.BytesIO(rows), dtype={name: str if kind == "str" else kind for name, kind in wanted.items()})
+        doubtful = any(columns.may_be_rounded(frame[name]) for name in types) or (
+            any(columns.may_be_truth(frame[name]) for name in types) and _TRUTH.search(rows) is not None
+        )
+        if not doubtful:
+            return frame, {name for name, kind in types.items() if wanted[name] == kind}
+    except (ValueError, TypeError, OverflowError, RuntimeWarning):
+        pass  # the value that is wrong is found among texts, and whatever else it is happens there again
+    return read(io.BytesIO(rows), dtype=dict.fromkeys(types, str)), set()
+
+
+def names(first: bytes, format: TabularFormat) -> Tuple[str, ...]:
+    """Return the columns as pandas names them (a second "a" is "a.1"), or Column1, Column2, ... without a header."""
+    options = format.separator, format.encoding, format.escape
+    return _column_names(first, *options, has_header=records.has_header(format))
+
+
+@lru_cache(maxsize=16)  # the slices of a file share its header
+def _column_names(
+    first: bytes, separator: str, encoding: str, escape: Optional[str], *, has_header: bool
+) -> Tuple[str, ...]:
+    import pandas
+
+    file, options = io.BytesIO(records.without_mark(first)), _options(separator, encoding, escape)
+    if has_header:
+        return tuple(pandas.read_csv(file, nrows=0, **options).columns)
+    count = len(pandas.read_csv(file, header=None, nrows=1, **options).columns)
+    return tuple("Column{}".format(number) for number in range(1, count + 1))
+
+
+def _options(separator: str, encoding: str, escape: Optional[str]) -> Dict[str, Any]:
+    # Without index_col, a first row with too many fields would be an index.
+    options: Dict[str, Any] = {"encoding": encoding, "escapechar": escape, "index_col": False}
+    if _is_slow(separator):
+        return {**options, "sep": re.escape(separator), "engine": "python"}
+    # In one go: parts of a mini-batch would have types of their own.
+    options.update(sep=separator, engine="c", low_memory=False)
+    if _pandas_version() < (3, 1):  # where floats are rounded in their last digit, unless one asks
+        options["float_precision"] = "round_trip"
+    return options
+
+
+def _is_slow(separator: str) -> bool:
+    """Tell whether a separator is of several bytes, which pandas' faster parser does not know."""
+    return len(separator.encode()) > 1
+
+
+def _pandas_version() -> Tuple[int, int]:
+    import pandas
+
+    major, minor = pandas.__version__.split(".")[:2]
+    return int(major), int(minor)
