@@ -128,6 +128,8 @@ def summary(status: ParallelRunStepStatus, *, name: str, run_dir: str) -> str:
     lines.append(f"  logs          {run_dir}/logs")
     if succeeded.status != "True":
         lines.append(f"  go on with    longshore run --resume {shlex.quote(run_dir)}")
+    elif counts.failed:
+        lines.append(f"  retry with    longshore run --retry-failed {shlex.quote(run_dir)}")
     return "\n".join(lines)
 
 

@@ -362,6 +362,23 @@ def test_a_step_that_allows_no_reuse_runs_again_with_all_that_reads_from_it(sums
     assert steps(second)["square"]["notReused"] == "its allowReuse is false"
 
 
+def test_a_step_whose_code_was_mended_goes_on_with_old_rows_only_when_its_user_says_so(sums):
+    sums.manifest(sums.sums(**sums_spec(errorThreshold=0, nodeCount=1, processCountPerNode=1)))
+    sums.write("broken.square-5", "")
+    assert states(run(sums, "1"))["square"] == "Failed"
+    sums.write("square/square.py", SQUARE.replace("** 2", "* 0"))
+    (sums.folder / "broken.square-5").unlink()
+    folder = str(sums.folder / "runs" / "1")
+    refused = sums.run("--resume", folder, patience=TRAINING)
+    assert (refused.code, steps(refused)["square"]["reason"]) == (1, "CodeChanged")
+    assert 'the file "square.py" changed' in steps(refused)["square"]["message"]
+    ended = sums.run("--resume", folder, "--accept-changed-code", patience=TRAINING)
+    assert states(ended) == {"make": "Succeeded", "square": "Succeeded", "add": "Succeeded"}
+    rows = sorted(map(int, (output(ended, "square", "squares") / "parallel_run_step.txt").read_text().split()))
+    assert 0 in rows[1:]  # of the new code
+    assert sum(rows) not in (0, TOTAL)  # of both
+
+
 @pytest.fixture
 def reader(longshore):
     """A pipeline whose first step reads the folder data/ and a model, and whose second one reads what that wrote."""

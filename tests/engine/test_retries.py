@@ -76,9 +76,13 @@ def test_what_failed_is_retried_after_a_success_and_takes_its_place_in_the_outpu
 
 def test_a_success_with_failures_says_how_they_are_retried(scores):
     scores.breaks(3)
-    scores.run()
+    hint = scores.run(json=False).stdout.splitlines()[-1]
+    assert hint == f"  retry with    longshore run --retry-failed {scores.run_dir}"
     told = scores.resume()
     assert "nothing to resume; retry its 1 failed mini-batches with --retry-failed" in told.stderr
+    scores.mends(3)
+    ended = scores.retry(paths=())  # as the hint says it
+    assert (ended.code, ended.output) == (0, rows())
 
 
 def test_a_retry_may_have_new_code_when_its_user_says_so(scores):

@@ -400,6 +400,21 @@ def test_a_retried_parallel_run_step_goes_on_with_what_is_committed(world):
     assert second["job"]["name"] != first["job"]["name"]  # which gives what failed its tries again
 
 
+@pytest.mark.parametrize("accepts", [False, True])
+def test_a_coordinator_compares_the_code_that_a_retry_took_anew(world, accepts):
+    failed(world, parallel("score"))
+    fixed = {**CODE, "score.py": "print('fixed')"}
+    accepting = {"acceptChangedCode": True} if accepts else {}
+    world.submit(name="again", retryOf="nightly", around=(AROUND[3] | {"data": fixed},), **accepting)
+    world.run("again")
+    first, second = (
+        json.loads(world.kube.of("ConfigMap")[f"{name}-score-run"]["data"]["run.json"])["job"]
+        for name in ("nightly", "again")
+    )
+    assert [name for name in first["code"] if first["code"][name] != second["code"][name]] == ["score.py"]
+    assert (first["accept_changed_code"], second["accept_changed_code"]) == (False, accepts)
+
+
 def test_a_retry_waits_for_the_end_of_the_run_that_it_retries(world):
     world.submit(*CHAIN)
     world.reconcile()

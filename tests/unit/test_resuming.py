@@ -224,6 +224,20 @@ def test_a_run_of_one_code_has_no_report(folder):
     assert [each.count() for each in used_codes(folder.records())] == [1]
 
 
+def test_a_source_that_workers_fetch_is_listed_and_its_file_is_named(folder, tmp_path):
+    (tmp_path / "code").mkdir()
+    rewrite(tmp_path / "code" / "score.py", "1")
+    where = {"code": {}, "code_uri": str(tmp_path / "code")}
+    _, ledger = folder.begin(resumed=False, **where)
+    folder.complete(ledger, 0)
+    assert folder.begin(**where)[0].verdict is None
+    (tmp_path / "code" / "score.py").write_text("2")
+    begins, _ = folder.begin(**where)
+    assert 'the content of the file "score.py" changed' in begins.verdict.message
+    gone = {"code": {}, "code_uri": "nosuchstore://bucket/code"}
+    assert folder.begin(**gone)[0].verdict is None  # what cannot be listed is not compared
+
+
 def test_a_model_that_cannot_be_listed_is_not_compared(job, monkeypatch):
     known = code_of(job)
     monkeypatch.setattr(code, "_MOST_LISTED", 0)
