@@ -45,21 +45,23 @@ class Listener:
         self._seconds = seconds
         self._room = asyncio.Semaphore(most)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listening: socket.socket | None = None
         self._silent: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
 
     def start(self, host: str, port: int) -> int:
         """Listen on a host's port, "" for all addresses; return the port (0 asks for a free one). Raises OSError."""
-        self._listening = _bind(host, port)
-        self._listening.setblocking(False)
-        self._keep(self._accept())
-        return int(self._listening.getsockname()[1])
+        self._listening = listening = _bind(host, port)
+        listening.setblocking(False)
+        self._keep(self._accept(listening))
+        return int(listening.getsockname()[1])
 
     async def stop(self) -> None:
         """Stop listening; connections that are open are left to the server."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._listening.close()
+        if self._listening is not None:
+            self._listening.close()
 
     def heard(self, transport: asyncio.BaseTransport | None) -> None:
         """Note that a connection has sent a request."""
@@ -78,12 +80,12 @@ class Listener:
         self.heard(transport)
         self._room.release()
 
-    async def _accept(self) -> None:
+    async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._room.acquire()
             try:
-                accepted, _ = await loop.sock_accept(self._listening)
+                accepted, _ = await loop.sock_accept(listening)
             except OSError as error:
                 self._room.release()
                 _log.warning("no connection can be accepted for %g s: %s", _PAUSE, error)

@@ -197,3 +197,14 @@ def test_room_is_left_for_other_files(monkeypatch):
     for limit, most in ((1024, 768), (256, 64), (1 << 20, 10_000)):
         monkeypatch.setattr(listener.resource, "getrlimit", lambda _, limit=limit: (limit, 1 << 20))
         assert listener.most_connections() == most
+
+
+def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as served:
+            server = Server(SimpleNamespace(internal_errors=InternalErrors(open_store(str(tmp_path)))), token=TOKEN)
+            with pytest.raises(OSError, match="in use"):
+                await server.start("127.0.0.1", served.port)
+            await server.stop()
+
+    asyncio.run(scenario())
