@@ -17,7 +17,7 @@ from longshore_planner.pipelines.records import SUCCEEDED, Outcome
 class Attempt:
     """A step's attempt that ends at once; that of the step "broken" by a bug of ours."""
 
-    def __init__(self, step, outputs):
+    def __init__(self, step, outputs, **_):
         self.step = step
 
     async def run(self):
