@@ -534,6 +534,24 @@ def test_a_step_that_fails_ends_the_run_with_its_own_words(sums):
     assert states(ended) == {"make": "Succeeded", "square": "Succeeded", "add": "Failed"}
 
 
+def test_a_step_with_too_many_failed_items_lets_the_others_run_and_is_told_of_in_every_run_that_uses_it(sums):
+    sums.manifest(sums.sums(**sums_spec(runMaxTry=1)))
+    sums.write("broken.square-7", "")
+    first = run(sums, "1")
+    assert (first.code, first.reason) == (3, "SucceededWithFailures")
+    assert first.succeeded["status"] == "True"
+    assert "square succeeded with too many failed items: 7 of 8 mini-batches succeeded" in first.succeeded["message"]
+    assert states(first) == {"make": "Succeeded", "square": "Succeeded", "add": "Succeeded"}
+    assert steps(first)["square"]["reason"] == "SucceededWithFailures"
+    second = run(sums, "2")
+    assert (second.code, second.reason) == (3, "SucceededWithFailures")
+    assert {name: each["reason"] for name, each in steps(second).items()} == {
+        "make": "Reused",
+        "square": "ReusedWithFailures",
+        "add": "Reused",
+    }
+
+
 @pytest.mark.parametrize("going_on", [False, True])
 def test_after_a_failure_the_rest_runs_only_if_that_is_wanted(sums, going_on):
     sums.write("broken.make", "")

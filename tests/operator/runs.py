@@ -141,8 +141,8 @@ class RunWorld:
         else:
             ends = self.ends.get(name, self.ends.get(self.step_of(name), "Succeeded"))
             if ends:
-                truth = "True" if ends == "Succeeded" else "False"
-                raw["status"] = self.status_of(of, truth, ends, "" if truth == "True" else f"{ends}: it is said")
+                truth = "True" if ends.startswith("Succeeded") else "False"
+                raw["status"] = self.status_of(of, truth, ends, "" if ends == "Succeeded" else f"{ends}: it is said")
                 raw["status"] |= {"metrics": self.metrics} if of == "ScriptStep" else {}
 
     def step_of(self, name):

@@ -179,6 +179,20 @@ def test_a_failed_step_fails_the_run_and_what_needs_it_is_skipped(world):
     assert {each["reason"] for each in events} == {"StepFailed"}
 
 
+def test_a_step_with_too_many_failed_items_lets_the_others_run_and_the_run_warns_of_it(world):
+    world.ends = {"score": "SucceededWithFailures"}
+    world.submit(parallel("score"), script("train", runAfter=["score"]))
+    world.run()
+    assert world.states() == {"score": "Succeeded", "train": "Succeeded"}
+    assert world.step("score")["reason"] == "SucceededWithFailures"
+    assert (world.condition()["status"], world.condition()["reason"]) == ("True", "SucceededWithFailures")
+    assert world.condition()["message"] == (
+        "Steps completed: 2. score succeeded with too many failed items: SucceededWithFailures: it is said"
+    )
+    [event] = [each for each in world.kube.of("Event").values() if each["type"] == "Warning"]
+    assert event["reason"] == "SucceededWithFailures"
+
+
 def test_with_continue_on_step_failure_what_does_not_need_it_still_runs(world):
     world.ends = {"north": "ScriptFailed"}
     world.submit(
