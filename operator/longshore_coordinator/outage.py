@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.verdict import Verdict
+from longshore_protocol.errors import is_transient
 from longshore_protocol.wire import INPUT, STORE
+from longshore_storage.causes import lacks_credentials
+from longshore_storage.errors import DatabaseError
+from longshore_storage.retrying import chain, may_pass, status_of
 
 _FIRST, _LONGEST = 1.0, 30.0  # seconds of an agent's pauses: each is double the one before
 
@@ -91,3 +95,16 @@ class Gates:
         if gate is None:
             return want
         return min(want, 1) if now >= gate.until and not held else 0
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether a store, a volume or the network evidently fails for now; in doubt, it does not.
+
+    Looks at the causes of `error`, too.
+    """
+    if status_of(error) is not None:
+        return may_pass(error) or lacks_credentials(error)
+    for each in chain(error):
+        if isinstance(each, (TimeoutError, ConnectionError)) or (isinstance(each, DatabaseError) and not each.is_final):
+            return True
+    return is_transient(error) or lacks_credentials(error)

@@ -30,6 +30,7 @@ from longshore_coordinator.enumerate import (
     setting_difference,
 )
 from longshore_coordinator.enumerate import cut as enumerate_inputs
+from longshore_coordinator.outage import is_outage
 from longshore_coordinator.payloads import Payloads
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import slices
@@ -41,6 +42,7 @@ from longshore_storage.redaction import redacted
 
 _LOT = 1000  # mini-batches handed over at once...
 _LOT_SECONDS = 0.1  # ...or what was cut in this time
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before inputs are listed again: each is double the one before
 _UNKNOWN = -1
 _LONGEST_NAME = 200  # characters of an item's name in a message
 
@@ -123,7 +125,8 @@ class PlanReader(threading.Thread):
 
     `deliver` is called in this thread with each lot and its ledger record; it hands both to the event loop. `ended` is
     called once, unless the reader is stopped before: with None, or with what ended it early, which is InputError,
-    EmptyInputError, PlanChangedError or a bug.
+    EmptyInputError, PlanChangedError or a bug. `waits` is called with the reason when a store fails, and with "" when
+    that is over.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class PlanReader(threading.Thread):
         *,
         deliver: Callable[[list[Slice], dict[str, Any]], None],
         ended: Callable[[Exception | None], None],
+        waits: Callable[[str], None] = lambda _: None,
         cut: Callable[[Job], Iterator[Slice]] | None = None,
     ) -> None:
         super().__init__(name="plan", daemon=True)
@@ -140,26 +144,41 @@ class PlanReader(threading.Thread):
         self._record = record
         self._deliver = deliver
         self._ended = ended
+        self._waits = waits
+        self._delivered = 0  # mini-batches
         self.advanced = 0  # grows while inputs are listed and read
         self._cut = cut or partial(enumerate_inputs, advance=self._advance)
-        self._stopped = False
+        self._stopping = threading.Event()
 
     def _advance(self) -> None:
         self.advanced += 1
 
     def stop(self) -> None:
         """Cut no more; nothing is delivered after the lot in hand."""
-        self._stopped = True
+        self._stopping.set()
 
     def run(self) -> None:
-        """Cut to the end."""
-        try:
-            self._read()
-        except Exception as error:  # noqa: BLE001  (the event loop decides what it means)
-            self._ended(error)
-        else:
-            if not self._stopped:
-                self._ended(None)
+        """Cut to the end; from the beginning again while a store fails, for as long as the job waits for one."""
+        waited, pause = 0.0, _FIRST_PAUSE
+        while not self._stopping.is_set():
+            began, delivered = time.monotonic(), self._delivered
+            try:
+                self._read()
+            except Exception as error:  # noqa: BLE001  (the event loop decides what it means)
+                if self._delivered > delivered:
+                    waited, pause = 0.0, _FIRST_PAUSE
+                waited += min(time.monotonic() - began, _LONGEST_PAUSE)
+                if not is_outage(error) or waited >= self._job.timeouts.storage:
+                    self._ended(error)
+                    return
+                self._waits(printable(str(error), MESSAGE))
+                self._advance()
+                self._stopping.wait(pause)
+                waited, pause = waited + pause, min(_LONGEST_PAUSE, 2 * pause)
+            else:
+                if not self._stopping.is_set():
+                    self._ended(None)
+                return
 
     def _read(self) -> None:
         stored = self._record.settings
@@ -169,14 +188,15 @@ class PlanReader(threading.Thread):
         difference = None if stored is None else setting_difference(stored, settings)
         if difference is not None:
             raise PlanChangedError(difference)
-        self._deliver([], {"settings": settings})
+        if stored is None or not self._delivered:
+            self._deliver([], {"settings": settings})
         digest = PlanDigest(has_stamps=with_stamps)
         lot: list[Slice] = []
         limit, until = 1, time.monotonic() + _LOT_SECONDS  # the first mini-batch is not kept waiting
         known, total = self._record.checkpoints, self._record.total
         proven_to = max(known, default=0)  # until there nothing is handed over before it is proven to be as it was
         for each in islice(self._cut(self._job), self._job.sample):
-            if self._stopped:
+            if self._stopping.is_set():
                 return
             lot.append(each)
             digest.add(each)
@@ -201,7 +221,12 @@ class PlanReader(threading.Thread):
             where = f'was "{was}"' + ("" if was == now else f' and is "{now}" now')
             mini_batches = f"between mini-batch {first} and {checkpoint.count - 1}"
             raise PlanChangedError(f"The files changed {mini_batches}, of which the first {where}.{_suspect(lot)}")
-        self._deliver(lot, {"count": checkpoint.count, "digest": checkpoint.digest, "first": checkpoint.first})
+        if checkpoint.count > self._delivered:  # else it was, before a store failed
+            entry = {"count": checkpoint.count, "digest": checkpoint.digest, "first": checkpoint.first}
+            self._deliver(lot, entry)
+            self._record.take(entry)
+            self._delivered = checkpoint.count
+            self._waits("")
 
 
 def _suspect(lot: list[Slice]) -> str:

@@ -45,6 +45,7 @@ class Run:
         self.first_lease: float | None = None  # monotonic
         self.outage = Outage(job.timeouts.storage)
         self.ledger_outage = Outage(job.timeouts.storage)  # nothing is granted that could not be recorded
+        self._listing_outage = Outage(job.timeouts.storage)  # whose end the plan's reader decides
         self._gates = Gates()
         self._ledger = ledger
         self._restored = restored
@@ -67,8 +68,16 @@ class Run:
         self.leases.add(len(slices))
         self._restored.apply(range(first, first + len(slices)), self.leases, self.accounts, self.plan)
 
+    def listing_waits(self, why: str) -> None:
+        """Note why the inputs cannot be listed for now; "" when they can."""
+        if why:
+            self._listing_outage.failed(INPUT, why)
+        else:
+            self._listing_outage.ended()
+
     def listed(self) -> None:
         """The inputs are listed to their end."""
+        self._listing_outage.ended()
         self.plan.complete = True
         self.judge()
 
@@ -174,7 +183,7 @@ class Run:
 
     def waiting(self, now: float) -> tuple[str, str]:
         """Return why nothing runs or nothing succeeds, as (reason, sentence); empty when something does."""
-        for outage in (self.ledger_outage, self.outage):
+        for outage in (self.ledger_outage, self.outage, self._listing_outage):
             if outage:
                 return outage.waiting()
         is_idle = self.verdict is None and not self.leases.counts[State.LEASED]

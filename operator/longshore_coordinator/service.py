@@ -106,6 +106,7 @@ class Coordinator:
             restored.plan,
             deliver=lambda lot, record: _call(loop, self._safely, self._add, lot, record),
             ended=lambda error: _call(loop, self._safely, self._listed, error),
+            waits=lambda why: _call(loop, self._safely, self._run.listing_waits, why),
             cut=self._cut,
         )
         begins = await asyncio.to_thread(begin, self.job, self._store, self._ledger, restored, resumed=resumed)

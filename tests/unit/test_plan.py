@@ -1,5 +1,6 @@
 """The plan as it is held, and the reader that cuts it and refuses one that is not what it was."""
 
+import errno
 import json
 import threading
 from dataclasses import replace
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from longshore_coordinator import plan as plans
 from longshore_coordinator.enumerate import InputError, Slice
 from longshore_coordinator.plan import Plan, PlanChangedError, PlanReader, PlanRecord
-from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
+from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Timeouts
 from longshore_protocol.wire import Grant, pack_grants, unpack_grants
+from longshore_storage.errors import DatabaseError
 
 JOB = Job(
     name="score",
@@ -283,3 +285,116 @@ def test_a_run_that_was_interrupted_several_times_is_resumed_exactly_when_nothin
         first = int(reading.refusal.split("mini-batch ")[1].split(" ")[0])
         was = reading.refusal.split('the first was "/in/')[1][:5]
         assert was == f"{first:05d}", "the sentence speaks of one place"
+
+
+# --- a store that fails ----------------------------------------------------------------------------------------------
+
+
+class HttpError(Exception):
+    """As aiohttp's."""
+
+    def __init__(self, status):
+        super().__init__(f"{status}, nothing to see")
+        self.status = status
+
+
+def broken_by(cause):
+    error = InputError('Input "images" cannot be listed. no')
+    error.__cause__ = cause
+    return error
+
+
+OUTAGES = [
+    HttpError(503),
+    HttpError(429),
+    TimeoutError("slow"),
+    ConnectionResetError("gone"),
+    OSError(errno.ESTALE, "Stale file handle"),
+    OSError(errno.EIO, "Input/output error"),
+    DatabaseError("the server is starting", is_final=False),
+]
+
+
+class Breaking:
+    """A listing that breaks off, each time after so many mini-batches."""
+
+    def __init__(self, names, *, cause, breaks):
+        self.names, self.cause, self.breaks, self.calls = names, cause, list(breaks), 0
+
+    def __call__(self, _):
+        self.calls += 1
+        end = self.breaks.pop(0) if self.breaks else None
+        yield from slices(self.names[:end])
+        if end is not None:
+            raise broken_by(self.cause)
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    monkeypatch.setattr(plans, "_FIRST_PAUSE", 0.001)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("cause", OUTAGES, ids=repr)
+def test_a_listing_that_a_store_breaks_off_goes_on_where_it_was(cause):
+    listing = Breaking(files(2500), cause=cause, breaks=(0, 700, 700, 1500))
+    reading = Reading((), listing=listing)
+    assert (reading.ends, reading.slices) == ([None], slices(files(2500)))
+    assert listing.calls == 5
+    again = Reading(files(2500), earlier=reading.entries)
+    assert (again.ends, again.slices) == ([None], slices(files(2500)))
+
+
+@pytest.mark.usefixtures("hurried")
+def test_what_changed_between_two_listings_is_refused():
+    contents = iter([files(2500), [*files(50), "new", *files(2500)[51:]]])
+    listing = Breaking((), cause=HttpError(503), breaks=(700,))
+
+    def changing(_):
+        listing.names = next(contents)
+        yield from listing(_)
+
+    reading = Reading((), listing=changing)
+    assert "The files changed between mini-batch 11 and 110" in reading.refusal
+    assert reading.slices == slices(files(111))
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_store_that_stays_down_ends_the_listing_after_its_limit_and_says_why_it_waits():
+    said, ends = [], []
+    job = replace(JOB, timeouts=Timeouts(storage=0.2))
+    listing = Breaking(files(5), cause=HttpError(503), breaks=[3] * 1000)
+    reader = PlanReader(job, PlanRecord(), deliver=lambda *_: None, ended=ends.append, waits=said.append, cut=listing)
+    reader.start()
+    reader.join()
+    [error] = ends
+    assert str(error) == 'Input "images" cannot be listed. no'
+    assert listing.calls > 2
+    assert set(said) == {"", str(error)}
+
+
+FINAL = [HttpError(404), HttpError(403), PermissionError(errno.EACCES, "Permission denied"), ValueError("no csv"), None]
+
+
+@pytest.mark.parametrize("cause", FINAL, ids=repr)
+def test_a_listing_that_cannot_succeed_later_is_not_tried_again(cause):
+    listing = Breaking(files(50), cause=cause, breaks=(20,))
+    reading = Reading((), listing=listing)
+    assert [type(each) for each in reading.ends] == [InputError]
+    assert listing.calls == 1
+
+
+def test_a_reader_that_waits_for_a_store_ends_when_it_is_stopped():
+    ends = []
+    reader = PlanReader(
+        JOB,
+        PlanRecord(),
+        deliver=lambda *_: None,
+        ended=ends.append,
+        waits=lambda why: why and reader.stop(),
+        cut=Breaking(files(5), cause=HttpError(503), breaks=[0] * 1000),
+    )
+    reader.start()
+    reader.join(60.0)
+    assert not reader.is_alive()
+    assert ends == []

@@ -568,6 +568,15 @@ def test_a_worker_that_cannot_fetch_what_its_processes_need_is_why_a_run_waits(s
     assert bench.run.verdict.reason == "InputError"
 
 
+def test_inputs_that_cannot_be_listed_for_now_are_why_a_run_waits(store):
+    bench = Bench(store, mini_batches=0, listed=False)
+    bench.run.listing_waits("Input x cannot be listed. 503.")
+    said = ("WaitingForInput", "waiting for the store: Input x cannot be listed. 503")
+    assert bench.run.waiting(bench.now) == said
+    bench.run.listing_waits("")
+    assert bench.run.waiting(bench.now)[0] == "WaitingForWorkers"
+
+
 def test_nothing_is_granted_while_the_ledger_cannot_be_written(bench):
     agent = bench.agent()
     bench.report(agent)
