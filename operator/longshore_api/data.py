@@ -48,6 +48,7 @@ DATABASE_RULE = (
 ONLY_LINES, WITH_DICTS = "must be dataframe, but with format jsonl", "must be left out with rowsAs dicts"
 WITH_SQL, WITHOUT_SQL = "must be left out with format sql", "must be left out: it belongs to format sql"
 NO_SEPARATOR = "must be another character than separator"
+NO_HEADER = "must be left out with header false"
 ONLY_CSV = "must be left out: it belongs to format csv"
 _WITHOUT_TYPE = "must have a datetime type in columnTypes for each, such as datetime64[ns]"
 
@@ -127,6 +128,8 @@ class TabularDataset(Fields):
     """Character between fields (csv)."""
     header: Flag = True
     """Whether the first record of each file names the columns (csv)."""
+    only_first_file_has_header: Flag = False
+    """Whether only the first file has that record, by the order of full paths, whose columns all files have (csv)."""
     encoding: Annotated[FilledString, AfterValidator(_known_encoding)] = "utf-8"
     """Text encoding (csv, jsonl)."""
     column_types: dict[str, ColumnType] = Field(default_factory=dict)
@@ -177,11 +180,14 @@ class TabularDataset(Fields):
             ("naValues", bool(self.na_values)),
             ("escapeCharacter", self.escape_character is not None),
             ("inferColumnTypes", not self.infer_column_types),
+            ("onlyFirstFileHasHeader", self.only_first_file_has_header),
         ):
             if is_given and self.format != "csv":
                 raise broken(ONLY_CSV, field=field)
         if self.escape_character == self.separator:
             raise broken(NO_SEPARATOR, field="escapeCharacter")
+        if self.only_first_file_has_header and not self.header:
+            raise broken(NO_HEADER, field="onlyFirstFileHasHeader")
         return self
 
     @model_validator(mode="after")

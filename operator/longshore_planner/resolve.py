@@ -278,6 +278,7 @@ def _tabular_format(data: TabularDataset, database: str) -> job.TabularFormat:
         format=data.format,
         separator=data.separator,
         header=data.header,
+        one_header=data.only_first_file_has_header,
         encoding=data.encoding,
         column_types=dict(data.column_types),
         date_formats=dict(data.date_formats),

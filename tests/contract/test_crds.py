@@ -561,6 +561,13 @@ BAD: dict[tuple[str, str], list[dict[str, Any]]] = {  # by model and message
     ("TabularDataset", "escapeCharacter must be another character than separator"): [
         tabular(paths=["a"], separator="|", escapeCharacter="|"),
     ],
+    ("TabularDataset", "onlyFirstFileHasHeader must be left out: it belongs to format csv"): [
+        tabular(paths=["a"], format="parquet", onlyFirstFileHasHeader=True),
+        query(onlyFirstFileHasHeader=True),
+    ],
+    ("TabularDataset", "onlyFirstFileHasHeader must be left out with header false"): [
+        tabular(paths=["a"], header=False, onlyFirstFileHasHeader=True),
+    ],
     ("TabularDataset", "inferColumnTypes must be left out: it belongs to format csv"): [
         tabular(paths=["a"], format="parquet", inferColumnTypes=False),
         query(inferColumnTypes=False),

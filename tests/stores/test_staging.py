@@ -29,7 +29,7 @@ from longshore_agent.worker import Worker
 from longshore_coordinator.enumerate import parquet, text
 from longshore_coordinator.enumerate.partitions import TableGroups
 from longshore_host import tabular
-from longshore_protocol import errors, messages, wire
+from longshore_protocol import errors, messages, slices, wire
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
 from longshore_protocol.wire import Grant
 from longshore_storage import files
@@ -201,13 +201,13 @@ def moved(piece, url):
     return {**piece, "path": url, "stamp": file_version(url).stamp}
 
 
-def assert_same_rows(staging, tmp_path, content, table, size):
-    """Read each slice of a file here, and of its remote twin by way of the stager."""
+def assert_same_rows(staging, tmp_path, content, table, size, **tells):
+    """Read each slice of a file here, and of its remote twin by way of the stager; `tells` is in each piece."""
     local = tmp_path / "twin.data"
     local.write_bytes(content)
     url = remote(content, "twin.data")
-    cut = parquet.pieces(str(local), table, size) if table.format == "parquet" else text.pieces(str(local), table, size)
-    pieces = [each.piece for each in cut]
+    source = parquet.pieces if table.format == "parquet" else text.pieces
+    pieces = [{**each.piece, **tells} for each in source(str(local), slices.format_of(tells, table), size)]
 
     async def body(made, outcomes):
         for number, piece in enumerate(pieces):
@@ -240,6 +240,14 @@ FIELD = st.text(st.sampled_from("ab1 é"), min_size=1, max_size=4)
 def test_csv_slices_give_the_rows_they_give_here(staging, tmp_path, *, lines, start, newline, is_ended, header, size):
     content = start + newline.join(["x,y", *lines]).encode() + newline.encode() * is_ended
     assert_same_rows(staging, tmp_path, content, TabularFormat("csv", header=header), MiniBatchSize("bytes", size))
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 100])
+def test_slices_without_the_header_of_another_file_have_its_columns(staging, tmp_path, size):
+    content, table = b"7,2\n8,3\n9,4\n", TabularFormat("csv", one_header=True)
+    pieces = assert_same_rows(staging, tmp_path, content, table, MiniBatchSize("bytes", size), names=["id", "x"])
+    frame = pandas.concat(tabular.load(each, table) for each in pieces)
+    assert frame.to_dict("list") == {"id": [7, 8, 9], "x": [2, 3, 4]}
 
 
 @SHARED_FOLDER

@@ -1,6 +1,7 @@
 """How inputs are cut by partition keys, and small files put together."""
 
 import json
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -406,3 +407,47 @@ def test_without_inference_all_columns_are_text_and_keys_too(tmp_path, text):
     [(key, frame)] = groups(job(rows(tmp_path / "rows", table), keys=("a",)))
     assert key == {"a": text}
     assert frame == {"a": [text], "b": [text], "c": [1]}
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Two parts of one table, of which the first has the header, and a blank file before them."""
+    write(tmp_path, a="", b="id,x\n007,2\n008,3\n", c="009,4\n010,5\n011,6\n", d="\n")
+    return tmp_path
+
+
+ONE_HEADER = TabularFormat("csv", one_header=True, infer_types=False, path_column="Path")
+
+
+@pytest.mark.parametrize(("unit", "value"), [("bytes", 1000), ("bytes", 7), ("rows", 2), ("rows", 1)])
+@pytest.mark.parametrize("multi_line", [False, True])
+@pytest.mark.parametrize("coalesce", [False, True])
+def test_files_without_the_header_of_the_first_one_lose_no_row(parts, unit, value, multi_line, coalesce):
+    table = replace(ONE_HEADER, multi_line=multi_line)
+    made = job(rows(parts, table), unit=unit, value=value, coalesce=coalesce)
+    frame = pandas.concat([load(json.loads(each.payload), table) for each in cut(made)])
+    assert list(frame.columns) == ["id", "x", "Path"]
+    assert frame["id"].tolist() == ["007", "008", "009", "010", "011"]
+    assert frame["x"].tolist() == ["2", "3", "4", "5", "6"]
+    assert frame["Path"].tolist() == [f"{parts}/{name}" for name in "bbccc"]
+
+
+def test_files_without_the_header_of_the_first_one_have_its_keys(parts):
+    found = groups(job(rows(parts, replace(ONE_HEADER, path_column=None)), keys=("id",)))
+    assert [key["id"] for key, _ in found] == ["007", "008", "009", "010", "011"]
+    assert [frame["x"] for _, frame in found] == [["2"], ["3"], ["4"], ["5"], ["6"]]
+    by_path = groups(job(rows(parts, ONE_HEADER), keys=("Path",)))
+    assert [frame["id"] for _, frame in by_path if frame.get("id")] == [["007", "008"], ["009", "010", "011"]]
+
+
+def test_a_file_of_other_columns_than_the_first_one_fails_its_mini_batch(parts):
+    write(parts, c="009,4,5\n")
+    with pytest.raises(SliceError, match="has 3 fields"):
+        [load(json.loads(each.payload), ONE_HEADER) for each in cut(job(rows(parts, ONE_HEADER)))]
+
+
+def test_a_first_file_that_cannot_be_read_ends_the_listing(parts):
+    (parts / "a").unlink()
+    (parts / "a").symlink_to("gone")
+    with pytest.raises(InputError, match=r'/a" of input "rows" cannot be cut into mini-batches: FileNotFoundError'):
+        list(cut(job(rows(parts, ONE_HEADER))))

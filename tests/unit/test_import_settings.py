@@ -96,6 +96,7 @@ def table(reader: str, settings: Any, *others: Any) -> tuple[dict[str, Any], lis
         ("read_delimited", {"support_multi_line": "true"}, {"supportMultiLine": True}),
         ("read_delimited", {"encoding": "windows1252"}, {"encoding": "cp1252"}),
         ("read_delimited", {"header": "all_files_same_headers"}, {}),
+        ("read_delimited", {"header": "from_first_file"}, {"onlyFirstFileHasHeader": True}),
         ("read_json_lines", {"encoding": "iso88591"}, {"encoding": "latin-1"}),
     ],
 )
@@ -108,11 +109,6 @@ def test_a_setting_of_an_mltable_becomes_one_of_ours(reader: str, settings: Any,
 @pytest.mark.parametrize(
     ("reader", "settings", "note"),
     [
-        (
-            "read_delimited",
-            {"header": "from_first_file"},
-            "header is not carried over: only the first file has a",
-        ),
         ("read_delimited", {"header": "some"}, "header is not carried over: it is 'some'"),
         ("read_delimited", {"delimiter": "||"}, "delimiter is not carried over: it is '||', and separator must be one"),
         ("read_delimited", {"encoding": "ebcdic"}, "encoding is not carried over: it is 'ebcdic'"),
@@ -126,12 +122,6 @@ def test_a_setting_of_an_mltable_that_is_not_carried_over_is_named(reader: str, 
     content = {"paths": [{"file": "a"}], "transformations": [{reader: settings}]}
     _, found = made(JOBS["a table"], {"t/MLTable": content})
     assert any(note in each for each in found), found
-
-
-def test_no_row_is_lost_where_only_the_first_file_has_a_header():
-    fields, _ = table("read_delimited", {"header": "from_first_file", "infer_column_types": False})
-    assert fields["header"] is False
-    assert fields["inferColumnTypes"] is False
 
 
 def test_several_transformations_in_one_mapping_are_all_met():

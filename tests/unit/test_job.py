@@ -41,6 +41,8 @@ TABULAR = of(
     date_formats=st.dictionaries(TEXT, TEXT, max_size=3),
     keep_default_na=st.booleans(),
     na_values=st.lists(TEXT, max_size=3),
+    one_header=st.booleans(),
+    names=st.lists(TEXT, max_size=3),
     infer_types=st.booleans(),
     path_column=st.none() | TEXT,
     multi_line=st.booleans(),

@@ -238,7 +238,7 @@ class Stager:
         if table.format == "sql":
             rows = partial(query_rows.fetch, piece, table, target, check=errand.check)
             return await self._patiently(url, rows, errand.check)
-        copy = partial(fetching.rows, piece, table, target, check=errand.step)
+        copy = partial(fetching.rows, piece, slices.format_of(piece, table), target, check=errand.step)
         return await self._patiently(url, copy, errand.check)
 
     async def _files(self, errand: _Errand, paths: list[str]) -> list[str]:

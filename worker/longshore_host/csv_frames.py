@@ -81,6 +81,8 @@ def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, is_slow: bool
 
 def names(first: bytes, format: TabularFormat) -> Tuple[str, ...]:
     """Return the columns as pandas names them (a second "a" is "a.1"), or Column1, Column2, ... without a header."""
+    if format.names:
+        return tuple(format.names)
     options = format.separator, format.encoding, format.escape
     return _column_names(first, *options, has_header=records.has_header(format))
 

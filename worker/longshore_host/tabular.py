@@ -51,7 +51,7 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> Any:
     another machine's file that this one was copied from: the one that its user knows.
     """
     pieces = slices.pieces_of(slice)
-    frames = [_load(piece, format) for piece in pieces]
+    frames = [_load(piece, slices.format_of(piece, format)) for piece in pieces]
     if format.format == "csv":
         for frame in frames:
             _set_keys(frame, slices.values(slice.get("partition", {})), format)

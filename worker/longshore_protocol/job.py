@@ -23,6 +23,8 @@ class TabularFormat:
     format: str  # "csv", "jsonl", "parquet" or "sql"
     separator: str = ","
     header: bool = True  # the first record of each file names the columns (csv)
+    one_header: bool = False  # only the first file of the input has a header, and its columns are those of all (csv)
+    names: List[str] = field(default_factory=list)  # of the columns of one file without a header, see `slices` (csv)
     encoding: str = "utf-8"
     column_types: Dict[str, str] = field(default_factory=dict)  # column name -> pandas dtype name
     date_formats: Dict[str, str] = field(default_factory=dict)  # column name -> strptime format; others are ISO 8601

@@ -15,6 +15,7 @@
 A piece of a file has its version as "stamp", see `stamps`: rows of another version are never read for it. Slices of
 plans that earlier versions of Longshore made have none. Files of a file input have none either: the script opens them.
 
+A piece of a file that lacks the header which the first file of its input has has the columns as "names": [name, ...].
 A piece whose file's path tells columns has them as "columns": {name: value}. Values of keys and columns are JSON's own,
 or {"datetime": ...}, {"date": ...}, {"decimal": ...} and their like with a string. Each row of a query is in one piece,
 whatever was written since it was cut, and however exactly a driver gives keys: pieces that meet are cut by one value.
@@ -25,7 +26,11 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from typing import Any, Callable, Dict, List, Tuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
+
+if TYPE_CHECKING:
+    from longshore_protocol.job import TabularFormat
 
 _KINDS: Dict[str, Tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {  # a datetime is a date, too: it is first
     "datetime": (datetime.datetime, datetime.datetime.isoformat, datetime.datetime.fromisoformat),
@@ -47,6 +52,11 @@ def pieces_of(slice: Any) -> List[Dict[str, Any]]:
     """Return the pieces, each of one file, of a slice of a tabular input."""
     pieces: List[Dict[str, Any]] = slice.get("pieces", [slice])
     return pieces
+
+
+def format_of(piece: Dict[str, Any], format: TabularFormat) -> TabularFormat:
+    """Return how the file of a piece is read, which may lack the header that the first file of its input has."""
+    return replace(format, header=False, names=list(piece["names"])) if "names" in piece else format
 
 
 def first_path(slice: Any) -> str:

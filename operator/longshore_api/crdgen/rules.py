@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from longshore_api.data import (
     DATABASE,
     DATABASE_RULE,
+    NO_HEADER,
     NO_SEPARATOR,
     OF_DATABASE,
     ONLY_CSV,
@@ -97,6 +98,8 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             NO_SEPARATOR,
             field="escapeCharacter",
         ),
+        _left_out("onlyFirstFileHasHeader", "!self.onlyFirstFileHasHeader", unless=_IS_CSV, text=ONLY_CSV),
+        Rule("!self.onlyFirstFileHasHeader || self.header", NO_HEADER, field="onlyFirstFileHasHeader"),
         _left_out("inferColumnTypes", "self.inferColumnTypes", unless=_IS_CSV, text=ONLY_CSV),
         Rule(f"{_IS_SQL} || has(self.paths)", "is missing: it is required", field="paths"),
         _left_out("query", "!has(self.query)", unless=_IS_SQL, text=WITHOUT_SQL),

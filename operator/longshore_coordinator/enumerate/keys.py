@@ -96,7 +96,7 @@ def _csv_reader(
         return lambda _: ()
     lines = records.each_record(io.BytesIO(first), format)
     there = fields(next(record for _, is_blank, record in lines if not is_blank))
-    names = there if format.header else [f"Column{number}" for number in range(1, len(there) + 1)]
+    names = there if format.header else format.names or [f"Column{number}" for number in range(1, len(there) + 1)]
     _check_columns(columns, names)
     places = [names.index(each) for each in columns]
 

@@ -14,6 +14,7 @@ from longshore_coordinator.enumerate.partitions import (
     Advance,
     PathError,
     TableGroups,
+    file_formats,
     file_groups,
     nothing,
     path_reader,
@@ -112,12 +113,15 @@ def _pieces(given: Input, files: Iterator[str], size: MiniBatchSize) -> Iterator
     read = path_reader(given)
     assert given.tabular is not None, "only tables are cut into pieces"
     source = parquet.pieces if given.tabular.format == "parquet" else text.pieces
+    format_of = file_formats(given.tabular)
     for path in files:
         with _naming(path, given):
             columns = {name: coded(value) for name, value in read(path).items()}
+            table = format_of(path)
+            tells = {**({"columns": columns} if columns else {}), **({"names": table.names} if table.names else {})}
             try:
-                for each in source(path, given.tabular, size):
-                    yield each._replace(piece={**each.piece, "columns": columns}) if columns else each
+                for each in source(path, table, size):
+                    yield each._replace(piece={**each.piece, **tells}) if tells else each
             except (OSError, ValueError) as error:
                 if not _is_of_file(path, error):
                     raise

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from longshore_coordinator.enumerate import key_types, keys, parquet, text
 from longshore_coordinator.enumerate.key_types import Text
 from longshore_coordinator.enumerate.slices import Slice, encode
-from longshore_protocol.job import Input
+from longshore_protocol.job import Input, TabularFormat
 from longshore_protocol.partition_format import PartitionFormat
 from longshore_protocol.slices import coded
 from longshore_storage.files import file_version
@@ -66,6 +67,22 @@ class _PathReader:
         return values
 
 
+def file_formats(format: TabularFormat) -> Callable[[str], TabularFormat]:
+    """Return a function that returns the format of each file, in order: of all but the first one, with its columns.
+
+    The function raises OSError, ValueError for a first file that cannot be read.
+    """
+    names: list[str] = []
+
+    def of_file(path: str) -> TabularFormat:
+        if names:
+            return replace(format, header=False, names=names)
+        names.extend(text.column_names(path, format))
+        return format
+
+    return of_file if format.one_header else lambda _: format
+
+
 def _key(values: dict[str, Any], name: str, path: str) -> Any:
     if name not in values:
         raise PathError(f'The path "{path}" has no "{name}", which is in partitionKeys: it has {", ".join(values)}.')
@@ -92,19 +109,23 @@ class TableGroups:
         self._format = given.tabular
         self._names = names
         self._read = path_reader(given)
+        self._format_of = file_formats(given.tabular)
         self._groups: dict[Key, _Group] = {}
 
     def add(self, path: str) -> None:
         """Take in a file. Raises PathError, OSError, ValueError for unreadable rows, and what pyarrow raises."""
         told = {name: self._as_column(name, value) for name, value in self._read(path).items()}
         columns = tuple(name for name in self._names if name not in told)
-        tells = {"columns": {each: coded(told[each]) for each in told}} if told else {}
+        table = self._format_of(path)
+        tells: dict[str, Any] = {"columns": {each: coded(told[each]) for each in told}} if told else {}
+        if table.names:
+            tells["names"] = table.names
         if not columns:
             self._add_whole(path, tuple(told[name] for name in self._names), tells)
             return
         place = {"path": path, "stamp": file_version(path).stamp, **tells}  # of before it is read
         source = keys.of_parquet if self._format.format == "parquet" else keys.of_text
-        for number, (values, group, start, end) in enumerate(source(path, self._format, columns)):
+        for number, (values, group, start, end) in enumerate(source(path, table, columns)):
             if number % _STEP == 0:
                 self._advance()
             found = {**told, **dict(zip(columns, values, strict=True))}

@@ -68,7 +68,7 @@ def column_names(path: str, format: TabularFormat) -> list[str]:
     lines = [record for _, is_blank, record in records.each_record(io.BytesIO(header), plain) if not is_blank]
     found = records.split_record(lines[0].decode(plain.encoding).rstrip("\r\n"), plain) if lines else []
     if not format.header:
-        return [f"Column{number}" for number in range(1, len(found) + 1)]
+        return format.names or [f"Column{number}" for number in range(1, len(found) + 1)]
     times: Counter[str] = Counter()
     names = []
     for number, name in enumerate(found):

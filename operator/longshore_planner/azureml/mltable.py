@@ -18,10 +18,6 @@ _ENCODINGS = {"utf8": "utf-8", "utf8bom": "utf-8", "iso88591": "latin-1", "latin
 _EACH_FILE = ("all_files_same_headers", "all_files_different_headers")
 _PATH_COLUMN = "Path"  # as Azure ML calls it
 _IN_SCRIPT = "the entry script can do it with each DataFrame"
-_NO_HEADERS = (
-    "only the first file has a header, and a Dataset's files have one each or none: the columns are Column1, Column2, "
-    "..., and the header is a row; give each file a header, or none, and say so"
-)
 
 
 def read_mltable(
@@ -93,8 +89,7 @@ def _put_delimited(settings: Section, made: Made) -> None:
     made.put("encoding", _ENCODINGS.get(encoding, encoding) or None, said=settings.said("encoding"))
     header = settings.text("header")
     if header == "from_first_file":
-        made.put("header", value=False, remark="theirs is from_first_file")
-        notes.lost(settings.said("header"), _NO_HEADERS)
+        made.put("onlyFirstFileHasHeader", value=True)
     elif header == "no_header":
         made.put("header", value=False)
     elif header and header not in _EACH_FILE:
