@@ -202,6 +202,7 @@ def test_too_many_failed_items_are_loud_unless_their_user_said_how_many_may_fail
         f"{longshore.run_dir}/failed.jsonl lists them"
     )
     assert loud.rows == ["a.txt", "b.txt", "d.txt"]
+    assert loud.log("user/error/worker-0/process000.txt").startswith(f"mini-batch 2, attempt 1: {bad}\nTraceback ")
     assert longshore.resume().code == 3, "a run that is over says the same again"
     longshore.run_dir = longshore.folder / "chosen"
     longshore.manifest(longshore.step("raises_on_some.py", **spec, errorThreshold=-1))

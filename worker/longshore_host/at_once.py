@@ -72,9 +72,9 @@ class _Flight:
 
     def fail(self, error: BaseException, said: Optional[Tuple[str, str, str]] = None) -> None:
         """Send what went wrong. Raises what ends the process."""
-        files = slices.files_of(self.piece) if self.given.tabular is None else []
+        where = (self.given, self.piece)
         self._child.failed(
-            self.mini_batch, self.attempt, error, files=files, items=self._count, times=self._times(), said=said
+            self.mini_batch, self.attempt, error, where=where, items=self._count, times=self._times(), said=said
         )
         if isinstance(error, SystemExit):
             raise error

@@ -26,6 +26,7 @@ from longshore_protocol import errors, messages, slices
 from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import process_name
 
+_NAMED_ITEMS = 5  # of a failed mini-batch, in the log of its error
 _THREADS_SECONDS = 3.0  # that threads of the script get to end after shutdown()
 _clock, _cpu_clock = time.perf_counter, time.process_time
 
@@ -84,9 +85,8 @@ class Child:
         except ConnectionLost:
             raise
         except BaseException as error:
-            files = slices.files_of(piece) if given.tabular is None else []
             times = (started, _clock() - begin)
-            self.failed(mini_batch, attempt, error, files=files, items=count, times=times)
+            self.failed(mini_batch, attempt, error, where=(given, piece), items=count, times=times)
             if isinstance(error, SystemExit):
                 raise
             return
@@ -139,25 +139,26 @@ class Child:
         attempt: int,
         error: BaseException,
         *,
-        files: List[Any],
+        where: Tuple[InputSpec, Any],
         items: int,
         times: Tuple[float, float],
         said: Optional[Tuple[str, str, str]] = None,
     ) -> None:
-        """Say that a mini-batch of these files (of a table: none) failed, for `said` or what the error says."""
+        """Say that a mini-batch, this slice of an input, failed, for `said` or what the error says."""
+        given, piece = where
         try:
-            self._log_error(mini_batch, attempt, error)
+            self._log_error(mini_batch, attempt, error, slices.item_names(piece, _NAMED_ITEMS))
         except Exception as trouble:  # noqa: BLE001  (a full disk, or an exception that raises when it is looked at)
             _note("the traceback of mini-batch {} is not in the log: {!r}".format(mini_batch, trouble))
-        words = said or _explain(error, files)
+        words = said or _explain(error, slices.files_of(piece) if given.tabular is None else [])
         self.connection.send([messages.FAILED, mini_batch, attempt, items, *words, *times])
 
-    def _log_error(self, mini_batch: int, attempt: int, error: BaseException) -> None:
+    def _log_error(self, mini_batch: int, attempt: int, error: BaseException, items: List[str]) -> None:
         os.makedirs(os.path.dirname(self._errors_log), exist_ok=True)
         with open(self._errors_log, "a", encoding="utf-8", errors="backslashreplace") as file:
             if file.tell() < LIMIT:  # the first tracebacks tell most, and a disk is not endless
-                text = "mini-batch {}, attempt {}\n{}\n\n"
-                file.write(text.format(mini_batch, attempt, entry.full_traceback(error)))
+                text = "mini-batch {}, attempt {}: {}\n{}\n\n"
+                file.write(text.format(mini_batch, attempt, ", ".join(items), entry.full_traceback(error)))
 
 
 def _table_loader(spec: HostSpec) -> Any:
