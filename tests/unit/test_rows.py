@@ -490,6 +490,13 @@ def test_a_result_above_the_limit_is_a_wrong_return_that_names_it(monkeypatch):
         lines(["a" * 9])
 
 
+def test_names_of_columns_above_the_limit_are_a_wrong_return_that_names_it(monkeypatch):
+    monkeypatch.setattr("longshore_host.rows.MAX_COLUMNS", 4)
+    assert lines([{"a": 1, "b": 2}], "csv", header=True) == "1,2\n"
+    with pytest.raises(WrongReturn, match="the names of the columns have 5 characters in all and may have at most 4"):
+        lines([{"ab": 1, "c": 2}], "csv", header=True)
+
+
 @pytest.mark.parametrize("format", ["csv", "tsv"])
 def test_a_column_whose_name_is_no_text_is_a_wrong_return(format):
     with pytest.raises(WrongReturn, match="a column's name cannot be written as UTF-8"):

@@ -14,7 +14,6 @@ from longshore_protocol.text import printable
 
 _LONGEST = 1e9  # seconds of anything that a process does
 _LATEST = 2.5e11  # Unix time, in the year 9892: dates end in the year 9999
-_HEADER = 1 << 20  # characters of a table's header line
 _TEXT = 1 << 20  # characters of a message or traceback, of which the first are kept
 
 _MINI_BATCH = (Field("the mini-batch"), Field("the attempt", least=1))
@@ -52,7 +51,7 @@ FROM_CHILD: _Rules = {
         Field("the elapsed time", most=int(_LONGEST * 1e6)),
         Field("the time of run()", most=int(_LONGEST * 1e6)),
         Field("the processor's time", most=int(_LONGEST * 1e6)),
-        Field("the header", (str,), most=_HEADER),
+        Field("the header", (str,), most=messages.MAX_COLUMNS),
     ),
     messages.FAILED: (
         *_MINI_BATCH,

@@ -20,6 +20,7 @@ from longshore_host.returned import WrongReturn, are_plain, printing_whole, refu
 from longshore_host.settings_file import SettingsError, read_settings
 from longshore_protocol.frames import MAX_BODY
 from longshore_protocol.job import SUMMARY_ONLY, Output
+from longshore_protocol.messages import MAX_COLUMNS
 
 __all__ = ["Rendered", "Renderer", "SettingsError", "WrongReturn", "read_settings"]
 
@@ -29,6 +30,7 @@ _TOO_LARGE = (
     "results to files in the output folder"
 )
 _KEPT_HEADERS = 100  # of a script whose tables have other columns each time
+_TOO_WIDE = "the names of the columns have {} characters in all and may have at most {}: return fewer columns"
 _SEPARATORS = {"text": " ", "csv": ",", "tsv": "\t"}
 
 
@@ -68,6 +70,8 @@ class Renderer:
             data, header = self._format.elements(_elements(result))
         if len(data) > MAX_BODY:
             raise WrongReturn(_TOO_LARGE.format(len(data), MAX_BODY))
+        if len(header) > MAX_COLUMNS:
+            raise WrongReturn(_TOO_WIDE.format(len(header), MAX_COLUMNS))
         if not header.isascii():
             _require_text(header)
         return Rendered(succeeded, data, header)

@@ -33,6 +33,7 @@ READY = "ready"
 INIT_FAILED = "init-failed"  # [kind, category, message, traceback]
 BEGUN = "begun"  # [kind, mini-batch, attempt], of one that runs several at once: it begins this one
 LOADED = "loaded"  # [kind, mini-batch, attempt]: its rows are read, run() begins
+MAX_COLUMNS = 1 << 20  # characters of the header line in DONE
 DONE = "done"  # the kind, the fields of `wire.Completion` that a child knows (see `outbox`), header; body: the rows
 FAILED = "failed"  # [kind, mini-batch, attempt, items, category, message, traceback, started, elapsed]
 BYE = "bye"  # [kind]: shutdown() is through
