@@ -134,6 +134,25 @@ def test_an_escape_character_reaches_the_format(resolved: Resolve):
     assert job.inputs[0].tabular == TabularFormat("csv", escape="\\", multi_line=True)
 
 
+def test_what_texts_of_cells_mean_is_taken_over(resolved: Resolve):
+    given = {
+        "paths": ["rows"],
+        "columnTypes": {"day": "datetime64[ns]"},
+        "dateFormats": {"day": "%d/%m/%Y"},
+        "keepDefaultNa": False,
+        "naValues": ["-", ""],
+    }
+    job = resolved(inputs=[{"name": "rows", "tabular": given}]).job
+    assert job.inputs[0].tabular == TabularFormat(
+        "csv",
+        column_types={"day": "datetime64[ns]"},
+        date_formats={"day": "%d/%m/%Y"},
+        keep_default_na=False,
+        na_values=["-", ""],
+    )
+    assert Job.from_json(job.to_json()) == job
+
+
 def test_tabular_inputs_are_read_directly_in_pieces_of_one_megabyte(resolved: Resolve):
     job = resolved(document("Dataset", "mnist", ROWS)).job
     assert job.inputs[0].mode == "direct"
