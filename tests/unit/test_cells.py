@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_protocol.cells import ISO_TIME, missing_texts, read_boolean, read_float, read_integer, read_time
+from longshore_protocol.cells import ISO_TIME, missing, missing_texts, read_boolean, read_float, read_integer, read_time
 from longshore_protocol.job import TabularFormat
 
 
@@ -17,6 +17,12 @@ def test_missing_texts_are_those_of_pandas_unless_a_dataset_states_others():
     assert missing_texts(TabularFormat("csv", keep_default_na=False)) == frozenset()
     assert missing_texts(TabularFormat("csv", na_values=["-"])) == defaults | {"-"}
     assert missing_texts(TabularFormat("csv", keep_default_na=False, na_values=["-", ""])) == {"-", ""}
+
+
+def test_a_number_that_means_a_missing_value_does_so_however_it_is_written():
+    is_missing = missing(TabularFormat("csv", na_values=["-9", "-"]))
+    assert [text for text in ("-9", "-9.0", " -9e0", "-9.00", "-", "NA", "") if not is_missing(text)] == []
+    assert [text for text in ("9", "-9.5", "x-9", "--") if is_missing(text)] == []
 
 
 NUMBERS = {"007": 7, " 12 ": 12, "-1": -1, "1.0": 1, "1e3": 1000, "1541815603606036481": 1541815603606036481}

@@ -304,6 +304,16 @@ def test_a_dataset_states_which_texts_are_missing_values(path, types, options, w
     assert [None if pandas.isna(each) else each for each in found] == wanted
 
 
+@pytest.mark.parametrize("rows", [1, 2, 9])
+@pytest.mark.parametrize("kind", ["float64", "Float64", "Int64", "str", None])
+def test_a_number_that_means_a_missing_value_does_so_however_it_is_written(path, kind, rows):
+    path.write_bytes(b"n,x\n1,-9\n2,-9.0\n3,\n4,5\n5,-9e0\n6,-9.00\n")
+    types = {"x": kind} if kind else {}
+    found = read_all(path, TabularFormat("csv", column_types=types, na_values=["-9"]), "rows", rows)["x"]
+    wanted = [None, None, None, "5" if kind == "str" else 5, None, None]
+    assert [None if pandas.isna(each) else each for each in found] == wanted
+
+
 def test_columns_without_header_are_numbered_from_one(path):
     bare = TabularFormat("csv", header=False, separator=";", column_types={"Column2": "str"})
     path.write_bytes(b"1;01\n2;02\n")

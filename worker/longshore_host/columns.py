@@ -71,6 +71,12 @@ def is_lossy(values: Series) -> bool:
     return values.dtype == float and bool(values.max() > _EXACT or values.min() < -_EXACT)
 
 
+def without(texts: Series, missing: Callable[[str], bool]) -> Series:
+    """Return a column of texts in which those that are `missing` are missing values."""
+    gone = [isinstance(text, str) and missing(text) for text in texts.tolist()]
+    return texts.mask(gone) if any(gone) else texts
+
+
 def integers(texts: Series) -> Optional[Series]:
     """Return a column of texts as Python's integers, None for missing ones; None where one is no integer."""
     found = [None if gone else text for text, gone in zip(texts.tolist(), texts.isna().tolist())]

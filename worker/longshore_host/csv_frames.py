@@ -45,7 +45,11 @@ def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         warnings.simplefilter("error", RuntimeWarning)  # a number that its type does not hold
         rows = records.mark_nulls(rows, format)
-        frame, parsed = _parse_types(read, rows, types, is_slow=_is_slow(format.separator))
+        # A number that means a missing value does so however it is written; the parser knows some ways only.
+        has_numbers = bool(cells.missing_numbers(format))
+        frame, parsed = _parse_types(read, rows, types, as_texts=has_numbers or _is_slow(format.separator))
+        for name in types if has_numbers else ():
+            frame[name] = columns.without(frame[name], cells.missing(format))
         check(len(frame))
         inferred = [name for name in header if name not in types]
         lossy = [name for name in inferred if columns.is_lossy(frame[name])]
@@ -61,12 +65,12 @@ def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[
     return columns.typed(frame, format, only=types.keys() - parsed)
 
 
-def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, is_slow: bool) -> Tuple[pandas.DataFrame, Set[str]]:
+def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, as_texts: bool) -> Tuple[pandas.DataFrame, Set[str]]:
     """Return the columns, and the names of those of `types` that have their type; others are texts, or of a wider one.
 
-    The slower parser rounds floats in their last digit.
+    `as_texts` is for parsers that do not read numbers as `columns.convert` does: the slower one rounds floats.
     """
-    wanted = {name: "str" if is_slow else columns.parsed_type(kind) for name, kind in types.items()}
+    wanted = {name: "str" if as_texts else columns.parsed_type(kind) for name, kind in types.items()}
     try:
         frame = read(io.BytesIO(rows), dtype={name: str if kind == "str" else kind for name, kind in wanted.items()})
         doubtful = any(columns.may_be_rounded(frame[name]) for name in types) or (

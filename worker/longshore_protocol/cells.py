@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import re
-from typing import FrozenSet
+from typing import Callable, FrozenSet
 
 from longshore_protocol.job import TabularFormat
 
@@ -56,9 +56,27 @@ _PARTS = re.compile(
 
 
 def missing_texts(format: TabularFormat) -> FrozenSet[str]:
-    """Return the texts of a csv cell that mean a missing value, after quotes are removed."""
+    """Return the texts of a csv cell that mean a missing value, after quotes are removed; see `missing`."""
     nulls = frozenset([NULL] if format.escape else [])
     return nulls | frozenset(format.na_values) | (_DEFAULT_MISSING if format.keep_default_na else frozenset())
+
+
+def missing_numbers(format: TabularFormat) -> FrozenSet[float]:
+    """Return the numbers that mean a missing value, however they are written: as in pandas, -9 means -9.0 too."""
+    return frozenset(float(text) for text in format.na_values if is_number(text))
+
+
+def missing(format: TabularFormat) -> Callable[[str], bool]:
+    """Return the function that tells whether the text of a csv cell means a missing value."""
+    texts, numbers = missing_texts(format), missing_numbers(format)
+    if not numbers:
+        return texts.__contains__
+    return lambda text: text in texts or (is_number(text) and float(text) in numbers)
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text means a number."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 def read_integer(text: str) -> int:

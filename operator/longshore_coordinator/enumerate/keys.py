@@ -83,7 +83,7 @@ def _csv_reader(
     first: bytes, format: TabularFormat, columns: tuple[str, ...]
 ) -> Callable[[bytes], tuple[Text | None, ...]]:
     """Return what finds the columns in a record; `first` is the file's first one."""
-    missing = cells.missing_texts(format)
+    is_missing = cells.missing(format)
 
     def fields(record: bytes) -> list[str]:
         if b'"' in record or b"\r" in record or format.escape:
@@ -103,7 +103,7 @@ def _csv_reader(
     def read(record: bytes) -> tuple[Text | None, ...]:
         found = fields(record)
         texts = [found[place] if place < len(found) else "" for place in places]
-        return tuple(None if text in missing else Text(text) for text in texts)
+        return tuple(None if is_missing(text) else Text(text) for text in texts)
 
     return read
 
