@@ -14,8 +14,7 @@ from longshore_coordinator.verdict import Verdict
 from longshore_protocol.errors import is_transient
 from longshore_protocol.wire import INPUT, STORE
 from longshore_storage.causes import lacks_credentials
-from longshore_storage.errors import DatabaseError
-from longshore_storage.retrying import chain, may_pass, status_of
+from longshore_storage.retrying import fails_for_now
 
 _FIRST, _LONGEST = 1.0, 30.0  # seconds of an agent's pauses: each is double the one before
 
@@ -102,9 +101,4 @@ def is_outage(error: BaseException) -> bool:
 
     Looks at the causes of `error`, too.
     """
-    if status_of(error) is not None:
-        return may_pass(error) or lacks_credentials(error)
-    for each in chain(error):
-        if isinstance(each, (TimeoutError, ConnectionError)) or (isinstance(each, DatabaseError) and not each.is_final):
-            return True
-    return is_transient(error) or lacks_credentials(error)
+    return fails_for_now(error) or is_transient(error) or lacks_credentials(error)

@@ -34,7 +34,7 @@ from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFor
 from longshore_protocol.wire import Grant
 from longshore_storage import files
 from longshore_storage.errors import DatabaseError
-from longshore_storage.files import file_version
+from longshore_storage.files import CutOffError, file_version
 
 PATIENCE = 60  # seconds: only a hang meets it
 CSV = TabularFormat("csv")
@@ -619,6 +619,10 @@ class ExpiredToken(Exception):
     """As botocore's, whose class is called after the code."""
 
 
+class EndpointConnectionError(Exception):
+    """As botocore's."""
+
+
 FAILING = [
     (OSError(errno.ENOSPC, "No space left on device"), wire.STORE),
     (OSError(errno.EDQUOT, "Disk quota exceeded"), wire.STORE),
@@ -629,7 +633,11 @@ FAILING = [
     (DatabaseError("the server is starting", is_final=False), wire.INPUT),
     (ExpiredToken("renew it"), wire.INPUT),
     (HttpError(401), wire.INPUT),
-    (RuntimeError("a bug of ours"), wire.INPUT),
+    (CutOffError("3 bytes of it came, and it has 5"), wire.INPUT),
+    (EndpointConnectionError("could not connect"), wire.INPUT),
+    (OSError(errno.ESTALE, "Stale file handle"), wire.INPUT),
+    (RuntimeError("whatever a parser raises"), errors.DATA_ERROR),
+    (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), errors.DATA_ERROR),
     (HttpError(404), errors.DATA_ERROR),
     (PermissionError(errno.EACCES, "Permission denied"), errors.DATA_ERROR),
 ]

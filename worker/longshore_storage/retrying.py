@@ -26,6 +26,9 @@ _NEVER = (501, 505)  # those of the 500s that will not
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # it is this machine that cannot take the data
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError,
           ValueError, TypeError, LookupError)  # fmt: skip
+# Parts of names of what the stores' libraries raise where no answer came, or not all of it.
+_OF_NETWORK = ("Timeout", "Connection", "Disconnected", "ServiceRequest", "ServiceResponse", "Payload",
+               "IncompleteRead", "CutOff")  # fmt: skip
 _FALSE = ("JSONDecodeError", "UnicodeDecodeError")  # those of them that an answer that was cut off gives
 
 
@@ -64,6 +67,23 @@ def may_pass(error: BaseException) -> bool:
     name = type(told).__name__
     is_refusal = "Credential" in name or str(told).startswith("Forbidden:")  # so does gcsfs tell a 403
     return name in _FALSE or not (isinstance(told, _FINAL) or is_refusal)
+
+
+def fails_for_now(error: BaseException) -> bool:
+    """Return whether a store or the network evidently fails for now; unlike `may_pass`, in doubt it does not.
+
+    Looks at the causes of `error`, too.
+    """
+    if status_of(error) is not None:
+        return may_pass(error)
+    return any(map(_is_of_network, chain(error)))
+
+
+def _is_of_network(error: BaseException) -> bool:
+    if isinstance(error, DatabaseError):
+        return not error.is_final
+    name = type(error).__name__
+    return isinstance(error, TimeoutError | ConnectionError) or any(mark in name for mark in _OF_NETWORK)
 
 
 def pause(number: int, error: BaseException) -> float:
