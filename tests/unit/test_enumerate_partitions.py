@@ -451,3 +451,14 @@ def test_a_first_file_that_cannot_be_read_ends_the_listing(parts):
     (parts / "a").symlink_to("gone")
     with pytest.raises(InputError, match=r'/a" of input "rows" cannot be cut into mini-batches: FileNotFoundError'):
         list(cut(job(rows(parts, ONE_HEADER))))
+
+
+@pytest.mark.parametrize("header", ["id,x\r", '"id,x\n', "id\0,x\n"])
+@pytest.mark.parametrize("keys", [(), ("id",)])
+def test_a_first_header_that_cannot_be_read_names_no_columns_of_other_files(tmp_path, header, keys):
+    (tmp_path / "a").write_bytes(f"{header}1,2\n".encode())
+    write(tmp_path, b="3,4\n5,6\n")
+    with pytest.raises(
+        InputError, match=f'The file "{tmp_path}/a" of input "rows" cannot be cut .*: the record at byte 0'
+    ):
+        list(cut(job(rows(tmp_path, ONE_HEADER), keys=keys)))

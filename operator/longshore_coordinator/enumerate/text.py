@@ -56,15 +56,16 @@ def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[Pi
 
 
 def column_names(path: str, format: TabularFormat) -> list[str]:
-    """Return the columns of a csv file as a DataFrame has them; nothing where its first record shows none.
+    """Return the columns of a csv file as a DataFrame has them; nothing for one without records.
 
-    Raises OSError, ValueError for a file that cannot be read.
+    Raises OSError, ValueError for a file whose first record cannot be read.
     """
     plain = format if records.is_splittable(format) else replace(format, encoding="utf-8")
     with open_file(path, read_ahead=False) as file:
         header = records.header_line(_beginning(file, format), plain)
-    if records.find_fault(header, plain, is_first=True) is not None:
-        return []
+    fault = records.find_fault(header, plain, is_first=True)
+    if fault is not None:
+        raise ValueError(f"the record at byte {fault[0]} {fault[1]}")
     lines = [record for _, is_blank, record in records.each_record(io.BytesIO(header), plain) if not is_blank]
     found = records.split_record(lines[0].decode(plain.encoding).rstrip("\r\n"), plain) if lines else []
     if not format.header:
@@ -91,8 +92,9 @@ def _beginning(file: BinaryIO, format: TabularFormat) -> BinaryIO:
         beginning = file.read(_BEGINNING)
     if not records.is_splittable(format):
         beginning = codecs.getincrementaldecoder(format.encoding)().decode(beginning).encode()
-    # A header that is cut off shows no columns.
-    return io.BytesIO(beginning if b"\n" in beginning or len(beginning) < _BEGINNING else b"")
+    if b"\n" not in beginning and len(beginning) >= _BEGINNING:
+        raise ValueError(f"its first record has more than {_BEGINNING} bytes")
+    return io.BytesIO(beginning)
 
 
 def whole(path: str) -> Piece | None:
