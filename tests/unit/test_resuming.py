@@ -278,6 +278,19 @@ def test_an_ignored_entry_script_is_code(source):
     assert list(code_digests(str(source), "score.py", data=())) == ["score.py"]
 
 
+def test_no_more_is_read_than_code_has(source, monkeypatch):
+    monkeypatch.setattr(code_files, "_MOST_READ", 3)
+    for name in ("score.py", "lib/util.py", "labels.json"):
+        (source / name).write_text("12")
+    before = code_digests(str(source), "score.py", data=())
+    assert {name for name, digest in before.items() if " " in digest} == before.keys() - {"score.py"}
+    os.utime(source / "score.py", (1, 1))
+    assert code_digests(str(source), "score.py", data=()) == before
+    os.utime(source / "labels.json", (1, 1))
+    after = code_digests(str(source), "score.py", data=())
+    assert [name for name in before if after[name] != before[name]] == ["labels.json"]
+
+
 def test_of_many_files_one_digest_is_kept(source, monkeypatch):
     monkeypatch.setattr(code_files, "MOST_FILES", 2)
     before = code_digests(str(source), "score.py", data=())

@@ -17,6 +17,7 @@ DIGITS = 32  # of a digest, hexadecimal
 
 _MOST_SEEN = 20_000  # files of a folder: a source with more of them has data in it
 _LARGE = 8 << 20  # bytes from which on a file counts by size and time: so large, it is data
+_MOST_READ = 256 << 20  # bytes: files behind these count by size and time, too
 _GLOB = re.compile(r"[*?[]")
 
 
@@ -28,13 +29,14 @@ def code_digests(folder: str, entry: str, *, data: Iterable[str], left_out: Coll
     Raises OSError.
     """
     below, is_mixed = _data_below(os.path.abspath(folder), data)
-    found = {}
+    found, left = {}, _MOST_READ
     for name in _names(folder, entry):
         path = os.path.join(os.path.abspath(folder), name)
         is_script = name == entry or name.endswith(".py")
         if path in left_out or (not is_script and (is_mixed or any(path.startswith(each) for each in below))):
             continue
-        found[name] = file_digest(path)
+        found[name], read = file_digest(path, most=min(left, _LARGE))
+        left -= read
     return bounded(found, entry)
 
 
@@ -47,13 +49,17 @@ def bounded(files: Mapping[str, str], entry: str) -> dict[str, str]:
     return {**{name: digest for name, digest in files.items() if name == entry}, ALL_FILES: every}
 
 
-def file_digest(path: str) -> str:
-    """Return the digest of a file's bytes, or of a large one its size and time. Raises OSError."""
+def file_digest(path: str, *, most: int = _LARGE) -> tuple[str, int]:
+    """Return the digest of a file, and how many bytes were read for it. Raises OSError.
+
+    Of one that has `most` bytes or more, size and time stand for it.
+    """
     status = os.stat(path)
-    if status.st_size >= _LARGE:
-        return f"{status.st_size} {status.st_mtime_ns}"
+    if status.st_size >= most:
+        return f"{status.st_size} {status.st_mtime_ns}", 0
     with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()[:DIGITS]
+        content = file.read()
+    return hashlib.sha256(content).hexdigest()[:DIGITS], len(content)
 
 
 def _names(folder: str, entry: str) -> Iterator[str]:
