@@ -8,7 +8,7 @@ from pathlib import Path
 SCRIPT = Path(__file__).parent / "a_million_files.py"
 
 
-def test_a_million_files_are_leased_at_once_and_handed_out_within_a_gibibyte(tmp_path):
+def test_a_million_files_are_leased_at_once_and_handed_out_within_a_quarter_of_a_gibibyte(tmp_path):
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
     )
@@ -26,7 +26,7 @@ def test_a_million_files_are_leased_at_once_and_handed_out_within_a_gibibyte(tmp
     assert took["items"] == {"total": 1_000_000, "succeeded": 990_000, "failed": 10_000}
     # While the listing goes on; measured: 0.02 s of 6.6.
     assert took["seconds_to_first_lease"] < took["seconds_to_last_report"] / 4
-    assert took["megabytes"] < 1024  # at its peak, reports included; measured: 400
+    assert took["megabytes"] < 256  # at its peak, reports included; measured: 86
     assert took["status_bytes"] < 20_000
     assert took["snapshot_bytes"] < 20_000
     failed = (tmp_path / "run" / "failed.jsonl").read_text().splitlines()
