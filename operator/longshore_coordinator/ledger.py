@@ -43,6 +43,7 @@ class Ledger:
         self.epoch = epoch
         self._written = 0
         self._lines: list[bytes] = []
+        self._unwritten = b""  # lines of a flush that failed, without those that an object has
         self._gathering = threading.Lock()  # held for a moment: records come from the event loop
         self._writing = threading.Lock()  # held while an object is written
 
@@ -128,13 +129,9 @@ class Ledger:
         """
         with self._writing:
             with self._gathering:
-                lines, self._lines = self._lines, []
-            try:
-                self._write(lines)
-            except BaseException:
-                with self._gathering:
-                    self._lines = lines + self._lines
-                raise
+                self._unwritten += b"".join(self._lines)
+                self._lines = []
+            self._write()
         if self.is_superseded():
             raise SupersededError(f"another coordinator claimed epoch {self.epoch + 1}")
 
@@ -142,18 +139,17 @@ class Ledger:
         """Tell whether a later coordinator has claimed the run. Raises OSError."""
         return is_superseded(self._store, self.epoch)
 
-    def _write(self, lines: list[bytes]) -> None:
-        data = b"".join(lines)
-        while data:
+    def _write(self) -> None:
+        while self._unwritten:
             name = f"{_LEDGER}/{self.epoch:06d}-{self._written + 1:06d}.jsonl"
-            written = data
-            if not self._store.create(name, data):
+            written = self._unwritten
+            if not self._store.create(name, written):
                 # An object that is there already is ours if an earlier try wrote it and only the answer was lost.
                 written = self._store.get(name)
-                if not data.startswith(written):
+                if not self._unwritten.startswith(written):
                     raise SupersededError(f"another coordinator wrote {name}")
             self._written += 1
-            data = data[len(written) :]
+            self._unwritten = self._unwritten[len(written) :]
 
     def done(self) -> Iterator[tuple[str, str, list[str], list[list[Any]]]]:
         """Yield (worker, segment, headers, completions) of every valid record, this epoch's flushed ones included."""

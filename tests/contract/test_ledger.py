@@ -3,6 +3,7 @@
 The last test lets coordinators run against each other in every order hypothesis can think of, one store call at a time.
 """
 
+import contextlib
 import itertools
 import json
 import threading
@@ -226,6 +227,38 @@ def test_a_flush_that_was_written_without_an_answer_is_not_taken_for_another_coo
         flush(ledger, "a")
     flush(ledger, *later)
     assert open_ledger(store)[1] == [record(name) for name in ["a", *later]]
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [{1: True, 3: False}, {1: True, 3: True}, {1: True, 3: False, 4: True}, {1: False}],
+    ids=["the rest too", "the rest without an answer", "again", "nothing written"],
+)
+def test_no_record_is_written_twice_however_flushes_fail(store, failing):
+    class Flaky:
+        """Fails in some calls: after it wrote (True), or before."""
+
+        calls = 0
+
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+        def create(self, name, data):
+            if not name.startswith("state/ledger"):
+                return store.create(name, data)
+            self.calls += 1
+            written = failing.get(self.calls, True) and store.create(name, data)
+            if self.calls in failing:
+                raise OSError("no answer")
+            return written
+
+    ledger, _ = open_ledger(Flaky())
+    names = "abcde"
+    for name in names:
+        with contextlib.suppress(OSError):
+            flush(ledger, name)
+    ledger.flush()
+    assert open_ledger(store)[1] == [record(name) for name in names]
 
 
 def test_records_that_come_while_another_thread_writes_are_in_the_next_flush(store):
