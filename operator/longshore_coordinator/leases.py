@@ -96,6 +96,10 @@ class LeaseStore:
         """Return how many mini-batches could be granted now."""
         return self.counts[State.WAITING]
 
+    def paused(self, now: float) -> int:
+        """Return how many mini-batches wait for an input that could not be read, and are not granted yet."""
+        return sum(until > now for until, _ in self._later)
+
     def retried(self) -> int:
         """Return how many mini-batches needed more than one try so far."""
         return len(self._tries) if self._max_tries > 1 else 0

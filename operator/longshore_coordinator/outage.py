@@ -49,6 +49,10 @@ class Outage:
         if self._message:
             self._waited += seconds
 
+    def is_waited_out(self) -> bool:
+        """Return whether something fails whose limit has not passed yet."""
+        return bool(self._message) and self._waited < self._limit
+
     def verdict(self) -> Verdict | None:
         """Return the verdict once the limit has passed. Ask after a failure only, so that no try under way is cut."""
         if not self._message or self._waited < self._limit:

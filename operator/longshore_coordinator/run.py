@@ -258,8 +258,9 @@ class Run:
         )
         if not is_ready or not len(self.leases):
             self._was_ready = False
-        outstanding = counts[State.WAITING] + counts[State.LEASED]
-        can_progress = is_ready and outstanding and not self.draining and not self.ledger_outage
+        is_outage = self.ledger_outage or self.outage.is_waited_out()
+        outstanding = counts[State.WAITING] + counts[State.LEASED] - self.leases.paused(now)
+        can_progress = is_ready and outstanding and not self.draining and not is_outage
         clocks.progress = clocks.progress + passed if can_progress else 0.0
         is_unready = self.agents.count() and not is_ready and not brings and not self.draining
         clocks.unready = clocks.unready + passed if is_unready else 0.0

@@ -568,6 +568,59 @@ def test_a_worker_that_cannot_fetch_what_its_processes_need_is_why_a_run_waits(s
     assert bench.run.verdict.reason == "InputError"
 
 
+OUTAGES = [
+    ("a store", wire.STORE, FULL, "StorageError"),
+    ("a network", wire.STORE, "the object store cannot be reached", "StorageError"),
+    ("an input", wire.INPUT, "The file a cannot be fetched. 503.", "InputError"),
+    ("a table", wire.INPUT, "The rows of a mini-batch cannot be read.", "InputError"),
+    ("a volume", wire.INPUT, "[Errno 5] Input/output error: '/in/0-a'", "InputError"),
+]
+
+
+@pytest.mark.parametrize(
+    ("origin", "message", "reason"), [each[1:] for each in OUTAGES], ids=[each[0] for each in OUTAGES]
+)
+def test_pauses_between_tries_of_what_fails_are_no_lack_of_progress(store, origin, message, reason):
+    bench = Bench(store, mini_batches=1, timeouts=Timeouts(progress_update=5, storage=600))
+    agent = bench.agent()
+    bench.report(agent)
+    defer(bench, agent, *bench.grant(agent), origin=origin, message=message)
+    while bench.now < 600:
+        while not (probe := bench.grant(agent)):
+            bench.tick(1)
+            assert bench.run.verdict is None
+        defer(bench, agent, *probe, origin=origin, message=message)
+    assert bench.run.verdict.reason == reason
+
+
+def test_a_pause_of_a_mini_batch_is_no_lack_of_progress_once_others_complete(store):
+    bench = Bench(store, mini_batches=2, timeouts=Timeouts(progress_update=5, storage=600))
+    first, second = bench.agent("w0"), bench.agent("w1")
+    bench.report(first)
+    bench.report(second)
+    for _ in range(5):  # the next pause is one of 30 s
+        (pair,) = bench.grant(first)
+        defer(bench, first, pair, origin=wire.INPUT, message="503")
+        bench.tick(31)
+    defer(bench, first, *bench.grant(first), origin=wire.INPUT, message="503")
+    bench.complete(second, *bench.grant(second))
+    bench.tick(29)
+    assert bench.run.verdict is None
+    bench.tick(7)
+    assert bench.run.verdict.reason == "NoProgress", "it could be granted, and nobody asks"
+
+
+def test_a_process_that_hangs_while_a_store_fails_ends_the_run_in_the_end(store):
+    bench = limited(store)
+    agent = bench.agent()
+    bench.report(agent)
+    defer(bench, agent, bench.grant(agent)[0])
+    bench.tick(620)
+    assert bench.run.verdict is None
+    bench.tick(1)
+    assert bench.run.verdict.reason == "NoProgress"
+
+
 def test_inputs_that_cannot_be_listed_for_now_are_why_a_run_waits(store):
     bench = Bench(store, mini_batches=0, listed=False)
     bench.run.listing_waits("Input x cannot be listed. 503.")
