@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from longshore_protocol import errors
 from longshore_protocol.snapshot import FirstError
-from longshore_protocol.wire import Failure
+from longshore_protocol.wire import Completion, Failure
 
 _EXAMPLES = 5  # mini-batches with failed items that are remembered
 
@@ -93,6 +93,12 @@ class ErrorLog:
             )
         if counts and len(kind.mini_batches) < _EXAMPLES and failure.mini_batch not in kind.mini_batches:
             kind.mini_batches.append(failure.mini_batch)
+
+
+def failure_of(done: Completion) -> Failure:
+    """Return a completion with fewer results than items as a failure."""
+    failure = short_return(done.mini_batch, items=done.items, succeeded=done.succeeded)
+    return failure._replace(attempt=done.attempt, process=done.process, started=done.started, elapsed=done.elapsed)
 
 
 def short_return(mini_batch: int, *, items: int, succeeded: int) -> Failure:

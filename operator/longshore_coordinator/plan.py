@@ -94,6 +94,13 @@ class Plan:
         names = [printable(redacted(name), MESSAGE) for name in found]
         return [name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}" for name in names]
 
+    def names(self, mini_batches: Iterable[int], *, limit: int) -> list[str]:
+        """Return the names of the first items of some mini-batches."""
+        found: list[str] = []
+        for mini_batch in mini_batches:
+            found += self.item_names(mini_batch, limit=limit - len(found))
+        return found
+
     def describe(self, mini_batch: int, job: Job) -> dict[str, Any]:
         """Return a mini-batch's input and slice, for reports; nothing for -1 (no mini-batch was involved)."""
         if mini_batch < 0:

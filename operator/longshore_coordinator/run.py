@@ -11,7 +11,7 @@ from typing import Any
 from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.accounts import Accounts
 from longshore_coordinator.agents import Agents
-from longshore_coordinator.error_log import short_return
+from longshore_coordinator.error_log import failure_of
 from longshore_coordinator.init_failures import InitFailures
 from longshore_coordinator.leases import LeaseStore, Outcome, State
 from longshore_coordinator.ledger import Ledger
@@ -210,7 +210,9 @@ class Run:
                 counts_items=self.accounts.counts_items,
             )
             verdict = verdicts.threshold_crossed(self.job, tally)
-            verdict = verdict or verdicts.all_processed(self.job, tally, self._failed_items)
+            verdict = verdict or verdicts.all_processed(
+                self.job, tally, lambda: self.plan.names(self.accounts.errors.examples(), limit=verdicts.NAMED_ITEMS)
+            )
             if verdict is not None:
                 self.decide(verdict)
 
@@ -218,13 +220,6 @@ class Run:
         """End the run; the first verdict stands."""
         if self.verdict is None:
             self.verdict = verdict
-
-    def _failed_items(self) -> list[str]:
-        """Return the names of a few failed items."""
-        found: list[str] = []
-        for mini_batch in self.accounts.errors.examples():
-            found += self.plan.item_names(mini_batch, limit=verdicts.NAMED_ITEMS - len(found))
-        return found
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -293,7 +288,9 @@ class Run:
         for place, raw in enumerate(body["completed"]):
             items, succeeded = raw[5], raw[4]
             if succeeded < items and self._short_return_fails:
-                self._fail(agent, worker, _short_return(Completion(*raw)), now)
+                failure = failure_of(Completion(*raw))
+                message = f"{failure.message}, and failed mini-batches are counted"
+                self._fail(agent, worker, failure._replace(message=message), now)
             elif complete(agent, raw[0], raw[1]) is Outcome.ACCEPTED:
                 completed(items=items, succeeded=succeeded)
                 if succeeded != items:
@@ -371,14 +368,3 @@ class Run:
         if self.agents.ready():
             for worker in self._init_failures.to_replace():
                 self.agents.drain(worker)
-
-
-def _short_return(done: Completion) -> Failure:
-    failure = short_return(done.mini_batch, items=done.items, succeeded=done.succeeded)
-    return failure._replace(
-        attempt=done.attempt,
-        process=done.process,
-        message=f"{failure.message}, and failed mini-batches are counted",
-        started=done.started,
-        elapsed=done.elapsed,
-    )

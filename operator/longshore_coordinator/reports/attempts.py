@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from longshore_coordinator.error_log import Surplus, short_return
+from longshore_coordinator.error_log import Surplus, failure_of, short_return
 from longshore_coordinator.reports.kinds import Kinds
 from longshore_coordinator.reports.records import Done, Tried
 from longshore_coordinator.reports.sums import Sums
@@ -288,12 +288,5 @@ class Attempts:
 
 def _as_tried(done: Done) -> Tried:
     """Return a completion with too few results as the failure that its missing items are."""
-    completion = done.completion
-    failure = short_return(completion.mini_batch, items=completion.items, succeeded=completion.succeeded)
-    failure = failure._replace(
-        attempt=completion.attempt,
-        process=completion.process,
-        started=completion.started,
-        elapsed=completion.elapsed,
-    )
+    failure = failure_of(done.completion)
     return Tried(done.worker, failure, terminal=False, picked=done.tries)
