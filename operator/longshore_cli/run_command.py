@@ -59,7 +59,8 @@ def _run(options: argparse.Namespace) -> int:
     folder = earlier_folder(options.resume, flag=flag) if options.resume else new_folder(options.run_dir, now=now)
     origin = _origin(options, folder)
     parameters = origin.parameters
-    documents = load([Path(each) for each in origin.paths], parameters=parameters)
+    paths = options.paths or [Path(each) for each in origin.paths]  # as typed: messages name them
+    documents = load(paths, parameters=parameters)
     chosen = choose(documents, name=options.pipeline, assigned=parameters)
     if chosen is not None:
         return run_pipeline(chosen, documents, options, now=now)
