@@ -309,6 +309,57 @@ def test_a_slice_needs_the_beginning_of_its_file(staging, tmp_path, content, tab
     assert len(pieces) > 1
 
 
+LINK = "https://example.org/?key=1&code=DE"
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({"columns": {"link": LINK}}, "a.csv"),
+        ({"columns": {"link": {"decimal": "1.0"}, "page": LINK}}, "a.csv"),
+        ({"names": [LINK, "b;sort_key=1"]}, "a.csv"),
+        ({"partition": {"link": LINK}}, "a.csv"),
+        ({}, "a?key=1.csv"),
+    ],
+    ids=["a column", "one of more columns", "names", "a key", "a file"],
+)
+def test_values_and_names_that_look_like_secrets_reach_the_script_as_they_are(staging, more, name):
+    url = remote(b"x\n1\n", name=name)
+    piece = {"path": url, "start": 0, "end": 4, **more}
+    if "partition" in more:
+        piece = {**more, "pieces": [{"path": url, "start": 0, "end": 4}]}
+
+    async def body(made, outcomes):
+        made.add(lease(piece))
+        found, failure = await outcomes.next()
+        assert failure is None
+        staged = piece_of(found)
+        assert {key: staged[key] for key in more} == more
+        assert read(slices.pieces_of(staged)[0]["path"]) == b"x\n1\n"
+
+    staging(body, CSV)
+
+
+@pytest.mark.parametrize(
+    "table", [CSV, TabularFormat("jsonl"), TabularFormat("parquet")], ids=["csv", "jsonl", "parquet"]
+)
+def test_what_a_slice_is_a_copy_of_is_named_without_secrets(staging, monkeypatch, table):
+    monkeypatch.setattr(fetching, "fetch_file", lambda url, target, **_: Path(target).write_bytes(b"1\n"))
+    monkeypatch.setattr(fetching, "open_version", lambda *_, **__: (io.BytesIO(b"1\n"), files.Version(2, "2 a")))
+
+    async def body(made, outcomes):
+        url = "memory://given/a?X-Amz-Signature=secret"
+        unreadable = {"path": url, "unreadable": f"OSError: {url}"}
+        made.add(lease({"pieces": [{"path": url, "start": 0, "end": 2}, unreadable]}))
+        found, failure = await outcomes.next()
+        assert failure is None
+        first, second = piece_of(found)["pieces"]
+        assert first["copy_of"]["path"] == second["path"] == "memory://given/a?X-Amz-Signature=***"
+        assert "secret" not in second["unreadable"]
+
+    staging(body, table)
+
+
 def test_a_text_that_cannot_be_cut_is_brought_whole(staging, tmp_path):
     content = "a,b\n1,2\n".encode("utf-16")
     assert_same_rows(staging, tmp_path, content, TabularFormat("csv", encoding="utf-16"), MiniBatchSize("bytes", 3))

@@ -208,7 +208,7 @@ class Stager:
         if failure is not None:
             self._takers.not_staged(lease, (errors.DATA_ERROR, failure), (started, elapsed))
             return
-        lease.grant = lease.grant._replace(slice=redacted(json.dumps(piece)).encode("ascii"))
+        lease.grant = lease.grant._replace(slice=json.dumps(_redacted(piece)).encode("ascii"))
         self._average = elapsed if self._average is None else 0.8 * self._average + 0.2 * elapsed
         self._takers.staged(lease)
 
@@ -318,3 +318,17 @@ def _space(folder: str) -> int:
 def _size_of(folder: str) -> int:
     """Return the bytes of the files below a folder, which may not be there."""
     return sum(os.path.getsize(f"{parent}/{name}") for parent, _, names in os.walk(folder) for name in names)
+
+
+def _redacted(piece: Any) -> Any:
+    """Return a slice in which places of stores are without secrets. Values of keys and columns are the script's."""
+    if isinstance(piece, list) or "files" in piece:
+        return piece  # paths on this machine
+    if "pieces" in piece:
+        return {**piece, "pieces": [_redacted(each) for each in piece["pieces"]]}
+    shown = {**piece}
+    if local_path(piece["path"]) is None:
+        shown.update({name: redacted(piece[name]) for name in ("path", "unreadable") if name in piece})
+    if "copy_of" in piece:
+        shown["copy_of"] = {**piece["copy_of"], "path": redacted(piece["copy_of"]["path"])}
+    return shown
