@@ -135,7 +135,7 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
     except (OSError, ValueError) as error:
         message = f"the run folder {folder.uri} cannot be used: {error}"
         complain(message)
-        _keep(_unable(resolved.job, STORAGE_ERROR, message), folder)
+        _keep(_unable(resolved.job, STORAGE_ERROR, message), folder, complains=False)
         return FAILED
     except Exception as error:  # noqa: BLE001  (a bug, too, leaves a status)
         errors = InternalErrors(open_store(folder.uri))
@@ -162,15 +162,16 @@ def _tell(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder,
     return SUCCEEDED
 
 
-def _keep(snapshot: Snapshot, folder: RunFolder) -> ParallelRunStepStatus:
-    """Write the status of an ended run into its folder, and return it."""
+def _keep(snapshot: Snapshot, folder: RunFolder, *, complains: bool = True) -> ParallelRunStepStatus:
+    """Write the status of an ended run into its folder, and return it; if that fails, print so where it is news."""
     ended = datetime.now(UTC) if snapshot.finished is None else datetime.fromtimestamp(snapshot.finished, UTC)
     status = step_status(snapshot, previous=None, now=ended)
     if snapshot.reason != "Superseded":  # then the folder is another command's by now
         try:
             folder.keep(status.to_json())
         except OSError as error:
-            complain(f"the status is not kept in {folder.uri}: {error}")
+            if complains:
+                complain(f"the status is not kept in {folder.uri}: {error}")
     return status
 
 

@@ -262,23 +262,14 @@ def test_a_second_coordinator_displaces_the_first(longshore, bench):
     varied.assert_exactly_once(bench.copied(second.wait()), oracle)
 
 
+# The command lines of all processes up to the command's own, whose environment is that of its user's shell.
 DUMP = """
-import glob
 import os
 
-def init():
-    print(dict(os.environ))
-
 def run(mini_batch):
-    seen, pid = [repr(dict(os.environ))], os.getpid()
+    seen, pid = [], os.getpid()
     while pid > 1:
-        try:
-            seen.append(open("/proc/%d/environ" % pid, "rb").read().decode("latin-1"))
-        except OSError:
-            pass
-        name = open("/proc/%d/cmdline" % pid, "rb").read()
-        if b"longshore_host" in name and b"child" not in name:
-            break  # above it is who started the run, whose shell has the credentials in any case
+        seen.append(open("/proc/%d/cmdline" % pid).read())
         pid = int(open("/proc/%d/stat" % pid).read().rpartition(")")[2].split()[1])
     return ["".join(seen)] * len(mini_batch)
 """

@@ -139,7 +139,7 @@ OTHER = {"datastore": "other", "path": "raw"}
     ("value", "place", "volumes", "secrets"),
     [
         ("raw/today", f"{BASE}/raw/today", ["pvc:research"], ()),
-        (OTHER, "/mnt/longshore/claim/other/raw", ["pvc:other", "pvc:research"], ("other-key",)),
+        (OTHER, "/mnt/longshore/claim/other/raw", ["pvc:other", "pvc:research"], ()),  # a volume needs no credentials
         ("s3://bucket/scores/raw", "s3://bucket/scores/raw", ["pvc:research"], ("key",)),
         ("s3://elsewhere/raw", "s3://elsewhere/raw", ["pvc:research"], ()),
     ],
