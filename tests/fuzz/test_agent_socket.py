@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore_agent import gateway
-from longshore_agent.slots import Lease
+from longshore_agent.work import Lease
 from longshore_agent.worker import Worker
 from longshore_coordinator import incoming
 from longshore_protocol import messages, wire

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 
 from longshore_agent import fetching, stager
 from longshore_agent.places import places_of
-from longshore_agent.slots import Lease, Slot
+from longshore_agent.slots import Slot
 from longshore_agent.stager import Stager
 from longshore_agent.staging import host_spec, stage
 from longshore_agent.threads import Threads
 from longshore_agent.whole_data import WholeData
+from longshore_agent.work import Lease
 from longshore_agent.worker import Worker
 from longshore_coordinator.enumerate import parquet, text
 from longshore_coordinator.enumerate.partitions import TableGroups

@@ -2,7 +2,8 @@
 
 import pytest
 
-from longshore_agent.slots import DEEPEST, SHUTDOWN_SECONDS, Exit, Lease, Slot, State, Verdict
+from longshore_agent.slots import SHUTDOWN_SECONDS, Exit, Slot, State
+from longshore_agent.work import DEEPEST, Lease, Verdict
 from longshore_protocol import errors
 from longshore_protocol.job import Timeouts
 from longshore_protocol.wire import Grant

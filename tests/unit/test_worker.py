@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from longshore_agent import gateway
-from longshore_agent.slots import Lease
+from longshore_agent.work import Lease
 from longshore_agent.worker import Worker
 from longshore_protocol import messages
 from longshore_protocol.frames import MAX_BODY, MAX_HEADER, Decoder, encode

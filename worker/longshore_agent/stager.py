@@ -23,8 +23,9 @@ from typing import Any, Protocol, TypeVar
 from longshore_agent import fetching, query_rows
 from longshore_agent.kept import Kept
 from longshore_agent.origins import origin_of
-from longshore_agent.slots import Lease, Slot
+from longshore_agent.slots import Slot
 from longshore_agent.threads import Threads
+from longshore_agent.work import Lease
 from longshore_protocol import clock, errors, slices, wire
 from longshore_protocol.job import Input, TabularFormat
 from longshore_storage import retrying

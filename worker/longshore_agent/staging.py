@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from longshore_agent.places import Places, StagingError, model_path
-from longshore_agent.slots import Lease
 from longshore_agent.whole_data import WholeData
+from longshore_agent.work import Lease
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec, InputSpec
 from longshore_protocol.wire import Grant

@@ -16,8 +16,9 @@ from typing import Any
 
 from longshore_agent.gateway import Peer
 from longshore_agent.outbox import Outbox
-from longshore_agent.slots import BUSY, Exit, Lease, Slot, State, Verdict
+from longshore_agent.slots import BUSY, Exit, Slot, State
 from longshore_agent.stager import Stager
+from longshore_agent.work import Lease, Verdict
 from longshore_protocol import clock, errors, messages
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
