@@ -26,7 +26,7 @@ MAY_IMPORT = {  # of ours, in the user's image
 }
 IN_USERS_IMAGE = [each for each in MODULES if MAY_IMPORT.keys() & set(each.parts)]
 
-LONGEST_MODULE = 350  # lines
+LONGEST_MODULE = 450  # lines: above 350 a module should be looked at, above this it is no longer one thing
 LONGEST_RECIPE = 3  # lines
 LATE_ONLY = {"numpy", "pandas", "pyarrow"}  # where an input is tabular, the user's image has them
 
