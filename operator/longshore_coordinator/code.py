@@ -3,7 +3,7 @@
 A run whose code or settings changed since is not resumed unless its user accepts that: rows of both would stand in one
 output. A file that was added counts if it is a module. Models and side inputs count by name, version and place, and by
 the stamps of their files where these can be listed. The environment's variables are kept as digests, because they may
-hold secrets.
+hold secrets, as are arguments with the secrets of URLs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from longshore_coordinator.ledger import Ledger
 from longshore_protocol.job import Job
 from longshore_storage.code_files import ALL_FILES, MOST_FILES, bounded
 from longshore_storage.contents import contents_of
-from longshore_storage.redaction import redacted
+from longshore_storage.redaction import redacted, unsigned
 from longshore_storage.store import Store
 
 REPORT = "logs/sys/job_report/code.json"
@@ -34,8 +34,12 @@ def code_of(job: Job) -> dict[str, Any]:
     Keys of both name what they are the value or the digest of. Blocks: lists models and side inputs.
     """
     shown = {"the entry script": job.entry_script, "the interpreter": job.runtime}
-    shown |= {f"argument {number}": value for number, value in enumerate(job.arguments, start=1)}
     digests = {_file(name): digest for name, digest in bounded(job.code, job.entry_script).items()}
+    for number, value in enumerate(job.arguments, start=1):
+        if redacted(value) == value:
+            shown[f"argument {number}"] = value
+        else:
+            digests[f"argument {number}"] = _digest(f"{job.run_id} {unsigned(value)}")
     digests |= {
         f'the environment variable "{name}"': _digest(f"{job.run_id} {name} {value}")
         for name, value in job.variables.items()
@@ -44,11 +48,11 @@ def code_of(job: Job) -> dict[str, Any]:
         digests |= _contents("the source", [job.code_uri], names_files=True)
     for model in job.models:
         name = f'the model "{model.name}"'
-        shown |= {f"the version of {name}": str(model.version), f"the location of {name}": redacted(model.uri)}
+        shown |= {f"the version of {name}": str(model.version), f"the location of {name}": _place(model.uri)}
         digests |= _contents(name, [model.uri])
     for side in job.side_inputs:
         name = f'the side input "{side.name}"'
-        shown[f"the location of {name}"] = ", ".join(map(redacted, side.uris))
+        shown[f"the location of {name}"] = ", ".join(map(_place, side.uris))
         digests |= _contents(name, side.uris)
     return {"shown": {name: value for name, value in shown.items() if value}, "digests": digests}
 
@@ -188,6 +192,10 @@ def _counts_when_added(name: str) -> bool:
 
 def _file(name: str) -> str:
     return f"one of the more than {MOST_FILES:,} source files" if name == ALL_FILES else f'{_A_FILE}{name}"'
+
+
+def _place(uri: str) -> str:
+    return redacted(unsigned(uri))
 
 
 def _digest(text: str) -> str:

@@ -49,3 +49,13 @@ def test_a_listing_tells_the_stamps_of_its_files(folder, monkeypatch):
     monkeypatch.setattr(kind, "info", lambda self, path, **more: asked.append(path) or info(self, path, **more))
     assert contents_of([folder]).count == 2
     assert [path for path in asked if path.endswith(".csv")] == []
+
+
+def test_an_address_that_is_signed_anew_has_the_same_contents():
+    folder = f"memory://{uuid4()}"
+    places = [f"{folder}/a?id=1&X-Amz-Date={number}&X-Amz-Signature={number}" for number in (1, 2)]
+    for place in places:
+        system, path = file_system(place)
+        system.pipe_file(path, b"same")
+    first, second = (contents_of([place], by=DIGESTS) for place in places)
+    assert (first.digest, first.count, first.unknown) == (second.digest, 1, "")

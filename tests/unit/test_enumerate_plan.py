@@ -73,6 +73,34 @@ def test_plans_that_differ_have_different_digests(other):
     assert checkpoint(SLICES).digest != checkpoint(other).digest
 
 
+ADDRESSES = {
+    "S3": "https://b.s3.amazonaws.com/a?versionId=7&X-Amz-Date={0}&X-Amz-Security-Token={0}&X-Amz-Signature={0}",
+    "S3, version 2": "https://b.s3.amazonaws.com/a?versionId=7&AWSAccessKeyId=A&Signature={0}&Expires={0}",
+    "CloudFront": "https://d1.cloudfront.net/a?versionId=7&Expires={0}&Signature={0}&Key-Pair-Id={0}",
+    "Google": "https://storage.googleapis.com/b/a?versionId=7&X-Goog-Date={0}&X-Goog-Signature={0}",
+    "Azure": "https://a.blob.core.windows.net/c/a?versionId=7&sv=1&st={0}&se={0}&sr=b&sp=r&sig={0}",
+}
+
+
+def of_address(url):
+    job = replace(JOB, inputs=(replace(JOB.inputs[0], paths=(url,)),))
+    return checkpoint([Slice(0, 1, json.dumps([url]).encode())]).digest, plan_settings(job)
+
+
+@pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES.keys())
+def test_an_address_that_is_signed_anew_is_the_same_one(address):
+    first, again, other = (address.format("x1"), address.format("y2"), address.format("x1").replace("Id=7", "Id=8"))
+    assert of_address(first) == of_address(again)
+    assert of_address(first)[0] != of_address(other)[0]
+    assert "x1" not in str(of_address(first))
+
+
+@pytest.mark.parametrize("name", ["code", "key", "session", "sort_key", "sp"])
+def test_parameters_with_names_of_secrets_tell_addresses_apart(name):
+    first, other = (of_address(f"https://h/export?id=1&{name}={value}")[0] for value in ("DE", "FR"))
+    assert first != other
+
+
 def test_equal_settings_have_no_difference_through_json_too():
     settings = plan_settings(JOB)
     assert setting_difference(json.loads(json.dumps(settings)), settings) is None

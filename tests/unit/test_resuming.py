@@ -17,6 +17,7 @@ from longshore_protocol.snapshot import MiniBatchCounts, Snapshot
 from longshore_protocol.wire import Completion
 from longshore_storage import code_files
 from longshore_storage.code_files import code_digests
+from longshore_storage.contents import Contents
 from longshore_storage.store import open_store
 
 
@@ -198,6 +199,33 @@ def test_secrets_are_not_in_the_ledger(folder, job):
     folder.complete(ledger, 0)
     assert "hunter2" not in json.dumps(list(folder.records()))
     assert changes(code_of(job), code_of(replace(job, variables={"KEY": "another"})))
+
+
+SIGNED = "https://h/a?id={}&X-Amz-Date={}&X-Amz-Signature={}"
+
+
+@pytest.mark.parametrize("what", ["a model", "a side input", "an argument"])
+def test_an_address_that_is_signed_anew_changes_no_code_and_its_secret_is_not_recorded(job, monkeypatch, what):
+    monkeypatch.setattr(code, "contents_of", lambda places, most: Contents("", unknown="not asked"))
+
+    def with_url(*parts):
+        url = SIGNED.format(*parts)
+        return {
+            "a model": replace(job, models=(Model("digits", 1, url),)),
+            "a side input": replace(job, side_inputs=(ScriptInput("words", (url,)),)),
+            "an argument": replace(job, arguments=(url,)),
+        }[what]
+
+    first = code_of(with_url(1, "date-1", "hunter2"))
+    assert changes(first, code_of(with_url(1, "date-2", "hunter3"))) == []
+    assert changes(first, code_of(with_url(2, "date-1", "hunter2")))
+    assert "hunter2" not in str(first)
+
+
+@pytest.mark.parametrize("name", ["code", "api-key"])
+def test_an_argument_with_another_parameter_of_a_secrets_name_is_another_one(job, name):
+    first, other = (code_of(replace(job, arguments=(f"https://h/a?{name}={value}",))) for value in ("DE", "FR"))
+    assert changes(first, other) == ["argument 1 changed"]
 
 
 def test_the_report_says_which_mini_batches_came_of_which_code(folder):

@@ -17,6 +17,7 @@ from longshore_storage.errors import AbsentError, StorageError
 from longshore_storage.files import open_file
 from longshore_storage.folders import Stamp
 from longshore_storage.listing import Selection, list_stamped
+from longshore_storage.redaction import unsigned
 from longshore_storage.store import local_path
 
 STAMPS, DIGESTS = "stamps", "digests"
@@ -92,7 +93,7 @@ def _line(path: str, stamp: Stamp | None, by: str) -> bytes:
         text = f"md5 {stamp.digest.md5}" if stamp.digest is not None else _digest(path)
     if text is None:
         raise _NoStampError(f'the store has neither an etag nor a time of "{path}"')
-    return f"{path}\0{text}\n".encode("utf-8", "surrogateescape")
+    return f"{unsigned(path)}\0{text}\n".encode("utf-8", "surrogateescape")
 
 
 def _digest(path: str) -> str:

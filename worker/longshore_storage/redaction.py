@@ -10,6 +10,14 @@ _USER = r"(?P<user>[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@:\"'<>]*:)[^\s/?#@\"'<>]+@"
 _NAMES = "sig|sign|token|secret|passw|pwd|credential|key|auth|code|jwt|hmac|session"
 _PARAMETER = rf"(?P<name>[?&;][^\s=&;?#\"'<>]*(?:{_NAMES})[^\s=&;?#\"'<>]*=)[^\s&;#\"'<>]*"
 _ANY = re.compile(f"{_USER}|{_PARAMETER}", re.IGNORECASE)
+_QUERY = re.compile(r"(?P<place>[a-z][a-z0-9+.-]*://[^\s?#\"]*)\?(?P<query>[^\s#\"]*)", re.IGNORECASE)
+_SIGNATURES = frozenset(("x-amz-signature", "x-goog-signature", "signature", "sig"))
+# What S3, CloudFront, Google and Azure add to the address of an object when they sign it.
+_OF_SIGNATURE = re.compile(
+    r"x-(amz|goog)-.*|awsaccesskeyid|googleaccessid|key-pair-id|policy|signature|expires"
+    r"|s(ig|v|r|p|t|e|i|ip|pr|dd|ks|kt|ke|kv|koid|ktid)",
+    re.IGNORECASE,
+)
 
 
 def redacted(text: str) -> str:
@@ -20,3 +28,21 @@ def redacted(text: str) -> str:
     if "://" not in text:
         return text
     return _ANY.sub(lambda found: f"{found['user']}{HIDDEN}@" if found["user"] else f"{found['name']}{HIDDEN}", text)
+
+
+def unsigned(text: str) -> str:
+    """Return a text with the URLs in it as they name things: without what signing adds to them, and without passwords.
+
+    Of an address that is not signed every parameter stays, one called key or code, too.
+    """
+    return _QUERY.sub(_unsigned, text) if "://" in text else text
+
+
+def _unsigned(found: re.Match[str]) -> str:
+    place = re.sub(_USER, rf"\g<user>{HIDDEN}@", found["place"])
+    parameters = found["query"].split("&")
+    names = [each.partition("=")[0] for each in parameters]
+    if _SIGNATURES.isdisjoint(map(str.lower, names)):
+        return f"{place}?{found['query']}"
+    kept = [each for each, name in zip(parameters, names, strict=True) if not _OF_SIGNATURE.fullmatch(name)]
+    return f"{place}?{'&'.join(kept)}" if kept else place

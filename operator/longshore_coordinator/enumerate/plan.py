@@ -13,7 +13,7 @@ from longshore_coordinator.enumerate.slices import Slice
 from longshore_protocol.job import Job, TabularFormat
 from longshore_protocol.slices import first_path, pieces_of
 from longshore_protocol.stamps import modified_at
-from longshore_storage.redaction import redacted
+from longshore_storage.redaction import redacted, unsigned
 
 _LONGEST = 200  # characters of a value that a sentence shows
 _STAMPS = "stamps"  # the setting of plans whose digests cover the stamps of files
@@ -53,7 +53,7 @@ class PlanDigest:
             self._first = slice.payload
         payload = slice.payload
         if b"://" in payload and b"?" in payload:  # the signature of a presigned URL is not part of what it names
-            payload = redacted(payload.decode("ascii")).encode("ascii")
+            payload = unsigned(payload.decode("ascii")).encode("ascii")
         if b',"stamp":"' in payload:
             payload = _STAMP.sub(rb'\1,"stamp":"\2"' if self._has_stamps else rb"\1", payload)
         self._digest.update(b"%d %d\n" % (slice.input, len(payload)))
@@ -88,7 +88,7 @@ def plan_settings(job: Job, *, has_stamps: bool = True) -> dict[str, Any]:
         "inputs": [
             {
                 "name": each.name,
-                "paths": [redacted(path) for path in each.paths],
+                "paths": [redacted(unsigned(path)) for path in each.paths],
                 "tabular": each.tabular and _format_settings(each.tabular),
                 **({"partition format": each.partition_format} if each.partition_format else {}),
             }
