@@ -110,9 +110,13 @@ class LeaseStore:
             self._move(mini_batch, State.DONE)
             self._attempts[mini_batch] = max(self._attempts[mini_batch], attempt)
 
+    def restore_attempt(self, mini_batch: int, attempt: int) -> None:
+        """Take over from the ledger which attempt was the last: later ones have higher numbers."""
+        self._attempts[mini_batch] = max(self._attempts[mini_batch], attempt)
+
     def restore_try(self, mini_batch: int, attempt: int, *, terminal: bool) -> None:
         """Take over from the ledger that a try was used up, and whether it was the last."""
-        self._attempts[mini_batch] = max(self._attempts[mini_batch], attempt)
+        self.restore_attempt(mini_batch, attempt)
         self._tries[mini_batch] = self._tries.get(mini_batch, 0) + 1
         if terminal and self._states[mini_batch] == State.WAITING:
             self._move(mini_batch, State.FAILED)

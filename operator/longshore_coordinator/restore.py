@@ -28,7 +28,7 @@ class Restored:
         self._code: dict[str, Any] | None = None  # of the epoch whose records are taken in; None: it recorded none
         self.errors = ErrorLog(counts_empty=counts_empty)
         self._done = bytearray()
-        self._tried = bytearray()  # since the last resumption
+        self._tried = bytearray()  # tries since the last resumption, attempts since the first
 
     def apply(self, mini_batches: Iterable[int], leases: LeaseStore, accounts: Accounts, plan: Plan) -> None:
         """Lay what is known of some mini-batches, just added, over leases and accounts."""
@@ -37,6 +37,8 @@ class Restored:
         for mini_batch in mini_batches:
             done, items, succeeded = _at(_DONE, self._done, mini_batch)
             tries, attempt, lost, terminal = _at(_TRIED, self._tried, mini_batch)
+            if attempt and not tries:
+                leases.restore_attempt(mini_batch, attempt)
             for _ in range(tries):
                 leases.restore_try(mini_batch, attempt, terminal=bool(terminal))
             if done:
@@ -74,8 +76,11 @@ class Restored:
             _put(_TRIED, self._tried, failure.mini_batch, tries + 1, last, failure.items, terminal)
 
     def retry(self) -> None:
-        """Give the failed mini-batches all their tries again."""
-        self._tried.clear()
+        """Give the failed mini-batches all their tries again; their attempts are counted on."""
+        for mini_batch in range(len(self._tried) // _TRIED.size):
+            tries, attempt, *_ = _at(_TRIED, self._tried, mini_batch)
+            if tries:
+                _put(_TRIED, self._tried, mini_batch, 0, attempt, 0, 0)
         self.errors.retry()
 
 

@@ -317,6 +317,21 @@ def test_a_mini_batch_that_failed_for_good_in_two_runs_of_a_resumed_step_is_lost
     assert [each["message"] for each in found] == ["again"]
 
 
+@pytest.mark.parametrize(
+    ("failed", "committed", "count"),
+    [
+        ([tried(1, terminal=True)], [], 1),
+        ([tried(1, terminal=True)], [done(1, attempt=2)], 0),
+        ([tried(1, terminal=True), tried(1, attempt=2, terminal=True)], [], 1),
+        ([tried(1, terminal=True), tried(1, attempt=2)], [], 0),
+        ([tried(1, terminal=True), tried(2, terminal=True)], [done(1, attempt=2)], 1),
+    ],
+    ids=["failed", "done since", "failed again", "retried when the run ended", "one of two done since"],
+)
+def test_what_was_retried_since_did_not_fail_for_good(failed, committed, count):
+    assert f"; failed for good: {count}\n" in summary_of(failed, committed)
+
+
 def test_the_errors_are_grouped_and_the_most_frequent_come_first():
     failed = [tried(number, terminal=number == 1) for number in range(9, 0, -1)]
     failed += [tried(3, attempt=2), tried(4, category=errors.TIMEOUT, message="run() took longer than 60 s")]

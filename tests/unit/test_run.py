@@ -10,6 +10,7 @@ from longshore_coordinator.committed import Committed
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.leases import LOSSES_FOR_FREE, State
 from longshore_coordinator.ledger import Ledger
+from longshore_coordinator.reports import Attempts
 from longshore_coordinator.restore import restore
 from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import Verdict, counts_empty_returns
@@ -300,6 +301,31 @@ def test_a_resumed_run_forgets_the_errors_of_attempts_and_keeps_those_of_short_r
     resumed = Bench(store, max_tries=1, resumed_by_user=True)
     assert resumed.run.accounts.errors.first.category == "WrongReturn"
     assert resumed.run.accounts.errors.examples() == [1]
+
+
+def test_attempts_are_counted_on_when_failed_mini_batches_are_retried(store):
+    bench = Bench(store, mini_batches=1, max_tries=3)
+    agent = bench.agent()
+    for _ in range(3):
+        bench.report(agent, returned=[*bench.grant(agent)])
+        bench.fail(agent, *bench.grant(agent), message="old")
+    assert bench.counts() == {"failed": 1}
+    for number in range(2):
+        bench.ledger.flush()
+        bench = Bench(store, mini_batches=1, max_tries=3, resumed_by_user=True)
+        agent = bench.agent()
+        assert bench.run.leases.tries(0) == 0
+        assert bench.grant(agent) == [(0, 7 + number)]
+        bench.fail(agent, (0, 7 + number), message="new")
+    bench.ledger.flush()
+    restarted = Bench(store, mini_batches=1, max_tries=3)
+    assert restarted.run.leases.tries(0) == 1
+    restarted.fail(agent := restarted.agent(), *restarted.grant(agent))
+    restarted.fail(agent, *restarted.grant(agent), message="last")
+    restarted.ledger.flush()
+    with Attempts.of(restarted.ledger.records()) as attempts:
+        (lost,) = attempts.lost()
+    assert (lost.attempt.failure.message, lost.attempts) == ("last", 7)
 
 
 def test_a_short_return_is_a_failed_try_where_failed_mini_batches_are_counted(store):
@@ -1036,7 +1062,7 @@ def test_when_the_user_resumes_a_run_what_failed_gets_all_its_tries_again(store)
     assert bench.run.accounts.items_failed == 1
     assert bench.run.accounts.errors.first.message == "run() returned 1 results for 2 items"
     agent = bench.agent()
-    for attempt in (1, 2):
+    for attempt in (3, 4):
         assert bench.grant(agent)[0] == (1, attempt)
         bench.fail(agent, (1, attempt))
     assert bench.counts() == {"done": 1, "failed": 1, "waiting": 2}

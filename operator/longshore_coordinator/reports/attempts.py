@@ -134,9 +134,13 @@ class Attempts:
 
     def count_kinds(self) -> Kinds:
         """Return the kinds of errors with what all attempts came to; call it once."""
-        for index in self._order():
+        places = self._order()
+        for at, index in enumerate(places, 1):
             row = self._row(index)
-            self.kinds.see(row.kind, row.mini_batch, terminal=bool(row.terminal))
+            # One that was retried since, or is done, did not fail for good.
+            is_last = at == len(places) or self._mini_batch(places[at]) != row.mini_batch
+            terminal = bool(row.terminal) and is_last and not self._is_done(row.mini_batch)
+            self.kinds.see(row.kind, row.mini_batch, terminal=terminal)
         for each in self.short():
             self.kinds.see(self.kinds.add(each), each.failure.mini_batch, terminal=False)
         return self.kinds
