@@ -137,6 +137,8 @@ def test_a_store_that_takes_no_traceback_costs_nothing_but_the_file(tmp_path, ca
         errors.note(ValueError(f"{number}\udcff"))
     errors.write()
     assert "cannot be written" in caplog.text
+    assert "ValueError: 29\\xff" in caplog.text
+    caplog.text.encode()  # a log is UTF-8
 
 
 def test_the_first_tracebacks_are_kept(tmp_path):
