@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import asdict
 from functools import lru_cache
@@ -23,6 +24,8 @@ from longshore_storage.store import Store, open_store
 _SEGMENTS = "state/segments"
 _OUTPUT_MARKER = "state/output.json"  # which rows are in the output file: a later coordinator need not write it again
 _TIMING = "logs/sys/job_report/timing.json"
+
+_log = logging.getLogger("longshore.coordinator")
 
 
 def write_output(job: Job, store: Store, ledger: Ledger, *, expected: int) -> Assembled:
@@ -92,10 +95,21 @@ def write_end(
     )
     if outcome.succeeded:
         write_success(store, last)
-        # Their rows are in the output now, and are needed again only to retry what failed. A later coordinator that may
-        # be at the same point sees the marker, if this one does not see its claim.
-        if not outcome.mini_batches_failed and not ledger.is_superseded():
+        if not outcome.mini_batches_failed:
+            _delete_segments(store, ledger)
+
+
+def _delete_segments(store: Store, ledger: Ledger) -> None:
+    """Delete the rows that are in the output now, as far as that can be: the run has succeeded whatever is left.
+
+    With failed mini-batches they would be needed again, to retry those.
+    """
+    try:
+        # A later coordinator that may be at the same point sees the marker, if this one does not see its claim.
+        if not ledger.is_superseded():
             store.delete(_SEGMENTS)
+    except OSError as error:
+        _log.warning("%s is not needed any more, and cannot be deleted: %s", store.child(_SEGMENTS), error)
 
 
 def _outcome(job: Job, last: Snapshot, attempts: Attempts, *, written: Assembled, warning: str) -> Outcome:

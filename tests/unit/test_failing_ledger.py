@@ -207,3 +207,19 @@ def test_reports_and_marker_are_written_again_where_that_may_help(tmp_path, monk
         assert (tmp_path / "run" / ends.FIRST).exists() == (state == "Succeeded")
 
     run(scenario)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, *FAILURES[:3]], ids=errno.errorcode.get)
+def test_a_run_that_has_succeeded_stays_so_where_nothing_can_be_deleted(tmp_path, monkeypatch, caplog, number):
+    async def scenario():
+        coordinator = await opened(tmp_path, timeouts=Timeouts(storage=0.1))
+        failing = Failing(monkeypatch, LocalStore, "delete", number, only="state/segments")
+        running = asyncio.create_task(coordinator.run())
+        await work(coordinator)
+        assert (await running).state == "Succeeded"
+        assert failing.calls == 1
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario)
+    [record] = caplog.records
+    assert os.strerror(number) in record.getMessage()
