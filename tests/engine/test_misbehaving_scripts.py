@@ -436,3 +436,40 @@ def test_a_thread_that_the_script_leaves_running_delays_the_end_by_seconds_and_i
     assert ended.code == 0
     line = "left threads running: heartbeat; end them in shutdown(), or start them with daemon=True"
     assert line in ended.logs("user/stderr/worker-0/*.txt")
+
+
+LEAVES = """\
+import sys
+import threading
+
+
+def init():
+    threading.Thread(target=threading.Event().wait, name="heartbeat").start()
+{}
+
+
+def run(mini_batch):
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("init", "run", "category"),
+    [
+        ("", "sys.exit(1)", "ProcessDied"),
+        ("", "sys.exit()", "ProcessDied"),
+        ("", "raise SystemExit('no')", "ProcessDied"),
+        ("    raise ValueError('no')", "return mini_batch", "UserError"),
+        ("    sys.exit(1)", "return mini_batch", "UserError"),
+    ],
+    ids=["exit", "exit without a code", "SystemExit", "init() raises", "init() exits"],
+)
+def test_a_thread_keeps_no_process_that_the_script_ends_itself(longshore, init, run, category):
+    longshore.data("a.txt")
+    longshore.write("code/leaves.py", LEAVES.format(init, run))
+    longshore.manifest(longshore.step("leaves.py", source={"uri": "code"}, errorThreshold=0, runMaxTry=2))
+
+    ended = longshore.run(patience=60)
+
+    assert ended.code == 1
+    assert ended.first_error["category"] == category

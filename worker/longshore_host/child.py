@@ -250,6 +250,7 @@ def main() -> int:
         except entry.EntryScriptError as error:
             connection.send([messages.INIT_FAILED, error.category, str(error), error.trace])
             sys.stderr.write((error.trace or str(error)) + "\n")
+            _end_without_threads(1)
             return 1
         if spec.profiling_module is None:
             serve()
@@ -257,12 +258,18 @@ def main() -> int:
             _profile(spec, process, serve)
     except ConnectionLost:
         return 1
-    _end_without_threads()
+    except SystemExit:  # the script's, in run(): the agent waits for this process to end
+        _end_without_threads(1)
+        raise
+    _end_without_threads(0)
     return 0
 
 
-def _end_without_threads() -> None:
-    """See to it that the process ends although the script left threads running that the interpreter would wait for."""
+def _end_without_threads(code: int) -> None:
+    """See to it that the process ends although the script left threads running that the interpreter would wait for.
+
+    `code` is the exit code that it has then.
+    """
     through = threading.Event()
 
     def watch() -> None:
@@ -276,7 +283,7 @@ def _end_without_threads() -> None:
         sys.stderr.write(text.format(", ".join(left)))
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(code)
 
     atexit.register(through.set)  # called once the interpreter has waited for all threads, and before other handlers
     threading.Thread(target=watch, name="longshore-end", daemon=True).start()
