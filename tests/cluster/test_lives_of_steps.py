@@ -18,8 +18,8 @@ import os, time
 
 def run(mini_batch):
     time.sleep(0.7)
-    folder, name = os.path.split(mini_batch[0])
-    with open(os.path.join(folder, "..", "ran"), "a") as ran:
+    name = os.path.basename(mini_batch[0])
+    with open(os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], "ran"), "a") as ran:
         ran.write(name + "\\n")
     return [name + " " + open(mini_batch[0]).read()]
 """
@@ -28,7 +28,7 @@ def run(mini_batch):
 
 
 def ran(steps):
-    return sorted((steps.folder / "ran").read_text().split())
+    return sorted((steps.run_folder("score") / "rows" / "ran").read_text().split())
 
 
 def test_a_suspended_step_has_no_pod_and_goes_on_from_what_it_did(steps, slow, namespace):
