@@ -298,6 +298,6 @@ SCRIPTS = {
     "nothing-to-append": Script(
         "def run(mini_batch):\n    return []\n",
         spec={"errorThreshold": -1},
-        error=("NoResultToAppend", r"no succeeded mini-batch item was returned from run\(\): .*"),
+        error=("WrongReturn", r"run\(\) returned 0 results for 2 items"),
     ),
 }

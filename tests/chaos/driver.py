@@ -26,7 +26,7 @@ import conftest as engine
 import fire
 import scenarios
 from faulty_proxy import Proxy, faulty_proxy
-from s3_server import BUCKET, s3_server
+from s3_server import BUCKET, Server, s3_server
 from scenarios import Event, Scenario
 
 from longshore_coordinator.ledger import Ledger
@@ -119,7 +119,9 @@ _INJECTED = {
 class Chaos:
     """One scenario in a folder. Use in a `with`: at its end nothing of it runs any more."""
 
-    def __init__(self, scenario: Scenario, folder: Path) -> None:
+    def __init__(self, scenario: Scenario, folder: Path, *, server: Server | None = None) -> None:
+        """Take an empty folder, and a store that speaks S3 if one runs already: a process can have but one."""
+        self._server = server
         self.outcome = Outcome(scenario)
         self._scenario = scenario
         self._bench = engine.Longshore(folder)
@@ -176,7 +178,8 @@ class Chaos:
 
     def _upload(self) -> str:
         """Put the data into a store behind a proxy that spoils some requests; return its URL."""
-        server, data = self._servers.enter_context(s3_server()), f"s3://{BUCKET}/data"
+        server = self._server or self._servers.enter_context(s3_server())
+        data = f"s3://{BUCKET}/chaos-{self._scenario.seed}"
         with mock.patch.dict(os.environ, server.variables):
             store = open_store(data, skip_instance_cache=True)  # that of an earlier run had another server
             for name, content in scenarios.files_of(self._scenario).items():

@@ -60,7 +60,7 @@ def test_a_failed_run_is_retried_with_what_has_succeeded_and_what_is_committed(p
     assert "StepFailed" in namespace("describe", RUN, "first")
 
     pipelines.source("score", SCORE)
-    pipelines.start("again", retryOf="first")
+    pipelines.start("again", retryOf="first", acceptChangedCode=True)  # what is committed ran with the code before
     assert pipelines.ended("again")["status"] == "True"
     assert pipelines.total("again") == TOTAL
     assert pipelines.step("again", "prepare")["resource"] == "ScriptStep/first-prepare"

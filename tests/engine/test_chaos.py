@@ -12,8 +12,8 @@ from scenarios import scenario
 
 
 @pytest.mark.parametrize("seed", [2, 4, 6])  # rows, Parquet and files; in a store and here; all kinds of faults
-def test_random_faults_cost_no_row(tmp_path, seed):
-    with Chaos(scenario(seed, scale=0.3), tmp_path) as chaos:
+def test_random_faults_cost_no_row(tmp_path, s3, seed):
+    with Chaos(scenario(seed, scale=0.3), tmp_path, server=s3) as chaos:
         outcome = chaos.run()
     assert not outcome.fault, outcome
     assert outcome.done["row"]

@@ -91,7 +91,7 @@ def test_what_a_script_finds_around_it(longshore, code):
     assert first["types"] == ["list", "str"]
 
     # sys.argv is complete before the import; siblings and packages below are importable; __file__ is the script.
-    assert first["argv"] == ["--threshold", "0.5", "--verbose", "True", "two words", out]
+    assert first["argv"] == ["--threshold", "0.5", "--verbose", "true", "two words", out]
     assert (first["file"], first["script"], first["name"]) == (script, "looks_around.py", "looks_around")
     assert first["siblings"] == ["beside", "deeper"]
 

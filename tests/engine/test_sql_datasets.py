@@ -135,7 +135,7 @@ def test_a_resumed_run_has_the_same_mini_batches(longshore, bench):
     )
     assert longshore.run().reason == "ErrorThresholdExceeded"
     longshore.write("code/script.py", SCRIPT.replace("FOLDER", str(longshore.folder)))
-    ended = longshore.resume()
+    ended = longshore.resume("--accept-changed-code")
     assert (ended.reason, ended.items) == ("Succeeded", {"total": ROWS, "succeeded": ROWS})
 
 
@@ -179,7 +179,7 @@ def test_what_is_wrong_with_a_query_is_one_sentence(longshore, bench, data, sent
 
 
 def test_a_database_that_is_not_there_is_told(longshore, bench):
-    bench(uri="postgresql://127.0.0.1:1/tests")
+    bench(uri="postgresql://127.0.0.1:1/tests", storageTimeoutSeconds=1)
     assert "Connection refused" in longshore.run().succeeded["message"]
 
 
