@@ -507,4 +507,5 @@ def test_an_error_of_ours_is_a_500_that_is_logged_and_the_call_can_be_repeated(t
 
     asyncio.run(scenario())
     (record,) = [each for each in caplog.records if each.name == "longshore.coordinator"]
-    assert record.exc_info[1] is error
+    assert type(error).__name__ in record.getMessage()
+    assert "Traceback (most recent call last)" in record.getMessage()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from longshore_coordinator.enumerate import cut
@@ -194,6 +194,8 @@ KINDS = (
 
 @few
 @given(texts=st.lists(st.sampled_from(TEXTS), min_size=1, max_size=5), kind=st.sampled_from(KINDS))
+@example(texts=["", "true"], kind="float64")
+@example(texts=["", "false", "0"], kind="Int64")
 def test_a_mini_batch_has_the_values_of_its_rows_alone_or_fails_as_one_of_them_does(path, texts, kind):
     declared = TabularFormat("csv", column_types={"x": kind})
 

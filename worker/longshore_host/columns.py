@@ -63,7 +63,9 @@ def may_be_rounded(values: Series) -> bool:
 
 def may_be_truth(values: Series) -> bool:
     """Tell whether all numbers of a csv column may have been parsed from true and false, which are none."""
-    return values.dtype.kind in "iuf" and len(values) > 0 and bool(values.isin([0, 1]).all())
+    if values.dtype.kind not in "iuf" or not len(values):
+        return False
+    return bool((values.isin([0, 1]) | values.isna()).all())
 
 
 def is_lossy(values: Series) -> bool:
