@@ -54,7 +54,7 @@ def test_a_script_sees_its_data_and_no_secret_in_a_pod_without_rights(tasks, nam
     namespace("create", "secret", "generic", "key", "--from-literal=AWS_SECRET_ACCESS_KEY=open-sesame")
     tasks.apply("Datastore", "bucket", uri="s3://bucket", secretRef={"name": "key"})
     arguments = ["$(outputs.found)", "s3://bucket/x"]
-    condition, status = submit(tasks, LOOKS_AROUND, params={"alpha": 0.5}, arguments=arguments)
+    condition, status = submit(tasks, LOOKS_AROUND, params={"alpha": "0.5"}, arguments=arguments)
     assert condition["status"] == "True", condition
     assert status["metrics"] == {"accuracy": 0.5}
     (output,) = status["outputs"]
