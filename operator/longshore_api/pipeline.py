@@ -171,7 +171,7 @@ class PipelineRunSpec(Fields):
     regenerate_outputs: Flag = False
     """Whether every step runs, even where an earlier run's outputs could be taken."""
     content_fingerprint: ContentFingerprint = "stamps"
-    """What of the files of inputs, side inputs and models keeps a step from being reused when it changes: `stamps`
+    """Property of the files of inputs, side inputs and models that must not change for a step to be reused: `stamps`
     (sizes and times, or the etags of stores), `digests` (what is in them; reads every file once per run) or `none`
     (their paths alone). `true` is `stamps`, `false` is `none`. The rows of a database do not count: of a query its text
     does."""
