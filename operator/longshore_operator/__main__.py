@@ -13,16 +13,16 @@ from contextlib import AbstractContextManager, nullcontext
 import kopf
 
 from longshore_operator import logs
-from longshore_operator.build import names
-from longshore_operator.coordinator_client import HttpCoordinators
+from longshore_operator.cluster.api import ApiKube, Trouble, client_from_environment
+from longshore_operator.cluster.coordinators import HttpCoordinators
 from longshore_operator.endpoints import serving
-from longshore_operator.handlers import WATCHED, Key, registry
-from longshore_operator.kube import ApiKube, Trouble, client_from_environment
+from longshore_operator.manifests import names
 from longshore_operator.metrics import MeteredKube, Metrics
-from longshore_operator.reconcile import Reconciler
+from longshore_operator.reconcile.loop import Reconciler
+from longshore_operator.reconcile.work_queue import WorkQueue
 from longshore_operator.settings import InvalidSettings, Settings
-from longshore_operator.watches import Watches
-from longshore_operator.work_queue import WorkQueue
+from longshore_operator.watch.handlers import WATCHED, Key, registry
+from longshore_operator.watch.sessions import Watches
 
 _THREADS = 8  # which mostly wait: for the API server, and seconds for a coordinator that does not answer
 

@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from longshore_operator.build import names
-from longshore_operator.kube import Kube, Manifest
+from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.manifests import names
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BY_STATE: Mapping[str, tuple[str, tuple[str, ...]]] = {  # metric -> help, kinds

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from longshore_api.crdgen.__main__ import texts
-from longshore_operator.build import names
+from longshore_operator.manifests import names
 from longshore_operator.settings import LowPriority, Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from world import NAMESPACE, START, FakeKube, kind
 
 from longshore_agent.survey import SurveyError, survey
 from longshore_agent.survey_words import survey_words
-from longshore_operator.reconcile import Reconciler
+from longshore_operator.reconcile.loop import Reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.survey import SurveyRequest
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from longshore_operator.reconcile import Reconciler
+from longshore_operator.reconcile.loop import Reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.script_job import FAILED, SUCCEEDED, TIMED_OUT, ScriptResult
 

@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from longshore_operator import coordinator_client
-from longshore_operator.coordinator_client import CoordinatorError, HttpCoordinators, Line
-from longshore_operator.credentials import issue
+from longshore_operator.cluster import coordinators as coordinator_client
+from longshore_operator.cluster.coordinators import CoordinatorError, HttpCoordinators, Line
+from longshore_operator.manifests.credentials import issue
 from longshore_protocol.snapshot import RUNNING, Snapshot
 
 ANSWER = Snapshot(RUNNING, "score-1", "/run", "/run/scores", 1).to_json().encode()

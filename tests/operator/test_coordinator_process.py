@@ -22,8 +22,8 @@ from signals import wait_for_handler
 from longshore_agent.fetch_source import fetch_source
 from longshore_coordinator.last_words import LIMIT, last_words
 from longshore_coordinator.ledger import Ledger
-from longshore_operator.coordinator_client import CoordinatorError, HttpCoordinators, Line
-from longshore_operator.credentials import issue
+from longshore_operator.cluster.coordinators import CoordinatorError, HttpCoordinators, Line
+from longshore_operator.manifests.credentials import issue
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Model, Output, Thresholds
 from longshore_protocol.snapshot import Device, FirstError, Snapshot
 from longshore_storage.store import open_store

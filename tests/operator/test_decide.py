@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from longshore_api.errors import Problem
-from longshore_operator.plan import statuses
-from longshore_operator.plan.actions import Delete, Drain, Occupy, TellGone
-from longshore_operator.plan.decide import after_refusal, decide
-from longshore_operator.plan.observed import Control, Observed, Pod, Step, Trouble, Unreachable
-from longshore_operator.plan.pods import pod
-from longshore_operator.plan.slots import Claim, Holder, Pool
+from longshore_operator.common.actions import Delete, Drain, Occupy, TellGone
+from longshore_operator.common.pool import Claim, Holder, Pool
 from longshore_operator.settings import Settings
+from longshore_operator.steps import status as statuses
+from longshore_operator.steps.decide import after_refusal, decide
+from longshore_operator.steps.observed import Control, Observed, Pod, Step, Trouble, Unreachable
+from longshore_operator.steps.pods import pod
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import Provision, Volume
 from longshore_planner.nodes import NodeShape

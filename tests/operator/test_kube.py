@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
-from longshore_operator.kube import ApiKube, Conflict, NotFound, Refused, Taken, Trouble
+from longshore_operator.cluster.api import ApiKube, Conflict, NotFound, Refused, Taken, Trouble
 
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}}
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.apply import Hands, apply_action
-from longshore_operator.kube import Conflict, Refused
-from longshore_operator.observe import observe
-from longshore_operator.plan.decide import decide
+from longshore_operator.cluster.api import Conflict, Refused
+from longshore_operator.reconcile.apply import Hands, apply_action
 from longshore_operator.settings import Settings
+from longshore_operator.steps.decide import decide
+from longshore_operator.steps.observe import observe
 from longshore_protocol.snapshot import FirstError
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from longshore_operator.build import names
+from longshore_operator.manifests import names
 
 PATIENCE = 30.0
 OURS, DEFINITIONS = "/apis/longshore.dev/v1alpha1", "/apis/apiextensions.k8s.io/v1"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.kube import Refused
+from longshore_operator.cluster.api import Refused
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.kube import Trouble
+from longshore_operator.cluster.api import Trouble
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_operator.plan.slots import Claim, Holder, Pool, nodes_among, pool
+from longshore_operator.common.pool import Claim, Holder, Pool, nodes_among, pool
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from longshore_agent.survey_words import survey_words
-from longshore_operator.kube import Refused
+from longshore_operator.cluster.api import Refused
 from longshore_protocol.survey import SourceFound, SurveyResult
 from longshore_storage.store import open_store
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.handlers import keys_of_pod, keys_of_run, keys_of_step
-from longshore_operator.kube import Refused, Taken, Trouble
+from longshore_operator.cluster.api import Refused, Taken, Trouble
+from longshore_operator.watch.handlers import keys_of_pod, keys_of_run, keys_of_step
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.tasks import TaskRun
 from longshore_protocol.script_job import CANCELLED, FAILED

@@ -9,8 +9,8 @@ import pytest
 
 from longshore_agent import inject
 from longshore_api.nodes import TemplateSpec
-from longshore_operator.build import parts, pods, tasks
-from longshore_operator.build.volumes import DataAccess
+from longshore_operator.manifests import parts, pods, tasks
+from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
 from longshore_planner import ground
 from longshore_planner.ground import Provision, Volume

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from longshore_operator.work_queue import WorkQueue
+from longshore_operator.reconcile.work_queue import WorkQueue
 
 PATIENCE = 60.0
 

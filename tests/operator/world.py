@@ -5,9 +5,9 @@ import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from longshore_operator.coordinator_client import CoordinatorError
-from longshore_operator.kube import Conflict, NotFound, Taken
-from longshore_operator.reconcile import Reconciler
+from longshore_operator.cluster.api import Conflict, NotFound, Taken
+from longshore_operator.cluster.coordinators import CoordinatorError
+from longshore_operator.reconcile.loop import Reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.snapshot import (
     PENDING,

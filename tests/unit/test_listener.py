@@ -13,7 +13,7 @@ import pytest
 from longshore_coordinator import listener
 from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.server import Server
-from longshore_operator.credentials import issue
+from longshore_operator.manifests.credentials import issue
 from longshore_storage.store import open_store
 
 PATIENCE = 60.0  # seconds

@@ -1,0 +1,1 @@
+"""Call over the network: the API server, and the coordinators of runs."""

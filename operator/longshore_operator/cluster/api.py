@@ -1,0 +1,238 @@
+"""Calls of the Kubernetes API: the one place that makes them, and that knows the client's exceptions.
+
+Trouble           what may pass: the caller tries again later
+|-- Conflict      somebody else was faster: look again, then decide again
+|   `-- Taken     what was to be made is there already
+|-- Refused       it is against a rule of the cluster, such as a quota: its users must be told
+NotFound          what was to be changed is not there (any more); what was to be read is None then
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from kubernetes import config
+from kubernetes.client import ApiClient
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from longshore_operator.manifests.names import GROUP, MANAGER, VERSION
+
+Manifest = dict[str, Any]
+
+_OURS = f"apis/{GROUP}/{VERSION}"
+_PATHS: Mapping[str, tuple[str, str]] = {  # kind -> API, plural
+    "ConfigMap": ("api/v1", "configmaps"),
+    "Secret": ("api/v1", "secrets"),
+    "Service": ("api/v1", "services"),
+    "Pod": ("api/v1", "pods"),
+    "Event": ("api/v1", "events"),
+    "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
+    "Pipeline": (_OURS, "pipelines"),
+    "PipelineRun": (_OURS, "pipelineruns"),
+    "ParallelRunStep": (_OURS, "parallelrunsteps"),
+    "ScriptStep": (_OURS, "scriptsteps"),
+    "TransferStep": (_OURS, "transfersteps"),
+    "ComputeCluster": (_OURS, "computeclusters"),
+    "Datastore": (_OURS, "datastores"),
+    "Dataset": (_OURS, "datasets"),
+    "Environment": (_OURS, "environments"),
+    "Model": (_OURS, "models"),
+}
+_KINDS = {plural: kind for kind, (_, plural) in _PATHS.items()}
+_OBJECTS = re.compile(
+    r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/[^/]+)?/(?P<plural>[a-z]+)(?P<name>/[^/]+)?(?P<sub>/[a-z]+)?"
+)
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_TIMEOUT = 30.0  # seconds a call may take
+
+
+class Trouble(Exception):
+    """The API did not do it; it may do so later."""
+
+
+class Conflict(Trouble):
+    """The object is there already, or is another than the one that was looked at."""
+
+
+class Taken(Conflict):
+    """There is an object of that name; the message is the API server's own sentence."""
+
+
+class Refused(Trouble):
+    """The API server does not allow it; the message is its own sentence."""
+
+
+class NotFound(Exception):
+    """There is no such object."""
+
+
+class Kube(Protocol):
+    """All that the operator asks of a cluster. Each call raises Trouble."""
+
+    def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Return an object, None when there is none."""
+
+    def list(self, kind: str, namespace: str, selector: str = "", *, cached: bool = False) -> Sequence[Manifest]:
+        """Return the objects of a kind with these labels.
+
+        `cached` ones are as they were a moment ago, and cost the API server little: it need not read and check each.
+        """
+
+    def create(self, manifest: Manifest) -> None:
+        """Make an object. Raises Taken."""
+
+    def write_status(self, manifest: Manifest) -> None:
+        """Make an object's status be so. Raises NotFound when there is no such object."""
+
+    def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
+        """Set fields of this very object's spec. Raises Conflict for another one of its name, NotFound for none."""
+
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        """Delete this very object. Raises Conflict when it is another by now; one that is gone is well.
+
+        `at_once` does not wait for a pod's node to say that it has ended.
+        """
+
+
+class ApiKube:
+    """The API server behind a client; each call's verb, kind and status code ("error" for none) go to `count`."""
+
+    def __init__(
+        self, client: ApiClient, count: Callable[[str, str, str], None] = lambda verb, kind, code: None
+    ) -> None:
+        self._client = client
+        self._count = count
+
+    def served(self) -> frozenset[str]:
+        """Return Longshore's own kinds that the API server serves. Raises Trouble."""
+        try:
+            found = self._call("GET", f"/{_OURS}")
+        except NotFound:
+            return frozenset()
+        return frozenset(each["kind"] for each in found["resources"])
+
+    def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        try:
+            return self._call("GET", path(kind, namespace, name))
+        except NotFound:
+            return None
+
+    def list(self, kind: str, namespace: str, selector: str = "", *, cached: bool = False) -> Sequence[Manifest]:
+        api, _ = _PATHS[kind]
+        query = [("labelSelector", selector)] if selector else []
+        query += [("resourceVersion", "0")] if cached else []
+        found = self._call("GET", path(kind, namespace), query=query)
+        version = api.partition("/")[2]  # elements of a list say neither, and are documents like others
+        return [{"apiVersion": version, "kind": kind, **each} for each in found["items"]]
+
+    def create(self, manifest: Manifest) -> None:
+        self._call("POST", path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
+
+    def write_status(self, manifest: Manifest) -> None:
+        metadata = manifest["metadata"]
+        where = path(manifest["kind"], metadata["namespace"], metadata["name"]) + "/status"
+        query = [("fieldManager", MANAGER), ("force", "true")]
+        self._call("PATCH", where, query=query, body=manifest, content="application/apply-patch+yaml")
+
+    def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
+        body: Manifest = {"metadata": {"uid": uid}, "spec": dict(spec)}
+        self._call("PATCH", path(kind, namespace, name), body=body, content="application/merge-patch+json")
+
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if at_once:
+            options["gracePeriodSeconds"] = 0
+        try:
+            self._call("DELETE", path(kind, namespace, name), body=options)
+        except NotFound:
+            return
+
+    def _call(
+        self,
+        method: str,
+        where: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: Manifest | None = None,
+        content: str = "application/json",
+    ) -> Manifest:
+        headers = {"Accept": "application/json", "Content-Type": content}
+        called, url, headers, sent, _ = self._client.param_serialize(
+            method,
+            where,
+            query_params=list(query),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        code = "error"
+        try:
+            answer = self._client.call_api(called, url, headers, sent, _request_timeout=_TIMEOUT)
+            text: bytes = answer.read()  # type: ignore[no-untyped-call]
+            code = str(answer.status)
+        except ApiException as error:
+            code = str(error.status or code)
+            raise _translated(error.status, f"{method} {where}", _said(error.body) or str(error.reason)) from error
+        except HTTPError as error:
+            raise Trouble(f"{method} {where}: {error}") from error
+        finally:
+            self._count(*asked(method, where), code)
+        if answer.status >= 400:
+            raise _translated(answer.status, f"{method} {where}", _said(text))
+        found: Manifest = json.loads(text)
+        return found
+
+
+def path(kind: str, namespace: str = "", name: str = "") -> str:
+    """Return where an object is, or the objects of a kind, in a namespace or in all."""
+    api, plural = _PATHS[kind]
+    below = f"/namespaces/{quote(namespace)}" if namespace else ""
+    return f"/{api}{below}/{plural}" + (f"/{quote(name)}" if name else "")
+
+
+def asked(method: str, where: str) -> tuple[str, str]:
+    """Return verb and kind (or kind/subresource) of a call; what concerns no object of ours is a get of "discovery".
+
+    Whether a list is a watch, its path does not say.
+    """
+    found = _OBJECTS.fullmatch(where)
+    kind = _KINDS.get(found["plural"]) if found else None
+    if found is None or kind is None:
+        return _VERBS.get(method, "get"), "discovery"
+    reading = "get" if found["name"] else "list"
+    return _VERBS.get(method, reading), kind + (found["sub"] or "")
+
+
+def _translated(status: int | None, call: str, said: str) -> Exception:
+    text = f"{call}: {said}"
+    match status:
+        case 400 | 403 | 413 | 422:
+            return Refused(said or text)
+        case 404:
+            return NotFound(text)
+        case 409:
+            return Taken(said) if said.endswith("already exists") else Conflict(text)
+        case _:
+            return Trouble(text)
+
+
+def _said(body: Any) -> str:
+    """Return the API server's own sentence."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def client_from_environment() -> ApiClient:
+    """Return a client of the cluster that this process is in, or that its kubeconfig names."""
+    try:
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        config.load_kube_config()  # type: ignore[no-untyped-call]
+    return ApiClient()

@@ -1,0 +1,1 @@
+"""What the kinds share: actions, values, conditions, node pools, references."""

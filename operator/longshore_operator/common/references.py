@@ -1,0 +1,170 @@
+"""Reads what is around steps of all kinds: what they refer to, what they share, whose they are."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from longshore_api.base import Resource
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.parallel_run_step import ParallelRunStep
+from longshore_api.tasks import ScriptStep
+from longshore_api.validation import label, parse
+from longshore_api.values import INT_MAX
+from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.pool import Holder, Pool, is_set, number
+from longshore_operator.common.pool import pool as pool_of
+from longshore_operator.manifests import names, placement
+from longshore_operator.pipeline_runs.children import UNSETTLED
+from longshore_operator.settings import Settings
+from longshore_operator.steps.observed import Control, Trouble
+from longshore_planner.catalogue import Document, Documents, gather
+from longshore_planner.data_of_steps import inputs_of
+from longshore_planner.ground import Provision
+
+AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
+_DIGITS = 32  # hexadecimal, of a file's digest
+_METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def status_of(model: type[S], raw: Manifest) -> S | None:
+    """Return a resource's status; None where it has none, or one of another version, which is made anew."""
+    try:
+        return model.model_validate(raw["status"]) if raw.get("status") else None
+    except ValidationError:
+        return None
+
+
+def control(spec: Mapping[str, Any]) -> Control:
+    """Read what counts at any time, whatever the rest of the spec is: the schema has seen to the types.
+
+    It has not seen to numbers in strings: one that is out of range deletes nothing.
+    """
+    ttl = number(spec.get("ttlSecondsAfterFinished"), -1)
+    return Control(
+        suspend=is_set(spec, "suspend"),
+        cancel=is_set(spec, "cancel"),
+        ttl_seconds=ttl if 0 <= ttl <= INT_MAX else None,
+    )
+
+
+def controller(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the reference to the resource that an object goes with; an empty one when there is none."""
+    owners: Iterable[Mapping[str, Any]] = metadata.get("ownerReferences") or ()
+    return next((each for each in owners if each.get("controller")), {})
+
+
+def owner(raw: Manifest) -> str:
+    """Return the uid of the resource that an object goes with; "" when there is none."""
+    return str(controller(raw["metadata"]).get("uid", ""))
+
+
+def pipeline_run(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the reference to the PipelineRun that a step belongs to; None for one that was applied by itself."""
+    found = controller(metadata)
+    return found if found.get("kind") == names.RUN_KIND else None
+
+
+def is_of(settled: Manifest, step: Manifest) -> bool:
+    """Tell whether a settled run is this step's: the step's own, or written by the PipelineRun that made the step."""
+    run = pipeline_run(step["metadata"])
+    return owner(settled) in {step["metadata"]["uid"], *([run["uid"]] if run else [])}
+
+
+def left_to_pipeline_run(step: Manifest) -> Trouble | None:
+    """Return what a step waits for whose run is settled by its PipelineRun; None for one that settles its own."""
+    run = pipeline_run(step["metadata"])
+    if run is None:
+        return None
+    return Trouble(UNSETTLED, f"waiting for PipelineRun {run['name']} to write down what is to be run")
+
+
+def shared_pool(kube: Kube, namespace: str, compute: str, *, asking: tuple[Holder, int]) -> Pool:
+    """Return the nodes of a ComputeCluster, and who claims them. Raises kube.Trouble."""
+    cluster = kube.read(names.COMPUTE_KIND, namespace, compute)
+    workers = kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER))
+    return pool_of(compute, cluster, claimants(kube, namespace), workers, asking=asking)
+
+
+def claimants(kube: Kube, namespace: str) -> list[Manifest]:
+    """Return the steps that may use nodes, as they were a moment ago. Raises kube.Trouble."""
+    kinds = (names.STEP_KIND, names.SCRIPT_KIND)
+    return [each for kind in kinds for each in kube.list(kind, namespace, cached=True)]
+
+
+def documents_around(kube: Kube, raw: Manifest) -> Documents:
+    """Return a step and what it may refer to.
+
+    Raises InvalidDocuments for what it does refer to and is not valid, kube.Trouble.
+    """
+    around = [each for kind in AROUND for each in kube.list(kind, raw["metadata"]["namespace"])]
+    step = document(raw)
+    referred = _referred(step.resource)
+    documents: list[Document[Resource]] = [step]
+    for each in around:
+        is_open = each["kind"] in ("Datastore", "Model")  # by default, or by their names for scripts
+        if not is_open and (each["kind"], each["metadata"]["name"]) not in referred:
+            continue
+        try:
+            documents.append(document(each))
+        except InvalidDocuments:
+            if not is_open:
+                raise
+    return gather(documents)
+
+
+def _referred(step: Resource) -> set[tuple[str, str]]:
+    if not isinstance(step, ParallelRunStep | ScriptStep):
+        return set()
+    spec = step.spec
+    referred = {("Dataset", each.dataset) for _, each in inputs_of(step) if each.dataset}
+    referred |= {("Environment", spec.environment.name)} if spec.environment else set()
+    return referred | ({(names.COMPUTE_KIND, spec.compute_target)} if spec.compute_target else set())
+
+
+def document(raw: Manifest) -> Document[Resource]:
+    """Return a custom resource as a document of the planner. Raises InvalidDocuments."""
+    written = {
+        "apiVersion": raw["apiVersion"],
+        "kind": raw["kind"],
+        "metadata": {key: value for key, value in raw["metadata"].items() if key in _METADATA},
+        "spec": raw.get("spec", {}),
+    }
+    return Document(label(raw), "/", parse(written))
+
+
+def missing(
+    kube: Kube, namespace: str, provision: Provision, *, where: str, field: str, script: str
+) -> Iterator[Problem]:
+    """Yield what a run's pods would wait for in vain; `field` is the one that names the script."""
+    name = provision.config_map
+    if name is not None:
+        source = kube.read("ConfigMap", namespace, name)
+        if source is None:
+            yield Problem(where, "spec.source.configMap", f"is {name!r}: there is no such ConfigMap")
+        elif script not in {**source.get("data", {}), **source.get("binaryData", {})}:
+            yield Problem(where, field, f"is {script!r}: ConfigMap {name} has no such key")
+    for name in provision.secrets:
+        if kube.read("Secret", namespace, name) is None:
+            yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
+
+
+def unusable_node(provision: Provision, settings: Settings) -> Problem | None:
+    """Return what is wrong with the free parts of the node's template; None if they are parts of a pod."""
+    problem, compute = placement.unreadable(provision.node, settings), provision.node.compute
+    return (
+        Problem(f"{names.COMPUTE_KIND}/{compute}", "spec.podTemplate.spec", f"is wrong: {problem}") if problem else None
+    )
+
+
+def digests_of(source: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of each file of a ConfigMap."""
+    texts = {name: text.encode() for name, text in (source.get("data") or {}).items()}
+    others = {name: base64.b64decode(packed) for name, packed in (source.get("binaryData") or {}).items()}
+    return {name: hashlib.sha256(content).hexdigest()[:_DIGITS] for name, content in {**texts, **others}.items()}

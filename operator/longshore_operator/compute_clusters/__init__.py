@@ -1,0 +1,1 @@
+"""ComputeClusters: keep minNodes and idle nodes by placeholder pods."""

@@ -1,0 +1,66 @@
+"""Reads all that there is of a ComputeCluster: itself, the steps that use it, the pods that are its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from longshore_api.errors import InvalidDocuments
+from longshore_api.resources import ComputeCluster
+from longshore_api.status import ComputeClusterStatus
+from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.pool import nodes_among, pool
+from longshore_operator.common.references import claimants, document, owner, status_of
+from longshore_operator.compute_clusters.decide import Nodes, Scale
+from longshore_operator.manifests import names, placement
+from longshore_operator.manifests.subject import Subject
+from longshore_operator.settings import Settings
+from longshore_operator.steps.pods import placeholder, pod
+from longshore_operator.steps.status import sentence
+from longshore_planner.catalogue import Document
+from longshore_planner.nodes import node_shape
+
+
+def observe_nodes(kube: Kube, settings: Settings, *, namespace: str, name: str) -> Nodes | None:
+    """Read a ComputeCluster and all that is on it; None when there is none, or it is being deleted.
+
+    Raises kube.Trouble.
+    """
+    raw = kube.read(names.COMPUTE_KIND, namespace, name)
+    if raw is None or "deletionTimestamp" in raw["metadata"]:
+        return None
+    metadata = raw["metadata"]
+    pods = kube.list("Pod", namespace, names.compute_selector(name))
+    workers = nodes_among(each for each in pods if _role(each) == names.WORKER and _step(each))
+    placeholders = [each for each in pods if _role(each) == names.PLACEHOLDER and owner(each) == metadata["uid"]]
+    seen = Nodes(
+        subject=Subject(names.COMPUTE_KIND, namespace, name, metadata["uid"]),
+        generation=metadata.get("generation", 1),
+        status=status_of(ComputeClusterStatus, raw),
+        pool=pool(name, raw, claimants(kube, namespace), workers),
+        workers=tuple(pod(each, step=_step(each)) for each in workers),
+        placeholders=tuple(placeholder(each, compute=name) for each in placeholders),
+    )
+    try:
+        found = document(raw)
+        assert isinstance(found.resource, ComputeCluster), "its kind says so"
+        shape = node_shape(Document(found.where, found.folder, found.resource))
+    except InvalidDocuments as error:
+        return replace(seen, problem=sentence(error.problems))
+    spec = found.resource.spec
+    if problem := placement.unreadable(shape, settings):
+        return replace(seen, problem=f"spec.podTemplate.spec is wrong: {problem}")
+    idle = timedelta(seconds=spec.idle_seconds_before_scale_down)
+    return replace(seen, scale=Scale(spec.min_nodes, spec.max_nodes, idle), shape=shape)
+
+
+def _role(raw: Manifest) -> str:
+    return str(raw["metadata"]["labels"].get(names.ROLE_LABEL, ""))
+
+
+def _step(raw: Mapping[str, Any]) -> str:
+    """Return the step that a pod works for; "" for one of somebody else's."""
+    labels = raw["metadata"]["labels"]
+    return str(labels.get(names.STEP_LABEL) or labels.get(names.TASK_LABEL, ""))

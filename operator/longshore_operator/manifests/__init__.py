@@ -1,0 +1,1 @@
+"""Build the objects that the operator creates."""

@@ -1,0 +1,76 @@
+"""The objects of a PipelineRun: itself written down, copies of sources, and the resources that run its steps."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes.client import V1ConfigMap, V1ObjectMeta, V1OwnerReference
+
+from longshore_operator.manifests import names, objects
+from longshore_operator.manifests.subject import Subject
+from longshore_planner.cluster import ClusterRun
+from longshore_planner.pipelines.on_cluster import ClusterPipeline
+from longshore_planner.tasks import TaskRun
+
+RUN_ID_KEY, PIPELINE_KEY = "run-id", "pipeline.json.gz"  # of the ConfigMap
+
+
+def settled_map(run: Subject, settled: ClusterPipeline) -> V1ConfigMap:
+    """Return the run as it was settled, packed: hundreds of steps are more than a ConfigMap holds otherwise."""
+    packed = gzip.compress(settled.to_json().encode(), mtime=0)
+    return V1ConfigMap(
+        api_version="v1",
+        kind="ConfigMap",
+        metadata=metadata(run, names.pipeline_run(run.name)),
+        immutable=True,
+        data={RUN_ID_KEY: settled.pipeline.run_id},
+        binary_data={PIPELINE_KEY: base64.b64encode(packed).decode()},
+    )
+
+
+def settled_from(raw: Mapping[str, Any]) -> ClusterPipeline:
+    """Read what `settled_map` wrote. Raises ValueError, TypeError, KeyError, OSError for something else."""
+    return ClusterPipeline.from_json(gzip.decompress(base64.b64decode(raw["binaryData"][PIPELINE_KEY])).decode())
+
+
+def source_map(run: Subject, name: str, source: Mapping[str, Any]) -> V1ConfigMap:
+    """Return a copy of a ConfigMap that is a source: what becomes of the original is not for this run."""
+    return V1ConfigMap(
+        api_version="v1",
+        kind="ConfigMap",
+        metadata=metadata(run, name),
+        immutable=True,
+        data=source.get("data") or None,
+        binary_data=source.get("binaryData") or None,
+    )
+
+
+def step_map(run: Subject, settled: ClusterRun | TaskRun) -> V1ConfigMap:
+    """Return the settled run of a step, which is there before the step is: so it resolves nothing by itself."""
+    is_task = isinstance(settled, TaskRun)
+    name = names.task_objects(settled.step) if is_task else names.run_objects(settled.step)
+    return V1ConfigMap(
+        api_version="v1",
+        kind="ConfigMap",
+        metadata=metadata(run, name),
+        immutable=True,
+        data=objects.task_data(settled) if isinstance(settled, TaskRun) else objects.run_data(settled),
+    )
+
+
+def step_resource(run: Subject, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the resource that runs a step."""
+    made = metadata(run, name).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": made, "spec": spec}
+
+
+def metadata(run: Subject, name: str) -> V1ObjectMeta:
+    """Return the metadata of an object that goes with its PipelineRun."""
+    owner = V1OwnerReference(
+        api_version=names.API_VERSION, kind=names.RUN_KIND, name=run.name, uid=run.uid, controller=True
+    )
+    labels = {names.MANAGED_BY: names.MANAGER, names.RUN_LABEL: names.label_value(run.name)}
+    return V1ObjectMeta(name=name, namespace=run.namespace, labels=labels, owner_references=[owner])

@@ -1,0 +1,209 @@
+"""The pods of a run: one coordinator, and workers of an agent (our image) and a host (the user's image).
+
+worker pod   init: inject      copies host and protocol into `packages`, for an image that has nothing of ours, and
+                               makes the folders that the script writes to
+             init: source      fetches the source folder, where a store has it; credentials of stores, if it is a URL
+             agent             token, credentials of stores, the data volumes; no user code
+             main              the user's code; no token, no credential of ours; of the data volumes what it reads and
+                               writes, and no run's state
+             both              `work` with the agent's socket and the processes' folders; `staged` with inputs that the
+                               agent brings, which main only reads
+"""
+
+from __future__ import annotations
+
+from kubernetes.client import (
+    V1ConfigMapVolumeSource,
+    V1Container,
+    V1ContainerPort,
+    V1EnvVar,
+    V1EnvVarSource,
+    V1HTTPGetAction,
+    V1Pod,
+    V1Probe,
+    V1ResourceRequirements,
+    V1SecretKeySelector,
+    V1SecretVolumeSource,
+    V1Volume,
+    V1VolumeMount,
+)
+
+from longshore_operator.manifests import names, objects, placement
+from longshore_operator.manifests.parts import (
+    AUTHORITY,
+    FETCH,
+    INJECT,
+    OUR_USER,
+    PACKAGES,
+    PYTHON,
+    RUN,
+    SCRATCH,
+    SCRIPT_USER,
+    SECRET,
+    STAGED,
+    UMASK,
+    WORK,
+    confined,
+    credentials,
+    environment,
+    fetch_source,
+    inject,
+    item,
+    our_resources,
+    ours,
+    packages_volume,
+    pod,
+    scratch_volumes,
+    source_volumes,
+)
+from longshore_operator.manifests.volumes import DataAccess
+from longshore_operator.settings import Settings
+from longshore_planner.cluster import ClusterRun
+from longshore_planner.ground import SOURCE
+from longshore_planner.nodes import amount
+from longshore_planner.places import is_url, join
+
+_SOCKET = f"{WORK}/agent.sock"
+_LONGEST_START = 360  # probes, of 10 seconds each: an hour
+
+
+def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
+    """Return the coordinator's pod: started again in place until its work is over."""
+    access = _access(run)
+    command = [*PYTHON, "longshore_coordinator", "--job", f"{RUN}/{objects.JOB_KEY}", "--secret", SECRET]
+    health = V1HTTPGetAction(path="/healthz", port=names.PORT, scheme="HTTPS")
+    container = V1Container(
+        name="coordinator",
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=[*command, "--port", str(names.PORT), "--last-words", "/dev/termination-log"],
+        ports=[V1ContainerPort(name="https", container_port=names.PORT)],
+        # It answers once it has read its ledger, which may take very long; one that is killed meanwhile begins anew.
+        startup_probe=V1Probe(http_get=health, period_seconds=10, timeout_seconds=10, failure_threshold=_LONGEST_START),
+        liveness_probe=V1Probe(http_get=health, period_seconds=20, timeout_seconds=10, failure_threshold=9),
+        env=ours(TMPDIR=WORK, LONGSHORE_VOLUMES=access.boundary()),
+        env_from=credentials(run.provision),
+        resources=V1ResourceRequirements(
+            requests={"cpu": "50m", "memory": settings.coordinator_memory},
+            limits={"memory": settings.coordinator_memory_limit},
+        ),
+        security_context=confined(OUR_USER),
+        volume_mounts=[
+            V1VolumeMount(name="run", mount_path=RUN, read_only=True),
+            V1VolumeMount(name="secret", mount_path=SECRET, read_only=True),
+            V1VolumeMount(name="work", mount_path=WORK),
+            *access.mounts(),
+        ],
+    )
+    job = V1ConfigMapVolumeSource(name=names.run_objects(run.step), items=[item(objects.JOB_KEY)])
+    keys = (objects.TOKEN, objects.CERTIFICATE, objects.KEY)
+    secret = V1SecretVolumeSource(
+        secret_name=names.run_objects(run.step), default_mode=0o440, items=[item(key) for key in keys]
+    )
+    volumes = [
+        V1Volume(name="run", config_map=job),
+        V1Volume(name="secret", secret=secret),
+        *scratch_volumes(settings, "work"),
+        *access.volumes(),
+    ]
+    metadata = objects.metadata(run, names.coordinator(run.step), role=names.COORDINATOR)
+    account = run.provision.service_account
+    return pod(metadata, placement.anywhere(settings), containers=[container], volumes=volumes, account=account)
+
+
+def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
+    """Return the pod of the run's index-th worker."""
+    source, access = source_volumes(run.provision), _access(run)
+    authority = V1SecretVolumeSource(
+        secret_name=names.run_objects(run.step), default_mode=0o440, items=[item(objects.AUTHORITY)]
+    )
+    volumes = [
+        packages_volume(),
+        *scratch_volumes(settings, "work", "staged", "scratch"),
+        V1Volume(name="authority", secret=authority),
+        *source,
+        *access.volumes(),
+        *placement.volumes(run.provision.node),
+    ]
+    name, labels = names.worker(run.step, index), placement.labels_of(run.provision.node)
+    metadata = objects.metadata(run, name, role=names.WORKER, more=labels)
+    fetched = run.provision.source_uri
+    alone = (FETCH,) if fetched is not None and not is_url(fetched) else ()
+    metadata.annotations = placement.annotations_of(run.provision.node, "main", INJECT, *alone)
+    return pod(
+        metadata,
+        placement.on_node(run.provision.node, settings),
+        containers=[_agent(run, access, settings, index), _main(run, access, has_source=bool(source))],
+        init_containers=[inject(access, settings), *fetch_source(access, settings)],
+        volumes=volumes,
+        account=run.provision.service_account,
+    )
+
+
+def _access(run: ClusterRun) -> DataAccess:
+    job = run.job
+    paths = [path for each in job.inputs for path in each.paths]
+    paths += [uri for each in job.side_inputs for uri in each.uris] + [each.uri for each in job.models]
+    paths += [each.rpartition("=")[2] for each in job.arguments] + [*job.variables.values()]  # a location may be in one
+    return DataAccess(
+        run.provision,
+        writes=(job.run_uri, job.output.uri),
+        script_reads=tuple(paths),
+        script_writes=(join(job.run_uri, "logs"), job.output.uri),
+    )
+
+
+def _agent(run: ClusterRun, access: DataAccess, settings: Settings, index: int) -> V1Container:
+    token = V1EnvVarSource(secret_key_ref=V1SecretKeySelector(name=names.run_objects(run.step), key=objects.TOKEN))
+    return V1Container(
+        name="agent",
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=[*PYTHON, "longshore_agent"],
+        env=[
+            V1EnvVar(name="LONGSHORE_TOKEN", value_from=token),
+            *ours(
+                LONGSHORE_COORDINATOR=f"https://{names.host(run.step, run.namespace)}:{names.PORT}",
+                LONGSHORE_WORKER=names.worker(run.step, index),
+                LONGSHORE_SOCKET=_SOCKET,
+                LONGSHORE_WORK_DIR=WORK,
+                LONGSHORE_STAGE_DIR=STAGED,
+                LONGSHORE_CA=f"{AUTHORITY}/{objects.AUTHORITY}",
+                LONGSHORE_VOLUMES=access.boundary(WORK),
+                LONGSHORE_SPACE=str(int(amount(settings.scratch_size_limit))),
+                TMPDIR=SCRATCH,
+            ),
+        ],
+        env_from=credentials(run.provision),
+        resources=our_resources(settings),
+        security_context=confined(OUR_USER),
+        volume_mounts=[
+            V1VolumeMount(name="work", mount_path=WORK),
+            V1VolumeMount(name="staged", mount_path=STAGED),
+            V1VolumeMount(name="scratch", mount_path=SCRATCH),  # what the agent keeps to itself
+            V1VolumeMount(name="authority", mount_path=AUTHORITY, read_only=True),
+            *access.mounts(),
+        ],
+    )
+
+
+def _main(run: ClusterRun, access: DataAccess, *, has_source: bool) -> V1Container:
+    """Return the user's container. Its root stays writable: what its image does there is the user's affair."""
+    mounts = [
+        V1VolumeMount(name="packages", mount_path=PACKAGES, read_only=True),
+        V1VolumeMount(name="work", mount_path=WORK),
+        # A script that could move what the agent writes to would have it write elsewhere, such as to the run's state.
+        V1VolumeMount(name="staged", mount_path=STAGED, read_only=True),
+    ]
+    if has_source:
+        mounts.append(V1VolumeMount(name="source", mount_path=SOURCE, read_only=True))
+    return V1Container(
+        name="main",
+        image=run.provision.image,
+        command=[run.provision.interpreter, "-m", "longshore_host", _SOCKET],
+        # This user is no one in the image: scripts that look for a home find one that can be written.
+        env=environment(PYTHONPATH=PACKAGES, LONGSHORE_UMASK=UMASK, HOME="/tmp"),  # noqa: S108
+        resources=placement.resources_of(run.provision.node),
+        security_context=confined(SCRIPT_USER, read_only_root=False),
+        volume_mounts=[*mounts, *access.script_mounts(), *placement.mounts(run.provision.node)],
+    )

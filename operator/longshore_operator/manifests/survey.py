@@ -1,0 +1,92 @@
+"""The objects of a survey: what is to be looked at before a PipelineRun begins, and the pod that does that.
+
+survey   credentials and volumes of the stores that steps use; no user code. Looks once, and is not started again in
+         place: a pod that was lost is followed by another, one that failed said why
+"""
+
+from __future__ import annotations
+
+from kubernetes.client import (
+    V1ConfigMap,
+    V1ConfigMapVolumeSource,
+    V1Container,
+    V1Pod,
+    V1Volume,
+    V1VolumeMount,
+)
+
+from longshore_operator.manifests import names, placement
+from longshore_operator.manifests.parts import (
+    OUR_USER,
+    PYTHON,
+    RUN,
+    SCRATCH,
+    confined,
+    credentials,
+    item,
+    our_resources,
+    ours,
+    pod,
+    scratch_volumes,
+)
+from longshore_operator.manifests.pipeline_runs import metadata
+from longshore_operator.manifests.subject import Subject
+from longshore_operator.manifests.volumes import DataAccess
+from longshore_operator.settings import Settings
+from longshore_planner.pipelines.survey import Survey
+
+REQUEST_KEY = "request.json"  # of the ConfigMap
+
+_GRACE = 5  # seconds: it has nothing to bring to an end
+
+
+def survey_map(run: Subject, survey: Survey) -> V1ConfigMap:
+    """Return the request."""
+    return V1ConfigMap(
+        api_version="v1",
+        kind="ConfigMap",
+        metadata=metadata(run, names.survey(run.name, survey.digest)),
+        immutable=True,
+        data={REQUEST_KEY: survey.request.to_json()},
+    )
+
+
+def survey_pod(run: Subject, survey: Survey, settings: Settings) -> V1Pod:
+    """Return the pod that carries the request out; what it found is its container's termination message."""
+    name, given = names.survey(run.name, survey.digest), survey.provision
+    access = DataAccess(given, writes=tuple(each.target for each in survey.request.sources))
+    container = V1Container(
+        name="survey",
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=[
+            *PYTHON,
+            "longshore_agent.survey",
+            f"{RUN}/{REQUEST_KEY}",
+            "--last-words",
+            "/dev/termination-log",
+        ],
+        env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary()),
+        env_from=credentials(given),
+        resources=our_resources(settings),
+        security_context=confined(OUR_USER),
+        volume_mounts=[
+            V1VolumeMount(name="run", mount_path=RUN, read_only=True),
+            V1VolumeMount(name="scratch", mount_path=SCRATCH),
+            *access.mounts(),
+        ],
+    )
+    volumes = [
+        V1Volume(name="run", config_map=V1ConfigMapVolumeSource(name=name, items=[item(REQUEST_KEY)])),
+        *scratch_volumes(settings, "scratch"),
+        *access.volumes(),
+    ]
+    return pod(
+        metadata(run, name),
+        placement.anywhere(settings),
+        containers=[container],
+        volumes=volumes,
+        account=given.service_account,
+        grace=_GRACE,
+        restart_policy="Never",
+    )

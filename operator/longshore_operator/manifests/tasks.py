@@ -1,0 +1,202 @@
+"""The objects of a task: its run written down, and its pod.
+
+ScriptStep     init: inject    copies host and protocol into `packages`, for an image that has nothing of ours
+               init: prepare   credentials of stores: lays the folder out that the script works in
+               main            the user's code; no credential of ours. Holds a lock in the folder while it lives
+               collect         credentials of stores: waits for the lock, then takes away what the script left
+               all but inject  `work` with that folder
+               all but main    the data volumes; of these, `main` has what the script reads and writes
+TransferStep   transfer        credentials of stores: copies
+
+No container is started again in place: the lock would not tell how often. A pod that is lost is followed by another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from kubernetes.client import (
+    V1ConfigMap,
+    V1ConfigMapVolumeSource,
+    V1Container,
+    V1ObjectMeta,
+    V1OwnerReference,
+    V1Pod,
+    V1Volume,
+    V1VolumeMount,
+)
+
+from longshore_operator.manifests import names, objects, placement
+from longshore_operator.manifests.parts import (
+    INJECT,
+    OUR_USER,
+    PACKAGES,
+    PYTHON,
+    RUN,
+    SCRATCH,
+    SCRIPT_USER,
+    UMASK,
+    WORK,
+    confined,
+    credentials,
+    environment,
+    inject,
+    item,
+    our_resources,
+    ours,
+    packages_volume,
+    pod,
+    scratch_volumes,
+)
+from longshore_operator.manifests.volumes import DataAccess
+from longshore_operator.settings import Settings
+from longshore_planner.ground import SOURCE
+from longshore_planner.places import join
+from longshore_planner.tasks import TaskRun
+from longshore_protocol import script_folder
+from longshore_protocol.script_job import UPLOAD, ScriptJob
+
+MAIN, PREPARE, COLLECT, TRANSFER = "main", "prepare", "collect", "transfer"  # containers
+
+_FOLDER = f"{WORK}/step"
+_JOB = f"{RUN}/{objects.JOB_KEY}"
+_AT_WORK = {names.ROLE_LABEL: names.WORKER}
+_LAST_WORDS = ("--last-words", "/dev/termination-log")
+
+
+def task_map(run: TaskRun) -> V1ConfigMap:
+    """Return the run as it was settled."""
+    return V1ConfigMap(
+        api_version="v1",
+        kind="ConfigMap",
+        metadata=_metadata(run, names.task_objects(run.step)),
+        immutable=True,
+        data=objects.task_data(run),
+    )
+
+
+def task_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
+    """Return the pod that does the task, after `number` that were lost."""
+    return _script_pod(run, settings, number) if run.kind == names.SCRIPT_KIND else _transfer_pod(run, settings, number)
+
+
+def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
+    given, node, access = run.provision, run.provision.node, _access_of_script(run)
+    metadata = _metadata(run, names.task(run.step, number), more={**placement.labels_of(node), **_AT_WORK})
+    metadata.annotations = placement.annotations_of(node, MAIN, INJECT)
+    source = [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=given.config_map))]
+    return pod(
+        metadata,
+        placement.on_node(node, settings),
+        containers=[_main(access), _ours(COLLECT, [_JOB, _FOLDER], access, settings)],
+        init_containers=[inject(access, settings), _prepare(access, settings)],
+        volumes=[
+            packages_volume(),
+            *scratch_volumes(settings, "work", "scratch"),
+            _job(run),
+            *(source if given.config_map is not None else []),
+            *access.volumes(),
+            *placement.volumes(node),
+        ],
+        account=given.service_account,
+        restart_policy="Never",
+    )
+
+
+def _access_of_script(run: TaskRun) -> DataAccess:
+    job = ScriptJob.from_json(json.dumps(run.job))
+    paths = [uri for each in job.inputs for uri in each.uris] + [each.uri for each in job.models]
+    paths += [each.rpartition("=")[2] for each in job.arguments] + [*job.variables.values()]  # a location may be in one
+    return DataAccess(
+        run.provision,
+        writes=(job.run_uri, *(each.uri for each in job.outputs)),
+        script_reads=tuple(paths),
+        script_writes=(
+            join(job.run_uri, script_folder.LOGS),
+            *(each.uri for each in job.outputs if each.mode != UPLOAD),
+        ),
+    )
+
+
+def _transfer_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
+    access = DataAccess(run.provision, writes=(run.job["destination"],))
+    return pod(
+        _metadata(run, names.task(run.step, number), more=_AT_WORK),
+        placement.anywhere(settings),
+        containers=[_ours(TRANSFER, [_JOB], access, settings, work=False)],
+        volumes=[
+            *scratch_volumes(settings, "scratch"),
+            _job(run),
+            *access.volumes(),
+        ],
+        account=run.provision.service_account,
+        restart_policy="Never",
+    )
+
+
+def _prepare(access: DataAccess, settings: Settings) -> V1Container:
+    """Return the init container that brings what the script needs; a source in the image is left to the host."""
+    given, arguments = access.provision, [_JOB, _FOLDER]
+    if given.source_uri is not None:
+        arguments += ["--source", given.source_uri]
+    if given.source_image is not None:
+        arguments += ["--image-source", given.source_image]
+    container = _ours(PREPARE, arguments, access, settings)
+    if given.config_map is not None:
+        mounts = container.volume_mounts or []
+        container.volume_mounts = [V1VolumeMount(name="source", mount_path=SOURCE, read_only=True), *mounts]
+    return container
+
+
+def _ours(name: str, arguments: list[str], access: DataAccess, settings: Settings, *, work: bool = True) -> V1Container:
+    """Return a container of ours, called after what it does; it has the credentials of stores."""
+    return V1Container(
+        name=name,
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=[*PYTHON, "longshore_agent.task", name, *arguments, *_LAST_WORDS],
+        env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary(*([WORK] if work else []))),
+        env_from=credentials(access.provision),
+        resources=our_resources(settings),
+        security_context=confined(OUR_USER),
+        volume_mounts=[
+            V1VolumeMount(name="run", mount_path=RUN, read_only=True),
+            *([V1VolumeMount(name="work", mount_path=WORK)] if work else []),
+            V1VolumeMount(name="scratch", mount_path=SCRATCH),
+            *access.mounts(),
+        ],
+    )
+
+
+def _main(access: DataAccess) -> V1Container:
+    """Return the user's container. Its root stays writable: what its image does there is the user's affair."""
+    given = access.provision
+    return V1Container(
+        name=MAIN,
+        image=given.image,
+        command=[given.interpreter, "-m", "longshore_host.script", _FOLDER],
+        # This user is no one in the image: scripts that look for a home find one that can be written.
+        env=environment(PYTHONPATH=PACKAGES, LONGSHORE_UMASK=UMASK, LONGSHORE_ECHO="1", HOME="/tmp"),  # noqa: S108
+        resources=placement.resources_of(given.node),
+        security_context=confined(SCRIPT_USER, read_only_root=False),
+        termination_message_policy="FallbackToLogsOnError",  # why a host could not start is on its stderr
+        volume_mounts=[
+            V1VolumeMount(name="packages", mount_path=PACKAGES, read_only=True),
+            V1VolumeMount(name="work", mount_path=WORK),
+            *access.script_mounts(),
+            *placement.mounts(given.node),
+        ],
+    )
+
+
+def _job(run: TaskRun) -> V1Volume:
+    job = V1ConfigMapVolumeSource(name=names.task_objects(run.step), items=[item(objects.JOB_KEY)])
+    return V1Volume(name="run", config_map=job)
+
+
+def _metadata(run: TaskRun, name: str, *, more: Mapping[str, str] | None = None) -> V1ObjectMeta:
+    """Return the metadata of an object that goes with its task; `more` are labels besides."""
+    owner = V1OwnerReference(api_version=names.API_VERSION, kind=run.kind, name=run.step, uid=run.uid, controller=True)
+    labels = {**(more or {}), **names.task_labels(run.step)}
+    return V1ObjectMeta(name=name, namespace=run.namespace, labels=labels, owner_references=[owner])

@@ -1,0 +1,1 @@
+"""PipelineRuns: freeze what is to run, decide, create the resources of steps."""

@@ -1,0 +1,324 @@
+"""The next steps of a PipelineRun, from all that is known of it.
+
+over?          ->  delete it when its time has come
+not settled?   ->  settle it, after a survey where it needs one; what is wrong ends it, with nothing started
+settled        ->  take in which steps have ended; decide, as one machine does (longshore_planner.pipelines);
+                   say so in the status, and then see to it that each running step has its resource
+
+What the status says of steps comes first and is what counts: a step that it says runs, and whose resource is not there,
+is given it. So an operator that is killed between the two starts nothing twice and loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from longshore_api.errors import Problem
+from longshore_api.pipeline_status import PipelineRunStatus
+from longshore_operator.common.actions import Action, Begin, Create, Delete, Ensure, Event, Plan, Retry, Switch
+from longshore_operator.manifests import names
+from longshore_operator.manifests import pipeline_runs as pipelines
+from longshore_operator.manifests.subject import Subject
+from longshore_operator.pipeline_runs.children import Child, detail, outcome
+from longshore_operator.pipeline_runs.surveys import cleared, surveying, waits_for
+from longshore_operator.settings import Settings
+from longshore_operator.steps.observed import Pod, Trouble
+from longshore_operator.steps.status import INVALID, milestones, observed_again, sentence
+from longshore_planner.pipelines.decide import Decision, Stop, after_stop, decide
+from longshore_planner.pipelines.frozen import FrozenStep, Options
+from longshore_planner.pipelines.history import History
+from longshore_planner.pipelines.on_cluster import ClusterPipeline, resource_kind, run_of_step
+from longshore_planner.pipelines.records import (
+    CANCELLED,
+    ENDED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    SUSPENDED,
+    Outcome,
+    Record,
+    ended,
+)
+from longshore_planner.pipelines.status import Detail, not_begun, pipeline_status, records_of
+from longshore_planner.pipelines.survey import Survey
+
+RunPlan = Plan[PipelineRunStatus]
+
+_GRACE = timedelta(seconds=10)  # for what a run refers to: applied together, it may come a moment later
+_SOON, _LATE = 1.0, 60.0  # seconds between looks: at what is to come at once, and at what tells by itself
+_SURVEYING = _REFUSED = 5.0
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """A run as it would begin now, once a survey has been made where it needs one."""
+
+    settled: ClusterPipeline
+    copies: tuple[Ensure, ...] = ()  # of its sources
+    is_retry: bool = False  # it goes on with another one
+    survey: Survey | None = None  # what is still to be looked at: `settled` lacks it
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that one reconcile of a PipelineRun knows."""
+
+    subject: Subject
+    generation: int
+    created: datetime
+    pipeline: str  # name of the Pipeline
+    status: PipelineRunStatus | None
+    options: Options  # of this moment
+    ttl_seconds: int | None = None
+    settled: ClusterPipeline | None = None  # as it was written down when it began
+    resolved: Settlement | tuple[Problem, ...] | Trouble | None = None  # as it would begin now; None when it has begun
+    children: Mapping[str, Child] = field(default_factory=dict)  # the resources of its steps, by name
+    surveys: tuple[Pod, ...] = ()  # that look at sources and inputs
+    history: History = field(default_factory=History)
+    foreign: str = ""  # an object that has the name of one of ours, and is not
+    trouble: Trouble | None = None  # why the API server did not make something, last time
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended. One of which nothing was started may begin when its spec is changed."""
+        finished = self.status.condition("Finished") if self.status else None
+        if self.status is None or finished is None or finished.status != "True":
+            return False
+        return self.status.run_id is not None or self.status.observed_generation == self.generation
+
+
+def decide_run(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
+    """Return what to do next."""
+    if seen.is_over:
+        return _after_the_end(seen, now=now)
+    if seen.foreign and not seen.options.cancel:
+        message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
+        return _not_begun(seen, Trouble("NameTaken", message), final=False, now=now)
+    return _begin(seen, settings, now=now) if seen.settled is None else _go_on(seen, seen.settled, now=now)
+
+
+def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
+    if seen.options.cancel:
+        return _not_begun(seen, Trouble(CANCELLED, "cancelled: nothing was started"), final=True, now=now)
+    if seen.options.suspend:
+        plan = _not_begun(seen, Trouble(SUSPENDED, "suspended: nothing was started"), final=False, now=now)
+        return replace(plan, look_again=None)
+    match seen.resolved:
+        case Settlement(survey=Survey() as survey):
+            waits = waits_for(survey, seen.subject.name, seen.surveys)
+            plan = _not_begun(seen, waits, final=False, now=now)
+            actions = surveying(survey, seen.subject, seen.surveys, settings, now=now)
+            return replace(plan, actions=tuple(actions), look_again=_SURVEYING)
+        case Settlement() as begins:
+            return replace(_go_on(seen, begins.settled, now=now), actions=tuple(_written_down(seen, begins)))
+        case Trouble() as waits:
+            return _not_begun(seen, waits, final=False, now=now)
+        case problems:
+            wrong = Trouble(INVALID, sentence(problems or ()))
+            return _not_begun(seen, wrong, final=now - seen.created >= _GRACE, now=now)
+
+
+def wants_history(seen: Run, *, now: datetime) -> bool:
+    """Tell whether steps are about to start that an earlier run may spare: only then are other runs looked at."""
+    begins = seen.resolved if isinstance(seen.resolved, Settlement) else None
+    settled = seen.settled or (begins.settled if begins is not None and begins.survey is None else None)
+    if seen.is_over or settled is None or settled.pipeline.options.regenerate_outputs:
+        return False
+    _, decision = _decision(seen, settled, now=now)
+    return any(settled.pipeline.step(name).allow_reuse for name in decision.start)
+
+
+def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Trouble) -> RunPlan:
+    """Return what is left of a plan when the API server did not make something: to say so, and to try again."""
+    if plan.status is None:
+        return Plan(look_again=_SOON)
+    status = _troubled(plan.status, refusal)
+    return Plan((), status, milestones(seen.status, status), look_again=_REFUSED)
+
+
+def refused_to_begin(seen: Run, plan: RunPlan, refusal: Trouble, *, now: datetime) -> RunPlan:
+    """Return the same of a plan whose first actions were refused.
+
+    What a run that is not written down would do is not told: it may be settled otherwise the next time.
+    """
+    if seen.settled is not None:
+        return after_refusal_of_run(seen, plan, refusal)
+    return replace(_not_begun(seen, refusal, final=False, now=now), actions=(), look_again=_REFUSED)
+
+
+def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
+    before, decision = _decision(seen, settled, now=now)
+    started = seen.status.start_time if seen.status is not None else None
+    status = pipeline_status(
+        settled.pipeline,
+        decision,
+        started=started or now,
+        now=now,
+        previous=seen.status,
+        generation=seen.generation,
+        details=_details(seen, settled, decision),
+        spec=settled.spec,
+    )
+    if seen.trouble is not None:
+        status = _troubled(status, seen.trouble)
+    events = (*_failures(before, decision), *milestones(seen.status, status))
+    look_again = None if decision.verdict is not None or decision.is_suspended else _LATE
+    if decision.look_again is not None:
+        look_again = max(0.0, min(decision.look_again - now.timestamp(), _LATE))
+    if any(each.leaving for each in seen.children.values()):
+        look_again = _SOON
+    after = (*_resources(seen, settled, decision), *cleared(seen.surveys, now=now))
+    return Plan(tuple(_given_up(seen, before, decision)), status, events, look_again, after=after)
+
+
+def _decision(seen: Run, settled: ClusterPipeline, *, now: datetime) -> tuple[Mapping[str, Record], Decision]:
+    """Return the records as they were, and what the run does next, with the ends of steps taken in."""
+    begun = seen.status is not None and seen.status.run_id is not None
+    before = records_of(seen.status) if begun and seen.status is not None else settled.records
+    options = replace(settled.pipeline.options, cancel=seen.options.cancel, suspend=seen.options.suspend)
+    at = now.timestamp()
+    stops = decide(settled.pipeline, before, history=seen.history, options=options, now=at).stop
+    records = dict(before)
+    for name, record in before.items():
+        if record.state == RUNNING and (end := _end(seen, record, stops.get(name))) is not None:
+            step = settled.pipeline.step(name)
+            end = replace(end, git=step.git or end.git)  # of where the code was copied from, rather than of the copy
+            records[name] = ended(record, end, outputs=step.outputs, now=at)
+    return before, decide(settled.pipeline, records, history=seen.history, options=options, now=at)
+
+
+def _end(seen: Run, record: Record, stop: Stop | None) -> Outcome | None:
+    """Return how a running step ended; None while it goes on, or its resource is still to be made."""
+    child = seen.children.get(names.child(seen.subject.name, record.name, record.attempts))
+    if child is not None:
+        return outcome(child, stop)
+    return None if stop is None else after_stop(stop, Outcome(PENDING, stop.reason))
+
+
+def _resources(seen: Run, settled: ClusterPipeline, decision: Decision) -> Iterator[Action]:
+    """Yield what sees to it that each step that runs has its resource, that goes on, and that no other one does."""
+    outputs = {(each.name, key): uri for each in decision.records.values() for key, uri in each.outputs.items()}
+    for step in settled.pipeline.steps:
+        record = decision.records[step.name]
+        if not record.attempts and record.state != RUNNING and record.reason != SUSPENDED:
+            continue  # it never had one
+        attempt = record.attempts + (record.state == PENDING)
+        name = names.child(seen.subject.name, step.name, attempt)
+        child, stop = seen.children.get(name), decision.stop.get(step.name)
+        if child is None:
+            if record.state == RUNNING and stop is None:
+                yield _begun(seen, settled, step, name, outputs)
+        elif child.lacks_run and record.state == RUNNING:
+            yield Ensure(_begun(seen, settled, step, name, outputs).settled)
+        elif not child.is_finished and not child.leaving:
+            yield from _steered(child, record, stop)
+
+
+def _given_up(seen: Run, before: Mapping[str, Record], decision: Decision) -> Iterator[Switch]:
+    """Yield what ends the resources of steps that rested and will not go on.
+
+    It comes before the status says so: of steps that have ended, and of runs, nobody looks at the resources any more.
+    """
+    for name, record in before.items():
+        child = seen.children.get(names.child(seen.subject.name, name, record.attempts + (record.state == PENDING)))
+        if child is None or decision.records[name].state not in ENDED:
+            continue
+        if not (child.is_finished or child.leaving or child.cancels):
+            yield Switch(child.kind, child.name, child.uid, "cancel", value=True)
+
+
+def _begun(
+    seen: Run, settled: ClusterPipeline, step: FrozenStep, name: str, outputs: Mapping[tuple[str, str], str]
+) -> Begin:
+    run = run_of_step(
+        step,
+        run_id=settled.pipeline.run_id,
+        namespace=seen.subject.namespace,
+        name=name,
+        outputs=outputs,
+        accept_changed_code=settled.pipeline.options.accept_changed_code,
+    )
+    resource = pipelines.step_resource(seen.subject, resource_kind(step), name, step.spec_with(outputs))
+    return Begin(pipelines.step_map(seen.subject, run), resource)
+
+
+def _steered(child: Child, record: Record, stop: Stop | None) -> Iterator[Switch]:
+    """Yield what makes a resource do what the run wants of it."""
+    rests = record.state == PENDING and record.reason == SUSPENDED
+    suspends = rests or (stop is not None and stop.reason == SUSPENDED)
+    if child.suspends != suspends and record.state in (RUNNING, PENDING):
+        yield Switch(child.kind, child.name, child.uid, "suspend", suspends)
+    cancels = (record.state != RUNNING and not rests) or (stop is not None and stop.reason != SUSPENDED)
+    if cancels and not child.cancels:
+        yield Switch(child.kind, child.name, child.uid, "cancel", value=True)
+
+
+def _written_down(seen: Run, begins: Settlement) -> Iterator[Action]:
+    yield from begins.copies
+    manifest = pipelines.settled_map(seen.subject, begins.settled)
+    yield Retry(manifest, begins.settled.pipeline.run_id) if begins.is_retry else Create(manifest)
+
+
+def _details(seen: Run, settled: ClusterPipeline, decision: Decision) -> dict[str, Detail]:
+    """Return what is known of the resource of each step's latest attempt."""
+    found = {}
+    for step in settled.pipeline.steps:
+        record = decision.records[step.name]
+        if (kept := settled.kept.get(step.name)) is not None:
+            found[step.name] = Detail(kept.get("resource", ""))
+        elif record.attempts:
+            name = names.child(seen.subject.name, step.name, record.attempts)
+            resource = f"{resource_kind(step)}/{name}"
+            found[step.name] = detail(seen.children.get(name), resource=resource)
+    return found
+
+
+def _failures(before: Mapping[str, Record], decision: Decision) -> Iterator[Event]:
+    """Yield an event for each step that has failed since."""
+    for name, record in decision.records.items():
+        then = before.get(name)
+        is_new = then is None or (then.state, then.attempts) != (FAILED, record.attempts)
+        if record.state == FAILED and is_new:
+            yield Event("Warning", "StepFailed", f"{name} failed: {record.message or record.reason}")
+
+
+def _after_the_end(seen: Run, *, now: datetime) -> RunPlan:
+    status = seen.status
+    assert status is not None, "or it had not ended"
+    left: float | None = None
+    if seen.ttl_seconds is not None and status.completion_time is not None:
+        left = (status.completion_time + timedelta(seconds=seen.ttl_seconds) - now).total_seconds()
+        if left <= 0:
+            return Plan((Delete(names.RUN_KIND, seen.subject.name, seen.subject.uid),))
+    told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
+    if status.observed_generation != seen.generation:
+        told = observed_again(status, generation=seen.generation)
+    return Plan((), told, look_again=left)
+
+
+def _not_begun(seen: Run, trouble: Trouble, *, final: bool, now: datetime) -> RunPlan:
+    status = not_begun(
+        seen.pipeline,
+        reason=trouble.reason,
+        message=trouble.message,
+        final=final,
+        previous=seen.status,
+        generation=seen.generation,
+        now=now,
+    )
+    if seen.status is not None and seen.status.run_id is not None:  # of a run that has begun, what is known stays
+        kept = {"conditions": status.conditions, "observed_generation": status.observed_generation}
+        status = seen.status.model_copy(update=kept)
+    gone = tuple(cleared(seen.surveys, now=now))  # it tells again what may have been put right, once it is asked again
+    return Plan(gone, status, milestones(seen.status, status), look_again=None if final else _SOON)
+
+
+def _troubled(status: PipelineRunStatus, trouble: Trouble) -> PipelineRunStatus:
+    """Return the status with what keeps the run's next resources from being made."""
+    finished = status.condition("Finished")
+    if finished is not None and finished.status == "True":
+        return status
+    told = {"reason": trouble.reason, "message": trouble.message}
+    return status.model_copy(update={"conditions": [each.model_copy(update=told) for each in status.conditions]})

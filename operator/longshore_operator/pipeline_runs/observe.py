@@ -1,0 +1,135 @@
+"""Reads all that there is of a PipelineRun: itself, how it was settled, the resources of its steps, earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
+from longshore_api.status import ParallelRunStepStatus
+from longshore_api.task_status import TaskStatus
+from longshore_api.values import INT_MAX
+from longshore_operator.cluster.api import Kube
+from longshore_operator.common.pool import is_set, number
+from longshore_operator.common.references import owner, status_of
+from longshore_operator.manifests import names
+from longshore_operator.manifests.pipeline_runs import settled_from
+from longshore_operator.manifests.subject import Subject
+from longshore_operator.pipeline_runs.children import Child
+from longshore_operator.pipeline_runs.decide import Run
+from longshore_operator.pipeline_runs.freeze import settle
+from longshore_operator.pipeline_runs.surveys import pod_of_survey
+from longshore_operator.settings import Settings
+from longshore_operator.steps.observed import Pod, Trouble
+from longshore_planner.pipelines.frozen import Options
+from longshore_planner.pipelines.history import EarlierStep, History
+from longshore_planner.pipelines.on_cluster import resource_kind
+from longshore_planner.pipelines.records import PENDING, RUNNING, SUSPENDED
+from longshore_planner.pipelines.status import earlier_steps
+
+_STATUSES: Mapping[str, type[ParallelRunStepStatus | TaskStatus]] = {
+    names.STEP_KIND: ParallelRunStepStatus,
+    names.SCRIPT_KIND: TaskStatus,
+    names.TRANSFER_KIND: TaskStatus,
+}
+
+
+def observe_run(
+    kube: Kube, settings: Settings, *, namespace: str, name: str, trouble: Trouble | None = None
+) -> Run | None:
+    """Read a PipelineRun and all of its resources; None when there is none, or it is being deleted.
+
+    `trouble` is what kept the last look from making something. Raises kube.Trouble.
+    """
+    raw = kube.read(names.RUN_KIND, namespace, name)
+    if raw is None or "deletionTimestamp" in raw["metadata"]:
+        return None
+    metadata, spec = raw["metadata"], raw.get("spec", {})
+    subject = Subject(names.RUN_KIND, namespace, name, metadata["uid"])
+    options = _options(spec)
+    ttl = number(spec.get("ttlSecondsAfterFinished"), -1)
+    status = status_of(PipelineRunStatus, raw)
+    seen = Run(
+        subject=subject,
+        generation=metadata.get("generation", 1),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        pipeline=_pipeline(spec, name, status),
+        status=status,
+        options=options,
+        ttl_seconds=ttl if 0 <= ttl <= INT_MAX else None,
+        trouble=trouble,
+    )
+    if seen.is_over:
+        return seen
+    found = kube.read("ConfigMap", namespace, names.pipeline_run(name))
+    if found is not None and owner(found) != subject.uid:
+        return replace(seen, foreign=f"ConfigMap {names.pipeline_run(name)}")
+    settled = None if found is None else settled_from(found)
+    if settled is None or settled.was_surveyed:
+        seen = replace(seen, surveys=tuple(_surveys(kube, subject)))
+    if settled is None:
+        rests = options.cancel or options.suspend
+        begins = None if rests else settle(kube, raw, subject, options, settings, surveys=seen.surveys)
+        return replace(seen, resolved=begins)
+    steps = status.steps if status is not None else []
+    children = (_child(kube, resource_kind(settled.pipeline.step(each.name)), each, subject) for each in steps)
+    return replace(seen, settled=settled, children={each.name: each for each in children if each is not None})
+
+
+def _surveys(kube: Kube, run: Subject) -> Iterator[Pod]:
+    for raw in kube.list("Pod", run.namespace, names.run_selector(run.name)):
+        if owner(raw) == run.uid:
+            yield pod_of_survey(raw)
+
+
+def history(kube: Kube, seen: Run) -> History:
+    """Return the steps of other runs of the namespace that have succeeded. Raises kube.Trouble."""
+    return History(_earlier(kube, seen))
+
+
+def _earlier(kube: Kube, seen: Run) -> Iterator[EarlierStep]:
+    for raw in kube.list(names.RUN_KIND, seen.subject.namespace, cached=True):
+        status = None if raw["metadata"]["uid"] == seen.subject.uid else status_of(PipelineRunStatus, raw)
+        if status is not None and status.run_id is not None:
+            yield from earlier_steps(status)
+
+
+def _options(spec: Mapping[str, Any]) -> Options:
+    """Read what counts at any time, whatever the rest of the spec is."""
+    return Options(
+        continue_on_step_failure=is_set(spec, "continueOnStepFailure"),
+        regenerate_outputs=is_set(spec, "regenerateOutputs"),
+        cancel=is_set(spec, "cancel"),
+        suspend=is_set(spec, "suspend"),
+        accept_changed_code=is_set(spec, "acceptChangedCode"),
+    )
+
+
+def _pipeline(spec: Mapping[str, Any], run: str, status: PipelineRunStatus | None) -> str:
+    """Return what the run's pipeline is called: a retry learns it when it begins."""
+    return str(spec.get("pipelineRef", {}).get("name") or (status.pipeline if status else "") or run)
+
+
+def _child(kube: Kube, kind: str, step: PipelineStepStatus, run: Subject) -> Child | None:
+    """Return the resource of a step's attempt that runs, or rests; None where there is none.
+
+    It is read by its name: to find it by a label, an API server would look through all resources of the namespace.
+    """
+    rests = step.state == PENDING and (step.attempts > 0 or step.reason == SUSPENDED)
+    if step.state != RUNNING and not rests:
+        return None
+    raw = kube.read(kind, run.namespace, names.child(run.name, step.name, step.attempts + rests))
+    if raw is None or owner(raw) != run.uid:
+        return None
+    spec, metadata = raw.get("spec", {}), raw["metadata"]
+    return Child(
+        kind=kind,
+        name=metadata["name"],
+        uid=metadata["uid"],
+        suspends=is_set(spec, "suspend"),
+        cancels=is_set(spec, "cancel"),
+        leaving="deletionTimestamp" in metadata,
+        status=status_of(_STATUSES[kind], raw),
+    )

@@ -1,0 +1,88 @@
+"""The pod that looks at sources and inputs before a run begins: made, told of, made again, deleted.
+
+Its name says what it looks at. So whoever looks for it finds what is to be known now, whatever was asked before, and
+whenever an operator was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from longshore_operator.common.actions import Action, Create, Delete, Ensure
+from longshore_operator.manifests import names
+from longshore_operator.manifests.subject import Subject
+from longshore_operator.manifests.survey import survey_map, survey_pod
+from longshore_operator.settings import Settings
+from longshore_operator.steps.observed import Pod, Trouble
+from longshore_operator.steps.pods import any_pod
+from longshore_operator.steps.workers import is_overdue
+from longshore_planner.pipelines.survey import Survey, answers, what
+from longshore_protocol.survey import SurveyResult
+
+READING = "ReadingSources"
+
+_PAUSE = timedelta(seconds=10)  # between pods that end without a word: the next one may fare no better
+_SAID = (0, 1)  # exit codes with which the words are the survey's own, and not a runtime's
+
+
+def pod_of_survey(raw: Mapping[str, Any]) -> Pod:
+    """Return what there is to know of a survey's pod."""
+    codes = [
+        each.get("state", {}).get("terminated", {}).get("exitCode")
+        for each in raw.get("status", {}).get("containerStatuses", [])
+    ]
+    pod = any_pod(raw, index=None)
+    return pod if all(each in _SAID for each in codes) else replace(pod, last_words="")
+
+
+def outcome(survey: Survey, run: str, pods: Iterable[Pod]) -> SurveyResult | str | None:
+    """Return what a run's survey found, or the sentence with which it failed; None until it says either."""
+    pod = _named(pods, names.survey(run, survey.digest))
+    if pod is None or not pod.is_over:
+        return None
+    try:
+        found = SurveyResult.unpack(pod.last_words)
+    except ValueError:
+        return pod.last_words.strip() or None if pod.phase == "Failed" else None
+    return found if answers(survey, found) else None
+
+
+def waits_for(survey: Survey, run: str, pods: Iterable[Pod]) -> Trouble:
+    """Return why a run does not begin yet."""
+    name = names.survey(run, survey.digest)
+    pod = _named(pods, name)
+    if pod is not None and pod.trouble is not None:
+        return pod.trouble
+    if pod is not None and pod.is_over:
+        why = " ".join(filter(None, [pod.reason, pod.message])) or "nobody knows why"
+        return Trouble(READING, f"pod {name} ended before it said what it found ({why}): another one is made")
+    return Trouble(READING, f"pod {name} {what(survey)}, before anything is started")
+
+
+def surveying(
+    survey: Survey, run: Subject, pods: Sequence[Pod], settings: Settings, *, now: datetime
+) -> Iterator[Action]:
+    """Yield what sees to it that there is the survey's pod, and none of another one: they copy to the same places."""
+    name = names.survey(run.name, survey.digest)
+    for each in pods:
+        if each.name != name or each.leaving or (each.is_over and now >= each.created + _PAUSE):
+            yield from cleared([each], now=now)
+    if not pods:
+        yield Ensure(survey_map(run, survey))
+        yield Create(survey_pod(run, survey, settings))
+
+
+def cleared(pods: Iterable[Pod], *, now: datetime) -> Iterator[Action]:
+    """Yield what sees to it that there are no such pods any more."""
+    for each in pods:
+        if not each.leaving:
+            yield Delete("Pod", each.name, each.uid)
+        elif is_overdue(each, now=now):
+            yield Delete("Pod", each.name, each.uid, at_once=True)
+
+
+def _named(pods: Iterable[Pod], name: str) -> Pod | None:
+    return next((each for each in pods if each.name == name), None)

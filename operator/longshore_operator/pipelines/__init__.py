@@ -1,0 +1,1 @@
+"""Pipelines: check them, and keep their history limits."""

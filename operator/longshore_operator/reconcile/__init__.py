@@ -1,0 +1,1 @@
+"""Reconcile: one loop, one queue, and what carries plans out."""

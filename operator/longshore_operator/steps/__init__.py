@@ -1,0 +1,1 @@
+"""ParallelRunSteps: observe, decide, report the status."""

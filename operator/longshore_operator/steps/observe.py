@@ -1,0 +1,221 @@
+"""Reads all that there is of a step. A read that fails raises, and nothing is decided."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.status import ParallelRunStepStatus
+from longshore_api.validation import label
+from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Line
+from longshore_operator.common.pool import Holder, Pool
+from longshore_operator.common.references import (
+    control,
+    digests_of,
+    documents_around,
+    is_of,
+    left_to_pipeline_run,
+    missing,
+    owner,
+    shared_pool,
+    status_of,
+    unusable_node,
+)
+from longshore_operator.manifests import names, objects
+from longshore_operator.settings import Settings
+from longshore_operator.steps.observed import Observed, Step, Trouble, Unreachable
+from longshore_operator.steps.pods import pod
+from longshore_planner.cluster import ClusterRun, resolve_on_cluster
+from longshore_planner.ground import shown
+from longshore_protocol.snapshot import Snapshot
+
+_RESUME = "spec.resumeFrom"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was observed, and how the coordinator can be told something."""
+
+    observed: Observed
+    line: Line | None = None
+
+
+def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, namespace: str, name: str) -> Sight | None:
+    """Read a step and all of its objects; None when there is no such step, or it is being deleted.
+
+    Raises kube.Trouble. Pods are read before their coordinator is asked: it knows what ended them.
+    """
+    raw = kube.read(names.STEP_KIND, namespace, name)
+    if raw is None or "deletionTimestamp" in raw["metadata"]:
+        return None
+    step = _step(raw)
+    beside = {
+        "ConfigMap": kube.read("ConfigMap", namespace, names.run_objects(name)),
+        "Secret": kube.read("Secret", namespace, names.run_objects(name)),
+        "Service": kube.read("Service", namespace, names.coordinator(name)),
+        "NetworkPolicy": kube.read("NetworkPolicy", namespace, names.run_objects(name)),
+    }
+    found = kube.list("Pod", namespace, names.selector(name))
+    settled_map = beside["ConfigMap"]
+    is_ours = settled_map is not None and is_of(settled_map, raw)
+    others = [each for kind, each in beside.items() if each is not None and not (kind == "ConfigMap" and is_ours)]
+    foreign = _foreign([*others, *_named_as_ours(found, name)], step.uid)
+    pods = [each for each in found if owner(each) == step.uid]
+    run = None
+    if not foreign and settled_map is not None:
+        run = ClusterRun.from_json(settled_map["data"][objects.RUN_KEY])
+        run = replace(run, uid=step.uid, generation=step.generation)  # a PipelineRun did not know them
+    resolved = None
+    if run is None and not foreign:
+        resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, step, settings)
+    line = None if foreign else _line(beside["Secret"], pods, step)
+    settled = run or resolved
+    seen = Observed(
+        step=step,
+        run=run,
+        resolved=resolved,
+        objects={
+            kind: each["metadata"]["uid"]
+            for kind, each in beside.items()
+            if kind != "ConfigMap" and each is not None and owner(each) == step.uid
+        },
+        pods=tuple(pod(each, step=name) for each in pods),
+        foreign=foreign,
+        progress=None if line is None else _ask(coordinators, line),
+        pool=_pool(kube, settled, pods) if isinstance(settled, ClusterRun) else None,
+    )
+    return Sight(seen, line)
+
+
+def _step(raw: Manifest) -> Step:
+    metadata = raw["metadata"]
+    return Step(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 1),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        status=status_of(ParallelRunStepStatus, raw),
+        control=control(raw.get("spec", {})),
+    )
+
+
+def _named_as_ours(pods: Iterable[Manifest], step: str) -> Iterator[Manifest]:
+    for each in pods:  # a copy of a pod that somebody made to look into it has our labels, and is not in our way
+        name = each["metadata"]["name"]
+        if name == names.coordinator(step) or names.worker_index(step, name) is not None:
+            yield each
+
+
+def _foreign(found: Iterable[Manifest], uid: str) -> str:
+    """Return the first object that has one of our names and another owner: an earlier step of this name, or nobody."""
+    for each in found:
+        if owner(each) != uid:
+            return f"{each.get('kind', 'object')} {each['metadata']['name']}"
+    return ""
+
+
+def _line(secret: Manifest | None, pods: Iterable[Manifest], step: Step) -> Line | None:
+    coordinator = next((each for each in pods if each["metadata"]["name"] == names.coordinator(step.name)), None)
+    if secret is None or coordinator is None:
+        return None
+    status = coordinator.get("status", {})
+    if status.get("phase") != "Running" or not status.get("podIP"):
+        return None
+    data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+    host = names.host(step.name, step.namespace)
+    return Line(status["podIP"], names.PORT, host, authority=data[objects.AUTHORITY], token=data[objects.TOKEN])
+
+
+def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
+    """Return the nodes that the step shares with others, if it shares some and has fewer than it may want."""
+    compute = run.provision.node.compute
+    if not compute or sum(names.worker_index(run.step, each["metadata"]["name"]) is not None for each in pods) >= (
+        run.job.workers
+    ):
+        return None
+    return shared_pool(kube, run.namespace, compute, asking=(Holder(run.step), run.job.workers))
+
+
+def _ask(coordinators: Coordinators, line: Line) -> Snapshot | Unreachable:
+    try:
+        return coordinators.snapshot(line)
+    except CoordinatorError as error:
+        return Unreachable(str(error))
+
+
+def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> ClusterRun | tuple[Problem, ...] | Trouble:
+    where, resumed = label(raw), raw.get("spec", {}).get("resumeFrom")
+    try:
+        earlier = None if resumed is None else _earlier_run(kube, step, str(resumed), where=where)
+        if isinstance(earlier, Trouble):
+            return earlier
+        run = resolve_on_cluster(
+            documents_around(kube, raw),
+            namespace=step.namespace,
+            uid=step.uid,
+            generation=step.generation,
+            host_paths=settings.host_paths,
+            resumed=None if earlier is None else earlier.job.run_id,
+        )
+    except InvalidDocuments as error:
+        return tuple(error.problems)
+    if problem := unusable_node(run.provision, settings):
+        return (problem,)
+    if earlier is not None and earlier.job.run_uri != run.job.run_uri:
+        text = f"is {resumed!r}, whose run is in another Datastore: {shown(earlier.job.run_uri)}"
+        return (Problem(where, _RESUME, text),)
+    script = {"field": "spec.entryScript", "script": run.job.entry_script}
+    problems = tuple(missing(kube, step.namespace, run.provision, where=where, **script))
+    return problems or replace(run, job=replace(run.job, code=_code(kube, run)))
+
+
+def _code(kube: Kube, run: ClusterRun) -> dict[str, str]:
+    """Return the digests of the files of a source that is a ConfigMap; {} for any other."""
+    name = run.provision.config_map
+    source = None if name is None else kube.read("ConfigMap", run.namespace, name)
+    return {} if source is None else digests_of(source)
+
+
+def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun | Trouble:
+    """Return the run to go on with. Raises InvalidDocuments when there is none."""
+    earlier = None if name == step.name else kube.read(names.STEP_KIND, step.namespace, name)
+    if earlier is None:
+        raise InvalidDocuments(
+            [Problem(where, _RESUME, f"is {name!r}: there is no other ParallelRunStep of that name")]
+        )
+    status = _step(earlier).status
+    finished = status.condition("Finished") if status else None
+    if finished is None or finished.status != "True":
+        return Trouble("WaitingForStep", f"waiting for {name} to end, whose run this step resumes")
+    settled = kube.read("ConfigMap", step.namespace, names.run_objects(name))
+    if settled is None or not is_of(settled, earlier):
+        raise InvalidDocuments([Problem(where, _RESUME, f"is {name!r}, which never began: there is nothing to resume")])
+    run = ClusterRun.from_json(settled["data"][objects.RUN_KEY])
+    rival = _rival(kube, step, name, run.job.run_id)
+    return Trouble("WaitingForStep", f"waiting for {rival} to end, which resumes the same run") if rival else run
+
+
+def _rival(kube: Kube, step: Step, resumed: str, run_id: str) -> str:
+    """Return the step that goes on with the same run before this one may; "" when there is none.
+
+    Two coordinators in one run folder would displace each other for ever.
+    """
+    steps = {each["metadata"]["name"]: each for each in kube.list(names.STEP_KIND, step.namespace)}
+    of_run = {resumed, *(name for name, each in steps.items() if each.get("status", {}).get("runId") == run_id)}
+    rivals = [_step(each) for each in steps.values() if each.get("spec", {}).get("resumeFrom") in of_run]
+    for rival in sorted(rivals, key=_age):
+        finished = rival.status.condition("Finished") if rival.status else None
+        if rival.uid == step.uid or (finished is not None and finished.status == "True"):
+            continue
+        if _age(rival) < _age(step) or kube.read("ConfigMap", step.namespace, names.run_objects(rival.name)):
+            return rival.name
+    return ""
+
+
+def _age(step: Step) -> tuple[datetime, str]:
+    return step.created, step.name

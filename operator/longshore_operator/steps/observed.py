@@ -1,0 +1,108 @@
+"""What there is, as plain values: the step, its run, its objects, its pods, and what the coordinator says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from longshore_api.errors import Problem
+from longshore_api.status import ParallelRunStepStatus
+from longshore_operator.common.pool import Pool
+from longshore_operator.manifests import names
+from longshore_operator.manifests.subject import Subject
+from longshore_planner.cluster import ClusterRun
+from longshore_protocol.snapshot import Snapshot
+
+LONG_AGO = datetime.fromtimestamp(0, tz=UTC)
+
+
+@dataclass(frozen=True)
+class Control:
+    """What of a step's spec counts while it runs, too."""
+
+    suspend: bool = False
+    cancel: bool = False
+    ttl_seconds: int | None = None  # after its end
+
+
+@dataclass(frozen=True)
+class Step:
+    """A ParallelRunStep, whatever its spec holds."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: datetime
+    status: ParallelRunStepStatus | None = None
+    control: Control = Control()
+
+    @property
+    def subject(self) -> Subject:
+        """The step, as what its status and events are about."""
+        return Subject(names.STEP_KIND, self.namespace, self.name, self.uid)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a step, or one of its pods, does not go on."""
+
+    reason: str  # one CamelCase word
+    message: str  # one sentence
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of the run."""
+
+    name: str
+    uid: str
+    phase: str  # Pending, Running, Succeeded, Failed, Unknown
+    index: int | None = None  # of a worker or placeholder; None: the coordinator
+    created: datetime = LONG_AGO
+    gone_by: datetime | None = None  # it is being deleted, and is to be gone then
+    reason: str = ""  # why it failed, such as Evicted
+    message: str = ""
+    last_words: str = ""  # the termination message of its last container
+    trouble: Trouble | None = None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is being deleted."""
+        return self.gone_by is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of its containers have ended for good."""
+        return self.phase in ("Succeeded", "Failed") and not self.leaving
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """The coordinator could not be asked."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that one reconcile knows."""
+
+    step: Step
+    run: ClusterRun | None = None  # as it was written down when it began
+    resolved: ClusterRun | tuple[Problem, ...] | Trouble | None = None  # as it would begin now; None when it has begun
+    objects: dict[str, str] = field(default_factory=dict)  # kind -> uid: Secret, Service, NetworkPolicy
+    pods: tuple[Pod, ...] = ()
+    foreign: str = ""  # an object that has the name of one of ours, and is not
+    progress: Snapshot | Unreachable | None = None  # None: there is no coordinator to ask
+    pool: Pool | None = None  # None: the step shares no ComputeCluster, or has all the nodes it can use
+
+    @property
+    def coordinator(self) -> Pod | None:
+        """The coordinator's pod."""
+        return next((each for each in self.pods if each.index is None), None)
+
+    @property
+    def workers(self) -> list[Pod]:
+        """The workers' pods, by index."""
+        return sorted((each for each in self.pods if each.index is not None), key=lambda each: each.index or 0)

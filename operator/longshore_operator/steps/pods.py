@@ -1,0 +1,84 @@
+"""From a pod as the API gives it to what the plan needs to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from longshore_operator.manifests import names
+from longshore_operator.steps.observed import LONG_AGO, Pod, Trouble
+
+_PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable")
+_BROKEN = ("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+
+
+def pod(raw: Mapping[str, Any], *, step: str) -> Pod:
+    """Return what there is to know of a step's pod."""
+    return any_pod(raw, index=names.worker_index(step, raw["metadata"]["name"]))
+
+
+def placeholder(raw: Mapping[str, Any], *, compute: str) -> Pod:
+    """Return what there is to know of a ComputeCluster's placeholder."""
+    return any_pod(raw, index=names.placeholder_index(compute, raw["metadata"]["name"]))
+
+
+def any_pod(raw: Mapping[str, Any], *, index: int | None) -> Pod:
+    """Return what there is to know of any pod of ours."""
+    metadata, status = raw["metadata"], raw.get("status", {})
+    name = metadata["name"]
+    created = metadata.get("creationTimestamp")
+    return Pod(
+        name=name,
+        uid=metadata["uid"],
+        phase=status.get("phase", "Pending"),
+        index=index,
+        created=LONG_AGO if created is None else datetime.fromisoformat(created),
+        gone_by=_instant(metadata.get("deletionTimestamp")),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        last_words=_last_words(status),
+        trouble=_trouble(name, status),
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _last_words(status: Mapping[str, Any]) -> str:
+    for each in status.get("containerStatuses", []):
+        terminated = each.get("state", {}).get("terminated")
+        if terminated:
+            return str(terminated.get("message", ""))
+    return ""
+
+
+def _trouble(name: str, status: Mapping[str, Any]) -> Trouble | None:
+    for each in status.get("conditions", []):
+        if each.get("type") == "PodScheduled" and each.get("status") == "False":
+            message = each.get("message") or "no node takes it"
+            return Trouble(each.get("reason") or "Unschedulable", f"pod {name} cannot be scheduled: {message}")
+    for container in _containers(status):
+        waiting = container.get("state", {}).get("waiting") or {}
+        reason = waiting.get("reason", "")
+        where = f"container {container['name']} of pod {name}"
+        if reason in _PULL:
+            message = waiting.get("message") or reason
+            return Trouble("ImagePull", f"{where} has no image {container.get('image', '')}: {message}")
+        if reason in _BROKEN:
+            return Trouble(reason, f"{where} does not start: {_why(container, waiting)}")
+    return None
+
+
+def _why(container: Mapping[str, Any], waiting: Mapping[str, Any]) -> str:
+    """Return what the container's last run said, which says more than that it is started again."""
+    last = container.get("lastState", {}).get("terminated") or {}
+    said = last.get("message") or waiting.get("message") or waiting.get("reason", "")
+    code = f" (exit code {last['exitCode']})" if "exitCode" in last else ""
+    return " ".join(str(said).split()) + code
+
+
+def _containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from status.get("initContainerStatuses", [])
+    yield from status.get("containerStatuses", [])

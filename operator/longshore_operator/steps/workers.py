@@ -1,0 +1,96 @@
+"""Which of a step's pods come, go, or are left to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from longshore_operator.common.actions import Action, Create, Delete, Drain, Occupy, TellGone
+from longshore_operator.common.pool import Holder
+from longshore_operator.manifests import names, pods
+from longshore_operator.settings import Settings
+from longshore_operator.steps.observed import Observed, Pod
+from longshore_planner.cluster import ClusterRun
+from longshore_protocol.snapshot import ASSEMBLING, DRAINING, ENDED, Snapshot
+
+_REJECTED = ("OutOf", "NodeAffinity", "UnexpectedAdmissionError", "NodePorts", "Topology")  # reasons of kubelets
+_PAUSE = timedelta(seconds=10)
+_OVERDUE = timedelta(seconds=60)  # that a pod may be late in going; then its node is taken for lost
+
+
+def coordinator(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
+    """Yield what sees to it that there is one coordinator. Two at a time are safe: only the later one can commit."""
+    found = seen.coordinator
+    if found is None:
+        yield Create(pods.coordinator_pod(run, settings))
+    elif found.is_over:  # evicted, or ended without a verdict
+        yield Delete("Pod", found.name, found.uid)
+    elif is_overdue(found, now=now):
+        yield Delete("Pod", found.name, found.uid, at_once=True)
+
+
+def workers(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
+    """Yield what sees to it that there are as many workers as can be used and had; none is ended that has work."""
+    answers = isinstance(seen.progress, Snapshot)
+    there = seen.workers
+    for each in there:
+        if is_overdue(each, now=now):
+            yield Delete("Pod", each.name, each.uid, at_once=True)
+        elif each.phase == "Succeeded" and not answers:
+            continue  # it may have ended because all is done: its coordinator will say
+        elif each.is_over and not was_just_rejected(each, now=now):
+            if answers:  # before there is a new one, which would be taken for dead
+                yield TellGone(each.name)
+            yield Delete("Pod", each.name, each.uid)
+    wanted = wanted_workers(seen, run)
+    if len(there) < wanted:
+        yield from _more(seen, run, settings, missing=min(wanted, allowed(seen, run)) - len(there))
+    elif isinstance(seen.progress, Snapshot):
+        staying = [each.name for each in there if not each.leaving and not each.is_over]
+        idle = [each for each in seen.progress.idle_workers if each in staying]
+        yield from map(Drain, idle[: max(0, len(staying) - wanted)])
+
+
+def was_just_rejected(pod: Pod, *, now: datetime) -> bool:
+    """Tell whether a node did not take the pod: the next one may fare no better, and there is no hurry."""
+    return was_rejected(pod) and now < pod.created + _PAUSE
+
+
+def was_rejected(pod: Pod) -> bool:
+    """Tell whether a node did not take the pod, so that nothing of it ran."""
+    return pod.reason.startswith(_REJECTED)
+
+
+def is_overdue(pod: Pod, *, now: datetime) -> bool:
+    """Tell whether a pod should have been gone for long. Leases and epochs keep what it may still do from counting."""
+    return pod.gone_by is not None and now >= pod.gone_by + _OVERDUE
+
+
+def wanted_workers(seen: Observed, run: ClusterRun) -> int:
+    """Return how many workers the step can use: never more than mini-batches are left."""
+    last = seen.progress
+    if not isinstance(last, Snapshot):
+        return run.job.workers  # they start with the coordinator
+    if last.reason or last.state in (DRAINING, ASSEMBLING, *ENDED):
+        return 0  # a reason is that of a verdict: a run that has failed still writes its reports
+    counts = last.mini_batches
+    if counts.total is None:
+        return run.job.workers
+    return min(run.job.workers, counts.total - counts.succeeded - counts.failed)
+
+
+def allowed(seen: Observed, run: ClusterRun) -> int:
+    """Return how many workers the step may have."""
+    return run.job.workers if seen.pool is None else seen.pool.allowed(Holder(run.step))
+
+
+def _more(seen: Observed, run: ClusterRun, settings: Settings, *, missing: int) -> Iterator[Action]:
+    taken = {each.index for each in seen.workers}
+    free = [index for index in range(run.job.workers) if index not in taken][: max(0, missing)]
+    if isinstance(seen.progress, Snapshot):
+        yield from (TellGone(names.worker(run.step, index)) for index in free)
+    made = tuple(pods.worker_pod(run, settings, index) for index in free)
+    if seen.pool is None:
+        yield from map(Create, made)
+    elif made and seen.pool.max_nodes is not None:
+        yield Occupy(seen.pool.compute, seen.pool.max_nodes, made)

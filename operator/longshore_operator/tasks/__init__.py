@@ -1,0 +1,1 @@
+"""ScriptSteps and TransferSteps, one pod each: observe, decide, report the status."""

@@ -1,0 +1,240 @@
+"""The next steps of a task, a ScriptStep or TransferStep, from all that is known of it.
+
+settled?   ->  clean up; delete it when its time has come
+a result   ->  the last status, then clean up
+cancelled? ->  end its pod; then it is over
+no run?    ->  resolve; what is wrong ends it, with nothing started
+no node?   ->  wait in line, with nothing started
+a run      ->  one pod; one that is lost is counted in the status first, and then followed by the next number
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from longshore_api.task_status import TaskStatus
+from longshore_operator.common.actions import Action, Create, Delete, Occupy, Plan
+from longshore_operator.common.pool import Holder
+from longshore_operator.manifests.tasks import task_map, task_pod
+from longshore_operator.settings import Settings
+from longshore_operator.steps import status as statuses
+from longshore_operator.steps.decide import in_line
+from longshore_operator.steps.observed import Trouble
+from longshore_operator.steps.workers import is_overdue, was_just_rejected, was_rejected
+from longshore_operator.tasks import status as task_statuses
+from longshore_operator.tasks.observed import PREPARING, RUNNING, SeenTask, TaskPod
+from longshore_planner.tasks import TaskRun
+from longshore_protocol.script_job import CANCELLED, OUT_OF_MEMORY
+
+TaskPlan = Plan[TaskStatus]
+
+LOSSES = 10  # pods that may be lost, and are followed by another
+
+_SOON = 1.0
+_LOOK = 30.0  # seconds between looks at a pod that runs: what becomes of it is an event
+_LATE = timedelta(seconds=60)  # that a pod of a task which is over may still take to end
+_SILENCE = timedelta(seconds=30)  # after the user's container ended badly, until nothing is expected of the others
+_SYNC = timedelta(seconds=5)  # until a kubelet has told of all containers that ended together
+_GRACE = timedelta(seconds=10)  # for what a task refers to: applied together, it may come a moment later
+_NEVER_STARTED = ("StartError", "ContainerCannotRun")  # reasons of container runtimes
+
+
+def decide_task(seen: SeenTask, settings: Settings, *, now: datetime) -> TaskPlan:
+    """Return what to do next."""
+    cancel = seen.task.control.cancel
+    if _is_settled(seen):
+        return _after_the_end(seen, now=now)
+    if seen.foreign and not cancel:
+        trouble = Trouble("NameTaken", f"{seen.foreign} belongs to somebody else: waiting until it is gone")
+        return _not_begun(seen, trouble, final=False, now=now)
+    run = seen.run or seen.resolved
+    if isinstance(run, TaskRun) and (end := _end(seen, run, now=now)) is not None:
+        return _with_status(seen, (), end, look_again=0.0)
+    if cancel:
+        return _cancel(seen, now=now)
+    if isinstance(run, TaskRun):
+        return _go_on(seen, run, settings, now=now)
+    if not isinstance(run, Trouble):
+        run = Trouble(statuses.INVALID, statuses.sentence(run or ()))
+    final = run.reason == statuses.INVALID and now - seen.task.created >= _GRACE
+    return _not_begun(seen, run, final=final, now=now)
+
+
+# --- its end -----------------------------------------------------------------------------------------------------
+
+
+def _end(seen: SeenTask, run: TaskRun, *, now: datetime) -> TaskStatus | None:
+    """Return the last status, once the present pod shows that there is nothing more to come."""
+    pod = seen.pod
+    if pod is None:
+        return None
+    # A script that was told to end, and not by us, is lost with its pod: of a node that is drained, say.
+    if pod.result is not None and (pod.result.state != CANCELLED or seen.task.control.cancel):
+        return task_statuses.ended(seen, run, pod.result, now=now)
+    trouble: Trouble | None = None
+    if pod.script is not None and pod.script.reason in _NEVER_STARTED:
+        text = f"container main of pod {pod.name} cannot be started: {pod.script.message}"
+        trouble = Trouble("ScriptFailed", text)
+    elif pod.script is not None and pod.script.reason == "OOMKilled" and _is_silent(pod, now=now):
+        trouble = Trouble(OUT_OF_MEMORY, f"container main of pod {pod.name} was killed because memory ran out")
+    elif _is_lost(pod, now=now) and seen.number >= LOSSES:
+        trouble = Trouble("LostTooOften", f"{LOSSES + 1} pods were lost; the last: {_how_lost(pod)}")
+    return None if trouble is None else task_statuses.failed(seen, run, trouble, now=now)
+
+
+def _is_silent(pod: TaskPod, *, now: datetime) -> bool:
+    """Tell whether a pod without a result has nothing more to say."""
+    if pod.is_over or (pod.mute_since is not None and now >= pod.mute_since + _SYNC):
+        return True
+    return pod.script is not None and now >= pod.script.at + _SILENCE
+
+
+def _is_lost(pod: TaskPod, *, now: datetime) -> bool:
+    """Tell whether a pod has no result that counts, and will have none. One that is being deleted is waited for."""
+    return not pod.leaving and not was_rejected(pod) and _is_silent(pod, now=now)
+
+
+def _how_lost(pod: TaskPod) -> str:
+    """Return what became of a pod, as far as anybody says."""
+    why = ": ".join(filter(None, [pod.reason, pod.message]))
+    if not why and pod.script is not None:
+        said = f": {pod.script.message}" if pod.script.message else ""
+        why = f"container main ended with exit code {pod.script.exit_code}{said}"
+    return f"pod {pod.name} left no result" + (f" ({why})" if why else "")
+
+
+# --- on its way --------------------------------------------------------------------------------------------------
+
+
+def _go_on(seen: SeenTask, run: TaskRun, settings: Settings, *, now: datetime) -> TaskPlan:
+    pod = seen.pod
+    actions: tuple[Action, ...] = tuple(_clear(seen.earlier, now=now))
+    if pod is not None and _is_lost(pod, now=now):
+        lost = Trouble(statuses.LOST, f"{_how_lost(pod)}; another one follows")
+        status = task_statuses.waiting(seen, run, lost, now=now, losses=seen.number + 1)
+        return _with_status(seen, actions, status, look_again=0.0)
+    trouble = _why_it_waits(seen)
+    if pod is None:
+        if trouble is not None and seen.run is None:
+            status = task_statuses.not_begun(seen.task, trouble, final=False, now=now)
+            return _with_status(seen, actions, status, look_again=_pause(seen))
+        if trouble is None:
+            settled = () if seen.run is not None else (Create(task_map(run)),)  # from now on the run is settled
+            actions = (*actions, *settled, *_made(seen, run, settings))
+    elif is_overdue(pod, now=now):
+        actions = (*actions, Delete("Pod", pod.name, pod.uid, at_once=True))
+    elif was_rejected(pod) and not pod.leaving and not was_just_rejected(pod, now=now):
+        actions = (*actions, Delete("Pod", pod.name, pod.uid))  # nothing ran: it is made again, and is no loss
+    status = task_statuses.waiting(seen, run, trouble or _stage(pod), now=now, losses=seen.number)
+    return _with_status(seen, actions, status, look_again=_LOOK if trouble is None and pod is None else _pause(seen))
+
+
+_STARTING = Trouble("StartingPod", "waiting for the pod to run")
+
+
+def _made(seen: SeenTask, run: TaskRun, settings: Settings) -> Iterator[Action]:
+    pod = task_pod(run, settings, seen.number)
+    if seen.pool is None:
+        yield Create(pod)
+    elif seen.pool.max_nodes is not None:
+        yield Occupy(seen.pool.compute, seen.pool.max_nodes, (pod,))
+
+
+def _why_it_waits(seen: SeenTask) -> Trouble | None:
+    """Return what keeps the present pod from being made, or from running; None if nothing does."""
+    pod, step = seen.pod, Holder(seen.task.name, seen.task.kind)
+    if pod is not None:
+        if was_rejected(pod):
+            return Trouble("Unschedulable", f"a node refused pod {pod.name}: {pod.reason}: {pod.message}")
+        return None if pod.leaving else pod.trouble
+    if going := [each for each in seen.earlier if not each.is_over]:
+        return Trouble(statuses.LOST, f"waiting for pod {going[0].name} to end, which counts as lost")
+    if seen.pool is not None and not seen.pool.allowed(step):
+        return Trouble("WaitingForNodes", seen.pool.waiting(step))
+    return None
+
+
+def _stage(pod: TaskPod | None) -> Trouble:
+    if pod is None:
+        return _STARTING
+    if pod.leaving:
+        return Trouble("StartingPod", "waiting for a pod that is being deleted to end, to make another")
+    if pod.stage == PREPARING:
+        return Trouble(PREPARING, f"pod {pod.name} brings source and inputs")
+    # Between the end of the script and that of the pod, what it left is taken away.
+    return Trouble(RUNNING, "") if pod.stage == RUNNING or pod.started is not None else _STARTING
+
+
+def _pause(seen: SeenTask) -> float:
+    pod = seen.pod
+    if pod is None:
+        return (
+            _SOON if seen.pool is None or seen.earlier else in_line(seen.pool, Holder(seen.task.name, seen.task.kind))
+        )
+    is_ending = pod.leaving or pod.script is not None or pod.mute_since is not None
+    return _SOON if is_ending or was_rejected(pod) else _LOOK
+
+
+def _cancel(seen: SeenTask, *, now: datetime) -> TaskPlan:
+    """End the pod, whose script has a moment to end by itself, then say so."""
+    ends = [
+        Delete("Pod", each.name, each.uid, at_once=each.leaving)
+        for each in seen.pods
+        if not each.is_over and (not each.leaving or is_overdue(each, now=now))
+    ]
+    if any(not each.is_over for each in seen.pods):
+        message = "the script is told to end, and what it left is taken away"
+        status = task_statuses.not_begun(seen.task, Trouble("Cancelling", message), final=False, now=now)
+        return _with_status(seen, tuple(ends), status, look_again=_SOON)
+    begun = seen.task.status is not None and seen.task.status.run_id is not None
+    message = "cancelled: it left no result" if begun else "cancelled: nothing was started"
+    return _not_begun(seen, Trouble("Cancelled", message), final=True, now=now)
+
+
+# --- after it ----------------------------------------------------------------------------------------------------
+
+
+def _is_settled(seen: SeenTask) -> bool:
+    """Tell whether the task has ended. One of which nothing was started may begin when its spec is changed."""
+    status = seen.task.status
+    finished = status.condition("Finished") if status else None
+    if status is None or finished is None or finished.status != "True":
+        return False
+    return status.run_id is not None or status.observed_generation == seen.task.generation
+
+
+def _after_the_end(seen: SeenTask, *, now: datetime) -> TaskPlan:
+    task, status, ttl = seen.task, seen.task.status, seen.task.control.ttl_seconds
+    assert status is not None, "or it had not ended"
+    end = status.completion_time or now
+    waits = [_LATE.total_seconds()] if any(not each.is_over for each in seen.pods) else []
+    if ttl is not None:
+        left = (end + timedelta(seconds=ttl) - now).total_seconds()
+        if left <= 0:
+            return Plan((Delete(task.kind, task.name, task.uid),))
+        waits.append(left)
+    told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
+    if status.observed_generation != task.generation:
+        told = statuses.observed_again(status, generation=task.generation)
+    # The pod that ended stays as a record. One that ends by itself is let end; one without a result does not.
+    last = [each for each in seen.pods if each.index == seen.number]
+    late = [each for each in last if not each.is_over and (each.result is None or now >= end + _LATE)]
+    return Plan(tuple(_clear([*seen.earlier, *late], now=now)), told, look_again=min(waits, default=None))
+
+
+def _clear(pods: list[TaskPod], *, now: datetime) -> Iterator[Action]:
+    for each in pods:
+        if not each.leaving or is_overdue(each, now=now):
+            yield Delete("Pod", each.name, each.uid, at_once=each.leaving)
+
+
+def _not_begun(seen: SeenTask, trouble: Trouble, *, final: bool, now: datetime) -> TaskPlan:
+    status = task_statuses.not_begun(seen.task, trouble, final=final, now=now)
+    return _with_status(seen, (), status, look_again=0.0 if final else _SOON)
+
+
+def _with_status(
+    seen: SeenTask, actions: tuple[Action, ...], status: TaskStatus, *, look_again: float | None
+) -> TaskPlan:
+    return Plan(actions, status, statuses.milestones(seen.task.status, status), look_again)

@@ -1,0 +1,105 @@
+"""Reads all that there is of a task. A read that fails raises, and nothing is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.task_status import TaskStatus
+from longshore_api.validation import label
+from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.pool import Holder
+from longshore_operator.common.references import (
+    control,
+    documents_around,
+    is_of,
+    left_to_pipeline_run,
+    missing,
+    owner,
+    shared_pool,
+    status_of,
+    unusable_node,
+)
+from longshore_operator.manifests import names, objects
+from longshore_operator.settings import Settings
+from longshore_operator.steps.observed import Trouble
+from longshore_operator.tasks.observed import SeenTask, Task
+from longshore_operator.tasks.pods import task_pod
+from longshore_planner.tasks import TaskRun, resolve_task_on_cluster
+
+
+def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, name: str) -> SeenTask | None:
+    """Read a task and all of its objects; None when there is no such task, or it is being deleted.
+
+    Raises kube.Trouble.
+    """
+    raw = kube.read(kind, namespace, name)
+    if raw is None or "deletionTimestamp" in raw["metadata"]:
+        return None
+    task = _task(kind, raw)
+    settled = kube.read("ConfigMap", namespace, names.task_objects(name))
+    pods = [
+        each
+        for each in kube.list("Pod", namespace, names.task_selector(name))
+        if names.task_number(name, each["metadata"]["name"]) is not None
+    ]
+    seen = SeenTask(
+        task=task,
+        pods=tuple(task_pod(each, step=name) for each in pods if owner(each) == task.uid),
+        foreign=next(_foreign(raw, settled, pods), ""),
+    )
+    if seen.foreign:
+        return seen
+    if settled is None:
+        resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, task, settings)
+        seen = replace(seen, resolved=resolved)
+    else:
+        run = TaskRun.from_json(settled["data"][objects.RUN_KEY])
+        seen = replace(seen, run=replace(run, uid=task.uid, generation=task.generation))  # a PipelineRun knew neither
+    settled_run = seen.run or seen.resolved
+    if not isinstance(settled_run, TaskRun) or seen.pod is not None or not settled_run.provision.node.compute:
+        return seen
+    compute = settled_run.provision.node.compute
+    return replace(seen, pool=shared_pool(kube, namespace, compute, asking=(Holder(name, kind), 1)))
+
+
+def _task(kind: str, raw: Manifest) -> Task:
+    metadata = raw["metadata"]
+    return Task(
+        kind=kind,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 1),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        status=status_of(TaskStatus, raw),
+        control=control(raw.get("spec", {})),
+    )
+
+
+def _foreign(raw: Manifest, settled: Manifest | None, pods: list[Manifest]) -> Iterator[str]:
+    """Yield the objects that have one of our names and another owner."""
+    if settled is not None and not is_of(settled, raw):
+        yield f"ConfigMap {settled['metadata']['name']}"
+    for each in pods:
+        if owner(each) != raw["metadata"]["uid"]:
+            yield f"Pod {each['metadata']['name']}"
+
+
+def _resolve(kube: Kube, raw: Manifest, task: Task, settings: Settings) -> TaskRun | tuple[Problem, ...] | Trouble:
+    try:
+        run = resolve_task_on_cluster(
+            documents_around(kube, raw),
+            namespace=task.namespace,
+            uid=task.uid,
+            generation=task.generation,
+            host_paths=settings.host_paths,
+        )
+    except InvalidDocuments as error:
+        return tuple(error.problems)
+    if problem := unusable_node(run.provision, settings):
+        return (problem,)
+    script = {"field": "spec.scriptName", "script": run.job.get("script", "")}
+    return tuple(missing(kube, task.namespace, run.provision, where=label(raw), **script)) or run

@@ -1,0 +1,86 @@
+"""What there is of a task, as plain values: the task, its run and its pods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from longshore_api.errors import Problem
+from longshore_api.task_status import TaskStatus
+from longshore_operator.common.pool import Pool
+from longshore_operator.manifests.subject import Subject
+from longshore_operator.steps.observed import Control, Pod, Trouble
+from longshore_planner.tasks import TaskRun
+from longshore_protocol.script_job import ScriptResult
+
+PREPARING, RUNNING = "PreparingData", "Running"  # stages of a pod
+
+
+@dataclass(frozen=True)
+class Task:
+    """A ScriptStep or TransferStep, whatever its spec holds."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: datetime
+    status: TaskStatus | None = None
+    control: Control = field(default_factory=Control)
+
+    @property
+    def subject(self) -> Subject:
+        """The task, as what its status and events are about."""
+        return Subject(self.kind, self.namespace, self.name, self.uid)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container ended, where that was not well."""
+
+    reason: str  # of the container runtime: OOMKilled, StartError, Error
+    message: str
+    exit_code: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class TaskPod(Pod):
+    """A pod of a task; its index tells how many were lost before it."""
+
+    stage: str = ""  # PREPARING or RUNNING; "" before, between and after
+    started: datetime | None = None  # when the script, or the copy, did
+    result: ScriptResult | None = None  # as one of its containers of ours left it
+    script: Ended | None = None  # None: the user's container has not ended, or well
+    mute_since: datetime | None = (
+        None  # the container that was to leave a result ended without one that counts by itself
+    )
+
+
+@dataclass(frozen=True)
+class SeenTask:
+    """All that one reconcile of a task knows."""
+
+    task: Task
+    run: TaskRun | None = None  # as it was written down when it began
+    resolved: TaskRun | tuple[Problem, ...] | Trouble | None = None  # as it would begin now; None when it has begun
+    pods: tuple[TaskPod, ...] = ()
+    foreign: str = ""  # an object that has the name of one of ours, and is not
+    pool: Pool | None = None  # None: the task shares no ComputeCluster, or has its node
+
+    @property
+    def number(self) -> int:
+        """Which pod is the task's present one: as many as were lost come before it."""
+        counted = self.task.status.losses if self.task.status else 0
+        return max([counted, *(each.index or 0 for each in self.pods)])
+
+    @property
+    def pod(self) -> TaskPod | None:
+        """The present pod."""
+        return next((each for each in self.pods if each.index == self.number), None)
+
+    @property
+    def earlier(self) -> list[TaskPod]:
+        """The pods that count as lost."""
+        return [each for each in self.pods if each.index != self.number]
