@@ -51,7 +51,7 @@ class PipelineFolder:
         try:
             frozen = FrozenPipeline.from_json(store.get(PIPELINE).decode())
             status = PipelineRunStatus.model_validate_json(store.get(STATUS)) if store.exists(STATUS) else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             text = f"is {self.path!r}: the run in it cannot be read: {error}"
             raise InvalidDocuments([Problem("--resume", "", text)]) from None
         if os.path.realpath(frozen.run_uri) != os.path.realpath(self.path):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from longshore_protocol import errors
+from longshore_protocol import errors, wire
 from longshore_protocol.fields import NUMBER, Field, fault
 from longshore_protocol.segments import decode_digests, select_digests
 from longshore_protocol.text import MESSAGE, TRACEBACK, printable
@@ -26,14 +26,14 @@ _SHORT = 200  # characters of what a process is doing
 
 _WORKER = Field("worker", (str,), 1, _LONGEST_NAME)
 _AGENT = Field("agent", (str,), 1, 3 * _LONGEST_NAME)
-REGISTER = (_WORKER, Field("boot", (str,), 1, _LONGEST_NAME), Field("protocol"))
-LEASE = (_AGENT, Field("epoch"), Field("want", (int,), 1, _MANY))
+_IDENTITY = (_AGENT, Field("epoch"))
+_REGISTER = (_WORKER, Field("boot", (str,), 1, _LONGEST_NAME), Field("protocol"), Field("oldest_protocol"))
+LEASE = (*_IDENTITY, Field("want", (int,), 1, _MANY))
 BYE = (_AGENT,)
 WORKER = (_WORKER,)
 _LISTS = ("headers", "completed", "failed", "returned", "deferred", "held", "init_failed", "processes")
 _REPORT = (
-    _AGENT,
-    Field("epoch"),
+    *_IDENTITY,
     Field("segment", (str,), most=1024),
     Field("bytes"),
     Field("fetched"),
@@ -81,12 +81,20 @@ def message(body: bytes, fields: Sequence[Field]) -> list[Any]:
     return _values(_object(body), fields)
 
 
+def registration(body: bytes) -> list[Any]:
+    """Return worker, boot, and the newest and the oldest protocol of an agent. Raises MalformedMessageError."""
+    found = _object(body)
+    return _values({"oldest_protocol": found.get("protocol"), **found}, _REGISTER)
+
+
 def report(body: bytes) -> dict[str, Any]:
     """Return an agent's report (`wire.report`) with the texts of failures made printable.
 
-    Raises MalformedMessageError.
+    What the agent's version does not report has its default. Raises MalformedMessageError.
     """
     found = _object(body)
+    agent, epoch = _values(found, _IDENTITY)
+    found = {**wire.report(agent, epoch), **found}
     _values(found, _REPORT)
     headers = found["headers"]
     for header in headers:

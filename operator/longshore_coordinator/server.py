@@ -32,7 +32,7 @@ from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.incoming import MalformedMessageError
 from longshore_coordinator.listener import SECONDS, Listener, most_connections
 from longshore_coordinator.service import Coordinator
-from longshore_protocol.wire import PROTOCOL, pack_grants
+from longshore_protocol.wire import OLDEST_PROTOCOL, PROTOCOL, common_protocol, pack_grants
 
 _HEALTH = "/healthz"
 _LARGEST = 64 * 1024 * 1024  # bytes of a report
@@ -95,12 +95,14 @@ class Server:
             await self._runner.cleanup()
 
     async def _register(self, request: web.Request) -> web.Response:
-        worker, boot, protocol = incoming.message(await self._body(request), incoming.REGISTER)
-        if protocol != PROTOCOL:
-            text = f"the agent speaks protocol {protocol}, this coordinator {PROTOCOL}: use the same version"
+        worker, boot, newest, oldest = incoming.registration(await self._body(request))
+        protocol = common_protocol(newest, oldest)
+        if protocol is None:
+            theirs, ours = _format_protocols(newest, oldest), _format_protocols(PROTOCOL, OLDEST_PROTOCOL)
+            text = f'agent "{worker}" speaks {theirs}, this coordinator {ours}; use adjacent versions of both'
             return web.Response(status=400, text=text)
         agent, epoch = self._coordinator.register(worker, boot)
-        return _answer({"agent": agent, "epoch": epoch, "job": asdict(self._coordinator.job)})
+        return _answer({"agent": agent, "epoch": epoch, "protocol": protocol, "job": asdict(self._coordinator.job)})
 
     async def _lease(self, request: web.Request) -> web.Response:
         agent, epoch, want = incoming.message(await self._body(request), incoming.LEASE)
@@ -171,6 +173,10 @@ class Server:
                 return web.Response(status=500, text="an error of the coordinator, which logged it")
 
         return guard
+
+
+def _format_protocols(newest: int, oldest: int) -> str:
+    return f"protocol {newest}" if oldest == newest else f"protocols {oldest} to {newest}"
 
 
 async def _health(_: web.Request) -> web.Response:

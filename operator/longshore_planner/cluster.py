@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
+from typing import cast
 
 from longshore_api.base import Resource
 from longshore_api.parallel_run_step import ParallelRunStep
@@ -16,6 +16,7 @@ from longshore_planner.ground import Ground, Provision
 from longshore_planner.places import join
 from longshore_planner.resolve import resolve
 from longshore_protocol.job import Job
+from longshore_protocol.reading import read_text
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,8 @@ class ClusterRun:
 
     @staticmethod
     def from_json(text: str) -> ClusterRun:
-        """Read what `to_json` wrote. Raises ValueError, TypeError, KeyError for something else."""
-        raw: dict[str, Any] = json.loads(text)
-        raw["job"] = Job.from_json(json.dumps(raw["job"]))
-        raw["provision"] = Provision.from_dict(raw["provision"])
-        return ClusterRun(**raw)
+        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read_text(ClusterRun, text)
 
 
 def resolve_on_cluster(

@@ -21,6 +21,7 @@ from longshore_planner.catalogue import Document, Documents
 from longshore_planner.data_of_steps import data_of, described_in, outputs_of
 from longshore_planner.nodes import NodeShape, node_shape
 from longshore_planner.places import is_of_machine, is_url, join
+from longshore_protocol.reading import read
 
 MOUNTS = "/mnt/longshore"
 SOURCE = "/longshore/source"
@@ -70,11 +71,8 @@ class Provision:
 
     @staticmethod
     def from_dict(raw: dict[str, Any]) -> Provision:
-        """Read what `to_dict` wrote. Raises TypeError, KeyError for something else."""
-        volumes = tuple(Volume(**each) for each in raw["volumes"])
-        node = NodeShape.from_dict(raw["node"])
-        tuples = {name: tuple(raw.get(name, ())) for name in ("folders", "secrets")}
-        return Provision(**{**raw, "volumes": volumes, **tuples, "node": node})
+        """Read what `to_dict` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read(Provision, raw)
 
 
 def shown(place: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, listed
@@ -44,15 +44,6 @@ class NodeShape:
         """What `processCountPerNode: auto` means: one per GPU, else one per whole processor core, at least one."""
         amounts: Mapping[str, str] = {**self.requests, **self.limits}
         return self.gpus or self.machine_cores or max(1, int(amount(amounts.get("cpu", "1"))))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the node as a JSON value that `from_dict` reads back."""
-        return asdict(self)
-
-    @staticmethod
-    def from_dict(raw: dict[str, Any]) -> NodeShape:
-        """Read what `to_dict` wrote. Raises TypeError, KeyError for something else."""
-        return NodeShape(**{**raw, "tolerations": tuple(raw["tolerations"])})
 
 
 def node_shape(document: Document[ComputeCluster]) -> NodeShape:

@@ -16,6 +16,7 @@ from longshore_planner.ground import Ground, Provision
 from longshore_planner.pipelines.scripts import DESTINATION, script_job, transfer_job
 from longshore_planner.places import join
 from longshore_planner.references import References
+from longshore_protocol.reading import read_text
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,8 @@ class TaskRun:
 
     @staticmethod
     def from_json(text: str) -> TaskRun:
-        """Read what `to_json` wrote. Raises ValueError, TypeError, KeyError for something else."""
-        raw: dict[str, Any] = json.loads(text)
-        return TaskRun(**{**raw, "provision": Provision.from_dict(raw["provision"])})
+        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read_text(TaskRun, text)
 
 
 def resolve_task_on_cluster(

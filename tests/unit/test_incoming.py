@@ -77,7 +77,7 @@ def test_what_is_no_json_object_is_refused(body):
 @pytest.mark.parametrize("worker", ["", "../w", "w 0", "w\n0", "w\ud800", "-w", "w" * 254, 7, None, ["w"]])
 def test_a_worker_has_a_name_that_files_and_segments_may_have(worker):
     with pytest.raises(MalformedMessageError, match="worker is"):
-        incoming.message(json.dumps({"worker": worker, "boot": "x", "protocol": 1}).encode(), incoming.REGISTER)
+        incoming.registration(json.dumps({"worker": worker, "boot": "x", "protocol": 1}).encode())
 
 
 def test_texts_are_printable_once_they_are_taken_in():
@@ -131,3 +131,14 @@ def test_a_result_in_an_earlier_ledger_that_cannot_be_read_is_made_again_and_the
 
 def test_a_try_of_no_mini_batch_is_left_out():
     assert repaired({"tried": {"worker": "w0", "terminal": True, "failure": ["x", 1]}}) is None
+
+
+@pytest.mark.parametrize("name", sorted(wire.report("w0.1.x", 1)))
+def test_what_an_agent_of_another_version_does_not_report_has_its_default(name):
+    raw = {**wire.report("w0.1.x", 1), "a_field_of_another_version": 7}
+    default = raw.pop(name)
+    if name in ("agent", "epoch"):
+        with pytest.raises(MalformedMessageError, match=f"{name} is missing"):
+            incoming.report(json.dumps(raw).encode())
+    else:
+        assert incoming.report(json.dumps(raw).encode())[name] == default

@@ -11,7 +11,10 @@ from types import SimpleNamespace
 import aiohttp
 import pytest
 
+from longshore_agent import coordinator_client
+from longshore_agent.coordinator_client import CoordinatorClient
 from longshore_coordinator import ends, finish, service
+from longshore_coordinator import server as server_module
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.server import Server
@@ -104,6 +107,13 @@ async def serving(folder, **changes):
         await server.stop()
 
 
+def of_version(protocols, monkeypatch, *modules):
+    """Make modules those of a version whose newest and oldest protocols are these."""
+    for module in modules:
+        for name, number in zip(("PROTOCOL", "OLDEST_PROTOCOL"), protocols, strict=True):
+            monkeypatch.setattr(module, name, number)
+
+
 def completed(*grants):
     return [Completion(each.mini_batch, each.attempt, 0, 0, 1, 1, -1, 0, 0, 0, 0, 0) for each in grants]
 
@@ -157,14 +167,64 @@ def test_a_token_that_is_no_text_is_wrong_too(tmp_path):
     asyncio.run(scenario())
 
 
-def test_an_agent_of_another_protocol_is_refused_with_a_sentence(tmp_path):
+@pytest.mark.parametrize(
+    ("agent", "coordinator", "speaks"),
+    [
+        ({"protocol": 99}, (2, 2), ("protocol 99", "protocol 2")),
+        ({"protocol": 4, "oldest_protocol": 3}, (2, 1), ("protocols 3 to 4", "protocols 1 to 2")),
+        ({"protocol": 1}, (3, 2), ("protocol 1", "protocols 2 to 3")),
+        ({"protocol": 2, "oldest_protocol": 1}, (4, 3), ("protocols 1 to 2", "protocols 3 to 4")),
+        ({"protocol": 0, "oldest_protocol": 0}, (2, 2), ("protocol 0", "protocol 2")),
+    ],
+)
+def test_an_agent_without_a_common_protocol_is_refused_with_a_sentence(
+    tmp_path, monkeypatch, agent, coordinator, speaks
+):
+    of_version(coordinator, monkeypatch, wire, server_module)
+
     async def scenario():
         async with serving(tmp_path) as caller:
-            answer = await caller.post("register", {"worker": "w", "boot": "x", "protocol": 99}, status=400)
-            expected = f"the agent speaks protocol 99, this coordinator {wire.PROTOCOL}: use the same version"
+            answer = await caller.post("register", {"worker": "w", "boot": "x", **agent}, status=400)
+            expected = f'agent "w" speaks {speaks[0]}, this coordinator {speaks[1]}; use adjacent versions of both'
             assert answer.decode() == expected
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("agent", "coordinator", "common"),
+    [((2, 2), (2, 2), 2), ((3, 2), (2, 2), 2), ((2, 2), (3, 2), 2), ((4, 3), (3, 2), 3), ((3, 1), (3, 1), 3)],
+)
+def test_agents_and_coordinators_of_adjacent_versions_work_together(tmp_path, monkeypatch, agent, coordinator, common):
+    of_version(coordinator, monkeypatch, wire, server_module)
+    of_version(agent, monkeypatch, coordinator_client)
+    later = {"a_field_of_another_version": [{}]}
+    answer, pack, post = server_module._answer, server_module.pack_grants, CoordinatorClient._post
+    answers = []
+
+    def answer_with_more(body):
+        answers.append(body)
+        return answer({**body, **later, **({"job": {**body["job"], **later}} if "job" in body else {})})
+
+    monkeypatch.setattr(server_module, "_answer", answer_with_more)
+    monkeypatch.setattr(server_module, "pack_grants", lambda orders, grants: pack({**orders, **later}, grants))
+    monkeypatch.setattr(CoordinatorClient, "_post", lambda self, call, body: post(self, call, {**body, **later}))
+
+    async def scenario():
+        async with (
+            serving(tmp_path) as caller,
+            CoordinatorClient(caller.url, token=TOKEN, worker="w", patience=60.0) as client,
+        ):
+            caller.listing.add()
+            registration = await client.register("x")
+            assert registration.job == caller.coordinator.job
+            ((grant,), _) = await client.lease(1)
+            await client.report(wire.report(registration.agent, registration.epoch, completed=completed(grant)))
+            await client.bye()
+            assert (await caller.snapshot()).mini_batches.succeeded == 1
+
+    asyncio.run(scenario())
+    assert answers[0]["protocol"] == common
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"{}", b"\xff"])

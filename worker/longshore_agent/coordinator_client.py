@@ -13,7 +13,8 @@ from typing import Any, Self
 import aiohttp
 
 from longshore_protocol.job import Job
-from longshore_protocol.wire import PROTOCOL, Grant, unpack_grants
+from longshore_protocol.reading import read, read_text
+from longshore_protocol.wire import OLDEST_PROTOCOL, PROTOCOL, Grant, unpack_grants
 
 _LONGEST_TRY = 80.0  # seconds that a call and the pause after it may take
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries, give or take a half; the last one repeats
@@ -75,13 +76,14 @@ class CoordinatorClient:
             await self._session.close()
 
     async def register(self, boot: str) -> Registration:
-        """Introduce this agent (`boot` tells this start of it from earlier ones).
+        """Register this agent (`boot` tells this start of it from earlier ones).
 
-        Raises Refused when versions or tokens differ, Unreachable.
+        Raises Refused when no protocol is common to both sides or the token is another, Unreachable.
         """
-        answer = json.loads(await self._post("register", {"worker": self._worker, "boot": boot, "protocol": PROTOCOL}))
-        self._identity = {"agent": answer["agent"], "epoch": answer["epoch"]}
-        return Registration(answer["agent"], answer["epoch"], Job.from_json(json.dumps(answer["job"])))
+        body = {"worker": self._worker, "boot": boot, "protocol": PROTOCOL, "oldest_protocol": OLDEST_PROTOCOL}
+        registration = read_text(Registration, (await self._post("register", body)).decode())
+        self._identity = {"agent": registration.agent, "epoch": registration.epoch}
+        return registration
 
     async def lease(self, want: int) -> tuple[list[Grant], Orders]:
         """Ask for up to `want` mini-batches; waits at the coordinator while there are none.
@@ -89,11 +91,11 @@ class CoordinatorClient:
         Raises Superseded, Refused, Unreachable.
         """
         orders, grants = unpack_grants(await self._post("lease", {**self._identity, "want": want}))
-        return grants, _orders(orders)
+        return grants, read(Orders, orders)
 
     async def report(self, body: dict[str, Any]) -> Orders:
         """Deliver a `wire.report`. Raises Superseded, Refused, Unreachable."""
-        return _orders(json.loads(await self._post("report", body)))
+        return read_text(Orders, (await self._post("report", body)).decode())
 
     async def bye(self) -> None:
         """Say that this agent ends and holds nothing any more. Raises Superseded, Refused, Unreachable."""
@@ -128,12 +130,3 @@ class CoordinatorClient:
 def _pause(tries: int) -> float:
     """Return the seconds before the next try: random, so that agents which failed together do not return together."""
     return _PAUSES[min(tries, len(_PAUSES) - 1)] * random.uniform(0.5, 1.5)
-
-
-def _orders(answer: dict[str, Any]) -> Orders:
-    return Orders(
-        finished=answer.get("finished", False),
-        drain=answer.get("drain", False),
-        stop=answer.get("stop", False),
-        lost=tuple(answer.get("lost", ())),
-    )

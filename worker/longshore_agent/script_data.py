@@ -27,6 +27,7 @@ from longshore_agent.whole_data import bring_models
 from longshore_protocol import clock, script_folder
 from longshore_protocol.fields import NUMBER, Field, fault
 from longshore_protocol.job import ScriptInput
+from longshore_protocol.reading import read
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import (
     CANCELLED,
@@ -40,7 +41,6 @@ from longshore_protocol.script_job import (
     ScriptJob,
     ScriptOutput,
     ScriptResult,
-    known,
 )
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage import beneath
@@ -127,10 +127,10 @@ def _result(folder: str, *, otherwise: str) -> ScriptResult:
     try:
         with open(os.path.join(folder, script_folder.RESULT), encoding="utf-8", opener=beneath.open_file) as file:
             raw = json.loads(file.read(), parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
-            result = known(ScriptResult, raw)
+            result = read(ScriptResult, raw)
     except FileNotFoundError:
         return ScriptResult(FAILED, None, otherwise, {}, now, now)
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         result = None
     if result is None or not _is_sound(result):
         return ScriptResult(FAILED, None, "The script wrote over the result of its host.", {}, now, now)

@@ -14,6 +14,7 @@ from longshore_host.connection import ConnectionLost, connect
 from longshore_host.linux import adopt_orphans, die_with_parent
 from longshore_host.supervisor import Supervisor
 from longshore_protocol import messages
+from longshore_protocol.reading import read
 from longshore_protocol.wire import PROTOCOL
 
 PAUSE = 0.1  # seconds before the next try when an agent is lost: one that fails at once is not worth more
@@ -58,7 +59,7 @@ def main() -> int:
             return 1
         try:
             connection.send([messages.HELLO_HOST, PROTOCOL, os.getpid()])
-            spec = messages.host_spec_from_dict(connection.receive()[1])
+            spec = read(messages.HostSpec, connection.receive()[1])
         except ConnectionLost:
             time.sleep(PAUSE)
             continue

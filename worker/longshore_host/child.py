@@ -24,6 +24,7 @@ from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
 from longshore_host.logs import LIMIT
 from longshore_protocol import errors, messages, slices
 from longshore_protocol.messages import HostSpec, InputSpec
+from longshore_protocol.reading import read
 from longshore_protocol.wire import process_name
 
 _NAMED_ITEMS = 5  # of a failed mini-batch, in the log of its error
@@ -244,7 +245,7 @@ def main() -> int:
     os.register_at_fork(after_in_child=connection.give_up)
     try:
         connection.send([messages.HELLO_CHILD, process, os.getpid(), device_of(os.environ)])
-        spec = messages.host_spec_from_dict(connection.receive()[1])
+        spec = read(HostSpec, connection.receive()[1])
         try:
             serve = _start(connection, spec, process)
         except entry.EntryScriptError as error:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
+
+from longshore_protocol.reading import read_text
 
 FILES, BYTES, ROWS = "files", "bytes", "rows"
 MOUNT, DOWNLOAD = "mount", "download"
@@ -167,28 +169,5 @@ class Job:
 
     @staticmethod
     def from_json(text: str) -> Job:
-        """Read what `to_json` wrote.
-
-        Raises ValueError for text that is not JSON, TypeError for an unknown or missing field.
-        """
-        raw: Dict[str, Any] = json.loads(text)
-        raw["inputs"] = tuple(_input(each) for each in raw["inputs"])
-        raw["mini_batch"] = MiniBatchSize(**raw["mini_batch"])
-        raw["output"] = Output(**raw["output"])
-        raw["arguments"] = tuple(raw["arguments"])
-        raw["side_inputs"] = tuple(_script_input(each) for each in raw.get("side_inputs", ()))
-        raw["partition_keys"] = tuple(raw.get("partition_keys", ()))
-        raw["models"] = tuple(Model(**each) for each in raw["models"])
-        raw["thresholds"] = Thresholds(**raw["thresholds"])
-        raw["timeouts"] = Timeouts(**raw["timeouts"])
-        return Job(**raw)
-
-
-def _script_input(raw: Dict[str, Any]) -> ScriptInput:
-    return ScriptInput(raw["name"], tuple(raw["uris"]), raw["mode"])
-
-
-def _input(raw: Dict[str, Any]) -> Input:
-    tabular = raw.pop("tabular")
-    paths = tuple(raw.pop("paths"))
-    return Input(paths=paths, tabular=None if tabular is None else TabularFormat(**tabular), **raw)
+        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read_text(Job, text)

@@ -11,7 +11,7 @@ The host spawns, watches and kills; each child speaks with the agent itself, so 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from longshore_protocol.job import Output, TabularFormat
 
@@ -74,20 +74,3 @@ class HostSpec:
     gpus: int = 0  # ...among which so many GPUs are shared out; 0: what processes inherit is left alone
     logging_level: str = "INFO"
     profiling_module: Optional[str] = None
-
-
-def host_spec_from_dict(raw: Dict[str, Any]) -> HostSpec:
-    """Read the dict form of a HostSpec. Raises TypeError for an unknown or missing field."""
-    fields = dict(raw)
-    fields["arguments"] = tuple(raw["arguments"])
-    fields["models"] = tuple((name, version, path) for name, version, path in raw["models"])
-    fields["inputs"] = tuple(
-        InputSpec(
-            each["name"],
-            None if each["tabular"] is None else TabularFormat(**each["tabular"]),
-            tuple(each["paths"]),
-        )
-        for each in raw["inputs"]
-    )
-    fields["output"] = Output(**raw["output"])
-    return HostSpec(**fields)

@@ -19,7 +19,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Dict, Optional, Tuple
 
-from longshore_protocol.script_job import known
+from longshore_protocol.reading import read_text
 
 SPEC, GIT, RESULT, LOCK = "spec.json", "git.json", "result.json", "host.lock"
 SOURCE, INPUTS, OUTPUTS, MODELS = "source", "inputs", "outputs", "models"
@@ -48,7 +48,5 @@ class ScriptSpec:
 
     @staticmethod
     def from_json(text: str) -> ScriptSpec:
-        """Read what `to_json` wrote. Raises ValueError for text that is not JSON, TypeError for a missing field."""
-        raw = json.loads(text)
-        raw["models"] = [(name, version, path) for name, version, path in raw.get("models", [])]
-        return known(ScriptSpec, raw)
+        """Read what `to_json` wrote. Raises ValueError."""
+        return read_text(ScriptSpec, text)

@@ -1,24 +1,22 @@
 """One script step: what is to be run, and what became of it.
 
 Whoever runs a pipeline resolves a script step into a `ScriptJob` and gets a `ScriptResult` back. Durations are seconds,
-times are seconds since 1970, places are absolute local paths or fsspec URLs. Readers pass over fields that they do not
-know: what a later Longshore wrote can be read by this one.
+times are seconds since 1970, places are absolute local paths or fsspec URLs.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, Optional, Tuple, Type, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, Optional, Tuple
 
 from longshore_protocol.job import MOUNT, Model, ScriptInput
+from longshore_protocol.reading import read_text
 
 UPLOAD = "upload"
 SUCCEEDED, FAILED, TIMED_OUT, CANCELLED = "succeeded", "failed", "timed_out", "cancelled"
 OUT_OF_MEMORY, INPUT_ERROR, STORAGE_ERROR = "OutOfMemory", "InputError", "StorageError"
 TRANSFER_FAILED = "TransferFailed"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,8 @@ class ScriptJob:
 
     @staticmethod
     def from_json(text: str) -> ScriptJob:
-        """Read what `to_json` wrote; unknown fields are ignored.
-
-        Raises ValueError for text that is not JSON, TypeError for a missing field.
-        """
-        raw = json.loads(text)
-        for name, kind in (("inputs", ScriptInput), ("outputs", ScriptOutput), ("models", Model)):
-            raw[name] = [known(kind, each) for each in raw.get(name, [])]
-        return known(ScriptJob, raw)
+        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read_text(ScriptJob, text)
 
 
 @dataclass(frozen=True)
@@ -98,16 +90,5 @@ class ScriptResult:
 
     @staticmethod
     def from_json(text: str) -> ScriptResult:
-        """Read what `to_json` wrote; unknown fields are ignored.
-
-        Raises ValueError for text that is not JSON, TypeError for a missing field.
-        """
-        return known(ScriptResult, json.loads(text))
-
-
-def known(kind: Type[T], raw: Dict[str, Any]) -> T:
-    """Build a dataclass of the entries that it has fields for, lists as tuples. Raises TypeError for a missing one."""
-    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass, as its callers see to
-    return kind(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in raw.items() if name in names}
-    )
+        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read_text(ScriptResult, text)

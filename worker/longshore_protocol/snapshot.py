@@ -6,8 +6,10 @@ The coordinator never talks to the Kubernetes API: whoever owns the status asks 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, Optional, Tuple
+from dataclasses import asdict, dataclass, field
+from typing import Optional, Tuple
+
+from longshore_protocol.reading import read_text
 
 PENDING, RUNNING, DRAINING, ASSEMBLING = "Pending", "Running", "Draining", "Assembling"
 SUCCEEDED, FAILED, INTERRUPTED = "Succeeded", "Failed", "Interrupted"
@@ -108,27 +110,5 @@ class Snapshot:
 
     @staticmethod
     def from_json(text: str) -> Snapshot:
-        """Read what `to_json` wrote, in this version or another: a reader and a coordinator are upgraded apart.
-
-        Fields that this version does not know are left out, optional ones that the other did not know have their
-        defaults. Raises ValueError for text that is not JSON, KeyError or TypeError for a missing field.
-        """
-        raw: Dict[str, Any] = json.loads(text)
-        raw["mini_batches"] = _known(MiniBatchCounts, raw["mini_batches"])
-        raw["items"] = _known(ItemCounts, raw["items"])
-        raw["workers"] = _known(WorkerCounts, raw["workers"])
-        raw["first_error"] = None if raw["first_error"] is None else _first_error(raw["first_error"])
-        raw["idle_workers"] = tuple(raw.get("idle_workers", ()))
-        raw["devices"] = tuple(_known(Device, each) for each in raw.get("devices", ()))
-        snapshot: Snapshot = _known(Snapshot, raw)
-        return snapshot
-
-
-def _first_error(raw: Dict[str, Any]) -> Any:
-    return _known(FirstError, {**raw, "items": tuple(raw.get("items", ()))})
-
-
-def _known(kind: Any, raw: Dict[str, Any]) -> Any:
-    """Return the dataclass `kind` of those of the fields that it has. Raises TypeError or ValueError for no object."""
-    names = {each.name for each in fields(kind)}
-    return kind(**{name: value for name, value in dict(raw).items() if name in names})
+        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read_text(Snapshot, text)

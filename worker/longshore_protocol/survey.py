@@ -12,7 +12,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
-from longshore_protocol.script_job import known
+from longshore_protocol.reading import read_text
 
 # Names in what was found, where digests were folded together: of all files of a source, of all inputs of a step.
 ALL_FILES, ALL_INPUTS = "./", "*"
@@ -40,13 +40,8 @@ class SurveyRequest:
 
     @staticmethod
     def from_json(text: str) -> SurveyRequest:
-        """Read what `to_json` wrote; unknown fields are ignored.
-
-        Raises ValueError for text that is not JSON, TypeError and KeyError for a missing field.
-        """
-        raw = json.loads(text)
-        sources = [known(SourceToCopy, each) for each in raw["sources"]]
-        return known(SurveyRequest, {**raw, "sources": sources})
+        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read_text(SurveyRequest, text)
 
 
 @dataclass(frozen=True)
@@ -76,10 +71,9 @@ class SurveyResult:
 
     @staticmethod
     def unpack(text: str) -> SurveyResult:
-        """Read what `pack` wrote; unknown fields are ignored. Raises ValueError for anything else."""
+        """Read what `pack` wrote, in this version or an adjacent one. Raises ValueError for anything else."""
         try:
-            raw = json.loads(zlib.decompress(base64.b64decode(text, validate=True)).decode("utf-8", "surrogateescape"))
-            sources = [known(SourceFound, each) for each in raw["sources"]]
-            return known(SurveyResult, {**raw, "sources": sources})
-        except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
+            unpacked = zlib.decompress(base64.b64decode(text, validate=True)).decode("utf-8", "surrogateescape")
+            return read_text(SurveyResult, unpacked)
+        except (ValueError, zlib.error) as error:
             raise ValueError("this is no result of a survey") from error

@@ -7,12 +7,16 @@ was handed out. Records that come by the thousand travel as lists, in the order 
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from longshore_protocol import frames
 from longshore_protocol.job import Timeouts
 
-PROTOCOL = 2  # both sides refuse another number
+# The newest and the oldest protocol of this version. An agent registers with both of its own, and the coordinator
+# answers with the newest that the two have in common. A new field of an object that has a default needs no new number:
+# readers ignore what they do not know. A change of a record that travels as a list needs one, and the version that
+# makes it speaks the number before it, too: agents and coordinators are replaced one after another.
+PROTOCOL, OLDEST_PROTOCOL = 2, 2
 # Where infrastructure fails: at the run's own store, or a disk of ours; or at the store of an input.
 STORE, INPUT = "store", "input"
 BRINGING = "bringing"  # in the place of a process's state: the worker brings "what", and starts processes then
@@ -33,6 +37,12 @@ def lease_term(timeouts: Timeouts) -> float:
 def process_name(process: int) -> str:
     """Return the name that logs and reports use for a worker's n-th process, replacements counted on."""
     return "process{:03d}".format(process)
+
+
+def common_protocol(newest: int, oldest: int) -> Optional[int]:
+    """Return the newest protocol that this version has in common with an agent's; None where there is none."""
+    common = min(newest, PROTOCOL)
+    return common if common >= max(oldest, OLDEST_PROTOCOL) else None
 
 
 class Grant(NamedTuple):

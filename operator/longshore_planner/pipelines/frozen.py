@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from longshore_planner.pipelines.fingerprint import HELD, comparable
 from longshore_planner.pipelines.graph import fill_places, is_held
 from longshore_planner.places import is_database
+from longshore_protocol.reading import read_text
 
 PARALLEL_RUN, SCRIPT, TRANSFER = "parallelRun", "script", "transfer"
 NONE, STAMPS, DIGESTS = "none", "stamps", "digests"  # what of an input's files counts in a fingerprint
@@ -25,6 +26,11 @@ class Options:
     cancel: bool = False
     suspend: bool = False
     accept_changed_code: bool = False  # of parallelRun steps that go on
+
+    def __post_init__(self) -> None:
+        """Accept a boolean for `content_fingerprint`, as runs of before it had words have it."""
+        if isinstance(self.content_fingerprint, bool):
+            object.__setattr__(self, "content_fingerprint", STAMPS if self.content_fingerprint else NONE)
 
 
 @dataclass(frozen=True)
@@ -118,27 +124,10 @@ class FrozenPipeline:
 
     @staticmethod
     def from_json(text: str) -> FrozenPipeline:
-        """Read what `to_json` wrote; unknown fields are passed over.
-
-        Raises ValueError for text that is not JSON, KeyError and TypeError for a missing field.
-        """
-        return FrozenPipeline.from_dict(json.loads(text))
-
-    @staticmethod
-    def from_dict(raw: dict[str, Any]) -> FrozenPipeline:
-        """Read the same as a JSON object."""
-        steps = tuple(_known(FrozenStep, each, tuples=("after", "reads")) for each in raw["steps"])
-        options = _known(Options, raw["options"])
-        if isinstance(options.content_fingerprint, bool):  # as it was kept before it had words
-            options = replace(options, content_fingerprint=STAMPS if options.content_fingerprint else NONE)
-        return FrozenPipeline(raw["name"], raw["run_id"], raw["run_uri"], raw["parameters"], steps, options)
+        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read_text(FrozenPipeline, text)
 
 
 def _paths(given: Any) -> list[str]:
     """Return the paths of an input as the fingerprint has it, without outputs of other steps."""
     return [each for each in ([given] if isinstance(given, str) else given["paths"]) if not is_held(each)]
-
-
-def _known(kind: Any, raw: dict[str, Any], *, tuples: tuple[str, ...] = ()) -> Any:
-    names = {each.name for each in fields(kind)}
-    return kind(**{key: tuple(value) if key in tuples else value for key, value in raw.items() if key in names})

@@ -15,6 +15,7 @@ from longshore_planner.pipelines.records import FAILED, SUCCEEDED, Record
 from longshore_planner.pipelines.status import record_of
 from longshore_planner.tasks import TaskRun
 from longshore_protocol.job import Job
+from longshore_protocol.reading import read, read_text
 
 KINDS = {PARALLEL_RUN: "ParallelRunStep", SCRIPT: "ScriptStep"}  # of resources that run steps; else a TransferStep
 
@@ -46,9 +47,8 @@ class ClusterPipeline:
 
     @staticmethod
     def from_json(text: str) -> ClusterPipeline:
-        """Read what `to_json` wrote. Raises ValueError, TypeError, KeyError for something else."""
-        raw = json.loads(text)
-        return ClusterPipeline(FrozenPipeline.from_dict(raw["pipeline"]), raw["spec"], raw["kept"])
+        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        return read_text(ClusterPipeline, text)
 
 
 def resource_kind(step: FrozenStep) -> str:
@@ -76,7 +76,7 @@ def run_of_step(
         # The coordinator tells another attempt from a restart by this name.
         own = {"name": name, "code": step.parts.get("code", {}), "runtime": provision.image}
         run_job = {**job, **own, "accept_changed_code": accept_changed_code}
-        return ClusterRun(namespace, name, "", 0, Job.from_json(json.dumps(run_job)), provision)
+        return ClusterRun(namespace, name, "", 0, read(Job, run_job), provision)
     return TaskRun(
         kind=resource_kind(step),
         namespace=namespace,
