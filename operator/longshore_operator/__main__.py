@@ -7,7 +7,9 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
+import uuid
 from contextlib import AbstractContextManager, nullcontext
 
 import kopf
@@ -18,12 +20,14 @@ from longshore_operator.cluster.coordinators import HttpCoordinators
 from longshore_operator.endpoints import serving
 from longshore_operator.manifests import names
 from longshore_operator.metrics import MeteredKube, Metrics
+from longshore_operator.reconcile.leadership import Candidate, Election
 from longshore_operator.reconcile.loop import Reconciler
 from longshore_operator.reconcile.work_queue import WorkQueue
 from longshore_operator.settings import InvalidSettings, Settings
 from longshore_operator.watch.handlers import WATCHED, Key, registry
 from longshore_operator.watch.sessions import Watches
 
+_LEASE_TIMEOUT = 5.0  # seconds of a call about the Lease: less than what a leader may go without renewing it
 _THREADS = 8  # which mostly wait: for the API server, and seconds for a coordinator that does not answer
 
 _log = logging.getLogger("longshore.operator")
@@ -39,7 +43,14 @@ def main() -> int:
         _log.critical("%s", error)
         return 1
     metrics = Metrics()
-    kube = ApiKube(client_from_environment(), metrics.api_request)
+    client = client_from_environment()
+    election: Election | None = None  # None: there is no other operator, and this one leads
+
+    def leads() -> bool:
+        return election is None or election.leads
+
+    metrics.leads(leads)
+    kube = ApiKube(client, metrics.api_request, may_write=leads)
     reconciler = Reconciler(MeteredKube(kube, metrics), HttpCoordinators(), settings)
 
     def work(key: Key) -> float | None:
@@ -50,6 +61,12 @@ def main() -> int:
 
     queue: WorkQueue[Key] = WorkQueue(work, expected=(Trouble, OSError), about=_about)
     metrics.queue_depth(queue.__len__)
+    if options.lease is not None:
+        queue.pause()
+        leases = ApiKube(client, metrics.api_request, timeout=_LEASE_TIMEOUT)
+        namespace, name = options.lease
+        candidate = Candidate(namespace, name, options.identity)
+        election = Election(leases, candidate, started=queue.resume, stopped=queue.pause)
     watches = Watches(WATCHED, options.namespace, metrics.api_request)
     handlers = registry(queue, watches, served=kube.served)
     stopping = asyncio.Event()
@@ -63,10 +80,14 @@ def main() -> int:
             endpoints = serving(("0.0.0.0", options.metrics_port), metrics.registry, ready)  # noqa: S104  (a pod's)
         with endpoints:
             queue.start(_THREADS)
+            if election is not None:
+                election.start()
             try:
                 asyncio.run(_watch(handlers, options, stopping))
             finally:
                 queue.stop()  # what is begun is ended: seconds, as each call has a time limit
+                if election is not None:
+                    election.stop()
     except Exception:  # noqa: BLE001  (whatever it is, the log is where it is looked for)
         _log.critical("the operator cannot go on", exc_info=True)
         return 1
@@ -111,9 +132,22 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--namespace", action="append", default=[], help="a namespace to watch; all if not given")
     parser.add_argument("--liveness", help="URL to answer probes at, such as http://0.0.0.0:8080/healthz")
     parser.add_argument("--metrics-port", type=int, default=0, help="to serve /metrics and /readyz at; 0: none")
+    parser.add_argument(
+        "--lease", type=_lease, help="NAMESPACE/NAME of the Lease whose holder works; none: this one does"
+    )
+    parser.add_argument(
+        "--identity", default=f"{socket.gethostname()}_{uuid.uuid4()}", help="as whom to hold the Lease"
+    )
     parser.add_argument("--log-format", default="text", choices=["json", "text"])
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
     return parser.parse_args()
+
+
+def _lease(text: str) -> tuple[str, str]:
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        raise argparse.ArgumentTypeError(f"is {text!r}: it must be NAMESPACE/NAME")
+    return namespace, name
 
 
 if __name__ == "__main__":

@@ -68,6 +68,9 @@ class Metrics:
         self._depth = Gauge(
             "longshore_queue_depth", "Objects that wait for a reconcile, now or later.", registry=self.registry
         )
+        self._leader = Gauge(
+            "longshore_leader", "1 while this operator is the leader, 0 while it stands by.", registry=self.registry
+        )
         self._requests = Counter(
             "longshore_api_requests",
             "Requests to the Kubernetes API by verb, kind and status code ('error': no answer).",
@@ -89,6 +92,10 @@ class Metrics:
     def queue_depth(self, read: Callable[[], int]) -> None:
         """Ask for the depth of the queue whenever somebody reads the metrics."""
         self._depth.set_function(read)
+
+    def leads(self, read: Callable[[], bool]) -> None:
+        """Ask whether this operator leads whenever somebody reads the metrics."""
+        self._leader.set_function(lambda: float(read()))
 
     def api_request(self, verb: str, kind: str, code: str) -> None:
         """Count a request of the Kubernetes API."""

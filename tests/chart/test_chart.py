@@ -278,9 +278,43 @@ def test_without_classes_pods_get_the_clusters_default(render):
     assert of(render(LEAST), "PriorityClass") == []
 
 
-def test_one_operator_works_at_a_time(render):
-    (deployment,) = of(render(EVERYTHING), "Deployment")
+def test_one_replica_is_recreated_and_needs_no_budget(render):
+    found = render()
+    (deployment,) = of(found, "Deployment")
     assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    assert "affinity" not in pod_spec(found)
+    assert of(found, "PodDisruptionBudget") == []
+
+
+def test_several_replicas_are_spread_protected_and_replaced_one_by_one(render):
+    found = render({"operator": {"replicas": 2}})
+    (deployment,), (budget,) = of(found, "Deployment"), of(found, "PodDisruptionBudget")
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert budget["spec"]["maxUnavailable"] == 1
+    (term,) = pod_spec(found)["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    selected = term["podAffinityTerm"]["labelSelector"]["matchLabels"]
+    assert selected.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_an_affinity_of_the_installers_replaces_ours(render):
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+    assert pod_spec(render({"operator": {"replicas": 2, "affinity": affinity}}))["affinity"] == affinity
+
+
+@pytest.mark.parametrize("values", [{}, {"rbac": {"namespaced": [NAMESPACE]}}, EVERYTHING], ids=["all", "own", "some"])
+def test_the_lease_that_the_operator_holds_is_the_one_it_may_hold(render, values):
+    found = render(values)
+    (container,), (deployment,) = pod_spec(found)["containers"], of(found, "Deployment")
+    (lease,) = [each.partition("=")[2] for each in container["args"] if each.startswith("--lease=")]
+    namespace, _, name = lease.partition("/")
+    (role,) = [each for each in of(found, "Role") if each["metadata"]["name"] == f"{name}-leader"]
+    assert (role["metadata"]["namespace"], name) == (namespace, deployment["metadata"]["name"])
+    granted = {verb: rule.get("resourceNames") for rule in role["rules"] for verb in rule["verbs"]}
+    assert granted == {"create": None, "get": [name], "update": [name]}
+    assert {(*rule["apiGroups"], *rule["resources"]) for rule in role["rules"]} == {("coordination.k8s.io", "leases")}
+    (binding,) = [each for each in of(found, "RoleBinding") if each["metadata"]["name"] == f"{name}-leader"]
+    assert binding["subjects"][0]["name"] == pod_spec(found)["serviceAccountName"]
 
 
 def test_what_selects_the_pod_matches_its_labels(render):
@@ -311,14 +345,15 @@ def test_ports_have_the_protocol_that_old_servers_want_in_what_is_applied(render
 # --- its rights -----------------------------------------------------------------------------------------------------
 
 
+def watching(found, kind):
+    """Return the roles, or their bindings, that are about namespaces which are watched: all but the leader's."""
+    return [each for each in of(found, kind) if not each["metadata"]["name"].endswith("-leader")]
+
+
 def test_the_whole_cluster_is_watched_with_one_cluster_role(render):
     found = render()
-    assert [len(of(found, each)) for each in ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")] == [
-        1,
-        1,
-        0,
-        0,
-    ]
+    assert [len(of(found, each)) for each in ("ClusterRole", "ClusterRoleBinding")] == [1, 1]
+    assert [watching(found, each) for each in ("Role", "RoleBinding")] == [[], []]
     (container,) = pod_spec(found)["containers"]
     assert not [each for each in container["args"] if each.startswith("--namespace")]
 
@@ -326,18 +361,18 @@ def test_the_whole_cluster_is_watched_with_one_cluster_role(render):
 def test_some_namespaces_are_watched_with_a_role_in_each(render):
     found = render(EVERYTHING)
     assert [len(of(found, each)) for each in ("ClusterRole", "ClusterRoleBinding")] == [0, 0]
-    assert {each["metadata"]["namespace"] for each in of(found, "Role")} == {"a", "b"}
-    assert {each["metadata"]["namespace"] for each in of(found, "RoleBinding")} == {"a", "b"}
+    assert {each["metadata"]["namespace"] for each in watching(found, "Role")} == {"a", "b"}
+    assert {each["metadata"]["namespace"] for each in watching(found, "RoleBinding")} == {"a", "b"}
     (container,) = pod_spec(found)["containers"]
     assert [each for each in container["args"] if each.startswith("--namespace")] == ["--namespace=a", "--namespace=b"]
     subject = {"kind": "ServiceAccount", "name": "boss", "namespace": NAMESPACE}
-    assert [each["subjects"] for each in of(found, "RoleBinding")] == [[subject], [subject]]
+    assert [each["subjects"] for each in watching(found, "RoleBinding")] == [[subject], [subject]]
     assert pod_spec(found)["serviceAccountName"] == "boss"
 
 
 def test_no_right_is_a_wildcard_and_all_roles_are_alike(render):
     (cluster_wide,) = of(render(), "ClusterRole")
-    roles = of(render(EVERYTHING), "Role")
+    roles = watching(render(EVERYTHING), "Role")
     assert [each["rules"] for each in roles] == [cluster_wide["rules"]] * 2
     for rule in cluster_wide["rules"]:
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}

@@ -32,6 +32,7 @@ _PATHS: Mapping[str, tuple[str, str]] = {  # kind -> API, plural
     "Pod": ("api/v1", "pods"),
     "Event": ("api/v1", "events"),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
+    "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "Pipeline": (_OURS, "pipelines"),
     "PipelineRun": (_OURS, "pipelineruns"),
     "ParallelRunStep": (_OURS, "parallelrunsteps"),
@@ -100,13 +101,25 @@ class Kube(Protocol):
 
 
 class ApiKube:
-    """The API server behind a client; each call's verb, kind and status code ("error" for none) go to `count`."""
+    """The API server behind a client; each call's verb, kind and status code ("error" for none) go to `count`.
+
+    Args:
+        may_write: Return whether this process may write now: of several operators only the leader may.
+        timeout: Seconds that a call may take.
+    """
 
     def __init__(
-        self, client: ApiClient, count: Callable[[str, str, str], None] = lambda verb, kind, code: None
+        self,
+        client: ApiClient,
+        count: Callable[[str, str, str], None] = lambda verb, kind, code: None,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        timeout: float = _TIMEOUT,
     ) -> None:
         self._client = client
         self._count = count
+        self._may_write = may_write
+        self._timeout = timeout
 
     def served(self) -> frozenset[str]:
         """Return Longshore's own kinds that the API server serves. Raises Trouble."""
@@ -132,6 +145,11 @@ class ApiKube:
 
     def create(self, manifest: Manifest) -> None:
         self._call("POST", path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
+
+    def replace(self, manifest: Manifest) -> None:
+        """Replace the very version of an object that was read. Raises Conflict for another one, NotFound for none."""
+        metadata = manifest["metadata"]
+        self._call("PUT", path(manifest["kind"], metadata["namespace"], metadata["name"]), body=manifest)
 
     def write_status(self, manifest: Manifest) -> None:
         metadata = manifest["metadata"]
@@ -161,6 +179,8 @@ class ApiKube:
         body: Manifest | None = None,
         content: str = "application/json",
     ) -> Manifest:
+        if method != "GET" and not self._may_write():
+            raise Trouble(f"{method} {where}: this operator is not the leader, and writes nothing")
         headers = {"Accept": "application/json", "Content-Type": content}
         called, url, headers, sent, _ = self._client.param_serialize(
             method,
@@ -172,7 +192,7 @@ class ApiKube:
         )
         code = "error"
         try:
-            answer = self._client.call_api(called, url, headers, sent, _request_timeout=_TIMEOUT)
+            answer = self._client.call_api(called, url, headers, sent, _request_timeout=self._timeout)
             text: bytes = answer.read()  # type: ignore[no-untyped-call]
             code = str(answer.status)
         except ApiException as error:

@@ -50,6 +50,7 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._threads: list[threading.Thread] = []
         self._stopped = False
+        self._paused = False
 
     def add(self, key: K, *, delay: float = 0.0) -> None:
         """See to it that the key is worked on, no later than after the delay (seconds)."""
@@ -62,8 +63,19 @@ class WorkQueue(Generic[K]):
             heapq.heappush(self._order, (when, self._entries, key))
             self._changed.notify()
 
+    def pause(self) -> None:
+        """Take up no further key until `resume`; keys are still added."""
+        with self._changed:
+            self._paused = True
+
+    def resume(self) -> None:
+        """Work on keys again."""
+        with self._changed:
+            self._paused = False
+            self._changed.notify_all()
+
     def start(self, threads: int) -> None:
-        """Begin to work."""
+        """Start the threads, which work on keys unless the queue is paused."""
         self._threads = [threading.Thread(target=self._serve, name=f"reconcile-{n}") for n in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -112,6 +124,9 @@ class WorkQueue(Generic[K]):
         """Wait for a key that is due and that nobody works on; None when stopped."""
         with self._changed:
             while not self._stopped:
+                if self._paused:
+                    self._changed.wait()
+                    continue
                 wait = None
                 put_back = []
                 found: tuple[K] | None = None
