@@ -7,12 +7,15 @@ import pytest
 
 from longshore_api.errors import Problem
 from longshore_operator.common.actions import Delete, Drain, Occupy, TellGone
+from longshore_operator.common.conditions import INVALID, blocked_by_refusal, sentence
+from longshore_operator.common.lifecycle import after_refusal
+from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Claim, Holder, Pool
+from longshore_operator.common.values import Control, Pod, Trouble
 from longshore_operator.settings import Settings
 from longshore_operator.steps import status as statuses
-from longshore_operator.steps.decide import after_refusal, decide
-from longshore_operator.steps.observed import Control, Observed, Pod, Step, Trouble, Unreachable
-from longshore_operator.steps.pods import pod
+from longshore_operator.steps.decide import decide
+from longshore_operator.steps.observed import Observed, Step, Unreachable
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import Provision, Volume
 from longshore_planner.nodes import NodeShape
@@ -39,7 +42,7 @@ WORKERS = (Pod("score-worker-0", "0", "Running", index=0), Pod("score-worker-1",
 COUNTS = MiniBatchCounts(total=10, scheduled=10, succeeded=3)
 RUNNING = Snapshot("Running", JOB.run_id, JOB.run_uri, JOB.output.uri, 1, mini_batches=COUNTS)
 UP = Observed(STEP, RUN, objects=OBJECTS, pods=(COORDINATOR, *WORKERS), progress=RUNNING)
-REFUSED = replace(STEP, status=statuses.not_begun(STEP, reason=statuses.INVALID, message="no", final=True, now=NOW))
+REFUSED = replace(STEP, status=statuses.not_begun(STEP, reason=INVALID, message="no", final=True, now=NOW))
 ENDED = replace(UP.step, status=statuses.from_snapshot(UP, replace(RUNNING, state="Succeeded"), now=NOW))
 
 
@@ -334,13 +337,13 @@ def test_a_status_names_places_as_its_readers_know_them():
 
 
 def test_many_problems_are_told_as_a_few_and_a_number():
-    text = statuses.sentence([Problem(f"x{n}", "", "is bad") for n in range(8)])
+    text = sentence([Problem(f"x{n}", "", "is bad") for n in range(8)])
     assert text.startswith("x0: is bad; x1: is bad")
     assert text.endswith("; and 3 more")
 
 
 def test_of_a_pod_without_a_status_nothing_is_supposed():
-    seen = pod({"metadata": {"name": "score-worker-3", "uid": "u"}}, step="score")
+    seen = observed_pod({"metadata": {"name": "score-worker-3", "uid": "u"}}, index=3)
     assert seen == Pod("score-worker-3", "u", "Pending", index=3)
 
 
@@ -356,11 +359,11 @@ def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
 def test_what_the_api_server_refuses_is_said_while_nothing_runs():
     plan = decide(Observed(STEP, resolved=RUN), Settings(image="i"), now=NOW)
     refusal = 'pods "score-worker-1" is forbidden: exceeded quota: small, requested: pods=1'
-    told = after_refusal(plan, STEP.status, statuses.refusal(refusal), now=NOW)
+    told = after_refusal(plan, STEP.status, blocked_by_refusal(refusal), now=NOW)
     assert told.status.condition("Succeeded").reason == "QuotaExceeded"
     assert told.status.condition("Succeeded").message == refusal
     assert [each.type for each in told.events] == ["Warning"]
-    running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP.status, statuses.refusal(refusal), now=NOW)
+    running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP.status, blocked_by_refusal(refusal), now=NOW)
     assert running.status.condition("Succeeded").reason == "Running"
 
 
@@ -374,9 +377,9 @@ def test_what_the_api_server_refuses_is_said_while_nothing_runs():
 )
 def test_a_step_that_a_rule_of_the_cluster_refuses_is_stalled_since_the_first_refusal(refusal, stalled):
     plan, later = decide(Observed(STEP, resolved=RUN), Settings(image="i"), now=NOW), NOW + timedelta(minutes=5)
-    first = after_refusal(plan, STEP.status, statuses.refusal(refusal), now=NOW).status
+    first = after_refusal(plan, STEP.status, blocked_by_refusal(refusal), now=NOW).status
     again = decide(Observed(replace(STEP, status=first), resolved=RUN), Settings(image="i"), now=later)
-    second = after_refusal(again, first, statuses.refusal(refusal), now=later).status
+    second = after_refusal(again, first, blocked_by_refusal(refusal), now=later).status
     for each in (first, second):
         assert each.condition("Stalled").status == stalled
         assert each.condition("Stalled").last_transition_time == NOW

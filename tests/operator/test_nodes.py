@@ -11,11 +11,11 @@ from longshore_operator.cluster.api import Refused, Taken
 from longshore_operator.cluster.coordinators import CoordinatorError
 from longshore_operator.common.actions import Create, Delete
 from longshore_operator.common.pool import Claim, Holder, Pool, nodes_among
+from longshore_operator.common.values import Pod, Trouble
 from longshore_operator.compute_clusters.decide import Nodes, Scale, decide_nodes
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.reconcile.loop import Reconciler
 from longshore_operator.settings import LowPriority, Settings
-from longshore_operator.steps.observed import Pod, Trouble
 from longshore_planner.nodes import NodeShape
 from longshore_protocol.snapshot import RUNNING, SUCCEEDED, MiniBatchCounts, Snapshot, WorkerCounts
 

@@ -16,12 +16,12 @@ from longshore_api.tasks import ScriptStep
 from longshore_api.validation import label, parse
 from longshore_api.values import INT_MAX
 from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.conditions import UNSETTLED
 from longshore_operator.common.pool import Holder, Pool, is_set, number
 from longshore_operator.common.pool import pool as pool_of
+from longshore_operator.common.values import Control, Trouble
 from longshore_operator.manifests import names, placement
-from longshore_operator.pipeline_runs.children import UNSETTLED
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Control, Trouble
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.data_of_steps import inputs_of
 from longshore_planner.ground import Provision

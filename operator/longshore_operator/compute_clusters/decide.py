@@ -14,12 +14,12 @@ from typing import Literal
 
 from longshore_api import status as api
 from longshore_operator.common.actions import Action, Create, Delete, Plan
+from longshore_operator.common.conditions import INVALID, milestones
 from longshore_operator.common.pool import Pool
+from longshore_operator.common.values import Pod, Trouble
 from longshore_operator.manifests.placeholder import placeholder_pod
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Pod, Trouble
-from longshore_operator.steps.status import INVALID, milestones
 from longshore_planner.nodes import NodeShape
 from longshore_planner.status import condition
 

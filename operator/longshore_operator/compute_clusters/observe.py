@@ -11,14 +11,15 @@ from longshore_api.errors import InvalidDocuments
 from longshore_api.resources import ComputeCluster
 from longshore_api.status import ComputeClusterStatus
 from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.conditions import sentence
+from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import nodes_among, pool
 from longshore_operator.common.references import claimants, document, owner, status_of
+from longshore_operator.common.values import Pod
 from longshore_operator.compute_clusters.decide import Nodes, Scale
 from longshore_operator.manifests import names, placement
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings
-from longshore_operator.steps.pods import placeholder, pod
-from longshore_operator.steps.status import sentence
 from longshore_planner.catalogue import Document
 from longshore_planner.nodes import node_shape
 
@@ -40,8 +41,8 @@ def observe_nodes(kube: Kube, settings: Settings, *, namespace: str, name: str) 
         generation=metadata.get("generation", 1),
         status=status_of(ComputeClusterStatus, raw),
         pool=pool(name, raw, claimants(kube, namespace), workers),
-        workers=tuple(pod(each, step=_step(each)) for each in workers),
-        placeholders=tuple(placeholder(each, compute=name) for each in placeholders),
+        workers=tuple(map(_worker, workers)),
+        placeholders=tuple(_placeholder(each, compute=name) for each in placeholders),
     )
     try:
         found = document(raw)
@@ -54,6 +55,14 @@ def observe_nodes(kube: Kube, settings: Settings, *, namespace: str, name: str) 
         return replace(seen, problem=f"spec.podTemplate.spec is wrong: {problem}")
     idle = timedelta(seconds=spec.idle_seconds_before_scale_down)
     return replace(seen, scale=Scale(spec.min_nodes, spec.max_nodes, idle), shape=shape)
+
+
+def _worker(raw: Mapping[str, Any]) -> Pod:
+    return observed_pod(raw, index=names.worker_index(_step(raw), raw["metadata"]["name"]))
+
+
+def _placeholder(raw: Manifest, *, compute: str) -> Pod:
+    return observed_pod(raw, index=names.placeholder_index(compute, raw["metadata"]["name"]))
 
 
 def _role(raw: Manifest) -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.task_status import TaskStatus
+from longshore_operator.common.conditions import UNSETTLED
 from longshore_planner.pipelines.decide import Stop, after_stop
 from longshore_planner.pipelines.records import CANCELLED, FAILED, PENDING, SUCCEEDED, SUSPENDED, Outcome
 from longshore_planner.pipelines.status import Detail
 
-UNSETTLED = "WaitingForPipelineRun"  # reason of a step whose run is not written down
 _TELL = ("Running", "Assembling", "Draining", "Succeeded")  # reasons of a step that goes on: they need no sentence
 
 

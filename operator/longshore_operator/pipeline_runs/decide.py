@@ -18,14 +18,14 @@ from datetime import datetime, timedelta
 from longshore_api.errors import Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_operator.common.actions import Action, Begin, Create, Delete, Ensure, Event, Plan, Retry, Switch
+from longshore_operator.common.conditions import INVALID, milestones, observed_again, sentence
+from longshore_operator.common.values import Pod, Trouble
 from longshore_operator.manifests import names
 from longshore_operator.manifests import pipeline_runs as pipelines
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.children import Child, detail, outcome
 from longshore_operator.pipeline_runs.surveys import cleared, surveying, waits_for
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Pod, Trouble
-from longshore_operator.steps.status import INVALID, milestones, observed_again, sentence
 from longshore_planner.pipelines.decide import Decision, Stop, after_stop, decide
 from longshore_planner.pipelines.frozen import FrozenStep, Options
 from longshore_planner.pipelines.history import History

@@ -14,13 +14,13 @@ from longshore_api.validation import field_path, label
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.pool import is_finished
 from longshore_operator.common.references import AROUND, document, owner, status_of
+from longshore_operator.common.values import Pod, Trouble
 from longshore_operator.manifests import names, placement
 from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY, settled_from
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.decide import Settlement
 from longshore_operator.pipeline_runs.sources import RETRY, Sources
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Pod, Trouble
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.cluster import own_run_id
 from longshore_planner.ground import Provision, default_store

@@ -14,6 +14,7 @@ from longshore_api.values import INT_MAX
 from longshore_operator.cluster.api import Kube
 from longshore_operator.common.pool import is_set, number
 from longshore_operator.common.references import owner, status_of
+from longshore_operator.common.values import Pod, Trouble
 from longshore_operator.manifests import names
 from longshore_operator.manifests.pipeline_runs import settled_from
 from longshore_operator.manifests.subject import Subject
@@ -22,7 +23,6 @@ from longshore_operator.pipeline_runs.decide import Run
 from longshore_operator.pipeline_runs.freeze import settle
 from longshore_operator.pipeline_runs.surveys import pod_of_survey
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Pod, Trouble
 from longshore_planner.pipelines.frozen import Options
 from longshore_planner.pipelines.history import EarlierStep, History
 from longshore_planner.pipelines.on_cluster import resource_kind

@@ -9,11 +9,11 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.actions import Ensure
 from longshore_operator.common.references import digests_of
+from longshore_operator.common.values import Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests.pipeline_runs import source_map
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.surveys import outcome
-from longshore_operator.steps.observed import Pod
 from longshore_planner.ground import Provision, shown
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source

@@ -12,13 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from longshore_operator.common.actions import Action, Create, Delete, Ensure
+from longshore_operator.common.pods import is_overdue, observed_pod
+from longshore_operator.common.values import Pod, Trouble
 from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.manifests.survey import survey_map, survey_pod
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Pod, Trouble
-from longshore_operator.steps.pods import any_pod
-from longshore_operator.steps.workers import is_overdue
 from longshore_planner.pipelines.survey import Survey, answers, what
 from longshore_protocol.survey import SurveyResult
 
@@ -34,7 +33,7 @@ def pod_of_survey(raw: Mapping[str, Any]) -> Pod:
         each.get("state", {}).get("terminated", {}).get("exitCode")
         for each in raw.get("status", {}).get("containerStatuses", [])
     ]
-    pod = any_pod(raw, index=None)
+    pod = observed_pod(raw, index=None)
     return pod if all(each in _SAID for each in codes) else replace(pod, last_words="")
 
 

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from longshore_api.status import ResourceStatus
 from longshore_operator.common.actions import Action, Delete, Plan
+from longshore_operator.common.conditions import INVALID, milestones
 from longshore_operator.manifests.subject import Subject
-from longshore_operator.steps.status import INVALID, milestones
 from longshore_planner.status import condition
 
 VALID = "Valid"

@@ -6,12 +6,12 @@ from longshore_api.errors import InvalidDocuments
 from longshore_api.pipeline import Pipeline
 from longshore_api.status import ResourceStatus
 from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.conditions import sentence
 from longshore_operator.common.pool import is_finished, number
 from longshore_operator.common.references import document, status_of
 from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipelines.decide import Template
-from longshore_operator.steps.status import sentence
 from longshore_planner.pipelines.check import check
 from longshore_planner.pipelines.template import Template as Written
 

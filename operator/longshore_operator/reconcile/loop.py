@@ -14,6 +14,9 @@ from longshore_api.status import ResourceStatus
 from longshore_operator.cluster.api import Kube, Refused, Taken
 from longshore_operator.cluster.coordinators import Coordinators, Line
 from longshore_operator.common.actions import Action, Plan
+from longshore_operator.common.conditions import blocked_by_name, blocked_by_refusal
+from longshore_operator.common.lifecycle import POLL, after_refusal
+from longshore_operator.common.values import Trouble
 from longshore_operator.compute_clusters.decide import after_refusal_of_nodes, decide_nodes
 from longshore_operator.compute_clusters.observe import observe_nodes
 from longshore_operator.manifests import names
@@ -25,10 +28,8 @@ from longshore_operator.pipelines.observe import observe_template
 from longshore_operator.reconcile.apply import Hands, apply_action, apply_status, send_event
 from longshore_operator.reconcile.locks import Locks
 from longshore_operator.settings import Settings
-from longshore_operator.steps.decide import POLL, after_refusal, decide
+from longshore_operator.steps.decide import decide
 from longshore_operator.steps.observe import observe
-from longshore_operator.steps.observed import Trouble
-from longshore_operator.steps.status import refusal, taken
 from longshore_operator.tasks.decide import decide_task
 from longshore_operator.tasks.observe import observe_task
 
@@ -178,7 +179,7 @@ class Reconciler:
 
 def _trouble(error: Refused | Taken) -> Trouble:
     _log.warning("the API server refused it: %s", error)
-    return taken(str(error)) if isinstance(error, Taken) else refusal(str(error))
+    return blocked_by_name(str(error)) if isinstance(error, Taken) else blocked_by_refusal(str(error))
 
 
 def _same(before: ResourceStatus | None, after: ResourceStatus) -> bool:

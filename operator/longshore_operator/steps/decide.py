@@ -14,22 +14,23 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from longshore_api.status import ParallelRunStepStatus
-from longshore_operator.common.actions import Action, Create, Delete, Issue, Plan, Resume, S
-from longshore_operator.common.pool import Holder, Pool
+from longshore_operator.common.actions import Action, Create, Delete, Issue, Plan, Resume
+from longshore_operator.common.conditions import INVALID, milestones, observed_again, sentence
+from longshore_operator.common.lifecycle import POLL, in_line
+from longshore_operator.common.pods import is_overdue
+from longshore_operator.common.pool import Holder
+from longshore_operator.common.values import Trouble
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.steps import status as statuses
-from longshore_operator.steps.observed import Observed, Trouble
-from longshore_operator.steps.workers import allowed, coordinator, is_overdue, workers
+from longshore_operator.steps.observed import Observed
+from longshore_operator.steps.workers import allowed, coordinator, workers
 from longshore_planner.cluster import ClusterRun
 from longshore_protocol.snapshot import ASSEMBLING, ENDED, Snapshot
 
 StepPlan = Plan[ParallelRunStepStatus]
 
-POLL = 2.0  # seconds between looks at a run; its status is written no more often
-_LONGEST_POLL = 10.0  # seconds between looks of a step that many others come before
 _SOON = 1.0
-_REFUSED = 5.0  # seconds until what the API server refused is tried again
 _LATE = 60.0  # seconds between looks at pods that do not go
 _GRACE = timedelta(seconds=10)  # for what a step refers to: applied together, it may come a moment later
 _NO_VERDICT = ("Interrupted", "Superseded")  # another coordinator goes on
@@ -51,25 +52,9 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     if isinstance(run, ClusterRun):
         return _go_on(seen, run, settings, now=now)
     if not isinstance(run, Trouble):
-        run = Trouble(statuses.INVALID, statuses.sentence(run or ()))
-    final = run.reason == statuses.INVALID and now - seen.step.created >= _GRACE
+        run = Trouble(INVALID, sentence(run or ()))
+    final = run.reason == INVALID and now - seen.step.created >= _GRACE
     return _not_begun(seen, run.reason, run.message, final=final, now=now)
-
-
-def after_refusal(plan: Plan[S], before: S | None, refusal: Trouble, *, now: datetime) -> Plan[S]:
-    """Return what is left of a step's plan when the API server did not carry out an action: to say so, and try again.
-
-    `before` is the status that the step has.
-    """
-    if plan.status is None:
-        return Plan(look_again=_REFUSED)
-    status = statuses.refused(plan.status, refusal, before=before, now=now)
-    return Plan((), status, statuses.milestones(before, status), look_again=_REFUSED)
-
-
-def in_line(pool: Pool, step: Holder) -> float:
-    """Return the seconds until a step that waits for a node looks again."""
-    return min(_LONGEST_POLL, POLL * (1 + pool.before(step)))
 
 
 def _go_on(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
@@ -107,7 +92,7 @@ def _after_the_end(seen: Observed, *, now: datetime) -> StepPlan:
             return Plan((Delete(names.STEP_KIND, seen.step.name, seen.step.uid),))
     told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
     if status.observed_generation != seen.step.generation:
-        told = statuses.observed_again(status, generation=seen.step.generation)
+        told = observed_again(status, generation=seen.step.generation)
     return Plan(tuple(_clean_up(seen, now=now)), told, look_again=left)
 
 
@@ -145,7 +130,7 @@ def _not_begun(seen: Observed, reason: str, message: str, *, final: bool, now: d
 def _with_status(
     seen: Observed, actions: tuple[Action, ...], status: ParallelRunStepStatus, *, look_again: float | None
 ) -> StepPlan:
-    return Plan(actions, status, statuses.milestones(seen.step.status, status), look_again)
+    return Plan(actions, status, milestones(seen.step.status, status), look_again)
 
 
 def _clean_up(seen: Observed, *, now: datetime) -> Iterator[Action]:

@@ -12,6 +12,7 @@ from longshore_api.status import ParallelRunStepStatus
 from longshore_api.validation import label
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Line
+from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Holder, Pool
 from longshore_operator.common.references import (
     control,
@@ -25,10 +26,10 @@ from longshore_operator.common.references import (
     status_of,
     unusable_node,
 )
+from longshore_operator.common.values import Pod, Trouble
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Observed, Step, Trouble, Unreachable
-from longshore_operator.steps.pods import pod
+from longshore_operator.steps.observed import Observed, Step, Unreachable
 from longshore_planner.cluster import ClusterRun, resolve_on_cluster
 from longshore_planner.ground import shown
 from longshore_protocol.snapshot import Snapshot
@@ -83,7 +84,7 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
             for kind, each in beside.items()
             if kind != "ConfigMap" and each is not None and owner(each) == step.uid
         },
-        pods=tuple(pod(each, step=name) for each in pods),
+        pods=tuple(_pod(each, step=name) for each in pods),
         foreign=foreign,
         progress=None if line is None else _ask(coordinators, line),
         pool=_pool(kube, settled, pods) if isinstance(settled, ClusterRun) else None,
@@ -102,6 +103,10 @@ def _step(raw: Manifest) -> Step:
         status=status_of(ParallelRunStepStatus, raw),
         control=control(raw.get("spec", {})),
     )
+
+
+def _pod(raw: Manifest, *, step: str) -> Pod:
+    return observed_pod(raw, index=names.worker_index(step, raw["metadata"]["name"]))
 
 
 def _named_as_ours(pods: Iterable[Manifest], step: str) -> Iterator[Manifest]:

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from longshore_api.errors import Problem
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.common.pool import Pool
+from longshore_operator.common.values import Control, Pod, Trouble
 from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_planner.cluster import ClusterRun
 from longshore_protocol.snapshot import Snapshot
-
-LONG_AGO = datetime.fromtimestamp(0, tz=UTC)
-
-
-@dataclass(frozen=True)
-class Control:
-    """What of a step's spec counts while it runs, too."""
-
-    suspend: bool = False
-    cancel: bool = False
-    ttl_seconds: int | None = None  # after its end
 
 
 @dataclass(frozen=True)
@@ -35,46 +25,12 @@ class Step:
     generation: int
     created: datetime
     status: ParallelRunStepStatus | None = None
-    control: Control = Control()
+    control: Control = field(default_factory=Control)
 
     @property
     def subject(self) -> Subject:
         """The step, as what its status and events are about."""
         return Subject(names.STEP_KIND, self.namespace, self.name, self.uid)
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Why a step, or one of its pods, does not go on."""
-
-    reason: str  # one CamelCase word
-    message: str  # one sentence
-
-
-@dataclass(frozen=True)
-class Pod:
-    """A pod of the run."""
-
-    name: str
-    uid: str
-    phase: str  # Pending, Running, Succeeded, Failed, Unknown
-    index: int | None = None  # of a worker or placeholder; None: the coordinator
-    created: datetime = LONG_AGO
-    gone_by: datetime | None = None  # it is being deleted, and is to be gone then
-    reason: str = ""  # why it failed, such as Evicted
-    message: str = ""
-    last_words: str = ""  # the termination message of its last container
-    trouble: Trouble | None = None
-
-    @property
-    def leaving(self) -> bool:
-        """Whether it is being deleted."""
-        return self.gone_by is not None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all of its containers have ended for good."""
-        return self.phase in ("Succeeded", "Failed") and not self.leaving
 
 
 @dataclass(frozen=True)

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
 from longshore_api import status as api
-from longshore_api.errors import Problem
-from longshore_operator.common.actions import Event, S
 from longshore_operator.common.pool import Holder
-from longshore_operator.steps.observed import Observed, Step, Trouble
+from longshore_operator.common.values import Trouble
+from longshore_operator.steps.observed import Observed, Step
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import shown
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import (
-    ASSEMBLING,
     DRAINING,
     FAILED,
     PENDING,
-    RUNNING,
-    SUCCEEDED_WITH_FAILURES,
     Snapshot,
     WorkerCounts,
 )
-
-INVALID, LOST, REFUSED = "InvalidInput", "PodLost", "Refused"
-_SHOWN_PROBLEMS = 5
-_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", REFUSED, LOST, INVALID)
-_GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
 
 
 def from_snapshot(seen: Observed, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
@@ -128,41 +118,6 @@ def halted(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
     )
 
 
-def observed_again(status: S, *, generation: int) -> S:
-    """Return the status of what has ended, and whose spec was changed since: that was seen, and changes nothing."""
-    conditions = [each.model_copy(update={"observed_generation": generation}) for each in status.conditions]
-    return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
-
-
-def refusal(message: str) -> Trouble:
-    """Return what the API server's refusal comes from: a ResourceQuota, or a rule such as an admission policy's."""
-    return Trouble("QuotaExceeded" if "exceeded quota" in message else REFUSED, message)
-
-
-def taken(message: str) -> Trouble:
-    """Return the trouble of a name that is taken by an object which has none of our labels, or else it was seen."""
-    return Trouble("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
-
-
-def refused(status: S, trouble: Trouble, *, before: S | None, now: datetime) -> S:
-    """Return the status when the API server did not make an object, and nothing runs that could be told of.
-
-    A quota may have room again. What a rule of the cluster refuses does not pass by itself: the step is stalled, as its
-    status `before` may say already.
-    """
-    succeeded = status.condition("Succeeded")
-    if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
-        return status
-    told = {"reason": trouble.reason, "message": trouble.message}
-    conditions = [each.model_copy(update=told) for each in status.conditions]
-    if trouble.reason == REFUSED:
-        earlier = before.condition("Stalled") if before else None
-        since = earlier.last_transition_time if earlier is not None and earlier.status == "True" else now
-        stalled = {"status": "True", "last_transition_time": since}
-        conditions = [each.model_copy(update=stalled) if each.type == "Stalled" else each for each in conditions]
-    return status.model_copy(update={"conditions": conditions})
-
-
 def standing_still(previous: api.ParallelRunStepStatus, now: api.ParallelRunStepStatus) -> api.ParallelRunStepStatus:
     """Return what was known of a run, with what is said of it now."""
     return previous.model_copy(update={"conditions": now.conditions, "observed_generation": now.observed_generation})
@@ -199,13 +154,6 @@ def not_begun(step: Step, *, reason: str, message: str, final: bool, now: dateti
     return status.model_copy(update={"output": None, "run_id": None, "run_uri": None})
 
 
-def sentence(problems: Iterable[Problem]) -> str:
-    """Return what is wrong, in a few sentences at most."""
-    told = [each.sentence for each in problems]
-    more = len(told) - _SHOWN_PROBLEMS
-    return "; ".join(told[:_SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-
-
 def waiting_for(seen: Observed) -> Trouble | None:
     """Return the trouble of the first pod that has some, the coordinator's first of all; or that there is no node."""
     pods = sorted(seen.pods, key=lambda each: -1 if each.index is None else each.index)
@@ -214,18 +162,6 @@ def waiting_for(seen: Observed) -> Trouble | None:
     if trouble is None and seen.pool is not None and not seen.workers and not seen.pool.allowed(step):
         return Trouble("WaitingForNodes", seen.pool.waiting(step))
     return trouble
-
-
-def milestones(before: api.ResourceStatus | None, after: api.ResourceStatus) -> tuple[Event, ...]:
-    """Return what is worth an event: a new reason of the condition Succeeded, or trouble of a ComputeCluster."""
-    about = "Succeeded" if after.condition("Succeeded") else "Ready"
-    then, now = before.condition(about) if before else None, after.condition(about)
-    if now is None or (then is not None and (then.status, then.reason) == (now.status, now.reason)):
-        return ()
-    bad = now.status == "False" or now.reason in _BAD or now.reason == SUCCEEDED_WITH_FAILURES
-    if about == "Ready" and not bad:
-        return ()  # nodes come and go
-    return (Event("Warning" if bad else "Normal", now.reason, now.message or f"the step is {now.reason}"),)
 
 
 def _starting(seen: Observed) -> Trouble:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from longshore_operator.common.actions import Action, Create, Delete, Drain, Occupy, TellGone
+from longshore_operator.common.pods import is_overdue, was_just_rejected
 from longshore_operator.common.pool import Holder
 from longshore_operator.manifests import names, pods
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Observed, Pod
+from longshore_operator.steps.observed import Observed
 from longshore_planner.cluster import ClusterRun
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, ENDED, Snapshot
-
-_REJECTED = ("OutOf", "NodeAffinity", "UnexpectedAdmissionError", "NodePorts", "Topology")  # reasons of kubelets
-_PAUSE = timedelta(seconds=10)
-_OVERDUE = timedelta(seconds=60)  # that a pod may be late in going; then its node is taken for lost
 
 
 def coordinator(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
@@ -49,21 +46,6 @@ def workers(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetim
         staying = [each.name for each in there if not each.leaving and not each.is_over]
         idle = [each for each in seen.progress.idle_workers if each in staying]
         yield from map(Drain, idle[: max(0, len(staying) - wanted)])
-
-
-def was_just_rejected(pod: Pod, *, now: datetime) -> bool:
-    """Tell whether a node did not take the pod: the next one may fare no better, and there is no hurry."""
-    return was_rejected(pod) and now < pod.created + _PAUSE
-
-
-def was_rejected(pod: Pod) -> bool:
-    """Tell whether a node did not take the pod, so that nothing of it ran."""
-    return pod.reason.startswith(_REJECTED)
-
-
-def is_overdue(pod: Pod, *, now: datetime) -> bool:
-    """Tell whether a pod should have been gone for long. Leases and epochs keep what it may still do from counting."""
-    return pod.gone_by is not None and now >= pod.gone_by + _OVERDUE
 
 
 def wanted_workers(seen: Observed, run: ClusterRun) -> int:

@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.actions import Action, Create, Delete, Occupy, Plan
+from longshore_operator.common.conditions import INVALID, LOST, milestones, observed_again, sentence
+from longshore_operator.common.lifecycle import in_line
+from longshore_operator.common.pods import is_overdue, was_just_rejected, was_rejected
 from longshore_operator.common.pool import Holder
+from longshore_operator.common.values import Trouble
 from longshore_operator.manifests.tasks import task_map, task_pod
 from longshore_operator.settings import Settings
-from longshore_operator.steps import status as statuses
-from longshore_operator.steps.decide import in_line
-from longshore_operator.steps.observed import Trouble
-from longshore_operator.steps.workers import is_overdue, was_just_rejected, was_rejected
 from longshore_operator.tasks import status as task_statuses
 from longshore_operator.tasks.observed import PREPARING, RUNNING, SeenTask, TaskPod
 from longshore_planner.tasks import TaskRun
@@ -56,8 +56,8 @@ def decide_task(seen: SeenTask, settings: Settings, *, now: datetime) -> TaskPla
     if isinstance(run, TaskRun):
         return _go_on(seen, run, settings, now=now)
     if not isinstance(run, Trouble):
-        run = Trouble(statuses.INVALID, statuses.sentence(run or ()))
-    final = run.reason == statuses.INVALID and now - seen.task.created >= _GRACE
+        run = Trouble(INVALID, sentence(run or ()))
+    final = run.reason == INVALID and now - seen.task.created >= _GRACE
     return _not_begun(seen, run, final=final, now=now)
 
 
@@ -111,7 +111,7 @@ def _go_on(seen: SeenTask, run: TaskRun, settings: Settings, *, now: datetime) -
     pod = seen.pod
     actions: tuple[Action, ...] = tuple(_clear(seen.earlier, now=now))
     if pod is not None and _is_lost(pod, now=now):
-        lost = Trouble(statuses.LOST, f"{_how_lost(pod)}; another one follows")
+        lost = Trouble(LOST, f"{_how_lost(pod)}; another one follows")
         status = task_statuses.waiting(seen, run, lost, now=now, losses=seen.number + 1)
         return _with_status(seen, actions, status, look_again=0.0)
     trouble = _why_it_waits(seen)
@@ -149,7 +149,7 @@ def _why_it_waits(seen: SeenTask) -> Trouble | None:
             return Trouble("Unschedulable", f"a node refused pod {pod.name}: {pod.reason}: {pod.message}")
         return None if pod.leaving else pod.trouble
     if going := [each for each in seen.earlier if not each.is_over]:
-        return Trouble(statuses.LOST, f"waiting for pod {going[0].name} to end, which counts as lost")
+        return Trouble(LOST, f"waiting for pod {going[0].name} to end, which counts as lost")
     if seen.pool is not None and not seen.pool.allowed(step):
         return Trouble("WaitingForNodes", seen.pool.waiting(step))
     return None
@@ -216,7 +216,7 @@ def _after_the_end(seen: SeenTask, *, now: datetime) -> TaskPlan:
         waits.append(left)
     told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
     if status.observed_generation != task.generation:
-        told = statuses.observed_again(status, generation=task.generation)
+        told = observed_again(status, generation=task.generation)
     # The pod that ended stays as a record. One that ends by itself is let end; one without a result does not.
     last = [each for each in seen.pods if each.index == seen.number]
     late = [each for each in last if not each.is_over and (each.result is None or now >= end + _LATE)]
@@ -237,4 +237,4 @@ def _not_begun(seen: SeenTask, trouble: Trouble, *, final: bool, now: datetime) 
 def _with_status(
     seen: SeenTask, actions: tuple[Action, ...], status: TaskStatus, *, look_again: float | None
 ) -> TaskPlan:
-    return Plan(actions, status, statuses.milestones(seen.task.status, status), look_again)
+    return Plan(actions, status, milestones(seen.task.status, status), look_again)

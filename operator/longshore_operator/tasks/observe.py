@@ -22,9 +22,9 @@ from longshore_operator.common.references import (
     status_of,
     unusable_node,
 )
+from longshore_operator.common.values import Trouble
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Trouble
 from longshore_operator.tasks.observed import SeenTask, Task
 from longshore_operator.tasks.pods import task_pod
 from longshore_planner.tasks import TaskRun, resolve_task_on_cluster

@@ -8,8 +8,8 @@ from datetime import datetime
 from longshore_api.errors import Problem
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.pool import Pool
+from longshore_operator.common.values import Control, Pod, Trouble
 from longshore_operator.manifests.subject import Subject
-from longshore_operator.steps.observed import Control, Pod, Trouble
 from longshore_planner.tasks import TaskRun
 from longshore_protocol.script_job import ScriptResult
 

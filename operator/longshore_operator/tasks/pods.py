@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from longshore_operator.common.pods import observed_pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests.tasks import COLLECT, MAIN, PREPARE, TRANSFER
-from longshore_operator.steps.pods import any_pod
 from longshore_operator.tasks.observed import PREPARING, RUNNING, Ended, TaskPod
 from longshore_protocol.script_job import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, ScriptResult
 
@@ -17,7 +17,7 @@ _EPOCH = datetime.fromtimestamp(0, tz=UTC)  # what runtimes say of a container t
 
 def task_pod(raw: Mapping[str, Any], *, step: str) -> TaskPod:
     """Return what there is to know of a task's pod."""
-    pod = any_pod(raw, index=names.task_number(step, raw["metadata"]["name"]))
+    pod = observed_pod(raw, index=names.task_number(step, raw["metadata"]["name"]))
     states = dict(_states(raw.get("status", {})))
     work = states.get(MAIN, states.get(TRANSFER, {}))
     last = states.get(COLLECT, states.get(TRANSFER, {})).get("terminated")

@@ -7,8 +7,8 @@ from typing import Any
 
 from longshore_api.status import Condition
 from longshore_api.task_status import GitState, NamedOutput, TaskStatus
+from longshore_operator.common.values import Trouble
 from longshore_operator.manifests import names
-from longshore_operator.steps.observed import Trouble
 from longshore_operator.tasks.observed import SeenTask, Task
 from longshore_planner.ground import shown
 from longshore_planner.status import Truth, condition

@@ -1,30 +1,22 @@
-"""From a pod as the API gives it to what the plan needs to know of it."""
+"""Reads pods: from an object of the API to the values that decisions need."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from longshore_operator.manifests import names
-from longshore_operator.steps.observed import LONG_AGO, Pod, Trouble
+from longshore_operator.common.values import LONG_AGO, Pod, Trouble
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable")
 _BROKEN = ("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+_REJECTED = ("OutOf", "NodeAffinity", "UnexpectedAdmissionError", "NodePorts", "Topology")  # reasons of kubelets
+_PAUSE = timedelta(seconds=10)
+_OVERDUE = timedelta(seconds=60)  # that a pod may be late in going; then its node is taken for lost
 
 
-def pod(raw: Mapping[str, Any], *, step: str) -> Pod:
-    """Return what there is to know of a step's pod."""
-    return any_pod(raw, index=names.worker_index(step, raw["metadata"]["name"]))
-
-
-def placeholder(raw: Mapping[str, Any], *, compute: str) -> Pod:
-    """Return what there is to know of a ComputeCluster's placeholder."""
-    return any_pod(raw, index=names.placeholder_index(compute, raw["metadata"]["name"]))
-
-
-def any_pod(raw: Mapping[str, Any], *, index: int | None) -> Pod:
-    """Return what there is to know of any pod of ours."""
+def observed_pod(raw: Mapping[str, Any], *, index: int | None = None) -> Pod:
+    """Return a pod of the API as a value; `index` is the number in its name, None for a pod without one."""
     metadata, status = raw["metadata"], raw.get("status", {})
     name = metadata["name"]
     created = metadata.get("creationTimestamp")
@@ -40,6 +32,21 @@ def any_pod(raw: Mapping[str, Any], *, index: int | None) -> Pod:
         last_words=_last_words(status),
         trouble=_trouble(name, status),
     )
+
+
+def was_just_rejected(pod: Pod, *, now: datetime) -> bool:
+    """Tell whether a node did not take the pod: the next one may fare no better, and there is no hurry."""
+    return was_rejected(pod) and now < pod.created + _PAUSE
+
+
+def was_rejected(pod: Pod) -> bool:
+    """Tell whether a node did not take the pod, so that nothing of it ran."""
+    return pod.reason.startswith(_REJECTED)
+
+
+def is_overdue(pod: Pod, *, now: datetime) -> bool:
+    """Tell whether a pod should have been gone for long. Leases and epochs keep what it may still do from counting."""
+    return pod.gone_by is not None and now >= pod.gone_by + _OVERDUE
 
 
 def _instant(text: str | None) -> datetime | None:

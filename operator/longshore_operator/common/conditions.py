@@ -1,0 +1,72 @@
+"""Reasons and sentences of conditions: what is wrong, what the API server refused, what deserves an event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from longshore_api import status as api
+from longshore_api.errors import Problem
+from longshore_operator.common.actions import Event, S
+from longshore_operator.common.values import Trouble
+from longshore_protocol.snapshot import ASSEMBLING, DRAINING, RUNNING, SUCCEEDED_WITH_FAILURES
+
+UNSETTLED = "WaitingForPipelineRun"  # reason of a step whose run is not written down
+INVALID, LOST, REFUSED = "InvalidInput", "PodLost", "Refused"
+_SHOWN_PROBLEMS = 5
+_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", REFUSED, LOST, INVALID)
+_GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
+
+
+def sentence(problems: Iterable[Problem]) -> str:
+    """Return what is wrong, in a few sentences at most."""
+    told = [each.sentence for each in problems]
+    more = len(told) - _SHOWN_PROBLEMS
+    return "; ".join(told[:_SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+
+
+def milestones(before: api.ResourceStatus | None, after: api.ResourceStatus) -> tuple[Event, ...]:
+    """Return what is worth an event: a new reason of the condition Succeeded, or trouble of a ComputeCluster."""
+    about = "Succeeded" if after.condition("Succeeded") else "Ready"
+    then, now = before.condition(about) if before else None, after.condition(about)
+    if now is None or (then is not None and (then.status, then.reason) == (now.status, now.reason)):
+        return ()
+    bad = now.status == "False" or now.reason in _BAD or now.reason == SUCCEEDED_WITH_FAILURES
+    if about == "Ready" and not bad:
+        return ()  # nodes come and go
+    return (Event("Warning" if bad else "Normal", now.reason, now.message or f"the step is {now.reason}"),)
+
+
+def observed_again(status: S, *, generation: int) -> S:
+    """Return the status of what has ended, and whose spec was changed since: that was seen, and changes nothing."""
+    conditions = [each.model_copy(update={"observed_generation": generation}) for each in status.conditions]
+    return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
+
+
+def blocked_by_refusal(message: str) -> Trouble:
+    """Return what the API server's refusal comes from: a ResourceQuota, or a rule such as an admission policy's."""
+    return Trouble("QuotaExceeded" if "exceeded quota" in message else REFUSED, message)
+
+
+def blocked_by_name(message: str) -> Trouble:
+    """Return the trouble of a name that is taken by an object which has none of our labels, or else it was seen."""
+    return Trouble("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
+
+
+def with_refusal(status: S, trouble: Trouble, *, before: S | None, now: datetime) -> S:
+    """Return the status when the API server did not make an object, and nothing runs that could be told of.
+
+    A quota may have room again. What a rule of the cluster refuses does not pass by itself: the step is stalled, as its
+    status `before` may say already.
+    """
+    succeeded = status.condition("Succeeded")
+    if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
+        return status
+    told = {"reason": trouble.reason, "message": trouble.message}
+    conditions = [each.model_copy(update=told) for each in status.conditions]
+    if trouble.reason == REFUSED:
+        earlier = before.condition("Stalled") if before else None
+        since = earlier.last_transition_time if earlier is not None and earlier.status == "True" else now
+        stalled = {"status": "True", "last_transition_time": since}
+        conditions = [each.model_copy(update=stalled) if each.type == "Stalled" else each for each in conditions]
+    return status.model_copy(update={"conditions": conditions})
