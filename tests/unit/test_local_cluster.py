@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from localcluster import cluster, components
+from localcluster import binaries, cluster, components
 from localcluster.audit import Use, calls, uses
-from localcluster.binaries import version_of
 from localcluster.images import pip_settings
 from localcluster.names import Names, answer
 from localcluster.places import Places, Record, places, read_record, write_record
 from localcluster.processes import Problem, Process, process, run
+from localcluster.releases import Release, release_of
 from localcluster.sandbox import Network
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_question_gets_no_answer(api, rubbish):
 
 @pytest.mark.parametrize("version", ["1.20.2", "1.20.5+really1.20.2", "1.20.2+dfsg"])
 def test_the_binaries_name_the_version_that_they_are(version):
-    assert version_of(f"kubernetes_{version}.orig.tar.gz") == "1.20.2"
+    assert binaries.version_of(f"kubernetes_{version}.orig.tar.gz") == "1.20.2"
 
 
 def test_an_image_is_built_with_pip_as_it_is_set_up_here():
@@ -136,7 +136,7 @@ def test_every_address_of_a_cluster_lies_in_its_network():
 
 
 def test_no_file_of_a_cluster_lies_outside_its_folder(tmp_path):
-    on = components.Setting(Places(tmp_path), Network(200), tmp_path / "bin")
+    on = components.Setting(Places(tmp_path), Network(200), tmp_path / "bin", Release(1, 20))
     assert set(components.files(on)) == {
         "audit-policy.yaml",
         "containerd.toml",
@@ -145,6 +145,66 @@ def test_no_file_of_a_cluster_lies_outside_its_folder(tmp_path):
         "cni/10-kube.conflist",
         "resolv.conf",
     }
+
+
+@pytest.mark.parametrize(
+    ("printed", "flags", "settings"),
+    [
+        ("Kubernetes v1.20.2\n", True, {}),
+        ("Kubernetes v1.24.17\n", True, {}),
+        ("Kubernetes v1.26.15+k3s1\n", True, {}),
+        ("Kubernetes v1.27.0-rc.1\n", False, {"containerRuntimeEndpoint"}),
+        ("Kubernetes v1.31.4-eks-0a1b2c3\n", False, {"containerRuntimeEndpoint", "failCgroupV1"}),
+        ("Kubernetes v1.36.2\n", False, {"containerRuntimeEndpoint", "failCgroupV1"}),
+    ],
+)
+def test_kubelet_is_told_its_runtime_in_the_words_of_its_release(tmp_path, printed, flags, settings):
+    on = components.Setting(Places(tmp_path), Network(200), tmp_path / "bin", release_of(printed))
+    runtime = f"unix://{tmp_path}/containerd.sock"
+    command = components.node(on)["kubelet"]
+    given = ["--container-runtime=remote", f"--container-runtime-endpoint={runtime}"]
+    assert [each for each in command if "runtime" in each] == (given if flags else [])
+    config = json.loads(components.files(on)["kubelet.yaml"])
+    new = {"containerRuntimeEndpoint": runtime, "failCgroupV1": False}
+    assert {name: config[name] for name in new if name in config} == {name: new[name] for name in settings}
+
+
+@pytest.mark.parametrize(
+    ("printed", "message"),
+    [
+        ("Kubernetes v1.19.16\n", "Kubernetes 1.19 is not supported: KUBE_BIN must name binaries of 1.20 or later"),
+        ("Kubernetes v1.9.11\n", "Kubernetes 1.9 is not supported"),
+        ("kubelet: not found\n", "printed no version: 'kubelet: not found'"),
+    ],
+)
+def test_a_kubelet_that_is_too_old_or_none_is_refused(printed, message):
+    with pytest.raises(Problem, match=message):
+        release_of(printed)
+
+
+def test_kube_bin_may_be_relative_and_must_hold_all_programs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBE_BIN", "bin")
+    (tmp_path / "bin").mkdir()
+    for each in binaries.NAMES:
+        with pytest.raises(Problem, match=f"KUBE_BIN: {tmp_path}/bin must hold "):
+            binaries.binaries()
+        (tmp_path / "bin" / each).touch(mode=0o755)
+    assert binaries.binaries() == tmp_path / "bin"
+
+
+@pytest.mark.parametrize(("started_from", "refused"), [("bin", False), ("other", True), ("", True)])
+def test_a_cluster_of_other_binaries_than_kube_bins_is_not_taken_for_it(monkeypatch, tmp_path, started_from, refused):
+    place = Places(tmp_path)
+    folder = str(tmp_path / started_from) if started_from else ""
+    write_record(place, Record(process(os.getpid()), 200, with_node=True, ready=True, binaries=folder))
+    assert cluster.running(place).binaries == folder  # whatever is up, where KUBE_BIN says nothing
+    monkeypatch.setenv("KUBE_BIN", str(tmp_path / "bin"))
+    if refused:
+        with pytest.raises(Problem, match=f"KUBE_BIN names {tmp_path}/bin, but the cluster that is up runs"):
+            cluster.running(place)
+    else:
+        assert cluster.running(place).binaries == folder
 
 
 def audited(id_="1", *, user="admin", verb="get", uri="/version", target=None, stage="ResponseComplete"):
@@ -176,6 +236,10 @@ def test_a_record_reads_as_it_was_written_and_rubbish_as_none(tmp_path):
     assert read_record(place) is None
     record = Record(Process(1, 2, "boot"), 200, with_node=True, ready=False)
     write_record(place, record)
+    assert read_record(place) == record
+    earlier = json.loads(place.record.read_text())
+    del earlier["binaries"], earlier["release"]
+    place.record.write_text(json.dumps(earlier))
     assert read_record(place) == record
     for rubbish in ("", "[]", '{"keeper": {}}', '{"keeper": null}'):
         place.record.write_text(rubbish)

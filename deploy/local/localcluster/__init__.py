@@ -18,6 +18,7 @@ Standard library only, but for `install`: it must run before anything is install
     names         DNS for pods: the answers come from the API server
     machine       programs from Debian's packages
     binaries      the Kubernetes binaries: found, or built from Debian's source package
+    releases      what differs between releases of Kubernetes (pure)
     install       Longshore in the cluster, by its chart
     demo          the digits example in the cluster
     images        images: built without a container engine, loaded into the cluster

@@ -65,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(asked: argparse.Namespace, place: Places) -> None:
-    cluster.up(place, with_node=not asked.control_plane_only)
-    print(f"up: export KUBECONFIG={place.kubeconfig}")
+    record = cluster.up(place, with_node=not asked.control_plane_only)
+    print(f"Kubernetes {record.release} is up: export KUBECONFIG={place.kubeconfig}")
 
 
 def _down(asked: argparse.Namespace, place: Places) -> None:

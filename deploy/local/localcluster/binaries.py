@@ -14,6 +14,7 @@ from pathlib import Path
 from localcluster.machine import BUILD, have, is_debian, need_root
 from localcluster.places import cache
 from localcluster.processes import Problem, run, show
+from localcluster.releases import Release, release_of
 
 NAMES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 _RELEASE = "bookworm"
@@ -22,14 +23,28 @@ _REFLECT2 = "github.com/modern-go/reflect2"
 
 def binaries() -> Path:
     """Return the folder with all of them; Problem if there is none and none can be built."""
-    named = os.environ.get("KUBE_BIN")
-    folder = Path(named) if named else cache() / "kube-bin"
+    chosen = named()
+    folder = chosen or cache() / "kube-bin"
     if all(os.access(folder / each, os.X_OK) for each in NAMES):
         return folder
-    if named:
+    if chosen:
         raise Problem(f"KUBE_BIN: {folder} must hold {', '.join(NAMES)}")
     _build(folder)
     return folder
+
+
+def named() -> Path | None:
+    """Return the absolute path of the folder that KUBE_BIN names, None if it names none."""
+    folder = os.environ.get("KUBE_BIN")
+    return Path(folder).resolve() if folder else None
+
+
+def release_in(folder: Path) -> Release:
+    """Return the release of the binaries in a folder; Problem if they do not run here, or are too old."""
+    try:
+        return release_of(run(folder / "kubelet", "--version"))
+    except OSError as error:
+        raise Problem(f"{folder}/kubelet does not run on this machine: {error.strerror}") from error
 
 
 def _build(folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from localcluster import components, images, machine
 from localcluster.api import Api
-from localcluster.binaries import binaries
+from localcluster.binaries import binaries, named, release_in
 from localcluster.pki import write_pki
 from localcluster.places import Places, Record, locked, read_record, write_record
 from localcluster.processes import Problem, wait_until
@@ -30,6 +30,7 @@ def up(place: Places, *, with_node: bool) -> Record:
         if (record := read_record(place)) and record.keeper.is_alive() and record.ready:
             if with_node and not record.with_node:
                 raise Problem("a cluster without a node is up: `cluster down` first")
+            _check_binaries(record)
             return record
         _clear(place)
         print(f"starting Kubernetes, in {place.state}", file=sys.stderr)
@@ -54,10 +55,11 @@ def down(place: Places) -> bool:
 
 
 def running(place: Places) -> Record:
-    """Return the record of the cluster that runs; Problem if none does."""
+    """Return the record of the cluster that runs; Problem if none does, or one of other binaries than KUBE_BIN's."""
     record = read_record(place)
     if not record or not record.keeper.is_alive() or not record.ready:
         raise Problem("no cluster is up: `cluster up` first")
+    _check_binaries(record)
     return record
 
 
@@ -98,18 +100,26 @@ def pid(place: Places, name: str) -> int:
     raise Problem(f"{name} does not run")
 
 
+def _check_binaries(record: Record) -> None:
+    chosen = named()
+    if chosen is not None and record.binaries != str(chosen):
+        kept = record.binaries or "other binaries"
+        raise Problem(f"KUBE_BIN names {chosen}, but the cluster that is up runs {kept}: `cluster down` first")
+
+
 def _start(place: Places, found: Path, *, with_node: bool) -> Record:
+    of = release_in(found)
     place.state.mkdir(parents=True, exist_ok=True)
     place.mark.touch()
     for folder in (place.logs, place.components, place.held, place.running, place.state / "cni"):
         folder.mkdir(parents=True)
     keeper, begin = start_keeper(place)
     with begin:
-        record = Record(keeper, 0, with_node, ready=False)
+        record = Record(keeper, 0, with_node, ready=False, binaries=str(found), release=str(of))
         write_record(place, record)  # from here on a later command finds and ends what was begun
         network = connect(place, keeper)
         write_pki(place, network)
-        on = components.Setting(place, network, found)
+        on = components.Setting(place, network, found, of)
         for name, text in components.files(on).items():
             (place.state / name).write_text(text)
         make_cgroups(place)

@@ -10,6 +10,7 @@ from pathlib import Path
 from localcluster import audit
 from localcluster.pki import API_PORT, NODE
 from localcluster.places import Places
+from localcluster.releases import Release, kubelet_flags, kubelet_settings
 from localcluster.sandbox import Network, cgroup_name
 
 PAUSE_IMAGE = "localhost/pause:1"
@@ -24,6 +25,12 @@ class Setting:
     place: Places
     network: Network
     binaries: Path
+    release: Release
+
+    @property
+    def runtime(self) -> str:
+        """The URL of the container runtime."""
+        return f"unix://{self.place.containerd}"
 
 
 def control_plane(on: Setting) -> Commands:
@@ -53,8 +60,7 @@ def node(on: Setting) -> Commands:
             f"--kubeconfig={on.place.kubeconfig_of('node')}",
             f"--hostname-override={NODE}",
             f"--node-ip={on.network.node}",
-            "--container-runtime=remote",
-            f"--container-runtime-endpoint=unix://{on.place.containerd}",
+            *kubelet_flags(on.release, on.runtime),
         ],
         "kube-proxy": [f"{on.binaries}/kube-proxy", f"--config={state}/proxy.yaml"],
         "names": [
@@ -168,6 +174,7 @@ def _kubelet(on: Setting) -> dict[str, object]:
         "imageGCHighThresholdPercent": 100,
         "nodeStatusUpdateFrequency": "5s",
         "nodeLeaseDurationSeconds": 20,
+        **kubelet_settings(on.release, on.runtime),
     }
 
 

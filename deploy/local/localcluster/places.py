@@ -90,6 +90,8 @@ class Record:
     network: int  # second byte of the cluster's addresses: 10.N.0.0/16
     with_node: bool
     ready: bool
+    binaries: str = ""  # the folder of the Kubernetes binaries
+    release: str = ""  # of Kubernetes, such as "1.36"
 
 
 def places() -> Places:
