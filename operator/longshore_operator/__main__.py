@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 import kopf
 
 from longshore_operator import logs
-from longshore_operator.cluster.api import ApiKube, Trouble, client_from_environment
+from longshore_operator.cluster.api import ApiKube, ApiError, client_from_environment
 from longshore_operator.cluster.coordinators import HttpCoordinators
 from longshore_operator.endpoints import serving
 from longshore_operator.manifests import names
@@ -59,7 +59,7 @@ def main() -> int:
             ended(again)
         return again
 
-    queue: WorkQueue[Key] = WorkQueue(work, expected=(Trouble, OSError), about=_about)
+    queue: WorkQueue[Key] = WorkQueue(work, expected=(ApiError, OSError), about=_about)
     metrics.queue_depth(queue.__len__)
     if options.lease is not None:
         queue.pause()

@@ -11,7 +11,7 @@ from longshore_operator.common.conditions import INVALID, blocked_by_refusal, se
 from longshore_operator.common.lifecycle import after_refusal
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Claim, Holder, Pool
-from longshore_operator.common.values import Control, Pod, Trouble
+from longshore_operator.common.values import Control, Pod, Blocked
 from longshore_operator.settings import Settings
 from longshore_operator.steps import status as statuses
 from longshore_operator.steps.decide import decide
@@ -223,7 +223,7 @@ CASES = {
         ["gone score-worker-0", "delete Pod score-worker-0"],
     ),
     "a step that waits for another one's end starts nothing": (
-        Observed(STEP, resolved=Trouble("WaitingForStep", "waiting for first to end")),
+        Observed(STEP, resolved=Blocked("WaitingForStep", "waiting for first to end")),
         [],
     ),
     "a coordinator that was evicted is deleted": (
@@ -299,7 +299,7 @@ def succeeded(seen):
             Observed(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=3)),
             ("Unknown", "WaitingForNodes"),
         ),
-        (Observed(STEP, resolved=Trouble("WaitingForStep", "waiting")), ("Unknown", "WaitingForStep")),
+        (Observed(STEP, resolved=Blocked("WaitingForStep", "waiting")), ("Unknown", "WaitingForStep")),
         (halted(suspend=True), ("Unknown", "Suspending")),
         (
             halted(replace(UP, progress=replace(RUNNING, state="Interrupted", reason="Interrupted")), suspend=True),
@@ -310,11 +310,11 @@ def succeeded(seen):
         (halted(replace(UP, pods=(), progress=None), cancel=True), ("False", "Cancelled")),
         (halted(replace(UP, progress=replace(RUNNING, state="Succeeded")), cancel=True), ("True", "Succeeded")),
         (
-            replace(UP, pods=(COORDINATOR, worker(trouble=Trouble("Unschedulable", "no room"))), progress=None),
+            replace(UP, pods=(COORDINATOR, worker(blocked=Blocked("Unschedulable", "no room"))), progress=None),
             ("Unknown", "Unschedulable"),
         ),
         (
-            replace(UP, pods=(COORDINATOR, worker(trouble=Trouble("Unschedulable", "no room")), WORKERS[1])),
+            replace(UP, pods=(COORDINATOR, worker(blocked=Blocked("Unschedulable", "no room")), WORKERS[1])),
             ("Unknown", "Running"),
         ),
     ],

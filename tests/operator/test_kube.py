@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
-from longshore_operator.cluster.api import ApiKube, Conflict, NotFound, Refused, Taken, Trouble
+from longshore_operator.cluster.api import ApiKube, Conflict, NotFound, Refused, Taken, ApiError
 
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}}
 
@@ -78,7 +78,7 @@ def test_what_is_absent_is_none_and_what_cannot_be_read_is_an_error():
         with pytest.raises(NotFound, match="no pod p"):
             kube.create(POD)
     for status in (401, 403, 429, 500, 503):
-        with serving(status, {"message": "not now"}) as (kube, _), pytest.raises(Trouble, match="not now"):
+        with serving(status, {"message": "not now"}) as (kube, _), pytest.raises(ApiError, match="not now"):
             kube.read("Pod", "n", "p")
 
 
@@ -101,9 +101,9 @@ def test_what_is_against_a_rule_is_refused_in_the_servers_words(status):
     assert str(caught.value) == "pods are not allowed"
 
 
-def test_a_server_that_is_away_is_trouble():
+def test_a_server_that_is_away_raises_api_error():
     with serving() as (kube, _):
         pass
     kube._client.configuration.retries = False
-    with pytest.raises(Trouble):
+    with pytest.raises(ApiError):
         kube.read("Pod", "n", "p")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore_operator.cluster.api import Conflict, NotFound, Trouble
+from longshore_operator.cluster.api import Conflict, NotFound, ApiError
 from longshore_operator.reconcile.leadership import Candidate, Election, Terms
 from longshore_operator.reconcile.work_queue import WorkQueue
 
@@ -52,7 +52,7 @@ class Leases:
 
     def _fail(self, fault):
         if self.fault == fault:
-            raise Trouble("timed out")
+            raise ApiError("timed out")
 
 
 class Electorate:

@@ -11,7 +11,7 @@ from longshore_operator.cluster.api import Refused, Taken
 from longshore_operator.cluster.coordinators import CoordinatorError
 from longshore_operator.common.actions import Create, Delete
 from longshore_operator.common.pool import Claim, Holder, Pool, nodes_among
-from longshore_operator.common.values import Pod, Trouble
+from longshore_operator.common.values import Pod, Blocked
 from longshore_operator.compute_clusters.decide import Nodes, Scale, decide_nodes
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.reconcile.loop import Reconciler
@@ -130,7 +130,7 @@ def test_the_status_is_that_of_azure_ml():
         seen(workers=2, wanted=3, placeholders=[5], before=3, min_nodes=4),
         workers=(
             Pod("a", "a", "Running"),
-            Pod("b", "b", "Pending", trouble=Trouble("Unschedulable", "0/1 nodes are available")),
+            Pod("b", "b", "Pending", blocked=Blocked("Unschedulable", "0/1 nodes are available")),
         ),
     )
     status = decide_nodes(found, SETTINGS, now=NOW).status.to_dict()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.cluster.api import Trouble
+from longshore_operator.cluster.api import ApiError
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
@@ -395,7 +395,7 @@ def test_a_call_that_fails_decides_nothing(verb):
     def fail(asked, kind_, name):
         if asked == verb and (kind_, name) not in failed:
             failed.add((kind_, name))
-            raise Trouble(f"{verb} {kind_} {name}")
+            raise ApiError(f"{verb} {kind_} {name}")
 
     world = World()
     world.submit()
@@ -403,7 +403,7 @@ def test_a_call_that_fails_decides_nothing(verb):
     for _ in range(100):
         try:
             world.reconcile()
-        except Trouble:
+        except ApiError:
             assert not (world.finished() and not world.is_done())
             continue
         if world.finished() and not world.kube.of("Secret"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.cluster.api import Refused, Taken, Trouble
+from longshore_operator.cluster.api import Refused, Taken, ApiError
 from longshore_operator.watch.handlers import keys_of_pod, keys_of_run, keys_of_step
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.tasks import TaskRun
@@ -662,7 +662,7 @@ def test_a_call_that_fails_decides_nothing(verb):
     def fail(asked, kind_, name):
         if asked == verb and (kind_, name) not in failed:
             failed.add((kind_, name))
-            raise Trouble(f"{verb} {kind_} {name}")
+            raise ApiError(f"{verb} {kind_} {name}")
 
     world = TaskWorld()
     with_losses(world)
@@ -670,7 +670,7 @@ def test_a_call_that_fails_decides_nothing(verb):
     for _ in range(100):
         try:
             wanted = world.reconcile()
-        except Trouble:
+        except ApiError:
             continue
         if wanted is None and world.finished():
             break

@@ -1,10 +1,10 @@
 """Calls of the Kubernetes API: the one place that makes them, and that knows the client's exceptions.
 
-Trouble           what may pass: the caller tries again later
-|-- Conflict      somebody else was faster: look again, then decide again
-|   `-- Taken     what was to be made is there already
-|-- Refused       it is against a rule of the cluster, such as a quota: its users must be told
-NotFound          what was to be changed is not there (any more); what was to be read is None then
+ApiError          may pass: the caller retries later
+|-- Conflict      somebody else was faster: observe and decide again
+|   `-- Taken     an object of that name exists
+|-- Refused       a rule of the cluster, such as a quota, forbids it: report it to the user
+NotFound          the object to change does not exist; reading one returns None
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete
 _TIMEOUT = 30.0  # seconds a call may take
 
 
-class Trouble(Exception):
-    """The API did not do it; it may do so later."""
+class ApiError(Exception):
+    """The API server did not carry a call out; it may do so later."""
 
 
-class Conflict(Trouble):
+class Conflict(ApiError):
     """The object is there already, or is another than the one that was looked at."""
 
 
@@ -64,7 +64,7 @@ class Taken(Conflict):
     """There is an object of that name; the message is the API server's own sentence."""
 
 
-class Refused(Trouble):
+class Refused(ApiError):
     """The API server does not allow it; the message is its own sentence."""
 
 
@@ -73,7 +73,7 @@ class NotFound(Exception):
 
 
 class Kube(Protocol):
-    """All that the operator asks of a cluster. Each call raises Trouble."""
+    """All that the operator asks of a cluster. Each call raises ApiError."""
 
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return an object, None when there is none."""
@@ -122,7 +122,7 @@ class ApiKube:
         self._timeout = timeout
 
     def served(self) -> frozenset[str]:
-        """Return Longshore's own kinds that the API server serves. Raises Trouble."""
+        """Return Longshore's own kinds that the API server serves. Raises ApiError."""
         try:
             found = self._call("GET", f"/{_OURS}")
         except NotFound:
@@ -180,7 +180,7 @@ class ApiKube:
         content: str = "application/json",
     ) -> Manifest:
         if method != "GET" and not self._may_write():
-            raise Trouble(f"{method} {where}: this operator is not the leader, and writes nothing")
+            raise ApiError(f"{method} {where}: this operator is not the leader, and writes nothing")
         headers = {"Accept": "application/json", "Content-Type": content}
         called, url, headers, sent, _ = self._client.param_serialize(
             method,
@@ -199,7 +199,7 @@ class ApiKube:
             code = str(error.status or code)
             raise _translated(error.status, f"{method} {where}", _said(error.body) or str(error.reason)) from error
         except HTTPError as error:
-            raise Trouble(f"{method} {where}: {error}") from error
+            raise ApiError(f"{method} {where}: {error}") from error
         finally:
             self._count(*asked(method, where), code)
         if answer.status >= 400:
@@ -238,7 +238,7 @@ def _translated(status: int | None, call: str, said: str) -> Exception:
         case 409:
             return Taken(said) if said.endswith("already exists") else Conflict(text)
         case _:
-            return Trouble(text)
+            return ApiError(text)
 
 
 def _said(body: Any) -> str:

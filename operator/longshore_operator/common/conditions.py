@@ -8,7 +8,7 @@ from datetime import datetime
 from longshore_api import status as api
 from longshore_api.errors import Problem
 from longshore_operator.common.actions import Event, S
-from longshore_operator.common.values import Trouble
+from longshore_operator.common.values import Blocked
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, RUNNING, SUCCEEDED_WITH_FAILURES
 
 UNSETTLED = "WaitingForPipelineRun"  # reason of a step whose run is not written down
@@ -26,7 +26,7 @@ def sentence(problems: Iterable[Problem]) -> str:
 
 
 def milestones(before: api.ResourceStatus | None, after: api.ResourceStatus) -> tuple[Event, ...]:
-    """Return what is worth an event: a new reason of the condition Succeeded, or trouble of a ComputeCluster."""
+    """Return what is worth an event: a new reason of Succeeded, or why a ComputeCluster is blocked."""
     about = "Succeeded" if after.condition("Succeeded") else "Ready"
     then, now = before.condition(about) if before else None, after.condition(about)
     if now is None or (then is not None and (then.status, then.reason) == (now.status, now.reason)):
@@ -43,17 +43,17 @@ def observed_again(status: S, *, generation: int) -> S:
     return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
 
 
-def blocked_by_refusal(message: str) -> Trouble:
+def blocked_by_refusal(message: str) -> Blocked:
     """Return what the API server's refusal comes from: a ResourceQuota, or a rule such as an admission policy's."""
-    return Trouble("QuotaExceeded" if "exceeded quota" in message else REFUSED, message)
+    return Blocked("QuotaExceeded" if "exceeded quota" in message else REFUSED, message)
 
 
-def blocked_by_name(message: str) -> Trouble:
-    """Return the trouble of a name that is taken by an object which has none of our labels, or else it was seen."""
-    return Trouble("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
+def blocked_by_name(message: str) -> Blocked:
+    """Return that a name is taken by an object without our labels; one with them would have been observed."""
+    return Blocked("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
 
 
-def with_refusal(status: S, trouble: Trouble, *, before: S | None, now: datetime) -> S:
+def with_refusal(status: S, blocked: Blocked, *, before: S | None, now: datetime) -> S:
     """Return the status when the API server did not make an object, and nothing runs that could be told of.
 
     A quota may have room again. What a rule of the cluster refuses does not pass by itself: the step is stalled, as its
@@ -62,9 +62,9 @@ def with_refusal(status: S, trouble: Trouble, *, before: S | None, now: datetime
     succeeded = status.condition("Succeeded")
     if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
         return status
-    told = {"reason": trouble.reason, "message": trouble.message}
+    told = {"reason": blocked.reason, "message": blocked.message}
     conditions = [each.model_copy(update=told) for each in status.conditions]
-    if trouble.reason == REFUSED:
+    if blocked.reason == REFUSED:
         earlier = before.condition("Stalled") if before else None
         since = earlier.last_transition_time if earlier is not None and earlier.status == "True" else now
         stalled = {"status": "True", "last_transition_time": since}

@@ -7,14 +7,14 @@ from datetime import datetime
 from longshore_operator.common.actions import Plan, S
 from longshore_operator.common.conditions import milestones, with_refusal
 from longshore_operator.common.pool import Holder, Pool
-from longshore_operator.common.values import Trouble
+from longshore_operator.common.values import Blocked
 
 POLL = 2.0  # seconds between looks at a run; its status is written no more often
 _LONGEST_POLL = 10.0  # seconds between looks of a step that many others come before
 _REFUSED = 5.0  # seconds until what the API server refused is tried again
 
 
-def after_refusal(plan: Plan[S], before: S | None, refusal: Trouble, *, now: datetime) -> Plan[S]:
+def after_refusal(plan: Plan[S], before: S | None, refusal: Blocked, *, now: datetime) -> Plan[S]:
     """Return what is left of a step's plan when the API server did not carry out an action: to say so, and try again.
 
     `before` is the status that the step has.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from longshore_operator.common.values import LONG_AGO, Pod, Trouble
+from longshore_operator.common.values import LONG_AGO, Pod, Blocked
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable")
 _BROKEN = ("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
@@ -30,7 +30,7 @@ def observed_pod(raw: Mapping[str, Any], *, index: int | None = None) -> Pod:
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         last_words=_last_words(status),
-        trouble=_trouble(name, status),
+        blocked=_blocked(name, status),
     )
 
 
@@ -61,20 +61,20 @@ def _last_words(status: Mapping[str, Any]) -> str:
     return ""
 
 
-def _trouble(name: str, status: Mapping[str, Any]) -> Trouble | None:
+def _blocked(name: str, status: Mapping[str, Any]) -> Blocked | None:
     for each in status.get("conditions", []):
         if each.get("type") == "PodScheduled" and each.get("status") == "False":
             message = each.get("message") or "no node takes it"
-            return Trouble(each.get("reason") or "Unschedulable", f"pod {name} cannot be scheduled: {message}")
+            return Blocked(each.get("reason") or "Unschedulable", f"pod {name} cannot be scheduled: {message}")
     for container in _containers(status):
         waiting = container.get("state", {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         where = f"container {container['name']} of pod {name}"
         if reason in _PULL:
             message = waiting.get("message") or reason
-            return Trouble("ImagePull", f"{where} has no image {container.get('image', '')}: {message}")
+            return Blocked("ImagePull", f"{where} has no image {container.get('image', '')}: {message}")
         if reason in _BROKEN:
-            return Trouble(reason, f"{where} does not start: {_why(container, waiting)}")
+            return Blocked(reason, f"{where} does not start: {_why(container, waiting)}")
     return None
 
 

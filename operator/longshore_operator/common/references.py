@@ -19,7 +19,7 @@ from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.conditions import UNSETTLED
 from longshore_operator.common.pool import Holder, Pool, is_set, number
 from longshore_operator.common.pool import pool as pool_of
-from longshore_operator.common.values import Control, Trouble
+from longshore_operator.common.values import Control, Blocked
 from longshore_operator.manifests import names, placement
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
@@ -77,23 +77,23 @@ def is_of(settled: Manifest, step: Manifest) -> bool:
     return owner(settled) in {step["metadata"]["uid"], *([run["uid"]] if run else [])}
 
 
-def left_to_pipeline_run(step: Manifest) -> Trouble | None:
+def left_to_pipeline_run(step: Manifest) -> Blocked | None:
     """Return what a step waits for whose run is settled by its PipelineRun; None for one that settles its own."""
     run = pipeline_run(step["metadata"])
     if run is None:
         return None
-    return Trouble(UNSETTLED, f"waiting for PipelineRun {run['name']} to write down what is to be run")
+    return Blocked(UNSETTLED, f"waiting for PipelineRun {run['name']} to write down what is to be run")
 
 
 def shared_pool(kube: Kube, namespace: str, compute: str, *, asking: tuple[Holder, int]) -> Pool:
-    """Return the nodes of a ComputeCluster, and who claims them. Raises kube.Trouble."""
+    """Return the nodes of a ComputeCluster, and who claims them. Raises ApiError."""
     cluster = kube.read(names.COMPUTE_KIND, namespace, compute)
     workers = kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER))
     return pool_of(compute, cluster, claimants(kube, namespace), workers, asking=asking)
 
 
 def claimants(kube: Kube, namespace: str) -> list[Manifest]:
-    """Return the steps that may use nodes, as they were a moment ago. Raises kube.Trouble."""
+    """Return the steps that may use nodes, as they were a moment ago. Raises ApiError."""
     kinds = (names.STEP_KIND, names.SCRIPT_KIND)
     return [each for kind in kinds for each in kube.list(kind, namespace, cached=True)]
 
@@ -101,7 +101,7 @@ def claimants(kube: Kube, namespace: str) -> list[Manifest]:
 def documents_around(kube: Kube, raw: Manifest) -> Documents:
     """Return a step and what it may refer to.
 
-    Raises InvalidDocuments for what it does refer to and is not valid, kube.Trouble.
+    Raises InvalidDocuments for what it does refer to and is not valid, ApiError.
     """
     around = [each for kind in AROUND for each in kube.list(kind, raw["metadata"]["namespace"])]
     step = document(raw)

@@ -18,7 +18,7 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Blocked:
     """Why a step, or one of its pods, does not go on."""
 
     reason: str  # one CamelCase word
@@ -38,7 +38,7 @@ class Pod:
     reason: str = ""  # why it failed, such as Evicted
     message: str = ""
     last_words: str = ""  # the termination message of its last container
-    trouble: Trouble | None = None
+    blocked: Blocked | None = None
 
     @property
     def leaving(self) -> bool:

@@ -16,7 +16,7 @@ from longshore_api import status as api
 from longshore_operator.common.actions import Action, Create, Delete, Plan
 from longshore_operator.common.conditions import INVALID, milestones
 from longshore_operator.common.pool import Pool
-from longshore_operator.common.values import Pod, Trouble
+from longshore_operator.common.values import Pod, Blocked
 from longshore_operator.manifests.placeholder import placeholder_pod
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings
@@ -70,7 +70,7 @@ def decide_nodes(seen: Nodes, settings: Settings, *, now: datetime) -> Plan[api.
 
 
 def after_refusal_of_nodes(
-    seen: Nodes, plan: Plan[api.ComputeClusterStatus], refusal: Trouble, *, now: datetime
+    seen: Nodes, plan: Plan[api.ComputeClusterStatus], refusal: Blocked, *, now: datetime
 ) -> Plan[api.ComputeClusterStatus]:
     """Return what is left of a plan when the API server did not make a placeholder: to say so, and to try again."""
     assert plan.status is not None, "or nothing was to be made"
@@ -127,9 +127,9 @@ def _status(seen: Nodes, kept: int, *, now: datetime) -> api.ComputeClusterStatu
     since = previous.allocation_state_transition_time if previous and previous.allocation_state == state else now
     reason: str = state
     message = f"{ready} of {target} nodes are ready"
-    trouble = next((each.trouble for each in (*seen.workers, *seen.placeholders) if each.trouble), None)
-    if trouble is not None and ready < target:
-        reason, message = trouble.reason, f"waiting for {target - ready} of {target} nodes: {trouble.message}"
+    blocked = next((each.blocked for each in (*seen.workers, *seen.placeholders) if each.blocked), None)
+    if blocked is not None and ready < target:
+        reason, message = blocked.reason, f"waiting for {target - ready} of {target} nodes: {blocked.message}"
     if seen.problem:
         reason, message = INVALID, seen.problem
     return api.ComputeClusterStatus(

@@ -27,7 +27,7 @@ from longshore_planner.nodes import node_shape
 def observe_nodes(kube: Kube, settings: Settings, *, namespace: str, name: str) -> Nodes | None:
     """Read a ComputeCluster and all that is on it; None when there is none, or it is being deleted.
 
-    Raises kube.Trouble.
+    Raises ApiError.
     """
     raw = kube.read(names.COMPUTE_KIND, namespace, name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:

@@ -19,7 +19,7 @@ from longshore_api.errors import Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_operator.common.actions import Action, Begin, Create, Delete, Ensure, Event, Plan, Retry, Switch
 from longshore_operator.common.conditions import INVALID, milestones, observed_again, sentence
-from longshore_operator.common.values import Pod, Trouble
+from longshore_operator.common.values import Pod, Blocked
 from longshore_operator.manifests import names
 from longshore_operator.manifests import pipeline_runs as pipelines
 from longshore_operator.manifests.subject import Subject
@@ -73,12 +73,12 @@ class Run:
     options: Options  # of this moment
     ttl_seconds: int | None = None
     settled: ClusterPipeline | None = None  # as it was written down when it began
-    resolved: Settlement | tuple[Problem, ...] | Trouble | None = None  # as it would begin now; None when it has begun
+    resolved: Settlement | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     children: Mapping[str, Child] = field(default_factory=dict)  # the resources of its steps, by name
     surveys: tuple[Pod, ...] = ()  # that look at sources and inputs
     history: History = field(default_factory=History)
     foreign: str = ""  # an object that has the name of one of ours, and is not
-    trouble: Trouble | None = None  # why the API server did not make something, last time
+    blocked: Blocked | None = None  # why the API server did not make something, last time
 
     @property
     def is_over(self) -> bool:
@@ -95,15 +95,15 @@ def decide_run(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
         return _after_the_end(seen, now=now)
     if seen.foreign and not seen.options.cancel:
         message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
-        return _not_begun(seen, Trouble("NameTaken", message), final=False, now=now)
+        return _not_begun(seen, Blocked("NameTaken", message), final=False, now=now)
     return _begin(seen, settings, now=now) if seen.settled is None else _go_on(seen, seen.settled, now=now)
 
 
 def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
     if seen.options.cancel:
-        return _not_begun(seen, Trouble(CANCELLED, "cancelled: nothing was started"), final=True, now=now)
+        return _not_begun(seen, Blocked(CANCELLED, "cancelled: nothing was started"), final=True, now=now)
     if seen.options.suspend:
-        plan = _not_begun(seen, Trouble(SUSPENDED, "suspended: nothing was started"), final=False, now=now)
+        plan = _not_begun(seen, Blocked(SUSPENDED, "suspended: nothing was started"), final=False, now=now)
         return replace(plan, look_again=None)
     match seen.resolved:
         case Settlement(survey=Survey() as survey):
@@ -113,10 +113,10 @@ def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
             return replace(plan, actions=tuple(actions), look_again=_SURVEYING)
         case Settlement() as begins:
             return replace(_go_on(seen, begins.settled, now=now), actions=tuple(_written_down(seen, begins)))
-        case Trouble() as waits:
+        case Blocked() as waits:
             return _not_begun(seen, waits, final=False, now=now)
         case problems:
-            wrong = Trouble(INVALID, sentence(problems or ()))
+            wrong = Blocked(INVALID, sentence(problems or ()))
             return _not_begun(seen, wrong, final=now - seen.created >= _GRACE, now=now)
 
 
@@ -130,15 +130,15 @@ def wants_history(seen: Run, *, now: datetime) -> bool:
     return any(settled.pipeline.step(name).allow_reuse for name in decision.start)
 
 
-def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Trouble) -> RunPlan:
+def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Blocked) -> RunPlan:
     """Return what is left of a plan when the API server did not make something: to say so, and to try again."""
     if plan.status is None:
         return Plan(look_again=_SOON)
-    status = _troubled(plan.status, refusal)
+    status = _with_blocked(plan.status, refusal)
     return Plan((), status, milestones(seen.status, status), look_again=_REFUSED)
 
 
-def refused_to_begin(seen: Run, plan: RunPlan, refusal: Trouble, *, now: datetime) -> RunPlan:
+def refused_to_begin(seen: Run, plan: RunPlan, refusal: Blocked, *, now: datetime) -> RunPlan:
     """Return the same of a plan whose first actions were refused.
 
     What a run that is not written down would do is not told: it may be settled otherwise the next time.
@@ -161,8 +161,8 @@ def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
         details=_details(seen, settled, decision),
         spec=settled.spec,
     )
-    if seen.trouble is not None:
-        status = _troubled(status, seen.trouble)
+    if seen.blocked is not None:
+        status = _with_blocked(status, seen.blocked)
     events = (*_failures(before, decision), *milestones(seen.status, status))
     look_again = None if decision.verdict is not None or decision.is_suspended else _LATE
     if decision.look_again is not None:
@@ -298,11 +298,11 @@ def _after_the_end(seen: Run, *, now: datetime) -> RunPlan:
     return Plan((), told, look_again=left)
 
 
-def _not_begun(seen: Run, trouble: Trouble, *, final: bool, now: datetime) -> RunPlan:
+def _not_begun(seen: Run, blocked: Blocked, *, final: bool, now: datetime) -> RunPlan:
     status = not_begun(
         seen.pipeline,
-        reason=trouble.reason,
-        message=trouble.message,
+        reason=blocked.reason,
+        message=blocked.message,
         final=final,
         previous=seen.status,
         generation=seen.generation,
@@ -315,10 +315,10 @@ def _not_begun(seen: Run, trouble: Trouble, *, final: bool, now: datetime) -> Ru
     return Plan(gone, status, milestones(seen.status, status), look_again=None if final else _SOON)
 
 
-def _troubled(status: PipelineRunStatus, trouble: Trouble) -> PipelineRunStatus:
+def _with_blocked(status: PipelineRunStatus, blocked: Blocked) -> PipelineRunStatus:
     """Return the status with what keeps the run's next resources from being made."""
     finished = status.condition("Finished")
     if finished is not None and finished.status == "True":
         return status
-    told = {"reason": trouble.reason, "message": trouble.message}
+    told = {"reason": blocked.reason, "message": blocked.message}
     return status.model_copy(update={"conditions": [each.model_copy(update=told) for each in status.conditions]})

@@ -14,7 +14,7 @@ from longshore_api.validation import field_path, label
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.pool import is_finished
 from longshore_operator.common.references import AROUND, document, owner, status_of
-from longshore_operator.common.values import Pod, Trouble
+from longshore_operator.common.values import Pod, Blocked
 from longshore_operator.manifests import names, placement
 from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY, settled_from
 from longshore_operator.manifests.subject import Subject
@@ -37,8 +37,8 @@ _OF_STEP = 600  # of a step in it, besides what it is compared by
 
 def settle(
     kube: Kube, raw: Manifest, run: Subject, options: Options, settings: Settings, *, surveys: Sequence[Pod] = ()
-) -> Settlement | tuple[Problem, ...] | Trouble:
-    """Return the run as it would begin now, what is wrong with it, or what it waits for. Raises kube.Trouble.
+) -> Settlement | tuple[Problem, ...] | Blocked:
+    """Return the run as it would begin now, what is wrong with it, or what it waits for. Raises ApiError.
 
     `surveys` are the run's pods that look at what the operator cannot see.
     """
@@ -115,13 +115,13 @@ class _Retry:
     earlier: str
     surveys: Sequence[Pod]
 
-    def settlement(self, options: Options) -> Settlement | Trouble:
+    def settlement(self, options: Options) -> Settlement | Blocked:
         where = label(self.raw)
         raw = None if self.earlier == self.run.name else self._read()
         if raw is None:
             raise self._wrong("there is no other PipelineRun of that name")
         if not is_finished(raw):
-            return Trouble("WaitingForRun", f"waiting for {self.earlier} to end, which this run retries")
+            return Blocked("WaitingForRun", f"waiting for {self.earlier} to end, which this run retries")
         settled = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(self.earlier))
         if settled is None or owner(settled) != raw["metadata"]["uid"]:
             raise self._wrong("it never began, and there is nothing to keep of it: run its pipeline anew")
@@ -129,7 +129,7 @@ class _Retry:
         if follower := self._follower():
             raise self._wrong(f"{follower} has gone on with it: retry that one")
         if rival := self._rival(settled["data"][RUN_ID_KEY]):
-            return Trouble("WaitingForRun", f"waiting for {rival} to end, which retries the same run")
+            return Blocked("WaitingForRun", f"waiting for {rival} to end, which retries the same run")
         again, anew = retried(settled_from(settled), {each.name: each for each in status.steps})
         sources, steps = Sources(self.kube, self.run, template=None, where=where), []
         for step in again.pipeline.steps:

@@ -14,7 +14,7 @@ from longshore_api.values import INT_MAX
 from longshore_operator.cluster.api import Kube
 from longshore_operator.common.pool import is_set, number
 from longshore_operator.common.references import owner, status_of
-from longshore_operator.common.values import Pod, Trouble
+from longshore_operator.common.values import Pod, Blocked
 from longshore_operator.manifests import names
 from longshore_operator.manifests.pipeline_runs import settled_from
 from longshore_operator.manifests.subject import Subject
@@ -37,11 +37,11 @@ _STATUSES: Mapping[str, type[ParallelRunStepStatus | TaskStatus]] = {
 
 
 def observe_run(
-    kube: Kube, settings: Settings, *, namespace: str, name: str, trouble: Trouble | None = None
+    kube: Kube, settings: Settings, *, namespace: str, name: str, blocked: Blocked | None = None
 ) -> Run | None:
     """Read a PipelineRun and all of its resources; None when there is none, or it is being deleted.
 
-    `trouble` is what kept the last look from making something. Raises kube.Trouble.
+    `blocked` is what kept the last look from making something. Raises ApiError.
     """
     raw = kube.read(names.RUN_KIND, namespace, name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:
@@ -59,7 +59,7 @@ def observe_run(
         status=status,
         options=options,
         ttl_seconds=ttl if 0 <= ttl <= INT_MAX else None,
-        trouble=trouble,
+        blocked=blocked,
     )
     if seen.is_over:
         return seen
@@ -85,7 +85,7 @@ def _surveys(kube: Kube, run: Subject) -> Iterator[Pod]:
 
 
 def history(kube: Kube, seen: Run) -> History:
-    """Return the steps of other runs of the namespace that have succeeded. Raises kube.Trouble."""
+    """Return the steps of other runs of the namespace that have succeeded. Raises ApiError."""
     return History(_earlier(kube, seen))
 
 

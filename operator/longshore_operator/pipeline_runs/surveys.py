@@ -13,7 +13,7 @@ from typing import Any
 
 from longshore_operator.common.actions import Action, Create, Delete, Ensure
 from longshore_operator.common.pods import is_overdue, observed_pod
-from longshore_operator.common.values import Pod, Trouble
+from longshore_operator.common.values import Pod, Blocked
 from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.manifests.survey import survey_map, survey_pod
@@ -49,16 +49,16 @@ def outcome(survey: Survey, run: str, pods: Iterable[Pod]) -> SurveyResult | str
     return found if answers(survey, found) else None
 
 
-def waits_for(survey: Survey, run: str, pods: Iterable[Pod]) -> Trouble:
+def waits_for(survey: Survey, run: str, pods: Iterable[Pod]) -> Blocked:
     """Return why a run does not begin yet."""
     name = names.survey(run, survey.digest)
     pod = _named(pods, name)
-    if pod is not None and pod.trouble is not None:
-        return pod.trouble
+    if pod is not None and pod.blocked is not None:
+        return pod.blocked
     if pod is not None and pod.is_over:
         why = " ".join(filter(None, [pod.reason, pod.message])) or "nobody knows why"
-        return Trouble(READING, f"pod {name} ended before it said what it found ({why}): another one is made")
-    return Trouble(READING, f"pod {name} {what(survey)}, before anything is started")
+        return Blocked(READING, f"pod {name} ended before it said what it found ({why}): another one is made")
+    return Blocked(READING, f"pod {name} {what(survey)}, before anything is started")
 
 
 def surveying(

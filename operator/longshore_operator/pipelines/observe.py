@@ -17,7 +17,7 @@ from longshore_planner.pipelines.template import Template as Written
 
 
 def observe_template(kube: Kube, *, namespace: str, name: str) -> Template | None:
-    """Read a Pipeline; None when there is none, or it is being deleted. Raises kube.Trouble."""
+    """Read a Pipeline; None when there is none, or it is being deleted. Raises ApiError."""
     raw = kube.read(names.PIPELINE_KIND, namespace, name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:
         return None

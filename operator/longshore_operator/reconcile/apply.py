@@ -44,7 +44,7 @@ class Hands:
 
 
 def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | None, now: datetime) -> None:
-    """Carry out one action. Raises kube.Trouble."""
+    """Carry out one action. Raises ApiError."""
     kube = hands.kube
     match action:
         case Create(manifest):
@@ -85,7 +85,7 @@ def resumed_by(kube: Kube, run_id: str, *, namespace: str, step: str) -> str:
 
 
 def apply_status(kube: Kube, subject: Subject, status: ResourceStatus) -> None:
-    """Write the whole status. A resource that is gone needs none. Raises kube.Trouble."""
+    """Write the whole status. A resource that is gone needs none. Raises ApiError."""
     manifest = {
         "apiVersion": names.API_VERSION,
         "kind": subject.kind,
@@ -99,7 +99,7 @@ def apply_status(kube: Kube, subject: Subject, status: ResourceStatus) -> None:
 
 
 def send_event(kube: Kube, subject: Subject, event: Event, *, now: datetime) -> None:
-    """Make an event about a resource; one that was made before is well. Raises kube.Trouble."""
+    """Make an event about a resource; one that was made before is well. Raises ApiError."""
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     digest = hashlib.sha256(f"{subject.uid} {event.reason} {event.message} {stamp}".encode()).hexdigest()
     manifest: Manifest = {

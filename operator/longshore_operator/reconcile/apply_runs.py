@@ -15,7 +15,7 @@ from longshore_operator.reconcile.locks import Locks
 
 
 def apply_run_action(action: RunAction, kube: Kube, locks: Locks, *, namespace: str) -> None:
-    """Carry out one action. Raises kube.Trouble."""
+    """Carry out one action. Raises ApiError."""
     match action:
         case Ensure(manifest):
             _ensure(kube, body(manifest))

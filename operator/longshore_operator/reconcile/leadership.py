@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from longshore_operator.cluster.api import Conflict, Manifest, NotFound, Trouble
+from longshore_operator.cluster.api import Conflict, Manifest, NotFound, ApiError
 
 LEASE = "Lease"
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("longshore.operator")
 
 
 class Leases(Protocol):
-    """The API server's Leases. Each call raises kube.Trouble."""
+    """The API server's Leases. Each call raises ApiError."""
 
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return the Lease, None when there is none."""
@@ -119,7 +119,7 @@ class Election:
         sent = self._clock()
         try:
             held = self._hold()
-        except (Trouble, NotFound, OSError) as error:
+        except (ApiError, NotFound, OSError) as error:
             _log.warning("cannot reach Lease %s/%s: %s", self._candidate.namespace, self._candidate.name, error)
             held = None
         if held:
@@ -146,7 +146,7 @@ class Election:
             if lease is not None and lease.get("spec", {}).get("holderIdentity") == self._candidate.identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 self._leases.replace(lease)
-        except (Trouble, NotFound, OSError) as error:
+        except (ApiError, NotFound, OSError) as error:
             _log.warning("cannot release the Lease, which expires by itself: %s", error)
 
     def _hold(self) -> bool | None:

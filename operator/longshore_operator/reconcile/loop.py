@@ -16,7 +16,7 @@ from longshore_operator.cluster.coordinators import Coordinators, Line
 from longshore_operator.common.actions import Action, Plan
 from longshore_operator.common.conditions import blocked_by_name, blocked_by_refusal
 from longshore_operator.common.lifecycle import POLL, after_refusal
-from longshore_operator.common.values import Trouble
+from longshore_operator.common.values import Blocked
 from longshore_operator.compute_clusters.decide import after_refusal_of_nodes, decide_nodes
 from longshore_operator.compute_clusters.observe import observe_nodes
 from longshore_operator.manifests import names
@@ -58,13 +58,13 @@ class Reconciler:
     now: Callable[[], datetime] = _utc
     monotonic: Callable[[], float] = time.monotonic
     locks: Locks = field(default_factory=Locks)
-    _troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)  # what a run's status keeps saying
+    _troubles: dict[tuple[str, str, str], Blocked] = field(default_factory=dict)  # what a run's status keeps saying
     _written: dict[tuple[str, str, str], float] = field(default_factory=dict)  # when each one's status was
 
     def reconcile(self, kind: str, namespace: str, name: str) -> float | None:
         """Bring one resource further; return the seconds until it wants to be looked at again, None: when it changes.
 
-        Raises kube.Trouble when the API does not do something: then it is to be called again, later.
+        Raises ApiError when the API does not do something: then it is to be called again, later.
         """
         kinds: Mapping[str, Callable[[str, str], float | None]] = {
             names.STEP_KIND: self._step,
@@ -86,7 +86,7 @@ class Reconciler:
         try:
             self._act(step.subject, plan.actions, line=sight.line, now=now)
         except (Refused, Taken) as error:
-            plan = after_refusal(plan, step.status, _trouble(error), now=now)
+            plan = after_refusal(plan, step.status, _blocked(error), now=now)
         return self._tell(step.subject, plan, before=step.status, now=now)
 
     def _task(self, kind: str, namespace: str, name: str) -> float | None:
@@ -99,7 +99,7 @@ class Reconciler:
         try:
             self._act(task.subject, plan.actions, line=None, now=now)
         except (Refused, Taken) as error:
-            plan = after_refusal(plan, task.status, _trouble(error), now=now)
+            plan = after_refusal(plan, task.status, _blocked(error), now=now)
         return self._tell(task.subject, plan, before=task.status, now=now)
 
     def _nodes(self, namespace: str, name: str) -> float | None:
@@ -112,15 +112,15 @@ class Reconciler:
         try:
             self._act(seen.subject, plan.actions, line=None, now=now)
         except (Refused, Taken) as error:
-            plan = after_refusal_of_nodes(seen, plan, _trouble(error), now=now)
+            plan = after_refusal_of_nodes(seen, plan, _blocked(error), now=now)
         again = self._tell(seen.subject, plan, before=seen.status, now=now)
         # Who claims nodes may have been a moment old, and no further event may come.
         return _RESYNC if again is None else min(again, _RESYNC)
 
     def _run(self, namespace: str, name: str) -> float | None:
         key = (names.RUN_KIND, namespace, name)
-        trouble = self._troubles.get(key)
-        seen = observe_run(self.kube, self.settings, namespace=namespace, name=name, trouble=trouble)
+        blocked = self._troubles.get(key)
+        seen = observe_run(self.kube, self.settings, namespace=namespace, name=name, blocked=blocked)
         if seen is None:
             self._written.pop(key, None)
             self._troubles.pop(key, None)
@@ -132,13 +132,13 @@ class Reconciler:
         try:
             self._act(seen.subject, plan.actions, line=None, now=now)
         except (Refused, Taken) as error:
-            plan = refused_to_begin(seen, plan, _trouble(error), now=now)
+            plan = refused_to_begin(seen, plan, _blocked(error), now=now)
             return self._tell(seen.subject, plan, before=seen.status, now=now)
         again = self._tell(seen.subject, plan, before=seen.status, now=now)
         try:
             self._act(seen.subject, plan.after, line=None, now=now)
         except (Refused, Taken) as error:
-            self._troubles[key] = _trouble(error)
+            self._troubles[key] = _blocked(error)
             refused = after_refusal_of_run(seen, plan, self._troubles[key])
             return self._tell(seen.subject, refused, before=plan.status, now=now)
         return 0.0 if self._troubles.pop(key, None) is not None else again
@@ -177,7 +177,7 @@ class Reconciler:
         return plan.look_again
 
 
-def _trouble(error: Refused | Taken) -> Trouble:
+def _blocked(error: Refused | Taken) -> Blocked:
     _log.warning("the API server refused it: %s", error)
     return blocked_by_name(str(error)) if isinstance(error, Taken) else blocked_by_refusal(str(error))
 

@@ -19,7 +19,7 @@ from longshore_operator.common.conditions import INVALID, milestones, observed_a
 from longshore_operator.common.lifecycle import POLL, in_line
 from longshore_operator.common.pods import is_overdue
 from longshore_operator.common.pool import Holder
-from longshore_operator.common.values import Trouble
+from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.steps import status as statuses
@@ -51,8 +51,8 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
         return _halt(seen, now=now)
     if isinstance(run, ClusterRun):
         return _go_on(seen, run, settings, now=now)
-    if not isinstance(run, Trouble):
-        run = Trouble(INVALID, sentence(run or ()))
+    if not isinstance(run, Blocked):
+        run = Blocked(INVALID, sentence(run or ()))
     final = run.reason == INVALID and now - seen.step.created >= _GRACE
     return _not_begun(seen, run.reason, run.message, final=final, now=now)
 

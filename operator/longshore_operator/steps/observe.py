@@ -26,7 +26,7 @@ from longshore_operator.common.references import (
     status_of,
     unusable_node,
 )
-from longshore_operator.common.values import Pod, Trouble
+from longshore_operator.common.values import Pod, Blocked
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.steps.observed import Observed, Step, Unreachable
@@ -48,7 +48,7 @@ class Sight:
 def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, namespace: str, name: str) -> Sight | None:
     """Read a step and all of its objects; None when there is no such step, or it is being deleted.
 
-    Raises kube.Trouble. Pods are read before their coordinator is asked: it knows what ended them.
+    Raises ApiError. Pods are read before their coordinator is asked: it knows what ended them.
     """
     raw = kube.read(names.STEP_KIND, namespace, name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:
@@ -153,11 +153,11 @@ def _ask(coordinators: Coordinators, line: Line) -> Snapshot | Unreachable:
         return Unreachable(str(error))
 
 
-def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> ClusterRun | tuple[Problem, ...] | Trouble:
+def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> ClusterRun | tuple[Problem, ...] | Blocked:
     where, resumed = label(raw), raw.get("spec", {}).get("resumeFrom")
     try:
         earlier = None if resumed is None else _earlier_run(kube, step, str(resumed), where=where)
-        if isinstance(earlier, Trouble):
+        if isinstance(earlier, Blocked):
             return earlier
         run = resolve_on_cluster(
             documents_around(kube, raw),
@@ -186,7 +186,7 @@ def _code(kube: Kube, run: ClusterRun) -> dict[str, str]:
     return {} if source is None else digests_of(source)
 
 
-def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun | Trouble:
+def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun | Blocked:
     """Return the run to go on with. Raises InvalidDocuments when there is none."""
     earlier = None if name == step.name else kube.read(names.STEP_KIND, step.namespace, name)
     if earlier is None:
@@ -196,13 +196,13 @@ def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun
     status = _step(earlier).status
     finished = status.condition("Finished") if status else None
     if finished is None or finished.status != "True":
-        return Trouble("WaitingForStep", f"waiting for {name} to end, whose run this step resumes")
+        return Blocked("WaitingForStep", f"waiting for {name} to end, whose run this step resumes")
     settled = kube.read("ConfigMap", step.namespace, names.run_objects(name))
     if settled is None or not is_of(settled, earlier):
         raise InvalidDocuments([Problem(where, _RESUME, f"is {name!r}, which never began: there is nothing to resume")])
     run = ClusterRun.from_json(settled["data"][objects.RUN_KEY])
     rival = _rival(kube, step, name, run.job.run_id)
-    return Trouble("WaitingForStep", f"waiting for {rival} to end, which resumes the same run") if rival else run
+    return Blocked("WaitingForStep", f"waiting for {rival} to end, which resumes the same run") if rival else run
 
 
 def _rival(kube: Kube, step: Step, resumed: str, run_id: str) -> str:

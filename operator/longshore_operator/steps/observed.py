@@ -8,7 +8,7 @@ from datetime import datetime
 from longshore_api.errors import Problem
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.common.pool import Pool
-from longshore_operator.common.values import Control, Pod, Trouble
+from longshore_operator.common.values import Control, Pod, Blocked
 from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_planner.cluster import ClusterRun
@@ -46,7 +46,7 @@ class Observed:
 
     step: Step
     run: ClusterRun | None = None  # as it was written down when it began
-    resolved: ClusterRun | tuple[Problem, ...] | Trouble | None = None  # as it would begin now; None when it has begun
+    resolved: ClusterRun | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     objects: dict[str, str] = field(default_factory=dict)  # kind -> uid: Secret, Service, NetworkPolicy
     pods: tuple[Pod, ...] = ()
     foreign: str = ""  # an object that has the name of one of ours, and is not

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from longshore_api import status as api
 from longshore_operator.common.pool import Holder
-from longshore_operator.common.values import Trouble
+from longshore_operator.common.values import Blocked
 from longshore_operator.steps.observed import Observed, Step
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import shown
@@ -23,9 +23,9 @@ from longshore_protocol.snapshot import (
 
 def from_snapshot(seen: Observed, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status while a coordinator speaks, or has spoken its last."""
-    trouble = waiting_for(seen)
-    if snapshot.waiting_reason and trouble is not None:
-        snapshot = replace(snapshot, waiting_reason=trouble.reason, waiting_message=trouble.message)
+    blocked = waiting_for(seen)
+    if snapshot.waiting_reason and blocked is not None:
+        snapshot = replace(snapshot, waiting_reason=blocked.reason, waiting_message=blocked.message)
     return _told(seen, snapshot, now=now)
 
 
@@ -60,11 +60,11 @@ def _going_on(
 
 def before_snapshot(seen: Observed, run: ClusterRun, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status while the coordinator cannot be asked: what was known stays, and why it waits is said."""
-    trouble = waiting_for(seen) or _starting(seen)
-    return _standing(seen, run, trouble, now=now)
+    blocked = waiting_for(seen) or _starting(seen)
+    return _standing(seen, run, blocked, now=now)
 
 
-def _standing(seen: Observed, run: ClusterRun, trouble: Trouble, *, now: datetime) -> api.ParallelRunStepStatus:
+def _standing(seen: Observed, run: ClusterRun, blocked: Blocked, *, now: datetime) -> api.ParallelRunStepStatus:
     previous = seen.step.status
     known = previous is not None and previous.run_id == run.job.run_id and previous.start_time is not None
     snapshot = Snapshot(
@@ -73,8 +73,8 @@ def _standing(seen: Observed, run: ClusterRun, trouble: Trouble, *, now: datetim
         run_uri=run.job.run_uri,
         output_uri=run.job.output.uri,
         epoch=0,
-        waiting_reason=trouble.reason,
-        waiting_message=trouble.message,
+        waiting_reason=blocked.reason,
+        waiting_message=blocked.message,
         workers=WorkerCounts(wanted=run.job.workers),
     )
     status = from_snapshot(seen, snapshot, now=now)
@@ -90,7 +90,7 @@ def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
     if seen.run is None:
         return not_begun(seen.step, reason=reason, message=message, final=False, now=now)
     if not isinstance(seen.progress, Snapshot):
-        return _standing(seen, seen.run, Trouble(reason, message), now=now)
+        return _standing(seen, seen.run, Blocked(reason, message), now=now)
     # A coordinator that was told to end says Interrupted, which for it is the end, and here is not.
     last = replace(seen.progress, state=DRAINING, reason="", waiting_reason=reason, waiting_message=message)
     return _told(seen, last, now=now)
@@ -154,18 +154,18 @@ def not_begun(step: Step, *, reason: str, message: str, final: bool, now: dateti
     return status.model_copy(update={"output": None, "run_id": None, "run_uri": None})
 
 
-def waiting_for(seen: Observed) -> Trouble | None:
-    """Return the trouble of the first pod that has some, the coordinator's first of all; or that there is no node."""
+def waiting_for(seen: Observed) -> Blocked | None:
+    """Return why the first blocked pod is, the coordinator's before workers'; or that no node is free."""
     pods = sorted(seen.pods, key=lambda each: -1 if each.index is None else each.index)
-    trouble = next((each.trouble for each in pods if each.trouble is not None and not each.leaving), None)
+    blocked = next((each.blocked for each in pods if each.blocked is not None and not each.leaving), None)
     step = Holder(seen.step.name)
-    if trouble is None and seen.pool is not None and not seen.workers and not seen.pool.allowed(step):
-        return Trouble("WaitingForNodes", seen.pool.waiting(step))
-    return trouble
+    if blocked is None and seen.pool is not None and not seen.workers and not seen.pool.allowed(step):
+        return Blocked("WaitingForNodes", seen.pool.waiting(step))
+    return blocked
 
 
-def _starting(seen: Observed) -> Trouble:
+def _starting(seen: Observed) -> Blocked:
     coordinator = seen.coordinator
     if coordinator is None or coordinator.leaving or coordinator.phase != "Running":
-        return Trouble("StartingCoordinator", "waiting for the coordinator's pod to run")
-    return Trouble("WaitingForCoordinator", "the coordinator's pod runs and does not answer yet")
+        return Blocked("StartingCoordinator", "waiting for the coordinator's pod to run")
+    return Blocked("WaitingForCoordinator", "the coordinator's pod runs and does not answer yet")

@@ -19,7 +19,7 @@ from longshore_operator.common.conditions import INVALID, LOST, milestones, obse
 from longshore_operator.common.lifecycle import in_line
 from longshore_operator.common.pods import is_overdue, was_just_rejected, was_rejected
 from longshore_operator.common.pool import Holder
-from longshore_operator.common.values import Trouble
+from longshore_operator.common.values import Blocked
 from longshore_operator.manifests.tasks import task_map, task_pod
 from longshore_operator.settings import Settings
 from longshore_operator.tasks import status as task_statuses
@@ -46,8 +46,8 @@ def decide_task(seen: SeenTask, settings: Settings, *, now: datetime) -> TaskPla
     if _is_settled(seen):
         return _after_the_end(seen, now=now)
     if seen.foreign and not cancel:
-        trouble = Trouble("NameTaken", f"{seen.foreign} belongs to somebody else: waiting until it is gone")
-        return _not_begun(seen, trouble, final=False, now=now)
+        blocked = Blocked("NameTaken", f"{seen.foreign} belongs to somebody else: waiting until it is gone")
+        return _not_begun(seen, blocked, final=False, now=now)
     run = seen.run or seen.resolved
     if isinstance(run, TaskRun) and (end := _end(seen, run, now=now)) is not None:
         return _with_status(seen, (), end, look_again=0.0)
@@ -55,8 +55,8 @@ def decide_task(seen: SeenTask, settings: Settings, *, now: datetime) -> TaskPla
         return _cancel(seen, now=now)
     if isinstance(run, TaskRun):
         return _go_on(seen, run, settings, now=now)
-    if not isinstance(run, Trouble):
-        run = Trouble(INVALID, sentence(run or ()))
+    if not isinstance(run, Blocked):
+        run = Blocked(INVALID, sentence(run or ()))
     final = run.reason == INVALID and now - seen.task.created >= _GRACE
     return _not_begun(seen, run, final=final, now=now)
 
@@ -72,15 +72,15 @@ def _end(seen: SeenTask, run: TaskRun, *, now: datetime) -> TaskStatus | None:
     # A script that was told to end, and not by us, is lost with its pod: of a node that is drained, say.
     if pod.result is not None and (pod.result.state != CANCELLED or seen.task.control.cancel):
         return task_statuses.ended(seen, run, pod.result, now=now)
-    trouble: Trouble | None = None
+    blocked: Blocked | None = None
     if pod.script is not None and pod.script.reason in _NEVER_STARTED:
         text = f"container main of pod {pod.name} cannot be started: {pod.script.message}"
-        trouble = Trouble("ScriptFailed", text)
+        blocked = Blocked("ScriptFailed", text)
     elif pod.script is not None and pod.script.reason == "OOMKilled" and _is_silent(pod, now=now):
-        trouble = Trouble(OUT_OF_MEMORY, f"container main of pod {pod.name} was killed because memory ran out")
+        blocked = Blocked(OUT_OF_MEMORY, f"container main of pod {pod.name} was killed because memory ran out")
     elif _is_lost(pod, now=now) and seen.number >= LOSSES:
-        trouble = Trouble("LostTooOften", f"{LOSSES + 1} pods were lost; the last: {_how_lost(pod)}")
-    return None if trouble is None else task_statuses.failed(seen, run, trouble, now=now)
+        blocked = Blocked("LostTooOften", f"{LOSSES + 1} pods were lost; the last: {_how_lost(pod)}")
+    return None if blocked is None else task_statuses.failed(seen, run, blocked, now=now)
 
 
 def _is_silent(pod: TaskPod, *, now: datetime) -> bool:
@@ -111,26 +111,26 @@ def _go_on(seen: SeenTask, run: TaskRun, settings: Settings, *, now: datetime) -
     pod = seen.pod
     actions: tuple[Action, ...] = tuple(_clear(seen.earlier, now=now))
     if pod is not None and _is_lost(pod, now=now):
-        lost = Trouble(LOST, f"{_how_lost(pod)}; another one follows")
+        lost = Blocked(LOST, f"{_how_lost(pod)}; another one follows")
         status = task_statuses.waiting(seen, run, lost, now=now, losses=seen.number + 1)
         return _with_status(seen, actions, status, look_again=0.0)
-    trouble = _why_it_waits(seen)
+    blocked = _why_it_waits(seen)
     if pod is None:
-        if trouble is not None and seen.run is None:
-            status = task_statuses.not_begun(seen.task, trouble, final=False, now=now)
+        if blocked is not None and seen.run is None:
+            status = task_statuses.not_begun(seen.task, blocked, final=False, now=now)
             return _with_status(seen, actions, status, look_again=_pause(seen))
-        if trouble is None:
+        if blocked is None:
             settled = () if seen.run is not None else (Create(task_map(run)),)  # from now on the run is settled
             actions = (*actions, *settled, *_made(seen, run, settings))
     elif is_overdue(pod, now=now):
         actions = (*actions, Delete("Pod", pod.name, pod.uid, at_once=True))
     elif was_rejected(pod) and not pod.leaving and not was_just_rejected(pod, now=now):
         actions = (*actions, Delete("Pod", pod.name, pod.uid))  # nothing ran: it is made again, and is no loss
-    status = task_statuses.waiting(seen, run, trouble or _stage(pod), now=now, losses=seen.number)
-    return _with_status(seen, actions, status, look_again=_LOOK if trouble is None and pod is None else _pause(seen))
+    status = task_statuses.waiting(seen, run, blocked or _stage(pod), now=now, losses=seen.number)
+    return _with_status(seen, actions, status, look_again=_LOOK if blocked is None and pod is None else _pause(seen))
 
 
-_STARTING = Trouble("StartingPod", "waiting for the pod to run")
+_STARTING = Blocked("StartingPod", "waiting for the pod to run")
 
 
 def _made(seen: SeenTask, run: TaskRun, settings: Settings) -> Iterator[Action]:
@@ -141,29 +141,29 @@ def _made(seen: SeenTask, run: TaskRun, settings: Settings) -> Iterator[Action]:
         yield Occupy(seen.pool.compute, seen.pool.max_nodes, (pod,))
 
 
-def _why_it_waits(seen: SeenTask) -> Trouble | None:
+def _why_it_waits(seen: SeenTask) -> Blocked | None:
     """Return what keeps the present pod from being made, or from running; None if nothing does."""
     pod, step = seen.pod, Holder(seen.task.name, seen.task.kind)
     if pod is not None:
         if was_rejected(pod):
-            return Trouble("Unschedulable", f"a node refused pod {pod.name}: {pod.reason}: {pod.message}")
-        return None if pod.leaving else pod.trouble
+            return Blocked("Unschedulable", f"a node refused pod {pod.name}: {pod.reason}: {pod.message}")
+        return None if pod.leaving else pod.blocked
     if going := [each for each in seen.earlier if not each.is_over]:
-        return Trouble(LOST, f"waiting for pod {going[0].name} to end, which counts as lost")
+        return Blocked(LOST, f"waiting for pod {going[0].name} to end, which counts as lost")
     if seen.pool is not None and not seen.pool.allowed(step):
-        return Trouble("WaitingForNodes", seen.pool.waiting(step))
+        return Blocked("WaitingForNodes", seen.pool.waiting(step))
     return None
 
 
-def _stage(pod: TaskPod | None) -> Trouble:
+def _stage(pod: TaskPod | None) -> Blocked:
     if pod is None:
         return _STARTING
     if pod.leaving:
-        return Trouble("StartingPod", "waiting for a pod that is being deleted to end, to make another")
+        return Blocked("StartingPod", "waiting for a pod that is being deleted to end, to make another")
     if pod.stage == PREPARING:
-        return Trouble(PREPARING, f"pod {pod.name} brings source and inputs")
+        return Blocked(PREPARING, f"pod {pod.name} brings source and inputs")
     # Between the end of the script and that of the pod, what it left is taken away.
-    return Trouble(RUNNING, "") if pod.stage == RUNNING or pod.started is not None else _STARTING
+    return Blocked(RUNNING, "") if pod.stage == RUNNING or pod.started is not None else _STARTING
 
 
 def _pause(seen: SeenTask) -> float:
@@ -185,11 +185,11 @@ def _cancel(seen: SeenTask, *, now: datetime) -> TaskPlan:
     ]
     if any(not each.is_over for each in seen.pods):
         message = "the script is told to end, and what it left is taken away"
-        status = task_statuses.not_begun(seen.task, Trouble("Cancelling", message), final=False, now=now)
+        status = task_statuses.not_begun(seen.task, Blocked("Cancelling", message), final=False, now=now)
         return _with_status(seen, tuple(ends), status, look_again=_SOON)
     begun = seen.task.status is not None and seen.task.status.run_id is not None
     message = "cancelled: it left no result" if begun else "cancelled: nothing was started"
-    return _not_begun(seen, Trouble("Cancelled", message), final=True, now=now)
+    return _not_begun(seen, Blocked("Cancelled", message), final=True, now=now)
 
 
 # --- after it ----------------------------------------------------------------------------------------------------
@@ -229,8 +229,8 @@ def _clear(pods: list[TaskPod], *, now: datetime) -> Iterator[Action]:
             yield Delete("Pod", each.name, each.uid, at_once=each.leaving)
 
 
-def _not_begun(seen: SeenTask, trouble: Trouble, *, final: bool, now: datetime) -> TaskPlan:
-    status = task_statuses.not_begun(seen.task, trouble, final=final, now=now)
+def _not_begun(seen: SeenTask, blocked: Blocked, *, final: bool, now: datetime) -> TaskPlan:
+    status = task_statuses.not_begun(seen.task, blocked, final=final, now=now)
     return _with_status(seen, (), status, look_again=0.0 if final else _SOON)
 
 

@@ -22,7 +22,7 @@ from longshore_operator.common.references import (
     status_of,
     unusable_node,
 )
-from longshore_operator.common.values import Trouble
+from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.tasks.observed import SeenTask, Task
@@ -33,7 +33,7 @@ from longshore_planner.tasks import TaskRun, resolve_task_on_cluster
 def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, name: str) -> SeenTask | None:
     """Read a task and all of its objects; None when there is no such task, or it is being deleted.
 
-    Raises kube.Trouble.
+    Raises ApiError.
     """
     raw = kube.read(kind, namespace, name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:
@@ -88,7 +88,7 @@ def _foreign(raw: Manifest, settled: Manifest | None, pods: list[Manifest]) -> I
             yield f"Pod {each['metadata']['name']}"
 
 
-def _resolve(kube: Kube, raw: Manifest, task: Task, settings: Settings) -> TaskRun | tuple[Problem, ...] | Trouble:
+def _resolve(kube: Kube, raw: Manifest, task: Task, settings: Settings) -> TaskRun | tuple[Problem, ...] | Blocked:
     try:
         run = resolve_task_on_cluster(
             documents_around(kube, raw),

@@ -8,7 +8,7 @@ from datetime import datetime
 from longshore_api.errors import Problem
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.pool import Pool
-from longshore_operator.common.values import Control, Pod, Trouble
+from longshore_operator.common.values import Control, Pod, Blocked
 from longshore_operator.manifests.subject import Subject
 from longshore_planner.tasks import TaskRun
 from longshore_protocol.script_job import ScriptResult
@@ -64,7 +64,7 @@ class SeenTask:
 
     task: Task
     run: TaskRun | None = None  # as it was written down when it began
-    resolved: TaskRun | tuple[Problem, ...] | Trouble | None = None  # as it would begin now; None when it has begun
+    resolved: TaskRun | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     pods: tuple[TaskPod, ...] = ()
     foreign: str = ""  # an object that has the name of one of ours, and is not
     pool: Pool | None = None  # None: the task shares no ComputeCluster, or has its node

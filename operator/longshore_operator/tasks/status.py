@@ -7,7 +7,7 @@ from typing import Any
 
 from longshore_api.status import Condition
 from longshore_api.task_status import GitState, NamedOutput, TaskStatus
-from longshore_operator.common.values import Trouble
+from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names
 from longshore_operator.tasks.observed import SeenTask, Task
 from longshore_planner.ground import shown
@@ -19,11 +19,11 @@ from longshore_protocol.script_job import ScriptResult
 _FAILED = {names.SCRIPT_KIND: "ScriptFailed", names.TRANSFER_KIND: script_job.TRANSFER_FAILED}
 
 
-def waiting(seen: SeenTask, run: TaskRun, trouble: Trouble, *, now: datetime, losses: int = 0) -> TaskStatus:
+def waiting(seen: SeenTask, run: TaskRun, blocked: Blocked, *, now: datetime, losses: int = 0) -> TaskStatus:
     """Return the status of a task that has not ended; `losses` are pods that were lost, those known included."""
     known = _known(seen, run)
     known["losses"] = max(known["losses"], losses)
-    return TaskStatus(conditions=_conditions(seen.task, "Unknown", trouble, now=now), **known)
+    return TaskStatus(conditions=_conditions(seen.task, "Unknown", blocked, now=now), **known)
 
 
 def ended(seen: SeenTask, run: TaskRun, result: ScriptResult, *, now: datetime) -> TaskStatus:
@@ -46,19 +46,19 @@ def ended(seen: SeenTask, run: TaskRun, result: ScriptResult, *, now: datetime) 
         "completion_time": datetime.fromtimestamp(result.finished, tz=UTC),
     }
     truth: Truth = "True" if succeeded else "False"
-    conditions = _conditions(seen.task, truth, Trouble(reason, message), now=now)
+    conditions = _conditions(seen.task, truth, Blocked(reason, message), now=now)
     return TaskStatus(conditions=conditions, **{**_known(seen, run), **found})
 
 
-def failed(seen: SeenTask, run: TaskRun, trouble: Trouble, *, now: datetime) -> TaskStatus:
+def failed(seen: SeenTask, run: TaskRun, blocked: Blocked, *, now: datetime) -> TaskStatus:
     """Return the last status of a task whose pods left no result."""
-    conditions = _conditions(seen.task, "False", trouble, now=now)
+    conditions = _conditions(seen.task, "False", blocked, now=now)
     return TaskStatus(conditions=conditions, **{**_known(seen, run), "completion_time": now})
 
 
-def not_begun(task: Task, trouble: Trouble, *, final: bool, now: datetime) -> TaskStatus:
+def not_begun(task: Task, blocked: Blocked, *, final: bool, now: datetime) -> TaskStatus:
     """Return the status of a task of which nothing is known to run; what was known of its run stays."""
-    conditions = _conditions(task, "False" if final else "Unknown", trouble, now=now)
+    conditions = _conditions(task, "False" if final else "Unknown", blocked, now=now)
     fields = {"conditions": conditions, "observed_generation": task.generation}
     if final:
         fields["completion_time"] = now
@@ -82,7 +82,7 @@ def _known(seen: SeenTask, run: TaskRun) -> dict[str, Any]:
     }
 
 
-def _conditions(task: Task, succeeded: Truth, told: Trouble, *, now: datetime) -> list[Condition]:
+def _conditions(task: Task, succeeded: Truth, told: Blocked, *, now: datetime) -> list[Condition]:
     """Return all conditions. Waiting is not stalling: it may pass by itself, and kstatus takes Stalled for failed."""
     truths: dict[str, Truth] = {
         "Succeeded": succeeded,
