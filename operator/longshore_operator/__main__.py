@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 import kopf
 
 from longshore_operator import logs
-from longshore_operator.cluster.api import ApiKube, ApiError, client_from_environment
+from longshore_operator.cluster.api import ApiError, ApiKube, client_from_environment
 from longshore_operator.cluster.coordinators import HttpCoordinators
 from longshore_operator.endpoints import serving
 from longshore_operator.manifests import names

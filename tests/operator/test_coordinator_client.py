@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from longshore_operator.cluster import coordinators as coordinator_client
-from longshore_operator.cluster.coordinators import CoordinatorError, HttpCoordinators, Line
+from longshore_operator.cluster.coordinators import CoordinatorError, Endpoint, HttpCoordinators
 from longshore_operator.manifests.credentials import issue
 from longshore_protocol.snapshot import RUNNING, Snapshot
 
@@ -19,7 +19,7 @@ ANSWER = Snapshot(RUNNING, "score-1", "/run", "/run/scores", 1).to_json().encode
 
 @contextmanager
 def serving(folder, chunks):
-    """Serve an answer piece by piece over TLS, 20 pieces a second; gives the line to it."""
+    """Serve an answer piece by piece over TLS, 20 pieces a second; gives its endpoint."""
     made = issue("score-coordinator.n.svc", now=datetime.now(UTC))
     (folder / "tls.crt").write_text(made.certificate)
     (folder / "tls.key").write_text(made.key)
@@ -47,7 +47,7 @@ def serving(folder, chunks):
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield Line("127.0.0.1", server.server_port, "score-coordinator.n.svc", authority=made.authority, token="t")
+        yield Endpoint("127.0.0.1", server.server_port, "score-coordinator.n.svc", authority=made.authority, token="t")
     finally:
         stopped.set()
         server.shutdown()
@@ -56,18 +56,18 @@ def serving(folder, chunks):
 
 
 def test_an_answer_in_pieces_is_read(tmp_path):
-    with serving(tmp_path, [ANSWER[:10], ANSWER[10:]]) as line:
-        assert HttpCoordinators().snapshot(line).run_id == "score-1"
+    with serving(tmp_path, [ANSWER[:10], ANSWER[10:]]) as endpoint:
+        assert HttpCoordinators().snapshot(endpoint).run_id == "score-1"
 
 
 def test_an_answer_that_comes_byte_by_byte_is_cut_off(tmp_path, monkeypatch):
     monkeypatch.setattr(coordinator_client, "_LONGEST", 0.3)
     slowly = itertools.chain(itertools.repeat(b" ", 200), [ANSWER])
-    with serving(tmp_path, slowly) as line, pytest.raises(CoordinatorError):
-        HttpCoordinators().snapshot(line)
+    with serving(tmp_path, slowly) as endpoint, pytest.raises(CoordinatorError):
+        HttpCoordinators().snapshot(endpoint)
 
 
 def test_an_answer_that_is_too_long_is_not_read_to_its_end(tmp_path, monkeypatch):
     monkeypatch.setattr(coordinator_client, "_LARGEST", len(ANSWER) + 1)
-    with serving(tmp_path, [ANSWER + b"  "]) as line, pytest.raises(CoordinatorError, match="longer than"):
-        HttpCoordinators().snapshot(line)
+    with serving(tmp_path, [ANSWER + b"  "]) as endpoint, pytest.raises(CoordinatorError, match="longer than"):
+        HttpCoordinators().snapshot(endpoint)

@@ -22,7 +22,7 @@ from signals import wait_for_handler
 from longshore_agent.fetch_source import fetch_source
 from longshore_coordinator.last_words import LIMIT, last_words
 from longshore_coordinator.ledger import Ledger
-from longshore_operator.cluster.coordinators import CoordinatorError, HttpCoordinators, Line
+from longshore_operator.cluster.coordinators import CoordinatorError, Endpoint, HttpCoordinators
 from longshore_operator.manifests.credentials import issue
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Model, Output, Thresholds
 from longshore_protocol.snapshot import Device, FirstError, Snapshot
@@ -134,9 +134,9 @@ class Setup:
         except OSError:
             return ""  # not up yet
 
-    def line(self):
+    def endpoint(self):
         """As the operator reaches the coordinator."""
-        return Line("127.0.0.1", self.port, "localhost", (self.folder / "ca.crt").read_text(), self.token)
+        return Endpoint("127.0.0.1", self.port, "localhost", (self.folder / "ca.crt").read_text(), self.token)
 
     def printed(self, worker, process=0):
         """The words that a process of a worker, and those of its name under later agents, printed."""
@@ -288,14 +288,14 @@ def test_a_worker_that_is_drained_in_the_middle_ends_well_and_costs_neither_try_
         coordinator = pod.coordinator()
         drained, stays = pod.worker("w-0"), pod.worker("w-1")
         eventually(lambda: pod.printed("w-0") and pod.printed("w-1"), what="both workers run something")
-        coordinators, line = HttpCoordinators(), pod.line()
-        coordinators.drain(line, "w-0")
+        coordinators, endpoint = HttpCoordinators(), pod.endpoint()
+        coordinators.drain(endpoint, "w-0")
         for name in pod.printed("w-0") + pod.printed("w-1"):
             (gates / name).touch()
         assert [each.wait(PATIENCE) for each in drained] == [0, 0]
-        counts = coordinators.snapshot(line).mini_batches
+        counts = coordinators.snapshot(endpoint).mini_batches
         assert (counts.total, counts.succeeded) == (200, 2)
-        coordinators.drain(line, "w-0")  # in vain, and no error
+        coordinators.drain(endpoint, "w-0")  # in vain, and no error
         replacement = pod.worker("w-0")
         eventually(lambda: len(pod.printed("w-0")) > 1, what="the next agent of that name works")
         (gates / "all").touch()
@@ -358,19 +358,23 @@ def test_the_operator_asks_by_address_and_checks_the_name(tmp_path):
     with setup(tmp_path) as pod:
         pod.coordinator()
         eventually(lambda: pod.ask("snapshot"), what="it serves")
-        coordinators, line = HttpCoordinators(), pod.line()
-        assert coordinators.snapshot(line).run_id == "score-1"
-        coordinators.gone(line, "w-0")
+        coordinators, endpoint = HttpCoordinators(), pod.endpoint()
+        assert coordinators.snapshot(endpoint).run_id == "score-1"
+        coordinators.gone(endpoint, "w-0")
         other = issue("localhost", now=datetime.now(UTC)).authority
-        for wrong in (replace(line, host="example.com"), replace(line, authority=other), replace(line, token="other")):
+        for wrong in (
+            replace(endpoint, host="example.com"),
+            replace(endpoint, authority=other),
+            replace(endpoint, token="other"),
+        ):
             with pytest.raises(CoordinatorError):
                 coordinators.snapshot(wrong)
         with port() as nobodys, pytest.raises(CoordinatorError):
-            coordinators.snapshot(replace(line, port=nobodys))
+            coordinators.snapshot(replace(endpoint, port=nobodys))
 
 
 def test_neither_token_nor_certificate_shows_where_a_line_is_printed():
-    assert "secret" not in repr(Line("10.0.0.1", 1, "host", authority="secret", token="secret"))
+    assert "secret" not in repr(Endpoint("10.0.0.1", 1, "host", authority="secret", token="secret"))
 
 
 def test_a_coordinator_that_cannot_work_says_why_and_asks_for_another_start(tmp_path):

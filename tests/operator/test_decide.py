@@ -11,7 +11,7 @@ from longshore_operator.common.conditions import INVALID, blocked_by_refusal, se
 from longshore_operator.common.lifecycle import after_refusal
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Claim, Holder, Pool
-from longshore_operator.common.values import Control, Pod, Blocked
+from longshore_operator.common.values import Blocked, Control, Pod
 from longshore_operator.settings import Settings
 from longshore_operator.steps import status as statuses
 from longshore_operator.steps.decide import decide

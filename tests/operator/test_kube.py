@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
-from longshore_operator.cluster.api import ApiKube, Conflict, NotFound, Refused, Taken, ApiError
+from longshore_operator.cluster.api import ApiError, ApiKube, Conflict, NotFound, Refused, Taken
 
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}}
 

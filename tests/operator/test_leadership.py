@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore_operator.cluster.api import Conflict, NotFound, ApiError
+from longshore_operator.cluster.api import ApiError, Conflict, NotFound
 from longshore_operator.reconcile.leadership import Candidate, Election, Terms
 from longshore_operator.reconcile.work_queue import WorkQueue
 

@@ -213,7 +213,7 @@ def test_of_two_steps_that_are_about_to_go_on_with_one_run_at_once_one_does(worl
     world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "again")
     first, *_ = decide(seen.observed, SETTINGS, now=world.now).actions
     with pytest.raises(Conflict, match="is resumed by again"):
-        apply_action(first, hands, namespace=NAMESPACE, line=None, now=world.now)
+        apply_action(first, hands, namespace=NAMESPACE, endpoint=None, now=world.now)
     assert "more-coordinator" not in world.kube.of("Pod")
 
 

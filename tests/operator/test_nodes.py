@@ -11,7 +11,7 @@ from longshore_operator.cluster.api import Refused, Taken
 from longshore_operator.cluster.coordinators import CoordinatorError
 from longshore_operator.common.actions import Create, Delete
 from longshore_operator.common.pool import Claim, Holder, Pool, nodes_among
-from longshore_operator.common.values import Pod, Blocked
+from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.compute_clusters.decide import Nodes, Scale, decide_nodes
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.reconcile.loop import Reconciler
@@ -121,8 +121,8 @@ def test_what_is_done(case):
 
 
 def test_the_next_look_is_when_the_next_node_was_idle_for_long():
-    assert decide_nodes(seen(placeholders=[20, 90], before=2), SETTINGS, now=NOW).look_again == 30.0
-    assert decide_nodes(seen(workers=1, wanted=1), SETTINGS, now=NOW).look_again is None
+    assert decide_nodes(seen(placeholders=[20, 90], before=2), SETTINGS, now=NOW).requeue_after == 30.0
+    assert decide_nodes(seen(workers=1, wanted=1), SETTINGS, now=NOW).requeue_after is None
 
 
 def test_the_status_is_that_of_azure_ml():
@@ -285,8 +285,8 @@ class Rivals:
 
     # the coordinators
 
-    def snapshot(self, line):
-        name = line.host.partition("-coordinator")[0]
+    def snapshot(self, endpoint):
+        name = endpoint.host.partition("-coordinator")[0]
         over = self.done[name] == self.mini_batches
         counts = MiniBatchCounts(total=self.mini_batches, scheduled=self.mini_batches, succeeded=self.done[name])
         workers = [each["metadata"]["name"] for each in self.workers(name)]
@@ -304,12 +304,12 @@ class Rivals:
             idle_workers=tuple(workers[left:]),
         )
 
-    def gone(self, line, worker):
-        if not line.token:
+    def gone(self, endpoint, worker):
+        if not endpoint.token:
             raise CoordinatorError("who is it?")
 
-    def drain(self, line, worker):
-        assert line.token
+    def drain(self, endpoint, worker):
+        assert endpoint.token
         self.kube.objects["Pod", NAMESPACE, worker]["status"]["phase"] = "Succeeded"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.cluster.api import Refused, Taken, ApiError
+from longshore_operator.cluster.api import ApiError, Refused, Taken
 from longshore_operator.watch.handlers import keys_of_pod, keys_of_run, keys_of_step
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.tasks import TaskRun

@@ -254,14 +254,14 @@ class World:
 
     # --- the coordinator --------------------------------------------------------------------------------------------
 
-    def snapshot(self, line):
-        assert line.token
-        assert line.host == "score-coordinator.research.svc"
+    def snapshot(self, endpoint):
+        assert endpoint.token
+        assert endpoint.host == "score-coordinator.research.svc"
         if not self.answers:
             raise CoordinatorError("connection refused")
         return self.last()
 
-    def gone_(self, line, worker):
+    def gone_(self, endpoint, worker):
         if not self.answers:
             raise CoordinatorError("connection refused")
         self.gone.append(worker)

@@ -23,7 +23,7 @@ class CoordinatorError(Exception):
 
 
 @dataclass(frozen=True)
-class Line:
+class Endpoint:
     """How to reach a coordinator."""
 
     address: str  # of its pod: no name server is needed
@@ -36,13 +36,13 @@ class Line:
 class Coordinators(Protocol):
     """All that the operator asks of coordinators. Each call raises CoordinatorError."""
 
-    def snapshot(self, line: Line) -> Snapshot:
+    def snapshot(self, endpoint: Endpoint) -> Snapshot:
         """Return where the run is."""
 
-    def gone(self, line: Line, worker: str) -> None:
+    def gone(self, endpoint: Endpoint, worker: str) -> None:
         """Say that a worker's agent is dead."""
 
-    def drain(self, line: Line, worker: str) -> None:
+    def drain(self, endpoint: Endpoint, worker: str) -> None:
         """Ask that a worker's agent ends, without the loss of a try; it ends with exit code 0 when it is through.
 
         Of the agent that is connected now: one that registers later, under the same name, may work. In vain, and no
@@ -53,26 +53,26 @@ class Coordinators(Protocol):
 class HttpCoordinators:
     """Coordinators over HTTPS."""
 
-    def snapshot(self, line: Line) -> Snapshot:
+    def snapshot(self, endpoint: Endpoint) -> Snapshot:
         try:
-            return Snapshot.from_json(_call(line, "GET", "/v1/snapshot"))
+            return Snapshot.from_json(_call(endpoint, "GET", "/v1/snapshot"))
         except (ValueError, KeyError, TypeError) as error:
             raise CoordinatorError(f"no snapshot of this version: {error}") from error
 
-    def gone(self, line: Line, worker: str) -> None:
-        _call(line, "POST", "/v1/gone", body=json.dumps({"worker": worker}))
+    def gone(self, endpoint: Endpoint, worker: str) -> None:
+        _call(endpoint, "POST", "/v1/gone", body=json.dumps({"worker": worker}))
 
-    def drain(self, line: Line, worker: str) -> None:
-        _call(line, "POST", "/v1/drain", body=json.dumps({"worker": worker}))
+    def drain(self, endpoint: Endpoint, worker: str) -> None:
+        _call(endpoint, "POST", "/v1/drain", body=json.dumps({"worker": worker}))
 
 
 class _Connection(http.client.HTTPSConnection):
     """Connects to an address and checks the certificate for another name."""
 
-    def __init__(self, line: Line) -> None:
-        self._tls = ssl.create_default_context(cadata=line.authority)
-        super().__init__(line.address, line.port, timeout=_TIMEOUT, context=self._tls)
-        self._name = line.host
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._tls = ssl.create_default_context(cadata=endpoint.authority)
+        super().__init__(endpoint.address, endpoint.port, timeout=_TIMEOUT, context=self._tls)
+        self._name = endpoint.host
         self._connected: ssl.SSLSocket | None = None
 
     def connect(self) -> None:
@@ -86,23 +86,23 @@ class _Connection(http.client.HTTPSConnection):
                 socket.socket.shutdown(self._connected, socket.SHUT_RDWR)  # the reader still needs the TLS around it
 
 
-def _call(line: Line, method: str, path: str, body: str | None = None) -> str:
-    connection = _Connection(line)
+def _call(endpoint: Endpoint, method: str, path: str, body: str | None = None) -> str:
+    connection = _Connection(endpoint)
     deadline = threading.Timer(_LONGEST, connection.cut_off)
     deadline.daemon = True
     deadline.start()
     try:
-        connection.request(method, path, body=body, headers={"Authorization": f"Bearer {line.token}"})
+        connection.request(method, path, body=body, headers={"Authorization": f"Bearer {endpoint.token}"})
         answer = connection.getresponse()
         found = answer.read(_LARGEST + 1)
     except (OSError, http.client.HTTPException) as error:
-        raise CoordinatorError(f"{line.address}:{line.port}: {error}") from error
+        raise CoordinatorError(f"{endpoint.address}:{endpoint.port}: {error}") from error
     finally:
         deadline.cancel()
         connection.close()
     if len(found) > _LARGEST:
-        raise CoordinatorError(f"{line.address}:{line.port}: its answer is longer than {_LARGEST} bytes")
+        raise CoordinatorError(f"{endpoint.address}:{endpoint.port}: its answer is longer than {_LARGEST} bytes")
     text = found.decode(errors="replace")
     if answer.status != http.HTTPStatus.OK:
-        raise CoordinatorError(f"{line.address}:{line.port}: {answer.status} {text}")
+        raise CoordinatorError(f"{endpoint.address}:{endpoint.port}: {answer.status} {text}")
     return text

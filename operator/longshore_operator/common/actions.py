@@ -122,5 +122,5 @@ class Plan(Generic[S]):
     actions: tuple[Action, ...] = ()
     status: S | None = None  # None: as it is
     events: tuple[Event, ...] = ()
-    look_again: float | None = None  # seconds; None: when something happens
+    requeue_after: float | None = None  # seconds; None: when something happens
     after: tuple[Action, ...] = ()  # what the status must say before it is done

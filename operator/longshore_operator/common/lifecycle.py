@@ -20,9 +20,9 @@ def after_refusal(plan: Plan[S], before: S | None, refusal: Blocked, *, now: dat
     `before` is the status that the step has.
     """
     if plan.status is None:
-        return Plan(look_again=_REFUSED)
+        return Plan(requeue_after=_REFUSED)
     status = with_refusal(plan.status, refusal, before=before, now=now)
-    return Plan((), status, milestones(before, status), look_again=_REFUSED)
+    return Plan((), status, milestones(before, status), requeue_after=_REFUSED)
 
 
 def in_line(pool: Pool, step: Holder) -> float:

@@ -19,7 +19,7 @@ from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.conditions import UNSETTLED
 from longshore_operator.common.pool import Holder, Pool, is_set, number
 from longshore_operator.common.pool import pool as pool_of
-from longshore_operator.common.values import Control, Blocked
+from longshore_operator.common.values import Blocked, Control
 from longshore_operator.manifests import names, placement
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather

@@ -16,7 +16,7 @@ from longshore_api import status as api
 from longshore_operator.common.actions import Action, Create, Delete, Plan
 from longshore_operator.common.conditions import INVALID, milestones
 from longshore_operator.common.pool import Pool
-from longshore_operator.common.values import Pod, Blocked
+from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests.placeholder import placeholder_pod
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings
@@ -66,7 +66,7 @@ def decide_nodes(seen: Nodes, settings: Settings, *, now: datetime) -> Plan[api.
     status = _status(seen, kept, now=now)
     ends = [each.created + seen.scale.idle for each in staying if each not in surplus] if seen.scale else []
     left = [(end - now).total_seconds() for end in ends if end > now]
-    return Plan(actions, status, milestones(seen.status, status), look_again=min(left, default=None))
+    return Plan(actions, status, milestones(seen.status, status), requeue_after=min(left, default=None))
 
 
 def after_refusal_of_nodes(
@@ -86,7 +86,7 @@ def after_refusal_of_nodes(
     )
     update = {"conditions": [ready], "current_node_count": seen.pool.held + there}
     status = plan.status.model_copy(update=update)
-    return Plan((), status, milestones(seen.status, status), look_again=_REFUSED)
+    return Plan((), status, milestones(seen.status, status), requeue_after=_REFUSED)
 
 
 def _busy(seen: Nodes) -> int:

@@ -19,7 +19,7 @@ from longshore_api.errors import Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_operator.common.actions import Action, Begin, Create, Delete, Ensure, Event, Plan, Retry, Switch
 from longshore_operator.common.conditions import INVALID, milestones, observed_again, sentence
-from longshore_operator.common.values import Pod, Blocked
+from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests import pipeline_runs as pipelines
 from longshore_operator.manifests.subject import Subject
@@ -104,13 +104,13 @@ def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
         return _not_begun(seen, Blocked(CANCELLED, "cancelled: nothing was started"), final=True, now=now)
     if seen.options.suspend:
         plan = _not_begun(seen, Blocked(SUSPENDED, "suspended: nothing was started"), final=False, now=now)
-        return replace(plan, look_again=None)
+        return replace(plan, requeue_after=None)
     match seen.resolved:
         case Settlement(survey=Survey() as survey):
             waits = waits_for(survey, seen.subject.name, seen.surveys)
             plan = _not_begun(seen, waits, final=False, now=now)
             actions = surveying(survey, seen.subject, seen.surveys, settings, now=now)
-            return replace(plan, actions=tuple(actions), look_again=_SURVEYING)
+            return replace(plan, actions=tuple(actions), requeue_after=_SURVEYING)
         case Settlement() as begins:
             return replace(_go_on(seen, begins.settled, now=now), actions=tuple(_written_down(seen, begins)))
         case Blocked() as waits:
@@ -133,9 +133,9 @@ def wants_history(seen: Run, *, now: datetime) -> bool:
 def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Blocked) -> RunPlan:
     """Return what is left of a plan when the API server did not make something: to say so, and to try again."""
     if plan.status is None:
-        return Plan(look_again=_SOON)
+        return Plan(requeue_after=_SOON)
     status = _with_blocked(plan.status, refusal)
-    return Plan((), status, milestones(seen.status, status), look_again=_REFUSED)
+    return Plan((), status, milestones(seen.status, status), requeue_after=_REFUSED)
 
 
 def refused_to_begin(seen: Run, plan: RunPlan, refusal: Blocked, *, now: datetime) -> RunPlan:
@@ -145,7 +145,7 @@ def refused_to_begin(seen: Run, plan: RunPlan, refusal: Blocked, *, now: datetim
     """
     if seen.settled is not None:
         return after_refusal_of_run(seen, plan, refusal)
-    return replace(_not_begun(seen, refusal, final=False, now=now), actions=(), look_again=_REFUSED)
+    return replace(_not_begun(seen, refusal, final=False, now=now), actions=(), requeue_after=_REFUSED)
 
 
 def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
@@ -164,13 +164,13 @@ def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
     if seen.blocked is not None:
         status = _with_blocked(status, seen.blocked)
     events = (*_failures(before, decision), *milestones(seen.status, status))
-    look_again = None if decision.verdict is not None or decision.is_suspended else _LATE
+    requeue_after = None if decision.verdict is not None or decision.is_suspended else _LATE
     if decision.look_again is not None:
-        look_again = max(0.0, min(decision.look_again - now.timestamp(), _LATE))
+        requeue_after = max(0.0, min(decision.look_again - now.timestamp(), _LATE))
     if any(each.leaving for each in seen.children.values()):
-        look_again = _SOON
+        requeue_after = _SOON
     after = (*_resources(seen, settled, decision), *cleared(seen.surveys, now=now))
-    return Plan(tuple(_given_up(seen, before, decision)), status, events, look_again, after=after)
+    return Plan(tuple(_given_up(seen, before, decision)), status, events, requeue_after, after=after)
 
 
 def _decision(seen: Run, settled: ClusterPipeline, *, now: datetime) -> tuple[Mapping[str, Record], Decision]:
@@ -295,7 +295,7 @@ def _after_the_end(seen: Run, *, now: datetime) -> RunPlan:
     told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
     if status.observed_generation != seen.generation:
         told = observed_again(status, generation=seen.generation)
-    return Plan((), told, look_again=left)
+    return Plan((), told, requeue_after=left)
 
 
 def _not_begun(seen: Run, blocked: Blocked, *, final: bool, now: datetime) -> RunPlan:
@@ -312,7 +312,7 @@ def _not_begun(seen: Run, blocked: Blocked, *, final: bool, now: datetime) -> Ru
         kept = {"conditions": status.conditions, "observed_generation": status.observed_generation}
         status = seen.status.model_copy(update=kept)
     gone = tuple(cleared(seen.surveys, now=now))  # it tells again what may have been put right, once it is asked again
-    return Plan(gone, status, milestones(seen.status, status), look_again=None if final else _SOON)
+    return Plan(gone, status, milestones(seen.status, status), requeue_after=None if final else _SOON)
 
 
 def _with_blocked(status: PipelineRunStatus, blocked: Blocked) -> PipelineRunStatus:

@@ -14,7 +14,7 @@ from longshore_api.values import INT_MAX
 from longshore_operator.cluster.api import Kube
 from longshore_operator.common.pool import is_set, number
 from longshore_operator.common.references import owner, status_of
-from longshore_operator.common.values import Pod, Blocked
+from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests.pipeline_runs import settled_from
 from longshore_operator.manifests.subject import Subject

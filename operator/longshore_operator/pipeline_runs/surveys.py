@@ -13,7 +13,7 @@ from typing import Any
 
 from longshore_operator.common.actions import Action, Create, Delete, Ensure
 from longshore_operator.common.pods import is_overdue, observed_pod
-from longshore_operator.common.values import Pod, Blocked
+from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.manifests.survey import survey_map, survey_pod

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from longshore_api.status import ResourceStatus
 from longshore_operator.cluster.api import Conflict, Kube, Manifest, NotFound
-from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Line
+from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Endpoint
 from longshore_operator.common.actions import (
     Action,
     Create,
@@ -43,7 +43,7 @@ class Hands:
     locks: Locks = field(default_factory=Locks)
 
 
-def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | None, now: datetime) -> None:
+def apply_action(action: Action, hands: Hands, *, namespace: str, endpoint: Endpoint | None, now: datetime) -> None:
     """Carry out one action. Raises ApiError."""
     kube = hands.kube
     match action:
@@ -64,9 +64,9 @@ def apply_action(action: Action, hands: Hands, *, namespace: str, line: Line | N
         case Delete(kind, name, uid, at_once):
             kube.delete(kind, namespace, name, uid, at_once=at_once)
         case TellGone(worker):
-            _tell(hands.coordinators.gone, line, worker)
+            _tell(hands.coordinators.gone, endpoint, worker)
         case Drain(worker):
-            _tell(hands.coordinators.drain, line, worker)
+            _tell(hands.coordinators.drain, endpoint, worker)
         case _:
             apply_run_action(action, kube, hands.locks, namespace=namespace)
 
@@ -154,10 +154,10 @@ def _contents(run: ClusterRun, *, now: datetime) -> dict[str, str]:
     }
 
 
-def _tell(call: Callable[[Line, str], None], line: Line | None, worker: str) -> None:
+def _tell(call: Callable[[Endpoint, str], None], endpoint: Endpoint | None, worker: str) -> None:
     """Tell a coordinator something of a worker. One that does not hear it is told again, or finds out itself."""
-    if line is not None:
+    if endpoint is not None:
         try:
-            call(line, worker)
+            call(endpoint, worker)
         except CoordinatorError:
             return

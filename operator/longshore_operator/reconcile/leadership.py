@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from longshore_operator.cluster.api import Conflict, Manifest, NotFound, ApiError
+from longshore_operator.cluster.api import ApiError, Conflict, Manifest, NotFound
 
 LEASE = "Lease"
 

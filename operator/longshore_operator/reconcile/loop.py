@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from longshore_api.status import ResourceStatus
 from longshore_operator.cluster.api import Kube, Refused, Taken
-from longshore_operator.cluster.coordinators import Coordinators, Line
+from longshore_operator.cluster.coordinators import Coordinators, Endpoint
 from longshore_operator.common.actions import Action, Plan
 from longshore_operator.common.conditions import blocked_by_name, blocked_by_refusal
 from longshore_operator.common.lifecycle import POLL, after_refusal
@@ -84,7 +84,7 @@ class Reconciler:
         step, now = sight.observed.step, self.now()
         plan = decide(sight.observed, self.settings, now=now)
         try:
-            self._act(step.subject, plan.actions, line=sight.line, now=now)
+            self._act(step.subject, plan.actions, endpoint=sight.endpoint, now=now)
         except (Refused, Taken) as error:
             plan = after_refusal(plan, step.status, _blocked(error), now=now)
         return self._tell(step.subject, plan, before=step.status, now=now)
@@ -97,7 +97,7 @@ class Reconciler:
         task, now = seen.task, self.now()
         plan = decide_task(seen, self.settings, now=now)
         try:
-            self._act(task.subject, plan.actions, line=None, now=now)
+            self._act(task.subject, plan.actions, endpoint=None, now=now)
         except (Refused, Taken) as error:
             plan = after_refusal(plan, task.status, _blocked(error), now=now)
         return self._tell(task.subject, plan, before=task.status, now=now)
@@ -110,7 +110,7 @@ class Reconciler:
         now = self.now()
         plan = decide_nodes(seen, self.settings, now=now)
         try:
-            self._act(seen.subject, plan.actions, line=None, now=now)
+            self._act(seen.subject, plan.actions, endpoint=None, now=now)
         except (Refused, Taken) as error:
             plan = after_refusal_of_nodes(seen, plan, _blocked(error), now=now)
         again = self._tell(seen.subject, plan, before=seen.status, now=now)
@@ -130,13 +130,13 @@ class Reconciler:
             seen = replace(seen, history=history(self.kube, seen))
         plan = decide_run(seen, self.settings, now=now)
         try:
-            self._act(seen.subject, plan.actions, line=None, now=now)
+            self._act(seen.subject, plan.actions, endpoint=None, now=now)
         except (Refused, Taken) as error:
             plan = refused_to_begin(seen, plan, _blocked(error), now=now)
             return self._tell(seen.subject, plan, before=seen.status, now=now)
         again = self._tell(seen.subject, plan, before=seen.status, now=now)
         try:
-            self._act(seen.subject, plan.after, line=None, now=now)
+            self._act(seen.subject, plan.after, endpoint=None, now=now)
         except (Refused, Taken) as error:
             self._troubles[key] = _blocked(error)
             refused = after_refusal_of_run(seen, plan, self._troubles[key])
@@ -150,14 +150,14 @@ class Reconciler:
             return None
         now = self.now()
         plan = decide_template(seen, now=now)
-        self._act(seen.subject, plan.actions, line=None, now=now)
+        self._act(seen.subject, plan.actions, endpoint=None, now=now)
         return self._tell(seen.subject, plan, before=seen.status, now=now)
 
-    def _act(self, subject: Subject, actions: tuple[Action, ...], *, line: Line | None, now: datetime) -> None:
+    def _act(self, subject: Subject, actions: tuple[Action, ...], *, endpoint: Endpoint | None, now: datetime) -> None:
         hands = Hands(self.kube, self.coordinators, self.locks)
         for action in actions:
             _log.info("%s", _told(action))
-            apply_action(action, hands, namespace=subject.namespace, line=line, now=now)
+            apply_action(action, hands, namespace=subject.namespace, endpoint=endpoint, now=now)
 
     def _tell(self, subject: Subject, plan: Plan[S], *, before: S | None, now: datetime) -> float | None:
         """Write the status if it changed, and the events; return the seconds until the next look.
@@ -165,7 +165,7 @@ class Reconciler:
         A status of progress only is too early sometimes: then it is written at the next look.
         """
         if plan.status is None or _same(before, plan.status):
-            return plan.look_again
+            return plan.requeue_after
         key, clock = (subject.kind, subject.namespace, subject.name), self.monotonic()
         if not plan.events and not plan.after and (early := self._written.get(key, clock - POLL) + POLL - clock) > 0:
             return early
@@ -174,7 +174,7 @@ class Reconciler:
         for event in plan.events:
             _log.info("%s: %s", event.reason, event.message)
             send_event(self.kube, subject, event, now=now)
-        return plan.look_again
+        return plan.requeue_after
 
 
 def _blocked(error: Refused | Taken) -> Blocked:

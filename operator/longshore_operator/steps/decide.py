@@ -46,7 +46,7 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     run = seen.run or seen.resolved
     verdict = _verdict(seen)
     if verdict is not None and isinstance(run, ClusterRun):
-        return _with_status(seen, (), statuses.from_snapshot(seen, verdict, now=now), look_again=0.0)
+        return _with_status(seen, (), statuses.from_snapshot(seen, verdict, now=now), requeue_after=0.0)
     if _is_halted(seen):
         return _halt(seen, now=now)
     if isinstance(run, ClusterRun):
@@ -59,8 +59,8 @@ def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
 
 def _go_on(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
     if seen.run is None and not allowed(seen, run):
-        look_again = POLL if seen.pool is None else in_line(seen.pool, Holder(run.step))
-        return _with_status(seen, (), statuses.before_snapshot(seen, run, now=now), look_again=look_again)
+        requeue_after = POLL if seen.pool is None else in_line(seen.pool, Holder(run.step))
+        return _with_status(seen, (), statuses.before_snapshot(seen, run, now=now), requeue_after=requeue_after)
     actions = (
         *_foundations(seen, run),
         *coordinator(seen, run, settings, now=now),
@@ -70,7 +70,7 @@ def _go_on(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime
         status = statuses.from_snapshot(seen, seen.progress, now=now)
     else:
         status = statuses.before_snapshot(seen, run, now=now)
-    return _with_status(seen, actions, status, look_again=POLL if isinstance(seen.progress, Snapshot) else _SOON)
+    return _with_status(seen, actions, status, requeue_after=POLL if isinstance(seen.progress, Snapshot) else _SOON)
 
 
 def _is_settled(seen: Observed) -> bool:
@@ -93,7 +93,7 @@ def _after_the_end(seen: Observed, *, now: datetime) -> StepPlan:
     told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
     if status.observed_generation != seen.step.generation:
         told = observed_again(status, generation=seen.step.generation)
-    return Plan(tuple(_clean_up(seen, now=now)), told, look_again=left)
+    return Plan(tuple(_clean_up(seen, now=now)), told, requeue_after=left)
 
 
 def _is_halted(seen: Observed) -> bool:
@@ -113,10 +113,10 @@ def _halt(seen: Observed, *, now: datetime) -> StepPlan:
     if not seen.workers and last is not None and (not last.leaving or is_overdue(last, now=now)):
         ends.append(Delete("Pod", last.name, last.uid, at_once=last.leaving))
     if seen.pods:
-        return _with_status(seen, tuple(ends), statuses.halting(seen, now=now), look_again=_SOON)
+        return _with_status(seen, tuple(ends), statuses.halting(seen, now=now), requeue_after=_SOON)
     status = statuses.halted(seen, now=now)
     return _with_status(
-        seen, tuple(_clean_up(seen, now=now)), status, look_again=0.0 if seen.step.control.cancel else None
+        seen, tuple(_clean_up(seen, now=now)), status, requeue_after=0.0 if seen.step.control.cancel else None
     )
 
 
@@ -124,13 +124,13 @@ def _not_begun(seen: Observed, reason: str, message: str, *, final: bool, now: d
     status = statuses.not_begun(seen.step, reason=reason, message=message, final=final, now=now)
     if seen.foreign and seen.step.status is not None and seen.step.status.run_id is not None:
         status = statuses.standing_still(seen.step.status, status)
-    return _with_status(seen, (), status, look_again=0.0 if final else _SOON)
+    return _with_status(seen, (), status, requeue_after=0.0 if final else _SOON)
 
 
 def _with_status(
-    seen: Observed, actions: tuple[Action, ...], status: ParallelRunStepStatus, *, look_again: float | None
+    seen: Observed, actions: tuple[Action, ...], status: ParallelRunStepStatus, *, requeue_after: float | None
 ) -> StepPlan:
-    return Plan(actions, status, milestones(seen.step.status, status), look_again)
+    return Plan(actions, status, milestones(seen.step.status, status), requeue_after)
 
 
 def _clean_up(seen: Observed, *, now: datetime) -> Iterator[Action]:

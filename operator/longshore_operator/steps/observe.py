@@ -11,7 +11,7 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.validation import label
 from longshore_operator.cluster.api import Kube, Manifest
-from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Line
+from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Endpoint
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Holder, Pool
 from longshore_operator.common.references import (
@@ -26,7 +26,7 @@ from longshore_operator.common.references import (
     status_of,
     unusable_node,
 )
-from longshore_operator.common.values import Pod, Blocked
+from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.steps.observed import Observed, Step, Unreachable
@@ -42,7 +42,7 @@ class Sight:
     """What was observed, and how the coordinator can be told something."""
 
     observed: Observed
-    line: Line | None = None
+    endpoint: Endpoint | None = None
 
 
 def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, namespace: str, name: str) -> Sight | None:
@@ -73,7 +73,7 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
     resolved = None
     if run is None and not foreign:
         resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, step, settings)
-    line = None if foreign else _line(beside["Secret"], pods, step)
+    endpoint = None if foreign else _endpoint(beside["Secret"], pods, step)
     settled = run or resolved
     seen = Observed(
         step=step,
@@ -86,10 +86,10 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
         },
         pods=tuple(_pod(each, step=name) for each in pods),
         foreign=foreign,
-        progress=None if line is None else _ask(coordinators, line),
+        progress=None if endpoint is None else _ask(coordinators, endpoint),
         pool=_pool(kube, settled, pods) if isinstance(settled, ClusterRun) else None,
     )
-    return Sight(seen, line)
+    return Sight(seen, endpoint)
 
 
 def _step(raw: Manifest) -> Step:
@@ -124,7 +124,7 @@ def _foreign(found: Iterable[Manifest], uid: str) -> str:
     return ""
 
 
-def _line(secret: Manifest | None, pods: Iterable[Manifest], step: Step) -> Line | None:
+def _endpoint(secret: Manifest | None, pods: Iterable[Manifest], step: Step) -> Endpoint | None:
     coordinator = next((each for each in pods if each["metadata"]["name"] == names.coordinator(step.name)), None)
     if secret is None or coordinator is None:
         return None
@@ -133,7 +133,7 @@ def _line(secret: Manifest | None, pods: Iterable[Manifest], step: Step) -> Line
         return None
     data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
     host = names.host(step.name, step.namespace)
-    return Line(status["podIP"], names.PORT, host, authority=data[objects.AUTHORITY], token=data[objects.TOKEN])
+    return Endpoint(status["podIP"], names.PORT, host, authority=data[objects.AUTHORITY], token=data[objects.TOKEN])
 
 
 def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
@@ -146,9 +146,9 @@ def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
     return shared_pool(kube, run.namespace, compute, asking=(Holder(run.step), run.job.workers))
 
 
-def _ask(coordinators: Coordinators, line: Line) -> Snapshot | Unreachable:
+def _ask(coordinators: Coordinators, endpoint: Endpoint) -> Snapshot | Unreachable:
     try:
-        return coordinators.snapshot(line)
+        return coordinators.snapshot(endpoint)
     except CoordinatorError as error:
         return Unreachable(str(error))
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from longshore_api.errors import Problem
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.common.pool import Pool
-from longshore_operator.common.values import Control, Pod, Blocked
+from longshore_operator.common.values import Blocked, Control, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_planner.cluster import ClusterRun

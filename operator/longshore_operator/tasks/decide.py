@@ -50,7 +50,7 @@ def decide_task(seen: SeenTask, settings: Settings, *, now: datetime) -> TaskPla
         return _not_begun(seen, blocked, final=False, now=now)
     run = seen.run or seen.resolved
     if isinstance(run, TaskRun) and (end := _end(seen, run, now=now)) is not None:
-        return _with_status(seen, (), end, look_again=0.0)
+        return _with_status(seen, (), end, requeue_after=0.0)
     if cancel:
         return _cancel(seen, now=now)
     if isinstance(run, TaskRun):
@@ -113,12 +113,12 @@ def _go_on(seen: SeenTask, run: TaskRun, settings: Settings, *, now: datetime) -
     if pod is not None and _is_lost(pod, now=now):
         lost = Blocked(LOST, f"{_how_lost(pod)}; another one follows")
         status = task_statuses.waiting(seen, run, lost, now=now, losses=seen.number + 1)
-        return _with_status(seen, actions, status, look_again=0.0)
+        return _with_status(seen, actions, status, requeue_after=0.0)
     blocked = _why_it_waits(seen)
     if pod is None:
         if blocked is not None and seen.run is None:
             status = task_statuses.not_begun(seen.task, blocked, final=False, now=now)
-            return _with_status(seen, actions, status, look_again=_pause(seen))
+            return _with_status(seen, actions, status, requeue_after=_pause(seen))
         if blocked is None:
             settled = () if seen.run is not None else (Create(task_map(run)),)  # from now on the run is settled
             actions = (*actions, *settled, *_made(seen, run, settings))
@@ -127,7 +127,7 @@ def _go_on(seen: SeenTask, run: TaskRun, settings: Settings, *, now: datetime) -
     elif was_rejected(pod) and not pod.leaving and not was_just_rejected(pod, now=now):
         actions = (*actions, Delete("Pod", pod.name, pod.uid))  # nothing ran: it is made again, and is no loss
     status = task_statuses.waiting(seen, run, blocked or _stage(pod), now=now, losses=seen.number)
-    return _with_status(seen, actions, status, look_again=_LOOK if blocked is None and pod is None else _pause(seen))
+    return _with_status(seen, actions, status, requeue_after=_LOOK if blocked is None and pod is None else _pause(seen))
 
 
 _STARTING = Blocked("StartingPod", "waiting for the pod to run")
@@ -186,7 +186,7 @@ def _cancel(seen: SeenTask, *, now: datetime) -> TaskPlan:
     if any(not each.is_over for each in seen.pods):
         message = "the script is told to end, and what it left is taken away"
         status = task_statuses.not_begun(seen.task, Blocked("Cancelling", message), final=False, now=now)
-        return _with_status(seen, tuple(ends), status, look_again=_SOON)
+        return _with_status(seen, tuple(ends), status, requeue_after=_SOON)
     begun = seen.task.status is not None and seen.task.status.run_id is not None
     message = "cancelled: it left no result" if begun else "cancelled: nothing was started"
     return _not_begun(seen, Blocked("Cancelled", message), final=True, now=now)
@@ -220,7 +220,7 @@ def _after_the_end(seen: SeenTask, *, now: datetime) -> TaskPlan:
     # The pod that ended stays as a record. One that ends by itself is let end; one without a result does not.
     last = [each for each in seen.pods if each.index == seen.number]
     late = [each for each in last if not each.is_over and (each.result is None or now >= end + _LATE)]
-    return Plan(tuple(_clear([*seen.earlier, *late], now=now)), told, look_again=min(waits, default=None))
+    return Plan(tuple(_clear([*seen.earlier, *late], now=now)), told, requeue_after=min(waits, default=None))
 
 
 def _clear(pods: list[TaskPod], *, now: datetime) -> Iterator[Action]:
@@ -231,10 +231,10 @@ def _clear(pods: list[TaskPod], *, now: datetime) -> Iterator[Action]:
 
 def _not_begun(seen: SeenTask, blocked: Blocked, *, final: bool, now: datetime) -> TaskPlan:
     status = task_statuses.not_begun(seen.task, blocked, final=final, now=now)
-    return _with_status(seen, (), status, look_again=0.0 if final else _SOON)
+    return _with_status(seen, (), status, requeue_after=0.0 if final else _SOON)
 
 
 def _with_status(
-    seen: SeenTask, actions: tuple[Action, ...], status: TaskStatus, *, look_again: float | None
+    seen: SeenTask, actions: tuple[Action, ...], status: TaskStatus, *, requeue_after: float | None
 ) -> TaskPlan:
-    return Plan(actions, status, milestones(seen.task.status, status), look_again)
+    return Plan(actions, status, milestones(seen.task.status, status), requeue_after)

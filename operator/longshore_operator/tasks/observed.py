@@ -8,7 +8,7 @@ from datetime import datetime
 from longshore_api.errors import Problem
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.pool import Pool
-from longshore_operator.common.values import Control, Pod, Blocked
+from longshore_operator.common.values import Blocked, Control, Pod
 from longshore_operator.manifests.subject import Subject
 from longshore_planner.tasks import TaskRun
 from longshore_protocol.script_job import ScriptResult
