@@ -18,7 +18,7 @@ from longshore_protocol.survey import SourceToCopy, SurveyRequest
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
-from settled import SETTINGS, a_run, a_task, containers, dumped
+from frozen import SETTINGS, a_run, a_task, containers, dumped
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
 FETCHING = a_task(config_map=None, source_uri="gs://bucket/code.zip")

@@ -96,7 +96,7 @@ EVERYTHING = [
 ]
 
 CASES = {
-    "a new step gets all at once, the settled run first": (Observed(STEP, resolved=RUN), EVERYTHING),
+    "a new step gets all at once, the frozen run first": (Observed(STEP, resolved=RUN), EVERYTHING),
     "a step that is half made gets the rest": (replace(UP, objects={}, pods=(), progress=None), EVERYTHING[1:]),
     "a step that runs is left alone": (UP, []),
     "a step with bad input gets nothing": (Observed(STEP, resolved=(Problem("x", "spec.y", "is bad"),)), []),
@@ -324,7 +324,7 @@ def test_the_condition_says_where_it_is(seen, condition):
 
 
 @pytest.mark.parametrize("seen", [UP, replace(UP, step=ENDED), replace(UP, pods=(), progress=None)])
-def test_a_change_of_the_spec_is_said_to_be_seen_by_a_step_that_is_settled_already(seen):
+def test_a_change_of_the_spec_is_said_to_be_seen_by_a_step_that_is_finished_already(seen):
     changed = replace(seen, step=replace(seen.step, generation=7))
     status = decide(changed, Settings(image="i"), now=NOW).status
     assert status.observed_generation == 7

@@ -48,19 +48,19 @@ def test_what_a_step_reads_is_where_the_step_before_wrote_it(world):
     assert world.resources()["ScriptStep/nightly-train"]["spec"]["inputs"] == [
         {"name": "from_prepare", "file": {"paths": [place]}}
     ]
-    settled = json.loads(world.kube.of("ConfigMap")["nightly-train-task"]["data"]["run.json"])
-    assert settled["job"]["inputs"][0]["uris"] == [f"/mnt/longshore/claim/claim/longshore/{run_id}-prepare/out"]
-    assert settled["provision"]["volumes"] == [{"claim": "claim", "host_path": None}]
+    frozen = json.loads(world.kube.of("ConfigMap")["nightly-train-task"]["data"]["run.json"])
+    assert frozen["job"]["inputs"][0]["uris"] == [f"/mnt/longshore/claim/claim/longshore/{run_id}-prepare/out"]
+    assert frozen["provision"]["volumes"] == [{"claim": "claim", "host_path": None}]
 
 
-def test_a_parallel_run_step_is_settled_by_the_run_and_its_progress_is_shown(world):
+def test_a_parallel_run_step_is_frozen_by_the_run_and_its_progress_is_shown(world):
     world.submit(parallel("score"))
     world.until(world.resources)
     world.tick()
     world.reconcile()
     assert world.status()["columns"] == {"steps": "0/1", "current": "score (3/6)"}
-    settled = json.loads(world.kube.of("ConfigMap")["nightly-score-run"]["data"]["run.json"])
-    assert settled["job"]["run_id"] == f"{world.status()['runId']}-score"
+    frozen = json.loads(world.kube.of("ConfigMap")["nightly-score-run"]["data"]["run.json"])
+    assert frozen["job"]["run_id"] == f"{world.status()['runId']}-score"
     world.run()
     assert world.step("score")["resource"] == "ParallelRunStep/nightly-score"
 
@@ -73,9 +73,9 @@ def test_later_edits_of_the_pipeline_its_code_and_its_datasets_change_nothing(wo
     world.kube.put(AROUND[3] | {"data": {"train.py": "print('changed')"}})
     world.run()
     assert set(world.states()) == {"prepare", "train", "compare"}
-    settled = json.loads(world.kube.of("ConfigMap")["nightly-train-task"]["data"]["run.json"])
-    assert settled["provision"]["image"] == "python:3.11-slim"
-    assert world.kube.of("ConfigMap")[settled["provision"]["config_map"]]["data"] == CODE
+    frozen = json.loads(world.kube.of("ConfigMap")["nightly-train-task"]["data"]["run.json"])
+    assert frozen["provision"]["image"] == "python:3.11-slim"
+    assert world.kube.of("ConfigMap")[frozen["provision"]["config_map"]]["data"] == CODE
     assert [each["name"] for each in world.status()["pipelineSpec"]["steps"]] == ["prepare", "train", "compare"]
 
 
@@ -84,7 +84,7 @@ def test_every_object_goes_with_the_run(world):
     world.run()
     uid = world.kube.objects["PipelineRun", NAMESPACE, "nightly"]["metadata"]["uid"]
     ours = [each for name, each in world.kube.of("ConfigMap").items() if name != "code"]
-    assert len(ours) == 1 + 1 + 3  # settled, its code, and a run for each step
+    assert len(ours) == 1 + 1 + 3  # frozen, its code, and a run for each step
     for each in (*ours, *world.resources().values()):
         assert [owner["uid"] for owner in each["metadata"]["ownerReferences"]] == [uid]
 
@@ -394,11 +394,11 @@ def test_a_retry_keeps_what_has_succeeded_and_takes_the_code_of_what_failed_anew
     assert world.step("prepare", "again")["resource"] == "ScriptStep/nightly-prepare"
     assert world.status("again")["runId"] == world.status()["runId"]
     assert world.status("again")["pipeline"] == "iris"
-    settled = {
+    frozen = {
         name: json.loads(world.kube.of("ConfigMap")[f"again-{name}-task"]["data"]["run.json"])["provision"]
         for name in ("train", "compare")
     }
-    code = {name: world.kube.of("ConfigMap")[each["config_map"]]["data"] for name, each in settled.items()}
+    code = {name: world.kube.of("ConfigMap")[each["config_map"]]["data"] for name, each in frozen.items()}
     assert code == {"train": fixed, "compare": CODE}
 
 
@@ -630,7 +630,7 @@ def test_what_the_api_server_refuses_is_told_once_and_tried_again(world, kind_):
     assert world.condition()["status"] == "True"
 
 
-def test_a_run_that_could_not_be_written_down_is_settled_anew_and_nothing_is_told_of_it(world):
+def test_a_run_that_could_not_be_written_down_is_frozen_again_and_nothing_is_told_of_it(world):
     def refuse(verb, kind_of, name):
         if (verb, kind_of, name) == ("create", "ConfigMap", "nightly-pipeline"):
             raise Refused("exceeded quota: no more of it")

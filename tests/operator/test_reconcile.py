@@ -43,7 +43,7 @@ def test_what_costs_or_grants_something_is_gone_after_the_end(world):
     assert set(world.kube.of("Pod")) == {"score-coordinator"}
 
 
-def test_a_settled_step_is_left_alone(world):
+def test_a_finished_step_is_left_alone(world):
     world.submit()
     world.run()
     world.run()

@@ -47,7 +47,7 @@ class SurveyWorld(RunWorld):
     def begin(self, *steps, name="nightly", **more):
         self.submit(*(steps or self.chain), name=name, around=self.around, **more)
 
-    def settled(self, step, name="nightly"):
+    def frozen(self, step, name="nightly"):
         return json.loads(self.kube.of("ConfigMap")[f"{name}-{step}-task"]["data"]["run.json"])
 
 
@@ -75,8 +75,8 @@ def test_the_code_is_copied_before_anything_is_started_and_the_pods_fetch_the_co
     assert world.condition()["status"] == "True"
     copy = f"{world.data.uri}/longshore/{world.status()['runId']}/sources/0"
     for step in ("prepare", "train"):
-        assert world.settled(step)["provision"]["source_uri"] == copy
-        assert world.settled(step)["job"]["source_uri"] == "/longshore/source"
+        assert world.frozen(step)["provision"]["source_uri"] == copy
+        assert world.frozen(step)["job"]["source_uri"] == "/longshore/source"
         assert world.resources()[f"ScriptStep/nightly-{step}"]["spec"]["source"] == {"uri": copy}
     assert open_store(copy).names() == ["compare.py", "lib/util.py", "prepare.py", "train.py"]
     assert world.ran == [name]
@@ -88,7 +88,7 @@ def test_code_that_changes_while_the_run_goes_on_is_not_for_it(world):
     world.until(world.resources)
     world.code.put("train.py", b"print('changed')")
     world.run()
-    assert text_of(world.settled("train")["provision"]["source_uri"], "train.py") == "print('train')"
+    assert text_of(world.frozen("train")["provision"]["source_uri"], "train.py") == "print('train')"
 
 
 def test_a_second_run_of_the_same_code_reuses_everything(world):
@@ -108,7 +108,7 @@ def test_changed_code_under_the_same_address_is_named_and_not_reused(world):
     world.run("again")
     assert world.states("again") == {"prepare": "Succeeded", "train": "Succeeded"}
     assert world.step("prepare", "again")["notReused"] == "code changed: train.py"
-    assert text_of(world.settled("train", "again")["provision"]["source_uri"], "train.py") == "print('changed')"
+    assert text_of(world.frozen("train", "again")["provision"]["source_uri"], "train.py") == "print('changed')"
 
 
 def test_each_source_and_store_has_a_copy_which_steps_share(world):
@@ -124,7 +124,7 @@ def test_each_source_and_store_has_a_copy_which_steps_share(world):
     world.begin(script("prepare", source=code), apart, elsewhere)
     world.run()
     run = f"longshore/{world.status()['runId']}/sources"
-    places = {name: world.settled(name)["provision"]["source_uri"] for name in ("prepare", "train", "compare")}
+    places = {name: world.frozen(name)["provision"]["source_uri"] for name in ("prepare", "train", "compare")}
     assert places == {
         "prepare": f"{world.data.uri}/{run}/0",
         "train": f"{world.base}/results/{run}/1",
@@ -464,8 +464,8 @@ def test_a_retry_takes_the_code_of_what_failed_anew_and_leaves_that_of_the_other
     assert world.condition(name="again")["reason"] == "ReadingSources"
     world.run("again")
     assert world.condition(name="again")["status"] == "True"
-    first = world.settled("train")["provision"]["source_uri"]
-    train, compare = (world.settled(name, "again")["provision"]["source_uri"] for name in ("train", "compare"))
+    first = world.frozen("train")["provision"]["source_uri"]
+    train, compare = (world.frozen(name, "again")["provision"]["source_uri"] for name in ("train", "compare"))
     assert (text_of(train, "train.py"), text_of(first, "train.py")) == ("print('fixed')", "print('train')")
     assert compare == first
     assert train == first[:-1] + "1"
@@ -481,7 +481,7 @@ def test_a_retry_of_a_retry_takes_it_from_where_it_came_from_first(world):
     world.submit(name="third", retryOf="again")
     world.run("third")
     assert world.condition(name="third")["status"] == "True"
-    copy = world.settled("train", "third")["provision"]["source_uri"]
+    copy = world.frozen("train", "third")["provision"]["source_uri"]
     assert copy.endswith("/sources/2")
     assert text_of(copy, "train.py") == "print('fixed')"
 
@@ -583,5 +583,5 @@ def test_a_retry_comes_to_the_same_end_wherever_the_operator_is_killed():
         assert world.states("again") == undisturbed.states("again"), crash_after
         assert world.begun == undisturbed.begun, crash_after
         assert not world.surveys(), crash_after
-        copy = world.settled("train", "again")["provision"]["source_uri"]
+        copy = world.frozen("train", "again")["provision"]["source_uri"]
         assert text_of(copy, "train.py") == "print('fixed')"

@@ -121,7 +121,7 @@ def test_a_script_that_fails_is_not_run_again(world, end, reason, message):
     assert list(world.kube.of("Pod")) == ["train-task-0"]  # as a record
 
 
-def test_what_was_settled_and_the_ended_pod_stay_and_nothing_else_was_made(world):
+def test_what_was_frozen_and_the_ended_pod_stay_and_nothing_else_was_made(world):
     world.submit()
     world.run()
     mine = {(of, name) for of, _, name in world.kube.objects if of not in ("Event", "Datastore", "Environment")}
@@ -131,7 +131,7 @@ def test_what_was_settled_and_the_ended_pod_stay_and_nothing_else_was_made(world
         assert (owner["kind"], owner["uid"], owner["controller"]) == (KIND, uid(world), True)
 
 
-def test_a_settled_task_is_left_alone(world):
+def test_a_finished_task_is_left_alone(world):
     world.submit()
     world.run()
     del world.kube.objects["Pod", NAMESPACE, "train-task-0"]
@@ -485,16 +485,16 @@ RUN = {
 }
 
 
-def settled_of(world, settled):
+def frozen_of(world, frozen):
     """What a PipelineRun wrote down: the run of the step, which has no uid yet."""
-    key = ("ConfigMap", NAMESPACE, settled)
+    key = ("ConfigMap", NAMESPACE, frozen)
     found = world.kube.objects.pop(key)
-    kind_ = TaskRun if settled.endswith("-task") else ClusterRun
+    kind_ = TaskRun if frozen.endswith("-task") else ClusterRun
     run = replace(kind_.from_json(found["data"]["run.json"]), uid="", generation=0)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": settled, "namespace": NAMESPACE, "ownerReferences": [RUN]},
+        "metadata": {"name": frozen, "namespace": NAMESPACE, "ownerReferences": [RUN]},
         "data": found["data"] | {"run.json": run.to_json()},
     }
 
@@ -502,7 +502,7 @@ def settled_of(world, settled):
 def test_a_task_of_a_pipeline_run_does_what_that_wrote_down_and_resolves_nothing(world):
     world.submit()
     world.reconcile()
-    settled = settled_of(world, "train-task")
+    frozen = frozen_of(world, "train-task")
     world = TaskWorld()
     child = script(inputs=[{"name": "x", "from": "$(steps.a.outputs.b)"}])  # which means nothing by itself
     child["metadata"]["ownerReferences"] = [RUN]
@@ -512,10 +512,10 @@ def test_a_task_of_a_pipeline_run_does_what_that_wrote_down_and_resolves_nothing
     world.tick(60.0)
     world.reconcile()
     assert not world.finished()
-    world.kube.put(settled)
+    world.kube.put(frozen)
     status = world.run()
     assert world.said()[:2] == ("True", "Succeeded")
-    assert status["runId"] == TaskRun.from_json(settled["data"]["run.json"]).run_id
+    assert status["runId"] == TaskRun.from_json(frozen["data"]["run.json"]).run_id
     (owner,) = world.pod()["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"]) == (KIND, uid(world))
     assert world.kube.objects["ConfigMap", NAMESPACE, "train-task"]["metadata"]["ownerReferences"] == [RUN]
@@ -525,7 +525,7 @@ def test_a_parallel_run_step_of_a_pipeline_run_does_what_that_wrote_down_and_res
     world = World()
     world.submit()
     world.reconcile()
-    settled = settled_of(world, "score-run")
+    frozen = frozen_of(world, "score-run")
     world = World()
     child = step()
     child["metadata"]["ownerReferences"] = [RUN]
@@ -536,7 +536,7 @@ def test_a_parallel_run_step_of_a_pipeline_run_does_what_that_wrote_down_and_res
     world.reconcile()
     assert not world.finished()
     assert not world.kube.of("Pod")
-    world.kube.put(settled)
+    world.kube.put(frozen)
     world.run()
     assert world.condition()["reason"] == "Succeeded"
     (owner,) = world.pod("score-coordinator")["metadata"]["ownerReferences"]
@@ -547,11 +547,11 @@ def test_a_parallel_run_step_of_a_pipeline_run_does_what_that_wrote_down_and_res
 def test_what_another_pipeline_run_wrote_down_is_somebody_elses(world):
     world.submit()
     world.reconcile()
-    settled = settled_of(world, "train-task")
+    frozen = frozen_of(world, "train-task")
     world = TaskWorld()
     child = script()
     child["metadata"]["ownerReferences"] = [RUN | {"uid": "another"}]
-    world.submit(*AROUND, child, settled)
+    world.submit(*AROUND, child, frozen)
     world.reconcile()
     assert world.said() == (
         "Unknown",

@@ -21,7 +21,7 @@ from longshore_storage import beneath
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
-from settled import SETTINGS, a_run, a_task, containers, dumped
+from frozen import SETTINGS, a_run, a_task, containers, dumped
 
 DATA, RUNS = "/mnt/longshore/claim/data", "/mnt/longshore/claim/runs/team"
 MORE = "/mnt/longshore/claim/more"

@@ -29,7 +29,7 @@ class Ensure:
 class Begin:
     """Make the resource that runs a step, once the run that it is to carry out is written down."""
 
-    settled: V1ConfigMap
+    frozen: V1ConfigMap
     resource: dict[str, Any]
 
 

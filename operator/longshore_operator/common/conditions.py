@@ -11,7 +11,7 @@ from longshore_operator.common.actions import Event, S
 from longshore_operator.common.values import Blocked
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, RUNNING, SUCCEEDED_WITH_FAILURES
 
-UNSETTLED = "WaitingForPipelineRun"  # reason of a step whose run is not written down
+NOT_FROZEN = "WaitingForPipelineRun"  # reason of a step whose run is not written down
 INVALID, LOST, REFUSED = "InvalidInput", "PodLost", "Refused"
 _SHOWN_PROBLEMS = 5
 _BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", REFUSED, LOST, INVALID)

@@ -16,7 +16,7 @@ from longshore_api.tasks import ScriptStep
 from longshore_api.validation import label, parse
 from longshore_api.values import INT_MAX
 from longshore_operator.cluster.api import Kube, Manifest
-from longshore_operator.common.conditions import UNSETTLED
+from longshore_operator.common.conditions import NOT_FROZEN
 from longshore_operator.common.pool import Holder, Pool, is_set, number
 from longshore_operator.common.pool import pool as pool_of
 from longshore_operator.common.values import Blocked, Control
@@ -71,18 +71,18 @@ def pipeline_run(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return found if found.get("kind") == names.RUN_KIND else None
 
 
-def is_of(settled: Manifest, step: Manifest) -> bool:
-    """Tell whether a settled run is this step's: the step's own, or written by the PipelineRun that made the step."""
+def is_of(frozen: Manifest, step: Manifest) -> bool:
+    """Tell whether a frozen run is this step's: the step's own, or written by the PipelineRun that made the step."""
     run = pipeline_run(step["metadata"])
-    return owner(settled) in {step["metadata"]["uid"], *([run["uid"]] if run else [])}
+    return owner(frozen) in {step["metadata"]["uid"], *([run["uid"]] if run else [])}
 
 
 def left_to_pipeline_run(step: Manifest) -> Blocked | None:
-    """Return what a step waits for whose run is settled by its PipelineRun; None for one that settles its own."""
+    """Return what a step waits for whose run is frozen by its PipelineRun; None for one that freezes its own."""
     run = pipeline_run(step["metadata"])
     if run is None:
         return None
-    return Blocked(UNSETTLED, f"waiting for PipelineRun {run['name']} to write down what is to be run")
+    return Blocked(NOT_FROZEN, f"waiting for PipelineRun {run['name']} to write down what is to be run")
 
 
 def shared_pool(kube: Kube, namespace: str, compute: str, *, asking: tuple[Holder, int]) -> Pool:

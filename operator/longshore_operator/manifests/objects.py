@@ -46,7 +46,7 @@ def metadata(
 
 
 def config_map(run: ClusterRun) -> V1ConfigMap:
-    """Return the run as it was settled: later changes of Datasets and others are not for it."""
+    """Return the run as it was frozen: later changes of Datasets and others are not for it."""
     return V1ConfigMap(
         api_version="v1",
         kind="ConfigMap",

@@ -18,21 +18,21 @@ from longshore_planner.tasks import TaskRun
 RUN_ID_KEY, PIPELINE_KEY = "run-id", "pipeline.json.gz"  # of the ConfigMap
 
 
-def settled_map(run: Subject, settled: ClusterPipeline) -> V1ConfigMap:
-    """Return the run as it was settled, packed: hundreds of steps are more than a ConfigMap holds otherwise."""
-    packed = gzip.compress(settled.to_json().encode(), mtime=0)
+def frozen_map(run: Subject, frozen: ClusterPipeline) -> V1ConfigMap:
+    """Return the run as it was frozen, packed: hundreds of steps are more than a ConfigMap holds otherwise."""
+    packed = gzip.compress(frozen.to_json().encode(), mtime=0)
     return V1ConfigMap(
         api_version="v1",
         kind="ConfigMap",
         metadata=metadata(run, names.pipeline_run(run.name)),
         immutable=True,
-        data={RUN_ID_KEY: settled.pipeline.run_id},
+        data={RUN_ID_KEY: frozen.pipeline.run_id},
         binary_data={PIPELINE_KEY: base64.b64encode(packed).decode()},
     )
 
 
-def settled_from(raw: Mapping[str, Any]) -> ClusterPipeline:
-    """Read what `settled_map` wrote. Raises ValueError, TypeError, KeyError, OSError for something else."""
+def frozen_from(raw: Mapping[str, Any]) -> ClusterPipeline:
+    """Read what `frozen_map` wrote. Raises ValueError, TypeError, KeyError, OSError for something else."""
     return ClusterPipeline.from_json(gzip.decompress(base64.b64decode(raw["binaryData"][PIPELINE_KEY])).decode())
 
 
@@ -48,16 +48,16 @@ def source_map(run: Subject, name: str, source: Mapping[str, Any]) -> V1ConfigMa
     )
 
 
-def step_map(run: Subject, settled: ClusterRun | TaskRun) -> V1ConfigMap:
-    """Return the settled run of a step, which is there before the step is: so it resolves nothing by itself."""
-    is_task = isinstance(settled, TaskRun)
-    name = names.task_objects(settled.step) if is_task else names.run_objects(settled.step)
+def step_map(run: Subject, frozen: ClusterRun | TaskRun) -> V1ConfigMap:
+    """Return the frozen run of a step, which is there before the step is: so it resolves nothing by itself."""
+    is_task = isinstance(frozen, TaskRun)
+    name = names.task_objects(frozen.step) if is_task else names.run_objects(frozen.step)
     return V1ConfigMap(
         api_version="v1",
         kind="ConfigMap",
         metadata=metadata(run, name),
         immutable=True,
-        data=objects.task_data(settled) if isinstance(settled, TaskRun) else objects.run_data(settled),
+        data=objects.task_data(frozen) if isinstance(frozen, TaskRun) else objects.run_data(frozen),
     )
 
 

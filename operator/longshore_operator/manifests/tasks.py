@@ -66,7 +66,7 @@ _LAST_WORDS = ("--last-words", "/dev/termination-log")
 
 
 def task_map(run: TaskRun) -> V1ConfigMap:
-    """Return the run as it was settled."""
+    """Return the run as it was frozen."""
     return V1ConfigMap(
         api_version="v1",
         kind="ConfigMap",

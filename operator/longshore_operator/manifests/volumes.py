@@ -93,7 +93,7 @@ class DataAccess:
         return [each.mount_path for each in self.script_mounts() if each.read_only and each.sub_path]
 
     def _roots(self) -> tuple[str, ...]:
-        # A run that was settled before there were folders has its volumes as a whole.
+        # A run that was frozen before there were folders has its volumes as a whole.
         return self.provision.folders or tuple(each.mount_path for each in self.provision.volumes)
 
     def _root_of(self, place: str) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.task_status import TaskStatus
-from longshore_operator.common.conditions import UNSETTLED
+from longshore_operator.common.conditions import NOT_FROZEN
 from longshore_planner.pipelines.decide import Stop, after_stop
 from longshore_planner.pipelines.records import CANCELLED, FAILED, PENDING, SUCCEEDED, SUSPENDED, Outcome
 from longshore_planner.pipelines.status import Detail
@@ -36,7 +36,7 @@ class Child:
     def lacks_run(self) -> bool:
         """Whether it waits for what it is to run to be written down: somebody may have deleted that."""
         found = self.status.condition("Succeeded") if self.status else None
-        return found is not None and found.reason == UNSETTLED
+        return found is not None and found.reason == NOT_FROZEN
 
 
 def outcome(child: Child, stop: Stop | None) -> Outcome | None:

@@ -1,8 +1,8 @@
 """The next steps of a PipelineRun, from all that is known of it.
 
 over?          ->  delete it when its time has come
-not settled?   ->  settle it, after a survey where it needs one; what is wrong ends it, with nothing started
-settled        ->  take in which steps have ended; decide, as one machine does (longshore_planner.pipelines);
+not frozen?    ->  freeze it, after a survey where it needs one; what is wrong ends it, with nothing started
+frozen         ->  take in which steps have ended; decide, as one machine does (longshore_planner.pipelines);
                    say so in the status, and then see to it that each running step has its resource
 
 What the status says of steps comes first and is what counts: a step that it says runs, and whose resource is not there,
@@ -52,13 +52,13 @@ _SURVEYING = _REFUSED = 5.0
 
 
 @dataclass(frozen=True)
-class Settlement:
+class ResolvedRun:
     """A run as it would begin now, once a survey has been made where it needs one."""
 
-    settled: ClusterPipeline
+    frozen: ClusterPipeline
     copies: tuple[Ensure, ...] = ()  # of its sources
     is_retry: bool = False  # it goes on with another one
-    survey: Survey | None = None  # what is still to be looked at: `settled` lacks it
+    survey: Survey | None = None  # what is still to be looked at: `frozen` lacks it
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Run:
     status: PipelineRunStatus | None
     options: Options  # of this moment
     ttl_seconds: int | None = None
-    settled: ClusterPipeline | None = None  # as it was written down when it began
-    resolved: Settlement | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
+    frozen: ClusterPipeline | None = None  # as it was written down when it began
+    resolved: ResolvedRun | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     children: Mapping[str, Child] = field(default_factory=dict)  # the resources of its steps, by name
     surveys: tuple[Pod, ...] = ()  # that look at sources and inputs
     history: History = field(default_factory=History)
@@ -96,7 +96,7 @@ def decide_run(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
     if seen.foreign and not seen.options.cancel:
         message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
         return _not_begun(seen, Blocked("NameTaken", message), final=False, now=now)
-    return _begin(seen, settings, now=now) if seen.settled is None else _go_on(seen, seen.settled, now=now)
+    return _begin(seen, settings, now=now) if seen.frozen is None else _go_on(seen, seen.frozen, now=now)
 
 
 def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
@@ -106,13 +106,13 @@ def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
         plan = _not_begun(seen, Blocked(SUSPENDED, "suspended: nothing was started"), final=False, now=now)
         return replace(plan, requeue_after=None)
     match seen.resolved:
-        case Settlement(survey=Survey() as survey):
+        case ResolvedRun(survey=Survey() as survey):
             waits = waits_for(survey, seen.subject.name, seen.surveys)
             plan = _not_begun(seen, waits, final=False, now=now)
             actions = surveying(survey, seen.subject, seen.surveys, settings, now=now)
             return replace(plan, actions=tuple(actions), requeue_after=_SURVEYING)
-        case Settlement() as begins:
-            return replace(_go_on(seen, begins.settled, now=now), actions=tuple(_written_down(seen, begins)))
+        case ResolvedRun() as begins:
+            return replace(_go_on(seen, begins.frozen, now=now), actions=tuple(_written_down(seen, begins)))
         case Blocked() as waits:
             return _not_begun(seen, waits, final=False, now=now)
         case problems:
@@ -122,12 +122,12 @@ def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
 
 def wants_history(seen: Run, *, now: datetime) -> bool:
     """Tell whether steps are about to start that an earlier run may spare: only then are other runs looked at."""
-    begins = seen.resolved if isinstance(seen.resolved, Settlement) else None
-    settled = seen.settled or (begins.settled if begins is not None and begins.survey is None else None)
-    if seen.is_over or settled is None or settled.pipeline.options.regenerate_outputs:
+    begins = seen.resolved if isinstance(seen.resolved, ResolvedRun) else None
+    frozen = seen.frozen or (begins.frozen if begins is not None and begins.survey is None else None)
+    if seen.is_over or frozen is None or frozen.pipeline.options.regenerate_outputs:
         return False
-    _, decision = _decision(seen, settled, now=now)
-    return any(settled.pipeline.step(name).allow_reuse for name in decision.start)
+    _, decision = _decision(seen, frozen, now=now)
+    return any(frozen.pipeline.step(name).allow_reuse for name in decision.start)
 
 
 def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Blocked) -> RunPlan:
@@ -141,25 +141,25 @@ def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Blocked) -> RunPlan:
 def refused_to_begin(seen: Run, plan: RunPlan, refusal: Blocked, *, now: datetime) -> RunPlan:
     """Return the same of a plan whose first actions were refused.
 
-    What a run that is not written down would do is not told: it may be settled otherwise the next time.
+    What a run that is not written down would do is not told: it may be frozen otherwise the next time.
     """
-    if seen.settled is not None:
+    if seen.frozen is not None:
         return after_refusal_of_run(seen, plan, refusal)
     return replace(_not_begun(seen, refusal, final=False, now=now), actions=(), requeue_after=_REFUSED)
 
 
-def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
-    before, decision = _decision(seen, settled, now=now)
+def _go_on(seen: Run, frozen: ClusterPipeline, *, now: datetime) -> RunPlan:
+    before, decision = _decision(seen, frozen, now=now)
     started = seen.status.start_time if seen.status is not None else None
     status = pipeline_status(
-        settled.pipeline,
+        frozen.pipeline,
         decision,
         started=started or now,
         now=now,
         previous=seen.status,
         generation=seen.generation,
-        details=_details(seen, settled, decision),
-        spec=settled.spec,
+        details=_details(seen, frozen, decision),
+        spec=frozen.spec,
     )
     if seen.blocked is not None:
         status = _with_blocked(status, seen.blocked)
@@ -169,24 +169,24 @@ def _go_on(seen: Run, settled: ClusterPipeline, *, now: datetime) -> RunPlan:
         requeue_after = max(0.0, min(decision.look_again - now.timestamp(), _LATE))
     if any(each.leaving for each in seen.children.values()):
         requeue_after = _SOON
-    after = (*_resources(seen, settled, decision), *cleared(seen.surveys, now=now))
+    after = (*_resources(seen, frozen, decision), *cleared(seen.surveys, now=now))
     return Plan(tuple(_given_up(seen, before, decision)), status, events, requeue_after, after=after)
 
 
-def _decision(seen: Run, settled: ClusterPipeline, *, now: datetime) -> tuple[Mapping[str, Record], Decision]:
+def _decision(seen: Run, frozen: ClusterPipeline, *, now: datetime) -> tuple[Mapping[str, Record], Decision]:
     """Return the records as they were, and what the run does next, with the ends of steps taken in."""
     begun = seen.status is not None and seen.status.run_id is not None
-    before = records_of(seen.status) if begun and seen.status is not None else settled.records
-    options = replace(settled.pipeline.options, cancel=seen.options.cancel, suspend=seen.options.suspend)
+    before = records_of(seen.status) if begun and seen.status is not None else frozen.records
+    options = replace(frozen.pipeline.options, cancel=seen.options.cancel, suspend=seen.options.suspend)
     at = now.timestamp()
-    stops = decide(settled.pipeline, before, history=seen.history, options=options, now=at).stop
+    stops = decide(frozen.pipeline, before, history=seen.history, options=options, now=at).stop
     records = dict(before)
     for name, record in before.items():
         if record.state == RUNNING and (end := _end(seen, record, stops.get(name))) is not None:
-            step = settled.pipeline.step(name)
+            step = frozen.pipeline.step(name)
             end = replace(end, git=step.git or end.git)  # of where the code was copied from, rather than of the copy
             records[name] = ended(record, end, outputs=step.outputs, now=at)
-    return before, decide(settled.pipeline, records, history=seen.history, options=options, now=at)
+    return before, decide(frozen.pipeline, records, history=seen.history, options=options, now=at)
 
 
 def _end(seen: Run, record: Record, stop: Stop | None) -> Outcome | None:
@@ -197,10 +197,10 @@ def _end(seen: Run, record: Record, stop: Stop | None) -> Outcome | None:
     return None if stop is None else after_stop(stop, Outcome(PENDING, stop.reason))
 
 
-def _resources(seen: Run, settled: ClusterPipeline, decision: Decision) -> Iterator[Action]:
+def _resources(seen: Run, frozen: ClusterPipeline, decision: Decision) -> Iterator[Action]:
     """Yield what sees to it that each step that runs has its resource, that goes on, and that no other one does."""
     outputs = {(each.name, key): uri for each in decision.records.values() for key, uri in each.outputs.items()}
-    for step in settled.pipeline.steps:
+    for step in frozen.pipeline.steps:
         record = decision.records[step.name]
         if not record.attempts and record.state != RUNNING and record.reason != SUSPENDED:
             continue  # it never had one
@@ -209,9 +209,9 @@ def _resources(seen: Run, settled: ClusterPipeline, decision: Decision) -> Itera
         child, stop = seen.children.get(name), decision.stop.get(step.name)
         if child is None:
             if record.state == RUNNING and stop is None:
-                yield _begun(seen, settled, step, name, outputs)
+                yield _begun(seen, frozen, step, name, outputs)
         elif child.lacks_run and record.state == RUNNING:
-            yield Ensure(_begun(seen, settled, step, name, outputs).settled)
+            yield Ensure(_begun(seen, frozen, step, name, outputs).frozen)
         elif not child.is_finished and not child.leaving:
             yield from _steered(child, record, stop)
 
@@ -230,15 +230,15 @@ def _given_up(seen: Run, before: Mapping[str, Record], decision: Decision) -> It
 
 
 def _begun(
-    seen: Run, settled: ClusterPipeline, step: FrozenStep, name: str, outputs: Mapping[tuple[str, str], str]
+    seen: Run, frozen: ClusterPipeline, step: FrozenStep, name: str, outputs: Mapping[tuple[str, str], str]
 ) -> Begin:
     run = run_of_step(
         step,
-        run_id=settled.pipeline.run_id,
+        run_id=frozen.pipeline.run_id,
         namespace=seen.subject.namespace,
         name=name,
         outputs=outputs,
-        accept_changed_code=settled.pipeline.options.accept_changed_code,
+        accept_changed_code=frozen.pipeline.options.accept_changed_code,
     )
     resource = pipelines.step_resource(seen.subject, resource_kind(step), name, step.spec_with(outputs))
     return Begin(pipelines.step_map(seen.subject, run), resource)
@@ -255,18 +255,18 @@ def _steered(child: Child, record: Record, stop: Stop | None) -> Iterator[Switch
         yield Switch(child.kind, child.name, child.uid, "cancel", value=True)
 
 
-def _written_down(seen: Run, begins: Settlement) -> Iterator[Action]:
+def _written_down(seen: Run, begins: ResolvedRun) -> Iterator[Action]:
     yield from begins.copies
-    manifest = pipelines.settled_map(seen.subject, begins.settled)
-    yield Retry(manifest, begins.settled.pipeline.run_id) if begins.is_retry else Create(manifest)
+    manifest = pipelines.frozen_map(seen.subject, begins.frozen)
+    yield Retry(manifest, begins.frozen.pipeline.run_id) if begins.is_retry else Create(manifest)
 
 
-def _details(seen: Run, settled: ClusterPipeline, decision: Decision) -> dict[str, Detail]:
+def _details(seen: Run, frozen: ClusterPipeline, decision: Decision) -> dict[str, Detail]:
     """Return what is known of the resource of each step's latest attempt."""
     found = {}
-    for step in settled.pipeline.steps:
+    for step in frozen.pipeline.steps:
         record = decision.records[step.name]
-        if (kept := settled.kept.get(step.name)) is not None:
+        if (kept := frozen.kept.get(step.name)) is not None:
             found[step.name] = Detail(kept.get("resource", ""))
         elif record.attempts:
             name = names.child(seen.subject.name, step.name, record.attempts)

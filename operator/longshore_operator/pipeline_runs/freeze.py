@@ -1,4 +1,4 @@
-"""Settles a PipelineRun: from it, its Pipeline and all around them to what is written down when it begins."""
+"""Freezes a PipelineRun: from it, its Pipeline and all that they refer to, to what is kept when it begins."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from longshore_operator.common.pool import is_finished
 from longshore_operator.common.references import AROUND, document, owner, status_of
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, placement
-from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY, settled_from
+from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY, frozen_from
 from longshore_operator.manifests.subject import Subject
-from longshore_operator.pipeline_runs.decide import Settlement
+from longshore_operator.pipeline_runs.decide import ResolvedRun
 from longshore_operator.pipeline_runs.sources import RETRY, Sources
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
@@ -35,9 +35,9 @@ _LARGEST = 900 << 10  # bytes of a status: an object has 1.5 MB in etcd, and who
 _OF_STEP = 600  # of a step in it, besides what it is compared by
 
 
-def settle(
+def freeze_run(
     kube: Kube, raw: Manifest, run: Subject, options: Options, settings: Settings, *, surveys: Sequence[Pod] = ()
-) -> Settlement | tuple[Problem, ...] | Blocked:
+) -> ResolvedRun | tuple[Problem, ...] | Blocked:
     """Return the run as it would begin now, what is wrong with it, or what it waits for. Raises ApiError.
 
     `surveys` are the run's pods that look at what the operator cannot see.
@@ -45,13 +45,13 @@ def settle(
     try:
         earlier = raw.get("spec", {}).get("retryOf")
         if earlier is not None:
-            return _Retry(kube, raw, run, str(earlier), surveys).settlement(options)
+            return _Retry(kube, raw, run, str(earlier), surveys).resolved(options)
         return _begin(kube, raw, run, settings, surveys)
     except InvalidDocuments as error:
         return tuple(error.problems)
 
 
-def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys: Iterable[Pod]) -> Settlement:
+def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys: Iterable[Pod]) -> ResolvedRun:
     documents = _documents(kube, raw)
     chosen = choose(documents, name=None, assigned={})
     assert chosen is not None, "the documents have a PipelineRun"
@@ -75,8 +75,8 @@ def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys:
     spec = chosen.template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     every = {each.name for each in steps}
     survey = survey_of(steps, code=every, contents=chosen.options.content_fingerprint, where=chosen.template.where)
-    begins = _settlement(ClusterPipeline(replace(frozen, steps=steps), spec), sources, survey, surveys)
-    size = _size(begins.settled)
+    begins = _resolved_run(ClusterPipeline(replace(frozen, steps=steps), spec), sources, survey, surveys)
+    size = _size(begins.frozen)
     if begins.survey is None and size > _LARGEST:
         rule = f"are too many, with too many files of code: a status of them would have {size >> 10} kB"
         path = field_path((*chosen.template.loc, "steps"))
@@ -84,30 +84,35 @@ def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys:
     return begins
 
 
-def _size(settled: ClusterPipeline) -> int:
+def _size(run_frozen: ClusterPipeline) -> int:
     """Return about how many bytes a status will have, but for metrics: most are of what steps are compared by."""
-    parts = sum(len(json.dumps(each.parts)) for each in settled.pipeline.steps)
-    return parts + _OF_STEP * len(settled.pipeline.steps) + len(json.dumps(settled.spec))
+    parts = sum(len(json.dumps(each.parts)) for each in run_frozen.pipeline.steps)
+    return parts + _OF_STEP * len(run_frozen.pipeline.steps) + len(json.dumps(run_frozen.spec))
 
 
-def _settlement(
-    settled: ClusterPipeline, sources: Sources, survey: Survey | None, surveys: Iterable[Pod], *, is_retry: bool = False
-) -> Settlement:
-    """Return the settlement of a run: with what its survey found, or with the survey. Raises InvalidDocuments."""
-    steps = settled.pipeline.steps
+def _resolved_run(
+    run_frozen: ClusterPipeline,
+    sources: Sources,
+    survey: Survey | None,
+    surveys: Iterable[Pod],
+    *,
+    is_retry: bool = False,
+) -> ResolvedRun:
+    """Return a run with what its survey found, or with the survey that is to run first. Raises InvalidDocuments."""
+    steps = run_frozen.pipeline.steps
     if survey is not None:
         surveyed = sources.surveyed(steps, survey, surveys)
         if sources.problems:
             raise InvalidDocuments(sources.problems)
         if surveyed is not None:
             steps, survey = tuple(surveyed), None
-    settled = replace(settled, pipeline=replace(settled.pipeline, steps=steps))
-    return Settlement(settled, tuple(sources.copies.values()), is_retry=is_retry, survey=survey)
+    run_frozen = replace(run_frozen, pipeline=replace(run_frozen.pipeline, steps=steps))
+    return ResolvedRun(run_frozen, tuple(sources.copies.values()), is_retry=is_retry, survey=survey)
 
 
 @dataclass(frozen=True)
 class _Retry:
-    """A run that goes on with another one: as that was settled, but for the code of steps that failed."""
+    """A run that goes on with another one: as that was frozen, but for the code of steps that failed."""
 
     kube: Kube
     raw: Manifest
@@ -115,22 +120,22 @@ class _Retry:
     earlier: str
     surveys: Sequence[Pod]
 
-    def settlement(self, options: Options) -> Settlement | Blocked:
+    def resolved(self, options: Options) -> ResolvedRun | Blocked:
         where = label(self.raw)
         raw = None if self.earlier == self.run.name else self._read()
         if raw is None:
             raise self._wrong("there is no other PipelineRun of that name")
         if not is_finished(raw):
             return Blocked("WaitingForRun", f"waiting for {self.earlier} to end, which this run retries")
-        settled = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(self.earlier))
-        if settled is None or owner(settled) != raw["metadata"]["uid"]:
+        frozen_map = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(self.earlier))
+        if frozen_map is None or owner(frozen_map) != raw["metadata"]["uid"]:
             raise self._wrong("it never began, and there is nothing to keep of it: run its pipeline anew")
         status = self._status(raw)
         if follower := self._follower():
             raise self._wrong(f"{follower} has gone on with it: retry that one")
-        if rival := self._rival(settled["data"][RUN_ID_KEY]):
+        if rival := self._rival(frozen_map["data"][RUN_ID_KEY]):
             return Blocked("WaitingForRun", f"waiting for {rival} to end, which retries the same run")
-        again, anew = retried(settled_from(settled), {each.name: each for each in status.steps})
+        again, anew = retried(frozen_from(frozen_map), {each.name: each for each in status.steps})
         sources, steps = Sources(self.kube, self.run, template=None, where=where), []
         for step in again.pipeline.steps:
             if step.name in again.kept:
@@ -143,7 +148,7 @@ class _Retry:
         survey = survey_of(steps, code=anew, contents=NONE, where=where, copies=copies)
         options = replace(options, content_fingerprint=again.pipeline.options.content_fingerprint)
         pipeline = replace(again.pipeline, steps=tuple(steps), options=options)
-        return _settlement(replace(again, pipeline=pipeline), sources, survey, self.surveys, is_retry=True)
+        return _resolved_run(replace(again, pipeline=pipeline), sources, survey, self.surveys, is_retry=True)
 
     def _status(self, raw: Manifest) -> PipelineRunStatus:
         """Return how the earlier run ended. Raises InvalidDocuments where that is nothing to go on with."""
@@ -179,8 +184,8 @@ class _Retry:
             name, retried_run = each["metadata"]["name"], each.get("spec", {}).get("retryOf")
             if name == self.run.name or is_finished(each) or not retried_run:
                 continue
-            settled = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(name))
-            begun = settled is not None and settled.get("data", {}).get(RUN_ID_KEY) == run_id
+            frozen_map = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(name))
+            begun = frozen_map is not None and frozen_map.get("data", {}).get(RUN_ID_KEY) == run_id
             if begun or (retried_run == self.earlier and _age(each) < mine):
                 return str(name)
         return ""

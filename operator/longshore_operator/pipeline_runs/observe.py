@@ -1,4 +1,4 @@
-"""Reads all that there is of a PipelineRun: itself, how it was settled, the resources of its steps, earlier runs."""
+"""Reads all that there is of a PipelineRun: itself, how it was frozen, the resources of its steps, earlier runs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from longshore_operator.common.pool import is_set, number
 from longshore_operator.common.references import owner, status_of
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names
-from longshore_operator.manifests.pipeline_runs import settled_from
+from longshore_operator.manifests.pipeline_runs import frozen_from
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.children import Child
 from longshore_operator.pipeline_runs.decide import Run
-from longshore_operator.pipeline_runs.freeze import settle
+from longshore_operator.pipeline_runs.freeze import freeze_run
 from longshore_operator.pipeline_runs.surveys import pod_of_survey
 from longshore_operator.settings import Settings
 from longshore_planner.pipelines.frozen import Options
@@ -66,16 +66,16 @@ def observe_run(
     found = kube.read("ConfigMap", namespace, names.pipeline_run(name))
     if found is not None and owner(found) != subject.uid:
         return replace(seen, foreign=f"ConfigMap {names.pipeline_run(name)}")
-    settled = None if found is None else settled_from(found)
-    if settled is None or settled.was_surveyed:
+    frozen = None if found is None else frozen_from(found)
+    if frozen is None or frozen.was_surveyed:
         seen = replace(seen, surveys=tuple(_surveys(kube, subject)))
-    if settled is None:
+    if frozen is None:
         rests = options.cancel or options.suspend
-        begins = None if rests else settle(kube, raw, subject, options, settings, surveys=seen.surveys)
+        begins = None if rests else freeze_run(kube, raw, subject, options, settings, surveys=seen.surveys)
         return replace(seen, resolved=begins)
     steps = status.steps if status is not None else []
-    children = (_child(kube, resource_kind(settled.pipeline.step(each.name)), each, subject) for each in steps)
-    return replace(seen, settled=settled, children={each.name: each for each in children if each is not None})
+    children = (_child(kube, resource_kind(frozen.pipeline.step(each.name)), each, subject) for each in steps)
+    return replace(seen, frozen=frozen, children={each.name: each for each in children if each is not None})
 
 
 def _surveys(kube: Kube, run: Subject) -> Iterator[Pod]:

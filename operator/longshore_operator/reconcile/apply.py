@@ -77,8 +77,8 @@ def resumed_by(kube: Kube, run_id: str, *, namespace: str, step: str) -> str:
         name = each["metadata"]["name"]
         if name == step or is_finished(each) or not each.get("spec", {}).get("resumeFrom"):
             continue
-        settled = kube.read("ConfigMap", namespace, names.run_objects(name))
-        text = settled.get("data", {}).get(objects.RUN_KEY) if settled else None  # None: it is somebody else's
+        frozen = kube.read("ConfigMap", namespace, names.run_objects(name))
+        text = frozen.get("data", {}).get(objects.RUN_KEY) if frozen else None  # None: it is somebody else's
         if text is not None and ClusterRun.from_json(text).job.run_id == run_id:
             return str(name)
     return ""

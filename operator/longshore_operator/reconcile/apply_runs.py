@@ -19,8 +19,8 @@ def apply_run_action(action: RunAction, kube: Kube, locks: Locks, *, namespace: 
     match action:
         case Ensure(manifest):
             _ensure(kube, body(manifest))
-        case Begin(settled, resource):
-            _ensure(kube, body(settled))
+        case Begin(frozen, resource):
+            _ensure(kube, body(frozen))
             kube.create(resource)
         case Retry(manifest, run_id):
             with locks.of("run", namespace, run_id):
@@ -44,8 +44,8 @@ def retried_by(kube: Kube, run_id: str, *, namespace: str, but: str) -> str:
         name = each["metadata"]["name"]
         if names.pipeline_run(name) == but or is_finished(each) or not each.get("spec", {}).get("retryOf"):
             continue
-        settled = kube.read("ConfigMap", namespace, names.pipeline_run(name))
-        if settled is not None and settled.get("data", {}).get(RUN_ID_KEY) == run_id:
+        frozen = kube.read("ConfigMap", namespace, names.pipeline_run(name))
+        if frozen is not None and frozen.get("data", {}).get(RUN_ID_KEY) == run_id:
             return str(name)
     return ""
 

@@ -1,6 +1,6 @@
 """The next steps of a ParallelRunStep, from all that is known of it.
 
-settled?   ->  clean up; delete it when its time has come
+finished?  ->  clean up; delete it when its time has come
 halted?    ->  end its workers, then its coordinator; suspended it waits, cancelled it is over
 no run?    ->  resolve; what is wrong ends it, with nothing started
 no node?   ->  wait in line, with nothing started
@@ -38,7 +38,7 @@ _NO_VERDICT = ("Interrupted", "Superseded")  # another coordinator goes on
 
 def decide(seen: Observed, settings: Settings, *, now: datetime) -> StepPlan:
     """Return what to do next."""
-    if _is_settled(seen):
+    if _is_finished(seen):
         return _after_the_end(seen, now=now)
     if seen.foreign and not seen.step.control.cancel:
         message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
@@ -73,7 +73,7 @@ def _go_on(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime
     return _with_status(seen, actions, status, requeue_after=POLL if isinstance(seen.progress, Snapshot) else _SOON)
 
 
-def _is_settled(seen: Observed) -> bool:
+def _is_finished(seen: Observed) -> bool:
     """Tell whether the step has ended. One of which nothing was started may begin when its spec is changed."""
     status = seen.step.status
     finished = status.condition("Finished") if status else None
@@ -161,7 +161,7 @@ def _verdict(seen: Observed) -> Snapshot | None:
 
 def _foundations(seen: Observed, run: ClusterRun) -> Iterator[Action]:
     if seen.run is None:
-        # First of all: from now on the run is settled.
+        # First of all: from now on the run is frozen.
         yield Resume(run) if run.is_resumed else Create(objects.config_map(run))
     if "Secret" not in seen.objects:
         yield Issue(run)

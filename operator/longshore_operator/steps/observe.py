@@ -61,20 +61,20 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
         "NetworkPolicy": kube.read("NetworkPolicy", namespace, names.run_objects(name)),
     }
     found = kube.list("Pod", namespace, names.selector(name))
-    settled_map = beside["ConfigMap"]
-    is_ours = settled_map is not None and is_of(settled_map, raw)
+    frozen_map = beside["ConfigMap"]
+    is_ours = frozen_map is not None and is_of(frozen_map, raw)
     others = [each for kind, each in beside.items() if each is not None and not (kind == "ConfigMap" and is_ours)]
     foreign = _foreign([*others, *_named_as_ours(found, name)], step.uid)
     pods = [each for each in found if owner(each) == step.uid]
     run = None
-    if not foreign and settled_map is not None:
-        run = ClusterRun.from_json(settled_map["data"][objects.RUN_KEY])
+    if not foreign and frozen_map is not None:
+        run = ClusterRun.from_json(frozen_map["data"][objects.RUN_KEY])
         run = replace(run, uid=step.uid, generation=step.generation)  # a PipelineRun did not know them
     resolved = None
     if run is None and not foreign:
         resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, step, settings)
     endpoint = None if foreign else _endpoint(beside["Secret"], pods, step)
-    settled = run or resolved
+    frozen = run or resolved
     seen = Observed(
         step=step,
         run=run,
@@ -87,7 +87,7 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
         pods=tuple(_pod(each, step=name) for each in pods),
         foreign=foreign,
         progress=None if endpoint is None else _ask(coordinators, endpoint),
-        pool=_pool(kube, settled, pods) if isinstance(settled, ClusterRun) else None,
+        pool=_pool(kube, frozen, pods) if isinstance(frozen, ClusterRun) else None,
     )
     return Sight(seen, endpoint)
 
@@ -197,10 +197,10 @@ def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun
     finished = status.condition("Finished") if status else None
     if finished is None or finished.status != "True":
         return Blocked("WaitingForStep", f"waiting for {name} to end, whose run this step resumes")
-    settled = kube.read("ConfigMap", step.namespace, names.run_objects(name))
-    if settled is None or not is_of(settled, earlier):
+    frozen = kube.read("ConfigMap", step.namespace, names.run_objects(name))
+    if frozen is None or not is_of(frozen, earlier):
         raise InvalidDocuments([Problem(where, _RESUME, f"is {name!r}, which never began: there is nothing to resume")])
-    run = ClusterRun.from_json(settled["data"][objects.RUN_KEY])
+    run = ClusterRun.from_json(frozen["data"][objects.RUN_KEY])
     rival = _rival(kube, step, name, run.job.run_id)
     return Blocked("WaitingForStep", f"waiting for {rival} to end, which resumes the same run") if rival else run
 

@@ -1,6 +1,6 @@
 """The next steps of a task, a ScriptStep or TransferStep, from all that is known of it.
 
-settled?   ->  clean up; delete it when its time has come
+finished?  ->  clean up; delete it when its time has come
 a result   ->  the last status, then clean up
 cancelled? ->  end its pod; then it is over
 no run?    ->  resolve; what is wrong ends it, with nothing started
@@ -43,7 +43,7 @@ _NEVER_STARTED = ("StartError", "ContainerCannotRun")  # reasons of container ru
 def decide_task(seen: SeenTask, settings: Settings, *, now: datetime) -> TaskPlan:
     """Return what to do next."""
     cancel = seen.task.control.cancel
-    if _is_settled(seen):
+    if _is_finished(seen):
         return _after_the_end(seen, now=now)
     if seen.foreign and not cancel:
         blocked = Blocked("NameTaken", f"{seen.foreign} belongs to somebody else: waiting until it is gone")
@@ -120,8 +120,8 @@ def _go_on(seen: SeenTask, run: TaskRun, settings: Settings, *, now: datetime) -
             status = task_statuses.not_begun(seen.task, blocked, final=False, now=now)
             return _with_status(seen, actions, status, requeue_after=_pause(seen))
         if blocked is None:
-            settled = () if seen.run is not None else (Create(task_map(run)),)  # from now on the run is settled
-            actions = (*actions, *settled, *_made(seen, run, settings))
+            frozen = () if seen.run is not None else (Create(task_map(run)),)  # from now on the run is frozen
+            actions = (*actions, *frozen, *_made(seen, run, settings))
     elif is_overdue(pod, now=now):
         actions = (*actions, Delete("Pod", pod.name, pod.uid, at_once=True))
     elif was_rejected(pod) and not pod.leaving and not was_just_rejected(pod, now=now):
@@ -195,7 +195,7 @@ def _cancel(seen: SeenTask, *, now: datetime) -> TaskPlan:
 # --- after it ----------------------------------------------------------------------------------------------------
 
 
-def _is_settled(seen: SeenTask) -> bool:
+def _is_finished(seen: SeenTask) -> bool:
     """Tell whether the task has ended. One of which nothing was started may begin when its spec is changed."""
     status = seen.task.status
     finished = status.condition("Finished") if status else None

@@ -39,7 +39,7 @@ def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, n
     if raw is None or "deletionTimestamp" in raw["metadata"]:
         return None
     task = _task(kind, raw)
-    settled = kube.read("ConfigMap", namespace, names.task_objects(name))
+    frozen = kube.read("ConfigMap", namespace, names.task_objects(name))
     pods = [
         each
         for each in kube.list("Pod", namespace, names.task_selector(name))
@@ -48,20 +48,20 @@ def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, n
     seen = SeenTask(
         task=task,
         pods=tuple(task_pod(each, step=name) for each in pods if owner(each) == task.uid),
-        foreign=next(_foreign(raw, settled, pods), ""),
+        foreign=next(_foreign(raw, frozen, pods), ""),
     )
     if seen.foreign:
         return seen
-    if settled is None:
+    if frozen is None:
         resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, task, settings)
         seen = replace(seen, resolved=resolved)
     else:
-        run = TaskRun.from_json(settled["data"][objects.RUN_KEY])
+        run = TaskRun.from_json(frozen["data"][objects.RUN_KEY])
         seen = replace(seen, run=replace(run, uid=task.uid, generation=task.generation))  # a PipelineRun knew neither
-    settled_run = seen.run or seen.resolved
-    if not isinstance(settled_run, TaskRun) or seen.pod is not None or not settled_run.provision.node.compute:
+    frozen_run = seen.run or seen.resolved
+    if not isinstance(frozen_run, TaskRun) or seen.pod is not None or not frozen_run.provision.node.compute:
         return seen
-    compute = settled_run.provision.node.compute
+    compute = frozen_run.provision.node.compute
     return replace(seen, pool=shared_pool(kube, namespace, compute, asking=(Holder(name, kind), 1)))
 
 
@@ -79,10 +79,10 @@ def _task(kind: str, raw: Manifest) -> Task:
     )
 
 
-def _foreign(raw: Manifest, settled: Manifest | None, pods: list[Manifest]) -> Iterator[str]:
+def _foreign(raw: Manifest, frozen: Manifest | None, pods: list[Manifest]) -> Iterator[str]:
     """Yield the objects that have one of our names and another owner."""
-    if settled is not None and not is_of(settled, raw):
-        yield f"ConfigMap {settled['metadata']['name']}"
+    if frozen is not None and not is_of(frozen, raw):
+        yield f"ConfigMap {frozen['metadata']['name']}"
     for each in pods:
         if owner(each) != raw["metadata"]["uid"]:
             yield f"Pod {each['metadata']['name']}"

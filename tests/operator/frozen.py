@@ -1,4 +1,4 @@
-"""A run and a task, settled, whose manifests tests look at."""
+"""A run and a task, frozen, whose manifests tests look at."""
 
 from dataclasses import replace
 
