@@ -34,10 +34,23 @@ def configure(*, level: str, form: Format) -> None:
     """Send all log lines of this level and above, and Python's warnings, to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(_lower_retries)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for each in _FOREIGN:
         logging.getLogger(each).setLevel(logging.WARNING)
+
+
+def _lower_retries(record: logging.LogRecord) -> bool:
+    """Log as a warning what kopf logs as an error and retries: 429 right after an install, a restarted API server.
+
+    Once its retries are used up it logs another line, "escalating", which stays an error.
+    """
+    if record.levelno == logging.ERROR and record.name.partition(".")[0] == "kopf":
+        message = record.getMessage()
+        if message.startswith("Request attempt #") and "; will re" in message:
+            record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+    return True
 
 
 class JsonFormatter(logging.Formatter):

@@ -1,11 +1,18 @@
 """Log lines: one object each, about something, and nothing that others' clients would give away."""
 
+import asyncio
+import http.server
 import json
 import logging
 import warnings
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
+import aiohttp
+import kopf
 import pytest
+from kopf._cogs.clients import api, errors
+from served import serving
 
 from longshore_operator import logs
 
@@ -88,3 +95,37 @@ def test_a_warning_of_python_is_a_line_like_others(written):
     (line,) = map(json.loads, written())
     assert line["level"] == "warning"
     assert "DeprecationWarning: old" in line["message"]
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 503, None], ids=str)  # None: the connection is closed
+def test_a_call_of_kopfs_that_is_retried_is_a_warning_and_one_that_is_given_up_an_error(written, status):
+    class Failing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if status:
+                self.send_error(status, "storage is (re)initializing")
+
+        def log_message(self, *_):
+            """Print nothing: standard error is looked at."""
+
+    async def call(url):
+        settings = kopf.OperatorSettings()
+        settings.networking.error_backoffs = (0.0, 0.0)
+        async with aiohttp.ClientSession() as session:
+            context = SimpleNamespace(session=session, server=url)
+            await api.request(
+                "get", "/apis", settings=settings, context=context, logger=logging.getLogger("kopf._cogs")
+            )
+
+    logs.configure(level="INFO", form="json")
+    with serving(Failing) as server, pytest.raises((errors.APIError, aiohttp.ClientError)):
+        asyncio.run(call(server.url))
+    lines = list(map(json.loads, written()))
+    assert [each["level"] for each in lines] == ["warning", "warning", "error"]
+    assert all(server.url in each["message"] for each in lines)
+
+
+def test_an_error_of_others_stays_one(written):
+    logs.configure(level="INFO", form="json")
+    for name, message in (("kopf.objects", "Handler failed"), ("longshore.operator", "Request attempt #1; will retry")):
+        logging.getLogger(name).error(message)
+    assert [json.loads(each)["level"] for each in written()] == ["error", "error"]
