@@ -1,6 +1,5 @@
 """From the coordinator's snapshot to the status."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -169,28 +168,7 @@ def test_a_snapshot_survives_its_json(snapshot: Snapshot):
     assert Snapshot.from_json(snapshot.to_json()) == snapshot
 
 
-def test_a_snapshot_of_a_version_that_knew_less_is_read():
-    raw = json.loads(RUNNING.to_json())
-    del raw["idle_workers"], raw["devices"], raw["workers"]["ready"]
-    assert Snapshot.from_json(json.dumps(raw)) == replace(RUNNING, workers=replace(RUNNING.workers, ready=0))
-
-
-@pytest.mark.parametrize("place", [None, "mini_batches", "items", "workers", "first_error"])
-def test_a_snapshot_of_a_version_that_knows_more_is_read(place: str | None):
-    raw = json.loads(FAILED.to_json())
-    (raw if place is None else raw[place])["colour"] = "red"
-    assert Snapshot.from_json(json.dumps(raw)) == FAILED
-
-
 @pytest.mark.parametrize("text", ["{}", "[]", "null", '"text"', "1", "{", '{"state": "Running"}'])
 def test_what_is_no_snapshot_is_refused(text: str):
-    with pytest.raises((ValueError, KeyError, TypeError)):
+    with pytest.raises(ValueError, match=r"Snapshot|Expecting"):
         Snapshot.from_json(text)
-
-
-@pytest.mark.parametrize("name", ["state", "run_id", "mini_batches", "first_error"])
-def test_a_snapshot_without_what_every_version_knew_is_refused(name: str):
-    raw = json.loads(RUNNING.to_json())
-    del raw[name]
-    with pytest.raises((KeyError, TypeError), match=name):
-        Snapshot.from_json(json.dumps(raw))
