@@ -5,11 +5,13 @@ import importlib
 import inspect
 import json
 import pkgutil
+import sys
 import types
 import typing
 from collections import abc
 from copy import deepcopy
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,10 @@ from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import ScriptJob, ScriptResult
 from longshore_protocol.snapshot import Snapshot
 from longshore_protocol.survey import SurveyRequest, SurveyResult
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # pytest's importlib mode adds no folder of tests by itself
+
+from versions import at, default_of, levels
 
 BY_ITSELF = (
     *(Job, ScriptJob, ScriptResult, ScriptSpec, Snapshot, SurveyRequest, SurveyResult),
@@ -53,22 +59,6 @@ def sample(hint, default=MISSING):
         case builtins.dict | abc.Mapping:
             return {"name": sample(args[1])}
     return {str: "a text", int: 7, float: 7.5, bool: default is not True, typing.Any: "anything"}[hint]
-
-
-def levels(value, path=()):
-    """Yield each dataclass in a value, with the keys that lead to it in its JSON."""
-    if is_dataclass(value):
-        yield path, value
-        value = {each.name: getattr(value, each.name) for each in fields(value)}
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
-    for key, each in inner:
-        yield from levels(each, (*path, key))
-
-
-def at(raw, path):
-    for key in path:
-        raw = raw[key]
-    return raw
 
 
 def with_value(value, path, name, new):
@@ -139,7 +129,7 @@ def test_a_field_of_another_version_is_ignored(kind, path, _level, later):
 def test_a_field_that_another_version_lacks_has_its_default_or_is_named(kind, path, level, field):
     raw = as_json(sample(kind))
     del at(raw, path)[field.name]
-    default = field.default if field.default_factory is MISSING else field.default_factory()
+    default = default_of(field)
     if default is not MISSING:
         assert read(kind, raw) == with_value(sample(kind), path, field.name, default)
         return
