@@ -372,7 +372,12 @@ def test_what_the_api_server_refuses_is_said_while_nothing_runs():
     [
         ('pods "score-coordinator" is forbidden: violates PodSecurity "restricted:latest"', "True"),
         ("images of example.com are not allowed", "True"),
+        ('pods "score-coordinator" is forbidden: maximum cpu usage per Container is 2, but limit is 4', "True"),
+        ('User "system:serviceaccount:longshore-system:longshore" cannot create resource "pods"', "True"),
         ("exceeded quota: small, requested: pods=1", "False"),
+        ('error looking up service account research/scores: serviceaccount "scores" not found', "False"),
+        ("no PriorityClass with name low was found", "False"),
+        ("unable to create new content in namespace research because it is being terminated", "False"),
     ],
 )
 def test_a_step_that_a_rule_of_the_cluster_refuses_is_stalled_since_the_first_refusal(refusal, stalled):

@@ -630,6 +630,58 @@ def test_what_the_api_server_refuses_is_told_once_and_tried_again(world, kind_):
     assert world.condition()["status"] == "True"
 
 
+@pytest.mark.parametrize(
+    "refused", [("ConfigMap", "nightly-pipeline"), ("ConfigMap", "nightly-prepare"), ("ScriptStep", "nightly-prepare")]
+)
+def test_a_rule_of_the_cluster_that_refuses_what_a_run_needs_stalls_it_until_it_is_changed(world, refused):
+    def refuse(verb, kind_of, name):
+        if verb == "create" and kind_of == refused[0] and name.startswith(refused[1]):
+            raise Refused("denied the request: no more of it")
+
+    world.kube.fail = refuse
+    world.submit(*CHAIN)
+    for _ in range(2):
+        world.reconcile()
+        stalled = world.condition("Stalled")
+        assert (stalled["status"], stalled["reason"]) == ("True", "Refused")
+        assert stalled["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+        world.tick()
+    world.kube.fail = None
+    world.run()
+    assert (world.condition()["status"], world.condition("Stalled")["status"]) == ("True", "False")
+
+
+def test_a_run_of_which_another_step_goes_on_is_not_stalled(world):
+    def refuse(verb, kind_of, name):
+        if (verb, kind_of, name) == ("create", "ScriptStep", "nightly-south"):
+            raise Refused("denied the request: no more of it")
+
+    world.kube.fail = refuse
+    world.ends["north"] = ""
+    world.submit(script("north"), script("south"))
+    for _ in range(3):
+        world.reconcile()
+        world.tick()
+    assert (world.condition()["reason"], world.condition("Stalled")["status"]) == ("Refused", "False")
+    world.ends["north"] = "Succeeded"
+    world.until(lambda: world.states()["north"] == "Succeeded")
+    assert world.condition("Stalled")["status"] == "True"
+
+
+def test_a_run_whose_only_step_is_stalled_is_stalled_too(world):
+    world.ends["prepare"] = ""
+    world.submit(*CHAIN)
+    world.until(lambda: "ScriptStep/nightly-prepare" in world.resources())
+    step = world.resources()["ScriptStep/nightly-prepare"]
+    step["status"] = world.status_of("ScriptStep", "Unknown", "Refused", "violates PodSecurity")
+    step["status"]["conditions"].append({**step["status"]["conditions"][0], "type": "Stalled", "status": "True"})
+    world.seconds += 5.0  # a status of progress alone may be written again
+    world.reconcile()
+    stalled = world.condition("Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "StepStalled")
+    assert "prepare: violates PodSecurity" in stalled["message"]
+
+
 def test_a_run_that_could_not_be_written_down_is_frozen_again_and_nothing_is_told_of_it(world):
     def refuse(verb, kind_of, name):
         if (verb, kind_of, name) == ("create", "ConfigMap", "nightly-pipeline"):

@@ -403,15 +403,19 @@ def test_why_the_pod_does_not_start_is_told(world, status, reason):
     assert (world.condition()["status"], world.condition()["reason"]) == ("Unknown", reason)
 
 
-def test_a_pod_that_the_api_server_refuses_is_told_and_tried_again(world):
+@pytest.mark.parametrize(
+    ("refusal", "reason", "stalled"),
+    [("exceeded quota: no more of it", "QuotaExceeded", "False"), ("violates PodSecurity", "Refused", "True")],
+)
+def test_a_pod_that_the_api_server_refuses_is_told_and_tried_again(world, refusal, reason, stalled):
     def refuse(verb, kind_of, _):
         if (verb, kind_of) == ("create", "Pod"):
-            raise Refused("exceeded quota: no more of it")
+            raise Refused(refusal)
 
     world.kube.fail = refuse
     world.begin()
     assert world.reconcile() == 5.0
-    assert world.condition()["reason"] == "QuotaExceeded"
+    assert (world.condition()["reason"], world.condition("Stalled")["status"]) == (reason, stalled)
     world.kube.fail = None
     world.run()
     assert world.condition()["status"] == "True"

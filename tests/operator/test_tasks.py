@@ -340,6 +340,22 @@ def test_a_quota_that_refuses_the_pod_is_said_and_tried_again(world):
     world.run()
 
 
+def test_a_rule_of_the_cluster_that_refuses_the_pod_stalls_the_task_until_it_is_changed(world):
+    def refuse(*asked):
+        if asked[:2] == ("create", "Pod"):
+            raise Refused('violates PodSecurity "restricted:latest": hostPath volumes (volume "data")')
+
+    world.submit()
+    world.kube.fail = refuse
+    for _ in range(2):
+        world.reconcile()
+        assert (world.said()[1], world.condition("Stalled")["status"]) == ("Refused", "True")
+        world.tick()
+    world.kube.fail = None
+    world.run()
+    assert world.condition("Stalled")["status"] == "False"
+
+
 # --- bad input ------------------------------------------------------------------------------------------------------
 
 

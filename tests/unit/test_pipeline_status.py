@@ -11,7 +11,7 @@ from longshore_planner.pipelines.decide import decide
 from longshore_planner.pipelines.frozen import Options
 from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.records import Origin, Record
-from longshore_planner.pipelines.status import earlier_steps, pipeline_status, records_of
+from longshore_planner.pipelines.status import Detail, earlier_steps, pipeline_status, records_of
 
 NAMES = ("aaa", "bbb", "ccc", "ddd", "eee")
 PIPELINE = frozen(*map(script, NAMES), parameters=[{"name": "share", "type": "number", "default": 0.5}])
@@ -33,9 +33,9 @@ RECORDS = {
 }
 
 
-def status(records, *, previous=None, now=BEGAN, **options):
+def status(records, *, previous=None, now=BEGAN, details=None, **options):
     decision = decide(PIPELINE, records, history=History(), options=Options(**options), now=now.timestamp())
-    return pipeline_status(PIPELINE, decision, started=BEGAN, now=now, previous=previous)
+    return pipeline_status(PIPELINE, decision, started=BEGAN, now=now, previous=previous, details=details or {})
 
 
 def ending(**states):
@@ -83,6 +83,17 @@ def test_a_run_that_ended_says_how(states, reason, message):
     }
     assert message is None or found.condition("Succeeded").message == message
     assert found.completion_time == BEGAN
+
+
+@pytest.mark.parametrize(
+    ("stalled", "expected"),
+    [((), ("False", "Running")), (("ddd",), ("False", "Running")), (("ddd", "eee"), ("True", "StepStalled"))],
+)
+def test_a_run_is_stalled_when_no_step_goes_on(stalled, expected):
+    details = {name: Detail("", waits="refused", is_stalled=name in stalled) for name in ("ddd", "eee")}
+    assert truths(status(RECORDS, details=details))["Stalled"] == expected
+    ended = status(ending(**dict.fromkeys(NAMES, "Succeeded")), details=details)
+    assert truths(ended)["Stalled"] == ("False", "Succeeded")
 
 
 WITH_FAILURES = "SucceededWithFailures"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -16,6 +17,7 @@ INVALID, LOST, REFUSED = "InvalidInput", "PodLost", "Refused"
 _SHOWN_PROBLEMS = 5
 _BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", REFUSED, LOST, INVALID)
 _GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
+_MAY_PASS = re.compile("not found|no [A-Za-z]+ with name .* was found|is being terminated")
 
 
 def sentence(problems: Iterable[Problem]) -> str:
@@ -53,20 +55,32 @@ def blocked_by_name(message: str) -> Blocked:
     return Blocked("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
 
 
-def with_refusal(status: S, blocked: Blocked, *, before: S | None, now: datetime) -> S:
-    """Return the status when the API server did not make an object, and nothing runs that could be told of.
+def is_stalled_by(blocked: Blocked) -> bool:
+    """Return whether only a change of the object or of the cluster's rules helps.
 
-    A quota may have room again. What a rule of the cluster refuses does not pass by itself: the step is stalled, as its
-    status `before` may say already.
+    A quota may have room again, and what a pod names (ServiceAccount, PriorityClass) may be created in a moment.
     """
+    return blocked.reason == REFUSED and not _MAY_PASS.search(blocked.message)
+
+
+def with_refusal(status: S, blocked: Blocked, *, before: S | None, now: datetime) -> S:
+    """Return the status when the API server did not make an object, and nothing runs that could be told of."""
     succeeded = status.condition("Succeeded")
     if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
         return status
+    return with_blocked(status, blocked, stalled=is_stalled_by(blocked), before=before, now=now)
+
+
+def with_blocked(status: S, blocked: Blocked, *, stalled: bool, before: S | None, now: datetime) -> S:
+    """Return the status with why the object does not go on.
+
+    `stalled` says whether that cannot pass by itself; the status `before` may have said so already, and since when.
+    """
     told = {"reason": blocked.reason, "message": blocked.message}
     conditions = [each.model_copy(update=told) for each in status.conditions]
-    if blocked.reason == REFUSED:
+    if stalled:
         earlier = before.condition("Stalled") if before else None
         since = earlier.last_transition_time if earlier is not None and earlier.status == "True" else now
-        stalled = {"status": "True", "last_transition_time": since}
-        conditions = [each.model_copy(update=stalled) if each.type == "Stalled" else each for each in conditions]
+        update = {"status": "True", "last_transition_time": since}
+        conditions = [each.model_copy(update=update) if each.type == "Stalled" else each for each in conditions]
     return status.model_copy(update={"conditions": conditions})

@@ -33,6 +33,12 @@ class Child:
         return found is not None and found.status == "True"
 
     @property
+    def is_stalled(self) -> bool:
+        """Whether it does not go on, and will not by itself."""
+        found = self.status.condition("Stalled") if self.status else None
+        return found is not None and found.status == "True" and not self.is_finished
+
+    @property
     def lacks_run(self) -> bool:
         """Whether it waits for what it is to run to be written down: somebody may have deleted that."""
         found = self.status.condition("Succeeded") if self.status else None
@@ -63,11 +69,12 @@ def detail(child: Child | None, *, resource: str) -> Detail:
     """Return what the status of a run says of a step's resource."""
     status = child.status if child else None
     succeeded = status.condition("Succeeded") if status else None
-    if status is None or succeeded is None or succeeded.status != "Unknown":
+    if child is None or status is None or succeeded is None or succeeded.status != "Unknown":
         return Detail(resource)
     done = status.progress.columns.done if isinstance(status, ParallelRunStepStatus) else ""
     progress = "" if done.startswith("0/?") else done
-    return Detail(resource, progress, "" if succeeded.reason in _TELL else succeeded.message)
+    waits = "" if succeeded.reason in _TELL else succeeded.message
+    return Detail(resource, progress, waits, is_stalled=child.is_stalled)
 
 
 def _first_error(status: ParallelRunStepStatus | TaskStatus, message: str) -> str:

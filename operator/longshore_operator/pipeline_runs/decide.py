@@ -18,7 +18,14 @@ from datetime import datetime, timedelta
 from longshore_api.errors import Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_operator.common.actions import Action, Begin, Create, Delete, Ensure, Event, Plan, Retry, Switch
-from longshore_operator.common.conditions import INVALID, milestones, observed_again, sentence
+from longshore_operator.common.conditions import (
+    INVALID,
+    is_stalled_by,
+    milestones,
+    observed_again,
+    sentence,
+    with_blocked,
+)
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests import pipeline_runs as pipelines
@@ -130,11 +137,11 @@ def wants_history(seen: Run, *, now: datetime) -> bool:
     return any(frozen.pipeline.step(name).allow_reuse for name in decision.start)
 
 
-def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Blocked) -> RunPlan:
+def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Blocked, *, now: datetime) -> RunPlan:
     """Return what is left of a plan when the API server did not make something: to say so, and to try again."""
     if plan.status is None:
         return Plan(requeue_after=_SOON)
-    status = _with_blocked(plan.status, refusal)
+    status = _with_blocked(seen, plan.status, refusal, now=now)
     return Plan((), status, milestones(seen.status, status), requeue_after=_REFUSED)
 
 
@@ -144,8 +151,11 @@ def refused_to_begin(seen: Run, plan: RunPlan, refusal: Blocked, *, now: datetim
     What a run that is not written down would do is not told: it may be frozen otherwise the next time.
     """
     if seen.frozen is not None:
-        return after_refusal_of_run(seen, plan, refusal)
-    return replace(_not_begun(seen, refusal, final=False, now=now), actions=(), requeue_after=_REFUSED)
+        return after_refusal_of_run(seen, plan, refusal, now=now)
+    plan = _not_begun(seen, refusal, final=False, now=now)
+    assert plan.status is not None
+    status = _with_blocked(seen, plan.status, refusal, now=now)
+    return replace(plan, actions=(), status=status, requeue_after=_REFUSED)
 
 
 def _go_on(seen: Run, frozen: ClusterPipeline, *, now: datetime) -> RunPlan:
@@ -162,7 +172,7 @@ def _go_on(seen: Run, frozen: ClusterPipeline, *, now: datetime) -> RunPlan:
         spec=frozen.spec,
     )
     if seen.blocked is not None:
-        status = _with_blocked(status, seen.blocked)
+        status = _with_blocked(seen, status, seen.blocked, now=now)
     events = (*_failures(before, decision), *milestones(seen.status, status))
     requeue_after = None if decision.verdict is not None or decision.is_suspended else _LATE
     if decision.look_again is not None:
@@ -315,10 +325,11 @@ def _not_begun(seen: Run, blocked: Blocked, *, final: bool, now: datetime) -> Ru
     return Plan(gone, status, milestones(seen.status, status), requeue_after=None if final else _SOON)
 
 
-def _with_blocked(status: PipelineRunStatus, blocked: Blocked) -> PipelineRunStatus:
+def _with_blocked(seen: Run, status: PipelineRunStatus, blocked: Blocked, *, now: datetime) -> PipelineRunStatus:
     """Return the status with what keeps the run's next resources from being made."""
     finished = status.condition("Finished")
     if finished is not None and finished.status == "True":
         return status
-    told = {"reason": blocked.reason, "message": blocked.message}
-    return status.model_copy(update={"conditions": [each.model_copy(update=told) for each in status.conditions]})
+    goes_on = any(not (each.is_finished or each.is_stalled) for each in seen.children.values())
+    stalled = is_stalled_by(blocked) and not goes_on
+    return with_blocked(status, blocked, stalled=stalled, before=seen.status, now=now)

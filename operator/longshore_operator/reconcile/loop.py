@@ -139,7 +139,7 @@ class Reconciler:
             self._act(seen.subject, plan.after, endpoint=None, now=now)
         except (Refused, Taken) as error:
             self._troubles[key] = _blocked(error)
-            refused = after_refusal_of_run(seen, plan, self._troubles[key])
+            refused = after_refusal_of_run(seen, plan, self._troubles[key], now=now)
             return self._tell(seen.subject, refused, before=plan.status, now=now)
         return 0.0 if self._troubles.pop(key, None) is not None else again
 

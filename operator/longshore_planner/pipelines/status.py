@@ -43,14 +43,22 @@ def pipeline_status(
     truths: dict[str, Truth] = {
         "Succeeded": "Unknown" if verdict is None else "True" if verdict.succeeded else "False",
         "Ready": "True" if verdict is not None and verdict.succeeded else "False",
-        "Stalled": "True" if verdict is not None and not verdict.succeeded else "False",
+        "Stalled": "True" if _is_stalled(records, verdict, details) else "False",
         "Finished": "False" if verdict is None else "True",
     }
     ended = previous.completion_time if previous is not None and previous.completion_time is not None else now
     return api.PipelineRunStatus(
         observed_generation=generation,
         conditions=[
-            condition(type_, truth, reason=reason, message=message, previous=previous, generation=generation, now=now)
+            condition(
+                type_,
+                truth,
+                reason="StepStalled" if verdict is None and (type_, truth) == ("Stalled", "True") else reason,
+                message=message,
+                previous=previous,
+                generation=generation,
+                now=now,
+            )
             for type_, truth in truths.items()
         ],
         pipeline=frozen.name,
@@ -105,9 +113,18 @@ class Detail:
     resource: str  # "ScriptStep/nightly-train"
     progress: str = ""  # "120/400": mini-batches
     waits: str = ""  # why it does not go on, in one sentence
+    is_stalled: bool = False  # and will not by itself
 
 
 _NO_DETAIL = Detail("")
+
+
+def _is_stalled(records: Sequence[Record], verdict: Verdict | None, details: Mapping[str, Detail]) -> bool:
+    """Return whether the run has failed, or none of the steps that run goes on by itself."""
+    if verdict is not None:
+        return not verdict.succeeded
+    running = [each.name for each in records if each.state == RUNNING]
+    return bool(running) and all(details.get(name, _NO_DETAIL).is_stalled for name in running)
 
 
 def _waiting(records: Sequence[Record], details: Mapping[str, Detail]) -> str:
