@@ -17,11 +17,11 @@ import kopf
 from longshore_operator import logs
 from longshore_operator.cluster.api import ApiError, ApiKube, client_from_environment
 from longshore_operator.cluster.coordinators import HttpCoordinators
+from longshore_operator.controllers import reconciler
 from longshore_operator.endpoints import serving
 from longshore_operator.manifests import names
 from longshore_operator.metrics import MeteredKube, Metrics
 from longshore_operator.reconcile.leadership import Candidate, Election
-from longshore_operator.reconcile.loop import Reconciler
 from longshore_operator.reconcile.work_queue import WorkQueue
 from longshore_operator.settings import InvalidSettings, Settings
 from longshore_operator.watch.handlers import WATCHED, Key, registry
@@ -51,11 +51,11 @@ def main() -> int:
 
     metrics.leads(leads)
     kube = ApiKube(client, metrics.api_request, may_write=leads)
-    reconciler = Reconciler(MeteredKube(kube, metrics), HttpCoordinators(), settings)
+    reconcile = reconciler(MeteredKube(kube, metrics), HttpCoordinators(), settings).reconcile
 
     def work(key: Key) -> float | None:
         with metrics.reconcile(key[0]) as ended:
-            again = reconciler.reconcile(*key)
+            again = reconcile(*key)
             ended(again)
         return again
 

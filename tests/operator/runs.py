@@ -12,7 +12,7 @@ from world import NAMESPACE, START, FakeKube, kind
 
 from longshore_agent.survey import SurveyError, survey
 from longshore_agent.survey_words import survey_words
-from longshore_operator.reconcile.loop import Reconciler
+from longshore_operator.controllers import reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.survey import SurveyRequest
 
@@ -78,9 +78,9 @@ class RunWorld:
         self.seconds = 0.0
         self.reconciler = self.operator()
 
-    def operator(self):
+    def operator(self, kube=None):
         settings = Settings(image="longshore:test")
-        return Reconciler(self.kube, None, settings, now=lambda: self.now, monotonic=lambda: self.seconds)
+        return reconciler(kube or self.kube, None, settings, now=lambda: self.now, monotonic=lambda: self.seconds)
 
     def submit(self, *steps, name="nightly", parameters=None, around=AROUND, pipeline="iris", **spec):
         for each in around:

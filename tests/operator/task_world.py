@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from longshore_operator.reconcile.loop import Reconciler
+from longshore_operator.controllers import reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.script_job import FAILED, SUCCEEDED, TIMED_OUT, ScriptResult
 
@@ -60,10 +60,10 @@ class TaskWorld:
     def __post_init__(self):
         self.reconciler = self.operator()
 
-    def operator(self):
+    def operator(self, kube=None):
         """A new process of the operator."""
         clock = {"now": lambda: self.now, "monotonic": lambda: self.seconds}
-        return Reconciler(self.kube, None, SETTINGS, **clock)
+        return reconciler(kube or self.kube, None, SETTINGS, **clock)
 
     def submit(self, *manifests):
         for each in manifests or (*AROUND, script()):

@@ -6,16 +6,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from longshore_api.errors import Problem
-from longshore_operator.common.actions import Delete, Drain, Occupy, TellGone
-from longshore_operator.common.conditions import INVALID, blocked_by_refusal, sentence
+from longshore_operator.cluster.coordinators import Endpoint
+from longshore_operator.common.actions import Delete, Drain, Occupy, ReportGone
+from longshore_operator.common.conditions import INVALID, blocked_by_refusal, milestones, sentence
 from longshore_operator.common.lifecycle import after_refusal
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Claim, Holder, Pool
 from longshore_operator.common.values import Blocked, Control, Pod
+from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings
 from longshore_operator.steps import status as statuses
 from longshore_operator.steps.decide import decide
-from longshore_operator.steps.observed import Observed, Step, Unreachable
+from longshore_operator.steps.observed import ObservedStep, Unreachable
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import Provision, Volume
 from longshore_planner.nodes import NodeShape
@@ -23,7 +25,10 @@ from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 from longshore_protocol.snapshot import MiniBatchCounts, Snapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-STEP = Step("n", "score", "uid-of-step", 1, NOW - timedelta(minutes=1))
+STEP = ObservedStep(
+    subject=Subject("ParallelRunStep", "n", "score", "uid-of-step"), generation=1, created=NOW - timedelta(minutes=1)
+)
+ENDPOINT = Endpoint("10.0.0.1", 8443, "score-coordinator.n.svc", authority="", token="t")
 JOB = Job(
     name="score",
     run_id="score-uid-of-s",
@@ -41,9 +46,9 @@ COORDINATOR = Pod("score-coordinator", "c", "Running")
 WORKERS = (Pod("score-worker-0", "0", "Running", index=0), Pod("score-worker-1", "1", "Running", index=1))
 COUNTS = MiniBatchCounts(total=10, scheduled=10, succeeded=3)
 RUNNING = Snapshot("Running", JOB.run_id, JOB.run_uri, JOB.output.uri, 1, mini_batches=COUNTS)
-UP = Observed(STEP, RUN, objects=OBJECTS, pods=(COORDINATOR, *WORKERS), progress=RUNNING)
+UP = replace(STEP, run=RUN, objects=OBJECTS, pods=(COORDINATOR, *WORKERS), endpoint=ENDPOINT, progress=RUNNING)
 REFUSED = replace(STEP, status=statuses.not_begun(STEP, reason=INVALID, message="no", final=True, now=NOW))
-ENDED = replace(UP.step, status=statuses.from_snapshot(UP, replace(RUNNING, state="Succeeded"), now=NOW))
+ENDED = replace(STEP, status=statuses.from_snapshot(UP, replace(RUNNING, state="Succeeded"), now=NOW))
 
 
 def worker(**changes):
@@ -54,7 +59,7 @@ def told(action):
     match action:
         case Delete(kind, name, _, at_once):
             return f"delete {kind} {name}" + (" at once" if at_once else "")
-        case TellGone(name):
+        case ReportGone(name):
             return f"gone {name}"
         case Drain(name):
             return f"drain {name}"
@@ -67,12 +72,12 @@ def told(action):
 
 
 def halted(seen=UP, **control):
-    return replace(seen, step=replace(seen.step, control=Control(**control)))
+    return replace(seen, control=Control(**control))
 
 
 def ended(seconds_ago, **control):
     status = ENDED.status.model_copy(update={"completion_time": NOW - timedelta(seconds=seconds_ago)})
-    return replace(UP, step=replace(ENDED, status=status, control=Control(**control)), objects={}, pods=())
+    return replace(UP, status=status, control=Control(**control), objects={}, pods=())
 
 
 def sharing(*, held, of, wanted=2, others=0):
@@ -96,13 +101,13 @@ EVERYTHING = [
 ]
 
 CASES = {
-    "a new step gets all at once, the frozen run first": (Observed(STEP, resolved=RUN), EVERYTHING),
+    "a new step gets all at once, the frozen run first": (replace(STEP, resolved=RUN), EVERYTHING),
     "a step that is half made gets the rest": (replace(UP, objects={}, pods=(), progress=None), EVERYTHING[1:]),
     "a step that runs is left alone": (UP, []),
-    "a step with bad input gets nothing": (Observed(STEP, resolved=(Problem("x", "spec.y", "is bad"),)), []),
-    "a refused step gets nothing": (Observed(REFUSED, resolved=RUN), []),
-    "a refused step with a new spec begins": (Observed(replace(REFUSED, generation=2), resolved=RUN), EVERYTHING),
-    "a step beside somebody else's object gets nothing": (Observed(STEP, foreign="Pod score-worker-0"), []),
+    "a step with bad input gets nothing": (replace(STEP, resolved=(Problem("x", "spec.y", "is bad"),)), []),
+    "a refused step gets nothing": (replace(REFUSED, resolved=RUN), []),
+    "a refused step with a new spec begins": (replace(REFUSED, generation=2, resolved=RUN), EVERYTHING),
+    "a step beside somebody else's object gets nothing": (replace(STEP, foreign="Pod score-worker-0"), []),
     "a worker that failed is told, then deleted": (
         replace(UP, pods=(COORDINATOR, worker(phase="Failed"), WORKERS[1])),
         ["gone score-worker-0", "delete Pod score-worker-0"],
@@ -149,15 +154,15 @@ CASES = {
         [],
     ),
     "a new step takes what nodes it can use of a ComputeCluster": (
-        Observed(STEP, resolved=SHARED, pool=sharing(held=0, of=3)),
+        replace(STEP, resolved=SHARED, pool=sharing(held=0, of=3)),
         [*EVERYTHING[:5], "occupy cpu to 3: score-worker-0 score-worker-1"],
     ),
     "a new step starts with fewer nodes than it can use": (
-        Observed(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=2)),
+        replace(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=2)),
         [*EVERYTHING[:5], "occupy cpu to 3: score-worker-0"],
     ),
     "a new step without a node waits, and nothing is started": (
-        Observed(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=3)),
+        replace(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=3)),
         [],
     ),
     "a step that has begun keeps its coordinator while it has no node": (
@@ -189,7 +194,7 @@ CASES = {
         ["delete Secret score-run", "delete Service score-coordinator", "delete NetworkPolicy score-run"],
     ),
     "a step that was suspended goes on": (replace(UP, objects={}, pods=(), progress=None), EVERYTHING[1:]),
-    "a step that is suspended from the start starts nothing": (halted(Observed(STEP, resolved=RUN), suspend=True), []),
+    "a step that is suspended from the start starts nothing": (halted(replace(STEP, resolved=RUN), suspend=True), []),
     "a cancelled step ends its workers first": (
         halted(cancel=True),
         ["delete Pod score-worker-0", "delete Pod score-worker-1"],
@@ -223,7 +228,7 @@ CASES = {
         ["gone score-worker-0", "delete Pod score-worker-0"],
     ),
     "a step that waits for another one's end starts nothing": (
-        Observed(STEP, resolved=Blocked("WaitingForStep", "waiting for first to end")),
+        replace(STEP, resolved=Blocked("WaitingForStep", "waiting for first to end")),
         [],
     ),
     "a coordinator that was evicted is deleted": (
@@ -254,7 +259,7 @@ CASES = {
         [],
     ),
     "an ended step is cleaned up, but for its records": (
-        replace(UP, step=ENDED, progress=None),
+        replace(UP, status=ENDED.status, progress=None),
         [
             "delete Pod score-worker-0",
             "delete Pod score-worker-1",
@@ -282,7 +287,7 @@ def succeeded(seen):
     ("seen", "condition"),
     [
         (UP, ("Unknown", "Running")),
-        (Observed(STEP, resolved=RUN), ("Unknown", "StartingCoordinator")),
+        (replace(STEP, resolved=RUN), ("Unknown", "StartingCoordinator")),
         (replace(UP, progress=Unreachable("away")), ("Unknown", "WaitingForCoordinator")),
         (replace(UP, progress=replace(RUNNING, state="Succeeded")), ("True", "Succeeded")),
         (replace(UP, progress=replace(RUNNING, state="Failed", reason="NoProgress")), ("False", "NoProgress")),
@@ -290,16 +295,16 @@ def succeeded(seen):
             replace(UP, progress=replace(RUNNING, state="Interrupted", reason="Interrupted")),
             ("Unknown", "WaitingForCoordinator"),
         ),
-        (Observed(STEP, resolved=(Problem("x", "spec.y", "is bad"),)), ("False", "InvalidInput")),
+        (replace(STEP, resolved=(Problem("x", "spec.y", "is bad"),)), ("False", "InvalidInput")),
         (
-            Observed(replace(STEP, created=NOW), resolved=(Problem("x", "spec.y", "is bad"),)),
+            replace(STEP, created=NOW, resolved=(Problem("x", "spec.y", "is bad"),)),
             ("Unknown", "InvalidInput"),
         ),
         (
-            Observed(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=3)),
+            replace(STEP, resolved=SHARED, pool=sharing(held=0, of=3, others=3)),
             ("Unknown", "WaitingForNodes"),
         ),
-        (Observed(STEP, resolved=Blocked("WaitingForStep", "waiting")), ("Unknown", "WaitingForStep")),
+        (replace(STEP, resolved=Blocked("WaitingForStep", "waiting")), ("Unknown", "WaitingForStep")),
         (halted(suspend=True), ("Unknown", "Suspending")),
         (
             halted(replace(UP, progress=replace(RUNNING, state="Interrupted", reason="Interrupted")), suspend=True),
@@ -323,9 +328,9 @@ def test_the_condition_says_where_it_is(seen, condition):
     assert succeeded(seen) == condition
 
 
-@pytest.mark.parametrize("seen", [UP, replace(UP, step=ENDED), replace(UP, pods=(), progress=None)])
+@pytest.mark.parametrize("seen", [UP, replace(UP, status=ENDED.status), replace(UP, pods=(), progress=None)])
 def test_a_change_of_the_spec_is_said_to_be_seen_by_a_step_that_is_finished_already(seen):
-    changed = replace(seen, step=replace(seen.step, generation=7))
+    changed = replace(seen, generation=7)
     status = decide(changed, Settings(image="i"), now=NOW).status
     assert status.observed_generation == 7
     assert {each.observed_generation for each in status.conditions} == {7}
@@ -348,8 +353,8 @@ def test_of_a_pod_without_a_status_nothing_is_supposed():
 
 
 def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
-    step = replace(STEP, status=statuses.from_snapshot(UP, RUNNING, now=NOW), control=Control(cancel=True))
-    status = decide(replace(UP, step=step, pods=(), progress=None), Settings(image="i"), now=NOW).status
+    running = replace(UP, status=statuses.from_snapshot(UP, RUNNING, now=NOW))
+    status = decide(replace(halted(running, cancel=True), pods=(), progress=None), Settings(image="i"), now=NOW).status
     message = "cancelled: 3 of 10 mini-batches are committed; a step with resumeFrom: score goes on from there"
     assert status.condition("Succeeded").message == message
     assert status.condition("Finished").status == "True"
@@ -357,12 +362,12 @@ def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
 
 
 def test_what_the_api_server_refuses_is_said_while_nothing_runs():
-    plan = decide(Observed(STEP, resolved=RUN), Settings(image="i"), now=NOW)
+    plan = decide(replace(STEP, resolved=RUN), Settings(image="i"), now=NOW)
     refusal = 'pods "score-worker-1" is forbidden: exceeded quota: small, requested: pods=1'
     told = after_refusal(plan, STEP.status, blocked_by_refusal(refusal), now=NOW)
     assert told.status.condition("Succeeded").reason == "QuotaExceeded"
     assert told.status.condition("Succeeded").message == refusal
-    assert [each.type for each in told.events] == ["Warning"]
+    assert [each.type for each in milestones(STEP.status, told.status)] == ["Warning"]
     running = after_refusal(decide(UP, Settings(image="i"), now=NOW), STEP.status, blocked_by_refusal(refusal), now=NOW)
     assert running.status.condition("Succeeded").reason == "Running"
 
@@ -381,21 +386,21 @@ def test_what_the_api_server_refuses_is_said_while_nothing_runs():
     ],
 )
 def test_a_step_that_a_rule_of_the_cluster_refuses_is_stalled_since_the_first_refusal(refusal, stalled):
-    plan, later = decide(Observed(STEP, resolved=RUN), Settings(image="i"), now=NOW), NOW + timedelta(minutes=5)
+    plan, later = decide(replace(STEP, resolved=RUN), Settings(image="i"), now=NOW), NOW + timedelta(minutes=5)
     first = after_refusal(plan, STEP.status, blocked_by_refusal(refusal), now=NOW).status
-    again = decide(Observed(replace(STEP, status=first), resolved=RUN), Settings(image="i"), now=later)
+    again = decide(replace(STEP, status=first, resolved=RUN), Settings(image="i"), now=later)
     second = after_refusal(again, first, blocked_by_refusal(refusal), now=later).status
     for each in (first, second):
         assert each.condition("Stalled").status == stalled
         assert each.condition("Stalled").last_transition_time == NOW
-    passed = decide(Observed(replace(STEP, status=second), resolved=RUN), Settings(image="i"), now=later)
+    passed = decide(replace(STEP, status=second, resolved=RUN), Settings(image="i"), now=later)
     assert passed.status.condition("Stalled").status == "False"
 
 
 def test_what_an_earlier_coordinator_said_stays_until_the_next_one_has_listed_the_inputs():
     before = statuses.from_snapshot(UP, replace(RUNNING, started=60.0), now=NOW)
     again = replace(RUNNING, started=120.0, mini_batches=MiniBatchCounts(scheduled=1, succeeded=1))
-    seen = replace(UP, step=replace(STEP, status=before))
+    seen = replace(UP, status=before)
     told = statuses.from_snapshot(seen, again, now=NOW)
     assert told.start_time == before.start_time
     assert (told.progress.columns.done, told.progress.mini_batches) == ("3/10", before.progress.mini_batches)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from longshore_operator.cluster.api import Conflict, Refused
-from longshore_operator.reconcile.apply import Hands, apply_action
+from longshore_operator.reconcile.apply import Executor
 from longshore_operator.settings import Settings
 from longshore_operator.steps.decide import decide
 from longshore_operator.steps.observe import observe
@@ -208,12 +208,12 @@ def test_of_two_steps_that_are_about_to_go_on_with_one_run_at_once_one_does(worl
     for name in ("more", "again"):
         put_resuming(world, name)
         if name == "more":
-            seen = observe(world.kube, world.reconciler.coordinators, SETTINGS, namespace=NAMESPACE, name=name)
-    hands = Hands(world.kube, world.reconciler.coordinators)
+            seen = observe(world.kube, world.reconciler.executor.coordinators, SETTINGS, namespace=NAMESPACE, name=name)
+    executor = Executor(world.kube, world.reconciler.executor.coordinators)
     world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "again")
-    first, *_ = decide(seen.observed, SETTINGS, now=world.now).actions
+    first, *_ = decide(seen, SETTINGS, now=world.now).actions
     with pytest.raises(Conflict, match="is resumed by again"):
-        apply_action(first, hands, namespace=NAMESPACE, endpoint=None, now=world.now)
+        executor.execute(first, namespace=NAMESPACE, now=world.now)
     assert "more-coordinator" not in world.kube.of("Pod")
 
 

@@ -25,8 +25,7 @@ def metrics():
 def watched(metrics, world=None):
     """A world whose operator counts."""
     world = world or World()
-    world.reconciler = world.operator()
-    world.reconciler.kube = MeteredKube(world.kube, metrics)
+    world.reconciler = world.operator(MeteredKube(world.kube, metrics))
     return world
 
 
@@ -129,7 +128,7 @@ def test_a_step_is_in_one_state(metrics, status, state):
 
 def test_tasks_are_counted_beside_steps(metrics):
     world = TaskWorld()
-    world.reconciler.kube = MeteredKube(world.kube, metrics)
+    world.reconciler = world.operator(MeteredKube(world.kube, metrics))
     world.submit(*AROUND, script(), transfer("copy"))
     world.reconcile("copy", "TransferStep")
     world.run()
@@ -143,7 +142,7 @@ def test_tasks_are_counted_beside_steps(metrics):
 
 def test_pipeline_runs_are_counted_apart(metrics):
     world = RunWorld()
-    world.reconciler.kube = MeteredKube(world.kube, metrics)
+    world.reconciler = world.operator(MeteredKube(world.kube, metrics))
     world.submit(*CHAIN)
     world.reconcile()
     world.reconcile()

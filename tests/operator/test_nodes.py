@@ -12,9 +12,9 @@ from longshore_operator.cluster.coordinators import CoordinatorError
 from longshore_operator.common.actions import Create, Delete
 from longshore_operator.common.pool import Claim, Holder, Pool, nodes_among
 from longshore_operator.common.values import Blocked, Pod
-from longshore_operator.compute_clusters.decide import Nodes, Scale, decide_nodes
+from longshore_operator.compute_clusters.decide import ObservedCluster, Scale, decide
+from longshore_operator.controllers import reconciler
 from longshore_operator.manifests.subject import Subject
-from longshore_operator.reconcile.loop import Reconciler
 from longshore_operator.settings import LowPriority, Settings
 from longshore_planner.nodes import NodeShape
 from longshore_protocol.snapshot import RUNNING, SUCCEEDED, MiniBatchCounts, Snapshot, WorkerCounts
@@ -33,13 +33,13 @@ SUBJECT = Subject("ComputeCluster", "n", "cpu", "uid")
 def seen(*, workers=0, wanted=0, placeholders=(), before=None, min_nodes=0, max_nodes=4, idle=IDLE):
     """Nodes of a ComputeCluster; placeholders are given by their age in seconds, `before` is what the status counts."""
     claim = Claim(Holder("score"), 0, NOW, workers, wanted)
-    nodes = Nodes(
-        SUBJECT,
-        1,
-        None,
-        Pool("cpu", max_nodes, (claim,), workers),
-        Scale(min_nodes, max_nodes, idle),
-        NodeShape("cpu"),
+    nodes = ObservedCluster(
+        subject=SUBJECT,
+        generation=1,
+        created=NOW,
+        pool=Pool("cpu", max_nodes, (claim,), workers),
+        scale=Scale(min_nodes, max_nodes, idle),
+        shape=NodeShape("cpu"),
         workers=tuple(Pod(f"score-worker-{n}", f"w{n}", "Running", index=n) for n in range(workers)),
         placeholders=tuple(
             Pod(f"cpu-placeholder-{n}", f"p{n}", "Running", index=n, created=NOW - timedelta(seconds=age))
@@ -48,7 +48,7 @@ def seen(*, workers=0, wanted=0, placeholders=(), before=None, min_nodes=0, max_
     )
     if before is None:
         return nodes
-    status = decide_nodes(nodes, SETTINGS, now=NOW).status.model_copy(update={"current_node_count": before})
+    status = decide(nodes, SETTINGS, now=NOW).status.model_copy(update={"current_node_count": before})
     return replace(nodes, status=status)
 
 
@@ -117,12 +117,12 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_done(case):
     found, actions = CASES[case]
-    assert [told(each) for each in decide_nodes(found, SETTINGS, now=NOW).actions] == actions
+    assert [told(each) for each in decide(found, SETTINGS, now=NOW).actions] == actions
 
 
 def test_the_next_look_is_when_the_next_node_was_idle_for_long():
-    assert decide_nodes(seen(placeholders=[20, 90], before=2), SETTINGS, now=NOW).requeue_after == 30.0
-    assert decide_nodes(seen(workers=1, wanted=1), SETTINGS, now=NOW).requeue_after is None
+    assert decide(seen(placeholders=[20, 90], before=2), SETTINGS, now=NOW).requeue_after == 30.0
+    assert decide(seen(workers=1, wanted=1), SETTINGS, now=NOW).requeue_after == 60.0  # in case no event comes
 
 
 def test_the_status_is_that_of_azure_ml():
@@ -133,7 +133,7 @@ def test_the_status_is_that_of_azure_ml():
             Pod("b", "b", "Pending", blocked=Blocked("Unschedulable", "0/1 nodes are available")),
         ),
     )
-    status = decide_nodes(found, SETTINGS, now=NOW).status.to_dict()
+    status = decide(found, SETTINGS, now=NOW).status.to_dict()
     (ready,) = status.pop("conditions")
     assert status == {
         "observedGeneration": 1,
@@ -165,12 +165,12 @@ def test_the_status_is_that_of_azure_ml():
 )
 def test_nodes_are_counted_by_what_became_of_them(phase, reason, state):
     found = replace(seen(workers=1, wanted=1), workers=(Pod("a", "a", phase, reason=reason),))
-    counts = decide_nodes(found, SETTINGS, now=NOW).status.to_dict()["nodeStateCounts"]
+    counts = decide(found, SETTINGS, now=NOW).status.to_dict()["nodeStateCounts"]
     assert {name for name, count in counts.items() if count} == {state}
 
 
 def test_a_spec_that_is_wrong_is_said():
-    status = decide_nodes(replace(seen(), scale=None, problem="spec.vmSize is 'x'"), SETTINGS, now=NOW).status
+    status = decide(replace(seen(), scale=None, problem="spec.vmSize is 'x'"), SETTINGS, now=NOW).status
     (ready,) = status.conditions
     assert (ready.status, ready.reason, ready.message) == ("False", "InvalidInput", "spec.vmSize is 'x'")
 
@@ -185,7 +185,7 @@ def test_a_placeholder_yields_to_whatever_needs_its_room():
         seen(min_nodes=1),
         shape=NodeShape("cpu", requests={"cpu": "2"}, low_priority=True, template={"spec": {"priorityClassName": "x"}}),
     )
-    (made,) = decide_nodes(found, settings, now=NOW).actions
+    (made,) = decide(found, settings, now=NOW).actions
     spec = made.manifest.spec
     assert spec.priority_class_name == "longshore-placeholder"
     assert spec.node_selector == {"pool": "spot"}
@@ -219,7 +219,7 @@ class Rivals:
 
     def operator(self):
         clock = {"now": lambda: self.now, "monotonic": lambda: self.seconds}
-        self.reconciler = Reconciler(self.kube, self, SETTINGS, **clock)
+        self.reconciler = reconciler(self.kube, self, SETTINGS, **clock)
 
     def put(self, name, minute=0, **spec):
         made = step(computeTarget="cpu", nodeCount=3, **spec)

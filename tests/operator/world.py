@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from longshore_operator.cluster.api import Conflict, NotFound, Taken
 from longshore_operator.cluster.coordinators import CoordinatorError
-from longshore_operator.reconcile.loop import Reconciler
+from longshore_operator.controllers import reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.snapshot import (
     PENDING,
@@ -174,10 +174,12 @@ class World:
         self.reconciler = self.operator()
         self.seconds = 0.0
 
-    def operator(self):
+    def operator(self, kube=None):
         """A new process of the operator."""
         settings = Settings(image="longshore:test")
-        return Reconciler(self.kube, Coordinators(self), settings, now=lambda: self.now, monotonic=lambda: self.seconds)
+        return reconciler(
+            kube or self.kube, Coordinators(self), settings, now=lambda: self.now, monotonic=lambda: self.seconds
+        )
 
     def submit(self, *manifests):
         for each in manifests or (*AROUND, step()):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from kubernetes.client import V1ConfigMap, V1NetworkPolicy, V1Pod, V1Service
 
-from longshore_api.status import ResourceStatus
+from longshore_operator.cluster.coordinators import Endpoint
+from longshore_operator.common.values import S
 from longshore_planner.cluster import ClusterRun
 
 
@@ -87,20 +88,21 @@ class Occupy:
 
 @dataclass(frozen=True)
 class Drain:
-    """Ask the coordinator to let a worker end that has nothing to do."""
+    """Ask a coordinator to drain a worker that has nothing to do."""
 
     worker: str
+    endpoint: Endpoint
 
 
 @dataclass(frozen=True)
-class TellGone:
-    """Tell the coordinator that a worker's agent is dead, so that others get at once what it held."""
+class ReportGone:
+    """Report to a coordinator that a worker's agent is dead, so that others get its leases at once."""
 
     worker: str
+    endpoint: Endpoint
 
 
-RunAction = Ensure | Begin | Retry | Switch
-Action = RunAction | Create | Resume | Occupy | Issue | Delete | Drain | TellGone
+Action = Create | Ensure | Begin | Occupy | Resume | Retry | Issue | Switch | Delete | ReportGone | Drain
 
 
 @dataclass(frozen=True)
@@ -112,15 +114,15 @@ class Event:
     message: str
 
 
-S = TypeVar("S", bound=ResourceStatus)
-
-
 @dataclass(frozen=True)
 class Plan(Generic[S]):
-    """What one reconcile does: actions in this order, then the status, then the events, then what follows from it."""
+    """What one reconcile does: actions in this order, then the status, then its events, then `after`.
+
+    A new reason of the status is an event of itself (`conditions.milestones`).
+    """
 
     actions: tuple[Action, ...] = ()
     status: S | None = None  # None: as it is
-    events: tuple[Event, ...] = ()
-    requeue_after: float | None = None  # seconds; None: when something happens
+    events: tuple[Event, ...] = ()  # further ones
+    requeue_after: float | None = None  # seconds; None: wait for the next event
     after: tuple[Action, ...] = ()  # what the status must say before it is done

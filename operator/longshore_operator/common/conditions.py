@@ -8,14 +8,15 @@ from datetime import datetime
 
 from longshore_api import status as api
 from longshore_api.errors import Problem
-from longshore_operator.common.actions import Event, S
-from longshore_operator.common.values import Blocked
+from longshore_operator.common.actions import Event
+from longshore_operator.common.values import Blocked, S
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, RUNNING, SUCCEEDED_WITH_FAILURES
 
 NOT_FROZEN = "WaitingForPipelineRun"  # reason of a step whose run is not written down
-INVALID, LOST, REFUSED = "InvalidInput", "PodLost", "Refused"
+INVALID, LOST = "InvalidInput", "PodLost"
+NAME_TAKEN, QUOTA, REFUSED = REFUSALS = "NameTaken", "QuotaExceeded", "Refused"  # of the API server
 _SHOWN_PROBLEMS = 5
-_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", "NameTaken", "QuotaExceeded", REFUSED, LOST, INVALID)
+_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", *REFUSALS, LOST, INVALID)
 _GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
 _MAY_PASS = re.compile("not found|no [A-Za-z]+ with name .* was found|is being terminated")
 
@@ -47,12 +48,12 @@ def observed_again(status: S, *, generation: int) -> S:
 
 def blocked_by_refusal(message: str) -> Blocked:
     """Return what the API server's refusal comes from: a ResourceQuota, or a rule such as an admission policy's."""
-    return Blocked("QuotaExceeded" if "exceeded quota" in message else REFUSED, message)
+    return Blocked(QUOTA if "exceeded quota" in message else REFUSED, message)
 
 
 def blocked_by_name(message: str) -> Blocked:
     """Return that a name is taken by an object without our labels; one with them would have been observed."""
-    return Blocked("NameTaken", f"{message}, and belongs to somebody else: waiting until it is gone")
+    return Blocked(NAME_TAKEN, f"{message}, and belongs to somebody else: waiting until it is gone")
 
 
 def is_stalled_by(blocked: Blocked) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from longshore_operator.common.actions import Plan, S
-from longshore_operator.common.conditions import milestones, with_refusal
+from longshore_operator.common.actions import Plan
+from longshore_operator.common.conditions import with_refusal
 from longshore_operator.common.pool import Holder, Pool
-from longshore_operator.common.values import Blocked
+from longshore_operator.common.values import Blocked, S
 
 POLL = 2.0  # seconds between looks at a run; its status is written no more often
 _LONGEST_POLL = 10.0  # seconds between looks of a step that many others come before
@@ -22,7 +22,7 @@ def after_refusal(plan: Plan[S], before: S | None, refusal: Blocked, *, now: dat
     if plan.status is None:
         return Plan(requeue_after=_REFUSED)
     status = with_refusal(plan.status, refusal, before=before, now=now)
-    return Plan((), status, milestones(before, status), requeue_after=_REFUSED)
+    return Plan((), status, requeue_after=_REFUSED)
 
 
 def in_line(pool: Pool, step: Holder) -> float:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.parallel_run_step import ParallelRunStep
 from longshore_api.tasks import ScriptStep
 from longshore_api.validation import label, parse
-from longshore_api.values import INT_MAX
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.conditions import NOT_FROZEN
-from longshore_operator.common.pool import Holder, Pool, is_set, number
+from longshore_operator.common.pool import Holder, Pool
 from longshore_operator.common.pool import pool as pool_of
-from longshore_operator.common.values import Blocked, Control
+from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, placement
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
@@ -29,29 +26,6 @@ from longshore_planner.ground import Provision
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
 _DIGITS = 32  # hexadecimal, of a file's digest
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
-
-S = TypeVar("S", bound=BaseModel)
-
-
-def status_of(model: type[S], raw: Manifest) -> S | None:
-    """Return a resource's status; None where it has none, or one of another version, which is made anew."""
-    try:
-        return model.model_validate(raw["status"]) if raw.get("status") else None
-    except ValidationError:
-        return None
-
-
-def control(spec: Mapping[str, Any]) -> Control:
-    """Read what counts at any time, whatever the rest of the spec is: the schema has seen to the types.
-
-    It has not seen to numbers in strings: one that is out of range deletes nothing.
-    """
-    ttl = number(spec.get("ttlSecondsAfterFinished"), -1)
-    return Control(
-        suspend=is_set(spec, "suspend"),
-        cancel=is_set(spec, "cancel"),
-        ttl_seconds=ttl if 0 <= ttl <= INT_MAX else None,
-    )
 
 
 def controller(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from longshore_api.status import ResourceStatus
+from longshore_operator.manifests.subject import Subject
 
 LONG_AGO = datetime.fromtimestamp(0, tz=UTC)
+
+S = TypeVar("S", bound=ResourceStatus)
 
 
 @dataclass(frozen=True)
 class Control:
-    """What of a step's spec counts while it runs, too."""
+    """The fields of a spec that count at any time, after a run has begun, too."""
 
     suspend: bool = False
     cancel: bool = False
     ttl_seconds: int | None = None  # after its end
 
 
+@dataclass(frozen=True, kw_only=True)
+class Observation(Generic[S]):
+    """What a reconcile knows of a resource of any kind, whatever its spec holds; each kind adds its own."""
+
+    subject: Subject
+    generation: int
+    created: datetime
+    status: S | None = None
+    control: Control = field(default_factory=Control)
+
+    @property
+    def name(self) -> str:
+        """Name of the resource."""
+        return self.subject.name
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has reached its end. One of which nothing was started may begin when its spec changes."""
+        finished = self.status.condition("Finished") if self.status else None
+        if self.status is None or finished is None or finished.status != "True":
+            return False
+        return getattr(self.status, "run_id", None) is not None or self.status.observed_generation == self.generation
+
+
 @dataclass(frozen=True)
 class Blocked:
-    """Why a step, or one of its pods, does not go on."""
+    """Why a resource, or one of its pods, cannot proceed."""
 
     reason: str  # one CamelCase word
     message: str  # one sentence
@@ -27,12 +57,12 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod of the run."""
+    """A pod that the operator made."""
 
     name: str
     uid: str
     phase: str  # Pending, Running, Succeeded, Failed, Unknown
-    index: int | None = None  # of a worker or placeholder; None: the coordinator
+    index: int | None = None  # of a worker, a placeholder or a task's pod; None: a pod without one
     created: datetime = LONG_AGO
     gone_by: datetime | None = None  # it is being deleted, and is to be gone then
     reason: str = ""  # why it failed, such as Evicted
@@ -47,5 +77,5 @@ class Pod:
 
     @property
     def is_over(self) -> bool:
-        """Whether all of its containers have ended for good."""
+        """Whether all of its containers have ended, and none is started again."""
         return self.phase in ("Succeeded", "Failed") and not self.leaving

@@ -14,17 +14,20 @@ from typing import Literal
 
 from longshore_api import status as api
 from longshore_operator.common.actions import Action, Create, Delete, Plan
-from longshore_operator.common.conditions import INVALID, milestones
+from longshore_operator.common.conditions import INVALID
 from longshore_operator.common.pool import Pool
-from longshore_operator.common.values import Blocked, Pod
+from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_operator.manifests.placeholder import placeholder_pod
-from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings
 from longshore_planner.nodes import NodeShape
 from longshore_planner.status import condition
 
+_RESYNC = 60.0  # seconds between reconciles of a ComputeCluster that has no event
 _REFUSED = 30.0  # seconds until what the API server refused is tried again
 _LOST = ("Evicted", "Preempting", "Preempted", "Shutdown", "NodeShutdown", "NodeLost", "Terminated")
+
+
+ClusterPlan = Plan[api.ComputeClusterStatus]
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,9 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Nodes:
+class ObservedCluster(Observation[api.ComputeClusterStatus]):
     """All that one reconcile of a ComputeCluster knows."""
 
-    subject: Subject
-    generation: int
-    status: api.ComputeClusterStatus | None
     pool: Pool
     scale: Scale | None = None  # None: its spec is wrong
     shape: NodeShape = field(default_factory=NodeShape)
@@ -51,7 +51,7 @@ class Nodes:
     placeholders: tuple[Pod, ...] = ()
 
 
-def decide_nodes(seen: Nodes, settings: Settings, *, now: datetime) -> Plan[api.ComputeClusterStatus]:
+def decide(seen: ObservedCluster, settings: Settings, *, now: datetime) -> ClusterPlan:
     """Return what to do next."""
     staying = [each for each in seen.placeholders if not each.leaving and not each.is_over]
     gone = [Delete("Pod", each.name, each.uid) for each in seen.placeholders if each.is_over]
@@ -65,13 +65,12 @@ def decide_nodes(seen: Nodes, settings: Settings, *, now: datetime) -> Plan[api.
     )
     status = _status(seen, kept, now=now)
     ends = [each.created + seen.scale.idle for each in staying if each not in surplus] if seen.scale else []
-    left = [(end - now).total_seconds() for end in ends if end > now]
-    return Plan(actions, status, milestones(seen.status, status), requeue_after=min(left, default=None))
+    left = [min((end - now).total_seconds(), _RESYNC) for end in ends if end > now]
+    # Who claims nodes may have been a moment old, and no further event may come.
+    return Plan(actions, status, requeue_after=min(left, default=_RESYNC))
 
 
-def after_refusal_of_nodes(
-    seen: Nodes, plan: Plan[api.ComputeClusterStatus], refusal: Blocked, *, now: datetime
-) -> Plan[api.ComputeClusterStatus]:
+def after_refusal(seen: ObservedCluster, plan: ClusterPlan, refusal: Blocked, *, now: datetime) -> ClusterPlan:
     """Return what is left of a plan when the API server did not make a placeholder: to say so, and to try again."""
     assert plan.status is not None, "or nothing was to be made"
     there = sum(not each.leaving and not each.is_over for each in seen.placeholders)
@@ -86,16 +85,16 @@ def after_refusal_of_nodes(
     )
     update = {"conditions": [ready], "current_node_count": seen.pool.held + there}
     status = plan.status.model_copy(update=update)
-    return Plan((), status, milestones(seen.status, status), requeue_after=_REFUSED)
+    return Plan((), status, requeue_after=_REFUSED)
 
 
-def _busy(seen: Nodes) -> int:
+def _busy(seen: ObservedCluster) -> int:
     """Return how many nodes steps have, or can use as far as they may."""
     usable = sum(max(each.held, each.wanted) for each in seen.pool.claims)
     return max(seen.pool.held, min(seen.scale.max_nodes if seen.scale else 0, usable))
 
 
-def _kept(seen: Nodes, scale: Scale, staying: list[Pod], *, now: datetime) -> int:
+def _kept(seen: ObservedCluster, scale: Scale, staying: list[Pod], *, now: datetime) -> int:
     """Return how many placeholders there should be: as many as nodes are to be there beyond those that steps need."""
     before = seen.status.current_node_count if seen.status else seen.pool.held + len(staying)
     cold = sum(each.created + scale.idle <= now for each in staying)
@@ -103,7 +102,7 @@ def _kept(seen: Nodes, scale: Scale, staying: list[Pod], *, now: datetime) -> in
     return max(0, max(scale.min_nodes, min(scale.max_nodes, warm)) - _busy(seen))
 
 
-def _made(seen: Nodes, settings: Settings, *, missing: int) -> Iterator[Action]:
+def _made(seen: ObservedCluster, settings: Settings, *, missing: int) -> Iterator[Action]:
     taken, index = {each.index for each in seen.placeholders}, 0
     while missing > 0:
         if index not in taken:
@@ -115,7 +114,7 @@ def _made(seen: Nodes, settings: Settings, *, missing: int) -> Iterator[Action]:
         index += 1
 
 
-def _status(seen: Nodes, kept: int, *, now: datetime) -> api.ComputeClusterStatus:
+def _status(seen: ObservedCluster, kept: int, *, now: datetime) -> api.ComputeClusterStatus:
     target = _busy(seen) + kept
     counts = _counts(seen)
     # What is being given up is no longer counted: else the next look would take it for left by a worker.
@@ -153,7 +152,7 @@ def _status(seen: Nodes, kept: int, *, now: datetime) -> api.ComputeClusterStatu
     )
 
 
-def _counts(seen: Nodes) -> api.NodeStateCounts:
+def _counts(seen: ObservedCluster) -> api.NodeStateCounts:
     states = [_state(each, at_work="running") for each in seen.workers]
     states += [_state(each, at_work="idle") for each in seen.placeholders]
     return api.NodeStateCounts(

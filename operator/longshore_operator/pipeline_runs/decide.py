@@ -20,16 +20,15 @@ from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_operator.common.actions import Action, Begin, Create, Delete, Ensure, Event, Plan, Retry, Switch
 from longshore_operator.common.conditions import (
     INVALID,
+    REFUSALS,
     is_stalled_by,
-    milestones,
     observed_again,
     sentence,
     with_blocked,
 )
-from longshore_operator.common.values import Blocked, Pod
+from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests import pipeline_runs as pipelines
-from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.children import Child, detail, outcome
 from longshore_operator.pipeline_runs.surveys import cleared, surveying, waits_for
 from longshore_operator.settings import Settings
@@ -69,52 +68,38 @@ class ResolvedRun:
 
 
 @dataclass(frozen=True)
-class Run:
+class ObservedRun(Observation[PipelineRunStatus]):
     """All that one reconcile of a PipelineRun knows."""
 
-    subject: Subject
-    generation: int
-    created: datetime
     pipeline: str  # name of the Pipeline
-    status: PipelineRunStatus | None
     options: Options  # of this moment
-    ttl_seconds: int | None = None
-    frozen: ClusterPipeline | None = None  # as it was written down when it began
+    frozen: ClusterPipeline | None = None  # as it was when the run began
     resolved: ResolvedRun | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     children: Mapping[str, Child] = field(default_factory=dict)  # the resources of its steps, by name
     surveys: tuple[Pod, ...] = ()  # that look at sources and inputs
     history: History = field(default_factory=History)
     foreign: str = ""  # an object that has the name of one of ours, and is not
-    blocked: Blocked | None = None  # why the API server did not make something, last time
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended. One of which nothing was started may begin when its spec is changed."""
-        finished = self.status.condition("Finished") if self.status else None
-        if self.status is None or finished is None or finished.status != "True":
-            return False
-        return self.status.run_id is not None or self.status.observed_generation == self.generation
 
 
-def decide_run(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
+def decide_run(seen: ObservedRun, settings: Settings, *, now: datetime) -> RunPlan:
     """Return what to do next."""
-    if seen.is_over:
+    if seen.is_finished:
         return _after_the_end(seen, now=now)
-    if seen.foreign and not seen.options.cancel:
+    if seen.foreign and not seen.control.cancel:
         message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
         return _not_begun(seen, Blocked("NameTaken", message), final=False, now=now)
     return _begin(seen, settings, now=now) if seen.frozen is None else _go_on(seen, seen.frozen, now=now)
 
 
-def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
-    if seen.options.cancel:
+def _begin(seen: ObservedRun, settings: Settings, *, now: datetime) -> RunPlan:
+    if seen.control.cancel:
         return _not_begun(seen, Blocked(CANCELLED, "cancelled: nothing was started"), final=True, now=now)
-    if seen.options.suspend:
+    if seen.control.suspend:
         plan = _not_begun(seen, Blocked(SUSPENDED, "suspended: nothing was started"), final=False, now=now)
         return replace(plan, requeue_after=None)
     match seen.resolved:
         case ResolvedRun(survey=Survey() as survey):
-            waits = waits_for(survey, seen.subject.name, seen.surveys)
+            waits = waits_for(survey, seen.name, seen.surveys)
             plan = _not_begun(seen, waits, final=False, now=now)
             actions = surveying(survey, seen.subject, seen.surveys, settings, now=now)
             return replace(plan, actions=tuple(actions), requeue_after=_SURVEYING)
@@ -127,38 +112,29 @@ def _begin(seen: Run, settings: Settings, *, now: datetime) -> RunPlan:
             return _not_begun(seen, wrong, final=now - seen.created >= _GRACE, now=now)
 
 
-def wants_history(seen: Run, *, now: datetime) -> bool:
+def wants_history(seen: ObservedRun, *, now: datetime) -> bool:
     """Tell whether steps are about to start that an earlier run may spare: only then are other runs looked at."""
     begins = seen.resolved if isinstance(seen.resolved, ResolvedRun) else None
     frozen = seen.frozen or (begins.frozen if begins is not None and begins.survey is None else None)
-    if seen.is_over or frozen is None or frozen.pipeline.options.regenerate_outputs:
+    if seen.is_finished or frozen is None or frozen.pipeline.options.regenerate_outputs:
         return False
     _, decision = _decision(seen, frozen, now=now)
     return any(frozen.pipeline.step(name).allow_reuse for name in decision.start)
 
 
-def after_refusal_of_run(seen: Run, plan: RunPlan, refusal: Blocked, *, now: datetime) -> RunPlan:
-    """Return what is left of a plan when the API server did not make something: to say so, and to try again."""
+def refused(seen: ObservedRun, plan: RunPlan, refusal: Blocked, *, now: datetime) -> RunPlan:
+    """Return what is left of a plan when the API server refused an action: a status that says so, and a retry.
+
+    The status of a run that could not be frozen is not the plan's: the run may be frozen otherwise the next time.
+    """
+    if plan.actions and seen.frozen is None:
+        plan = _not_begun(seen, refusal, final=False, now=now)
     if plan.status is None:
         return Plan(requeue_after=_SOON)
-    status = _with_blocked(seen, plan.status, refusal, now=now)
-    return Plan((), status, milestones(seen.status, status), requeue_after=_REFUSED)
+    return Plan((), _with_blocked(seen, plan.status, refusal, now=now), requeue_after=_REFUSED)
 
 
-def refused_to_begin(seen: Run, plan: RunPlan, refusal: Blocked, *, now: datetime) -> RunPlan:
-    """Return the same of a plan whose first actions were refused.
-
-    What a run that is not written down would do is not told: it may be frozen otherwise the next time.
-    """
-    if seen.frozen is not None:
-        return after_refusal_of_run(seen, plan, refusal, now=now)
-    plan = _not_begun(seen, refusal, final=False, now=now)
-    assert plan.status is not None
-    status = _with_blocked(seen, plan.status, refusal, now=now)
-    return replace(plan, actions=(), status=status, requeue_after=_REFUSED)
-
-
-def _go_on(seen: Run, frozen: ClusterPipeline, *, now: datetime) -> RunPlan:
+def _go_on(seen: ObservedRun, frozen: ClusterPipeline, *, now: datetime) -> RunPlan:
     before, decision = _decision(seen, frozen, now=now)
     started = seen.status.start_time if seen.status is not None else None
     status = pipeline_status(
@@ -171,23 +147,32 @@ def _go_on(seen: Run, frozen: ClusterPipeline, *, now: datetime) -> RunPlan:
         details=_details(seen, frozen, decision),
         spec=frozen.spec,
     )
-    if seen.blocked is not None:
-        status = _with_blocked(seen, status, seen.blocked, now=now)
-    events = (*_failures(before, decision), *milestones(seen.status, status))
+    events = tuple(_failures(before, decision))
     requeue_after = None if decision.verdict is not None or decision.is_suspended else _LATE
     if decision.look_again is not None:
         requeue_after = max(0.0, min(decision.look_again - now.timestamp(), _LATE))
     if any(each.leaving for each in seen.children.values()):
         requeue_after = _SOON
     after = (*_resources(seen, frozen, decision), *cleared(seen.surveys, now=now))
+    if (refusal := _kept_refusal(seen, after)) is not None:
+        status, requeue_after = _with_blocked(seen, status, refusal, now=now), _SOON
     return Plan(tuple(_given_up(seen, before, decision)), status, events, requeue_after, after=after)
 
 
-def _decision(seen: Run, frozen: ClusterPipeline, *, now: datetime) -> tuple[Mapping[str, Record], Decision]:
+def _kept_refusal(seen: ObservedRun, after: tuple[Action, ...]) -> Blocked | None:
+    """Return why the API server refused resources of steps, as the status says it, until they exist."""
+    succeeded = seen.status.condition("Succeeded") if seen.status else None
+    if seen.frozen is None or succeeded is None or succeeded.reason not in REFUSALS:
+        return None
+    creates = any(isinstance(each, Begin | Ensure) for each in after)
+    return Blocked(succeeded.reason, succeeded.message) if creates else None
+
+
+def _decision(seen: ObservedRun, frozen: ClusterPipeline, *, now: datetime) -> tuple[Mapping[str, Record], Decision]:
     """Return the records as they were, and what the run does next, with the ends of steps taken in."""
     begun = seen.status is not None and seen.status.run_id is not None
     before = records_of(seen.status) if begun and seen.status is not None else frozen.records
-    options = replace(frozen.pipeline.options, cancel=seen.options.cancel, suspend=seen.options.suspend)
+    options = replace(frozen.pipeline.options, cancel=seen.control.cancel, suspend=seen.control.suspend)
     at = now.timestamp()
     stops = decide(frozen.pipeline, before, history=seen.history, options=options, now=at).stop
     records = dict(before)
@@ -199,15 +184,15 @@ def _decision(seen: Run, frozen: ClusterPipeline, *, now: datetime) -> tuple[Map
     return before, decide(frozen.pipeline, records, history=seen.history, options=options, now=at)
 
 
-def _end(seen: Run, record: Record, stop: Stop | None) -> Outcome | None:
+def _end(seen: ObservedRun, record: Record, stop: Stop | None) -> Outcome | None:
     """Return how a running step ended; None while it goes on, or its resource is still to be made."""
-    child = seen.children.get(names.child(seen.subject.name, record.name, record.attempts))
+    child = seen.children.get(names.child(seen.name, record.name, record.attempts))
     if child is not None:
         return outcome(child, stop)
     return None if stop is None else after_stop(stop, Outcome(PENDING, stop.reason))
 
 
-def _resources(seen: Run, frozen: ClusterPipeline, decision: Decision) -> Iterator[Action]:
+def _resources(seen: ObservedRun, frozen: ClusterPipeline, decision: Decision) -> Iterator[Action]:
     """Yield what sees to it that each step that runs has its resource, that goes on, and that no other one does."""
     outputs = {(each.name, key): uri for each in decision.records.values() for key, uri in each.outputs.items()}
     for step in frozen.pipeline.steps:
@@ -215,7 +200,7 @@ def _resources(seen: Run, frozen: ClusterPipeline, decision: Decision) -> Iterat
         if not record.attempts and record.state != RUNNING and record.reason != SUSPENDED:
             continue  # it never had one
         attempt = record.attempts + (record.state == PENDING)
-        name = names.child(seen.subject.name, step.name, attempt)
+        name = names.child(seen.name, step.name, attempt)
         child, stop = seen.children.get(name), decision.stop.get(step.name)
         if child is None:
             if record.state == RUNNING and stop is None:
@@ -226,13 +211,13 @@ def _resources(seen: Run, frozen: ClusterPipeline, decision: Decision) -> Iterat
             yield from _steered(child, record, stop)
 
 
-def _given_up(seen: Run, before: Mapping[str, Record], decision: Decision) -> Iterator[Switch]:
+def _given_up(seen: ObservedRun, before: Mapping[str, Record], decision: Decision) -> Iterator[Switch]:
     """Yield what ends the resources of steps that rested and will not go on.
 
     It comes before the status says so: of steps that have ended, and of runs, nobody looks at the resources any more.
     """
     for name, record in before.items():
-        child = seen.children.get(names.child(seen.subject.name, name, record.attempts + (record.state == PENDING)))
+        child = seen.children.get(names.child(seen.name, name, record.attempts + (record.state == PENDING)))
         if child is None or decision.records[name].state not in ENDED:
             continue
         if not (child.is_finished or child.leaving or child.cancels):
@@ -240,7 +225,7 @@ def _given_up(seen: Run, before: Mapping[str, Record], decision: Decision) -> It
 
 
 def _begun(
-    seen: Run, frozen: ClusterPipeline, step: FrozenStep, name: str, outputs: Mapping[tuple[str, str], str]
+    seen: ObservedRun, frozen: ClusterPipeline, step: FrozenStep, name: str, outputs: Mapping[tuple[str, str], str]
 ) -> Begin:
     run = run_of_step(
         step,
@@ -265,13 +250,13 @@ def _steered(child: Child, record: Record, stop: Stop | None) -> Iterator[Switch
         yield Switch(child.kind, child.name, child.uid, "cancel", value=True)
 
 
-def _written_down(seen: Run, begins: ResolvedRun) -> Iterator[Action]:
+def _written_down(seen: ObservedRun, begins: ResolvedRun) -> Iterator[Action]:
     yield from begins.copies
     manifest = pipelines.frozen_map(seen.subject, begins.frozen)
     yield Retry(manifest, begins.frozen.pipeline.run_id) if begins.is_retry else Create(manifest)
 
 
-def _details(seen: Run, frozen: ClusterPipeline, decision: Decision) -> dict[str, Detail]:
+def _details(seen: ObservedRun, frozen: ClusterPipeline, decision: Decision) -> dict[str, Detail]:
     """Return what is known of the resource of each step's latest attempt."""
     found = {}
     for step in frozen.pipeline.steps:
@@ -279,7 +264,7 @@ def _details(seen: Run, frozen: ClusterPipeline, decision: Decision) -> dict[str
         if (kept := frozen.kept.get(step.name)) is not None:
             found[step.name] = Detail(kept.get("resource", ""))
         elif record.attempts:
-            name = names.child(seen.subject.name, step.name, record.attempts)
+            name = names.child(seen.name, step.name, record.attempts)
             resource = f"{resource_kind(step)}/{name}"
             found[step.name] = detail(seen.children.get(name), resource=resource)
     return found
@@ -294,21 +279,21 @@ def _failures(before: Mapping[str, Record], decision: Decision) -> Iterator[Even
             yield Event("Warning", "StepFailed", f"{name} failed: {record.message or record.reason}")
 
 
-def _after_the_end(seen: Run, *, now: datetime) -> RunPlan:
+def _after_the_end(seen: ObservedRun, *, now: datetime) -> RunPlan:
     status = seen.status
     assert status is not None, "or it had not ended"
     left: float | None = None
-    if seen.ttl_seconds is not None and status.completion_time is not None:
-        left = (status.completion_time + timedelta(seconds=seen.ttl_seconds) - now).total_seconds()
+    if seen.control.ttl_seconds is not None and status.completion_time is not None:
+        left = (status.completion_time + timedelta(seconds=seen.control.ttl_seconds) - now).total_seconds()
         if left <= 0:
-            return Plan((Delete(names.RUN_KIND, seen.subject.name, seen.subject.uid),))
+            return Plan((Delete(names.RUN_KIND, seen.name, seen.subject.uid),))
     told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
     if status.observed_generation != seen.generation:
         told = observed_again(status, generation=seen.generation)
     return Plan((), told, requeue_after=left)
 
 
-def _not_begun(seen: Run, blocked: Blocked, *, final: bool, now: datetime) -> RunPlan:
+def _not_begun(seen: ObservedRun, blocked: Blocked, *, final: bool, now: datetime) -> RunPlan:
     status = not_begun(
         seen.pipeline,
         reason=blocked.reason,
@@ -322,10 +307,12 @@ def _not_begun(seen: Run, blocked: Blocked, *, final: bool, now: datetime) -> Ru
         kept = {"conditions": status.conditions, "observed_generation": status.observed_generation}
         status = seen.status.model_copy(update=kept)
     gone = tuple(cleared(seen.surveys, now=now))  # it tells again what may have been put right, once it is asked again
-    return Plan(gone, status, milestones(seen.status, status), requeue_after=None if final else _SOON)
+    return Plan(gone, status, requeue_after=None if final else _SOON)
 
 
-def _with_blocked(seen: Run, status: PipelineRunStatus, blocked: Blocked, *, now: datetime) -> PipelineRunStatus:
+def _with_blocked(
+    seen: ObservedRun, status: PipelineRunStatus, blocked: Blocked, *, now: datetime
+) -> PipelineRunStatus:
     """Return the status with what keeps the run's next resources from being made."""
     finished = status.condition("Finished")
     if finished is not None and finished.status == "True":

@@ -12,8 +12,9 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_api.validation import field_path, label
 from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.observe import status_of
 from longshore_operator.common.pool import is_finished
-from longshore_operator.common.references import AROUND, document, owner, status_of
+from longshore_operator.common.references import AROUND, document, owner
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, placement
 from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY, frozen_from

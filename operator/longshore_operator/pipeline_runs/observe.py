@@ -10,16 +10,16 @@ from typing import Any
 from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.task_status import TaskStatus
-from longshore_api.values import INT_MAX
-from longshore_operator.cluster.api import Kube
-from longshore_operator.common.pool import is_set, number
-from longshore_operator.common.references import owner, status_of
-from longshore_operator.common.values import Blocked, Pod
+from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.observe import existing, observation, status_of
+from longshore_operator.common.pool import is_set
+from longshore_operator.common.references import owner
+from longshore_operator.common.values import Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests.pipeline_runs import frozen_from
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.children import Child
-from longshore_operator.pipeline_runs.decide import Run
+from longshore_operator.pipeline_runs.decide import ObservedRun, wants_history
 from longshore_operator.pipeline_runs.freeze import freeze_run
 from longshore_operator.pipeline_runs.surveys import pod_of_survey
 from longshore_operator.settings import Settings
@@ -36,32 +36,22 @@ _STATUSES: Mapping[str, type[ParallelRunStepStatus | TaskStatus]] = {
 }
 
 
-def observe_run(
-    kube: Kube, settings: Settings, *, namespace: str, name: str, blocked: Blocked | None = None
-) -> Run | None:
-    """Read a PipelineRun and all of its resources; None when there is none, or it is being deleted.
-
-    `blocked` is what kept the last look from making something. Raises ApiError.
-    """
-    raw = kube.read(names.RUN_KIND, namespace, name)
-    if raw is None or "deletionTimestamp" in raw["metadata"]:
+def observe_run(kube: Kube, settings: Settings, *, namespace: str, name: str, now: datetime) -> ObservedRun | None:
+    """Read a PipelineRun and all of its resources; None when there is none, or it is being deleted. Raises ApiError."""
+    raw = existing(kube, names.RUN_KIND, namespace, name)
+    if raw is None:
         return None
-    metadata, spec = raw["metadata"], raw.get("spec", {})
-    subject = Subject(names.RUN_KIND, namespace, name, metadata["uid"])
+    seen = _observed(kube, raw, settings)
+    return replace(seen, history=_history(kube, seen)) if wants_history(seen, now=now) else seen
+
+
+def _observed(kube: Kube, raw: Manifest, settings: Settings) -> ObservedRun:
+    fields, spec = observation(raw, PipelineRunStatus), raw.get("spec", {})
+    subject, status = fields["subject"], fields["status"]
+    namespace, name = subject.namespace, subject.name
     options = _options(spec)
-    ttl = number(spec.get("ttlSecondsAfterFinished"), -1)
-    status = status_of(PipelineRunStatus, raw)
-    seen = Run(
-        subject=subject,
-        generation=metadata.get("generation", 1),
-        created=datetime.fromisoformat(metadata["creationTimestamp"]),
-        pipeline=_pipeline(spec, name, status),
-        status=status,
-        options=options,
-        ttl_seconds=ttl if 0 <= ttl <= INT_MAX else None,
-        blocked=blocked,
-    )
-    if seen.is_over:
+    seen = ObservedRun(**fields, pipeline=_pipeline(spec, name, status), options=options)
+    if seen.is_finished:
         return seen
     found = kube.read("ConfigMap", namespace, names.pipeline_run(name))
     if found is not None and owner(found) != subject.uid:
@@ -70,7 +60,7 @@ def observe_run(
     if frozen is None or frozen.was_surveyed:
         seen = replace(seen, surveys=tuple(_surveys(kube, subject)))
     if frozen is None:
-        rests = options.cancel or options.suspend
+        rests = seen.control.cancel or seen.control.suspend
         begins = None if rests else freeze_run(kube, raw, subject, options, settings, surveys=seen.surveys)
         return replace(seen, resolved=begins)
     steps = status.steps if status is not None else []
@@ -84,12 +74,12 @@ def _surveys(kube: Kube, run: Subject) -> Iterator[Pod]:
             yield pod_of_survey(raw)
 
 
-def history(kube: Kube, seen: Run) -> History:
+def _history(kube: Kube, seen: ObservedRun) -> History:
     """Return the steps of other runs of the namespace that have succeeded. Raises ApiError."""
     return History(_earlier(kube, seen))
 
 
-def _earlier(kube: Kube, seen: Run) -> Iterator[EarlierStep]:
+def _earlier(kube: Kube, seen: ObservedRun) -> Iterator[EarlierStep]:
     for raw in kube.list(names.RUN_KIND, seen.subject.namespace, cached=True):
         status = None if raw["metadata"]["uid"] == seen.subject.uid else status_of(PipelineRunStatus, raw)
         if status is not None and status.run_id is not None:

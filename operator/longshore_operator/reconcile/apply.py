@@ -1,74 +1,157 @@
-"""Carries plans out: each action is safe to repeat, so one that was cut short is simply planned anew."""
+"""Carries plans out: calls the API server and coordinators."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from pydantic import BaseModel
 
 from longshore_api.status import ResourceStatus
-from longshore_operator.cluster.api import Conflict, Kube, Manifest, NotFound
-from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Endpoint
+from longshore_operator.cluster.api import Conflict, Kube, Manifest, NotFound, Taken
+from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators
 from longshore_operator.common.actions import (
     Action,
+    Begin,
     Create,
     Delete,
     Drain,
+    Ensure,
     Event,
     Issue,
     Occupy,
+    ReportGone,
     Resume,
-    TellGone,
+    Retry,
+    Switch,
 )
 from longshore_operator.common.pool import is_finished, nodes_among
 from longshore_operator.manifests import names, objects
 from longshore_operator.manifests.credentials import issue
 from longshore_operator.manifests.objects import body
+from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY
 from longshore_operator.manifests.subject import Subject
-from longshore_operator.reconcile.apply_runs import apply_run_action
 from longshore_operator.reconcile.locks import Locks
 from longshore_planner.cluster import ClusterRun
 
 
 @dataclass(frozen=True)
-class Hands:
-    """What actions are carried out with."""
+class Executor:
+    """Carries plans out. Each action is safe to repeat, so one that was cut short is simply decided again.
+
+    `locks` hold for one process: two operators at a time could give a ComputeCluster more nodes than it may have.
+    """
 
     kube: Kube
     coordinators: Coordinators
     locks: Locks = field(default_factory=Locks)
 
+    def execute(self, action: Action, *, namespace: str, now: datetime) -> None:
+        """Carry out one action. Raises ApiError."""
+        kube = self.kube
+        match action:
+            case Create(manifest):
+                kube.create(body(manifest))
+            case Ensure(manifest):
+                self._ensure(body(manifest))
+            case Begin(frozen, resource):
+                self._ensure(body(frozen))
+                kube.create(resource)
+            case Occupy() | Resume() | Retry():
+                self._compete(action, namespace)
+            case Issue(run):
+                kube.create(body(objects.secret(run, _contents(run, now=now))))
+            case Switch(kind, name, uid, switch, value):
+                with suppress(NotFound):  # it is gone meanwhile: the next reconcile sees that
+                    kube.change(kind, namespace, name, uid, {switch: value})
+            case Delete(kind, name, uid, at_once):
+                kube.delete(kind, namespace, name, uid, at_once=at_once)
+            case ReportGone() | Drain():
+                self._notify(action)
+            case _:
+                assert_never(action)
 
-def apply_action(action: Action, hands: Hands, *, namespace: str, endpoint: Endpoint | None, now: datetime) -> None:
-    """Carry out one action. Raises ApiError."""
-    kube = hands.kube
-    match action:
-        case Create(manifest):
-            kube.create(body(manifest))
-        case Resume(run):
-            with hands.locks.of("run", namespace, run.job.run_id):
-                if rival := resumed_by(kube, run.job.run_id, namespace=namespace, step=run.step):
-                    raise Conflict(f"run {run.job.run_id} is resumed by {rival}")
-                kube.create(body(objects.config_map(run)))
-        case Occupy(compute, max_nodes, pods):
-            with hands.locks.of(names.COMPUTE_KIND, namespace, compute):
-                taken = len(nodes_among(kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER))))
-                for pod in pods[: max(0, max_nodes - taken)]:
-                    kube.create(body(pod))
-        case Issue(run):
-            kube.create(body(objects.secret(run, _contents(run, now=now))))
-        case Delete(kind, name, uid, at_once):
-            kube.delete(kind, namespace, name, uid, at_once=at_once)
-        case TellGone(worker):
-            _tell(hands.coordinators.gone, endpoint, worker)
-        case Drain(worker):
-            _tell(hands.coordinators.drain, endpoint, worker)
-        case _:
-            apply_run_action(action, kube, hands.locks, namespace=namespace)
+    def write_status(self, subject: Subject, status: ResourceStatus) -> None:
+        """Write the whole status of a resource, unless that is gone. Raises ApiError."""
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": subject.kind,
+            "metadata": {"name": subject.name, "namespace": subject.namespace, "uid": subject.uid},
+            "status": _filled(status),
+        }
+        try:
+            self.kube.write_status(manifest)
+        except NotFound:
+            return
+
+    def create_event(self, subject: Subject, event: Event, *, now: datetime) -> None:
+        """Create an Event for a resource; leave an existing one alone. Raises ApiError."""
+        stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        digest = hashlib.sha256(f"{subject.uid} {event.reason} {event.message} {stamp}".encode()).hexdigest()
+        manifest: Manifest = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{names.label_value(subject.name)}.{digest[:16]}", "namespace": subject.namespace},
+            "involvedObject": {
+                "apiVersion": names.API_VERSION,
+                "kind": subject.kind,
+                "name": subject.name,
+                "namespace": subject.namespace,
+                "uid": subject.uid,
+            },
+            "type": event.type,
+            "reason": event.reason,
+            "message": event.message[:1024],  # what the API takes
+            "source": {"component": names.OPERATOR},
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "count": 1,
+        }
+        try:
+            self.kube.create(manifest)
+        except Conflict:
+            return
+
+    def _compete(self, action: Occupy | Resume | Retry, namespace: str) -> None:
+        """Create what others may be about to create, too: look again under a lock, as nobody else looks meanwhile."""
+        kube = self.kube
+        match action:
+            case Occupy(compute, max_nodes, pods):
+                with self.locks.of(names.COMPUTE_KIND, namespace, compute):
+                    taken = len(nodes_among(kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER))))
+                    for pod in pods[: max(0, max_nodes - taken)]:
+                        kube.create(body(pod))
+            case Resume(run):
+                with self.locks.of("run", namespace, run.job.run_id):
+                    if rival := resumed_by(kube, run.job.run_id, namespace=namespace, step=run.step):
+                        raise Conflict(f"run {run.job.run_id} is resumed by {rival}")
+                    kube.create(body(objects.config_map(run)))
+            case Retry(manifest, run_id):
+                with self.locks.of("run", namespace, run_id):
+                    made = body(manifest)
+                    if rival := retried_by(kube, run_id, namespace=namespace, but=made["metadata"]["name"]):
+                        raise Conflict(f"run {run_id} is retried by {rival}")
+                    kube.create(made)
+
+    def _notify(self, action: ReportGone | Drain) -> None:
+        """Call a coordinator. One that misses it is called again, or finds out by itself."""
+        call = self.coordinators.drain if isinstance(action, Drain) else self.coordinators.gone
+        with suppress(CoordinatorError):
+            call(action.endpoint, action.worker)
+
+    def _ensure(self, manifest: Manifest) -> None:
+        """Create an object that is never changed, unless that very one exists. Raises Taken."""
+        metadata = manifest["metadata"]
+        try:
+            self.kube.create(manifest)
+        except Taken:
+            found = self.kube.read(manifest["kind"], metadata["namespace"], metadata["name"])
+            owners = [] if found is None else found["metadata"].get("ownerReferences", [])
+            if [each["uid"] for each in owners] != [each["uid"] for each in metadata["ownerReferences"]]:
+                raise
 
 
 def resumed_by(kube: Kube, run_id: str, *, namespace: str, step: str) -> str:
@@ -84,47 +167,19 @@ def resumed_by(kube: Kube, run_id: str, *, namespace: str, step: str) -> str:
     return ""
 
 
-def apply_status(kube: Kube, subject: Subject, status: ResourceStatus) -> None:
-    """Write the whole status. A resource that is gone needs none. Raises ApiError."""
-    manifest = {
-        "apiVersion": names.API_VERSION,
-        "kind": subject.kind,
-        "metadata": {"name": subject.name, "namespace": subject.namespace, "uid": subject.uid},
-        "status": _filled(status),
-    }
-    try:
-        kube.write_status(manifest)
-    except NotFound:
-        return
+def retried_by(kube: Kube, run_id: str, *, namespace: str, but: str) -> str:
+    """Return a PipelineRun that has begun to go on with the run and has not ended; "" when there is none.
 
-
-def send_event(kube: Kube, subject: Subject, event: Event, *, now: datetime) -> None:
-    """Make an event about a resource; one that was made before is well. Raises ApiError."""
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    digest = hashlib.sha256(f"{subject.uid} {event.reason} {event.message} {stamp}".encode()).hexdigest()
-    manifest: Manifest = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": f"{names.label_value(subject.name)}.{digest[:16]}", "namespace": subject.namespace},
-        "involvedObject": {
-            "apiVersion": names.API_VERSION,
-            "kind": subject.kind,
-            "name": subject.name,
-            "namespace": subject.namespace,
-            "uid": subject.uid,
-        },
-        "type": event.type,
-        "reason": event.reason,
-        "message": event.message[:1024],  # what the API takes
-        "source": {"component": names.OPERATOR},
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
-        "count": 1,
-    }
-    try:
-        kube.create(manifest)
-    except Conflict:
-        return
+    `but` is the name of the ConfigMap of who asks.
+    """
+    for each in kube.list(names.RUN_KIND, namespace):
+        name = each["metadata"]["name"]
+        if names.pipeline_run(name) == but or is_finished(each) or not each.get("spec", {}).get("retryOf"):
+            continue
+        frozen = kube.read("ConfigMap", namespace, names.pipeline_run(name))
+        if frozen is not None and frozen.get("data", {}).get(RUN_ID_KEY) == run_id:
+            return str(name)
+    return ""
 
 
 def _filled(model: BaseModel) -> dict[str, Any]:
@@ -152,12 +207,3 @@ def _contents(run: ClusterRun, *, now: datetime) -> dict[str, str]:
         objects.KEY: made.key,
         objects.AUTHORITY: made.authority,
     }
-
-
-def _tell(call: Callable[[Endpoint, str], None], endpoint: Endpoint | None, worker: str) -> None:
-    """Tell a coordinator something of a worker. One that does not hear it is told again, or finds out itself."""
-    if endpoint is not None:
-        try:
-            call(endpoint, worker)
-        except CoordinatorError:
-            return

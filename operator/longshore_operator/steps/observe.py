@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from longshore_api.errors import InvalidDocuments, Problem
@@ -12,10 +12,10 @@ from longshore_api.status import ParallelRunStepStatus
 from longshore_api.validation import label
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Endpoint
+from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Holder, Pool
 from longshore_operator.common.references import (
-    control,
     digests_of,
     documents_around,
     is_of,
@@ -23,13 +23,12 @@ from longshore_operator.common.references import (
     missing,
     owner,
     shared_pool,
-    status_of,
     unusable_node,
 )
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Observed, Step, Unreachable
+from longshore_operator.steps.observed import ObservedStep, Unreachable
 from longshore_planner.cluster import ClusterRun, resolve_on_cluster
 from longshore_planner.ground import shown
 from longshore_protocol.snapshot import Snapshot
@@ -37,23 +36,18 @@ from longshore_protocol.snapshot import Snapshot
 _RESUME = "spec.resumeFrom"
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What was observed, and how the coordinator can be told something."""
-
-    observed: Observed
-    endpoint: Endpoint | None = None
-
-
-def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, namespace: str, name: str) -> Sight | None:
+def observe(
+    kube: Kube, coordinators: Coordinators, settings: Settings, *, namespace: str, name: str
+) -> ObservedStep | None:
     """Read a step and all of its objects; None when there is no such step, or it is being deleted.
 
     Raises ApiError. Pods are read before their coordinator is asked: it knows what ended them.
     """
-    raw = kube.read(names.STEP_KIND, namespace, name)
-    if raw is None or "deletionTimestamp" in raw["metadata"]:
+    raw = existing(kube, names.STEP_KIND, namespace, name)
+    if raw is None:
         return None
-    step = _step(raw)
+    seen = _observed(raw)
+    uid = seen.subject.uid
     beside = {
         "ConfigMap": kube.read("ConfigMap", namespace, names.run_objects(name)),
         "Secret": kube.read("Secret", namespace, names.run_objects(name)),
@@ -64,44 +58,31 @@ def observe(kube: Kube, coordinators: Coordinators, settings: Settings, *, names
     frozen_map = beside["ConfigMap"]
     is_ours = frozen_map is not None and is_of(frozen_map, raw)
     others = [each for kind, each in beside.items() if each is not None and not (kind == "ConfigMap" and is_ours)]
-    foreign = _foreign([*others, *_named_as_ours(found, name)], step.uid)
-    pods = [each for each in found if owner(each) == step.uid]
+    foreign = _foreign([*others, *_named_as_ours(found, name)], uid)
+    pods = [each for each in found if owner(each) == uid]
     run = None
     if not foreign and frozen_map is not None:
         run = ClusterRun.from_json(frozen_map["data"][objects.RUN_KEY])
-        run = replace(run, uid=step.uid, generation=step.generation)  # a PipelineRun did not know them
+        run = replace(run, uid=uid, generation=seen.generation)  # a PipelineRun did not know them
     resolved = None
     if run is None and not foreign:
-        resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, step, settings)
-    endpoint = None if foreign else _endpoint(beside["Secret"], pods, step)
+        resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, seen, settings)
+    endpoint = None if foreign else _endpoint(beside["Secret"], pods, seen)
     frozen = run or resolved
-    seen = Observed(
-        step=step,
+    return replace(
+        seen,
         run=run,
         resolved=resolved,
         objects={
             kind: each["metadata"]["uid"]
             for kind, each in beside.items()
-            if kind != "ConfigMap" and each is not None and owner(each) == step.uid
+            if kind != "ConfigMap" and each is not None and owner(each) == uid
         },
         pods=tuple(_pod(each, step=name) for each in pods),
         foreign=foreign,
+        endpoint=endpoint,
         progress=None if endpoint is None else _ask(coordinators, endpoint),
         pool=_pool(kube, frozen, pods) if isinstance(frozen, ClusterRun) else None,
-    )
-    return Sight(seen, endpoint)
-
-
-def _step(raw: Manifest) -> Step:
-    metadata = raw["metadata"]
-    return Step(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        generation=metadata.get("generation", 1),
-        created=datetime.fromisoformat(metadata["creationTimestamp"]),
-        status=status_of(ParallelRunStepStatus, raw),
-        control=control(raw.get("spec", {})),
     )
 
 
@@ -124,7 +105,7 @@ def _foreign(found: Iterable[Manifest], uid: str) -> str:
     return ""
 
 
-def _endpoint(secret: Manifest | None, pods: Iterable[Manifest], step: Step) -> Endpoint | None:
+def _endpoint(secret: Manifest | None, pods: Iterable[Manifest], step: ObservedStep) -> Endpoint | None:
     coordinator = next((each for each in pods if each["metadata"]["name"] == names.coordinator(step.name)), None)
     if secret is None or coordinator is None:
         return None
@@ -132,7 +113,7 @@ def _endpoint(secret: Manifest | None, pods: Iterable[Manifest], step: Step) -> 
     if status.get("phase") != "Running" or not status.get("podIP"):
         return None
     data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
-    host = names.host(step.name, step.namespace)
+    host = names.host(step.name, step.subject.namespace)
     return Endpoint(status["podIP"], names.PORT, host, authority=data[objects.AUTHORITY], token=data[objects.TOKEN])
 
 
@@ -153,7 +134,9 @@ def _ask(coordinators: Coordinators, endpoint: Endpoint) -> Snapshot | Unreachab
         return Unreachable(str(error))
 
 
-def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> ClusterRun | tuple[Problem, ...] | Blocked:
+def _resolve(
+    kube: Kube, raw: Manifest, step: ObservedStep, settings: Settings
+) -> ClusterRun | tuple[Problem, ...] | Blocked:
     where, resumed = label(raw), raw.get("spec", {}).get("resumeFrom")
     try:
         earlier = None if resumed is None else _earlier_run(kube, step, str(resumed), where=where)
@@ -161,8 +144,8 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
             return earlier
         run = resolve_on_cluster(
             documents_around(kube, raw),
-            namespace=step.namespace,
-            uid=step.uid,
+            namespace=step.subject.namespace,
+            uid=step.subject.uid,
             generation=step.generation,
             host_paths=settings.host_paths,
             resumed=None if earlier is None else earlier.job.run_id,
@@ -175,7 +158,7 @@ def _resolve(kube: Kube, raw: Manifest, step: Step, settings: Settings) -> Clust
         text = f"is {resumed!r}, whose run is in another Datastore: {shown(earlier.job.run_uri)}"
         return (Problem(where, _RESUME, text),)
     script = {"field": "spec.entryScript", "script": run.job.entry_script}
-    problems = tuple(missing(kube, step.namespace, run.provision, where=where, **script))
+    problems = tuple(missing(kube, step.subject.namespace, run.provision, where=where, **script))
     return problems or replace(run, job=replace(run.job, code=_code(kube, run)))
 
 
@@ -186,18 +169,18 @@ def _code(kube: Kube, run: ClusterRun) -> dict[str, str]:
     return {} if source is None else digests_of(source)
 
 
-def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun | Blocked:
+def _earlier_run(kube: Kube, step: ObservedStep, name: str, *, where: str) -> ClusterRun | Blocked:
     """Return the run to go on with. Raises InvalidDocuments when there is none."""
-    earlier = None if name == step.name else kube.read(names.STEP_KIND, step.namespace, name)
+    earlier = None if name == step.name else kube.read(names.STEP_KIND, step.subject.namespace, name)
     if earlier is None:
         raise InvalidDocuments(
             [Problem(where, _RESUME, f"is {name!r}: there is no other ParallelRunStep of that name")]
         )
-    status = _step(earlier).status
+    status = _observed(earlier).status
     finished = status.condition("Finished") if status else None
     if finished is None or finished.status != "True":
         return Blocked("WaitingForStep", f"waiting for {name} to end, whose run this step resumes")
-    frozen = kube.read("ConfigMap", step.namespace, names.run_objects(name))
+    frozen = kube.read("ConfigMap", step.subject.namespace, names.run_objects(name))
     if frozen is None or not is_of(frozen, earlier):
         raise InvalidDocuments([Problem(where, _RESUME, f"is {name!r}, which never began: there is nothing to resume")])
     run = ClusterRun.from_json(frozen["data"][objects.RUN_KEY])
@@ -205,22 +188,26 @@ def _earlier_run(kube: Kube, step: Step, name: str, *, where: str) -> ClusterRun
     return Blocked("WaitingForStep", f"waiting for {rival} to end, which resumes the same run") if rival else run
 
 
-def _rival(kube: Kube, step: Step, resumed: str, run_id: str) -> str:
+def _rival(kube: Kube, step: ObservedStep, resumed: str, run_id: str) -> str:
     """Return the step that goes on with the same run before this one may; "" when there is none.
 
     Two coordinators in one run folder would displace each other for ever.
     """
-    steps = {each["metadata"]["name"]: each for each in kube.list(names.STEP_KIND, step.namespace)}
+    steps = {each["metadata"]["name"]: each for each in kube.list(names.STEP_KIND, step.subject.namespace)}
     of_run = {resumed, *(name for name, each in steps.items() if each.get("status", {}).get("runId") == run_id)}
-    rivals = [_step(each) for each in steps.values() if each.get("spec", {}).get("resumeFrom") in of_run]
+    rivals = [_observed(each) for each in steps.values() if each.get("spec", {}).get("resumeFrom") in of_run]
     for rival in sorted(rivals, key=_age):
         finished = rival.status.condition("Finished") if rival.status else None
-        if rival.uid == step.uid or (finished is not None and finished.status == "True"):
+        if rival.subject.uid == step.subject.uid or (finished is not None and finished.status == "True"):
             continue
-        if _age(rival) < _age(step) or kube.read("ConfigMap", step.namespace, names.run_objects(rival.name)):
+        if _age(rival) < _age(step) or kube.read("ConfigMap", step.subject.namespace, names.run_objects(rival.name)):
             return rival.name
     return ""
 
 
-def _age(step: Step) -> tuple[datetime, str]:
+def _observed(raw: Manifest) -> ObservedStep:
+    return ObservedStep(**observation(raw, ParallelRunStepStatus))
+
+
+def _age(step: ObservedStep) -> tuple[datetime, str]:
     return step.created, step.name

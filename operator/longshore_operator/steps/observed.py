@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from longshore_api.errors import Problem
 from longshore_api.status import ParallelRunStepStatus
+from longshore_operator.cluster.coordinators import Endpoint
 from longshore_operator.common.pool import Pool
-from longshore_operator.common.values import Blocked, Control, Pod
-from longshore_operator.manifests import names
-from longshore_operator.manifests.subject import Subject
+from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_planner.cluster import ClusterRun
 from longshore_protocol.snapshot import Snapshot
-
-
-@dataclass(frozen=True)
-class Step:
-    """A ParallelRunStep, whatever its spec holds."""
-
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    created: datetime
-    status: ParallelRunStepStatus | None = None
-    control: Control = field(default_factory=Control)
-
-    @property
-    def subject(self) -> Subject:
-        """The step, as what its status and events are about."""
-        return Subject(names.STEP_KIND, self.namespace, self.name, self.uid)
 
 
 @dataclass(frozen=True)
@@ -41,15 +21,15 @@ class Unreachable:
 
 
 @dataclass(frozen=True)
-class Observed:
-    """All that one reconcile knows."""
+class ObservedStep(Observation[ParallelRunStepStatus]):
+    """All that one reconcile of a ParallelRunStep knows."""
 
-    step: Step
     run: ClusterRun | None = None  # as it was written down when it began
     resolved: ClusterRun | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     objects: dict[str, str] = field(default_factory=dict)  # kind -> uid: Secret, Service, NetworkPolicy
     pods: tuple[Pod, ...] = ()
     foreign: str = ""  # an object that has the name of one of ours, and is not
+    endpoint: Endpoint | None = None  # of the coordinator; None: none runs
     progress: Snapshot | Unreachable | None = None  # None: there is no coordinator to ask
     pool: Pool | None = None  # None: the step shares no ComputeCluster, or has all the nodes it can use
 

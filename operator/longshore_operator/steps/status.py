@@ -8,7 +8,7 @@ from datetime import datetime
 from longshore_api import status as api
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.values import Blocked
-from longshore_operator.steps.observed import Observed, Step
+from longshore_operator.steps.observed import ObservedStep
 from longshore_planner.cluster import ClusterRun
 from longshore_planner.ground import shown
 from longshore_planner.status import step_status
@@ -21,7 +21,7 @@ from longshore_protocol.snapshot import (
 )
 
 
-def from_snapshot(seen: Observed, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
+def from_snapshot(seen: ObservedStep, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status while a coordinator speaks, or has spoken its last."""
     blocked = waiting_for(seen)
     if snapshot.waiting_reason and blocked is not None:
@@ -29,13 +29,13 @@ def from_snapshot(seen: Observed, snapshot: Snapshot, *, now: datetime) -> api.P
     return _told(seen, snapshot, now=now)
 
 
-def _told(seen: Observed, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
+def _told(seen: ObservedStep, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status that a snapshot means, with places as their users know them."""
     run_uri = shown(snapshot.run_uri)
     message = snapshot.message.replace(snapshot.run_uri, run_uri) if snapshot.run_uri else snapshot.message
     told = replace(snapshot, run_uri=run_uri, output_uri=shown(snapshot.output_uri), message=message)
-    status = step_status(told, previous=seen.step.status, now=now, generation=seen.step.generation)
-    return _going_on(seen.step.status, status)
+    status = step_status(told, previous=seen.status, now=now, generation=seen.generation)
+    return _going_on(seen.status, status)
 
 
 def _going_on(
@@ -58,14 +58,14 @@ def _going_on(
     return status.model_copy(update=kept)
 
 
-def before_snapshot(seen: Observed, run: ClusterRun, *, now: datetime) -> api.ParallelRunStepStatus:
+def before_snapshot(seen: ObservedStep, run: ClusterRun, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status while the coordinator cannot be asked: what was known stays, and why it waits is said."""
     blocked = waiting_for(seen) or _starting(seen)
     return _standing(seen, run, blocked, now=now)
 
 
-def _standing(seen: Observed, run: ClusterRun, blocked: Blocked, *, now: datetime) -> api.ParallelRunStepStatus:
-    previous = seen.step.status
+def _standing(seen: ObservedStep, run: ClusterRun, blocked: Blocked, *, now: datetime) -> api.ParallelRunStepStatus:
+    previous = seen.status
     known = previous is not None and previous.run_id == run.job.run_id and previous.start_time is not None
     snapshot = Snapshot(
         state=PENDING,
@@ -83,12 +83,12 @@ def _standing(seen: Observed, run: ClusterRun, blocked: Blocked, *, now: datetim
     return standing_still(previous, status)
 
 
-def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
+def halting(seen: ObservedStep, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status while the pods of a step end that is suspended or cancelled."""
-    reason = "Cancelling" if seen.step.control.cancel else "Suspending"
+    reason = "Cancelling" if seen.control.cancel else "Suspending"
     message = "workers finish the mini-batches that they run, for 90 s at most, and take no more"
     if seen.run is None:
-        return not_begun(seen.step, reason=reason, message=message, final=False, now=now)
+        return not_begun(seen, reason=reason, message=message, final=False, now=now)
     if not isinstance(seen.progress, Snapshot):
         return _standing(seen, seen.run, Blocked(reason, message), now=now)
     # A coordinator that was told to end says Interrupted, which for it is the end, and here is not.
@@ -96,16 +96,16 @@ def halting(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
     return _told(seen, last, now=now)
 
 
-def halted(seen: Observed, *, now: datetime) -> api.ParallelRunStepStatus:
+def halted(seen: ObservedStep, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status of a step whose pods have ended because it is suspended or cancelled."""
-    final, previous = seen.step.control.cancel, seen.step.status
+    final, previous = seen.control.cancel, seen.status
     what = "nothing was started"
     if previous is not None and previous.run_id is not None:
         counts = previous.progress.mini_batches
         what = f"{counts.succeeded} of {'?' if counts.total is None else counts.total} mini-batches are committed"
-    how = f"; a step with resumeFrom: {seen.step.name} goes on from there" if final and seen.run is not None else ""
+    how = f"; a step with resumeFrom: {seen.name} goes on from there" if final and seen.run is not None else ""
     reason, message = ("Cancelled", f"cancelled: {what}{how}") if final else ("Suspended", f"suspended: {what}")
-    status = not_begun(seen.step, reason=reason, message=message, final=final, now=now)
+    status = not_begun(seen, reason=reason, message=message, final=final, now=now)
     if previous is None or previous.run_id is None:
         return status
     return previous.model_copy(
@@ -137,7 +137,9 @@ def _at_rest(progress: api.Progress) -> api.Progress:
     )
 
 
-def not_begun(step: Step, *, reason: str, message: str, final: bool, now: datetime) -> api.ParallelRunStepStatus:
+def not_begun(
+    seen: ObservedStep, *, reason: str, message: str, final: bool, now: datetime
+) -> api.ParallelRunStepStatus:
     """Return the status of a step of which nothing was started."""
     state = FAILED if final else PENDING
     snapshot = Snapshot(
@@ -150,21 +152,21 @@ def not_begun(step: Step, *, reason: str, message: str, final: bool, now: dateti
         message=message,
         finished=now.timestamp() if final else None,
     )
-    status = step_status(snapshot, previous=step.status, now=now, generation=step.generation)
+    status = step_status(snapshot, previous=seen.status, now=now, generation=seen.generation)
     return status.model_copy(update={"output": None, "run_id": None, "run_uri": None})
 
 
-def waiting_for(seen: Observed) -> Blocked | None:
+def waiting_for(seen: ObservedStep) -> Blocked | None:
     """Return why the first blocked pod is, the coordinator's before workers'; or that no node is free."""
     pods = sorted(seen.pods, key=lambda each: -1 if each.index is None else each.index)
     blocked = next((each.blocked for each in pods if each.blocked is not None and not each.leaving), None)
-    step = Holder(seen.step.name)
+    step = Holder(seen.name)
     if blocked is None and seen.pool is not None and not seen.workers and not seen.pool.allowed(step):
         return Blocked("WaitingForNodes", seen.pool.waiting(step))
     return blocked
 
 
-def _starting(seen: Observed) -> Blocked:
+def _starting(seen: ObservedStep) -> Blocked:
     coordinator = seen.coordinator
     if coordinator is None or coordinator.leaving or coordinator.phase != "Running":
         return Blocked("StartingCoordinator", "waiting for the coordinator's pod to run")

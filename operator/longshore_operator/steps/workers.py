@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from longshore_operator.common.actions import Action, Create, Delete, Drain, Occupy, TellGone
+from longshore_operator.common.actions import Action, Create, Delete, Drain, Occupy, ReportGone
 from longshore_operator.common.pods import is_overdue, was_just_rejected
 from longshore_operator.common.pool import Holder
 from longshore_operator.manifests import names, pods
 from longshore_operator.settings import Settings
-from longshore_operator.steps.observed import Observed
+from longshore_operator.steps.observed import ObservedStep
 from longshore_planner.cluster import ClusterRun
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, ENDED, Snapshot
 
 
-def coordinator(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
+def coordinator(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
     """Yield what sees to it that there is one coordinator. Two at a time are safe: only the later one can commit."""
     found = seen.coordinator
     if found is None:
@@ -26,7 +26,7 @@ def coordinator(seen: Observed, run: ClusterRun, settings: Settings, *, now: dat
         yield Delete("Pod", found.name, found.uid, at_once=True)
 
 
-def workers(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
+def workers(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
     """Yield what sees to it that there are as many workers as can be used and had; none is ended that has work."""
     answers = isinstance(seen.progress, Snapshot)
     there = seen.workers
@@ -37,7 +37,7 @@ def workers(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetim
             continue  # it may have ended because all is done: its coordinator will say
         elif each.is_over and not was_just_rejected(each, now=now):
             if answers:  # before there is a new one, which would be taken for dead
-                yield TellGone(each.name)
+                yield from _report_gone(seen, each.name)
             yield Delete("Pod", each.name, each.uid)
     wanted = wanted_workers(seen, run)
     if len(there) < wanted:
@@ -45,10 +45,11 @@ def workers(seen: Observed, run: ClusterRun, settings: Settings, *, now: datetim
     elif isinstance(seen.progress, Snapshot):
         staying = [each.name for each in there if not each.leaving and not each.is_over]
         idle = [each for each in seen.progress.idle_workers if each in staying]
-        yield from map(Drain, idle[: max(0, len(staying) - wanted)])
+        if seen.endpoint is not None:
+            yield from (Drain(each, seen.endpoint) for each in idle[: max(0, len(staying) - wanted)])
 
 
-def wanted_workers(seen: Observed, run: ClusterRun) -> int:
+def wanted_workers(seen: ObservedStep, run: ClusterRun) -> int:
     """Return how many workers the step can use: never more than mini-batches are left."""
     last = seen.progress
     if not isinstance(last, Snapshot):
@@ -61,16 +62,22 @@ def wanted_workers(seen: Observed, run: ClusterRun) -> int:
     return min(run.job.workers, counts.total - counts.succeeded - counts.failed)
 
 
-def allowed(seen: Observed, run: ClusterRun) -> int:
+def allowed(seen: ObservedStep, run: ClusterRun) -> int:
     """Return how many workers the step may have."""
     return run.job.workers if seen.pool is None else seen.pool.allowed(Holder(run.step))
 
 
-def _more(seen: Observed, run: ClusterRun, settings: Settings, *, missing: int) -> Iterator[Action]:
+def _report_gone(seen: ObservedStep, *workers: str) -> Iterator[Action]:
+    if seen.endpoint is not None:
+        for each in workers:
+            yield ReportGone(each, seen.endpoint)
+
+
+def _more(seen: ObservedStep, run: ClusterRun, settings: Settings, *, missing: int) -> Iterator[Action]:
     taken = {each.index for each in seen.workers}
     free = [index for index in range(run.job.workers) if index not in taken][: max(0, missing)]
     if isinstance(seen.progress, Snapshot):
-        yield from (TellGone(names.worker(run.step, index)) for index in free)
+        yield from _report_gone(seen, *(names.worker(run.step, index) for index in free))
     made = tuple(pods.worker_pod(run, settings, index) for index in free)
     if seen.pool is None:
         yield from map(Create, made)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.actions import Action, Create, Delete, Occupy, Plan
-from longshore_operator.common.conditions import INVALID, LOST, milestones, observed_again, sentence
+from longshore_operator.common.conditions import INVALID, LOST, observed_again, sentence
 from longshore_operator.common.lifecycle import in_line
 from longshore_operator.common.pods import is_overdue, was_just_rejected, was_rejected
 from longshore_operator.common.pool import Holder
@@ -23,7 +23,7 @@ from longshore_operator.common.values import Blocked
 from longshore_operator.manifests.tasks import task_map, task_pod
 from longshore_operator.settings import Settings
 from longshore_operator.tasks import status as task_statuses
-from longshore_operator.tasks.observed import PREPARING, RUNNING, SeenTask, TaskPod
+from longshore_operator.tasks.observed import PREPARING, RUNNING, ObservedTask, TaskPod
 from longshore_planner.tasks import TaskRun
 from longshore_protocol.script_job import CANCELLED, OUT_OF_MEMORY
 
@@ -40,37 +40,37 @@ _GRACE = timedelta(seconds=10)  # for what a task refers to: applied together, i
 _NEVER_STARTED = ("StartError", "ContainerCannotRun")  # reasons of container runtimes
 
 
-def decide_task(seen: SeenTask, settings: Settings, *, now: datetime) -> TaskPlan:
+def decide_task(seen: ObservedTask, settings: Settings, *, now: datetime) -> TaskPlan:
     """Return what to do next."""
-    cancel = seen.task.control.cancel
-    if _is_finished(seen):
+    cancel = seen.control.cancel
+    if seen.is_finished:
         return _after_the_end(seen, now=now)
     if seen.foreign and not cancel:
         blocked = Blocked("NameTaken", f"{seen.foreign} belongs to somebody else: waiting until it is gone")
         return _not_begun(seen, blocked, final=False, now=now)
     run = seen.run or seen.resolved
     if isinstance(run, TaskRun) and (end := _end(seen, run, now=now)) is not None:
-        return _with_status(seen, (), end, requeue_after=0.0)
+        return Plan((), end, requeue_after=0.0)
     if cancel:
         return _cancel(seen, now=now)
     if isinstance(run, TaskRun):
         return _go_on(seen, run, settings, now=now)
     if not isinstance(run, Blocked):
         run = Blocked(INVALID, sentence(run or ()))
-    final = run.reason == INVALID and now - seen.task.created >= _GRACE
+    final = run.reason == INVALID and now - seen.created >= _GRACE
     return _not_begun(seen, run, final=final, now=now)
 
 
 # --- its end -----------------------------------------------------------------------------------------------------
 
 
-def _end(seen: SeenTask, run: TaskRun, *, now: datetime) -> TaskStatus | None:
+def _end(seen: ObservedTask, run: TaskRun, *, now: datetime) -> TaskStatus | None:
     """Return the last status, once the present pod shows that there is nothing more to come."""
     pod = seen.pod
     if pod is None:
         return None
     # A script that was told to end, and not by us, is lost with its pod: of a node that is drained, say.
-    if pod.result is not None and (pod.result.state != CANCELLED or seen.task.control.cancel):
+    if pod.result is not None and (pod.result.state != CANCELLED or seen.control.cancel):
         return task_statuses.ended(seen, run, pod.result, now=now)
     blocked: Blocked | None = None
     if pod.script is not None and pod.script.reason in _NEVER_STARTED:
@@ -107,18 +107,18 @@ def _how_lost(pod: TaskPod) -> str:
 # --- on its way --------------------------------------------------------------------------------------------------
 
 
-def _go_on(seen: SeenTask, run: TaskRun, settings: Settings, *, now: datetime) -> TaskPlan:
+def _go_on(seen: ObservedTask, run: TaskRun, settings: Settings, *, now: datetime) -> TaskPlan:
     pod = seen.pod
     actions: tuple[Action, ...] = tuple(_clear(seen.earlier, now=now))
     if pod is not None and _is_lost(pod, now=now):
         lost = Blocked(LOST, f"{_how_lost(pod)}; another one follows")
         status = task_statuses.waiting(seen, run, lost, now=now, losses=seen.number + 1)
-        return _with_status(seen, actions, status, requeue_after=0.0)
+        return Plan(actions, status, requeue_after=0.0)
     blocked = _why_it_waits(seen)
     if pod is None:
         if blocked is not None and seen.run is None:
-            status = task_statuses.not_begun(seen.task, blocked, final=False, now=now)
-            return _with_status(seen, actions, status, requeue_after=_pause(seen))
+            status = task_statuses.not_begun(seen, blocked, final=False, now=now)
+            return Plan(actions, status, requeue_after=_pause(seen))
         if blocked is None:
             frozen = () if seen.run is not None else (Create(task_map(run)),)  # from now on the run is frozen
             actions = (*actions, *frozen, *_made(seen, run, settings))
@@ -127,13 +127,13 @@ def _go_on(seen: SeenTask, run: TaskRun, settings: Settings, *, now: datetime) -
     elif was_rejected(pod) and not pod.leaving and not was_just_rejected(pod, now=now):
         actions = (*actions, Delete("Pod", pod.name, pod.uid))  # nothing ran: it is made again, and is no loss
     status = task_statuses.waiting(seen, run, blocked or _stage(pod), now=now, losses=seen.number)
-    return _with_status(seen, actions, status, requeue_after=_LOOK if blocked is None and pod is None else _pause(seen))
+    return Plan(actions, status, requeue_after=_LOOK if blocked is None and pod is None else _pause(seen))
 
 
 _STARTING = Blocked("StartingPod", "waiting for the pod to run")
 
 
-def _made(seen: SeenTask, run: TaskRun, settings: Settings) -> Iterator[Action]:
+def _made(seen: ObservedTask, run: TaskRun, settings: Settings) -> Iterator[Action]:
     pod = task_pod(run, settings, seen.number)
     if seen.pool is None:
         yield Create(pod)
@@ -141,9 +141,9 @@ def _made(seen: SeenTask, run: TaskRun, settings: Settings) -> Iterator[Action]:
         yield Occupy(seen.pool.compute, seen.pool.max_nodes, (pod,))
 
 
-def _why_it_waits(seen: SeenTask) -> Blocked | None:
+def _why_it_waits(seen: ObservedTask) -> Blocked | None:
     """Return what keeps the present pod from being made, or from running; None if nothing does."""
-    pod, step = seen.pod, Holder(seen.task.name, seen.task.kind)
+    pod, step = seen.pod, Holder(seen.name, seen.subject.kind)
     if pod is not None:
         if was_rejected(pod):
             return Blocked("Unschedulable", f"a node refused pod {pod.name}: {pod.reason}: {pod.message}")
@@ -166,17 +166,15 @@ def _stage(pod: TaskPod | None) -> Blocked:
     return Blocked(RUNNING, "") if pod.stage == RUNNING or pod.started is not None else _STARTING
 
 
-def _pause(seen: SeenTask) -> float:
+def _pause(seen: ObservedTask) -> float:
     pod = seen.pod
     if pod is None:
-        return (
-            _SOON if seen.pool is None or seen.earlier else in_line(seen.pool, Holder(seen.task.name, seen.task.kind))
-        )
+        return _SOON if seen.pool is None or seen.earlier else in_line(seen.pool, Holder(seen.name, seen.subject.kind))
     is_ending = pod.leaving or pod.script is not None or pod.mute_since is not None
     return _SOON if is_ending or was_rejected(pod) else _LOOK
 
 
-def _cancel(seen: SeenTask, *, now: datetime) -> TaskPlan:
+def _cancel(seen: ObservedTask, *, now: datetime) -> TaskPlan:
     """End the pod, whose script has a moment to end by itself, then say so."""
     ends = [
         Delete("Pod", each.name, each.uid, at_once=each.leaving)
@@ -185,9 +183,9 @@ def _cancel(seen: SeenTask, *, now: datetime) -> TaskPlan:
     ]
     if any(not each.is_over for each in seen.pods):
         message = "the script is told to end, and what it left is taken away"
-        status = task_statuses.not_begun(seen.task, Blocked("Cancelling", message), final=False, now=now)
-        return _with_status(seen, tuple(ends), status, requeue_after=_SOON)
-    begun = seen.task.status is not None and seen.task.status.run_id is not None
+        status = task_statuses.not_begun(seen, Blocked("Cancelling", message), final=False, now=now)
+        return Plan(tuple(ends), status, requeue_after=_SOON)
+    begun = seen.status is not None and seen.status.run_id is not None
     message = "cancelled: it left no result" if begun else "cancelled: nothing was started"
     return _not_begun(seen, Blocked("Cancelled", message), final=True, now=now)
 
@@ -195,28 +193,19 @@ def _cancel(seen: SeenTask, *, now: datetime) -> TaskPlan:
 # --- after it ----------------------------------------------------------------------------------------------------
 
 
-def _is_finished(seen: SeenTask) -> bool:
-    """Tell whether the task has ended. One of which nothing was started may begin when its spec is changed."""
-    status = seen.task.status
-    finished = status.condition("Finished") if status else None
-    if status is None or finished is None or finished.status != "True":
-        return False
-    return status.run_id is not None or status.observed_generation == seen.task.generation
-
-
-def _after_the_end(seen: SeenTask, *, now: datetime) -> TaskPlan:
-    task, status, ttl = seen.task, seen.task.status, seen.task.control.ttl_seconds
+def _after_the_end(seen: ObservedTask, *, now: datetime) -> TaskPlan:
+    status, ttl = seen.status, seen.control.ttl_seconds
     assert status is not None, "or it had not ended"
     end = status.completion_time or now
     waits = [_LATE.total_seconds()] if any(not each.is_over for each in seen.pods) else []
     if ttl is not None:
         left = (end + timedelta(seconds=ttl) - now).total_seconds()
         if left <= 0:
-            return Plan((Delete(task.kind, task.name, task.uid),))
+            return Plan((Delete(seen.subject.kind, seen.name, seen.subject.uid),))
         waits.append(left)
     told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
-    if status.observed_generation != task.generation:
-        told = observed_again(status, generation=task.generation)
+    if status.observed_generation != seen.generation:
+        told = observed_again(status, generation=seen.generation)
     # The pod that ended stays as a record. One that ends by itself is let end; one without a result does not.
     last = [each for each in seen.pods if each.index == seen.number]
     late = [each for each in last if not each.is_over and (each.result is None or now >= end + _LATE)]
@@ -229,12 +218,6 @@ def _clear(pods: list[TaskPod], *, now: datetime) -> Iterator[Action]:
             yield Delete("Pod", each.name, each.uid, at_once=each.leaving)
 
 
-def _not_begun(seen: SeenTask, blocked: Blocked, *, final: bool, now: datetime) -> TaskPlan:
-    status = task_statuses.not_begun(seen.task, blocked, final=final, now=now)
-    return _with_status(seen, (), status, requeue_after=0.0 if final else _SOON)
-
-
-def _with_status(
-    seen: SeenTask, actions: tuple[Action, ...], status: TaskStatus, *, requeue_after: float | None
-) -> TaskPlan:
-    return Plan(actions, status, milestones(seen.task.status, status), requeue_after)
+def _not_begun(seen: ObservedTask, blocked: Blocked, *, final: bool, now: datetime) -> TaskPlan:
+    status = task_statuses.not_begun(seen, blocked, final=final, now=now)
+    return Plan((), status, requeue_after=0.0 if final else _SOON)

@@ -4,79 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.task_status import TaskStatus
 from longshore_api.validation import label
 from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.references import (
-    control,
     documents_around,
     is_of,
     left_to_pipeline_run,
     missing,
     owner,
     shared_pool,
-    status_of,
     unusable_node,
 )
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
-from longshore_operator.tasks.observed import SeenTask, Task
+from longshore_operator.tasks.observed import ObservedTask
 from longshore_operator.tasks.pods import task_pod
 from longshore_planner.tasks import TaskRun, resolve_task_on_cluster
 
 
-def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, name: str) -> SeenTask | None:
+def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, name: str) -> ObservedTask | None:
     """Read a task and all of its objects; None when there is no such task, or it is being deleted.
 
     Raises ApiError.
     """
-    raw = kube.read(kind, namespace, name)
-    if raw is None or "deletionTimestamp" in raw["metadata"]:
+    raw = existing(kube, kind, namespace, name)
+    if raw is None:
         return None
-    task = _task(kind, raw)
+    seen = ObservedTask(**observation(raw, TaskStatus))
+    uid = seen.subject.uid
     frozen = kube.read("ConfigMap", namespace, names.task_objects(name))
     pods = [
         each
         for each in kube.list("Pod", namespace, names.task_selector(name))
         if names.task_number(name, each["metadata"]["name"]) is not None
     ]
-    seen = SeenTask(
-        task=task,
-        pods=tuple(task_pod(each, step=name) for each in pods if owner(each) == task.uid),
+    seen = replace(
+        seen,
+        pods=tuple(task_pod(each, step=name) for each in pods if owner(each) == uid),
         foreign=next(_foreign(raw, frozen, pods), ""),
     )
     if seen.foreign:
         return seen
     if frozen is None:
-        resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, task, settings)
+        resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, seen, settings)
         seen = replace(seen, resolved=resolved)
     else:
         run = TaskRun.from_json(frozen["data"][objects.RUN_KEY])
-        seen = replace(seen, run=replace(run, uid=task.uid, generation=task.generation))  # a PipelineRun knew neither
+        seen = replace(seen, run=replace(run, uid=uid, generation=seen.generation))  # a PipelineRun knew neither
     frozen_run = seen.run or seen.resolved
     if not isinstance(frozen_run, TaskRun) or seen.pod is not None or not frozen_run.provision.node.compute:
         return seen
     compute = frozen_run.provision.node.compute
     return replace(seen, pool=shared_pool(kube, namespace, compute, asking=(Holder(name, kind), 1)))
-
-
-def _task(kind: str, raw: Manifest) -> Task:
-    metadata = raw["metadata"]
-    return Task(
-        kind=kind,
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        generation=metadata.get("generation", 1),
-        created=datetime.fromisoformat(metadata["creationTimestamp"]),
-        status=status_of(TaskStatus, raw),
-        control=control(raw.get("spec", {})),
-    )
 
 
 def _foreign(raw: Manifest, frozen: Manifest | None, pods: list[Manifest]) -> Iterator[str]:
@@ -88,13 +73,15 @@ def _foreign(raw: Manifest, frozen: Manifest | None, pods: list[Manifest]) -> It
             yield f"Pod {each['metadata']['name']}"
 
 
-def _resolve(kube: Kube, raw: Manifest, task: Task, settings: Settings) -> TaskRun | tuple[Problem, ...] | Blocked:
+def _resolve(
+    kube: Kube, raw: Manifest, seen: ObservedTask, settings: Settings
+) -> TaskRun | tuple[Problem, ...] | Blocked:
     try:
         run = resolve_task_on_cluster(
             documents_around(kube, raw),
-            namespace=task.namespace,
-            uid=task.uid,
-            generation=task.generation,
+            namespace=seen.subject.namespace,
+            uid=seen.subject.uid,
+            generation=seen.generation,
             host_paths=settings.host_paths,
         )
     except InvalidDocuments as error:
@@ -102,4 +89,4 @@ def _resolve(kube: Kube, raw: Manifest, task: Task, settings: Settings) -> TaskR
     if problem := unusable_node(run.provision, settings):
         return (problem,)
     script = {"field": "spec.scriptName", "script": run.job.get("script", "")}
-    return tuple(missing(kube, task.namespace, run.provision, where=label(raw), **script)) or run
+    return tuple(missing(kube, seen.subject.namespace, run.provision, where=label(raw), **script)) or run

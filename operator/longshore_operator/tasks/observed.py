@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from longshore_api.errors import Problem
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.pool import Pool
-from longshore_operator.common.values import Blocked, Control, Pod
-from longshore_operator.manifests.subject import Subject
+from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_planner.tasks import TaskRun
 from longshore_protocol.script_job import ScriptResult
 
 PREPARING, RUNNING = "PreparingData", "Running"  # stages of a pod
-
-
-@dataclass(frozen=True)
-class Task:
-    """A ScriptStep or TransferStep, whatever its spec holds."""
-
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    created: datetime
-    status: TaskStatus | None = None
-    control: Control = field(default_factory=Control)
-
-    @property
-    def subject(self) -> Subject:
-        """The task, as what its status and events are about."""
-        return Subject(self.kind, self.namespace, self.name, self.uid)
 
 
 @dataclass(frozen=True)
@@ -59,10 +39,9 @@ class TaskPod(Pod):
 
 
 @dataclass(frozen=True)
-class SeenTask:
+class ObservedTask(Observation[TaskStatus]):
     """All that one reconcile of a task knows."""
 
-    task: Task
     run: TaskRun | None = None  # as it was written down when it began
     resolved: TaskRun | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     pods: tuple[TaskPod, ...] = ()
@@ -72,7 +51,7 @@ class SeenTask:
     @property
     def number(self) -> int:
         """Which pod is the task's present one: as many as were lost come before it."""
-        counted = self.task.status.losses if self.task.status else 0
+        counted = self.status.losses if self.status else 0
         return max([counted, *(each.index or 0 for each in self.pods)])
 
     @property

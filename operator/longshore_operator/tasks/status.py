@@ -9,7 +9,7 @@ from longshore_api.status import Condition
 from longshore_api.task_status import GitState, NamedOutput, TaskStatus
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names
-from longshore_operator.tasks.observed import SeenTask, Task
+from longshore_operator.tasks.observed import ObservedTask
 from longshore_planner.ground import shown
 from longshore_planner.status import Truth, condition
 from longshore_planner.tasks import TaskRun
@@ -19,14 +19,14 @@ from longshore_protocol.script_job import ScriptResult
 _FAILED = {names.SCRIPT_KIND: "ScriptFailed", names.TRANSFER_KIND: script_job.TRANSFER_FAILED}
 
 
-def waiting(seen: SeenTask, run: TaskRun, blocked: Blocked, *, now: datetime, losses: int = 0) -> TaskStatus:
+def waiting(seen: ObservedTask, run: TaskRun, blocked: Blocked, *, now: datetime, losses: int = 0) -> TaskStatus:
     """Return the status of a task that has not ended; `losses` are pods that were lost, those known included."""
     known = _known(seen, run)
     known["losses"] = max(known["losses"], losses)
-    return TaskStatus(conditions=_conditions(seen.task, "Unknown", blocked, now=now), **known)
+    return TaskStatus(conditions=_conditions(seen, "Unknown", blocked, now=now), **known)
 
 
-def ended(seen: SeenTask, run: TaskRun, result: ScriptResult, *, now: datetime) -> TaskStatus:
+def ended(seen: ObservedTask, run: TaskRun, result: ScriptResult, *, now: datetime) -> TaskStatus:
     """Return the last status, as the result says."""
     reason = (
         {
@@ -46,34 +46,34 @@ def ended(seen: SeenTask, run: TaskRun, result: ScriptResult, *, now: datetime) 
         "completion_time": datetime.fromtimestamp(result.finished, tz=UTC),
     }
     truth: Truth = "True" if succeeded else "False"
-    conditions = _conditions(seen.task, truth, Blocked(reason, message), now=now)
+    conditions = _conditions(seen, truth, Blocked(reason, message), now=now)
     return TaskStatus(conditions=conditions, **{**_known(seen, run), **found})
 
 
-def failed(seen: SeenTask, run: TaskRun, blocked: Blocked, *, now: datetime) -> TaskStatus:
+def failed(seen: ObservedTask, run: TaskRun, blocked: Blocked, *, now: datetime) -> TaskStatus:
     """Return the last status of a task whose pods left no result."""
-    conditions = _conditions(seen.task, "False", blocked, now=now)
+    conditions = _conditions(seen, "False", blocked, now=now)
     return TaskStatus(conditions=conditions, **{**_known(seen, run), "completion_time": now})
 
 
-def not_begun(task: Task, blocked: Blocked, *, final: bool, now: datetime) -> TaskStatus:
+def not_begun(seen: ObservedTask, blocked: Blocked, *, final: bool, now: datetime) -> TaskStatus:
     """Return the status of a task of which nothing is known to run; what was known of its run stays."""
-    conditions = _conditions(task, "False" if final else "Unknown", blocked, now=now)
-    fields = {"conditions": conditions, "observed_generation": task.generation}
+    conditions = _conditions(seen, "False" if final else "Unknown", blocked, now=now)
+    fields = {"conditions": conditions, "observed_generation": seen.generation}
     if final:
         fields["completion_time"] = now
-    if task.status is not None and task.status.run_id is not None:
-        return task.status.model_copy(update=fields)
+    if seen.status is not None and seen.status.run_id is not None:
+        return seen.status.model_copy(update=fields)
     return TaskStatus(**fields)  # type: ignore[arg-type]  # they are those of the model
 
 
-def _known(seen: SeenTask, run: TaskRun) -> dict[str, Any]:
+def _known(seen: ObservedTask, run: TaskRun) -> dict[str, Any]:
     """Return what is said of a run at all times."""
-    before, pod = seen.task.status, seen.pod
+    before, pod = seen.status, seen.pod
     is_same = before is not None and before.run_id == run.run_id
     started = before.start_time if before is not None and is_same else None
     return {
-        "observed_generation": seen.task.generation,
+        "observed_generation": seen.generation,
         "outputs": [NamedOutput(name=name, uri=shown(place)) for name, place in run.outputs.items()],
         "losses": before.losses if before is not None and is_same else 0,
         "start_time": started or (pod.started if pod else None),
@@ -82,7 +82,7 @@ def _known(seen: SeenTask, run: TaskRun) -> dict[str, Any]:
     }
 
 
-def _conditions(task: Task, succeeded: Truth, told: Blocked, *, now: datetime) -> list[Condition]:
+def _conditions(seen: ObservedTask, succeeded: Truth, told: Blocked, *, now: datetime) -> list[Condition]:
     """Return all conditions. Waiting is not stalling: it may pass by itself, and kstatus takes Stalled for failed."""
     truths: dict[str, Truth] = {
         "Succeeded": succeeded,
@@ -96,8 +96,8 @@ def _conditions(task: Task, succeeded: Truth, told: Blocked, *, now: datetime) -
             truth,
             reason=told.reason,
             message=told.message,
-            previous=task.status,
-            generation=task.generation,
+            previous=seen.status,
+            generation=seen.generation,
             now=now,
         )
         for type_, truth in truths.items()

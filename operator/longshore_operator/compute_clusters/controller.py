@@ -1,10 +1,10 @@
-"""Reads all that there is of a ComputeCluster: itself, the steps that use it, the pods that are its nodes."""
+"""The controller of ComputeClusters: reads the cluster, the steps that claim its nodes, and the pods that are nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments
@@ -12,34 +12,44 @@ from longshore_api.resources import ComputeCluster
 from longshore_api.status import ComputeClusterStatus
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.conditions import sentence
+from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import nodes_among, pool
-from longshore_operator.common.references import claimants, document, owner, status_of
-from longshore_operator.common.values import Pod
-from longshore_operator.compute_clusters.decide import Nodes, Scale
+from longshore_operator.common.references import claimants, document, owner
+from longshore_operator.common.values import Blocked, Pod
+from longshore_operator.compute_clusters.decide import ClusterPlan, ObservedCluster, Scale, after_refusal, decide
 from longshore_operator.manifests import names, placement
-from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document
 from longshore_planner.nodes import node_shape
 
 
-def observe_nodes(kube: Kube, settings: Settings, *, namespace: str, name: str) -> Nodes | None:
-    """Read a ComputeCluster and all that is on it; None when there is none, or it is being deleted.
+@dataclass(frozen=True)
+class ClusterController:
+    """Keeps nodes without work, as many as the ComputeCluster's spec says."""
 
-    Raises ApiError.
-    """
-    raw = kube.read(names.COMPUTE_KIND, namespace, name)
-    if raw is None or "deletionTimestamp" in raw["metadata"]:
-        return None
+    kube: Kube
+    settings: Settings
+
+    def observe(self, kind: str, namespace: str, name: str, *, now: datetime) -> ObservedCluster | None:
+        raw = existing(self.kube, kind, namespace, name)
+        return None if raw is None else _observed(self.kube, raw, self.settings)
+
+    def decide(self, seen: ObservedCluster, *, now: datetime) -> ClusterPlan:
+        return decide(seen, self.settings, now=now)
+
+    def refused(self, seen: ObservedCluster, plan: ClusterPlan, refusal: Blocked, *, now: datetime) -> ClusterPlan:
+        return after_refusal(seen, plan, refusal, now=now)
+
+
+def _observed(kube: Kube, raw: Manifest, settings: Settings) -> ObservedCluster:
     metadata = raw["metadata"]
+    namespace, name = metadata["namespace"], metadata["name"]
     pods = kube.list("Pod", namespace, names.compute_selector(name))
     workers = nodes_among(each for each in pods if _role(each) == names.WORKER and _step(each))
     placeholders = [each for each in pods if _role(each) == names.PLACEHOLDER and owner(each) == metadata["uid"]]
-    seen = Nodes(
-        subject=Subject(names.COMPUTE_KIND, namespace, name, metadata["uid"]),
-        generation=metadata.get("generation", 1),
-        status=status_of(ComputeClusterStatus, raw),
+    seen = ObservedCluster(
+        **observation(raw, ComputeClusterStatus),
         pool=pool(name, raw, claimants(kube, namespace), workers),
         workers=tuple(map(_worker, workers)),
         placeholders=tuple(_placeholder(each, compute=name) for each in placeholders),
