@@ -44,23 +44,41 @@ def step_status(
 def _conditions(
     snapshot: Snapshot, *, previous: api.ParallelRunStepStatus | None, now: datetime, generation: int
 ) -> list[api.Condition]:
-    """Return all conditions. Waiting is not stalling: it may pass by itself, and kstatus takes Stalled for failed."""
-    ended, succeeded = snapshot.state in ENDED, snapshot.state == SUCCEEDED
-    truths: dict[str, Truth] = {
-        "Succeeded": _truth(succeeded) if ended else "Unknown",
-        "Ready": _truth(succeeded),
-        "Stalled": _truth(ended and not succeeded),
-        "Finished": _truth(ended),
-    }
+    ended = snapshot.state in ENDED
     reason = snapshot.reason or snapshot.state
     if not ended and reason in (SUCCEEDED, SUCCEEDED_WITH_FAILURES):
         reason = snapshot.state  # it will have, once the output is written
     message = snapshot.message
     if not ended and snapshot.waiting_reason:
         reason, message = snapshot.waiting_reason, snapshot.waiting_message
+    succeeded: Truth = "Unknown" if not ended else "True" if snapshot.state == SUCCEEDED else "False"
+    return conditions(succeeded, reason=reason, message=message, previous=previous, generation=generation, now=now)
+
+
+def conditions(
+    succeeded: Truth,
+    *,
+    reason: str,
+    message: str,
+    previous: api.ResourceStatus | None,
+    generation: int,
+    now: datetime,
+    stalled: str = "",
+) -> list[api.Condition]:
+    """Return the conditions of a step, task or run, as kstatus reads them.
+
+    Waiting is not stalling: it may pass by itself, and kstatus takes Stalled for failed. `stalled` is why one that
+    has not finished cannot proceed by itself: the reason of that condition.
+    """
+    truths: dict[str, tuple[Truth, str]] = {
+        "Succeeded": (succeeded, reason),
+        "Ready": (_truth(succeeded == "True"), reason),
+        "Stalled": (_truth(succeeded == "False" or bool(stalled)), stalled or reason),
+        "Finished": (_truth(succeeded != "Unknown"), reason),
+    }
     return [
-        condition(type_, truth, reason=reason, message=message, previous=previous, generation=generation, now=now)
-        for type_, truth in truths.items()
+        condition(type_, truth, reason=why, message=message, previous=previous, generation=generation, now=now)
+        for type_, (truth, why) in truths.items()
     ]
 
 

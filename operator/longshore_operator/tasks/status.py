@@ -11,7 +11,7 @@ from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names
 from longshore_operator.tasks.observed import ObservedTask
 from longshore_planner.ground import shown
-from longshore_planner.status import Truth, condition
+from longshore_planner.status import Truth, conditions
 from longshore_planner.tasks import TaskRun
 from longshore_protocol import script_job
 from longshore_protocol.script_job import ScriptResult
@@ -46,25 +46,29 @@ def ended(seen: ObservedTask, run: TaskRun, result: ScriptResult, *, now: dateti
         "completion_time": datetime.fromtimestamp(result.finished, tz=UTC),
     }
     truth: Truth = "True" if succeeded else "False"
-    conditions = _conditions(seen, truth, Blocked(reason, message), now=now)
-    return TaskStatus(conditions=conditions, **{**_known(seen, run), **found})
+    return TaskStatus(
+        conditions=_conditions(seen, truth, Blocked(reason, message), now=now), **{**_known(seen, run), **found}
+    )
 
 
 def failed(seen: ObservedTask, run: TaskRun, blocked: Blocked, *, now: datetime) -> TaskStatus:
     """Return the last status of a task whose pods left no result."""
-    conditions = _conditions(seen, "False", blocked, now=now)
-    return TaskStatus(conditions=conditions, **{**_known(seen, run), "completion_time": now})
+    return TaskStatus(
+        conditions=_conditions(seen, "False", blocked, now=now), **{**_known(seen, run), "completion_time": now}
+    )
 
 
 def not_begun(seen: ObservedTask, blocked: Blocked, *, final: bool, now: datetime) -> TaskStatus:
     """Return the status of a task of which nothing is known to run; what was known of its run stays."""
-    conditions = _conditions(seen, "False" if final else "Unknown", blocked, now=now)
-    fields = {"conditions": conditions, "observed_generation": seen.generation}
+    fields: dict[str, Any] = {
+        "conditions": _conditions(seen, "False" if final else "Unknown", blocked, now=now),
+        "observed_generation": seen.generation,
+    }
     if final:
         fields["completion_time"] = now
     if seen.status is not None and seen.status.run_id is not None:
         return seen.status.model_copy(update=fields)
-    return TaskStatus(**fields)  # type: ignore[arg-type]  # they are those of the model
+    return TaskStatus(**fields)
 
 
 def _known(seen: ObservedTask, run: TaskRun) -> dict[str, Any]:
@@ -82,23 +86,12 @@ def _known(seen: ObservedTask, run: TaskRun) -> dict[str, Any]:
     }
 
 
-def _conditions(seen: ObservedTask, succeeded: Truth, told: Blocked, *, now: datetime) -> list[Condition]:
-    """Return all conditions. Waiting is not stalling: it may pass by itself, and kstatus takes Stalled for failed."""
-    truths: dict[str, Truth] = {
-        "Succeeded": succeeded,
-        "Ready": "True" if succeeded == "True" else "False",
-        "Stalled": "True" if succeeded == "False" else "False",
-        "Finished": "False" if succeeded == "Unknown" else "True",
-    }
-    return [
-        condition(
-            type_,
-            truth,
-            reason=told.reason,
-            message=told.message,
-            previous=seen.status,
-            generation=seen.generation,
-            now=now,
-        )
-        for type_, truth in truths.items()
-    ]
+def _conditions(seen: ObservedTask, succeeded: Truth, blocked: Blocked, *, now: datetime) -> list[Condition]:
+    return conditions(
+        succeeded,
+        reason=blocked.reason,
+        message=blocked.message,
+        previous=seen.status,
+        generation=seen.generation,
+        now=now,
+    )

@@ -16,7 +16,7 @@ from longshore_planner.pipelines.fingerprint import digest
 from longshore_planner.pipelines.frozen import FrozenPipeline
 from longshore_planner.pipelines.history import EarlierStep
 from longshore_planner.pipelines.records import ENDED, FAILED, RUNNING, SUCCEEDED, SUSPENDED, Origin, Record
-from longshore_planner.status import Truth, condition
+from longshore_planner.status import Truth, conditions
 from longshore_protocol.snapshot import SUCCEEDED_WITH_FAILURES
 
 
@@ -40,27 +40,19 @@ def pipeline_status(
     records = [decision.records[each.name] for each in frozen.steps]
     verdict = decision.verdict
     reason, message = _reason(decision), progress_sentence(records, verdict) + _waiting(records, details)
-    truths: dict[str, Truth] = {
-        "Succeeded": "Unknown" if verdict is None else "True" if verdict.succeeded else "False",
-        "Ready": "True" if verdict is not None and verdict.succeeded else "False",
-        "Stalled": "True" if _is_stalled(records, verdict, details) else "False",
-        "Finished": "False" if verdict is None else "True",
-    }
+    succeeded: Truth = "Unknown" if verdict is None else "True" if verdict.succeeded else "False"
     ended = previous.completion_time if previous is not None and previous.completion_time is not None else now
     return api.PipelineRunStatus(
         observed_generation=generation,
-        conditions=[
-            condition(
-                type_,
-                truth,
-                reason="StepStalled" if verdict is None and (type_, truth) == ("Stalled", "True") else reason,
-                message=message,
-                previous=previous,
-                generation=generation,
-                now=now,
-            )
-            for type_, truth in truths.items()
-        ],
+        conditions=conditions(
+            succeeded,
+            reason=reason,
+            message=message,
+            previous=previous,
+            generation=generation,
+            now=now,
+            stalled="StepStalled" if verdict is None and _is_stalled(records, details) else "",
+        ),
         pipeline=frozen.name,
         parameters=frozen.parameters,
         steps=[_step(each, details.get(each.name, _NO_DETAIL)) for each in records],
@@ -87,18 +79,16 @@ def not_begun(
     now: datetime,
 ) -> api.PipelineRunStatus:
     """Return the status of a PipelineRun of which nothing was started; `final` if nothing will be."""
-    truths: dict[str, Truth] = {
-        "Succeeded": "False" if final else "Unknown",
-        "Ready": "False",
-        "Stalled": "True" if final else "False",
-        "Finished": "True" if final else "False",
-    }
     return api.PipelineRunStatus(
         observed_generation=generation,
-        conditions=[
-            condition(type_, truth, reason=reason, message=message, previous=previous, generation=generation, now=now)
-            for type_, truth in truths.items()
-        ],
+        conditions=conditions(
+            "False" if final else "Unknown",
+            reason=reason,
+            message=message,
+            previous=previous,
+            generation=generation,
+            now=now,
+        ),
         pipeline=pipeline,
         steps=[],
         columns=api.StepColumns(steps=""),
@@ -119,10 +109,8 @@ class Detail:
 _NO_DETAIL = Detail("")
 
 
-def _is_stalled(records: Sequence[Record], verdict: Verdict | None, details: Mapping[str, Detail]) -> bool:
-    """Return whether the run has failed, or none of the steps that run goes on by itself."""
-    if verdict is not None:
-        return not verdict.succeeded
+def _is_stalled(records: Sequence[Record], details: Mapping[str, Detail]) -> bool:
+    """Return whether none of the steps that run goes on by itself."""
     running = [each.name for each in records if each.state == RUNNING]
     return bool(running) and all(details.get(name, _NO_DETAIL).is_stalled for name in running)
 
