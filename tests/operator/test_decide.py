@@ -47,7 +47,7 @@ WORKERS = (Pod("score-worker-0", "0", "Running", index=0), Pod("score-worker-1",
 COUNTS = MiniBatchCounts(total=10, scheduled=10, succeeded=3)
 RUNNING = Snapshot("Running", JOB.run_id, JOB.run_uri, JOB.output.uri, 1, mini_batches=COUNTS)
 UP = replace(STEP, run=RUN, objects=OBJECTS, pods=(COORDINATOR, *WORKERS), endpoint=ENDPOINT, progress=RUNNING)
-REFUSED = replace(STEP, status=statuses.not_begun(STEP, reason=INVALID, message="no", final=True, now=NOW))
+REFUSED = replace(STEP, status=statuses.not_begun(STEP, Blocked(INVALID, "no"), final=True, now=NOW))
 ENDED = replace(STEP, status=statuses.from_snapshot(UP, replace(RUNNING, state="Succeeded"), now=NOW))
 
 

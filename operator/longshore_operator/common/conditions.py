@@ -46,6 +46,16 @@ def observed_again(status: S, *, generation: int) -> S:
     return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
 
 
+def blocked_by_problems(resolved: tuple[Problem, ...] | Blocked | None) -> Blocked:
+    """Return why a resource that could not be resolved does not begin: what is wrong with it, or what it waits for."""
+    return resolved if isinstance(resolved, Blocked) else Blocked(INVALID, sentence(resolved or ()))
+
+
+def blocked_by_object(foreign: str) -> Blocked:
+    """Return that an object of somebody else has a name that the operator needs."""
+    return Blocked(NAME_TAKEN, f"{foreign} belongs to somebody else: waiting until it is gone")
+
+
 def blocked_by_refusal(message: str) -> Blocked:
     """Return what the API server's refusal comes from: a ResourceQuota, or a rule such as an admission policy's."""
     return Blocked(QUOTA if "exceeded quota" in message else REFUSED, message)

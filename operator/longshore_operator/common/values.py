@@ -39,12 +39,22 @@ class Observation(Generic[S]):
         return self.subject.name
 
     @property
+    def run_id(self) -> str | None:
+        """Id of its run; None while none has begun, and of a kind that has none."""
+        return getattr(self.status, "run_id", None)
+
+    @property
+    def completion_time(self) -> datetime | None:
+        """When it ended; None before, and of a kind that does not end."""
+        return getattr(self.status, "completion_time", None)
+
+    @property
     def is_finished(self) -> bool:
         """Whether it has reached its end. One of which nothing was started may begin when its spec changes."""
         finished = self.status.condition("Finished") if self.status else None
         if self.status is None or finished is None or finished.status != "True":
             return False
-        return getattr(self.status, "run_id", None) is not None or self.status.observed_generation == self.generation
+        return self.run_id is not None or self.status.observed_generation == self.generation
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Literal
 from longshore_api import status as api
 from longshore_operator.common.actions import Action, Create, Delete, Plan
 from longshore_operator.common.conditions import INVALID
+from longshore_operator.common.lifecycle import LATE
 from longshore_operator.common.pool import Pool
 from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_operator.manifests.placeholder import placeholder_pod
@@ -22,7 +23,6 @@ from longshore_operator.settings import Settings
 from longshore_planner.nodes import NodeShape
 from longshore_planner.status import condition
 
-_RESYNC = 60.0  # seconds between reconciles of a ComputeCluster that has no event
 _REFUSED = 30.0  # seconds until what the API server refused is tried again
 _LOST = ("Evicted", "Preempting", "Preempted", "Shutdown", "NodeShutdown", "NodeLost", "Terminated")
 
@@ -65,9 +65,9 @@ def decide(seen: ObservedCluster, settings: Settings, *, now: datetime) -> Clust
     )
     status = _status(seen, kept, now=now)
     ends = [each.created + seen.scale.idle for each in staying if each not in surplus] if seen.scale else []
-    left = [min((end - now).total_seconds(), _RESYNC) for end in ends if end > now]
+    left = [min((end - now).total_seconds(), LATE) for end in ends if end > now]
     # Who claims nodes may have been a moment old, and no further event may come.
-    return Plan(actions, status, requeue_after=min(left, default=_RESYNC))
+    return Plan(actions, status, requeue_after=min(left, default=LATE))
 
 
 def after_refusal(seen: ObservedCluster, plan: ClusterPlan, refusal: Blocked, *, now: datetime) -> ClusterPlan:

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from longshore_api.errors import Problem
 from longshore_api.pipeline_status import PipelineRunStatus
-from longshore_operator.common.actions import Action, Begin, Create, Delete, Ensure, Event, Plan, Retry, Switch
+from longshore_operator.common import lifecycle
+from longshore_operator.common.actions import Action, Begin, Create, Ensure, Event, Plan, Retry, Switch
 from longshore_operator.common.conditions import (
-    INVALID,
     REFUSALS,
+    blocked_by_object,
+    blocked_by_problems,
     is_stalled_by,
-    observed_again,
-    sentence,
     with_blocked,
 )
+from longshore_operator.common.lifecycle import LATE, REFUSED_AGAIN, SOON, after_end, is_final
 from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests import pipeline_runs as pipelines
@@ -52,9 +53,7 @@ from longshore_planner.pipelines.survey import Survey
 
 RunPlan = Plan[PipelineRunStatus]
 
-_GRACE = timedelta(seconds=10)  # for what a run refers to: applied together, it may come a moment later
-_SOON, _LATE = 1.0, 60.0  # seconds between looks: at what is to come at once, and at what tells by itself
-_SURVEYING = _REFUSED = 5.0
+_SURVEYING = 5.0  # seconds between reconciles while a survey runs
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,9 @@ class ObservedRun(Observation[PipelineRunStatus]):
 def decide_run(seen: ObservedRun, settings: Settings, *, now: datetime) -> RunPlan:
     """Return what to do next."""
     if seen.is_finished:
-        return _after_the_end(seen, now=now)
+        return after_end(seen, now=now)
     if seen.foreign and not seen.control.cancel:
-        message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
-        return _not_begun(seen, Blocked("NameTaken", message), final=False, now=now)
+        return _not_begun(seen, blocked_by_object(seen.foreign), final=False, now=now)
     return _begin(seen, settings, now=now) if seen.frozen is None else _go_on(seen, seen.frozen, now=now)
 
 
@@ -105,11 +103,9 @@ def _begin(seen: ObservedRun, settings: Settings, *, now: datetime) -> RunPlan:
             return replace(plan, actions=tuple(actions), requeue_after=_SURVEYING)
         case ResolvedRun() as begins:
             return replace(_go_on(seen, begins.frozen, now=now), actions=tuple(_written_down(seen, begins)))
-        case Blocked() as waits:
-            return _not_begun(seen, waits, final=False, now=now)
-        case problems:
-            wrong = Blocked(INVALID, sentence(problems or ()))
-            return _not_begun(seen, wrong, final=now - seen.created >= _GRACE, now=now)
+        case unresolved:
+            blocked = blocked_by_problems(unresolved)
+            return _not_begun(seen, blocked, final=is_final(seen, blocked, now=now), now=now)
 
 
 def wants_history(seen: ObservedRun, *, now: datetime) -> bool:
@@ -130,8 +126,8 @@ def refused(seen: ObservedRun, plan: RunPlan, refusal: Blocked, *, now: datetime
     if plan.actions and seen.frozen is None:
         plan = _not_begun(seen, refusal, final=False, now=now)
     if plan.status is None:
-        return Plan(requeue_after=_SOON)
-    return Plan((), _with_blocked(seen, plan.status, refusal, now=now), requeue_after=_REFUSED)
+        return Plan(requeue_after=SOON)
+    return Plan((), _with_blocked(seen, plan.status, refusal, now=now), requeue_after=REFUSED_AGAIN)
 
 
 def _go_on(seen: ObservedRun, frozen: ClusterPipeline, *, now: datetime) -> RunPlan:
@@ -148,14 +144,14 @@ def _go_on(seen: ObservedRun, frozen: ClusterPipeline, *, now: datetime) -> RunP
         spec=frozen.spec,
     )
     events = tuple(_failures(before, decision))
-    requeue_after = None if decision.verdict is not None or decision.is_suspended else _LATE
+    requeue_after = None if decision.verdict is not None or decision.is_suspended else LATE
     if decision.look_again is not None:
-        requeue_after = max(0.0, min(decision.look_again - now.timestamp(), _LATE))
+        requeue_after = max(0.0, min(decision.look_again - now.timestamp(), LATE))
     if any(each.leaving for each in seen.children.values()):
-        requeue_after = _SOON
+        requeue_after = SOON
     after = (*_resources(seen, frozen, decision), *cleared(seen.surveys, now=now))
     if (refusal := _kept_refusal(seen, after)) is not None:
-        status, requeue_after = _with_blocked(seen, status, refusal, now=now), _SOON
+        status, requeue_after = _with_blocked(seen, status, refusal, now=now), SOON
     return Plan(tuple(_given_up(seen, before, decision)), status, events, requeue_after, after=after)
 
 
@@ -279,20 +275,6 @@ def _failures(before: Mapping[str, Record], decision: Decision) -> Iterator[Even
             yield Event("Warning", "StepFailed", f"{name} failed: {record.message or record.reason}")
 
 
-def _after_the_end(seen: ObservedRun, *, now: datetime) -> RunPlan:
-    status = seen.status
-    assert status is not None, "or it had not ended"
-    left: float | None = None
-    if seen.control.ttl_seconds is not None and status.completion_time is not None:
-        left = (status.completion_time + timedelta(seconds=seen.control.ttl_seconds) - now).total_seconds()
-        if left <= 0:
-            return Plan((Delete(names.RUN_KIND, seen.name, seen.subject.uid),))
-    told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
-    if status.observed_generation != seen.generation:
-        told = observed_again(status, generation=seen.generation)
-    return Plan((), told, requeue_after=left)
-
-
 def _not_begun(seen: ObservedRun, blocked: Blocked, *, final: bool, now: datetime) -> RunPlan:
     status = not_begun(
         seen.pipeline,
@@ -306,8 +288,8 @@ def _not_begun(seen: ObservedRun, blocked: Blocked, *, final: bool, now: datetim
     if seen.status is not None and seen.status.run_id is not None:  # of a run that has begun, what is known stays
         kept = {"conditions": status.conditions, "observed_generation": status.observed_generation}
         status = seen.status.model_copy(update=kept)
-    gone = tuple(cleared(seen.surveys, now=now))  # it tells again what may have been put right, once it is asked again
-    return Plan(gone, status, requeue_after=None if final else _SOON)
+    # A survey is made again: what it found wrong may have been put right since.
+    return lifecycle.not_begun(status, final=final, actions=cleared(seen.surveys, now=now))
 
 
 def _with_blocked(

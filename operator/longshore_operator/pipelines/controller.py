@@ -11,6 +11,7 @@ from longshore_api.status import ResourceStatus
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.actions import Action, Delete, Plan
 from longshore_operator.common.conditions import INVALID, sentence
+from longshore_operator.common.lifecycle import REFUSED_AGAIN
 from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pool import is_finished, number
 from longshore_operator.common.references import document
@@ -22,7 +23,6 @@ from longshore_planner.pipelines.template import Template
 from longshore_planner.status import condition
 
 VALID = "Valid"
-_REFUSED = 5.0  # seconds until a deletion that the API server refused is tried again
 
 PipelinePlan = Plan[ResourceStatus]
 
@@ -64,7 +64,7 @@ class PipelineController:
         return Plan(actions, ResourceStatus(observed_generation=seen.generation, conditions=[ready]))
 
     def refused(self, seen: ObservedPipeline, plan: PipelinePlan, refusal: Blocked, *, now: datetime) -> PipelinePlan:
-        return Plan((), plan.status, requeue_after=_REFUSED)
+        return Plan((), plan.status, requeue_after=REFUSED_AGAIN)
 
 
 def _examine(raw: Manifest) -> tuple[str, str]:

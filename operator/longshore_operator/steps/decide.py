@@ -11,12 +11,12 @@ verdict    ->  the last status, then clean up
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.common.actions import Action, Create, Delete, Issue, Plan, Resume
-from longshore_operator.common.conditions import INVALID, observed_again, sentence
-from longshore_operator.common.lifecycle import POLL, in_line
+from longshore_operator.common.conditions import blocked_by_object, blocked_by_problems
+from longshore_operator.common.lifecycle import POLL, SOON, after_end, in_line, is_final, not_begun
 from longshore_operator.common.pods import is_overdue
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.values import Blocked
@@ -30,19 +30,17 @@ from longshore_protocol.snapshot import ASSEMBLING, ENDED, Snapshot
 
 StepPlan = Plan[ParallelRunStepStatus]
 
-_SOON = 1.0
-_LATE = 60.0  # seconds between looks at pods that do not go
-_GRACE = timedelta(seconds=10)  # for what a step refers to: applied together, it may come a moment later
 _NO_VERDICT = ("Interrupted", "Superseded")  # another coordinator goes on
 
 
 def decide(seen: ObservedStep, settings: Settings, *, now: datetime) -> StepPlan:
     """Return what to do next."""
     if seen.is_finished:
-        return _after_the_end(seen, now=now)
+        return after_end(
+            seen, clean_up=_clean_up(seen, now=now), waits=any(each.leaving for each in seen.pods), now=now
+        )
     if seen.foreign and not seen.control.cancel:
-        message = f"{seen.foreign} belongs to somebody else: waiting until it is gone"
-        return _not_begun(seen, "NameTaken", message, final=False, now=now)
+        return _not_begun(seen, blocked_by_object(seen.foreign), final=False, now=now)
     run = seen.run or seen.resolved
     verdict = _verdict(seen)
     if verdict is not None and isinstance(run, ClusterRun):
@@ -51,10 +49,8 @@ def decide(seen: ObservedStep, settings: Settings, *, now: datetime) -> StepPlan
         return _halt(seen, now=now)
     if isinstance(run, ClusterRun):
         return _go_on(seen, run, settings, now=now)
-    if not isinstance(run, Blocked):
-        run = Blocked(INVALID, sentence(run or ()))
-    final = run.reason == INVALID and now - seen.created >= _GRACE
-    return _not_begun(seen, run.reason, run.message, final=final, now=now)
+    blocked = blocked_by_problems(run)
+    return _not_begun(seen, blocked, final=is_final(seen, blocked, now=now), now=now)
 
 
 def _go_on(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
@@ -70,21 +66,7 @@ def _go_on(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: date
         status = statuses.from_snapshot(seen, seen.progress, now=now)
     else:
         status = statuses.before_snapshot(seen, run, now=now)
-    return Plan(actions, status, requeue_after=POLL if isinstance(seen.progress, Snapshot) else _SOON)
-
-
-def _after_the_end(seen: ObservedStep, *, now: datetime) -> StepPlan:
-    status, ttl = seen.status, seen.control.ttl_seconds
-    assert status is not None, "or it had not ended"
-    left: float | None = _LATE if any(each.leaving for each in seen.pods) else None
-    if ttl is not None and status.completion_time is not None:
-        left = (status.completion_time + timedelta(seconds=ttl) - now).total_seconds()
-        if left <= 0:
-            return Plan((Delete(names.STEP_KIND, seen.name, seen.subject.uid),))
-    told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
-    if status.observed_generation != seen.generation:
-        told = observed_again(status, generation=seen.generation)
-    return Plan(tuple(_clean_up(seen, now=now)), told, requeue_after=left)
+    return Plan(actions, status, requeue_after=POLL if isinstance(seen.progress, Snapshot) else SOON)
 
 
 def _is_halted(seen: ObservedStep) -> bool:
@@ -104,16 +86,16 @@ def _halt(seen: ObservedStep, *, now: datetime) -> StepPlan:
     if not seen.workers and last is not None and (not last.leaving or is_overdue(last, now=now)):
         ends.append(Delete("Pod", last.name, last.uid, at_once=last.leaving))
     if seen.pods:
-        return Plan(tuple(ends), statuses.halting(seen, now=now), requeue_after=_SOON)
+        return Plan(tuple(ends), statuses.halting(seen, now=now), requeue_after=SOON)
     status = statuses.halted(seen, now=now)
     return Plan(tuple(_clean_up(seen, now=now)), status, requeue_after=0.0 if seen.control.cancel else None)
 
 
-def _not_begun(seen: ObservedStep, reason: str, message: str, *, final: bool, now: datetime) -> StepPlan:
-    status = statuses.not_begun(seen, reason=reason, message=message, final=final, now=now)
-    if seen.foreign and seen.status is not None and seen.status.run_id is not None:
+def _not_begun(seen: ObservedStep, blocked: Blocked, *, final: bool, now: datetime) -> StepPlan:
+    status = statuses.not_begun(seen, blocked, final=final, now=now)
+    if seen.foreign and seen.status is not None and seen.run_id is not None:
         status = statuses.standing_still(seen.status, status)
-    return Plan((), status, requeue_after=0.0 if final else _SOON)
+    return not_begun(status, final=final)
 
 
 def _clean_up(seen: ObservedStep, *, now: datetime) -> Iterator[Action]:

@@ -88,7 +88,7 @@ def halting(seen: ObservedStep, *, now: datetime) -> api.ParallelRunStepStatus:
     reason = "Cancelling" if seen.control.cancel else "Suspending"
     message = "workers finish the mini-batches that they run, for 90 s at most, and take no more"
     if seen.run is None:
-        return not_begun(seen, reason=reason, message=message, final=False, now=now)
+        return not_begun(seen, Blocked(reason, message), final=False, now=now)
     if not isinstance(seen.progress, Snapshot):
         return _standing(seen, seen.run, Blocked(reason, message), now=now)
     # A coordinator that was told to end says Interrupted, which for it is the end, and here is not.
@@ -105,7 +105,7 @@ def halted(seen: ObservedStep, *, now: datetime) -> api.ParallelRunStepStatus:
         what = f"{counts.succeeded} of {'?' if counts.total is None else counts.total} mini-batches are committed"
     how = f"; a step with resumeFrom: {seen.name} goes on from there" if final and seen.run is not None else ""
     reason, message = ("Cancelled", f"cancelled: {what}{how}") if final else ("Suspended", f"suspended: {what}")
-    status = not_begun(seen, reason=reason, message=message, final=final, now=now)
+    status = not_begun(seen, Blocked(reason, message), final=final, now=now)
     if previous is None or previous.run_id is None:
         return status
     return previous.model_copy(
@@ -137,9 +137,7 @@ def _at_rest(progress: api.Progress) -> api.Progress:
     )
 
 
-def not_begun(
-    seen: ObservedStep, *, reason: str, message: str, final: bool, now: datetime
-) -> api.ParallelRunStepStatus:
+def not_begun(seen: ObservedStep, blocked: Blocked, *, final: bool, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status of a step of which nothing was started."""
     state = FAILED if final else PENDING
     snapshot = Snapshot(
@@ -148,8 +146,8 @@ def not_begun(
         run_uri="",
         output_uri="",
         epoch=0,
-        reason=reason,
-        message=message,
+        reason=blocked.reason,
+        message=blocked.message,
         finished=now.timestamp() if final else None,
     )
     status = step_status(snapshot, previous=seen.status, now=now, generation=seen.generation)

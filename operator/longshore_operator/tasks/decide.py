@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.actions import Action, Create, Delete, Occupy, Plan
-from longshore_operator.common.conditions import INVALID, LOST, observed_again, sentence
-from longshore_operator.common.lifecycle import in_line
+from longshore_operator.common.conditions import LOST, blocked_by_object, blocked_by_problems
+from longshore_operator.common.lifecycle import SOON, after_end, in_line, is_final, not_begun
 from longshore_operator.common.pods import is_overdue, was_just_rejected, was_rejected
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.values import Blocked
@@ -31,12 +31,10 @@ TaskPlan = Plan[TaskStatus]
 
 LOSSES = 10  # pods that may be lost, and are followed by another
 
-_SOON = 1.0
 _LOOK = 30.0  # seconds between looks at a pod that runs: what becomes of it is an event
 _LATE = timedelta(seconds=60)  # that a pod of a task which is over may still take to end
 _SILENCE = timedelta(seconds=30)  # after the user's container ended badly, until nothing is expected of the others
 _SYNC = timedelta(seconds=5)  # until a kubelet has told of all containers that ended together
-_GRACE = timedelta(seconds=10)  # for what a task refers to: applied together, it may come a moment later
 _NEVER_STARTED = ("StartError", "ContainerCannotRun")  # reasons of container runtimes
 
 
@@ -46,8 +44,7 @@ def decide_task(seen: ObservedTask, settings: Settings, *, now: datetime) -> Tas
     if seen.is_finished:
         return _after_the_end(seen, now=now)
     if seen.foreign and not cancel:
-        blocked = Blocked("NameTaken", f"{seen.foreign} belongs to somebody else: waiting until it is gone")
-        return _not_begun(seen, blocked, final=False, now=now)
+        return _not_begun(seen, blocked_by_object(seen.foreign), final=False, now=now)
     run = seen.run or seen.resolved
     if isinstance(run, TaskRun) and (end := _end(seen, run, now=now)) is not None:
         return Plan((), end, requeue_after=0.0)
@@ -55,10 +52,8 @@ def decide_task(seen: ObservedTask, settings: Settings, *, now: datetime) -> Tas
         return _cancel(seen, now=now)
     if isinstance(run, TaskRun):
         return _go_on(seen, run, settings, now=now)
-    if not isinstance(run, Blocked):
-        run = Blocked(INVALID, sentence(run or ()))
-    final = run.reason == INVALID and now - seen.created >= _GRACE
-    return _not_begun(seen, run, final=final, now=now)
+    blocked = blocked_by_problems(run)
+    return _not_begun(seen, blocked, final=is_final(seen, blocked, now=now), now=now)
 
 
 # --- its end -----------------------------------------------------------------------------------------------------
@@ -169,9 +164,9 @@ def _stage(pod: TaskPod | None) -> Blocked:
 def _pause(seen: ObservedTask) -> float:
     pod = seen.pod
     if pod is None:
-        return _SOON if seen.pool is None or seen.earlier else in_line(seen.pool, Holder(seen.name, seen.subject.kind))
+        return SOON if seen.pool is None or seen.earlier else in_line(seen.pool, Holder(seen.name, seen.subject.kind))
     is_ending = pod.leaving or pod.script is not None or pod.mute_since is not None
-    return _SOON if is_ending or was_rejected(pod) else _LOOK
+    return SOON if is_ending or was_rejected(pod) else _LOOK
 
 
 def _cancel(seen: ObservedTask, *, now: datetime) -> TaskPlan:
@@ -184,7 +179,7 @@ def _cancel(seen: ObservedTask, *, now: datetime) -> TaskPlan:
     if any(not each.is_over for each in seen.pods):
         message = "the script is told to end, and what it left is taken away"
         status = task_statuses.not_begun(seen, Blocked("Cancelling", message), final=False, now=now)
-        return Plan(tuple(ends), status, requeue_after=_SOON)
+        return Plan(tuple(ends), status, requeue_after=SOON)
     begun = seen.status is not None and seen.status.run_id is not None
     message = "cancelled: it left no result" if begun else "cancelled: nothing was started"
     return _not_begun(seen, Blocked("Cancelled", message), final=True, now=now)
@@ -194,22 +189,12 @@ def _cancel(seen: ObservedTask, *, now: datetime) -> TaskPlan:
 
 
 def _after_the_end(seen: ObservedTask, *, now: datetime) -> TaskPlan:
-    status, ttl = seen.status, seen.control.ttl_seconds
-    assert status is not None, "or it had not ended"
-    end = status.completion_time or now
-    waits = [_LATE.total_seconds()] if any(not each.is_over for each in seen.pods) else []
-    if ttl is not None:
-        left = (end + timedelta(seconds=ttl) - now).total_seconds()
-        if left <= 0:
-            return Plan((Delete(seen.subject.kind, seen.name, seen.subject.uid),))
-        waits.append(left)
-    told = None  # a change of the spec after the end changes nothing: that it was seen is all there is to say
-    if status.observed_generation != seen.generation:
-        told = observed_again(status, generation=seen.generation)
-    # The pod that ended stays as a record. One that ends by itself is let end; one without a result does not.
+    """Keep the pod that ended as a record. Let one end that ends by itself; delete one without a result."""
+    end = seen.completion_time or now
     last = [each for each in seen.pods if each.index == seen.number]
     late = [each for each in last if not each.is_over and (each.result is None or now >= end + _LATE)]
-    return Plan(tuple(_clear([*seen.earlier, *late], now=now)), told, requeue_after=min(waits, default=None))
+    waits = any(not each.is_over for each in seen.pods)
+    return after_end(seen, clean_up=_clear([*seen.earlier, *late], now=now), waits=waits, now=now)
 
 
 def _clear(pods: list[TaskPod], *, now: datetime) -> Iterator[Action]:
@@ -219,5 +204,4 @@ def _clear(pods: list[TaskPod], *, now: datetime) -> Iterator[Action]:
 
 
 def _not_begun(seen: ObservedTask, blocked: Blocked, *, final: bool, now: datetime) -> TaskPlan:
-    status = task_statuses.not_begun(seen, blocked, final=final, now=now)
-    return Plan((), status, requeue_after=0.0 if final else _SOON)
+    return not_begun(task_statuses.not_begun(seen, blocked, final=final, now=now), final=final)
