@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore_coordinator.enumerate import cut
+from longshore_host import csv_frames
 from longshore_host.tabular import SliceError, load
 from longshore_protocol import records
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
@@ -50,6 +51,25 @@ SWALLOWING = {
     "UTF-16, and quoted line ends": ("id,x\n1,2\n".encode("utf-16-be"), QUOTED, ZERO),
     "an escaped line end": (b"id,x\\\n1,2\n", replace(CSV, escape="\\"), "ends with a line end that is escaped"),
 }
+
+
+LINES = {
+    "no line": (b"", 0, True),
+    "plain lines": (b"1,2\n3,4\n", 2, True),
+    "blank lines": (b"\n\n1\n\n", 4, True),
+    "CRLF": (b"1,2\r\n3,4\r\n", 2, True),
+    "a return in a line": (b"1,2\r3,4\n", 1, False),
+    "two returns before a feed": (b"1,2\r\r\n3\n", 2, False),
+    "a return at a line's start": (b"1\n\r2\n", 2, False),
+}
+
+
+@pytest.mark.parametrize("block", [1, 3, 1 << 20])
+@pytest.mark.parametrize(("rows", "count", "whole"), LINES.values(), ids=LINES.keys())
+def test_line_ends_are_counted_whatever_block_they_lie_in(monkeypatch, rows, count, whole, block):
+    monkeypatch.setattr(csv_frames, "_BLOCK", block)
+    assert csv_frames.count_lines(rows) == count
+    assert csv_frames.are_returns_of_line_ends(rows) is whole
 
 
 @pytest.mark.parametrize(("unit", "value"), CUTS)

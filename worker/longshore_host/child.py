@@ -20,7 +20,7 @@ from typing import Any, Callable, List, Optional, Tuple
 from longshore_host import dumps, entry, rows
 from longshore_host.connection import Connection, ConnectionLost, connect
 from longshore_host.devices import device_of
-from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim
+from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim, reuse_freed_memory
 from longshore_host.logs import LIMIT
 from longshore_protocol import errors, messages, slices
 from longshore_protocol.messages import HostSpec, InputSpec
@@ -178,6 +178,7 @@ def _table_loader(spec: HostSpec) -> Any:
             message = "a {} input needs the Python package {} in the environment: {}"
             text = message.format(" or ".join(sorted(formats)), package.split(".")[0], entry.one_line(error))
             raise entry.EntryScriptError(text) from error
+    reuse_freed_memory()
     from longshore_host.tabular import load
 
     return load

@@ -70,7 +70,7 @@ def may_be_truth(values: Series) -> bool:
 
 def is_lossy(values: Series) -> bool:
     """Tell whether a column of inferred type may have been integers that floats cannot be."""
-    return values.dtype == float and bool(values.max() > _EXACT or values.min() < -_EXACT)
+    return values.dtype == float and bool((values.abs() > _EXACT).any())
 
 
 def without(texts: Series, missing: Callable[[str], bool]) -> Series:

@@ -1,4 +1,4 @@
-"""What the host asks of the Linux kernel: die with the parent, adopt orphans, tell who was killed for memory."""
+"""What the host asks of Linux: die with the parent, adopt orphans, count kills for memory, keep freed memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import BinaryIO, Callable, Iterator, List, Tuple
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt()
+_LARGEST_MMAP_THRESHOLD = 32 << 20  # bytes; where glibc itself raises the threshold to, step by step
 
 
 def die_with_parent(parent: int, *, by: int = signal.SIGKILL) -> None:
@@ -31,6 +33,21 @@ def prefer_as_out_of_memory_victim() -> None:
             file.write("1000")
     except OSError:
         pass  # not Linux, or /proc is read-only: the kernel chooses by size, which is this process too
+
+
+def reuse_freed_memory() -> None:
+    """Set glibc's allocator to keep up to 64 MiB of freed memory, which large allocations then use again.
+
+    Otherwise each mini-batch maps and clears the pages of its buffers anew, at a fifth of the time that parsing takes.
+    glibc reaches these values itself, but only after blocks of that size were freed. Settings in the environment win,
+    and an allocator without mallopt() stays as it is.
+    """
+    if any(name in os.environ for name in ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_MMAP_THRESHOLD)
 
 
 def out_of_memory_kills() -> int:

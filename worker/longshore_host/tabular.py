@@ -232,10 +232,9 @@ def _check_begin(file: BinaryIO, parts: List[Tuple[int, bytes]], first_row: int,
 
 def _check_count(count: int, rows: bytes, format: TabularFormat) -> None:
     """Raise _BadRecord if a parser made more or fewer rows than the records that the plan was made of."""
-    returns = rows.count(b"\r")
-    is_plain = not returns or returns == rows.count(b"\r\n")
+    is_plain = b"\r" not in rows or csv_frames.are_returns_of_line_ends(rows)
     is_escaped = format.escape is not None and "{}\n".format(format.escape).encode() in rows
-    if is_plain and not is_escaped and (format.multi_line or count == rows.count(b"\n")):
+    if is_plain and not is_escaped and (format.multi_line or count == csv_frames.count_lines(rows)):
         return
     fault = records.find_fault(rows, format) if b'"' in rows or is_escaped or not is_plain else None
     if fault is not None:
