@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import uuid
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import kopf
@@ -24,8 +25,11 @@ from longshore_operator.metrics import MeteredKube, Metrics
 from longshore_operator.reconcile.leadership import Candidate, Election
 from longshore_operator.reconcile.work_queue import WorkQueue
 from longshore_operator.settings import InvalidSettings, Settings
-from longshore_operator.watch.handlers import WATCHED, Key, registry
+from longshore_operator.watch.cached import WATCHED, CachedKube
+from longshore_operator.watch.handlers import registry
 from longshore_operator.watch.sessions import Watches
+from longshore_operator.watch.store import Change, Key, Store
+from longshore_operator.watch.wake import keys_of, terms_of
 
 _LEASE_TIMEOUT = 5.0  # seconds of a call about the Lease: less than what a leader may go without renewing it
 _THREADS = 8  # which mostly wait: for the API server, and seconds for a coordinator that does not answer
@@ -50,7 +54,10 @@ def main() -> int:
         return election is None or election.leads
 
     metrics.leads(leads)
-    kube = ApiKube(client, metrics.api_request, may_write=leads)
+    server = ApiKube(client, metrics.api_request, may_write=leads)
+    store = Store(terms_of=terms_of)
+    watches = Watches(WATCHED, options.namespace, metrics.api_request, store.replace)
+    kube = CachedKube(server, store, in_sync=lambda: watches.run, namespaces=options.namespace)
     reconcile = reconciler(MeteredKube(kube, metrics), HttpCoordinators(), settings).reconcile
 
     def work(key: Key) -> float | None:
@@ -60,15 +67,14 @@ def main() -> int:
         return again
 
     queue: WorkQueue[Key] = WorkQueue(work, expected=(ApiError, OSError), about=_about)
+    lead = _connect(store, kube, queue, watches, leads=leads)
     metrics.queue_depth(queue.__len__)
     if options.lease is not None:
-        queue.pause()
         leases = ApiKube(client, metrics.api_request, timeout=_LEASE_TIMEOUT)
         namespace, name = options.lease
         candidate = Candidate(namespace, name, options.identity)
-        election = Election(leases, candidate, started=queue.resume, stopped=queue.pause)
-    watches = Watches(WATCHED, options.namespace, metrics.api_request)
-    handlers = registry(queue, watches, served=kube.served)
+        election = Election(leases, candidate, started=lead, stopped=queue.pause)
+    handlers = registry(store, queue, watches, served=server.served)
     stopping = asyncio.Event()
 
     def ready() -> bool:
@@ -92,6 +98,33 @@ def main() -> int:
         _log.critical("the operator cannot go on", exc_info=True)
         return 1
     return 0
+
+
+def _connect(
+    store: Store, kube: CachedKube, queue: WorkQueue[Key], watches: Watches, *, leads: Callable[[], bool]
+) -> Callable[[], None]:
+    """Let changes of the store fill the queue, which works when this operator leads and has listed all that there is.
+
+    Return what to call when this operator begins to lead.
+    """
+    queue.pause()
+
+    def changed(change: Change) -> None:
+        kube.note(change)
+        for key in keys_of(change, store):
+            queue.add(key)
+
+    def proceed() -> None:
+        if leads() and watches.have_listed:
+            queue.resume()
+
+    def lead() -> None:
+        kube.expect_changes_of_others()
+        proceed()
+
+    store.notify = changed
+    watches.when_listed = proceed
+    return lead
 
 
 async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, stopping: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.pool import Holder, Pool
 from longshore_operator.manifests import names
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -245,8 +246,17 @@ class MeteredKube:
                 self._metrics.other(found)
         return found
 
-    def list(self, kind: str, namespace: str, selector: str = "", *, cached: bool = False) -> Sequence[Manifest]:
-        return self._kube.list(kind, namespace, selector, cached=cached)
+    def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
+        return self._kube.list(kind, namespace, selector)
+
+    def having(self, kind: str, namespace: str, field: str, value: str = "") -> Sequence[Manifest]:
+        return self._kube.having(kind, namespace, field, value)
+
+    def pool(self, namespace: str, compute: str, *, asking: tuple[Holder, int] | None = None) -> Pool:
+        return self._kube.pool(namespace, compute, asking=asking)
+
+    def fetch(self, kind: str, namespace: str, name: str, *, max_age: float = 0.0) -> Manifest | None:
+        return self._kube.fetch(kind, namespace, name, max_age=max_age)
 
     def create(self, manifest: Manifest) -> None:
         self._kube.create(manifest)

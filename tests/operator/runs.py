@@ -8,11 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
+from watching import Operator
 from world import NAMESPACE, START, FakeKube, kind
 
 from longshore_agent.survey import SurveyError, survey
 from longshore_agent.survey_words import survey_words
-from longshore_operator.controllers import reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.survey import SurveyRequest
 
@@ -72,15 +72,17 @@ class RunWorld:
     metrics: dict = field(default_factory=dict)
     begun: Counter = field(default_factory=Counter)  # names of resources that ran, with how often
     pods: list = field(default_factory=list)  # how the next surveys end: "", or a status; then all by themselves
+    lag: int = 0  # events that the operator's watches are late
     ran: list = field(default_factory=list)  # names of pods that looked at sources and inputs
 
     def __post_init__(self):
         self.seconds = 0.0
         self.reconciler = self.operator()
 
-    def operator(self, kube=None):
+    def operator(self, metrics=None):
         settings = Settings(image="longshore:test")
-        return reconciler(kube or self.kube, None, settings, now=lambda: self.now, monotonic=lambda: self.seconds)
+        clock = {"now": lambda: self.now, "monotonic": lambda: self.seconds}
+        return Operator(self.kube, None, settings, lag=self.lag, metrics=metrics, **clock)
 
     def submit(self, *steps, name="nightly", parameters=None, around=AROUND, pipeline="iris", **spec):
         for each in around:

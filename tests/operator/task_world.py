@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from longshore_operator.controllers import reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.script_job import FAILED, SUCCEEDED, TIMED_OUT, ScriptResult
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
+from watching import Operator
 from world import NAMESPACE, START, FakeKube, kind
 
 KIND = "ScriptStep"
@@ -55,15 +55,16 @@ class TaskWorld:
     ends: dict = field(default_factory=dict)
     now: datetime = START
     seconds: float = 0.0
+    lag: int = 0  # events that the operator's watches are late
     most: int = 0  # pods at a time that have not ended
 
     def __post_init__(self):
         self.reconciler = self.operator()
 
-    def operator(self, kube=None):
+    def operator(self, metrics=None):
         """A new process of the operator."""
         clock = {"now": lambda: self.now, "monotonic": lambda: self.seconds}
-        return reconciler(kube or self.kube, None, SETTINGS, **clock)
+        return Operator(self.kube, None, SETTINGS, lag=self.lag, metrics=metrics, **clock)
 
     def submit(self, *manifests):
         for each in manifests or (*AROUND, script()):

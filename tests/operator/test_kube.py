@@ -64,17 +64,25 @@ def test_only_what_was_looked_at_is_deleted():
 
 
 def test_elements_of_a_list_say_what_they_are():
-    with serving(body={"items": [{"metadata": {"name": "p"}}]}) as (kube, asked):
-        assert kube.list("Pod", "n", "a=b") == [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}]
-        (dataset,) = kube.list("Dataset", "n")
+    listed = {"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "p"}}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
+    with serving(body=listed) as (kube, asked):
+        assert kube.list("Pod", "n", "a=b") == ([pod], "7")
+        (dataset,), _ = kube.list("Dataset", "")
+        assert kube.find("Pod", "n", "p") == pod
     assert dataset["apiVersion"] == "longshore.dev/v1alpha1"
-    assert asked[0][1] == "/api/v1/namespaces/n/pods?labelSelector=a%3Db"
+    assert [each[1] for each in asked] == [
+        "/api/v1/namespaces/n/pods?labelSelector=a%3Db",
+        "/apis/longshore.dev/v1alpha1/datasets",
+        "/api/v1/namespaces/n/pods?fieldSelector=metadata.name%3Dp",
+    ]
 
 
 def test_what_is_absent_is_none_and_what_cannot_be_read_is_an_error():
     with serving(404, {"message": "no pod p"}) as (kube, _):
         assert kube.read("Pod", "n", "p") is None
-        kube.delete("Pod", "n", "p", "uid")
+        with pytest.raises(NotFound, match="no pod p"):
+            kube.delete("Pod", "n", "p", "uid")
         with pytest.raises(NotFound, match="no pod p"):
             kube.create(POD)
     for status in (401, 403, 429, 500, 503):

@@ -208,8 +208,10 @@ def test_of_two_steps_that_are_about_to_go_on_with_one_run_at_once_one_does(worl
     for name in ("more", "again"):
         put_resuming(world, name)
         if name == "more":
-            seen = observe(world.kube, world.reconciler.executor.coordinators, SETTINGS, namespace=NAMESPACE, name=name)
-    executor = Executor(world.kube, world.reconciler.executor.coordinators)
+            operator = world.reconciler
+            operator.deliver()
+            seen = observe(operator.cached, operator.coordinators, SETTINGS, namespace=NAMESPACE, name=name)
+    executor = Executor(operator.cached, operator.coordinators)
     world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "again")
     first, *_ = decide(seen, SETTINGS, now=world.now).actions
     with pytest.raises(Conflict, match="is resumed by again"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from longshore_operator.endpoints import serving
-from longshore_operator.metrics import MeteredKube, Metrics
+from longshore_operator.metrics import Metrics
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
@@ -25,7 +25,7 @@ def metrics():
 def watched(metrics, world=None):
     """A world whose operator counts."""
     world = world or World()
-    world.reconciler = world.operator(MeteredKube(world.kube, metrics))
+    world.reconciler = world.operator(metrics)
     return world
 
 
@@ -128,7 +128,7 @@ def test_a_step_is_in_one_state(metrics, status, state):
 
 def test_tasks_are_counted_beside_steps(metrics):
     world = TaskWorld()
-    world.reconciler = world.operator(MeteredKube(world.kube, metrics))
+    world.reconciler = world.operator(metrics)
     world.submit(*AROUND, script(), transfer("copy"))
     world.reconcile("copy", "TransferStep")
     world.run()
@@ -142,7 +142,7 @@ def test_tasks_are_counted_beside_steps(metrics):
 
 def test_pipeline_runs_are_counted_apart(metrics):
     world = RunWorld()
-    world.reconciler = world.operator(MeteredKube(world.kube, metrics))
+    world.reconciler = world.operator(metrics)
     world.submit(*CHAIN)
     world.reconcile()
     world.reconcile()

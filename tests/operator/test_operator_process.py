@@ -19,6 +19,7 @@ from longshore_operator.manifests import names
 
 PATIENCE = 30.0
 OURS, DEFINITIONS = "/apis/longshore.dev/v1alpha1", "/apis/apiextensions.k8s.io/v1"
+OTHERS = ["apiextensions.k8s.io", "networking.k8s.io"]
 VERBS = ["create", "delete", "get", "list", "patch", "watch"]
 
 
@@ -36,7 +37,14 @@ COMPUTE = kind("computeclusters", "ComputeCluster")
 STEPS, PODS = kind("parallelrunsteps", "ParallelRunStep"), kind("pods", "Pod")
 SCRIPTS, TRANSFERS = kind("scriptsteps", "ScriptStep"), kind("transfersteps", "TransferStep")
 PIPELINES = [kind("pipelines", "Pipeline"), kind("pipelineruns", "PipelineRun")]
-KINDS = [STEPS, SCRIPTS, TRANSFERS, COMPUTE, *PIPELINES]
+DATA = [kind(f"{name.lower()}s", name) for name in ("Dataset", "Datastore", "Environment", "Model")]
+KINDS = [STEPS, SCRIPTS, TRANSFERS, COMPUTE, *PIPELINES, *DATA]
+CORE = [PODS, kind("configmaps", "ConfigMap"), kind("services", "Service")]
+POLICIES = kind("networkpolicies", "NetworkPolicy")
+NETWORKING = "/apis/networking.k8s.io/v1"
+
+
+WATCHES = len([*CORE, POLICIES, *KINDS])
 
 
 class ApiServer:
@@ -80,13 +88,14 @@ class ApiServer:
     def answer(self, path):
         answers = {
             "/api": {"versions": ["v1"]},
-            "/apis": {"groups": [group("longshore.dev", "v1alpha1"), group("apiextensions.k8s.io", "v1")]},
-            "/api/v1": {"resources": [NAMESPACES, PODS]},
+            "/apis": {"groups": [group("longshore.dev", "v1alpha1"), *map(group, OTHERS, ["v1"] * 2)]},
+            "/api/v1": {"resources": [NAMESPACES, *CORE]},
+            NETWORKING: {"resources": [POLICIES]},
             DEFINITIONS: {"resources": [CRDS]},
             OURS: {"resources": self.kinds},
         }
         empty = {"metadata": {"resourceVersion": "1"}, "items": []}
-        listed = tuple(f"/{each['name']}" for each in (PODS, *KINDS))
+        listed = tuple(f"/{each['name']}" for each in (*CORE, POLICIES, *KINDS))
         return answers.get(path, empty if path.endswith(listed) else None)
 
     def end(self):
@@ -172,7 +181,7 @@ def start(api, tmp_path):
 
 def test_it_is_ready_once_its_watches_run_and_ends_when_told_to(api, start):
     operator = start()
-    operator.until(lambda: len([1 for _, _, query in api.asked if "watch" in query]) == 1 + len(KINDS))
+    operator.until(lambda: len([1 for _, _, query in api.asked if "watch" in query]) == WATCHES)
     assert operator.get("/readyz")[0] == 503
     api.watch.set()
     operator.until(lambda: operator.get("/readyz")[0] == 200)
@@ -189,15 +198,17 @@ def test_it_asks_for_nothing_but_what_there_is_and_what_it_watches(api, start):
     api.watch.set()
     operator.until(lambda: operator.get("/readyz")[0] == 200)
     operator.stop()
-    discovery = {"/api", "/apis", "/api/v1", OURS, DEFINITIONS}
-    watched = {f"/api/v1/namespaces/{each}/pods" for each in "ab"}
+    discovery = {"/api", "/apis", "/api/v1", OURS, DEFINITIONS, NETWORKING}
+    watched = {f"/api/v1/namespaces/{each}/{kind['name']}" for each in "ab" for kind in CORE}
+    watched |= {f"{NETWORKING}/namespaces/{each}/networkpolicies" for each in "ab"}
     watched |= {f"{OURS}/namespaces/{each}/{kind['name']}" for each in "ab" for kind in KINDS}
     assert {path for _, path, query in api.asked if not query} <= discovery | watched
     assert {path for _, path, query in api.asked if "watch" in query} == watched
     assert {path for _, path, _ in api.asked} == discovery | watched
     assert {method for method, _, _ in api.asked} == {"GET"}
-    selectors = {query.get("labelSelector") for _, path, query in api.asked if path.endswith("/pods")}
-    assert selectors == {names.OURS}  # pods of others never come here
+    selected = tuple(f"/{each['name']}" for each in (*CORE, POLICIES))
+    selectors = {query.get("labelSelector") for _, path, query in api.asked if path.endswith(selected) and query}
+    assert selectors == {names.OURS}  # those of others never come here
 
 
 def test_it_waits_for_its_definitions_and_can_be_ended_meanwhile(api, start):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_operator.common.pool import Claim, Holder, Pool, nodes_among, pool
+from longshore_operator.common.pool import Claim, Holder, Pool, claim_of, is_node
+from longshore_operator.common.pool_index import Pools
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -74,8 +75,22 @@ def test_never_more_nodes_than_there_are_and_none_left_while_one_is_wanted(found
     assert all(allowed[each.step] >= each.held for each in found)
 
 
+def pool(compute, cluster, steps, pods, *, asking=None):
+    pools = Pools()
+    for each in (*([] if cluster is None else [cluster]), *steps, *pods):
+        pools.note(None, each)
+    claim = None
+    if asking is not None:
+        claim = claim_of(next(each for each in steps if each["metadata"]["name"] == asking[0].name), asking=asking[1])
+    return pools.pool("n", compute, asking=claim)
+
+
+def cluster(max_nodes):
+    return {"kind": "ComputeCluster", "metadata": {"name": "cpu", "namespace": "n"}, "spec": {"maxNodes": max_nodes}}
+
+
 def step(name, *, status=None, **spec):
-    metadata = {"name": name, "creationTimestamp": "2026-01-01T12:00:00Z"}
+    metadata = {"name": name, "namespace": "n", "creationTimestamp": "2026-01-01T12:00:00Z"}
     wanted = {"computeTarget": "cpu", "nodeCount": "4", **spec}
     return {"kind": "ParallelRunStep", "metadata": metadata, "spec": wanted, "status": status or {}}
 
@@ -85,8 +100,10 @@ def task(name, *, status=None, **spec):
     return step(name, status=status, **wanted) | {"kind": "ScriptStep"}
 
 
-def pod(label, name, phase="Running"):
-    return {"metadata": {"labels": {f"longshore.dev/{label}": name}}, "status": {"phase": phase}}
+def pod(label, name, phase="Running", number=0):
+    labels = {f"longshore.dev/{label}": name, "longshore.dev/role": "worker", "longshore.dev/compute": "cpu"}
+    metadata = {"name": f"{label}-{name}-{number}", "namespace": "n", "labels": labels}
+    return {"kind": "Pod", "metadata": metadata, "status": {"phase": phase}}
 
 
 def state(reason, *, finished="False", **counts):
@@ -118,20 +135,14 @@ def state(reason, *, finished="False", **counts):
     ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else "",
 )
 def test_what_a_step_can_use(raw, wanted):
-    (found,) = pool("cpu", {"spec": {"maxNodes": 3}}, [raw], []).claims
-    assert found.wanted == wanted
+    assert claim_of(raw).wanted == wanted
 
 
 @pytest.mark.parametrize("changed", [{"computeTarget": "gpu"}, {"nodeCount": 1}])
 def test_what_the_spec_of_a_run_says_by_now_is_not_for_the_run(changed):
     raw = step("score", status=state("Refused"), **changed)
-    found = pool("cpu", {"spec": {"maxNodes": 3}}, [raw], [], asking=(Holder("score"), 2))
+    found = pool("cpu", cluster(3), [raw], [], asking=(Holder("score"), 2))
     assert found.allowed(Holder("score")) == 2
-
-
-def test_who_waits_knows_how_many_come_before():
-    line = shared(1, claim("a", held=1, wanted=1), claim("b", wanted=1), claim("c", wanted=1, priority=-1))
-    assert [line.before(Holder(step)) for step in ("b", "c", "nobody")] == [0, 1, 2]
 
 
 def test_steps_of_other_compute_clusters_claim_nothing():
@@ -153,14 +164,14 @@ def test_why_a_step_waits_is_said():
 
 
 def test_a_task_and_a_step_of_one_name_have_each_their_own_nodes():
-    pods = [pod("step", "score"), pod("step", "score"), pod("task", "score")]
-    found = pool("cpu", {"spec": {"maxNodes": 4}}, [step("score"), task("score")], pods)
+    pods = [pod("step", "score"), pod("step", "score", number=1), pod("task", "score")]
+    found = pool("cpu", cluster(4), [step("score"), task("score")], pods)
     assert {str(each.step): each.held for each in found.claims} == {"score": 2, "ScriptStep/score": 1}
     assert found.waiting(Holder("x")).endswith("free ones go to steps that come first")
-    full = pool("cpu", {"spec": {"maxNodes": 3}}, [step("score"), task("score")], pods)
+    full = pool("cpu", cluster(3), [step("score"), task("score")], pods)
     assert full.waiting(Holder("x")).endswith("which has 3; in use: ScriptStep/score 1, score 2")
 
 
 def test_the_ended_pod_of_a_task_is_no_node_and_that_of_a_worker_is_one_until_it_is_replaced():
     pods = [pod("task", "a", "Succeeded"), pod("task", "b", "Failed"), pod("task", "c", "Pending")]
-    assert nodes_among([*pods, pod("step", "d", "Failed")]) == [pods[2], pod("step", "d", "Failed")]
+    assert [is_node(each) for each in (*pods, pod("step", "d", "Failed"))] == [False, False, True, True]

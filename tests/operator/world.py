@@ -2,12 +2,13 @@
 
 import base64
 import copy
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from longshore_operator.cluster.api import Conflict, NotFound, Taken
 from longshore_operator.cluster.coordinators import CoordinatorError
-from longshore_operator.controllers import reconciler
 from longshore_operator.settings import Settings
 from longshore_protocol.snapshot import (
     PENDING,
@@ -17,6 +18,10 @@ from longshore_protocol.snapshot import (
     Snapshot,
     WorkerCounts,
 )
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
+
+from watching import Operator, frozen, is_watched
 
 NAMESPACE = "research"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,14 +65,18 @@ class Crash(BaseException):
 
 
 class FakeKube:
-    """The API as the operator uses it."""
+    """An API server in memory. Tests change `objects` as they like: watches hear of it."""
 
     def __init__(self):
         self.objects = {}
         self.writes = []
+        self.reads = []  # verb, kind and name
         self.crash_after = None
         self.fail = None  # a function of (verb, kind, name) that may raise
+        self.events = []  # of watches: whether it is a deletion, object
+        self._seen = {}  # what the events have told
         self._uids = 0
+        self._version = 0
 
     def put(self, manifest):
         """Somebody else makes an object, or changes its spec."""
@@ -86,19 +95,54 @@ class FakeKube:
             earlier |= {name: made[name] for name in ("spec", "data") if name in made}
             earlier["metadata"]["generation"] += 1
 
+    def note_changes(self):
+        """Make events of all that has been changed."""
+        for key in [*self._seen.keys() - self.objects.keys(), *self.objects]:
+            self._note(key)
+
+    def _note(self, key):
+        seen, found = self._seen.get(key), self.objects.get(key)
+        if seen is not None and (found is None or found["metadata"]["uid"] != seen["metadata"]["uid"]):
+            self._version += 1
+            gone = {**seen, "metadata": {**seen["metadata"], "resourceVersion": str(self._version)}}
+            self._tell(gone, deleted=True)
+            del self._seen[key]
+            seen = None
+        if found is not None and found != seen:
+            self._version += 1
+            found["metadata"]["resourceVersion"] = str(self._version)
+            self._seen[key] = frozen(found)
+            self._tell(self._seen[key], deleted=False)
+
+    def _tell(self, manifest, *, deleted):
+        if is_watched(manifest):
+            self.events.append((deleted, manifest))
+
     def read(self, kind, namespace, name):
         self._ask("read", kind, name)
-        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+        self.reads.append(("read", kind, name))
+        found = self.objects.get((kind, namespace, name))
+        return None if found is None else frozen(found)
 
-    def list(self, kind, namespace, selector="", *, cached=False):
+    def find(self, kind, namespace, name):
+        self._ask("find", kind, name)
+        self.reads.append(("find", kind, name))
+        self._note((kind, namespace, name))
+        return self._seen.get((kind, namespace, name))
+
+    def list(self, kind, namespace, selector=""):
         self._ask("list", kind, "")
+        self.reads.append(("list", kind, ""))
+        self.note_changes()
         wanted = [each.split("=") for each in selector.split(",") if each]
-        return [
-            copy.deepcopy(each)
-            for (of, where, _), each in sorted(self.objects.items())
-            if (of, where) == (kind, namespace)
+        found = [
+            each
+            for (of, where, _), each in sorted(self._seen.items())
+            if of == kind
+            and namespace in ("", where)
             and all(each["metadata"].get("labels", {}).get(label) == value for label, value in wanted)
         ]
+        return found, str(self._version)
 
     def create(self, manifest):
         self._ask("create", manifest["kind"], manifest["metadata"]["name"])
@@ -109,7 +153,7 @@ class FakeKube:
             texts = made.pop("stringData")
             made["data"] = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
         self.put(made)
-        self._wrote("create", manifest)
+        return self._wrote("create", manifest)
 
     def write_status(self, manifest):
         self._ask("status", manifest["kind"], manifest["metadata"]["name"])
@@ -117,7 +161,7 @@ class FakeKube:
         if key not in self.objects:
             raise NotFound("there is none")
         self.objects[key]["status"] = copy.deepcopy(manifest["status"])
-        self._wrote("status", manifest)
+        return self._wrote("status", manifest)
 
     def change(self, kind, namespace, name, uid, spec):
         self._ask("change", kind, name)
@@ -128,17 +172,18 @@ class FakeKube:
             raise Conflict("another one")
         found["spec"] |= copy.deepcopy(spec)
         found["metadata"]["generation"] += 1
-        self._wrote("change", found)
+        return self._wrote("change", found)
 
     def delete(self, kind, namespace, name, uid, *, at_once=False):
         self._ask("delete", kind, name)
         found = self.objects.get((kind, namespace, name))
         if found is None:
-            return
+            raise NotFound("there is none")
         if found["metadata"]["uid"] != uid:
             raise Conflict("another one")
         del self.objects[kind, namespace, name]
         self._wrote("delete", found)
+        return {"kind": "Status", "status": "Success"}
 
     def of(self, kind):
         return {name: each for (of, _, name), each in self.objects.items() if of == kind}
@@ -148,9 +193,11 @@ class FakeKube:
             self.fail(verb, kind, name)
 
     def _wrote(self, verb, manifest):
+        self._note(_key(manifest))
         self.writes.append((verb, manifest["kind"], manifest["metadata"]["name"]))
         if self.crash_after is not None and len(self.writes) == self.crash_after:
             raise Crash
+        return self._seen.get(_key(manifest))
 
 
 def _key(manifest):
@@ -169,17 +216,17 @@ class World:
     state: str | None = None  # a state the coordinator says it is in, whatever is done
     reason: str = ""  # of its verdict
     gone: list = field(default_factory=list)
+    lag: int = 0  # events that the operator's watches are late
 
     def __post_init__(self):
         self.reconciler = self.operator()
         self.seconds = 0.0
 
-    def operator(self, kube=None):
+    def operator(self, metrics=None):
         """A new process of the operator."""
         settings = Settings(image="longshore:test")
-        return reconciler(
-            kube or self.kube, Coordinators(self), settings, now=lambda: self.now, monotonic=lambda: self.seconds
-        )
+        clock = {"now": lambda: self.now, "monotonic": lambda: self.seconds}
+        return Operator(self.kube, Coordinators(self), settings, lag=self.lag, metrics=metrics, **clock)
 
     def submit(self, *manifests):
         for each in manifests or (*AROUND, step()):

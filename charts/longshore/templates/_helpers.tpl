@@ -55,14 +55,14 @@ cluster compares this with what the API server saw. Objects that are applied are
 */ -}}
 {{- define "longshore.rules" -}}
 - apiGroups: [longshore.dev]
-  resources: [pipelines, computeclusters]
-  verbs: [get, list, watch]
+  resources: [pipelines, computeclusters, datasets, datastores, environments, models]
+  verbs: [list, watch]
 - apiGroups: [longshore.dev]
   resources: [pipelineruns]
-  verbs: [get, list, watch, delete]  # delete: ttlSecondsAfterFinished, and the limits of a Pipeline's history
+  verbs: [list, watch, delete]  # delete: ttlSecondsAfterFinished, and the limits of a Pipeline's history
 - apiGroups: [longshore.dev]
   resources: [parallelrunsteps, scriptsteps, transfersteps]
-  verbs: [get, list, watch, create, patch, delete]  # applied and deleted for PipelineRuns; also ttlSecondsAfterFinished
+  verbs: [list, watch, create, patch, delete]  # applied and deleted for PipelineRuns; also ttlSecondsAfterFinished
 - apiGroups: [longshore.dev]
   resources:
     - pipelines/status
@@ -72,24 +72,18 @@ cluster compares this with what the API server saw. Objects that are applied are
     - transfersteps/status
     - computeclusters/status
   verbs: [patch]
-- apiGroups: [longshore.dev]
-  resources: [datasets, datastores, environments, models]
-  verbs: [list]
 - apiGroups: [""]
-  resources: [pods]
+  resources: [pods, services]
+  verbs: [list, watch, create, delete]  # of all that is listed and watched here, what has the label of the operator
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
   verbs: [list, watch, create, delete]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create]
+  verbs: [get, list, watch, create]  # get: sources, which have no label
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, create, delete]
-- apiGroups: [""]
-  resources: [services]
-  verbs: [get, create, delete]
-- apiGroups: [networking.k8s.io]
-  resources: [networkpolicies]
-  verbs: [get, create, delete]
+  verbs: [get, create, delete]  # never list or watch, which would show all Secrets
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

@@ -13,13 +13,14 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from kubernetes import config
 from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from longshore_operator.common.pool import Holder, Pool
 from longshore_operator.manifests.names import GROUP, MANAGER, VERSION
 
 Manifest = dict[str, Any]
@@ -46,7 +47,7 @@ _PATHS: Mapping[str, tuple[str, str]] = {  # kind -> API, plural
 }
 _KINDS = {plural: kind for kind, (_, plural) in _PATHS.items()}
 _OBJECTS = re.compile(
-    r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/[^/]+)?/(?P<plural>[a-z]+)(?P<name>/[^/]+)?(?P<sub>/[a-z]+)?"
+    r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?P<name>/[^/]+)?(?P<sub>/[a-z]+)?"
 )
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _TIMEOUT = 30.0  # seconds a call may take
@@ -73,31 +74,71 @@ class NotFound(Exception):
 
 
 class Kube(Protocol):
-    """All that the operator asks of a cluster. Each call raises ApiError."""
+    """All that controllers ask of a cluster. Each call raises ApiError.
+
+    Objects that are returned belong to everybody and are never changed.
+    """
 
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """Return an object, None when there is none."""
+        """Return an object as this operator knows it, None when there is none."""
 
-    def list(self, kind: str, namespace: str, selector: str = "", *, cached: bool = False) -> Sequence[Manifest]:
-        """Return the objects of a kind with these labels.
+    def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
+        """Return the objects of a kind with these labels as this operator knows them."""
 
-        `cached` ones are as they were a moment ago, and cost the API server little: it need not read and check each.
+    def having(self, kind: str, namespace: str, field: str, value: str = "") -> Sequence[Manifest]:
+        """Return the objects of a kind whose spec has a field, resumeFrom or retryOf, or those of a "pipeline"."""
+
+    def pool(self, namespace: str, compute: str, *, asking: tuple[Holder, int] | None = None) -> Pool:
+        """Return who has and wants the nodes of a ComputeCluster.
+
+        `asking` is the step that asks, with the workers of its run: they count, whatever its spec says by now.
+        """
+
+    def fetch(self, kind: str, namespace: str, name: str, *, max_age: float = 0.0) -> Manifest | None:
+        """Read a Secret or ConfigMap from the API server, None when there is none: those of users are not watched.
+
+        A Secret of a run that was read at most `max_age` seconds ago is not read again.
         """
 
     def create(self, manifest: Manifest) -> None:
-        """Make an object. Raises Taken."""
+        """Create an object. Raises Taken when somebody else's object has its name."""
 
     def write_status(self, manifest: Manifest) -> None:
-        """Make an object's status be so. Raises NotFound when there is no such object."""
+        """Apply an object's status. Raises NotFound when there is no such object."""
 
     def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
         """Set fields of this very object's spec. Raises Conflict for another one of its name, NotFound for none."""
 
     def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
-        """Delete this very object. Raises Conflict when it is another by now; one that is gone is well.
+        """Delete this very object; one that is gone is no error. Raises Conflict when it is another by now.
 
-        `at_once` does not wait for a pod's node to say that it has ended.
+        `at_once` does not wait for a pod's node to confirm that it has ended.
         """
+
+
+class Server(Protocol):
+    """The API server. Each call raises ApiError."""
+
+    def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Return an object, None when there is none."""
+
+    def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Return an object of a kind that may be listed, None when there is none."""
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> tuple[Sequence[Manifest], str]:
+        """Return the objects of a kind with these labels, in a namespace or in all (""), and the list's version."""
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Create an object; return it. Raises Taken."""
+
+    def write_status(self, manifest: Manifest) -> Manifest:
+        """Apply an object's status; return the object. Raises NotFound."""
+
+    def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> Manifest:
+        """Set fields of this very object's spec; return the object. Raises Conflict, NotFound."""
+
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> Manifest:
+        """Delete this very object; return it, or a Status when it is gone. Raises Conflict, NotFound."""
 
 
 class ApiKube:
@@ -135,40 +176,40 @@ class ApiKube:
         except NotFound:
             return None
 
-    def list(self, kind: str, namespace: str, selector: str = "", *, cached: bool = False) -> Sequence[Manifest]:
-        api, _ = _PATHS[kind]
-        query = [("labelSelector", selector)] if selector else []
-        query += [("resourceVersion", "0")] if cached else []
-        found = self._call("GET", path(kind, namespace), query=query)
-        version = api.partition("/")[2]  # elements of a list say neither, and are documents like others
-        return [{"apiVersion": version, "kind": kind, **each} for each in found["items"]]
+    def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        found, _ = self._list(kind, namespace, [("fieldSelector", f"metadata.name={name}")])
+        return next(iter(found), None)
 
-    def create(self, manifest: Manifest) -> None:
-        self._call("POST", path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
+    def list(self, kind: str, namespace: str, selector: str = "") -> tuple[Sequence[Manifest], str]:
+        return self._list(kind, namespace, [("labelSelector", selector)] if selector else [])
+
+    def _list(self, kind: str, namespace: str, query: Sequence[tuple[str, str]]) -> tuple[Sequence[Manifest], str]:
+        found = self._call("GET", path(kind, namespace), query=query)
+        return elements(kind, found), found["metadata"]["resourceVersion"]
+
+    def create(self, manifest: Manifest) -> Manifest:
+        return self._call("POST", path(manifest["kind"], manifest["metadata"]["namespace"]), body=manifest)
 
     def replace(self, manifest: Manifest) -> None:
         """Replace the very version of an object that was read. Raises Conflict for another one, NotFound for none."""
         metadata = manifest["metadata"]
         self._call("PUT", path(manifest["kind"], metadata["namespace"], metadata["name"]), body=manifest)
 
-    def write_status(self, manifest: Manifest) -> None:
+    def write_status(self, manifest: Manifest) -> Manifest:
         metadata = manifest["metadata"]
         where = path(manifest["kind"], metadata["namespace"], metadata["name"]) + "/status"
         query = [("fieldManager", MANAGER), ("force", "true")]
-        self._call("PATCH", where, query=query, body=manifest, content="application/apply-patch+yaml")
+        return self._call("PATCH", where, query=query, body=manifest, content="application/apply-patch+yaml")
 
-    def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
+    def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> Manifest:
         body: Manifest = {"metadata": {"uid": uid}, "spec": dict(spec)}
-        self._call("PATCH", path(kind, namespace, name), body=body, content="application/merge-patch+json")
+        return self._call("PATCH", path(kind, namespace, name), body=body, content="application/merge-patch+json")
 
-    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+    def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> Manifest:
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         if at_once:
             options["gracePeriodSeconds"] = 0
-        try:
-            self._call("DELETE", path(kind, namespace, name), body=options)
-        except NotFound:
-            return
+        return self._call("DELETE", path(kind, namespace, name), body=options)
 
     def _call(
         self,
@@ -213,6 +254,28 @@ def path(kind: str, namespace: str = "", name: str = "") -> str:
     api, plural = _PATHS[kind]
     below = f"/namespaces/{quote(namespace)}" if namespace else ""
     return f"/{api}{below}/{plural}" + (f"/{quote(name)}" if name else "")
+
+
+def resource(kind: str) -> tuple[str, str, str]:
+    """Return group, version and plural of a kind."""
+    api, plural = _PATHS[kind]
+    group, _, version = api.removeprefix("apis/").rpartition("/")
+    return "" if group == "api" else group, version, plural
+
+
+def elements(kind: str, listed: Mapping[str, Any]) -> list[Manifest]:
+    """Return the objects of a list with their kind and apiVersion, which they lack there."""
+    version = _PATHS[kind][0].partition("/")[2]
+    return [{"apiVersion": version, "kind": kind, **each} for each in listed.get("items") or []]
+
+
+def listed_by(where: str) -> tuple[str, str] | None:
+    """Return kind and namespace ("" for all) of the objects that are listed at a path; None for any other path."""
+    found = _OBJECTS.fullmatch(where)
+    kind = _KINDS.get(found["plural"]) if found else None
+    if found is None or kind is None or found["name"]:
+        return None
+    return kind, unquote(found["namespace"] or "")
 
 
 def asked(method: str, where: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from longshore_operator.common.values import Blocked, S
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, RUNNING, SUCCEEDED_WITH_FAILURES
 
 NOT_FROZEN = "WaitingForPipelineRun"  # reason of a step whose run is not written down
+MISSING = "WaitingForReferences"  # reason of what refers to something that does not exist yet
 INVALID, LOST = "InvalidInput", "PodLost"
 NAME_TAKEN, QUOTA, REFUSED = REFUSALS = "NameTaken", "QuotaExceeded", "Refused"  # of the API server
 _SHOWN_PROBLEMS = 5

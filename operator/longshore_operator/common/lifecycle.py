@@ -7,15 +7,14 @@ from datetime import datetime, timedelta
 
 from longshore_operator.common.actions import Action, Delete, Plan
 from longshore_operator.common.conditions import INVALID, observed_again, with_refusal
-from longshore_operator.common.pool import Holder, Pool
 from longshore_operator.common.values import Blocked, Observation, S
 
 POLL = 2.0  # seconds between reconciles of a run; its status is written no more often
 SOON = 1.0  # seconds until a reconcile after something that changes in a moment
+RESYNC = 300.0  # seconds between reconciles of what waits for a change that requeues it
 LATE = 60.0  # seconds until a reconcile in case that no event comes
 REFUSED_AGAIN = 5.0  # seconds until what the API server refused is tried again
 
-_LONGEST_POLL = 10.0  # seconds between reconciles of a step that many others come before
 _GRACE = timedelta(seconds=10)  # for what a resource refers to: applied together, it may come a moment later
 
 
@@ -55,8 +54,3 @@ def after_end(seen: Observation[S], *, clean_up: Iterable[Action] = (), waits: b
     is_changed = seen.status.observed_generation != seen.generation
     status = observed_again(seen.status, generation=seen.generation) if is_changed else None
     return Plan(tuple(clean_up), status, requeue_after=min(pauses, default=None))
-
-
-def in_line(pool: Pool, step: Holder) -> float:
-    """Return the seconds until a step that waits for a node is reconciled again."""
-    return min(_LONGEST_POLL, POLL * (1 + pool.before(step)))

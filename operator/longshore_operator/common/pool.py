@@ -6,7 +6,7 @@ gets what those before cannot use.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -15,7 +15,14 @@ from longshore_operator.manifests import names
 
 _SHOWN = 5  # steps that a sentence names
 # Reasons for which a step can use no node.
-_STANDING = ("InvalidInput", "NameTaken", "Refused", "WaitingForStep", "WaitingForPipelineRun")
+_STANDING = (
+    "InvalidInput",
+    "NameTaken",
+    "Refused",
+    "WaitingForPipelineRun",
+    "WaitingForReferences",
+    "WaitingForStep",
+)
 _OVER = ("Succeeded", "Failed")
 
 
@@ -68,11 +75,6 @@ class Pool:
             free -= min(free, claim.unmet)
         return 0
 
-    def before(self, step: Holder) -> int:
-        """Return how many other steps that lack nodes come before this one."""
-        line = [each.step for each in self._line if each.unmet or each.step == step]
-        return line.index(step) if step in line else len(line)
-
     @property
     def _line(self) -> list[Claim]:
         return sorted(self.claims, key=lambda each: (-each.priority, each.created, each.step))
@@ -91,78 +93,52 @@ class Pool:
         return f"waiting for a node of ComputeCluster {self.compute}, which has {self.max_nodes}; {used}"
 
 
-def pool(
-    compute: str,
-    cluster: Mapping[str, Any] | None,
-    steps: Iterable[Mapping[str, Any]],
-    pods: Iterable[Mapping[str, Any]],
-    *,
-    asking: tuple[Holder, int] | None = None,
-) -> Pool:
-    """Return the pool of a ComputeCluster from objects of the API: itself, its namespace's steps, its worker pods.
+def is_node(pod: Mapping[str, Any]) -> bool:
+    """Tell whether a pod is a worker on a node. The ended pod of a task stays as a record, and is none."""
+    labels = pod["metadata"].get("labels") or {}
+    if labels.get(names.ROLE_LABEL) != names.WORKER or names.COMPUTE_LABEL not in labels:
+        return False
+    return names.TASK_LABEL not in labels or pod.get("status", {}).get("phase") not in _OVER
 
-    `asking` is the step that asks, with its run's workers: what its spec says by now is not for its run, and what it
-    stood still for is over, or it would not ask.
+
+def claim_of(raw: Mapping[str, Any], *, asking: int | None = None) -> Claim:
+    """Return the claim of a step or task, with none of the nodes that it has.
+
+    `asking` are the workers of the run for which it asks now: what its spec says by now is not for its run, and what
+    it stood still for is over, or it would not ask.
     """
-    held = [_holder(each) for each in nodes_among(pods)]
-    max_nodes = None if cluster is None else number(cluster.get("spec", {}).get("maxNodes"), 4)
-    return Pool(compute, max_nodes, tuple(_claims(compute, steps, held, asking or (Holder(""), 0))), len(held))
-
-
-def nodes_among(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return those of the worker pods that are nodes. The ended pod of a task stays as a record, and is none."""
-    return [
-        each
-        for each in pods
-        if names.TASK_LABEL not in each["metadata"]["labels"] or each.get("status", {}).get("phase") not in _OVER
-    ]
-
-
-def _holder(pod: Mapping[str, Any]) -> Holder:
-    labels = pod["metadata"]["labels"]
-    if names.TASK_LABEL in labels:
-        return Holder(str(labels[names.TASK_LABEL]), names.SCRIPT_KIND)
-    return Holder(str(labels.get(names.STEP_LABEL, "")))
-
-
-def _claims(
-    compute: str, steps: Iterable[Mapping[str, Any]], held: list[Holder], asking: tuple[Holder, int]
-) -> Iterator[Claim]:
-    for raw in steps:
-        spec, metadata, status = raw.get("spec", {}), raw["metadata"], raw.get("status", {})
-        holder = Holder(metadata["name"], raw["kind"])
-        asks = holder == asking[0]
-        if asks or spec.get("computeTarget") == compute:
-            nodes = asking[1] if asks else 0 if _stands(status) else _nodes(holder, spec, status)
-            yield Claim(
-                step=holder,
-                priority=number(spec.get("priority"), 0),
-                created=datetime.fromisoformat(metadata["creationTimestamp"]),
-                held=held.count(holder),
-                wanted=0 if "deletionTimestamp" in metadata else _wanted(spec, status, nodes),
-            )
+    spec, metadata, status = part(raw, "spec"), raw["metadata"], part(raw, "status")
+    holder = Holder(metadata["name"], raw["kind"])
+    nodes = asking if asking is not None else 0 if _stands(status) else _nodes(holder, spec, status)
+    return Claim(
+        step=holder,
+        priority=number(spec.get("priority"), 0),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        held=0,
+        wanted=0 if "deletionTimestamp" in metadata else _wanted(spec, status, nodes),
+    )
 
 
 def _stands(status: Mapping[str, Any]) -> bool:
-    return _condition(status, "Succeeded").get("reason") in _STANDING
+    return condition_of(status, "Succeeded").get("reason") in _STANDING
 
 
 def _nodes(holder: Holder, spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
     """Return how many nodes a step has asked for: its run, when it has begun, as its spec may say otherwise by now."""
     if holder.kind != names.STEP_KIND:
         return 1
-    of_run = status.get("progress", {}).get("workers", {}).get("wanted", 0) if status.get("runId") else 0
-    return int(of_run) or number(spec.get("nodeCount"), 1)
+    of_run = number(part(status, "progress", "workers").get("wanted"), 0) if status.get("runId") else 0
+    return of_run or number(spec.get("nodeCount"), 1)
 
 
 def _wanted(spec: Mapping[str, Any], status: Mapping[str, Any], nodes: int) -> int:
     """Return how many of these nodes a step can use: never more than mini-batches are left."""
-    over = _condition(status, "Finished").get("status") == "True"
+    over = condition_of(status, "Finished").get("status") == "True"
     if over or is_set(spec, "suspend") or is_set(spec, "cancel"):
         return 0
-    counts = status.get("progress", {}).get("miniBatches", {})
-    total = counts.get("total")
-    return nodes if total is None else min(nodes, total - counts.get("succeeded", 0) - counts.get("failed", 0))
+    counts = part(status, "progress", "miniBatches")
+    total, ended = counts.get("total"), number(counts.get("succeeded"), 0) + number(counts.get("failed"), 0)
+    return nodes if total is None else min(nodes, number(total, 0) - ended)
 
 
 def is_set(spec: Mapping[str, Any], switch: str) -> bool:
@@ -172,11 +148,22 @@ def is_set(spec: Mapping[str, Any], switch: str) -> bool:
 
 def is_finished(raw: Mapping[str, Any]) -> bool:
     """Tell whether a resource of ours has ended, as its status says."""
-    return _condition(raw.get("status", {}), "Finished").get("status") == "True"
+    return condition_of(part(raw, "status"), "Finished").get("status") == "True"
 
 
-def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
-    return next((each for each in status.get("conditions", []) if each.get("type") == type_), {})
+def condition_of(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    """Return a condition of a status that anybody may have written; an empty one where there is none."""
+    conditions = status.get("conditions")
+    found = conditions if isinstance(conditions, list) else []
+    return next((each for each in found if isinstance(each, Mapping) and each.get("type") == type_), {})
+
+
+def part(raw: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    """Return what is inside of an object, whatever else somebody has written there; {} where it is not."""
+    found: Any = raw
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def number(value: Any, default: int) -> int:

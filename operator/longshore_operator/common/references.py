@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from longshore_api.base import Resource
@@ -14,8 +15,6 @@ from longshore_api.tasks import ScriptStep
 from longshore_api.validation import label, parse
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.conditions import NOT_FROZEN
-from longshore_operator.common.pool import Holder, Pool
-from longshore_operator.common.pool import pool as pool_of
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, placement
 from longshore_operator.settings import Settings
@@ -23,6 +22,7 @@ from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.data_of_steps import inputs_of
 from longshore_planner.ground import Provision
 
+_OPEN = ("Datastore", "Model")  # are referred to by default, or by the names that they have for scripts
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
 _DIGITS = 32  # hexadecimal, of a file's digest
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
@@ -59,37 +59,17 @@ def left_to_pipeline_run(step: Manifest) -> Blocked | None:
     return Blocked(NOT_FROZEN, f"waiting for PipelineRun {run['name']} to write down what is to be run")
 
 
-def shared_pool(kube: Kube, namespace: str, compute: str, *, asking: tuple[Holder, int]) -> Pool:
-    """Return the nodes of a ComputeCluster, and who claims them. Raises ApiError."""
-    cluster = kube.read(names.COMPUTE_KIND, namespace, compute)
-    workers = kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER))
-    return pool_of(compute, cluster, claimants(kube, namespace), workers, asking=asking)
-
-
-def claimants(kube: Kube, namespace: str) -> list[Manifest]:
-    """Return the steps that may use nodes, as they were a moment ago. Raises ApiError."""
-    kinds = (names.STEP_KIND, names.SCRIPT_KIND)
-    return [each for kind in kinds for each in kube.list(kind, namespace, cached=True)]
-
-
 def documents_around(kube: Kube, raw: Manifest) -> Documents:
     """Return a step and what it may refer to.
 
     Raises InvalidDocuments for what it does refer to and is not valid, ApiError.
     """
-    around = [each for kind in AROUND for each in kube.list(kind, raw["metadata"]["namespace"])]
-    step = document(raw)
-    referred = _referred(step.resource)
-    documents: list[Document[Resource]] = [step]
-    for each in around:
-        is_open = each["kind"] in ("Datastore", "Model")  # by default, or by their names for scripts
-        if not is_open and (each["kind"], each["metadata"]["name"]) not in referred:
-            continue
-        try:
+    namespace, step = raw["metadata"]["namespace"], document(raw)
+    referred = (kube.read(kind, namespace, name) for kind, name in sorted(_referred(step.resource)))
+    documents = [step, *(document(each) for each in referred if each is not None)]
+    for each in (each for kind in _OPEN for each in kube.list(kind, namespace)):
+        with suppress(InvalidDocuments):
             documents.append(document(each))
-        except InvalidDocuments:
-            if not is_open:
-                raise
     return gather(documents)
 
 
@@ -119,13 +99,13 @@ def missing(
     """Yield what a run's pods would wait for in vain; `field` is the one that names the script."""
     name = provision.config_map
     if name is not None:
-        source = kube.read("ConfigMap", namespace, name)
+        source = kube.fetch("ConfigMap", namespace, name)
         if source is None:
             yield Problem(where, "spec.source.configMap", f"is {name!r}: there is no such ConfigMap")
         elif script not in {**source.get("data", {}), **source.get("binaryData", {})}:
             yield Problem(where, field, f"is {script!r}: ConfigMap {name} has no such key")
     for name in provision.secrets:
-        if kube.read("Secret", namespace, name) is None:
+        if kube.fetch("Secret", namespace, name) is None:
             yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
 
 

@@ -14,8 +14,8 @@ from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.conditions import sentence
 from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pods import observed_pod
-from longshore_operator.common.pool import nodes_among, pool
-from longshore_operator.common.references import claimants, document, owner
+from longshore_operator.common.pool import is_node
+from longshore_operator.common.references import document, owner
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.compute_clusters.decide import ClusterPlan, ObservedCluster, Scale, after_refusal, decide
 from longshore_operator.manifests import names, placement
@@ -46,11 +46,11 @@ def _observed(kube: Kube, raw: Manifest, settings: Settings) -> ObservedCluster:
     metadata = raw["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
     pods = kube.list("Pod", namespace, names.compute_selector(name))
-    workers = nodes_among(each for each in pods if _role(each) == names.WORKER and _step(each))
+    workers = [each for each in pods if is_node(each) and _step(each)]
     placeholders = [each for each in pods if _role(each) == names.PLACEHOLDER and owner(each) == metadata["uid"]]
     seen = ObservedCluster(
         **observation(raw, ComputeClusterStatus),
-        pool=pool(name, raw, claimants(kube, namespace), workers),
+        pool=kube.pool(namespace, name),
         workers=tuple(map(_worker, workers)),
         placeholders=tuple(_placeholder(each, compute=name) for each in placeholders),
     )

@@ -172,7 +172,7 @@ class _Retry:
 
         What that run made in the folders they have in common counts, and is not to be made anew behind its back.
         """
-        for each in self.kube.list(names.RUN_KIND, self.run.namespace):
+        for each in self.kube.having(names.RUN_KIND, self.run.namespace, "retryOf"):
             began = is_finished(each) and "runId" in each["status"]
             if began and each["metadata"]["name"] != self.run.name and each["spec"].get("retryOf") == self.earlier:
                 return str(each["metadata"]["name"])
@@ -181,7 +181,7 @@ class _Retry:
     def _rival(self, run_id: str) -> str:
         """Return the PipelineRun that goes on with the same run before this one may; "" when there is none."""
         mine = _age(self.raw)
-        for each in sorted(self.kube.list(names.RUN_KIND, self.run.namespace), key=_age):
+        for each in sorted(self.kube.having(names.RUN_KIND, self.run.namespace, "retryOf"), key=_age):
             name, retried_run = each["metadata"]["name"], each.get("spec", {}).get("retryOf")
             if name == self.run.name or is_finished(each) or not retried_run:
                 continue
@@ -243,5 +243,5 @@ def _without_secrets(kube: Kube, frozen: FrozenPipeline, run: Subject, *, where:
     """Yield the Secrets of Datastores that are not there: pods would wait for them in vain."""
     wanted = {name for step in frozen.steps for name in (step.provision or {}).get("secrets", ())}
     for name in sorted(wanted):
-        if kube.read("Secret", run.namespace, name) is None:
+        if kube.fetch("Secret", run.namespace, name) is None:
             yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")

@@ -80,7 +80,7 @@ def _history(kube: Kube, seen: ObservedRun) -> History:
 
 
 def _earlier(kube: Kube, seen: ObservedRun) -> Iterator[EarlierStep]:
-    for raw in kube.list(names.RUN_KIND, seen.subject.namespace, cached=True):
+    for raw in kube.list(names.RUN_KIND, seen.subject.namespace):
         status = None if raw["metadata"]["uid"] == seen.subject.uid else status_of(PipelineRunStatus, raw)
         if status is not None and status.run_id is not None:
             yield from earlier_steps(status)

@@ -74,7 +74,7 @@ class Sources:
 
     def _source(self, name: str) -> Manifest | None:
         if name not in self._read:
-            self._read[name] = self._kube.read("ConfigMap", self._run.namespace, name)
+            self._read[name] = self._kube.fetch("ConfigMap", self._run.namespace, name)
         return self._read[name]
 
     def _tell(self, step: FrozenStep, field: str, text: str) -> None:

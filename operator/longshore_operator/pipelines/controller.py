@@ -93,8 +93,9 @@ def _surplus(kube: Kube, raw: Manifest) -> tuple[Subject, ...]:
     }
     if all(each < 0 for each in limits.values()):
         return ()
-    runs = kube.list(names.RUN_KIND, namespace, cached=True)
-    retried = {each.get("spec", {}).get("retryOf") for each in runs if not is_finished(each)}
+    runs = kube.having(names.RUN_KIND, namespace, "pipeline", name)
+    retries = kube.having(names.RUN_KIND, namespace, "retryOf")
+    retried = {each["spec"]["retryOf"] for each in retries if not is_finished(each)}
     surplus = []
     for truth, limit in limits.items():
         ended = [each for each in runs if _ended_as(each, truth) and _is_of(each, name)]

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 from pydantic import BaseModel
 
 from longshore_api.status import ResourceStatus
-from longshore_operator.cluster.api import Conflict, Kube, Manifest, NotFound, Taken
+from longshore_operator.cluster.api import Conflict, Kube, Manifest, NotFound
 from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators
 from longshore_operator.common.actions import (
     Action,
@@ -28,7 +28,8 @@ from longshore_operator.common.actions import (
     Retry,
     Switch,
 )
-from longshore_operator.common.pool import is_finished, nodes_among
+from longshore_operator.common.pool import is_finished
+from longshore_operator.common.references import owner
 from longshore_operator.manifests import names, objects
 from longshore_operator.manifests.credentials import issue
 from longshore_operator.manifests.objects import body
@@ -121,7 +122,7 @@ class Executor:
         match action:
             case Occupy(compute, max_nodes, pods):
                 with self.locks.of(names.COMPUTE_KIND, namespace, compute):
-                    taken = len(nodes_among(kube.list("Pod", namespace, names.compute_selector(compute, names.WORKER))))
+                    taken = kube.pool(namespace, compute).held
                     for pod in pods[: max(0, max_nodes - taken)]:
                         kube.create(body(pod))
             case Resume(run):
@@ -144,21 +145,25 @@ class Executor:
 
     def _ensure(self, manifest: Manifest) -> None:
         """Create an object that is never changed, unless that very one exists. Raises Taken."""
-        metadata = manifest["metadata"]
+        if self._exists(manifest):
+            return
         try:
             self.kube.create(manifest)
-        except Taken:
-            found = self.kube.read(manifest["kind"], metadata["namespace"], metadata["name"])
-            owners = [] if found is None else found["metadata"].get("ownerReferences", [])
-            if [each["uid"] for each in owners] != [each["uid"] for each in metadata["ownerReferences"]]:
+        except Conflict:
+            if not self._exists(manifest):
                 raise
+
+    def _exists(self, manifest: Manifest) -> bool:
+        metadata = manifest["metadata"]
+        found = self.kube.read(manifest["kind"], metadata["namespace"], metadata["name"])
+        return found is not None and owner(found) == owner(manifest)
 
 
 def resumed_by(kube: Kube, run_id: str, *, namespace: str, step: str) -> str:
     """Return another step that has begun to go on with the run and has not ended; "" when there is none."""
-    for each in kube.list(names.STEP_KIND, namespace):
+    for each in kube.having(names.STEP_KIND, namespace, "resumeFrom"):
         name = each["metadata"]["name"]
-        if name == step or is_finished(each) or not each.get("spec", {}).get("resumeFrom"):
+        if name == step or is_finished(each):
             continue
         frozen = kube.read("ConfigMap", namespace, names.run_objects(name))
         text = frozen.get("data", {}).get(objects.RUN_KEY) if frozen else None  # None: it is somebody else's
@@ -172,9 +177,9 @@ def retried_by(kube: Kube, run_id: str, *, namespace: str, but: str) -> str:
 
     `but` is the name of the ConfigMap of who asks.
     """
-    for each in kube.list(names.RUN_KIND, namespace):
+    for each in kube.having(names.RUN_KIND, namespace, "retryOf"):
         name = each["metadata"]["name"]
-        if names.pipeline_run(name) == but or is_finished(each) or not each.get("spec", {}).get("retryOf"):
+        if names.pipeline_run(name) == but or is_finished(each):
             continue
         frozen = kube.read("ConfigMap", namespace, names.pipeline_run(name))
         if frozen is not None and frozen.get("data", {}).get(RUN_ID_KEY) == run_id:

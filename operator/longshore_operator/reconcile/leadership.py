@@ -30,7 +30,7 @@ class Leases(Protocol):
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return the Lease, None when there is none."""
 
-    def create(self, manifest: Manifest) -> None:
+    def create(self, manifest: Manifest) -> object:
         """Create the Lease. Raises Conflict when there is one."""
 
     def replace(self, manifest: Manifest) -> None:
@@ -168,7 +168,7 @@ class Election:
         return self._write(self._leases.replace, {**lease, "spec": self._spec(spec)})
 
     @staticmethod
-    def _write(write: Callable[[Manifest], None], lease: Manifest) -> bool | None:
+    def _write(write: Callable[[Manifest], object], lease: Manifest) -> bool | None:
         try:
             write(lease)
         except Conflict:  # another candidate was faster, or an earlier write of ours whose answer was lost

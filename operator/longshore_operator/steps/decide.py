@@ -16,9 +16,8 @@ from datetime import datetime
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.common.actions import Action, Create, Delete, Issue, Plan, Resume
 from longshore_operator.common.conditions import blocked_by_object, blocked_by_problems
-from longshore_operator.common.lifecycle import POLL, SOON, after_end, in_line, is_final, not_begun
+from longshore_operator.common.lifecycle import POLL, RESYNC, SOON, after_end, is_final, not_begun
 from longshore_operator.common.pods import is_overdue
-from longshore_operator.common.pool import Holder
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
@@ -55,8 +54,8 @@ def decide(seen: ObservedStep, settings: Settings, *, now: datetime) -> StepPlan
 
 def _go_on(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
     if seen.run is None and not allowed(seen, run):
-        requeue_after = POLL if seen.pool is None else in_line(seen.pool, Holder(run.step))
-        return Plan((), statuses.before_snapshot(seen, run, now=now), requeue_after=requeue_after)
+        # A node that becomes free requeues the step when it is the first in line.
+        return Plan((), statuses.before_snapshot(seen, run, now=now), requeue_after=RESYNC)
     actions = (
         *_foundations(seen, run),
         *coordinator(seen, run, settings, now=now),

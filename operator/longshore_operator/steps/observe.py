@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -22,7 +22,6 @@ from longshore_operator.common.references import (
     left_to_pipeline_run,
     missing,
     owner,
-    shared_pool,
     unusable_node,
 )
 from longshore_operator.common.values import Blocked, Pod
@@ -34,6 +33,7 @@ from longshore_planner.ground import shown
 from longshore_protocol.snapshot import Snapshot
 
 _RESUME = "spec.resumeFrom"
+_SECRET_AGE = 30.0  # seconds until a Secret is read again while a coordinator or a pod has trouble
 
 
 def observe(
@@ -50,10 +50,11 @@ def observe(
     uid = seen.subject.uid
     beside = {
         "ConfigMap": kube.read("ConfigMap", namespace, names.run_objects(name)),
-        "Secret": kube.read("Secret", namespace, names.run_objects(name)),
         "Service": kube.read("Service", namespace, names.coordinator(name)),
         "NetworkPolicy": kube.read("NetworkPolicy", namespace, names.run_objects(name)),
     }
+    secret = kube.read("Secret", namespace, names.run_objects(name)) if _may_have_secret(seen, beside) else None
+    beside = {"Secret": secret, **beside}  # first, so that it is deleted first
     found = kube.list("Pod", namespace, names.selector(name))
     frozen_map = beside["ConfigMap"]
     is_ours = frozen_map is not None and is_of(frozen_map, raw)
@@ -67,7 +68,11 @@ def observe(
     resolved = None
     if run is None and not foreign:
         resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, seen, settings)
-    endpoint = None if foreign else _endpoint(beside["Secret"], pods, seen)
+    endpoint = None if foreign else _endpoint(secret, pods, seen)
+    progress = None if endpoint is None else _ask(coordinators, endpoint)
+    of_run = tuple(_pod(each, step=name) for each in pods)
+    if secret is not None and (isinstance(progress, Unreachable) or any(each.blocked for each in of_run)):
+        beside["Secret"] = kube.fetch("Secret", namespace, names.run_objects(name), max_age=_SECRET_AGE)
     frozen = run or resolved
     return replace(
         seen,
@@ -78,12 +83,20 @@ def observe(
             for kind, each in beside.items()
             if kind != "ConfigMap" and each is not None and owner(each) == uid
         },
-        pods=tuple(_pod(each, step=name) for each in pods),
+        pods=of_run,
         foreign=foreign,
         endpoint=endpoint,
-        progress=None if endpoint is None else _ask(coordinators, endpoint),
+        progress=progress,
         pool=_pool(kube, frozen, pods) if isinstance(frozen, ClusterRun) else None,
     )
+
+
+def _may_have_secret(step: ObservedStep, beside: Mapping[str, Manifest | None]) -> bool:
+    """Tell whether to read the run's Secret: of one that has ended it is deleted before what else there is."""
+    finished = step.status.condition("Finished") if step.status else None
+    if finished is not None and finished.status == "True":
+        return bool(beside["Service"] or beside["NetworkPolicy"])
+    return beside["ConfigMap"] is not None
 
 
 def _pod(raw: Manifest, *, step: str) -> Pod:
@@ -124,7 +137,7 @@ def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
         run.job.workers
     ):
         return None
-    return shared_pool(kube, run.namespace, compute, asking=(Holder(run.step), run.job.workers))
+    return kube.pool(run.namespace, compute, asking=(Holder(run.step), run.job.workers))
 
 
 def _ask(coordinators: Coordinators, endpoint: Endpoint) -> Snapshot | Unreachable:
@@ -165,7 +178,7 @@ def _resolve(
 def _code(kube: Kube, run: ClusterRun) -> dict[str, str]:
     """Return the digests of the files of a source that is a ConfigMap; {} for any other."""
     name = run.provision.config_map
-    source = None if name is None else kube.read("ConfigMap", run.namespace, name)
+    source = None if name is None else kube.fetch("ConfigMap", run.namespace, name)
     return {} if source is None else digests_of(source)
 
 
@@ -193,9 +206,12 @@ def _rival(kube: Kube, step: ObservedStep, resumed: str, run_id: str) -> str:
 
     Two coordinators in one run folder would displace each other for ever.
     """
-    steps = {each["metadata"]["name"]: each for each in kube.list(names.STEP_KIND, step.subject.namespace)}
-    of_run = {resumed, *(name for name, each in steps.items() if each.get("status", {}).get("runId") == run_id)}
-    rivals = [_observed(each) for each in steps.values() if each.get("spec", {}).get("resumeFrom") in of_run]
+    rivals = []
+    for each in kube.having(names.STEP_KIND, step.subject.namespace, "resumeFrom"):
+        earlier = str(each["spec"]["resumeFrom"])
+        target = None if earlier == resumed else kube.read(names.STEP_KIND, step.subject.namespace, earlier)
+        if earlier == resumed or (target is not None and target.get("status", {}).get("runId") == run_id):
+            rivals.append(_observed(each))
     for rival in sorted(rivals, key=_age):
         finished = rival.status.condition("Finished") if rival.status else None
         if rival.subject.uid == step.subject.uid or (finished is not None and finished.status == "True"):

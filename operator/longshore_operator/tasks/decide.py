@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.actions import Action, Create, Delete, Occupy, Plan
 from longshore_operator.common.conditions import LOST, blocked_by_object, blocked_by_problems
-from longshore_operator.common.lifecycle import SOON, after_end, in_line, is_final, not_begun
+from longshore_operator.common.lifecycle import RESYNC, SOON, after_end, is_final, not_begun
 from longshore_operator.common.pods import is_overdue, was_just_rejected, was_rejected
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.values import Blocked
@@ -164,7 +164,7 @@ def _stage(pod: TaskPod | None) -> Blocked:
 def _pause(seen: ObservedTask) -> float:
     pod = seen.pod
     if pod is None:
-        return SOON if seen.pool is None or seen.earlier else in_line(seen.pool, Holder(seen.name, seen.subject.kind))
+        return SOON if seen.pool is None or seen.earlier else RESYNC  # a free node requeues the first in line
     is_ending = pod.leaving or pod.script is not None or pod.mute_since is not None
     return SOON if is_ending or was_rejected(pod) else _LOOK
 

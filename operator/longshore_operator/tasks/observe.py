@@ -17,7 +17,6 @@ from longshore_operator.common.references import (
     left_to_pipeline_run,
     missing,
     owner,
-    shared_pool,
     unusable_node,
 )
 from longshore_operator.common.values import Blocked
@@ -61,7 +60,7 @@ def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, n
     if not isinstance(frozen_run, TaskRun) or seen.pod is not None or not frozen_run.provision.node.compute:
         return seen
     compute = frozen_run.provision.node.compute
-    return replace(seen, pool=shared_pool(kube, namespace, compute, asking=(Holder(name, kind), 1)))
+    return replace(seen, pool=kube.pool(namespace, compute, asking=(Holder(name, kind), 1)))
 
 
 def _foreign(raw: Manifest, frozen: Manifest | None, pods: list[Manifest]) -> Iterator[str]:

@@ -1,33 +1,55 @@
-"""kopf's sessions with the API server: which watches run is seen from what the server answered to them."""
+"""kopf's sessions with the API server, whose answers show which watches run, and hold the lists that kopf asks for.
+
+kopf reports no deletion of what vanished while a watch was interrupted: it lists everything again, and passes on what
+there is. So whole lists are taken from the answers themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import aiohttp
 import kopf
 
-from longshore_operator.cluster.api import asked, path
+from longshore_operator.cluster.api import Manifest, asked, elements, listed_by, path
 
 _ACCEPTED = 200
 
 
 class Watches:
-    """Makes sessions that note each answer; knows whether every watch that is expected has been taken up."""
+    """Makes sessions that note each answer; knows whether every watch that is expected is running.
+
+    Args:
+        kinds: What is watched.
+        namespaces: Where; in all namespaces if there are none.
+        count: Called with verb, kind and code of each call.
+        listed: Called with each list that kopf asks for: kind, namespace ("" for all), objects, resourceVersion.
+    """
 
     def __init__(
-        self, kinds: Collection[str], namespaces: Collection[str], count: Callable[[str, str, str], None]
+        self,
+        kinds: Collection[str],
+        namespaces: Collection[str],
+        count: Callable[[str, str, str], None],
+        listed: Callable[[str, str, Sequence[Manifest], str], None] = lambda *_: None,
     ) -> None:
-        """`namespaces` are those watched, all if there are none; `count` is told verb, kind and code of each call."""
         self._expected = {path(kind, each) for kind in kinds for each in namespaces or ("",)}
+        self._unlisted = set(self._expected)
         self._taken_up: set[str] = set()
         self._count = count
+        self._listed = listed
+        self.when_listed: Callable[[], None] = lambda: None  # called once, when everything has been listed
 
     @property
     def run(self) -> bool:
-        """Whether all of them do. One that ends is taken up again by kopf, and counts as running meanwhile."""
+        """Whether all watches run. One that ends is continued by kopf, and counts as running until that fails."""
         return self._taken_up >= self._expected
+
+    @property
+    def have_listed(self) -> bool:
+        """Whether everything that is watched has been listed."""
+        return not self._unlisted
 
     def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
         """Return a session with these credentials, within a running loop; kopf closes it."""
@@ -40,6 +62,7 @@ class Watches:
             proxy=info.proxy_url,
             trust_env=info.trust_env,
             trace_configs=[trace],
+            response_class=self._response_class(),
         )
         return kopf.AiohttpSession(
             server=info.server,
@@ -49,15 +72,42 @@ class Watches:
             priority=info.priority,
         )
 
+    def _response_class(self) -> type[aiohttp.ClientResponse]:
+        watches = self
+
+        class Response(aiohttp.ClientResponse):
+            """An answer whose objects are handed on when kopf reads it, if it is a list of what is watched."""
+
+            async def json(self, **options: Any) -> Any:
+                found = await super().json(**options)
+                if self.method == "GET" and self.status == _ACCEPTED:
+                    watches.note_list(self.url.path, found)
+                return found
+
+        return Response
+
+    def note_list(self, where: str, found: Any) -> None:
+        """Hand on the answer to a list of what is watched."""
+        listed = listed_by(where) if where in self._expected else None
+        if listed is None:
+            return
+        self._listed(*listed, elements(listed[0], found), found["metadata"]["resourceVersion"])
+        if self._unlisted:
+            self._unlisted.discard(where)
+            if not self._unlisted:
+                self.when_listed()
+
     async def _answered(self, session: Any, context: Any, call: aiohttp.TraceRequestEndParams) -> None:
         verb, kind = _verb(call), asked(call.method, call.url.path)[1]
         self._count(verb, kind, str(call.response.status))
-        if verb == "watch":
-            taken_up = self._taken_up.add if call.response.status == _ACCEPTED else self._taken_up.discard
-            taken_up(call.url.path)
+        if call.response.status != _ACCEPTED:
+            self._taken_up.discard(call.url.path)
+        elif verb == "watch":
+            self._taken_up.add(call.url.path)
 
     async def _unanswered(self, session: Any, context: Any, call: aiohttp.TraceRequestExceptionParams) -> None:
         self._count(_verb(call), asked(call.method, call.url.path)[1], "error")
+        self._taken_up.discard(call.url.path)
 
 
 def _verb(call: aiohttp.TraceRequestEndParams | aiohttp.TraceRequestExceptionParams) -> str:
