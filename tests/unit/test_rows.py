@@ -249,6 +249,39 @@ def test_text_never_abbreviates(element, text):
     assert found == f"{text}\n"
 
 
+PLAIN_BUT_ONE = {  # elements that are written as they print, before one that must not be
+    "tuples": (("a", 1), ("b", Tensor([THIRD])), f"('a', 1)\n('b', [{THIRD}])\n"),
+    "lists": (["a", 1], ["b", [Tensor([THIRD])]], f"['a', 1]\n['b', [[{THIRD}]]]\n"),
+    "a tuple and a list": (("a", 1), ["b", Tensor([THIRD])], f"('a', 1)\n['b', [{THIRD}]]\n"),
+    "dicts": ({"a": 1}, {"a": Tensor([THIRD])}, f"{{'a': 1}}\n{{'a': [{THIRD}]}}\n"),
+    "numbers": (np.float64(THIRD), Tensor([THIRD]), f"{THIRD}\n[{THIRD}]\n"),
+    "a number and an array": (np.int8(1), np.arange(1500), f"1\n{NUMBERS}\n"),
+    "a tuple of numbers": ((np.float64(0.5),), (np.arange(2),), "(np.float64(0.5),)\n(array([0, 1]),)\n"),
+}
+
+
+@pytest.mark.parametrize(("plain", "other", "text"), PLAIN_BUT_ONE.values(), ids=PLAIN_BUT_ONE.keys())
+def test_elements_that_are_plain_hide_none_that_is_not(plain, other, text):
+    assert lines([plain, other], "text") == text
+
+
+NUMBERS_OF_NUMPY = {
+    "float64": (np.float64(THIRD), str(THIRD)),
+    "float32": (np.float32(THIRD), "0.12345679"),
+    "complex": (np.complex128(THIRD), f"({THIRD}+0j)"),
+    "integer": (np.int64(2**62), str(2**62)),
+    "boolean": (np.bool_(True), "True"),
+    "time span": (np.timedelta64(90, "m"), "90 minutes"),
+}
+
+
+@pytest.mark.parametrize(("value", "text"), NUMBERS_OF_NUMPY.values(), ids=NUMBERS_OF_NUMPY.keys())
+def test_numbers_of_numpy_have_all_digits_whatever_arrays_have(value, text):
+    with np.printoptions(precision=2, suppress=True, floatmode="fixed"):
+        assert lines([value], "text") == f"{text}\n"
+        assert lines([value, np.array([0.5])], "text") == f"{text}\n[0.50]\n"
+
+
 CELLS = {name: (value, text) for name, (value, text) in WHOLE.items() if name != "an array of several dimensions"}
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
-from typing import Any, ContextManager, Dict, Iterable, List, Sequence
+from itertools import chain
+from typing import Any, ContextManager, Dict, Iterable, List, Sequence, Set
 
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 _TEXT = frozenset((str,))
+_SEQUENCES, _MAPPINGS = frozenset((list, tuple)), frozenset((dict,))
 _LIBRARIES = frozenset(
     ("cupy", "jax", "jaxlib", "numpy", "pandas", "polars", "pyarrow", "scipy", "tensorflow", "torch")
 )
@@ -40,9 +42,10 @@ def refuse_tables(values: Sequence[Any]) -> None:
 
 def texts(values: Sequence[Any]) -> List[str]:
     """Return str() of each element, whole. Raises WrongReturn, and what an element's own `__str__` raises."""
-    if _TEXT.issuperset(map(type, values)):
+    kinds = set(map(type, values))
+    if kinds <= _TEXT:
         return list(values)
-    if are_plain(values):
+    if _are_plain_inside(values, kinds):
         return list(map(str, values))
     with printing_whole():
         return [_one_line(whole(value)) for value in values]
@@ -50,14 +53,32 @@ def texts(values: Sequence[Any]) -> List[str]:
 
 def are_plain(values: Iterable[Any]) -> bool:
     """Tell whether the values print whole by themselves."""
-    return _LIBRARIES.isdisjoint(sys.modules) or _PLAIN.issuperset(map(type, values))
+    if _LIBRARIES.isdisjoint(sys.modules):
+        return True
+    kinds = set(map(type, values))
+    return kinds <= _PLAIN or all(kind in _PLAIN or _is_number_of_numpy(kind) for kind in kinds)
+
+
+def _are_plain_inside(values: Sequence[Any], kinds: Set[type]) -> bool:
+    """Tell whether the values of these types print whole by themselves, or hold nothing else than what does."""
+    if kinds <= _SEQUENCES:
+        return are_plain(chain.from_iterable(values))
+    if kinds <= _MAPPINGS:
+        return are_plain(chain(chain.from_iterable(values), chain.from_iterable(each.values() for each in values)))
+    return are_plain(values)
+
+
+def _is_number_of_numpy(kind: type) -> bool:
+    """Tell whether values of a type are printed with all digits, whatever numpy's options for arrays are."""
+    numpy: Any = sys.modules.get("numpy")
+    return numpy is not None and issubclass(kind, (numpy.number, numpy.bool_))
 
 
 def whole_frame(frame: Any) -> Any:
     """Return a DataFrame whose cells print whole within `printing_whole`. Raises WrongReturn."""
     copied = None
     for place, dtype in enumerate(frame.dtypes.tolist()):
-        if dtype.name == "object":
+        if dtype.kind == "O" and dtype.name == "object":
             column = frame.iloc[:, place]
             if not are_plain(column):
                 copied = frame.copy() if copied is None else copied
