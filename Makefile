@@ -11,7 +11,7 @@ PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirement
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator tests/chart tests/engine
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image chaos bench bench-finish bench-cluster clean
+.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image chaos bench bench-finish bench-cluster bench-operator clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,6 +70,9 @@ bench-finish: setup ## measure memory and time at the end of runs of 300,000 and
 bench-cluster: setup cluster-up ## compare the start of a step with that of a bare Job; run a hundred pipelines, and count API writes
 	PYTHONPATH=deploy/local python tests/benchmarks/cluster.py
 	LONGSHORE_TEST_RUNS=100 pytest tests/cluster/test_many_runs.py
+
+bench-operator: setup ## measure the operator beside 100, 300 and 1,000 simulated steps; needs root, as the local cluster does
+	PYTHONPATH=deploy/local python tests/benchmarks/operator_scale
 
 clean: ## remove .venv, runs, caches and what the example made
 	rm -rf .venv .venv-torch longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
