@@ -16,7 +16,7 @@ from longshore_planner.arguments import apply_settings, are_json_lines, fill_ref
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.places import join
 from longshore_planner.references import References, python_of
-from longshore_planner.script_inputs import script_input
+from longshore_planner.script_steps import script_input
 from longshore_protocol import job
 from longshore_protocol.partition_format import PartitionFormat
 

@@ -13,9 +13,9 @@ from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.cluster import own_run_id
 from longshore_planner.ground import Ground, Provision
-from longshore_planner.pipelines.scripts import DESTINATION, script_job, transfer_job
 from longshore_planner.places import join
 from longshore_planner.references import References
+from longshore_planner.script_steps import DESTINATION, script_job, transfer_job
 from longshore_protocol.reading import read_text
 
 

@@ -16,7 +16,7 @@ from longshore_planner.ground import shown
 from longshore_planner.pipelines.check import check_names, hold, unused
 from longshore_planner.pipelines.fingerprint import comparable
 from longshore_planner.pipelines.frozen import TRANSFER, FrozenPipeline, FrozenStep, Options
-from longshore_planner.pipelines.graph import Need, arrange
+from longshore_planner.pipelines.graph import arrange
 from longshore_planner.pipelines.parameters import Filling, Given
 from longshore_planner.pipelines.steps import (
     ClusterPlace,
@@ -29,6 +29,7 @@ from longshore_planner.pipelines.steps import (
 from longshore_planner.pipelines.template import Template
 from longshore_planner.pipelines.values import settle_values
 from longshore_planner.places import join
+from longshore_planner.step_outputs import Need
 
 
 def freeze(

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from longshore_planner.pipelines.fingerprint import HELD, comparable
-from longshore_planner.pipelines.graph import fill_places, is_held
 from longshore_planner.places import is_database
+from longshore_planner.step_outputs import fill_places, is_held
 from longshore_protocol.reading import read_text
 
 PARALLEL_RUN, SCRIPT, TRANSFER = "parallelRun", "script", "transfer"

@@ -23,12 +23,11 @@ from longshore_planner.catalogue import Document, Documents
 from longshore_planner.cluster import on_nodes
 from longshore_planner.ground import Ground, Provision, documents_with
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER
-from longshore_planner.pipelines.graph import is_held
-from longshore_planner.pipelines.scripts import DESTINATION, script_job, transfer_job
 from longshore_planner.places import is_url, join
 from longshore_planner.references import References, python_of
 from longshore_planner.resolve import resolve
-from longshore_planner.script_inputs import FROM_RULE
+from longshore_planner.script_steps import DESTINATION, FROM_RULE, script_job, transfer_job
+from longshore_planner.step_outputs import is_held
 from longshore_protocol.job import ScriptInput
 
 # Of a step by itself: in a pipeline, the run as a whole has them.

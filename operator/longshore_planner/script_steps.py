@@ -1,20 +1,24 @@
-"""A script step and a transfer, resolved: what their documents say as one job with every place in it."""
+"""A script step, its inputs and a transfer, resolved: what their documents say as one job with every place in it."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
+from longshore_api.data import Dataset
 from longshore_api.errors import listed
+from longshore_api.inputs import ScriptInput
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document
 from longshore_planner.places import join
 from longshore_planner.references import References
-from longshore_planner.script_inputs import script_input
+from longshore_planner.step_outputs import is_held
+from longshore_protocol.job import ScriptInput as JobInput
 from longshore_protocol.script_job import ScriptJob
 from longshore_protocol.script_job import ScriptOutput as JobOutput
 
 DESTINATION = "destination"  # the one output of a transfer
+FROM_RULE = "must be an output of another step: $(steps.STEP.outputs.NAME)"
 
 _DATA = re.compile(r"\$\((inputs|outputs)\.([^()]*)\)")
 
@@ -50,6 +54,29 @@ def script_job(
         timeout=timeout,
         logging_level=spec.logging_level,
     )
+
+
+def script_input(given: ScriptInput, path: str, references: References) -> JobInput:
+    """Return an input with its places; `path` is its field. What is wrong is put down in `references`."""
+    if given.from_ is not None:
+        if not is_held(given.from_):
+            references.tell(references.step.wrong(f"{path}.from", given.from_, FROM_RULE))
+        return JobInput(given.name, (given.from_,), given.mode)
+    where, inside, data = references.step, f"{path}.file", given.file
+    if given.dataset is not None:
+        dataset = references.find(Dataset, given.dataset, references.step, f"{path}.dataset")
+        if dataset is None:
+            return JobInput(given.name, (), given.mode)
+        spec = dataset.resource.spec
+        described = spec.file or spec.tabular
+        assert described is not None  # the model takes exactly one of the two
+        inside = "spec.file" if spec.file else "spec.tabular"
+        if spec.tabular is not None and spec.tabular.query is not None:
+            rule = "is rows of a database, which are given to run() only: a script has no access to it"
+            references.tell(references.step.wrong(f"{path}.dataset", given.dataset, rule))
+        return JobInput(given.name, references.paths(described, cast("Any", dataset), inside), given.mode)
+    assert data is not None  # the model takes exactly one of the three
+    return JobInput(given.name, references.paths(data, where, inside), given.mode)
 
 
 def transfer_job(document: Document[TransferStep], references: References) -> dict[str, Any]:
