@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from longshore_operator.settings import Settings
-from longshore_planner.cluster import ClusterRun
-from longshore_planner.ground import SOURCE, Provision, Volume
-from longshore_planner.nodes import NodeShape
-from longshore_planner.tasks import TaskRun
+from longshore_planner.cluster.nodes import NodeShape
+from longshore_planner.cluster.provision import SOURCE, Provision, Volume
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 from longshore_protocol.script_job import ScriptJob
 

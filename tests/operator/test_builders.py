@@ -12,7 +12,7 @@ import yaml
 from longshore_operator.manifests import names, objects, pods, tasks
 from longshore_operator.manifests import survey as surveys
 from longshore_operator.manifests.subject import Subject
-from longshore_planner.ground import Provision
+from longshore_planner.cluster.provision import Provision
 from longshore_planner.pipelines.survey import Survey
 from longshore_protocol.survey import SourceToCopy, SurveyRequest
 

@@ -18,9 +18,9 @@ from longshore_operator.settings import Settings
 from longshore_operator.steps import status as statuses
 from longshore_operator.steps.decide import decide
 from longshore_operator.steps.observed import ObservedStep, Unreachable
-from longshore_planner.cluster import ClusterRun
-from longshore_planner.ground import Provision, Volume
-from longshore_planner.nodes import NodeShape
+from longshore_planner.cluster.nodes import NodeShape
+from longshore_planner.cluster.provision import Provision, Volume
+from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 from longshore_protocol.snapshot import MiniBatchCounts, Snapshot
 

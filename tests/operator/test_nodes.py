@@ -15,7 +15,7 @@ from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.compute_clusters.decide import ObservedCluster, Scale, decide
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import LowPriority, Settings
-from longshore_planner.nodes import NodeShape
+from longshore_planner.cluster.nodes import NodeShape
 from longshore_protocol.snapshot import RUNNING, SUCCEEDED, MiniBatchCounts, Snapshot, WorkerCounts
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself

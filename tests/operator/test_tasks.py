@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from longshore_operator.cluster.api import ApiError, Refused
-from longshore_planner.cluster import ClusterRun
-from longshore_planner.tasks import TaskRun
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_protocol.script_job import CANCELLED, FAILED
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself

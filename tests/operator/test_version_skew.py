@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from longshore_planner.cluster import ClusterRun
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.on_cluster import ClusterPipeline
-from longshore_planner.tasks import TaskRun
 
 # pytest's importlib mode adds no folder of tests by itself
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -12,9 +12,9 @@ from longshore_api.nodes import TemplateSpec
 from longshore_operator.manifests import parts, pods, tasks
 from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
-from longshore_planner import ground
-from longshore_planner.ground import Provision, Volume
-from longshore_planner.tasks import TaskRun
+from longshore_planner.cluster import provision
+from longshore_planner.cluster.provision import Provision, Volume
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_protocol.job import Model, ScriptInput
 from longshore_protocol.script_job import ScriptJob, ScriptOutput
 from longshore_storage import beneath
@@ -194,7 +194,7 @@ def test_containers_of_ours_that_have_a_volume_keep_below_the_datastores(pod):
 
 
 def test_planner_builder_and_storage_are_of_one_mind_about_where_volumes_are():
-    assert ground.MOUNTS == beneath.MOUNTS
+    assert provision.MOUNTS == beneath.MOUNTS
     assert parts.WORK == "/longshore/work"
     assert Settings(image="x").host_paths is False
 

@@ -9,13 +9,13 @@ from pipelines import document, script, template
 
 from longshore_api.errors import InvalidDocuments
 from longshore_planner.catalogue import Documents
-from longshore_planner.cluster import ClusterRun
-from longshore_planner.ground import Provision
+from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.freeze import Cluster, freeze
 from longshore_planner.pipelines.frozen import FrozenPipeline, Options
 from longshore_planner.pipelines.on_cluster import ClusterPipeline, run_of_step
 from longshore_planner.pipelines.parameters import Given
-from longshore_planner.tasks import TaskRun
 
 AROUND = (
     document("Datastore", "data", uri="pvc:research/base", default=True),

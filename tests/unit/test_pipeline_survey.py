@@ -7,7 +7,7 @@ import pytest
 from pipelines import frozen, script
 
 from longshore_api.errors import InvalidDocuments
-from longshore_planner.ground import Provision, Volume
+from longshore_planner.cluster.provision import Provision, Volume
 from longshore_planner.pipelines import survey
 from longshore_planner.pipelines.fingerprint import digest, why_not
 from longshore_planner.pipelines.frozen import NONE, STAMPS

@@ -4,11 +4,11 @@ import pytest
 
 from longshore_api.errors import InvalidDocuments
 from longshore_api.validation import parse
-from longshore_planner import vm_sizes
 from longshore_planner.catalogue import Document, gather
-from longshore_planner.cluster import ClusterRun, resolve_on_cluster
-from longshore_planner.ground import Volume, in_pods, shown
-from longshore_planner.nodes import amount
+from longshore_planner.cluster import vm_sizes
+from longshore_planner.cluster.nodes import amount
+from longshore_planner.cluster.provision import Volume, in_pods, shown
+from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
 
 UID = "0f8a7c52-1111-2222-3333-444444444444"
 

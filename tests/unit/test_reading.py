@@ -18,11 +18,11 @@ import pytest
 import longshore_planner
 import longshore_protocol
 from longshore_agent.coordinator_client import Orders, Registration
-from longshore_planner.cluster import ClusterRun
-from longshore_planner.ground import Provision
+from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.frozen import STAMPS, FrozenPipeline
 from longshore_planner.pipelines.on_cluster import ClusterPipeline
-from longshore_planner.tasks import TaskRun
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.reading import UnreadableError, read

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_planner import vm_sizes
-from longshore_planner.vm_sizes import VmSize, find, nearest, requests
+from longshore_planner.cluster import vm_sizes
+from longshore_planner.cluster.vm_sizes import VmSize, find, nearest, requests
 
 ALL = sorted(vm_sizes._SIZES.values(), key=lambda size: size.name)
 

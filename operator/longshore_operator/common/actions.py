@@ -9,7 +9,7 @@ from kubernetes.client import V1ConfigMap, V1NetworkPolicy, V1Pod, V1Service
 
 from longshore_operator.cluster.coordinators import Endpoint
 from longshore_operator.common.values import S
-from longshore_planner.cluster import ClusterRun
+from longshore_planner.cluster.step_runs import ClusterRun
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, placement
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
-from longshore_planner.data_of_steps import inputs_of
-from longshore_planner.ground import Provision
+from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.step_data import inputs_of
 
 _OPEN = ("Datastore", "Model")  # are referred to by default, or by the names that they have for scripts
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")

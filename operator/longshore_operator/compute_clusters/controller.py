@@ -21,7 +21,7 @@ from longshore_operator.compute_clusters.decide import ClusterPlan, ObservedClus
 from longshore_operator.manifests import names, placement
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document
-from longshore_planner.nodes import node_shape
+from longshore_planner.cluster.nodes import node_shape
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from longshore_operator.common.pool import Pool
 from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_operator.manifests.placeholder import placeholder_pod
 from longshore_operator.settings import Settings
-from longshore_planner.nodes import NodeShape
+from longshore_planner.cluster.nodes import NodeShape
 from longshore_planner.status import condition
 
 _REFUSED = 30.0  # seconds until what the API server refused is tried again

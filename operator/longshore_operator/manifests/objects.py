@@ -23,8 +23,8 @@ from kubernetes.client import (
 )
 
 from longshore_operator.manifests import names
-from longshore_planner.cluster import ClusterRun
-from longshore_planner.tasks import TaskRun
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
 
 RUN_KEY, JOB_KEY = "run.json", "job.json"  # of the ConfigMap
 TOKEN, CERTIFICATE, KEY, AUTHORITY = "token", "tls.crt", "tls.key", "ca.crt"  # of the Secret

@@ -30,7 +30,7 @@ from kubernetes.client import (
 
 from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
-from longshore_planner.ground import SOURCE, Provision
+from longshore_planner.cluster.provision import SOURCE, Provision
 from longshore_planner.places import is_url
 
 OUR_USER, SCRIPT_USER, GROUP = 65532, 65533, 65532

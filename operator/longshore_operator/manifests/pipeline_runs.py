@@ -11,9 +11,9 @@ from kubernetes.client import V1ConfigMap, V1ObjectMeta, V1OwnerReference
 
 from longshore_operator.manifests import names, objects
 from longshore_operator.manifests.subject import Subject
-from longshore_planner.cluster import ClusterRun
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.on_cluster import ClusterPipeline
-from longshore_planner.tasks import TaskRun
 
 RUN_ID_KEY, PIPELINE_KEY = "run-id", "pipeline.json.gz"  # of the ConfigMap
 

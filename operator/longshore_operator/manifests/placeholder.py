@@ -11,7 +11,7 @@ from kubernetes.client import V1Container, V1ObjectMeta, V1OwnerReference, V1Pod
 from longshore_operator.manifests import names, placement
 from longshore_operator.manifests.parts import OUR_USER, confined, pod
 from longshore_operator.settings import Settings
-from longshore_planner.nodes import NodeShape
+from longshore_planner.cluster.nodes import NodeShape
 
 
 def placeholder_pod(node: NodeShape, settings: Settings, *, namespace: str, uid: str, index: int) -> V1Pod:

@@ -17,7 +17,7 @@ from kubernetes.client import (
 
 from longshore_operator.manifests import names
 from longshore_operator.settings import Settings
-from longshore_planner.nodes import NodeShape
+from longshore_planner.cluster.nodes import NodeShape
 
 _LOST_AFTER = 60  # seconds on a node that does not answer; Kubernetes' own 300 would be long for a step to stand still
 _LOST = tuple(

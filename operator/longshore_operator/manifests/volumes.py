@@ -19,7 +19,7 @@ from kubernetes.client import (
     V1VolumeMount,
 )
 
-from longshore_planner.ground import RUNS, Provision, Volume
+from longshore_planner.cluster.provision import RUNS, Provision, Volume
 
 _HIDDEN = "hidden"  # the volume with the empty folders
 _HIDDEN_SIZE = "1Mi"

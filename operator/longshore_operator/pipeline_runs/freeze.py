@@ -23,8 +23,9 @@ from longshore_operator.pipeline_runs.decide import ResolvedRun
 from longshore_operator.pipeline_runs.sources import RETRY, Sources
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
-from longshore_planner.cluster import own_run_id
-from longshore_planner.ground import Provision, default_store
+from longshore_planner.cluster.layout import default_store
+from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.step_runs import own_run_id
 from longshore_planner.pipelines.choose import choose
 from longshore_planner.pipelines.freeze import Cluster, freeze
 from longshore_planner.pipelines.frozen import NONE, FrozenPipeline, Options

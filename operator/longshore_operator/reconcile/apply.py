@@ -36,7 +36,7 @@ from longshore_operator.manifests.objects import body
 from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.reconcile.locks import Locks
-from longshore_planner.cluster import ClusterRun
+from longshore_planner.cluster.step_runs import ClusterRun
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from longshore_operator.settings import Settings
 from longshore_operator.steps import status as statuses
 from longshore_operator.steps.observed import ObservedStep
 from longshore_operator.steps.workers import allowed, coordinator, workers
-from longshore_planner.cluster import ClusterRun
+from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_protocol.snapshot import ASSEMBLING, ENDED, Snapshot
 
 StepPlan = Plan[ParallelRunStepStatus]

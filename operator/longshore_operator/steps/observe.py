@@ -28,8 +28,8 @@ from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.steps.observed import ObservedStep, Unreachable
-from longshore_planner.cluster import ClusterRun, resolve_on_cluster
-from longshore_planner.ground import shown
+from longshore_planner.cluster.provision import shown
+from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
 from longshore_protocol.snapshot import Snapshot
 
 _RESUME = "spec.resumeFrom"

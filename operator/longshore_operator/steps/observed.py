@@ -9,7 +9,7 @@ from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.cluster.coordinators import Endpoint
 from longshore_operator.common.pool import Pool
 from longshore_operator.common.values import Blocked, Observation, Pod
-from longshore_planner.cluster import ClusterRun
+from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_protocol.snapshot import Snapshot
 
 

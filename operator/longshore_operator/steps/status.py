@@ -9,8 +9,8 @@ from longshore_api import status as api
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.values import Blocked
 from longshore_operator.steps.observed import ObservedStep
-from longshore_planner.cluster import ClusterRun
-from longshore_planner.ground import shown
+from longshore_planner.cluster.provision import shown
+from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import (
     DRAINING,

@@ -11,7 +11,7 @@ from longshore_operator.common.pool import Holder
 from longshore_operator.manifests import names, pods
 from longshore_operator.settings import Settings
 from longshore_operator.steps.observed import ObservedStep
-from longshore_planner.cluster import ClusterRun
+from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_protocol.snapshot import ASSEMBLING, DRAINING, ENDED, Snapshot
 
 

@@ -24,7 +24,7 @@ from longshore_operator.manifests.tasks import task_map, task_pod
 from longshore_operator.settings import Settings
 from longshore_operator.tasks import status as task_statuses
 from longshore_operator.tasks.observed import PREPARING, RUNNING, ObservedTask, TaskPod
-from longshore_planner.tasks import TaskRun
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_protocol.script_job import CANCELLED, OUT_OF_MEMORY
 
 TaskPlan = Plan[TaskStatus]

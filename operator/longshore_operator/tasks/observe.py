@@ -24,7 +24,7 @@ from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.tasks.observed import ObservedTask
 from longshore_operator.tasks.pods import task_pod
-from longshore_planner.tasks import TaskRun, resolve_task_on_cluster
+from longshore_planner.cluster.task_runs import TaskRun, resolve_task_on_cluster
 
 
 def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, name: str) -> ObservedTask | None:

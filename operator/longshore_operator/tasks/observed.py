@@ -9,7 +9,7 @@ from longshore_api.errors import Problem
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.pool import Pool
 from longshore_operator.common.values import Blocked, Observation, Pod
-from longshore_planner.tasks import TaskRun
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_protocol.script_job import ScriptResult
 
 PREPARING, RUNNING = "PreparingData", "Running"  # stages of a pod

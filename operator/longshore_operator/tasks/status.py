@@ -10,9 +10,9 @@ from longshore_api.task_status import GitState, NamedOutput, TaskStatus
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names
 from longshore_operator.tasks.observed import ObservedTask
-from longshore_planner.ground import shown
+from longshore_planner.cluster.provision import shown
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.status import Truth, conditions
-from longshore_planner.tasks import TaskRun
 from longshore_protocol import script_job
 from longshore_protocol.script_job import ScriptResult
 

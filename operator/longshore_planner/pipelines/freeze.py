@@ -12,7 +12,7 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline import PipelineStep
 from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Documents
-from longshore_planner.ground import shown
+from longshore_planner.cluster.provision import shown
 from longshore_planner.pipelines.check import check_names, hold, unused
 from longshore_planner.pipelines.fingerprint import comparable
 from longshore_planner.pipelines.frozen import TRANSFER, FrozenPipeline, FrozenStep, Options

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from longshore_api.pipeline_status import PipelineStepStatus
-from longshore_planner.cluster import ClusterRun
-from longshore_planner.ground import Provision, in_pods, shown
+from longshore_planner.cluster.provision import Provision, in_pods, shown
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, Code, FrozenPipeline, FrozenStep
 from longshore_planner.pipelines.records import FAILED, SUCCEEDED, Record
 from longshore_planner.pipelines.status import record_of
-from longshore_planner.tasks import TaskRun
 from longshore_protocol.job import Job
 from longshore_protocol.reading import read, read_text
 

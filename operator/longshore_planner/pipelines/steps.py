@@ -20,8 +20,9 @@ from longshore_api.resources import Environment
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_api.validation import problems_of
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.cluster import on_nodes
-from longshore_planner.ground import Ground, Provision, documents_with
+from longshore_planner.cluster.layout import Ground
+from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.step_runs import on_nodes
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER
 from longshore_planner.places import is_url, join
 from longshore_planner.references import References, python_of
@@ -244,7 +245,7 @@ class _Setting:
 
 def _settle(document: Document[Any], place: Place) -> _Setting:
     """Return a step among the documents around it; in pods, where it runs there. Raises InvalidDocuments."""
-    documents, step = documents_with(place.documents, document), cast("Document[Resource]", document)
+    documents, step = _documents_with(place.documents, document), cast("Document[Resource]", document)
     spec = _own_spec(document.resource)
     if place.cluster is None:
         return _Setting(documents, step, place.run_uri, spec)
@@ -260,6 +261,13 @@ def _settle(document: Document[Any], place: Place) -> _Setting:
     run_uri = join(store, f"longshore/{cluster.run_id}/steps/{document.name}") if has_folder else ""
     in_pods = next(each for each in grounded if type(each.resource) is type(document.resource))
     return _Setting(grounded, in_pods, run_uri, spec, provision)
+
+
+def _documents_with(documents: Documents, step: Document[Any]) -> Documents:
+    """Return what is around a step together with the step, and with no other step."""
+    kinds = (ParallelRunStep, ScriptStep, TransferStep)
+    around = (each for each in documents if not isinstance(each.resource, kinds))
+    return Documents((*around, cast("Document[Resource]", step)))
 
 
 def _own_spec(step: ParallelRunStep | ScriptStep | TransferStep) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem, listed
-from longshore_planner.ground import Provision, shown
+from longshore_planner.cluster.provision import Provision, shown
 from longshore_planner.pipelines.frozen import NONE, STAMPS, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
 from longshore_protocol.survey import ALL_FILES, SourceFound, SourceToCopy, SurveyRequest, SurveyResult

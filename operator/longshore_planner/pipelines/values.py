@@ -8,8 +8,8 @@ from typing import Any
 from longshore_api.data import Dataset, Datastore
 from longshore_api.errors import InvalidDocuments, listed
 from longshore_api.validation import field_path
-from longshore_planner import ground
 from longshore_planner.catalogue import Documents
+from longshore_planner.cluster.provision import in_pods as place_in_pods
 from longshore_planner.pipelines.parameters import Given, read_values
 from longshore_planner.pipelines.template import Template
 from longshore_planner.places import is_url, join
@@ -48,10 +48,10 @@ def _place_here(path: str, datastore: str | None, references: References, field:
 def _place_in_pods(path: str, datastore: str | None, references: References, field: str) -> str:
     """Return a place as pods know it; whether a Datastore has it is seen where it is used."""
     if is_url(path):
-        return ground.in_pods(path)
+        return place_in_pods(path)
     stores = references.documents.of(Datastore)
     if datastore is not None:
         found = references.find(Datastore, datastore, references.step, field)
     else:
         found = next((each for each in stores if each.resource.spec.default), None)
-    return path if found is None else ground.in_pods(join(found.resource.spec.uri, path))
+    return path if found is None else place_in_pods(join(found.resource.spec.uri, path))

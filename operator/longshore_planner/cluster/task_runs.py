@@ -11,8 +11,9 @@ from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments
 from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.cluster import own_run_id
-from longshore_planner.ground import Ground, Provision
+from longshore_planner.cluster.layout import Ground
+from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.step_runs import own_run_id
 from longshore_planner.places import join
 from longshore_planner.references import References
 from longshore_planner.script_steps import DESTINATION, script_job, transfer_job

@@ -1,15 +1,14 @@
-"""What a step's documents mean inside the pods of a cluster, and what those pods must be given for it.
+"""Where the documents of a step lie inside its pods, and what those pods need for it.
 
-Volumes are mounted below MOUNTS, the source folder lies at SOURCE; every place in the documents becomes one that a pod
-can reach, so that a step is then resolved as it is on one machine.
+Every place in the documents becomes one that a pod can reach, so that a step is then resolved as on one machine.
 """
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 from longshore_api.base import Resource
 from longshore_api.data import Dataset, Datastore, DatastoreSpec, FileDataset, TabularDataset
@@ -18,75 +17,13 @@ from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec
 from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.data_of_steps import data_of, described_in, outputs_of
-from longshore_planner.nodes import NodeShape, node_shape
+from longshore_planner.cluster.nodes import NodeShape, node_shape
+from longshore_planner.cluster.provision import MOUNTS, SOURCE, Provision, Volume, is_below
+from longshore_planner.cluster.step_data import data_of, described_in, outputs_of
 from longshore_planner.places import is_of_machine, is_url, join
-from longshore_protocol.reading import read
 
-MOUNTS = "/mnt/longshore"
-SOURCE = "/longshore/source"
-RUNS = "longshore"  # the folder of a Datastore that the runs in it have their folders in
-
-_CLAIMS, _FOLDERS = f"{MOUNTS}/claim/", f"{MOUNTS}/host/"
 _READ_ONLY = ("http://", "https://", "postgresql://", "mssql://")
 _NO_WAY_UP = "must stay below its Datastore: no .. in it"
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A volume that a Datastore lies on: a claim, or a folder of the node."""
-
-    claim: str | None = None
-    host_path: str | None = None
-
-    @property
-    def mount_path(self) -> str:
-        """Where the pods of a run see it."""
-        return f"{_CLAIMS}{self.claim}" if self.claim else f"{MOUNTS}/host{self.host_path}"
-
-    @property
-    def uri(self) -> str:
-        """What its Datastore calls it."""
-        return f"pvc:{self.claim}" if self.claim else f"file://{self.host_path}"
-
-
-@dataclass(frozen=True)
-class Provision:
-    """What the pods of a run are given."""
-
-    image: str = ""  # of the user's container; none for a transfer
-    interpreter: str = "python"  # inside the image
-    volumes: tuple[Volume, ...] = ()
-    folders: tuple[str, ...] = ()  # of the Datastores on them, as pods know them
-    secrets: tuple[str, ...] = ()  # names of Secrets with credentials of stores: for containers of ours
-    service_account: str | None = None  # whose cloud identity they have; the namespace's own if None
-    config_map: str | None = None  # the source folder, if it is one
-    source_uri: str | None = None  # where else the source is to be fetched from: a URL, or a place inside the pods
-    source_image: str | None = None  # the source folder, if it is in the image
-    node: NodeShape = field(default_factory=NodeShape)  # of one pod that is a node
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as a JSON value that `from_dict` reads back."""
-        return asdict(self)
-
-    @staticmethod
-    def from_dict(raw: dict[str, Any]) -> Provision:
-        """Read what `to_dict` wrote, in this version or an adjacent one. Raises ValueError."""
-        return read(Provision, raw)
-
-
-def shown(place: str) -> str:
-    """Return a place in pods as its users know it: on a claim, or a folder of the node."""
-    if place.startswith(_CLAIMS):
-        return f"pvc:{place.removeprefix(_CLAIMS)}"
-    return f"file:///{place.removeprefix(_FOLDERS)}" if place.startswith(_FOLDERS) else place
-
-
-def in_pods(uri: str) -> str:
-    """Return a place as the pods of a run know it: the other way round from `shown`."""
-    if uri.startswith("pvc:"):
-        return _CLAIMS + uri.removeprefix("pvc:").lstrip("/")
-    return _FOLDERS + uri.removeprefix("file:").lstrip("/") if uri.startswith("file:/") else uri
 
 
 def default_store(documents: Documents) -> str | None:
@@ -194,7 +131,7 @@ class Ground:
         spec = store.spec
         if store.metadata.name in self._named or (spec.default and None in self._named):
             return True
-        return any(_is_below(place, spec.uri) for place in self._places)
+        return any(is_below(place, spec.uri) for place in self._places)
 
     def _environment(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> Any:
         given = spec.environment
@@ -307,7 +244,7 @@ class Ground:
     def _is_on_foreign_claim(self, uri: str) -> bool:
         """Tell whether a place is on a claim and in no Datastore: those decide which claims pods may mount."""
         stores = self._documents.of(Datastore)
-        return uri.startswith("pvc:") and not any(_is_below(uri, each.resource.spec.uri) for each in stores)
+        return uri.startswith("pvc:") and not any(is_below(uri, each.resource.spec.uri) for each in stores)
 
     def _check(self, document: Document[Resource], data: FileDataset | TabularDataset | None, path: str) -> None:
         if data is not None:
@@ -328,16 +265,3 @@ class Ground:
         elif place.startswith("/") and datastore is None and not place.startswith(MOUNTS + "/"):
             rule = "must be relative to a Datastore, without a leading /"
             self.problems.append(document.wrong(path, place, rule))
-
-
-def _is_below(place: str, root: str) -> bool:
-    """Tell whether a place, as users or pods know it, is that of a Datastore, or below it."""
-    place, root = (each if "://" in each else posixpath.normpath(each) for each in map(in_pods, (place, root)))
-    return place == root.rstrip("/") or place.startswith(root.rstrip("/") + "/")
-
-
-def documents_with(documents: Documents, step: Document[Any]) -> Documents:
-    """Return what is around a step together with the step, and with no other step."""
-    kinds = (ParallelRunStep, ScriptStep, TransferStep)
-    around = (each for each in documents if not isinstance(each.resource, kinds))
-    return Documents((*around, cast("Document[Resource]", step)))

@@ -9,8 +9,8 @@ from typing import Any
 from longshore_api.errors import InvalidDocuments, listed
 from longshore_api.nodes import ResourceRequirements
 from longshore_api.resources import ComputeCluster
-from longshore_planner import vm_sizes
 from longshore_planner.catalogue import Document
+from longshore_planner.cluster import vm_sizes
 
 _FACTORS: Mapping[str, float] = {
     "": 1,

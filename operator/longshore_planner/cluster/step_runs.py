@@ -12,7 +12,8 @@ from typing import cast
 from longshore_api.base import Resource
 from longshore_api.parallel_run_step import ParallelRunStep
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.ground import Ground, Provision
+from longshore_planner.cluster.layout import Ground
+from longshore_planner.cluster.provision import Provision
 from longshore_planner.places import join
 from longshore_planner.resolve import resolve
 from longshore_protocol.job import Job
