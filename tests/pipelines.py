@@ -7,10 +7,10 @@ from typing import Any
 from longshore_api import parse
 from longshore_api.errors import InvalidDocuments
 from longshore_planner.catalogue import Document, Documents
+from longshore_planner.pipelines.choose import Template
 from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import FrozenPipeline, Options
 from longshore_planner.pipelines.parameters import Given
-from longshore_planner.pipelines.template import Template
 
 VERSION = "longshore.dev/v1alpha1"
 WHERE = "p.yaml document 1, Pipeline/test"

@@ -25,13 +25,12 @@ from longshore_cli.pipeline_sources import copy_code, look_at_code, look_at_cont
 from longshore_cli.terminal import complain, show
 from longshore_planner.catalogue import Documents
 from longshore_planner.pipelines import records as states
-from longshore_planner.pipelines.choose import Chosen
+from longshore_planner.pipelines.choose import Chosen, Template
 from longshore_planner.pipelines.decide import foresee
 from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import NONE, PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.records import WITH_FAILURES, Record, ended, resumed
 from longshore_planner.pipelines.status import records_of
-from longshore_planner.pipelines.template import Template
 from longshore_protocol import clock
 from longshore_protocol.job import Thresholds
 from longshore_storage.store import local_path

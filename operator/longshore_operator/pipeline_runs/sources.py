@@ -15,10 +15,10 @@ from longshore_operator.manifests.pipeline_runs import source_map
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.surveys import outcome
 from longshore_planner.cluster.provision import Provision, shown
+from longshore_planner.pipelines.choose import Template
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
 from longshore_planner.pipelines.survey import Survey, has_file, with_survey
-from longshore_planner.pipelines.template import Template
 
 RETRY = "spec.retryOf"
 

@@ -19,7 +19,7 @@ from longshore_operator.common.values import Blocked, Observation
 from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_planner.pipelines.check import check
-from longshore_planner.pipelines.template import Template
+from longshore_planner.pipelines.choose import Template
 from longshore_planner.status import condition
 
 VALID = "Valid"

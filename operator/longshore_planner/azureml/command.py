@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from longshore_api.tasks import ScriptStepSpec
-from longshore_planner.azureml.bindings import FILE_TYPES, Data, Output, joined, our_mode
 from longshore_planner.azureml.names import port_name
 from longshore_planner.azureml.parallel import ROWS_FILE, output_file
+from longshore_planner.azureml.ports import FILE_TYPES, Data, Output, joined, our_mode
 from longshore_planner.azureml.section import Made
 from longshore_planner.azureml.step import LOST, MISSING_SCRIPT, Step
 

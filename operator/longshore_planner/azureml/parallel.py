@@ -12,8 +12,8 @@ from typing import Any
 
 from longshore_api.parallel_run_step import ParallelRunStepSpec
 from longshore_planner.azureml import expressions
-from longshore_planner.azureml.bindings import FILE_TYPES, Data, Output, joined, our_mode
 from longshore_planner.azureml.names import port_name
+from longshore_planner.azureml.ports import FILE_TYPES, Data, Output, joined, our_mode
 from longshore_planner.azureml.section import Made
 from longshore_planner.azureml.step import LOST, Step
 

@@ -11,11 +11,20 @@ from longshore_api.errors import shown
 from longshore_api.pipeline import PipelineStep
 from longshore_planner.azureml import command, expressions, parallel
 from longshore_planner.azureml.around import Around, document
-from longshore_planner.azureml.bindings import DATA_TYPES, Absent, Binding, Data, Output, Value
 from longshore_planner.azureml.names import Names, port_name, resource_name, step_name
 from longshore_planner.azureml.notes import plain
 from longshore_planner.azureml.places import is_asset
-from longshore_planner.azureml.ports import INPUT_LOST, bound, output_fields
+from longshore_planner.azureml.ports import (
+    DATA_TYPES,
+    INPUT_LOST,
+    Absent,
+    Binding,
+    Data,
+    Output,
+    Value,
+    bound,
+    output_fields,
+)
 from longshore_planner.azureml.section import Made, Section
 from longshore_planner.azureml.step import Step
 

@@ -1,21 +1,69 @@
-"""The inputs and outputs that a job gives in place: data by its path, and literals."""
+"""What a step's inputs and outputs are, from what the job, its component and the pipeline say of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from longshore_api.errors import shown
 from longshore_planner.azureml.around import Around
-from longshore_planner.azureml.bindings import DATA_TYPES, Absent, Binding, Data, Value
 from longshore_planner.azureml.section import Section
 
+DATA_TYPES = ("uri_folder", "uri_file", "mltable", "mlflow_model", "custom_model", "triton_model", "path", "data")
+FILE_TYPES = ("uri_file",)
+_MODES = {"ro_mount": "mount", "rw_mount": "mount", "mount": "mount", "download": "download"}
 _CHECKED_IN_SCRIPT = "values of parameters are checked for their type alone: the script can check more"
 INPUT_LOST = {
     **dict.fromkeys(("min", "max", "enum"), _CHECKED_IN_SCRIPT),
     **dict.fromkeys(("description", "version", "intellectual_property"), ""),
 }
 _OUTPUT_LOST = {**INPUT_LOST, "name": "outputs are not registered: their places stand in the status of the run"}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A literal, or a reference to a parameter: what the argument becomes."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Data:
+    """Data: a Dataset of ours, or the output of another step."""
+
+    source: dict[str, str]  # {"dataset": NAME} or {"from": $(steps.STEP.outputs.NAME)}
+    mode: str = ""  # as Azure ML has it
+    tabular: bool = False
+    below: str = ""  # file or folder inside of it that is meant: "" is all of it
+
+
+@dataclass(frozen=True)
+class Absent:
+    """An optional input that is not given."""
+
+
+Binding = Value | Data | Absent
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of theirs: a folder of ours, or something below one."""
+
+    port: str
+    below: str = ""  # file or folder inside of it that is meant: "" is all of it
+    mode: str = ""
+    datastore: str | None = None  # ours
+
+
+def our_mode(mode: str) -> str | None:
+    """Return how data reaches the script, in our words; None for what has no counterpart."""
+    return _MODES.get(mode)
+
+
+def joined(folder: str, below: str) -> str:
+    """Return a path below a folder that a reference stands for."""
+    return f"{folder}/{below}" if below else folder
 
 
 def bound(name: str, given: Any, around: Around, *, type_: str, folder: str, said: str) -> Binding:

@@ -10,9 +10,9 @@ from typing import Any
 from longshore_api.errors import shown
 from longshore_planner.azureml import expressions
 from longshore_planner.azureml.around import Around
-from longshore_planner.azureml.bindings import Absent, Binding, Data, Output, Value, joined
 from longshore_planner.azureml.notes import Notes
 from longshore_planner.azureml.places import is_asset, local_url
+from longshore_planner.azureml.ports import Absent, Binding, Data, Output, Value, joined
 from longshore_planner.azureml.section import Made, Section
 
 MISSING_SCRIPT = "to_be_written.py"

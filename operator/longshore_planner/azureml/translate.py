@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from longshore_planner.azureml.around import Around, document
-from longshore_planner.azureml.bindings import Binding
 from longshore_planner.azureml.config import config_step
 from longshore_planner.azureml.names import step_name
 from longshore_planner.azureml.notes import Notes
 from longshore_planner.azureml.parallel import append_row_to, parallel_spec, plan_outputs
 from longshore_planner.azureml.pipeline import pipeline_documents
-from longshore_planner.azureml.ports import bound, output_fields
+from longshore_planner.azureml.ports import Binding, bound, output_fields
 from longshore_planner.azureml.section import Section
 from longshore_planner.azureml.step import Step
 

@@ -7,9 +7,9 @@ from typing import Any
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline import KINDS_OF_STEPS, PipelineStep
 from longshore_api.validation import Loc, field_path
+from longshore_planner.pipelines.choose import Template
 from longshore_planner.pipelines.graph import arrange
 from longshore_planner.pipelines.parameters import Filling
-from longshore_planner.pipelines.template import Template
 from longshore_planner.script_steps import DESTINATION
 from longshore_planner.step_outputs import Need, hold_places
 

@@ -8,16 +8,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.data import Dataset, Datastore
+from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.pipeline import PipelineStep
 from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Documents
-from longshore_planner.cluster.provision import shown
+from longshore_planner.cluster.provision import in_pods, shown
 from longshore_planner.pipelines.check import check_names, hold, unused
+from longshore_planner.pipelines.choose import Template
 from longshore_planner.pipelines.fingerprint import comparable
 from longshore_planner.pipelines.frozen import TRANSFER, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.graph import arrange
-from longshore_planner.pipelines.parameters import Filling, Given
+from longshore_planner.pipelines.parameters import Filling, Given, read_values
 from longshore_planner.pipelines.steps import (
     ClusterPlace,
     Place,
@@ -26,9 +28,8 @@ from longshore_planner.pipelines.steps import (
     place_of_output,
     resolve_step,
 )
-from longshore_planner.pipelines.template import Template
-from longshore_planner.pipelines.values import settle_values
-from longshore_planner.places import join
+from longshore_planner.places import is_url, join
+from longshore_planner.references import References
 from longshore_planner.step_outputs import Need
 
 
@@ -51,7 +52,7 @@ def freeze(
     """
     freezing = _Freezing(template, documents, run_id=run_id, run_uri=run_uri, cores=cores, cluster=cluster)
     try:
-        values = settle_values(template, given, documents, in_pods=cluster is not None)
+        values = _values(template, given, documents, on_cluster=cluster is not None)
         return FrozenPipeline(template.name, run_id, run_uri, values, freezing.steps(values), options)
     except InvalidDocuments as error:
         raise InvalidDocuments(replace(each, path=template.said(each.path)) for each in error.problems) from None
@@ -62,6 +63,47 @@ class Cluster:
     """What the cluster that a pipeline runs on lets it do."""
 
     host_paths: bool  # whether Datastores may be folders of the nodes
+
+
+def _values(template: Template, given: Iterable[Given], documents: Documents, *, on_cluster: bool) -> dict[str, Any]:
+    """Return the parameters' values; a place that one holds is resolved, a Dataset that one names is there.
+
+    `on_cluster` makes places what the pods of a cluster know. Raises InvalidDocuments.
+    """
+    declared = template.spec.parameters
+    path = field_path((*template.loc, "parameters"))
+    values = read_values(declared, given, where=template.where, path=path)
+    references = References(documents, template.document)
+    for each in declared:
+        value = values[each.name]
+        if each.type == "dataset" and documents.find(Dataset, value.value) is None:
+            known = listed(documents.names(Dataset))
+            text = f"is {value.value!r}: there is no such Dataset; the documents have {known}"
+            references.tell(value.problem(text))
+        if each.type == "datapath":
+            asked = value.value if isinstance(value.value, dict) else {"path": value.value}
+            find = _place_in_pods if on_cluster else _place_here
+            place = find(asked["path"], asked.get("datastore"), references, value.path)
+            values[each.name] = Given(each.name, place, value.where, value.path)
+    if references.problems:
+        raise InvalidDocuments(references.problems)
+    return {name: each.value for name, each in values.items()}
+
+
+def _place_here(path: str, datastore: str | None, references: References, field: str) -> str:
+    return references.place(path, datastore, references.step, field)
+
+
+def _place_in_pods(path: str, datastore: str | None, references: References, field: str) -> str:
+    """Return a place as pods know it; whether a Datastore has it is seen where it is used."""
+    if is_url(path):
+        return in_pods(path)
+    stores = references.documents.of(Datastore)
+    if datastore is not None:
+        found = references.find(Datastore, datastore, references.step, field)
+    else:
+        found = next((each for each in stores if each.resource.spec.default), None)
+    return path if found is None else in_pods(join(found.resource.spec.uri, path))
 
 
 class _Freezing:
