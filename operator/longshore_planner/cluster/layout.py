@@ -32,8 +32,8 @@ def default_store(documents: Documents) -> str | None:
     return next((spec.uri for spec in stores if spec.default), None)
 
 
-class Ground:
-    """Puts the documents of one step into its pods; `problems` is what means nothing there.
+class PodLayout:
+    """Lays the documents of one step out in its pods; `problems` has what pods do not support.
 
     The step has, besides the Datastores that it names, those that hold outputs of others which it reads: by name, None
     for the default one, or by full places in them.
@@ -88,19 +88,19 @@ class Ground:
             )
         )
 
-    def run_store(self, grounded: Documents) -> str | None:
+    def run_store(self, mounted: Documents) -> str | None:
         """Return the place of the Datastore that the run's folder is in: that of its first output, or the default."""
         outputs = list(outputs_of(self._step.resource))
         name, path = outputs[0] if outputs else (None, "spec.output.datastore")
         if name is None:
-            stores = [each for each in grounded.of(Datastore) if each.resource.spec.default]
+            stores = [each for each in mounted.of(Datastore) if each.resource.spec.default]
             if not stores:
                 text = "is missing, and no Datastore is the default: a run keeps its ledger, logs and output in one"
                 self.problems.append(self._step.problem(path, text))
                 return None
             store = stores[0]  # several defaults are told of where they are resolved
         else:
-            found = grounded.find(Datastore, name)
+            found = mounted.find(Datastore, name)
             if found is None:
                 self.problems.append(self._step.wrong(path, name, "there is no such Datastore"))
                 return None

@@ -1,6 +1,6 @@
 """From a step and the objects around it on a cluster to one run: a resolved job, and what its pods must be given.
 
-A cluster run is resolved as a local one is, once its documents speak of places inside its pods (`ground`).
+A cluster run is resolved as a local one is, once its documents speak of places inside its pods (`layout`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import cast
 from longshore_api.base import Resource
 from longshore_api.parallel_run_step import ParallelRunStep
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.cluster.layout import Ground
+from longshore_planner.cluster.layout import PodLayout
 from longshore_planner.cluster.provision import Provision
 from longshore_planner.places import join
 from longshore_planner.resolve import resolve
@@ -63,13 +63,13 @@ def resolve_on_cluster(
     steps = documents.of(ParallelRunStep)
     assert len(steps) == 1, "the step, and what is around it"
     (step,) = steps
-    ground = Ground(documents, cast("Document[Resource]", step), host_paths=host_paths)
-    grounded = ground.documents_in_pods()
-    store = ground.run_store(grounded)
-    provision = ground.provision()
+    layout = PodLayout(documents, cast("Document[Resource]", step), host_paths=host_paths)
+    mounted = layout.documents_in_pods()
+    store = layout.run_store(mounted)
+    provision = layout.provision()
     assert store is not None, "or there is a problem"
     run_id = resumed or own_run_id(step.name, uid)
-    job = resolve(grounded, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1).job
+    job = resolve(mounted, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1).job
     spec = step.resource.spec
     job = replace(
         job,

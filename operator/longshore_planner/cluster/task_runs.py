@@ -11,7 +11,7 @@ from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments
 from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.cluster.layout import Ground
+from longshore_planner.cluster.layout import PodLayout
 from longshore_planner.cluster.provision import Provision
 from longshore_planner.cluster.step_runs import own_run_id
 from longshore_planner.places import join
@@ -54,17 +54,17 @@ def resolve_task_on_cluster(
     InvalidDocuments with every problem found.
     """
     (step,) = (each for each in documents if isinstance(each.resource, ScriptStep | TransferStep))
-    ground = Ground(documents, step, host_paths=host_paths)
-    grounded = ground.documents_in_pods()
-    _refuse_outputs_of_others(step, ground)
+    layout = PodLayout(documents, step, host_paths=host_paths)
+    mounted = layout.documents_in_pods()
+    _refuse_outputs_of_others(step, layout)
     is_script = isinstance(step.resource, ScriptStep)
-    store = ground.run_store(grounded) if is_script else ""
-    provision = ground.provision()
+    store = layout.run_store(mounted) if is_script else ""
+    provision = layout.provision()
     assert store is not None, "or there is a problem"
     run_id = own_run_id(step.name, uid)
     run_uri = join(store, f"longshore/{run_id}") if is_script else ""
-    in_pods = next(each for each in grounded if each.where == step.where)
-    job, outputs = task_job(in_pods, grounded, run_uri=run_uri, run_id=run_id)
+    in_pods = next(each for each in mounted if each.where == step.where)
+    job, outputs = task_job(in_pods, mounted, run_uri=run_uri, run_id=run_id)
     return TaskRun(step.resource.kind, namespace, step.name, uid, generation, run_id, run_uri, outputs, job, provision)
 
 
@@ -88,9 +88,9 @@ def task_job(
     return job, dict(outputs)
 
 
-def _refuse_outputs_of_others(step: Document[Resource], ground: Ground) -> None:
+def _refuse_outputs_of_others(step: Document[Resource], layout: PodLayout) -> None:
     if isinstance(step.resource, ScriptStep):
         for index, each in enumerate(step.resource.spec.inputs):
             if each.from_ is not None:
                 rule = "is for steps of a pipeline: a ScriptStep by itself reads a dataset, or files"
-                ground.problems.append(step.wrong(f"spec.inputs[{index}].from", each.from_, rule))
+                layout.problems.append(step.wrong(f"spec.inputs[{index}].from", each.from_, rule))

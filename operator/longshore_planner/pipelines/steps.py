@@ -20,7 +20,7 @@ from longshore_api.resources import Environment
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_api.validation import problems_of
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.cluster.layout import Ground
+from longshore_planner.cluster.layout import PodLayout
 from longshore_planner.cluster.provision import Provision
 from longshore_planner.cluster.step_runs import on_nodes
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER
@@ -250,17 +250,17 @@ def _settle(document: Document[Any], place: Place) -> _Setting:
     if place.cluster is None:
         return _Setting(documents, step, place.run_uri, spec)
     cluster = place.cluster
-    ground = Ground(
+    layout = PodLayout(
         documents, step, host_paths=cluster.host_paths, datastores=cluster.datastores, places=cluster.places
     )
-    grounded = ground.documents_in_pods()
+    mounted = layout.documents_in_pods()
     has_folder = not isinstance(document.resource, TransferStep)
-    store = ground.run_store(grounded) if has_folder else ""
-    provision = ground.provision()
+    store = layout.run_store(mounted) if has_folder else ""
+    provision = layout.provision()
     assert store is not None, "or there is a problem"
     run_uri = join(store, f"longshore/{cluster.run_id}/steps/{document.name}") if has_folder else ""
-    in_pods = next(each for each in grounded if type(each.resource) is type(document.resource))
-    return _Setting(grounded, in_pods, run_uri, spec, provision)
+    in_pods = next(each for each in mounted if type(each.resource) is type(document.resource))
+    return _Setting(mounted, in_pods, run_uri, spec, provision)
 
 
 def _documents_with(documents: Documents, step: Document[Any]) -> Documents:
