@@ -7,7 +7,7 @@ from typing import Any
 from longshore_api import parse
 from longshore_api.errors import InvalidDocuments
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.pipelines.choose import Template
+from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import FrozenPipeline, Options
 from longshore_planner.pipelines.parameters import Given
@@ -21,9 +21,9 @@ def document(kind: str, name: str, /, **spec: Any) -> Document[Any]:
     return Document(f"p.yaml document 1, {kind}/{name}", "/src", parse(raw))
 
 
-def template(*steps: dict[str, Any], **spec: Any) -> Template:
+def template(*steps: dict[str, Any], **spec: Any) -> PipelineDocument:
     found = document("Pipeline", "test", steps=list(steps), **spec)
-    return Template("test", found, ("spec",), found.resource.spec)
+    return PipelineDocument("test", found, ("spec",), found.resource.spec)
 
 
 def script(name: str, *reads: str, **more: Any) -> dict[str, Any]:

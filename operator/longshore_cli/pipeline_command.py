@@ -25,7 +25,7 @@ from longshore_cli.pipeline_sources import copy_code, look_at_code, look_at_cont
 from longshore_cli.terminal import complain, show
 from longshore_planner.catalogue import Documents
 from longshore_planner.pipelines import records as states
-from longshore_planner.pipelines.choose import Chosen, Template
+from longshore_planner.pipelines.choose import Chosen, PipelineDocument
 from longshore_planner.pipelines.decide import foresee
 from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import NONE, PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
@@ -48,7 +48,7 @@ def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespa
     if local_path(new.uri) is None:
         raise InvalidDocuments([Problem("--run-dir", "", f"is {new.uri!r}: a pipeline needs a folder of this machine")])
     frozen = freeze(
-        chosen.template,
+        chosen.pipeline,
         chosen.given,
         documents,
         run_id=new.run_id,
@@ -63,7 +63,7 @@ def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespa
     with folder.held():
         with _unless_it_fails(folder):
             frozen = _with_contents(_with_steps(frozen, copy_code(frozen.steps, folder.sources)))
-            _check(frozen, chosen.template)
+            _check(frozen, chosen.pipeline)
         folder.keep(frozen)
         return _execute(frozen, folder, options, records={}, previous=None)
 
@@ -149,7 +149,7 @@ def _unless_it_fails(folder: PipelineFolder) -> Iterator[None]:
         raise
 
 
-def _check(frozen: FrozenPipeline, template: Template) -> None:
+def _check(frozen: FrozenPipeline, pipeline: PipelineDocument) -> None:
     """See to scripts and interpreters before anything is started. Raises InvalidDocuments."""
     problems = []
     for step in frozen.steps:
@@ -160,8 +160,8 @@ def _check(frozen: FrozenPipeline, template: Template) -> None:
             field, fault = "script.scriptName", f"there is no such file in the source folder {step.source}"
         if fault is not None:
             fault = fault.replace(step.job["source_uri"], str(step.source))
-            path = template.path(step.name, field)
-            problems.append(Problem(template.where, path, f"is {name!r}: {fault}"))
+            path = pipeline.path(step.name, field)
+            problems.append(Problem(pipeline.where, path, f"is {name!r}: {fault}"))
         try:
             interpreter(step.python)
         except InvalidDocuments as error:

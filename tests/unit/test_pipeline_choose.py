@@ -37,7 +37,7 @@ def refused(*documents, **more):
 
 def settled(found, *documents):
     return freeze(
-        found.template,
+        found.pipeline,
         found.given,
         Documents(documents),
         run_id="run-1",
@@ -52,12 +52,12 @@ def test_without_a_pipeline_there_is_nothing_to_choose():
 
 
 def test_one_pipeline_is_run():
-    assert chosen(PIPELINE).template.name == "iris"
+    assert chosen(PIPELINE).pipeline.name == "iris"
 
 
 def test_a_pipeline_run_stands_for_its_pipeline_and_gives_values_and_options():
     found = chosen(PIPELINE, RUN)
-    assert found.template.name == "iris"
+    assert found.pipeline.name == "iris"
     assert found.options == Options(regenerate_outputs=True)
     assert settled(found).parameters == {"alpha": 2}
 
@@ -69,7 +69,7 @@ def test_the_commands_values_win():
 def test_a_pipeline_run_may_hold_its_pipeline():
     spec = {"steps": [script("only", "zero")]}
     found = chosen(document("PipelineRun", "nightly", pipelineSpec=spec))
-    assert found.template.name == "nightly"
+    assert found.pipeline.name == "nightly"
     with pytest.raises(InvalidDocuments, match=r"PipelineRun/nightly: spec\.pipelineSpec\.steps\[0\]\.script\.inputs"):
         settled(found)
 
@@ -79,7 +79,7 @@ def test_of_several_one_must_be_named():
         "documents: a run takes one of Pipeline/iris, Pipeline/other and ParallelRunStep/score: "
         "name it with --pipeline NAME, or give fewer files"
     )
-    assert chosen(PIPELINE, OTHER, PARALLEL, name="other").template.name == "other"
+    assert chosen(PIPELINE, OTHER, PARALLEL, name="other").pipeline.name == "other"
 
 
 def test_a_name_that_no_pipeline_has_is_refused():
@@ -97,6 +97,6 @@ def test_to_retry_a_run_by_its_name_is_for_clusters():
 
 def test_a_script_step_is_a_pipeline_of_its_own_and_its_fields_are_its_own():
     found = chosen(SCRIPT)
-    assert found.template.path("alone", "script.scriptName") == "spec.scriptName"
+    assert found.pipeline.path("alone", "script.scriptName") == "spec.scriptName"
     with pytest.raises(InvalidDocuments, match=r"ScriptStep/alone: spec\.arguments\[0\] refers to inputs\.data"):
         settled(found)

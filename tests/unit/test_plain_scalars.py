@@ -105,7 +105,7 @@ spec: {{pipelineRef: {{name: p}}, parameters: {{b: {text}}}}}
     (tmp_path / "p.yaml").write_text(manifest)
     documents = load([tmp_path / "p.yaml"])
     chosen = choose(documents, name=None, assigned={})
-    frozen = freeze(chosen.template, chosen.given, documents, run_id="r", run_uri="/r", cores=1, options=Options())
+    frozen = freeze(chosen.pipeline, chosen.given, documents, run_id="r", run_uri="/r", cores=1, options=Options())
     job = frozen.step("one").job
     assert list(job["arguments"]) == [text, f"-{text}", text]
     assert job["params"] == {"x": text}

@@ -60,7 +60,7 @@ def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys:
     run_id = own_run_id(run.name, run.uid)
     store = default_store(documents)
     frozen = freeze(
-        chosen.template,
+        chosen.pipeline,
         chosen.given,
         documents,
         run_id=run_id,
@@ -69,20 +69,20 @@ def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys:
         options=chosen.options,
         cluster=Cluster(settings.host_paths),
     )
-    problems = [*_unreadable(frozen, settings), *_without_secrets(kube, frozen, run, where=chosen.template.where)]
-    sources = Sources(kube, run, template=chosen.template, where=chosen.template.where)
+    problems = [*_unreadable(frozen, settings), *_without_secrets(kube, frozen, run, where=chosen.pipeline.where)]
+    sources = Sources(kube, run, template=chosen.pipeline, where=chosen.pipeline.where)
     steps = tuple(map(sources.frozen, frozen.steps))
     if problems or sources.problems:
         raise InvalidDocuments([*problems, *sources.problems])
-    spec = chosen.template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    spec = chosen.pipeline.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     every = {each.name for each in steps}
-    survey = survey_of(steps, code=every, contents=chosen.options.content_fingerprint, where=chosen.template.where)
+    survey = survey_of(steps, code=every, contents=chosen.options.content_fingerprint, where=chosen.pipeline.where)
     begins = _resolved_run(ClusterPipeline(replace(frozen, steps=steps), spec), sources, survey, surveys)
     size = _size(begins.frozen)
     if begins.survey is None and size > _LARGEST:
         rule = f"are too many, with too many files of code: a status of them would have {size >> 10} kB"
-        path = field_path((*chosen.template.loc, "steps"))
-        raise InvalidDocuments([Problem(chosen.template.where, path, f"{rule}, of at most {_LARGEST >> 10}")])
+        path = field_path((*chosen.pipeline.loc, "steps"))
+        raise InvalidDocuments([Problem(chosen.pipeline.where, path, f"{rule}, of at most {_LARGEST >> 10}")])
     return begins
 
 

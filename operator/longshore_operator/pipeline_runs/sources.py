@@ -15,7 +15,7 @@ from longshore_operator.manifests.pipeline_runs import source_map
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.surveys import outcome
 from longshore_planner.cluster.provision import Provision, shown
-from longshore_planner.pipelines.choose import Template
+from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
 from longshore_planner.pipelines.survey import Survey, has_file, with_survey
@@ -29,7 +29,7 @@ class Sources:
     `template` says where a step is in a document, if it is in one; `where` is what else problems are told of.
     """
 
-    def __init__(self, kube: Kube, run: Subject, *, template: Template | None, where: str) -> None:
+    def __init__(self, kube: Kube, run: Subject, *, template: PipelineDocument | None, where: str) -> None:
         self._kube, self._run = kube, run
         self._template, self._where = template, where
         self._read: dict[str, Manifest | None] = {}

@@ -19,7 +19,7 @@ from longshore_operator.common.values import Blocked, Observation
 from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_planner.pipelines.check import check
-from longshore_planner.pipelines.choose import Template
+from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.status import condition
 
 VALID = "Valid"
@@ -75,7 +75,7 @@ def _examine(raw: Manifest) -> tuple[str, str]:
         return "", sentence(error.problems)
     assert isinstance(found.resource, Pipeline), "its kind says so"
     spec = found.resource.spec
-    problems = check(Template(found.name, found, ("spec",), spec))
+    problems = check(PipelineDocument(found.name, found, ("spec",), spec))
     counts = {"step": len(spec.steps), "parameter": len(spec.parameters)}
     text = ", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
     return text, sentence(problems) if problems else ""

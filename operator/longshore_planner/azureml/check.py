@@ -30,12 +30,12 @@ def check(documents: list[dict[str, Any]], *, where: str) -> None:
     if chosen is None:
         resolve(known, run_uri=_NOWHERE, run_id="import", cores=1)
         return
-    open_ = [each for each in chosen.template.spec.parameters if each.default is None]
+    open_ = [each for each in chosen.pipeline.spec.parameters if each.default is None]
     given = [Given(each.name, _sample(each, known), where) for each in open_]
     if any(each.value is None for each in given):
         return  # there is no Dataset at all: what else is wrong shows when there is one
     freeze(
-        chosen.template, given, known, run_id="import", run_uri=_NOWHERE, cores=1, options=Options()
+        chosen.pipeline, given, known, run_id="import", run_uri=_NOWHERE, cores=1, options=Options()
     )  # its verdict counts, not its plan
 
 

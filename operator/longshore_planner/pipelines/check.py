@@ -7,43 +7,43 @@ from typing import Any
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline import KINDS_OF_STEPS, PipelineStep
 from longshore_api.validation import Loc, field_path
-from longshore_planner.pipelines.choose import Template
+from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.graph import arrange
 from longshore_planner.pipelines.parameters import Filling
 from longshore_planner.script_steps import DESTINATION
 from longshore_planner.step_outputs import Need, hold_places
 
 
-def check(template: Template) -> list[Problem]:
+def check(pipeline: PipelineDocument) -> list[Problem]:
     """Return what is wrong with a pipeline whatever its parameters' values will be."""
     try:
-        check_names(template)
-        filling = Filling({each.name: f"<{each.name}>" for each in template.spec.parameters}, template.where)
+        check_names(pipeline)
+        filling = Filling({each.name: f"<{each.name}>" for each in pipeline.spec.parameters}, pipeline.where)
         needs: list[Need] = []
         problems: list[Problem] = []
-        for index, step in enumerate(template.spec.steps):
-            loc = (*template.loc, "steps", index)
+        for index, step in enumerate(pipeline.spec.steps):
+            loc = (*pipeline.loc, "steps", index)
             raw = filling.fill(step.model_dump(by_alias=True, exclude_unset=True), loc=loc)
-            hold(raw, loc, where=template.where, needs=needs, problems=problems)
-        problems = [*unused(template, filling.used), *filling.problems, *problems]
+            hold(raw, loc, where=pipeline.where, needs=needs, problems=problems)
+        problems = [*unused(pipeline, filling.used), *filling.problems, *problems]
         if problems:
             return problems
-        outputs = {step.name: _outputs(step, needs) for step in template.spec.steps}
-        arrange([step.name for step in template.spec.steps], needs, outputs, template.where)
+        outputs = {step.name: _outputs(step, needs) for step in pipeline.spec.steps}
+        arrange([step.name for step in pipeline.spec.steps], needs, outputs, pipeline.where)
     except InvalidDocuments as error:
         return error.problems
     return []
 
 
-def check_names(template: Template) -> None:
+def check_names(pipeline: PipelineDocument) -> None:
     """Raise InvalidDocuments where two steps have the same name."""
     problems, seen = [], dict[str, int]()
-    for index, step in enumerate(template.spec.steps):
+    for index, step in enumerate(pipeline.spec.steps):
         first = seen.setdefault(step.name, index)
         if first != index:
-            path = field_path((*template.loc, "steps", index, "name"))
-            text = f"is {step.name!r}, as is that of {field_path((*template.loc, 'steps', first))}"
-            problems.append(Problem(template.where, path, text))
+            path = field_path((*pipeline.loc, "steps", index, "name"))
+            text = f"is {step.name!r}, as is that of {field_path((*pipeline.loc, 'steps', first))}"
+            problems.append(Problem(pipeline.where, path, text))
     if problems:
         raise InvalidDocuments(problems)
 
@@ -61,15 +61,15 @@ def hold(raw: dict[str, Any], loc: Loc, *, where: str, needs: list[Need], proble
     }
 
 
-def unused(template: Template, used: set[str]) -> list[Problem]:
+def unused(pipeline: PipelineDocument, used: set[str]) -> list[Problem]:
     """Return a problem for each parameter that is asked for and serves for nothing."""
     return [
         Problem(
-            template.where,
-            field_path((*template.loc, "parameters", index)),
+            pipeline.where,
+            field_path((*pipeline.loc, "parameters", index)),
             f"is required and nothing refers to $(parameters.{each.name}): use it, or leave it out",
         )
-        for index, each in enumerate(template.spec.parameters)
+        for index, each in enumerate(pipeline.spec.parameters)
         if each.default is None and each.name not in used
     ]
 

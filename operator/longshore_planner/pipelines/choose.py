@@ -21,7 +21,7 @@ _LONGEST = 32  # characters of a step's name in a pipeline
 
 
 @dataclass(frozen=True)
-class Template:
+class PipelineDocument:
     """A pipeline, and the document that it stands in."""
 
     name: str
@@ -49,7 +49,7 @@ class Template:
 class Chosen:
     """A pipeline, the values that a PipelineRun or the command gives, and how it is to be run."""
 
-    template: Template
+    pipeline: PipelineDocument
     given: tuple[Given, ...]
     options: Options
 
@@ -83,9 +83,9 @@ def _chosen(found: Document[Resource], documents: Documents, assigned: Mapping[s
     own = tuple(Given(key, value, f"-p {key}") for key, value in assigned.items() if key in declared)
     resource = found.resource
     if isinstance(resource, Pipeline):
-        return Chosen(Template(found.name, found, ("spec",), resource.spec), own, Options())
+        return Chosen(PipelineDocument(found.name, found, ("spec",), resource.spec), own, Options())
     if isinstance(resource, ScriptStep | TransferStep):
-        return Chosen(Template(found.name, found, ("spec",), _of_one(found.name, resource)), (), Options())
+        return Chosen(PipelineDocument(found.name, found, ("spec",), _of_one(found.name, resource)), (), Options())
     assert isinstance(resource, PipelineRun), "choose() finds no other kind"
     spec = resource.spec
     if spec.retry_of is not None:
@@ -99,7 +99,7 @@ def _chosen(found: Document[Resource], documents: Documents, assigned: Mapping[s
         cancel=spec.cancel,
         suspend=spec.suspend,
     )
-    return Chosen(_template(cast("Document[PipelineRun]", found), documents), (*given, *own), options)
+    return Chosen(_pipeline_document(cast("Document[PipelineRun]", found), documents), (*given, *own), options)
 
 
 def _of_one(name: str, task: ScriptStep | TransferStep) -> PipelineSpec:
@@ -110,17 +110,17 @@ def _of_one(name: str, task: ScriptStep | TransferStep) -> PipelineSpec:
     return PipelineSpec.model_validate({"steps": [{"name": name[:_LONGEST].rstrip("-"), kind: raw, **limit}]})
 
 
-def _template(run: Document[PipelineRun], documents: Documents) -> Template:
+def _pipeline_document(run: Document[PipelineRun], documents: Documents) -> PipelineDocument:
     spec, document = run.resource.spec, cast("Document[Resource]", run)
     if spec.pipeline_spec is not None:
-        return Template(run.name, document, ("spec", "pipelineSpec"), spec.pipeline_spec)
+        return PipelineDocument(run.name, document, ("spec", "pipelineSpec"), spec.pipeline_spec)
     assert spec.pipeline_ref is not None  # the model takes exactly one of the two
     wanted = spec.pipeline_ref.name
     pipeline = documents.find(Pipeline, wanted)
     if pipeline is None:
         text = f"is {shown(wanted)}: there is no such Pipeline; the documents have {listed(documents.names(Pipeline))}"
         raise InvalidDocuments([run.problem("spec.pipelineRef.name", text)])
-    return Template(wanted, cast("Document[Resource]", pipeline), ("spec",), pipeline.resource.spec)
+    return PipelineDocument(wanted, cast("Document[Resource]", pipeline), ("spec",), pipeline.resource.spec)
 
 
 def _declared(documents: Documents) -> set[str]:

@@ -15,7 +15,7 @@ from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Documents
 from longshore_planner.cluster.provision import in_pods, shown
 from longshore_planner.pipelines.check import check_names, hold, unused
-from longshore_planner.pipelines.choose import Template
+from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.fingerprint import comparable
 from longshore_planner.pipelines.frozen import TRANSFER, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.graph import arrange
@@ -34,7 +34,7 @@ from longshore_planner.step_outputs import Need
 
 
 def freeze(
-    template: Template,
+    pipeline: PipelineDocument,
     given: Iterable[Given],
     documents: Documents,
     *,
@@ -50,12 +50,12 @@ def freeze(
     contents are not in it yet: `FrozenStep.with_code`. Raises InvalidDocuments with every problem of the first stage
     that has any: names and parameters, the steps by themselves, how they are joined.
     """
-    freezing = _Freezing(template, documents, run_id=run_id, run_uri=run_uri, cores=cores, cluster=cluster)
+    freezing = _Freezing(pipeline, documents, run_id=run_id, run_uri=run_uri, cores=cores, cluster=cluster)
     try:
-        values = _values(template, given, documents, on_cluster=cluster is not None)
-        return FrozenPipeline(template.name, run_id, run_uri, values, freezing.steps(values), options)
+        values = _values(pipeline, given, documents, on_cluster=cluster is not None)
+        return FrozenPipeline(pipeline.name, run_id, run_uri, values, freezing.steps(values), options)
     except InvalidDocuments as error:
-        raise InvalidDocuments(replace(each, path=template.said(each.path)) for each in error.problems) from None
+        raise InvalidDocuments(replace(each, path=pipeline.said(each.path)) for each in error.problems) from None
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,17 @@ class Cluster:
     host_paths: bool  # whether Datastores may be folders of the nodes
 
 
-def _values(template: Template, given: Iterable[Given], documents: Documents, *, on_cluster: bool) -> dict[str, Any]:
+def _values(
+    pipeline: PipelineDocument, given: Iterable[Given], documents: Documents, *, on_cluster: bool
+) -> dict[str, Any]:
     """Return the parameters' values; a place that one holds is resolved, a Dataset that one names is there.
 
     `on_cluster` makes places what the pods of a cluster know. Raises InvalidDocuments.
     """
-    declared = template.spec.parameters
-    path = field_path((*template.loc, "parameters"))
-    values = read_values(declared, given, where=template.where, path=path)
-    references = References(documents, template.document)
+    declared = pipeline.spec.parameters
+    path = field_path((*pipeline.loc, "parameters"))
+    values = read_values(declared, given, where=pipeline.where, path=path)
+    references = References(documents, pipeline.document)
     for each in declared:
         value = values[each.name]
         if each.type == "dataset" and documents.find(Dataset, value.value) is None:
@@ -111,7 +113,7 @@ class _Freezing:
 
     def __init__(
         self,
-        template: Template,
+        pipeline: PipelineDocument,
         documents: Documents,
         *,
         run_id: str,
@@ -119,7 +121,7 @@ class _Freezing:
         cores: int,
         cluster: Cluster | None,
     ) -> None:
-        self.template, self.documents, self.cluster = template, documents, cluster
+        self.pipeline, self.documents, self.cluster = pipeline, documents, cluster
         self.run_id, self.run_uri, self.cores = run_id, run_uri, cores
         self.needs: list[Need] = []
         self.problems: list[Problem] = []
@@ -128,17 +130,17 @@ class _Freezing:
 
     def steps(self, values: Mapping[str, Any]) -> tuple[FrozenStep, ...]:
         """Return the steps in an order in which they can run. Raises InvalidDocuments."""
-        check_names(self.template)
-        filling = Filling(values, self.template.where)
-        for index, step in enumerate(self.template.spec.steps):
-            self.fill(step, filling, loc=(*self.template.loc, "steps", index))
+        check_names(self.pipeline)
+        filling = Filling(values, self.pipeline.where)
+        for index, step in enumerate(self.pipeline.spec.steps):
+            self.fill(step, filling, loc=(*self.pipeline.loc, "steps", index))
         for step, loc in self.filled.values():
             self.resolve(step, loc)
-        problems = [*unused(self.template, filling.used), *filling.problems, *self.problems]
+        problems = [*unused(self.pipeline, filling.used), *filling.problems, *self.problems]
         if problems:
             raise InvalidDocuments(problems)
         outputs = {name: list(each.outputs) for name, each in self.resolved.items()}
-        order = arrange(list(self.filled), self.needs, outputs, self.template.where)
+        order = arrange(list(self.filled), self.needs, outputs, self.pipeline.where)
         return tuple(self.frozen(name) for name in order)
 
     def frozen(self, name: str) -> FrozenStep:
@@ -146,17 +148,17 @@ class _Freezing:
         frozen = _frozen(self.filled[name][0], self.resolved[name], self.needs)
         if frozen.kind == TRANSFER:
             return frozen
-        return replace(frozen, job={**frozen.job, "experiment": self.template.name, "parent_id": self.run_id})
+        return replace(frozen, job={**frozen.job, "experiment": self.pipeline.name, "parent_id": self.run_id})
 
     def fill(self, step: PipelineStep, filling: Filling, *, loc: Loc) -> None:
         """Fill and check one step by itself."""
         before = len(filling.problems) + len(self.problems)
         raw = filling.fill(step.model_dump(by_alias=True, exclude_unset=True), loc=loc)
-        raw = hold(raw, loc, where=self.template.where, needs=self.needs, problems=self.problems)
+        raw = hold(raw, loc, where=self.pipeline.where, needs=self.needs, problems=self.problems)
         if len(filling.problems) + len(self.problems) > before:
             return  # its models would only wonder at what is not filled in
         try:
-            self.filled[step.name] = (_checked(raw, loc, self.template.where), loc)
+            self.filled[step.name] = (_checked(raw, loc, self.pipeline.where), loc)
         except InvalidDocuments as error:
             self.problems += error.problems
 
@@ -164,7 +166,7 @@ class _Freezing:
         """Resolve one step."""
         run_uri, run_id = join(self.run_uri, f"steps/{step.name}"), f"{self.run_id}-{step.name}"
         cluster = None if self.cluster is None else self.cluster_place(step.name, self.cluster)
-        place = Place(self.template.document, field_path(loc), self.documents, run_uri, run_id, self.cores, cluster)
+        place = Place(self.pipeline.document, field_path(loc), self.documents, run_uri, run_id, self.cores, cluster)
         try:
             self.resolved[step.name] = resolve_step(step, place)
         except InvalidDocuments as error:
