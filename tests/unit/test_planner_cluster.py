@@ -7,7 +7,7 @@ from longshore_api.validation import parse
 from longshore_planner.catalogue import Document, gather
 from longshore_planner.cluster import vm_sizes
 from longshore_planner.cluster.nodes import amount
-from longshore_planner.cluster.provision import Volume, in_pods, shown
+from longshore_planner.cluster.provision import Volume, pod_location, user_location
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
 
 UID = "0f8a7c52-1111-2222-3333-444444444444"
@@ -123,14 +123,14 @@ def test_amounts_are_read_in_every_unit_of_kubernetes():
 
 def test_users_are_shown_places_as_they_know_them():
     run = resolved(step(), DATASET, DATASTORE, ENVIRONMENT)
-    assert shown(run.job.output.uri) == "pvc:claim-1/base/longshore/score-0f8a7c52/scores"
-    assert shown("gs://bucket/x") == "gs://bucket/x"
-    assert shown("/mnt/longshore/host/srv/data/x") == "file:///srv/data/x"
+    assert user_location(run.job.output.uri) == "pvc:claim-1/base/longshore/score-0f8a7c52/scores"
+    assert user_location("gs://bucket/x") == "gs://bucket/x"
+    assert user_location("/mnt/longshore/host/srv/data/x") == "file:///srv/data/x"
 
 
 @pytest.mark.parametrize("uri", ["pvc:claim", "pvc:claim/a/b", "file:///srv/data/x", "gs://bucket/x", "https://host/x"])
 def test_what_users_are_shown_is_known_in_pods(uri):
-    assert shown(in_pods(uri)) == uri
+    assert user_location(pod_location(uri)) == uri
 
 
 def test_a_run_survives_being_written_down():
@@ -202,7 +202,7 @@ def test_folders_of_the_nodes_are_for_who_allows_them():
     run = resolved(step(), DATASET, store, ENVIRONMENT, host_paths=True)
     assert run.job.inputs[0].paths == ("/mnt/longshore/host/srv/data/in/*.png",)
     assert run.provision.volumes == (Volume(host_path="/srv/data"),)
-    assert shown(run.job.run_uri) == "file:///srv/data/longshore/score-0f8a7c52"
+    assert user_location(run.job.run_uri) == "file:///srv/data/longshore/score-0f8a7c52"
     assert "does not give to pods" in problems(step(), DATASET, store, ENVIRONMENT)
 
 

@@ -14,7 +14,7 @@ from longshore_operator.manifests import names
 from longshore_operator.manifests.pipeline_runs import source_map
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.surveys import outcome
-from longshore_planner.cluster.provision import Provision, shown
+from longshore_planner.cluster.provision import Provision, user_location
 from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
@@ -68,7 +68,7 @@ class Sources:
         for step in steps:
             number, entry = survey.sources.get(step.name), str(step.parts.get("entry", ""))
             if number is not None and not has_file(found.sources[number], entry):
-                place = shown(survey.request.sources[number].uri)
+                place = user_location(survey.request.sources[number].uri)
                 self._tell(step, _entry_field(step), f"is {entry!r}: there is no such file in the source {place}")
         return [with_survey(step, survey, found, run=self._run.uid) for step in steps]
 

@@ -28,7 +28,7 @@ from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.steps.observed import ObservedStep, Unreachable
-from longshore_planner.cluster.provision import shown
+from longshore_planner.cluster.provision import user_location
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
 from longshore_protocol.snapshot import Snapshot
 
@@ -168,7 +168,7 @@ def _resolve(
     if problem := unusable_node(run.provision, settings):
         return (problem,)
     if earlier is not None and earlier.job.run_uri != run.job.run_uri:
-        text = f"is {resumed!r}, whose run is in another Datastore: {shown(earlier.job.run_uri)}"
+        text = f"is {resumed!r}, whose run is in another Datastore: {user_location(earlier.job.run_uri)}"
         return (Problem(where, _RESUME, text),)
     script = {"field": "spec.entryScript", "script": run.job.entry_script}
     problems = tuple(missing(kube, step.subject.namespace, run.provision, where=where, **script))

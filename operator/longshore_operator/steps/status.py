@@ -9,7 +9,7 @@ from longshore_api import status as api
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.values import Blocked
 from longshore_operator.steps.observed import ObservedStep
-from longshore_planner.cluster.provision import shown
+from longshore_planner.cluster.provision import user_location
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import (
@@ -31,9 +31,9 @@ def from_snapshot(seen: ObservedStep, snapshot: Snapshot, *, now: datetime) -> a
 
 def _told(seen: ObservedStep, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status that a snapshot means, with places as their users know them."""
-    run_uri = shown(snapshot.run_uri)
+    run_uri = user_location(snapshot.run_uri)
     message = snapshot.message.replace(snapshot.run_uri, run_uri) if snapshot.run_uri else snapshot.message
-    told = replace(snapshot, run_uri=run_uri, output_uri=shown(snapshot.output_uri), message=message)
+    told = replace(snapshot, run_uri=run_uri, output_uri=user_location(snapshot.output_uri), message=message)
     status = step_status(told, previous=seen.status, now=now, generation=seen.generation)
     return _going_on(seen.status, status)
 

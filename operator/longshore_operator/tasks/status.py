@@ -10,7 +10,7 @@ from longshore_api.task_status import GitState, NamedOutput, TaskStatus
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names
 from longshore_operator.tasks.observed import ObservedTask
-from longshore_planner.cluster.provision import shown
+from longshore_planner.cluster.provision import user_location
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.status import Truth, conditions
 from longshore_protocol import script_job
@@ -78,11 +78,11 @@ def _known(seen: ObservedTask, run: TaskRun) -> dict[str, Any]:
     started = before.start_time if before is not None and is_same else None
     return {
         "observed_generation": seen.generation,
-        "outputs": [NamedOutput(name=name, uri=shown(place)) for name, place in run.outputs.items()],
+        "outputs": [NamedOutput(name=name, uri=user_location(place)) for name, place in run.outputs.items()],
         "losses": before.losses if before is not None and is_same else 0,
         "start_time": started or (pod.started if pod else None),
         "run_id": run.run_id,
-        "run_uri": shown(run.run_uri) or None,
+        "run_uri": user_location(run.run_uri) or None,
     }
 
 

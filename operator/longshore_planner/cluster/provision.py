@@ -62,15 +62,15 @@ class Provision:
         return read(Provision, raw)
 
 
-def shown(place: str) -> str:
+def user_location(place: str) -> str:
     """Return a place in pods as its users know it: on a claim, or a folder of the node."""
     if place.startswith(_CLAIMS):
         return f"pvc:{place.removeprefix(_CLAIMS)}"
     return f"file:///{place.removeprefix(_FOLDERS)}" if place.startswith(_FOLDERS) else place
 
 
-def in_pods(uri: str) -> str:
-    """Return a place as the pods of a run know it: the other way round from `shown`."""
+def pod_location(uri: str) -> str:
+    """Return a place as the pods of a run know it: the inverse of `user_location`."""
     if uri.startswith("pvc:"):
         return _CLAIMS + uri.removeprefix("pvc:").lstrip("/")
     return _FOLDERS + uri.removeprefix("file:").lstrip("/") if uri.startswith("file:/") else uri
@@ -78,5 +78,5 @@ def in_pods(uri: str) -> str:
 
 def is_below(place: str, root: str) -> bool:
     """Tell whether a place, as users or pods know it, is that of a Datastore, or below it."""
-    place, root = (each if "://" in each else posixpath.normpath(each) for each in map(in_pods, (place, root)))
+    place, root = (each if "://" in each else posixpath.normpath(each) for each in map(pod_location, (place, root)))
     return place == root.rstrip("/") or place.startswith(root.rstrip("/") + "/")

@@ -13,7 +13,7 @@ from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.pipeline import PipelineStep
 from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Documents
-from longshore_planner.cluster.provision import in_pods, shown
+from longshore_planner.cluster.provision import pod_location, user_location
 from longshore_planner.pipelines.check import check_names, hold, unused
 from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.fingerprint import comparable
@@ -99,13 +99,13 @@ def _place_here(path: str, datastore: str | None, references: References, field:
 def _place_in_pods(path: str, datastore: str | None, references: References, field: str) -> str:
     """Return a place as pods know it; whether a Datastore has it is seen where it is used."""
     if is_url(path):
-        return in_pods(path)
+        return pod_location(path)
     stores = references.documents.of(Datastore)
     if datastore is not None:
         found = references.find(Datastore, datastore, references.step, field)
     else:
         found = next((each for each in stores if each.resource.spec.default), None)
-    return path if found is None else in_pods(join(found.resource.spec.uri, path))
+    return path if found is None else pod_location(join(found.resource.spec.uri, path))
 
 
 class _Freezing:
@@ -199,7 +199,7 @@ def _frozen(step: PipelineStep, resolved: ResolvedStep, needs: list[Need]) -> Fr
         after=tuple(dict.fromkeys(each.on for each in own)),
         reads=tuple(dict.fromkeys(each.on for each in own if each.output is not None)),
         job=resolved.job,
-        outputs={name: shown(uri) for name, uri in outputs.items()} if in_pods else outputs,
+        outputs={name: user_location(uri) for name, uri in outputs.items()} if in_pods else outputs,
         parts=comparable({**resolved.parts, "version": step.version}),
         source=resolved.source,
         python=resolved.python,

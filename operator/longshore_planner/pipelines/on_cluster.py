@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from longshore_api.pipeline_status import PipelineStepStatus
-from longshore_planner.cluster.provision import Provision, in_pods, shown
+from longshore_planner.cluster.provision import Provision, pod_location, user_location
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, Code, FrozenPipeline, FrozenStep
@@ -70,7 +70,7 @@ def run_of_step(
     `run_id` is the pipeline's; `outputs` are the places of the outputs there are, as users know them. The resource's
     uid is not known before it is there: who reads the run puts it in.
     """
-    job = step.job_with({key: in_pods(uri) for key, uri in outputs.items()})
+    job = step.job_with({key: pod_location(uri) for key, uri in outputs.items()})
     provision = Provision.from_dict(step.provision or {})
     if step.kind == PARALLEL_RUN:
         # The coordinator tells another attempt from a restart by this name.
@@ -85,7 +85,7 @@ def run_of_step(
         generation=0,
         run_id=job.get("run_id", f"{run_id}-{step.name}"),
         run_uri=job.get("run_uri", ""),
-        outputs={output: in_pods(uri) for output, uri in step.outputs.items()},
+        outputs={output: pod_location(uri) for output, uri in step.outputs.items()},
         job=job,
         provision=provision,
     )
@@ -107,7 +107,7 @@ def with_source(
         frozen,
         source=frozen.source if is_copied(step) else provision[kind],
         provision={**provision, kind: copy},
-        spec={**step.spec, "source": {"configMap": copy} if kind == _CONFIG_MAP else {"uri": shown(copy)}},
+        spec={**step.spec, "source": {"configMap": copy} if kind == _CONFIG_MAP else {"uri": user_location(copy)}},
     )
 
 

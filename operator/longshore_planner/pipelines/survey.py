@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem, listed
-from longshore_planner.cluster.provision import Provision, shown
+from longshore_planner.cluster.provision import Provision, user_location
 from longshore_planner.pipelines.frozen import NONE, STAMPS, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
 from longshore_protocol.survey import ALL_FILES, SourceFound, SourceToCopy, SurveyRequest, SurveyResult
@@ -42,7 +42,7 @@ class Survey:
         sources = [place for each in self.request.sources for place in (each.uri, each.target)]
         inputs = [place for step in self.request.contents.values() for places in step.values() for place in places]
         for place in sorted({*sources, *inputs}, key=len, reverse=True):
-            sentence = sentence.replace(place, shown(place))
+            sentence = sentence.replace(place, user_location(place))
         return sentence
 
 
