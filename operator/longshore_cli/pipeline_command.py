@@ -39,7 +39,7 @@ PIPELINE_FLAGS = ("pipeline", "regenerate_outputs", "continue_on_step_failure", 
 
 
 def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespace, *, now: datetime) -> int:
-    """Settle a pipeline and run it in a new folder; return the exit code. Raises InvalidDocuments."""
+    """Freeze a pipeline and run it in a new folder; return the exit code. Raises InvalidDocuments."""
     refuse(options, ["sample"], rule="is for one ParallelRunStep, and this is a pipeline")
     if options.resume:
         text = f"is {options.resume!r}: there is no run of a pipeline in it"
@@ -71,10 +71,10 @@ def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespa
 def resume_pipeline(options: argparse.Namespace) -> int:
     """Go on with the run of a pipeline in a folder; return the exit code. Raises InvalidDocuments.
 
-    All is as it was settled when the run began, but for the code of steps that have failed, which is taken anew.
+    All is as it was frozen when the run began, but for the code of steps that have failed, which is taken anew.
     """
-    settled = ("parameters", "sample", *PIPELINE_FLAGS)
-    refuse(options, settled, rule="is not for a run of a pipeline that goes on: it was settled when the run began")
+    fixed = ("parameters", "sample", *PIPELINE_FLAGS)
+    refuse(options, fixed, rule="is not for a run of a pipeline that goes on: it was frozen when the run began")
     folder = PipelineFolder(local_path(options.resume) or options.resume)
     with contextlib.nullcontext() if options.explain else folder.held():
         frozen, status = folder.read()
@@ -141,7 +141,7 @@ def _with_contents_again(frozen: FrozenPipeline, records: Mapping[str, Record]) 
 
 @contextlib.contextmanager
 def _unless_it_fails(folder: PipelineFolder) -> Iterator[None]:
-    """Leave no folder behind for a pipeline that could not be settled."""
+    """Leave no folder behind for a pipeline that could not be frozen."""
     try:
         yield
     except InvalidDocuments:

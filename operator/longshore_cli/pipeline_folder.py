@@ -1,6 +1,6 @@
 """The run folder of a pipeline, and what the folders beside it tell of earlier runs.
 
-pipeline.json     the run, settled
+pipeline.json     the run, frozen
 status.json       how far it is, or how it ended
 sources/          the code of the steps, as it was when the run began
 steps/<name>/     each step's own run folder, with its outputs

@@ -1,4 +1,4 @@
-"""Whether Longshore takes the documents that were made: their models, and what a run settles before it starts."""
+"""Whether Longshore takes the documents that were made: their models, and what a run freezes before it starts."""
 
 from __future__ import annotations
 

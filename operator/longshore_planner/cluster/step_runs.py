@@ -22,7 +22,7 @@ from longshore_protocol.reading import read_text
 
 @dataclass(frozen=True)
 class ClusterRun:
-    """One run of a ParallelRunStep on a cluster: everything that its objects are made from, settled when it begins."""
+    """One run of a ParallelRunStep on a cluster: everything that its objects are made from, frozen when it begins."""
 
     namespace: str
     step: str

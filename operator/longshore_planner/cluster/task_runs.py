@@ -22,7 +22,7 @@ from longshore_protocol.reading import read_text
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One run of a task on a cluster: everything that its objects are made from, settled when it begins."""
+    """One run of a task on a cluster: everything that its objects are made from, frozen when it begins."""
 
     kind: str  # ScriptStep or TransferStep
     namespace: str

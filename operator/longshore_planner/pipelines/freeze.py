@@ -44,7 +44,7 @@ def freeze(
     options: Options,
     cluster: Cluster | None = None,
 ) -> FrozenPipeline:
-    """Settle one run of a pipeline, here or on a cluster.
+    """Freeze one run of a pipeline, here or on a cluster.
 
     `run_uri` is the run's folder, in which each step has `steps/<name>`; `cores` are those of this machine. Code and
     contents are not in it yet: `FrozenStep.with_code`. Raises InvalidDocuments with every problem of the first stage
@@ -109,7 +109,7 @@ def _place_in_pods(path: str, datastore: str | None, references: References, fie
 
 
 class _Freezing:
-    """Settles the steps of a pipeline; what is wrong is put down in `problems`, so that all of it is told at once."""
+    """Freezes the steps of a pipeline; what is wrong is put down in `problems`, so that all of it is told at once."""
 
     def __init__(
         self,

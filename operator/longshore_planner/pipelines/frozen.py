@@ -102,7 +102,7 @@ class FrozenStep:
 
 @dataclass(frozen=True)
 class FrozenPipeline:
-    """One run of a pipeline, settled."""
+    """One run of a pipeline, frozen."""
 
     name: str
     run_id: str

@@ -1,4 +1,4 @@
-"""A PipelineRun of a cluster as it is settled when it begins, and the runs of its steps."""
+"""A PipelineRun of a cluster as it is frozen when it begins, and the runs of its steps."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def retried(earlier: ClusterPipeline, statuses: Mapping[str, PipelineStepStatus]
     """Return the run that goes on with an earlier one, and the names of its steps whose code is to be taken anew.
 
     What has succeeded is kept. The code of a step that failed is taken anew; that of one that was never run, as it was
-    settled then.
+    frozen then.
     """
     kept = {name: each.to_dict() for name, each in statuses.items() if each.state == SUCCEEDED}
     again = {name for name, each in statuses.items() if each.state == FAILED}

@@ -143,7 +143,7 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> Reso
     if isinstance(side, list):
         raw = {**raw, "sideInputs": [_data_of(each, f"spec.sideInputs[{i}]", place) for i, each in enumerate(side)]}
     document = _document(ParallelRunStep, step.name, raw, place)
-    setting = _settle(document, place)
+    setting = _setting(document, place)
     resolved = resolve(setting.documents, run_uri=setting.run_uri, run_id=place.run_id, cores=place.cores)
     spec, job = document.resource.spec, resolved.job
     if setting.provision is not None:
@@ -167,7 +167,7 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> Reso
 
 def _script(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
     document = _document(ScriptStep, step.name, raw, place)
-    setting, spec = _settle(document, place), document.resource.spec
+    setting, spec = _setting(document, place), document.resource.spec
     references = References(setting.documents, setting.step)
     timeout = None if step.timeout_seconds is None else float(step.timeout_seconds)
     in_place = cast("Document[ScriptStep]", setting.step)
@@ -189,7 +189,7 @@ def _script(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedSt
 
 def _transfer(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
     document = _document(TransferStep, step.name, raw, place)
-    setting = _settle(document, place)
+    setting = _setting(document, place)
     references = References(setting.documents, setting.step)
     job = transfer_job(cast("Document[TransferStep]", setting.step), references)
     if references.problems:
@@ -243,7 +243,7 @@ class _Setting:
         return ResolvedStep(job, outputs, parts, self.spec, source, python, self.provision)
 
 
-def _settle(document: Document[Any], place: Place) -> _Setting:
+def _setting(document: Document[Any], place: Place) -> _Setting:
     """Return a step among the documents around it; in pods, where it runs there. Raises InvalidDocuments."""
     documents, step = _documents_with(place.documents, document), cast("Document[Resource]", document)
     spec = _own_spec(document.resource)
