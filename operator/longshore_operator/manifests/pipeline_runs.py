@@ -32,7 +32,7 @@ def frozen_map(run: Subject, frozen: ClusterPipeline) -> V1ConfigMap:
 
 
 def frozen_from(raw: Mapping[str, Any]) -> ClusterPipeline:
-    """Read what `frozen_map` wrote. Raises ValueError, TypeError, KeyError, OSError for something else."""
+    """Read what `frozen_map` wrote. Raises ValueError, KeyError, OSError for something else."""
     return ClusterPipeline.from_json(gzip.decompress(base64.b64decode(raw["binaryData"][PIPELINE_KEY])).decode())
 
 

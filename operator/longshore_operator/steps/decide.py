@@ -116,7 +116,7 @@ def _verdict(seen: ObservedStep) -> Snapshot | None:
     if not isinstance(last, Snapshot) and coordinator is not None and coordinator.phase == "Succeeded":
         try:
             last = Snapshot.from_json(coordinator.last_words)
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             return None
     if isinstance(last, Snapshot) and last.state in ENDED and last.reason not in _NO_VERDICT:
         return last

@@ -62,7 +62,7 @@ def _result(states: Mapping[str, Mapping[str, Any]]) -> ScriptResult | None:
         if said:
             try:
                 found = ScriptResult.from_json(said)
-            except (ValueError, TypeError, AttributeError):
+            except ValueError:
                 continue  # it is no result: something went wrong in an image of ours
             if found.state in (SUCCEEDED, FAILED, TIMED_OUT, CANCELLED):
                 return found
