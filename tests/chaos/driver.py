@@ -217,7 +217,7 @@ class Chaos:
         elif event.what == scenarios.INTERRUPT:
             with suppress(ProcessLookupError):
                 os.killpg(self._command.pid, signal.SIGINT)
-            self._resume_after(self._finished())
+            self._resume_after(self._finished(self._command))
         else:
             self._faults.begin(event)
 
@@ -229,7 +229,7 @@ class Chaos:
             return
         with suppress(ProcessLookupError):
             self._command.signal(signal.SIGKILL)
-        self._resume_after(self._finished())
+        self._resume_after(self._finished(self._command))
 
     def _stop(self, event: Event) -> None:
         if event.victim == scenarios.COMMAND:
@@ -245,13 +245,13 @@ class Chaos:
 
     # --- after -----------------------------------------------------------------------------------------------------
 
-    def _finished(self) -> Any:
-        """Wait for the end of the command in hand."""
+    def _finished(self, command: Any) -> Any:
+        """Wait for the end of a command, and end each fault that is over by then."""
         give_up = time.monotonic() + PATIENCE
-        while self._command.is_running():
+        while command.is_running():
             assert time.monotonic() < give_up, f"the run hangs: {self._status()}"
             self._tick()
-        return self._command.wait()
+        return command.wait()
 
     def _status(self) -> str:
         path = self._bench.run_dir / "status.json"
@@ -269,9 +269,9 @@ class Chaos:
 
     def _to_the_end(self) -> Any:
         for _ in range(RESUMES):
-            ended = self._finished()
+            ended = self._finished(self._command)
             for other in self._others:
-                assert "Traceback" not in other.wait(patience=PATIENCE).stderr
+                assert "Traceback" not in self._finished(other).stderr
             self._others = []
             assert "Traceback" not in ended.stderr, ended.stderr
             if ended.code == 0:
