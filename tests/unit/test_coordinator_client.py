@@ -2,12 +2,12 @@
 
 import asyncio
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from longshore_agent import coordinator_client
 from longshore_agent.coordinator_client import CoordinatorClient, Refused, Superseded, Unreachable
+from longshore_client import api
 
 
 async def call(statuses, *, patience=60.0):
@@ -73,16 +73,16 @@ def test_the_time_in_which_the_agent_was_stopped_is_no_silence_of_the_coordinato
         now = loop.time()
         monkeypatch.setattr(loop, "time", lambda: now)
 
-        class Session:
-            def post(self, *_, **__):
+        class Refusing:
+            async def call(self, *_):
                 nonlocal now
                 now += passes
                 made.append(now)
-                raise aiohttp.ClientConnectionError("refused")
+                raise api.Unreachable("http://coordinator: refused")
 
         client = CoordinatorClient("http://coordinator", token="t", worker="w", patience=300.0)
-        client._session = Session()
-        with pytest.raises(Unreachable, match="no coordinator at http://coordinator for 300 s: refused"):
+        client._api = Refusing()
+        with pytest.raises(Unreachable, match="no coordinator answered for 300 s: http://coordinator: refused"):
             await client.bye()
 
     monkeypatch.setattr(coordinator_client, "_pause", lambda _: 0.0)

@@ -1,24 +1,24 @@
-"""The one place that speaks HTTP: the coordinator's four calls, with patience."""
+"""The coordinator's four calls for agents, each retried until it is answered or patience ends."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
-import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Self
 
-import aiohttp
-
+from longshore_client import api
+from longshore_client.api import CoordinatorApi, Endpoint, Limits, Rejected, jittered
 from longshore_protocol.job import Job
 from longshore_protocol.reading import read, read_text
 from longshore_protocol.wire import OLDEST_PROTOCOL, PROTOCOL, Grant, unpack_grants
 
 _LONGEST_TRY = 80.0  # seconds that a call and the pause after it may take
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries, give or take a half; the last one repeats
-_KEPT = 5.0  # seconds that a connection is kept for the next call: less than the coordinator keeps it
+# No limit on the whole call: a lease call waits at the coordinator until there is work.
+_LIMITS = Limits(connect=10.0, silence=60.0)
 
 
 class Superseded(Exception):
@@ -56,24 +56,20 @@ class CoordinatorClient:
     """Calls of one agent to its coordinator. Every call is repeated until it is answered or patience ends."""
 
     def __init__(self, url: str, *, token: str, worker: str, patience: float, ca: str | None = None) -> None:
+        """`ca` is the file of the one authority to trust. Raises OSError, api.InvalidAuthority."""
         self._url = url
         self._worker = worker
         self._patience = patience
-        self._tls = True if ca is None else ssl.create_default_context(cafile=ca)  # no other authority counts then
-        self._headers = {"Authorization": f"Bearer {token}"}
-        self._session: aiohttp.ClientSession | None = None
+        authority = None if ca is None else Path(ca).read_text()
+        self._api = CoordinatorApi(Endpoint(url, token, authority), _LIMITS)
         self._identity: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
-        # No limit on the whole call: a lease call waits at the coordinator until there is work.
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
-        connector = aiohttp.TCPConnector(keepalive_timeout=_KEPT)
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, connector=connector)
+        await self._api.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._api.__aexit__()
 
     async def register(self, boot: str) -> Registration:
         """Register this agent (`boot` tells this start of it from earlier ones).
@@ -102,31 +98,28 @@ class CoordinatorClient:
         await self._post("bye", self._identity)
 
     async def _post(self, call: str, body: dict[str, Any]) -> bytes:
-        assert self._session is not None, "used outside its `async with`"
         data = json.dumps(body, separators=(",", ":")).encode()
         loop = asyncio.get_running_loop()
         waited, tries = 0.0, 0
         while True:
             began = loop.time()
             try:
-                async with self._session.post(f"{self._url}/v1/{call}", data=data, ssl=self._tls) as response:
-                    text = await response.read()
-                    if response.status == 200:
-                        return text
-                    if response.status == 409:
-                        raise Superseded(text.decode(errors="replace"))
-                    if response.status < 500 and response.status != HTTPStatus.REQUEST_TIMEOUT:
-                        raise Refused(text.decode(errors="replace"))
-                    trouble: object = f"HTTP {response.status}"
-            except (aiohttp.ClientError, TimeoutError) as error:
-                trouble = error or type(error).__name__
+                return await self._api.call("POST", f"/v1/{call}", data)
+            except Rejected as error:
+                if error.status == HTTPStatus.CONFLICT:
+                    raise Superseded(error.text) from error
+                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status != HTTPStatus.REQUEST_TIMEOUT:
+                    raise Refused(error.text) from error
+                trouble: api.CoordinatorError = error
+            except api.Unreachable as error:
+                trouble = error
             if waited > self._patience:
-                raise Unreachable(f"no coordinator at {self._url} for {self._patience:.0f} s: {trouble}")
+                raise Unreachable(f"no coordinator answered for {self._patience:.0f} s: {trouble}")
             await asyncio.sleep(_pause(tries))
             tries += 1
             waited += min(loop.time() - began, _LONGEST_TRY)  # what is more, this process was stopped
 
 
 def _pause(tries: int) -> float:
-    """Return the seconds before the next try: random, so that agents which failed together do not return together."""
-    return _PAUSES[min(tries, len(_PAUSES) - 1)] * random.uniform(0.5, 1.5)
+    """Return the seconds before the next try."""
+    return jittered(_PAUSES[min(tries, len(_PAUSES) - 1)])

@@ -1,0 +1,143 @@
+"""One call of a coordinator's HTTP API: limits are values, failures are types. Callers decide about retries.
+
+CoordinatorError
+|-- Unreachable       no connection, or no whole answer within the limits; a later call may get one
+|-- InvalidAuthority  the certificate of the authority cannot be read
+|-- AnswerTooLong     the answer has more bytes than the caller reads
+`-- Rejected          the coordinator answered with a status other than 200
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Self
+
+import aiohttp
+
+_UNSENT = ("Accept", "Accept-Encoding", "User-Agent")  # headers that no coordinator reads
+
+
+class CoordinatorError(Exception):
+    """A call failed; the message names the coordinator and the cause."""
+
+
+class Unreachable(CoordinatorError):
+    """The coordinator did not answer in time, or the connection failed."""
+
+
+class InvalidAuthority(CoordinatorError):
+    """`Endpoint.authority` is no certificate."""
+
+
+class AnswerTooLong(CoordinatorError):
+    """The answer exceeds `Limits.answer`."""
+
+
+class Rejected(CoordinatorError):
+    """The coordinator answered with an HTTP status other than 200."""
+
+    def __init__(self, url: str, status: int, text: str) -> None:
+        super().__init__(f"{url}: HTTP {status}: {text}")
+        self.status = status
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a coordinator listens, and the credentials for it."""
+
+    url: str  # scheme, host and port
+    token: str = field(repr=False)
+    authority: str | None = field(default=None, repr=False)  # PEM; it alone is trusted. None: the system's authorities
+    name: str | None = None  # which the certificate must have; None: the host of the URL
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of every call; None for no limit."""
+
+    connect: float  # seconds until TCP and TLS are established
+    silence: float | None = None  # seconds between two pieces of an answer
+    total: float | None = None  # seconds of the whole call
+    answer: int | None = None  # bytes of an answer
+    kept: float = 5.0  # seconds that an idle connection is kept; fewer than the coordinator keeps it
+
+
+class CoordinatorApi:
+    """Calls one coordinator over persistent connections.
+
+    Create and use it within one event loop; `async with` closes its connections. Answers are neither redirected nor
+    decompressed: whoever can make pods may listen in a coordinator's place.
+    """
+
+    def __init__(self, endpoint: Endpoint, limits: Limits) -> None:
+        """Raises InvalidAuthority."""
+        self._endpoint = endpoint
+        self._limits = limits
+        self._tls = True if endpoint.authority is None else _context(endpoint.authority)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        limits = self._limits
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(keepalive_timeout=limits.kept),
+            timeout=aiohttp.ClientTimeout(total=limits.total, sock_connect=limits.connect, sock_read=limits.silence),
+            headers={"Authorization": f"Bearer {self._endpoint.token}"},
+            skip_auto_headers=_UNSENT,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """Send one request; return the body of its answer. Raises CoordinatorError."""
+        assert self._session is not None, "used outside its `async with`"
+        url = self._endpoint.url
+        try:
+            async with self._session.request(
+                method,
+                url + path,
+                data=body,
+                ssl=self._tls,
+                server_hostname=self._endpoint.name,
+                allow_redirects=False,
+            ) as response:
+                found = await self._read(response)
+        except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError
+            cause = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+            raise Unreachable(f"{url}: {cause}") from error
+        if response.status != HTTPStatus.OK:
+            raise Rejected(url, response.status, found.decode(errors="replace"))
+        return found
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        most = self._limits.answer
+        if most is None:
+            return await response.read()
+        found = bytearray()
+        while piece := await response.content.readany():
+            found += piece
+            if len(found) > most:
+                if response.connection is not None and response.connection.transport is not None:
+                    response.connection.transport.abort()  # closing it would wait for the rest
+                raise AnswerTooLong(f"{self._endpoint.url}: the answer is longer than {most} bytes")
+        return bytes(found)
+
+
+def jittered(seconds: float, *, by: float = 0.5) -> float:
+    """Return a random pause around `seconds`, so that those which failed together do not return together."""
+    return seconds * random.uniform(1 - by, 1 + by)
+
+
+def _context(authority: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cadata=authority)
+    except ssl.SSLError as error:
+        raise InvalidAuthority(f"the authority is no certificate: {error}") from error
