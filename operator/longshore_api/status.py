@@ -173,6 +173,8 @@ class Progress(Observed):
     """Until the last mini-batch ends, at that rate."""
     last_progress_time: Instant | None = None
     """When the latest mini-batch ended."""
+    observed_time: Instant | None = None
+    """When the coordinator counted this. While nothing changes, it is renewed every 30 seconds."""
     columns: Columns
     """The same in words, as tables show it."""
 

@@ -12,6 +12,7 @@ from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import clock
 from longshore_protocol.snapshot import (
+    ENDED,
     FAILED,
     INTERRUPTED,
     MOST_IDLE,
@@ -54,6 +55,7 @@ def take_snapshot(run: Run, moments: Moments, *, state: str, epoch: int, written
         message=printable(verdict.message, MESSAGE) if verdict else "",
         waiting_reason=waiting[0],
         waiting_message=waiting[1],
+        observed=moments.finished if state in ENDED else clock.now(),  # nothing changes after the end
         started=moments.started,
         finished=moments.finished,
         last_progress=moments.last_commit,

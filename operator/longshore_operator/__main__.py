@@ -10,14 +10,15 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
 import kopf
 
 from longshore_operator import logs
 from longshore_operator.cluster.api import ApiError, ApiKube, client_from_environment
-from longshore_operator.cluster.coordinators import HttpCoordinators
+from longshore_operator.cluster.poller import Poller
 from longshore_operator.controllers import reconciler
 from longshore_operator.endpoints import serving
 from longshore_operator.manifests import names
@@ -32,7 +33,7 @@ from longshore_operator.watch.store import Change, Key, Store
 from longshore_operator.watch.wake import keys_of, terms_of
 
 _LEASE_TIMEOUT = 5.0  # seconds of a call about the Lease: less than what a leader may go without renewing it
-_THREADS = 8  # which mostly wait: for the API server, and seconds for a coordinator that does not answer
+_THREADS = 8  # which mostly wait for the API server
 
 _log = logging.getLogger("longshore.operator")
 
@@ -58,7 +59,8 @@ def main() -> int:
     store = Store(terms_of=terms_of)
     watches = Watches(WATCHED, options.namespace, metrics.api_request, store.replace)
     kube = CachedKube(server, store, in_sync=lambda: watches.run, namespaces=options.namespace)
-    reconcile = reconciler(MeteredKube(kube, metrics), HttpCoordinators(), settings).reconcile
+    poller = Poller(lambda namespace, step: queue.add((names.STEP_KIND, namespace, step)))
+    reconcile = reconciler(MeteredKube(kube, metrics), poller, settings).reconcile
 
     def work(key: Key) -> float | None:
         with metrics.reconcile(key[0]) as ended:
@@ -73,7 +75,7 @@ def main() -> int:
         leases = ApiKube(client, metrics.api_request, timeout=_LEASE_TIMEOUT)
         namespace, name = options.lease
         candidate = Candidate(namespace, name, options.identity)
-        election = Election(leases, candidate, started=lead, stopped=queue.pause)
+        election = Election(leases, candidate, started=lead, stopped=partial(_stand_by, queue, poller))
     handlers = registry(store, queue, watches, served=server.served)
     stopping = asyncio.Event()
 
@@ -84,16 +86,8 @@ def main() -> int:
     try:
         if options.metrics_port:
             endpoints = serving(("0.0.0.0", options.metrics_port), metrics.registry, ready)  # noqa: S104  (a pod's)
-        with endpoints:
-            queue.start(_THREADS)
-            if election is not None:
-                election.start()
-            try:
-                asyncio.run(_watch(handlers, options, stopping))
-            finally:
-                queue.stop()  # what is begun is ended: seconds, as each call has a time limit
-                if election is not None:
-                    election.stop()
+        with endpoints, _working(queue, poller, election):
+            asyncio.run(_watch(handlers, options, stopping))
     except Exception:  # noqa: BLE001  (whatever it is, the log is where it is looked for)
         _log.critical("the operator cannot go on", exc_info=True)
         return 1
@@ -125,6 +119,27 @@ def _connect(
     store.notify = changed
     watches.when_listed = proceed
     return lead
+
+
+def _stand_by(queue: WorkQueue[Key], poller: Poller) -> None:
+    queue.pause()
+    poller.forget_all()
+
+
+@contextmanager
+def _working(queue: WorkQueue[Key], poller: Poller, election: Election | None) -> Iterator[None]:
+    """Run the threads that reconcile, that poll coordinators and that stand for election."""
+    poller.start()
+    queue.start(_THREADS)
+    if election is not None:
+        election.start()
+    try:
+        yield
+    finally:
+        queue.stop()  # what is begun is ended: seconds, as each call has a time limit
+        poller.stop()
+        if election is not None:
+            election.stop()
 
 
 async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, stopping: asyncio.Event) -> None:

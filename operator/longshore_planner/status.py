@@ -126,6 +126,7 @@ def _progress(snapshot: Snapshot) -> api.Progress:
         rate_per_minute=rate,
         estimated_remaining_seconds=remaining,
         last_progress_time=_instant(snapshot.last_progress),
+        observed_time=_instant(snapshot.observed),
         columns=api.Columns(
             done=f"{counts.succeeded + counts.failed}/{'?' if counts.total is None else counts.total}",
             failed=str(counts.failed),

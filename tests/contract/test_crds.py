@@ -313,6 +313,7 @@ STATUSES: dict[str, tuple[type[ResourceStatus], dict[str, Any]]] = {
                 "ratePerMinute": 12.5,
                 "estimatedRemainingSeconds": 30,
                 "lastProgressTime": SINCE,
+                "observedTime": SINCE,
                 "columns": {"done": "32/40", "failed": "2", "rate": "12/min", "eta": "30s", "workers": "2/2"},
             },
             "firstError": {"category": "UserError", "message": "ValueError: bad", "miniBatch": 3, "pod": "w-0"},

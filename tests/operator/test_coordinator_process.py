@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import signal
 import socket
 import ssl
@@ -20,9 +21,11 @@ import pytest
 from signals import wait_for_handler
 
 from longshore_agent.fetch_source import fetch_source
+from longshore_client import api
 from longshore_coordinator.last_words import LIMIT, last_words
 from longshore_coordinator.ledger import Ledger
-from longshore_operator.cluster.coordinators import CoordinatorError, Endpoint, HttpCoordinators
+from longshore_operator.cluster.coordinators import AnswerPending, CoordinatorError, Endpoint
+from longshore_operator.cluster.poller import Poller
 from longshore_operator.manifests.credentials import issue
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Model, Output, Thresholds
 from longshore_protocol.snapshot import Device, FirstError, Snapshot
@@ -31,6 +34,33 @@ from longshore_storage.store import open_store
 ENTRIES = Path(__file__).resolve().parents[1] / "data" / "entries"
 LATER = 999_999  # an epoch after all others
 PATIENCE = 120.0  # seconds; a machine may be busy
+
+
+@contextmanager
+def operating():
+    """The part of the operator that asks coordinators, with answers that come while one waits."""
+    operator = Operator()
+    operator.poller.start()
+    try:
+        yield operator
+    finally:
+        operator.poller.stop()
+
+
+class Operator:
+    def __init__(self):
+        self.requeued = queue.Queue()
+        self.poller = Poller(lambda namespace, step: self.requeued.put((namespace, step)))
+        self.generation = 0
+
+    def snapshot(self, endpoint):
+        """Return a snapshot that is asked for now."""
+        self.generation += 1
+        while True:
+            try:
+                return self.poller.snapshot(endpoint, generation=self.generation, ended=frozenset()).snapshot
+            except AnswerPending:
+                assert self.requeued.get(timeout=PATIENCE) == ("n", "score")
 
 
 def eventually(find, *, what):
@@ -136,7 +166,9 @@ class Setup:
 
     def endpoint(self):
         """As the operator reaches the coordinator."""
-        return Endpoint("127.0.0.1", self.port, "localhost", (self.folder / "ca.crt").read_text(), self.token)
+        authority = (self.folder / "ca.crt").read_text()
+        http = api.Endpoint(f"https://127.0.0.1:{self.port}", self.token, authority, "localhost")
+        return Endpoint("n", "score", http)
 
     def printed(self, worker, process=0):
         """The words that a process of a worker, and those of its name under later agents, printed."""
@@ -284,18 +316,24 @@ def test_a_worker_that_is_gone_can_be_told_by_who_knows_the_token(tmp_path):
 def test_a_worker_that_is_drained_in_the_middle_ends_well_and_costs_neither_try_nor_row(tmp_path):
     gates = tmp_path / "gates"
     gates.mkdir()
-    with setup(tmp_path, script="waits_at_gates.py", arguments=("--gates", str(gates)), items=200) as pod:
+    with (
+        setup(tmp_path, script="waits_at_gates.py", arguments=("--gates", str(gates)), items=200) as pod,
+        operating() as operator,
+    ):
         coordinator = pod.coordinator()
         drained, stays = pod.worker("w-0"), pod.worker("w-1")
         eventually(lambda: pod.printed("w-0") and pod.printed("w-1"), what="both workers run something")
-        coordinators, endpoint = HttpCoordinators(), pod.endpoint()
-        coordinators.drain(endpoint, "w-0")
+        endpoint = pod.endpoint()
+        operator.snapshot(endpoint)
+        operator.poller.drain(endpoint, "w-0")
+        operator.snapshot(endpoint)  # which comes after what is to be sent
         for name in pod.printed("w-0") + pod.printed("w-1"):
             (gates / name).touch()
         assert [each.wait(PATIENCE) for each in drained] == [0, 0]
-        counts = coordinators.snapshot(endpoint).mini_batches
+        counts = operator.snapshot(endpoint).mini_batches
         assert (counts.total, counts.succeeded) == (200, 2)
-        coordinators.drain(endpoint, "w-0")  # in vain, and no error
+        operator.poller.drain(endpoint, "w-0")  # in vain, and no error
+        operator.snapshot(endpoint)
         replacement = pod.worker("w-0")
         eventually(lambda: len(pod.printed("w-0")) > 1, what="the next agent of that name works")
         (gates / "all").touch()
@@ -355,26 +393,29 @@ def test_without_gpus_a_process_inherits_what_its_host_was_given(tmp_path):
 
 
 def test_the_operator_asks_by_address_and_checks_the_name(tmp_path):
-    with setup(tmp_path) as pod:
+    with setup(tmp_path) as pod, operating() as operator:
         pod.coordinator()
         eventually(lambda: pod.ask("snapshot"), what="it serves")
-        coordinators, endpoint = HttpCoordinators(), pod.endpoint()
-        assert coordinators.snapshot(endpoint).run_id == "score-1"
-        coordinators.gone(endpoint, "w-0")
+        endpoint = pod.endpoint()
+        assert operator.snapshot(endpoint).run_id == "score-1"
+        assert not operator.poller.gone(endpoint, "w-0")
+        operator.snapshot(endpoint)
+        assert operator.poller.gone(endpoint, "w-0")
         other = issue("localhost", now=datetime.now(UTC)).authority
         for wrong in (
-            replace(endpoint, host="example.com"),
-            replace(endpoint, authority=other),
-            replace(endpoint, token="other"),
+            replace(endpoint.http, name="example.com"),
+            replace(endpoint.http, authority=other),
+            replace(endpoint.http, authority="no certificate"),
+            replace(endpoint.http, token="other"),
         ):
             with pytest.raises(CoordinatorError):
-                coordinators.snapshot(wrong)
+                operator.snapshot(replace(endpoint, http=wrong))
         with port() as nobodys, pytest.raises(CoordinatorError):
-            coordinators.snapshot(replace(endpoint, port=nobodys))
+            operator.snapshot(replace(endpoint, http=replace(endpoint.http, url=f"https://127.0.0.1:{nobodys}")))
 
 
-def test_neither_token_nor_certificate_shows_where_a_line_is_printed():
-    assert "secret" not in repr(Endpoint("10.0.0.1", 1, "host", authority="secret", token="secret"))
+def test_neither_token_nor_certificate_shows_where_an_endpoint_is_printed():
+    assert "secret" not in repr(api.Endpoint("https://10.0.0.1:1", "secret", "secret", "host"))
 
 
 def test_a_coordinator_that_cannot_work_says_why_and_asks_for_another_start(tmp_path):

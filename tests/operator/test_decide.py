@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from longshore_api.errors import Problem
+from longshore_client import api
 from longshore_operator.cluster.coordinators import Endpoint
 from longshore_operator.common.actions import Delete, Drain, Occupy, ReportGone
 from longshore_operator.common.conditions import INVALID, blocked_by_refusal, milestones, sentence
@@ -28,7 +29,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STEP = ObservedStep(
     subject=Subject("ParallelRunStep", "n", "score", "uid-of-step"), generation=1, created=NOW - timedelta(minutes=1)
 )
-ENDPOINT = Endpoint("10.0.0.1", 8443, "score-coordinator.n.svc", authority="", token="t")
+ENDPOINT = Endpoint("n", "score", api.Endpoint("https://10.0.0.1:8443", "t"))
 JOB = Job(
     name="score",
     run_id="score-uid-of-s",

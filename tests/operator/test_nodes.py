@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from longshore_operator.cluster.api import Refused
-from longshore_operator.cluster.coordinators import CoordinatorError
+from longshore_operator.cluster.coordinators import Polled
 from longshore_operator.common.actions import Create, Delete
 from longshore_operator.common.pool import Claim, Holder, Pool, is_node
 from longshore_operator.common.values import Blocked, Pod
@@ -286,13 +286,15 @@ class Rivals:
 
     # the coordinators
 
-    def snapshot(self, endpoint):
-        name = endpoint.host.partition("-coordinator")[0]
+    interval = 2.0
+
+    def snapshot(self, endpoint, *, generation, ended):
+        name = endpoint.step
         over = self.done[name] == self.mini_batches
         counts = MiniBatchCounts(total=self.mini_batches, scheduled=self.mini_batches, succeeded=self.done[name])
         workers = [each["metadata"]["name"] for each in self.workers(name)]
         left = self.mini_batches - self.done[name]
-        return Snapshot(
+        snapshot = Snapshot(
             state=SUCCEEDED if over else RUNNING,
             run_id=name,
             run_uri="/mnt/longshore/claim/claim/longshore/" + name,
@@ -304,13 +306,14 @@ class Rivals:
             workers=WorkerCounts(3, len(workers)),
             idle_workers=tuple(workers[left:]),
         )
+        return Polled(snapshot, ended)
 
     def gone(self, endpoint, worker):
-        if not endpoint.token:
-            raise CoordinatorError("who is it?")
+        assert endpoint.http.token
+        return True
 
     def drain(self, endpoint, worker):
-        assert endpoint.token
+        assert endpoint.http.token
         self.kube.objects["Pod", NAMESPACE, worker]["status"]["phase"] = "Succeeded"
 
 

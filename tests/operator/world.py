@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from longshore_operator.cluster.api import Conflict, NotFound, Taken
-from longshore_operator.cluster.coordinators import CoordinatorError
+from longshore_operator.cluster.coordinators import CoordinatorError, Polled
 from longshore_operator.settings import Settings
 from longshore_protocol.snapshot import (
     PENDING,
@@ -303,21 +303,22 @@ class World:
 
     # --- the coordinator --------------------------------------------------------------------------------------------
 
-    def snapshot(self, endpoint):
-        assert endpoint.token
-        assert endpoint.host == "score-coordinator.research.svc"
+    def snapshot(self, endpoint, *, generation, ended):
+        assert endpoint.http.token
+        assert endpoint.http.name == "score-coordinator.research.svc"
         if not self.answers:
             raise CoordinatorError("connection refused")
-        return self.last()
+        return Polled(self.last(), ended)
 
     def gone_(self, endpoint, worker):
-        if not self.answers:
-            raise CoordinatorError("connection refused")
         self.gone.append(worker)
+        return True
 
 
 class Coordinators:
     """The operator's view of the world's coordinator."""
+
+    interval = 2.0
 
     def __init__(self, world):
         self.snapshot, self.gone = world.snapshot, world.gone_

@@ -84,6 +84,7 @@ class Snapshot:
     message: str = ""  # one sentence
     waiting_reason: str = ""  # why nothing runs while something could, one CamelCase word; "" when it runs
     waiting_message: str = ""  # the same in one sentence
+    observed: Optional[float] = None  # when this was so
     started: Optional[float] = None
     finished: Optional[float] = None
     last_progress: Optional[float] = None  # a mini-batch ended

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from longshore_api.status import ResourceStatus
 from longshore_operator.cluster.api import Conflict, Kube, Manifest, NotFound
-from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators
+from longshore_operator.cluster.coordinators import Coordinators
 from longshore_operator.common.actions import (
     Action,
     Begin,
@@ -70,10 +70,16 @@ class Executor:
                     kube.change(kind, namespace, name, uid, {switch: value})
             case Delete(kind, name, uid, at_once):
                 kube.delete(kind, namespace, name, uid, at_once=at_once)
-            case ReportGone() | Drain():
-                self._notify(action)
+            case ReportGone():
+                self.report(action)
+            case Drain(worker, endpoint):
+                self.coordinators.drain(endpoint, worker)
             case _:
                 assert_never(action)
+
+    def report(self, action: ReportGone) -> bool:
+        """Report a worker as gone; return whether its coordinator knows it by now."""
+        return self.coordinators.gone(action.endpoint, action.worker)
 
     def write_status(self, subject: Subject, status: ResourceStatus) -> None:
         """Write the whole status of a resource, unless that is gone. Raises ApiError."""
@@ -136,12 +142,6 @@ class Executor:
                     if rival := retried_by(kube, run_id, namespace=namespace, but=made["metadata"]["name"]):
                         raise Conflict(f"run {run_id} is retried by {rival}")
                     kube.create(made)
-
-    def _notify(self, action: ReportGone | Drain) -> None:
-        """Call a coordinator. One that misses it is called again, or finds out by itself."""
-        call = self.coordinators.drain if isinstance(action, Drain) else self.coordinators.gone
-        with suppress(CoordinatorError):
-            call(action.endpoint, action.worker)
 
     def _ensure(self, manifest: Manifest) -> None:
         """Create an object that is never changed, unless that very one exists. Raises Taken."""

@@ -11,19 +11,25 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from longshore_api.status import ResourceStatus
+from longshore_api.status import ParallelRunStepStatus, ResourceStatus
 from longshore_operator.cluster.api import Refused, Taken
-from longshore_operator.common.actions import Action, Plan
+from longshore_operator.cluster.coordinators import AnswerPending
+from longshore_operator.common.actions import Action, Create, Occupy, Plan, ReportGone
 from longshore_operator.common.conditions import blocked_by_name, blocked_by_refusal, milestones
 from longshore_operator.common.lifecycle import POLL
 from longshore_operator.common.values import Blocked, Observation, S
+from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.reconcile.apply import Executor
 
 _log = logging.getLogger("longshore.operator")
+
+_UNANSWERED = 30.0  # seconds until a resource is reconciled whose coordinator's answer has not requeued it
+_SLACK = 0.9  # of the interval of polls: a write that is due a little later need not wait for another reconcile
+_RENEWED = timedelta(seconds=30)  # age of a status at which it is written again though it says the same
 
 O = TypeVar("O", bound=Observation[Any])  # noqa: E741  (O for observation, as S for status)
 
@@ -34,7 +40,7 @@ class Controller(Protocol[O, S]):
     def observe(self, kind: str, namespace: str, name: str, *, now: datetime) -> O | None:
         """Read a resource and all that concerns it; None when it does not exist or is being deleted.
 
-        Raises ApiError: then nothing is decided.
+        Raises ApiError, AnswerPending: then nothing is decided.
         """
 
     def decide(self, seen: O, *, now: datetime) -> Plan[S]:
@@ -70,7 +76,10 @@ class Reconciler:
         Raises ApiError when a call of the API server fails: the caller retries later.
         """
         controller, now = self.controllers[kind], self.now()
-        seen = controller.observe(kind, namespace, name, now=now)
+        try:
+            seen = controller.observe(kind, namespace, name, now=now)
+        except AnswerPending:
+            return _UNANSWERED
         if seen is None:  # its objects are deleted with it: they name it as their owner
             self._written.pop((kind, namespace, name), None)
             return None
@@ -89,9 +98,16 @@ class Reconciler:
         return requeue_after
 
     def _execute(self, actions: tuple[Action, ...], namespace: str, *, now: datetime) -> None:
-        for action in actions:
+        unreported: set[str] = set()
+        for planned in actions:
+            action = _without(planned, unreported)
+            if action is None:
+                continue
             _log.info("%s", _describe(action))
-            self.executor.execute(action, namespace=namespace, now=now)
+            if isinstance(action, ReportGone):
+                unreported |= set() if self.executor.report(action) else {action.worker}
+            else:
+                self.executor.execute(action, namespace=namespace, now=now)
 
     def _report(self, subject: Subject, plan: Plan[S], *, before: S | None, now: datetime) -> float | None:
         """Write the status and create the events if the status changed; return the requeue delay.
@@ -102,7 +118,7 @@ class Reconciler:
             return plan.requeue_after
         events = (*plan.events, *milestones(before, plan.status))
         key, clock = (subject.kind, subject.namespace, subject.name), self.monotonic()
-        if not events and not plan.after and (early := self._written.get(key, clock - POLL) + POLL - clock) > 0:
+        if not events and not plan.after and (early := self._next_write(key) - clock) > 0:
             return early
         self.executor.write_status(subject, plan.status)
         self._written[key] = clock
@@ -111,6 +127,30 @@ class Reconciler:
             self.executor.create_event(subject, event, now=now)
         return plan.requeue_after
 
+    def _next_write(self, key: tuple[str, str, str]) -> float:
+        """Return when a status may be written that differs in progress only."""
+        between = _SLACK * self.executor.coordinators.interval if key[0] == names.STEP_KIND else POLL
+        return self._written.get(key, float("-inf")) + between
+
+
+def _without(action: Action, unreported: set[str]) -> Action | None:
+    """Return an action without the pods of workers whose coordinators do not know yet that the one before is gone.
+
+    They are created in a later reconcile: a coordinator would take the new one for dead.
+    """
+    match action:
+        case Create(manifest) if _name(manifest) in unreported:
+            return None
+        case Occupy(_, _, pods):
+            allowed = tuple(each for each in pods if _name(each) not in unreported)
+            return replace(action, pods=allowed) if allowed else None
+        case _:
+            return action
+
+
+def _name(manifest: Any) -> str:
+    return str(manifest.metadata.name)
+
 
 def _blocked(error: Refused | Taken) -> Blocked:
     _log.warning("the API server refused it: %s", error)
@@ -118,7 +158,14 @@ def _blocked(error: Refused | Taken) -> Blocked:
 
 
 def _same(before: ResourceStatus | None, after: ResourceStatus) -> bool:
-    return before is not None and before.to_dict() == after.to_dict()
+    """Return whether two statuses say the same, of about the same time."""
+    if before is None:
+        return False
+    if isinstance(before, ParallelRunStepStatus) and isinstance(after, ParallelRunStepStatus):
+        then, now = before.progress.observed_time, after.progress.observed_time
+        if then is not None and now is not None and now - then < _RENEWED:
+            after = after.model_copy(update={"progress": after.progress.model_copy(update={"observed_time": then})})
+    return before.to_dict() == after.to_dict()
 
 
 def _describe(action: object) -> str:

@@ -10,11 +10,12 @@ from datetime import datetime
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.validation import label
+from longshore_client import api
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Endpoint
 from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pods import observed_pod
-from longshore_operator.common.pool import Holder, Pool
+from longshore_operator.common.pool import Holder, Pool, is_finished
 from longshore_operator.common.references import (
     digests_of,
     documents_around,
@@ -30,7 +31,6 @@ from longshore_operator.settings import Settings
 from longshore_operator.steps.observed import ObservedStep, Unreachable
 from longshore_planner.cluster.provision import user_location
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
-from longshore_protocol.snapshot import Snapshot
 
 _RESUME = "spec.resumeFrom"
 _SECRET_AGE = 30.0  # seconds until a Secret is read again while a coordinator or a pod has trouble
@@ -41,7 +41,8 @@ def observe(
 ) -> ObservedStep | None:
     """Read a step and all of its objects; None when there is no such step, or it is being deleted.
 
-    Raises ApiError. Pods are read before their coordinator is asked: it knows what ended them.
+    The end of a worker's pod counts once the coordinator was asked after it: it knows what ended the worker. Raises
+    ApiError; AnswerPending when the coordinator has not answered yet.
     """
     raw = existing(kube, names.STEP_KIND, namespace, name)
     if raw is None:
@@ -68,10 +69,11 @@ def observe(
     resolved = None
     if run is None and not foreign:
         resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, seen, settings)
-    endpoint = None if foreign else _endpoint(secret, pods, seen)
-    progress = None if endpoint is None else _ask(coordinators, endpoint)
-    of_run = tuple(_pod(each, step=name) for each in pods)
-    if secret is not None and (isinstance(progress, Unreachable) or any(each.blocked for each in of_run)):
+    endpoint = None if foreign or is_finished(raw) else _endpoint(secret, pods, seen)
+    seen = replace(seen, pods=tuple(_pod(each, step=name) for each in pods), endpoint=endpoint)
+    if endpoint is not None:
+        seen = _ask(coordinators, endpoint, seen)
+    if secret is not None and (isinstance(seen.progress, Unreachable) or any(each.blocked for each in seen.pods)):
         beside["Secret"] = kube.fetch("Secret", namespace, names.run_objects(name), max_age=_SECRET_AGE)
     frozen = run or resolved
     return replace(
@@ -83,10 +85,7 @@ def observe(
             for kind, each in beside.items()
             if kind != "ConfigMap" and each is not None and owner(each) == uid
         },
-        pods=of_run,
         foreign=foreign,
-        endpoint=endpoint,
-        progress=progress,
         pool=_pool(kube, frozen, pods) if isinstance(frozen, ClusterRun) else None,
     )
 
@@ -126,8 +125,15 @@ def _endpoint(secret: Manifest | None, pods: Iterable[Manifest], step: ObservedS
     if status.get("phase") != "Running" or not status.get("podIP"):
         return None
     data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
-    host = names.host(step.name, step.subject.namespace)
-    return Endpoint(status["podIP"], names.PORT, host, authority=data[objects.AUTHORITY], token=data[objects.TOKEN])
+    namespace = step.subject.namespace
+    host = f"[{status['podIP']}]" if ":" in status["podIP"] else status["podIP"]  # no name server is needed
+    http = api.Endpoint(
+        f"https://{host}:{names.PORT}",
+        data[objects.TOKEN],
+        data[objects.AUTHORITY],
+        names.host(step.name, namespace),
+    )
+    return Endpoint(namespace, step.name, http)
 
 
 def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
@@ -140,11 +146,16 @@ def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
     return kube.pool(run.namespace, compute, asking=(Holder(run.step), run.job.workers))
 
 
-def _ask(coordinators: Coordinators, endpoint: Endpoint) -> Snapshot | Unreachable:
+def _ask(coordinators: Coordinators, endpoint: Endpoint, seen: ObservedStep) -> ObservedStep:
+    """Add the latest snapshot; leave out the ends of pods that came after it. Raises AnswerPending."""
+    ended = frozenset(each.uid for each in seen.pods if each.is_over)
     try:
-        return coordinators.snapshot(endpoint)
+        polled = coordinators.snapshot(endpoint, generation=seen.generation, ended=ended)
     except CoordinatorError as error:
-        return Unreachable(str(error))
+        return replace(seen, progress=Unreachable(str(error)))
+    later = ended - polled.ended
+    pods = tuple(replace(each, phase="Running") if each.uid in later else each for each in seen.pods)
+    return replace(seen, progress=polled.snapshot, pods=pods)
 
 
 def _resolve(

@@ -1,0 +1,433 @@
+"""Polling of coordinators, on a loop whose clock jumps to the next thing that is due: nothing waits, all is counted."""
+
+import asyncio
+import itertools
+import json
+import selectors
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from longshore_client import api
+from longshore_client.api import CoordinatorError, Rejected, Unreachable
+from longshore_operator.cluster.coordinators import AnswerPending, Endpoint
+from longshore_operator.cluster.poller import LIMITS, Poller
+from longshore_protocol.snapshot import RUNNING, MiniBatchCounts, Snapshot
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NONE = frozenset()
+
+
+class Jumping(selectors.DefaultSelector):
+    """Passes time at once instead of waiting."""
+
+    now = 0.0
+
+    def select(self, timeout=None):
+        if timeout:
+            self.now += timeout
+        return super().select(0)
+
+
+class World:
+    """Coordinators by the names of their steps, and the operator's side of them."""
+
+    def __init__(self):
+        self.poller = Poller(self.on_change, connect=self.connect, now=lambda: NOW)
+        self.mute, self.refusing = set(), set()
+        self.done = defaultdict(int)  # mini-batches, counted on with each answer of those that make progress
+        self.steady = set()
+        self.calls = defaultdict(list)  # step -> (when, path, worker)
+        self.requeued = defaultdict(list)  # step -> when
+        self.connections = defaultdict(int)
+        self.generation = 1
+        self.ended = NONE
+        self.looks = True  # reconcile at once when requeued
+
+    def time(self):
+        return asyncio.get_running_loop().time()
+
+    def on_change(self, namespace, step):
+        assert namespace == "n"
+        self.requeued[step].append(self.time())
+        if self.looks:
+            self.look(step)
+
+    def look(self, step, **changes):
+        """Reconcile a step; return the snapshot that it gets, the error, or None while there is no answer."""
+        asked = {"generation": self.generation, "ended": self.ended, **changes}
+        try:
+            return self.poller.snapshot(endpoint(step), **asked)
+        except AnswerPending:
+            return None
+        except CoordinatorError as error:
+            return error
+
+    @asynccontextmanager
+    async def connect(self, http):
+        step = http.name
+        self.connections[step] += 1
+        yield _Calls(self, step)
+
+    async def answer(self, step, path, body):
+        worker = json.loads(body)["worker"] if body else ""
+        self.calls[step].append((self.time(), path, worker))
+        if step in self.mute:
+            await asyncio.sleep(LIMITS.total)
+            raise Unreachable("no answer in time")
+        if path != "/v1/snapshot":
+            if step in self.refusing:
+                raise Rejected(step, 404, "no such call")
+            return b"{}"
+        self.done[step] += step not in self.steady
+        return snapshot(self.done[step]).to_json().encode()
+
+    def polls(self, step):
+        return [when for when, path, _ in self.calls[step] if path == "/v1/snapshot"]
+
+
+class _Calls:
+    def __init__(self, world, step):
+        self.world, self.step = world, step
+
+    async def call(self, method, path, body=None):
+        assert method == ("GET" if path == "/v1/snapshot" else "POST")
+        return await self.world.answer(self.step, path, body)
+
+
+def snapshot(done, **changes):
+    counts = MiniBatchCounts(total=1000, succeeded=done)
+    return replace(Snapshot(RUNNING, "r", "/run", "/run/out", 1, mini_batches=counts), **changes)
+
+
+def endpoint(step, token="t"):
+    return Endpoint("n", step, api.Endpoint("https://10.0.0.1:1", token, "ca", step))
+
+
+def run(scenario):
+    """Run a scenario of a world on a clock that jumps."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        def __init__(self):
+            self.jumping = Jumping()
+            super().__init__(self.jumping)
+
+        def time(self):
+            return self.jumping.now
+
+    async def main():
+        world = World()
+        polling = asyncio.create_task(world.poller.run())
+        await asyncio.sleep(0)
+        try:
+            await scenario(world)
+        finally:
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
+        assert len(asyncio.all_tasks()) == 1, "polling has ended"
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main())
+
+
+def gaps(times):
+    return [after - before for before, after in itertools.pairwise(times)]
+
+
+def test_a_coordinator_is_polled_every_two_seconds_over_one_connection():
+    async def scenario(world):
+        assert world.look("a") is None
+        await asyncio.sleep(100)
+        assert all(2.0 <= each <= 2.2 for each in gaps(world.polls("a")))
+        assert len(set(gaps(world.polls("a")))) > 10, "they do not all come at the same moments"
+        assert world.requeued["a"] == world.polls("a"), "each answer says something new"
+        assert world.connections["a"] == 1
+        assert world.look("a").snapshot.mini_batches.succeeded == len(world.polls("a"))
+
+    run(scenario)
+
+
+def test_an_answer_that_says_nothing_new_requeues_its_step_every_30_seconds_only():
+    async def scenario(world):
+        world.steady.add("a")
+        world.look("a")
+        await asyncio.sleep(200)
+        assert len(world.polls("a")) > 80
+        assert all(30.0 <= each < 33.0 for each in gaps(world.requeued["a"]))
+
+    run(scenario)
+
+
+def test_a_reconcile_with_nothing_new_starts_no_poll():
+    async def scenario(world):
+        world.look("a")
+        await asyncio.sleep(1.0)
+        for _ in range(50):  # such as after the write of the step's own status
+            assert world.look("a") is not None
+        await asyncio.sleep(0.5)
+        assert len(world.polls("a")) == 1
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("steps", "interval"), [(1, 2.0), (400, 2.0), (1000, 5.0), (2000, 10.0)])
+def test_the_interval_grows_so_that_writes_stay_within_200_a_second(steps, interval):
+    async def scenario(world):
+        for index in range(steps):
+            world.look(str(index))
+        assert world.poller.interval == interval
+        await asyncio.sleep(3 * interval)
+        polls = sum(len(world.polls(str(index))) for index in range(steps))
+        assert 2.9 * steps <= polls <= 4 * steps
+
+    run(scenario)
+
+
+def test_one_that_does_not_answer_is_asked_less_and_less_often():
+    async def scenario(world):
+        world.mute.add("a")
+        world.look("a")
+        await asyncio.sleep(400)
+        pauses = [each - LIMITS.total for each in gaps(world.polls("a"))]
+        for pause, longest in zip(pauses, [1, 2, 4, 8, 16, 30, 30, 30, 30], strict=False):
+            assert 0.75 * longest <= pause <= 1.25 * longest
+        assert len({pause / longest for pause, longest in zip(pauses, [1, 2, 4, 8], strict=False)}) == 4
+        assert isinstance(world.look("a"), Unreachable)
+
+    run(scenario)
+
+
+def test_one_that_answers_again_is_polled_as_before():
+    async def scenario(world):
+        world.mute.add("a")
+        world.look("a")
+        await asyncio.sleep(60)
+        world.mute.clear()
+        await asyncio.sleep(100)
+        assert world.look("a").snapshot.mini_batches.succeeded == world.done["a"]
+        assert all(2.0 <= each <= 2.2 for each in gaps(world.polls("a"))[-10:])
+
+    run(scenario)
+
+
+def test_a_step_whose_coordinator_does_not_answer_is_not_asked_sooner_because_something_happens():
+    async def scenario(world):
+        world.mute.add("a")
+        world.look("a")
+        await asyncio.sleep(60)
+        before = len(world.polls("a"))
+        for index in range(50):
+            assert isinstance(world.look("a", ended=frozenset({str(index)}), generation=index), Unreachable)
+        await asyncio.sleep(1)
+        assert len(world.polls("a")) <= before + 1
+
+    run(scenario)
+
+
+def test_a_hundred_mute_coordinators_do_not_delay_the_healthy_ones():
+    async def scenario(world):
+        world.mute.update(f"mute-{index}" for index in range(100))
+        healthy = [f"healthy-{index}" for index in range(20)]
+        for step in [*sorted(world.mute), *healthy]:
+            world.look(step)
+        await asyncio.sleep(300)
+        for step in healthy:
+            assert max(gaps(world.requeued[step])) <= 2.2
+        assert sum(len(world.polls(step)) for step in world.mute) <= 100 * 16, "and they are not asked for ever"
+
+    run(scenario)
+
+
+def test_pods_that_end_are_explained_by_a_poll_after_their_end():
+    async def scenario(world):
+        world.looks = False
+        world.look("a")
+        await asyncio.sleep(1.0)
+        ended = frozenset({"uid"})
+        assert world.look("a", ended=ended).ended == NONE, "what is known meanwhile"
+        world.requeued["a"].clear()
+        await asyncio.sleep(0.01)
+        assert world.look("a", ended=ended).ended == ended
+        assert world.requeued["a"] == [1.0]
+
+    run(scenario)
+
+
+def test_a_changed_spec_waits_for_a_snapshot_that_is_asked_for_after_it():
+    async def scenario(world):
+        world.steady.add("a")
+        world.looks = False
+        world.look("a")
+        await asyncio.sleep(1.0)
+        world.requeued["a"].clear()
+        assert world.look("a", generation=2) is None
+        await asyncio.sleep(0.01)
+        assert world.requeued["a"] == [1.0], "though the snapshot says the same"
+        assert world.look("a", generation=2) is not None
+
+    run(scenario)
+
+
+def test_messages_are_sent_once_and_before_the_next_poll():
+    async def scenario(world):
+        world.steady.add("a")
+        world.looks = False
+        world.look("a")
+        await asyncio.sleep(1.0)
+        world.requeued["a"].clear()
+        for _ in range(3):  # as it is planned in each reconcile
+            world.poller.drain(endpoint("a"), "w-0")
+            assert not world.poller.gone(endpoint("a"), "w-1")
+        await asyncio.sleep(0.01)
+        sent = [(path, worker) for _, path, worker in world.calls["a"]]
+        assert sent[1:] == [("/v1/drain", "w-0"), ("/v1/gone", "w-1"), ("/v1/snapshot", "")]
+        assert world.requeued["a"] == [1.0]
+        assert world.poller.gone(endpoint("a"), "w-1"), "it has been told"
+        assert not world.poller.gone(endpoint("a"), "w-1"), "and that counted once"
+
+    run(scenario)
+
+
+def test_a_message_that_is_posted_during_a_call_is_sent_right_after_it():
+    async def scenario(world):
+        world.looks = False
+        world.look("a")
+        await asyncio.sleep(1.0)
+        answer = world.answer
+
+        async def slowly(step, path, body):
+            await asyncio.sleep(1.0)
+            return await answer(step, path, body)
+
+        world.answer = slowly
+        assert world.look("a", generation=2) is None
+        await asyncio.sleep(0.5)
+        assert not world.poller.gone(endpoint("a"), "w-1")
+        await asyncio.sleep(1.6)
+        assert [path for _, path, _ in world.calls["a"]] == ["/v1/snapshot", "/v1/snapshot", "/v1/gone"]
+
+    run(scenario)
+
+
+def test_a_message_that_is_refused_counts_as_heard():
+    async def scenario(world):
+        world.refusing.add("a")
+        world.look("a")
+        await asyncio.sleep(1.0)
+        world.poller.gone(endpoint("a"), "w-1")
+        await asyncio.sleep(0.01)
+        assert world.poller.gone(endpoint("a"), "w-1")
+        assert world.look("a").snapshot.run_id == "r"
+
+    run(scenario)
+
+
+def test_no_message_arrives_after_a_failure_when_a_new_worker_may_have_started():
+    async def scenario(world):
+        world.look("a")
+        await asyncio.sleep(1.0)
+        world.mute.add("a")
+        world.poller.gone(endpoint("a"), "w-1")
+        await asyncio.sleep(LIMITS.total + 0.01)
+        assert world.poller.gone(endpoint("a"), "w-1"), "it is replaced without: nobody answers"
+        world.mute.clear()
+        world.calls["a"].clear()
+        await asyncio.sleep(60)
+        assert {path for _, path, _ in world.calls["a"]} == {"/v1/snapshot"}
+
+    run(scenario)
+
+
+def test_another_coordinator_of_the_step_replaces_the_earlier_one():
+    async def scenario(world):
+        world.looks = False
+        world.look("a")
+        await asyncio.sleep(1.0)
+        world.poller.gone(endpoint("a"), "w-1")
+        with pytest.raises(AnswerPending):
+            world.poller.snapshot(endpoint("a", token="new"), generation=1, ended=NONE)
+        await asyncio.sleep(0.01)
+        assert world.connections["a"] == 2
+        assert [path for _, path, _ in world.calls["a"]].count("/v1/gone") == 0
+        assert world.poller.gone(endpoint("a"), "w-1"), "there is nobody to tell"
+
+    run(scenario)
+
+
+def test_a_coordinator_that_nobody_asks_about_is_forgotten():
+    async def scenario(world):
+        world.looks = False
+        world.look("a")
+        await asyncio.sleep(300)
+        assert max(world.polls("a")) < 95
+        assert world.look("a") is None, "it begins anew"
+        await asyncio.sleep(1)
+        assert world.look("a") is not None
+
+    run(scenario)
+
+
+def test_an_operator_that_no_longer_leads_polls_nobody():
+    async def scenario(world):
+        world.looks = False
+        for index in range(5):
+            world.look(str(index))
+        await asyncio.sleep(1)
+        world.poller.forget_all()
+        await asyncio.sleep(60)
+        assert [len(world.polls(str(index))) for index in range(5)] == [1] * 5
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"state": "Running"}'])
+def test_what_is_no_snapshot_is_an_error_of_the_coordinator(text):
+    async def scenario(world):
+        async def answer(*_):
+            return text.encode()
+
+        world.answer = answer
+        world.look("a")
+        await asyncio.sleep(1.0)
+        assert "no snapshot" in str(world.look("a"))
+
+    run(scenario)
+
+
+def test_the_time_of_a_snapshot_is_the_coordinators_and_otherwise_that_of_the_poll():
+    async def scenario(world):
+        world.look("old")
+        await asyncio.sleep(1.0)
+        assert world.look("old").snapshot.observed == NOW.timestamp()
+
+        async def answer(*_):
+            return snapshot(1, observed=12.0).to_json().encode()
+
+        world.answer = answer
+        world.look("new")
+        await asyncio.sleep(1.0)
+        assert world.look("new").snapshot.observed == 12.0
+
+    run(scenario)
+
+
+def test_a_bug_in_a_poll_loses_no_step(caplog):
+    async def scenario(world):
+        answer = world.answer
+
+        async def broken(*_):
+            raise ZeroDivisionError
+
+        world.answer = broken
+        world.look("a")
+        await asyncio.sleep(1.0)
+        assert "cannot be polled" in str(world.look("a"))
+        world.answer = answer
+        await asyncio.sleep(10.0)
+        assert world.look("a").snapshot.run_id == "r"
+
+    run(scenario)
+    assert "a bug" in caplog.text
