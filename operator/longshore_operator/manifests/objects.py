@@ -15,7 +15,6 @@ from kubernetes.client import (
     V1NetworkPolicyPort,
     V1NetworkPolicySpec,
     V1ObjectMeta,
-    V1OwnerReference,
     V1Secret,
     V1Service,
     V1ServicePort,
@@ -23,6 +22,9 @@ from kubernetes.client import (
 )
 
 from longshore_operator.manifests import names
+from longshore_operator.manifests.metadata import immutable_map
+from longshore_operator.manifests.metadata import metadata as owned
+from longshore_operator.manifests.subject import Subject
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.cluster.task_runs import TaskRun
 
@@ -34,26 +36,13 @@ def metadata(
     run: ClusterRun, name: str, *, role: str | None = None, more: Mapping[str, str] | None = None
 ) -> V1ObjectMeta:
     """Return the metadata of an object that goes with its step; `more` are labels besides."""
-    owner = V1OwnerReference(
-        api_version=names.API_VERSION, kind=names.STEP_KIND, name=run.step, uid=run.uid, controller=True
-    )
-    return V1ObjectMeta(
-        name=name,
-        namespace=run.namespace,
-        labels={**(more or {}), **names.labels(run.step, role)},
-        owner_references=[owner],
-    )
+    owner = Subject(names.STEP_KIND, run.namespace, run.step, run.uid)
+    return owned(owner, name, {**(more or {}), **names.labels(run.step, role)})
 
 
 def config_map(run: ClusterRun) -> V1ConfigMap:
     """Return the run as it was frozen: later changes of Datasets and others are not for it."""
-    return V1ConfigMap(
-        api_version="v1",
-        kind="ConfigMap",
-        metadata=metadata(run, names.run_objects(run.step)),
-        immutable=True,
-        data=run_data(run),
-    )
+    return immutable_map(metadata(run, names.run_objects(run.step)), run_data(run))
 
 
 def run_data(run: ClusterRun) -> dict[str, str]:

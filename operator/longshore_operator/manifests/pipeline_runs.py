@@ -7,9 +7,11 @@ import gzip
 from collections.abc import Mapping
 from typing import Any
 
-from kubernetes.client import V1ConfigMap, V1ObjectMeta, V1OwnerReference
+from kubernetes.client import V1ConfigMap, V1ObjectMeta
 
 from longshore_operator.manifests import names, objects
+from longshore_operator.manifests.metadata import immutable_map
+from longshore_operator.manifests.metadata import metadata as owned
 from longshore_operator.manifests.subject import Subject
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.cluster.task_runs import TaskRun
@@ -21,14 +23,8 @@ RUN_ID_KEY, PIPELINE_KEY = "run-id", "pipeline.json.gz"  # of the ConfigMap
 def frozen_map(run: Subject, frozen: ClusterPipeline) -> V1ConfigMap:
     """Return the run as it was frozen, packed: hundreds of steps are more than a ConfigMap holds otherwise."""
     packed = gzip.compress(frozen.to_json().encode(), mtime=0)
-    return V1ConfigMap(
-        api_version="v1",
-        kind="ConfigMap",
-        metadata=metadata(run, names.pipeline_run(run.name)),
-        immutable=True,
-        data={RUN_ID_KEY: frozen.pipeline.run_id},
-        binary_data={PIPELINE_KEY: base64.b64encode(packed).decode()},
-    )
+    about = metadata(run, names.pipeline_run(run.name))
+    return immutable_map(about, {RUN_ID_KEY: frozen.pipeline.run_id}, {PIPELINE_KEY: base64.b64encode(packed).decode()})
 
 
 def frozen_from(raw: Mapping[str, Any]) -> ClusterPipeline:
@@ -38,27 +34,14 @@ def frozen_from(raw: Mapping[str, Any]) -> ClusterPipeline:
 
 def source_map(run: Subject, name: str, source: Mapping[str, Any]) -> V1ConfigMap:
     """Return a copy of a ConfigMap that is a source: what becomes of the original is not for this run."""
-    return V1ConfigMap(
-        api_version="v1",
-        kind="ConfigMap",
-        metadata=metadata(run, name),
-        immutable=True,
-        data=source.get("data") or None,
-        binary_data=source.get("binaryData") or None,
-    )
+    return immutable_map(metadata(run, name), source.get("data"), source.get("binaryData"))
 
 
 def step_map(run: Subject, frozen: ClusterRun | TaskRun) -> V1ConfigMap:
     """Return the frozen run of a step, which is there before the step is: so it resolves nothing by itself."""
-    is_task = isinstance(frozen, TaskRun)
-    name = names.task_objects(frozen.step) if is_task else names.run_objects(frozen.step)
-    return V1ConfigMap(
-        api_version="v1",
-        kind="ConfigMap",
-        metadata=metadata(run, name),
-        immutable=True,
-        data=objects.task_data(frozen) if isinstance(frozen, TaskRun) else objects.run_data(frozen),
-    )
+    if isinstance(frozen, TaskRun):
+        return immutable_map(metadata(run, names.task_objects(frozen.step)), objects.task_data(frozen))
+    return immutable_map(metadata(run, names.run_objects(frozen.step)), objects.run_data(frozen))
 
 
 def step_resource(run: Subject, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -69,8 +52,4 @@ def step_resource(run: Subject, kind: str, name: str, spec: dict[str, Any]) -> d
 
 def metadata(run: Subject, name: str) -> V1ObjectMeta:
     """Return the metadata of an object that goes with its PipelineRun."""
-    owner = V1OwnerReference(
-        api_version=names.API_VERSION, kind=names.RUN_KIND, name=run.name, uid=run.uid, controller=True
-    )
-    labels = {names.MANAGED_BY: names.MANAGER, names.RUN_LABEL: names.label_value(run.name)}
-    return V1ObjectMeta(name=name, namespace=run.namespace, labels=labels, owner_references=[owner])
+    return owned(run, name, {names.RUN_LABEL: names.label_value(run.name)})

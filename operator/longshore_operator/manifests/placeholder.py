@@ -6,23 +6,21 @@ as any pod needs its room, and the operator as soon as a worker takes its place.
 
 from __future__ import annotations
 
-from kubernetes.client import V1Container, V1ObjectMeta, V1OwnerReference, V1Pod
+from kubernetes.client import V1Container, V1Pod
 
 from longshore_operator.manifests import names, placement
+from longshore_operator.manifests.metadata import metadata
 from longshore_operator.manifests.parts import OUR_USER, confined, pod
+from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings
 from longshore_planner.cluster.nodes import NodeShape
 
 
 def placeholder_pod(node: NodeShape, settings: Settings, *, namespace: str, uid: str, index: int) -> V1Pod:
     """Return the index-th placeholder of a ComputeCluster, whose uid is given."""
-    owner = V1OwnerReference(
-        api_version=names.API_VERSION, kind=names.COMPUTE_KIND, name=node.compute, uid=uid, controller=True
-    )
-    labels = {names.MANAGED_BY: names.MANAGER, names.ROLE_LABEL: names.PLACEHOLDER, **placement.compute_labels(node)}
-    metadata = V1ObjectMeta(
-        name=names.placeholder(node.compute, index), namespace=namespace, labels=labels, owner_references=[owner]
-    )
+    owner = Subject(names.COMPUTE_KIND, namespace, node.compute, uid)
+    labels = {names.ROLE_LABEL: names.PLACEHOLDER, **placement.compute_labels(node)}
+    about = metadata(owner, names.placeholder(node.compute, index), labels)
     where = placement.on_node(node, settings)
     where["priority_class_name"] = settings.placeholder_priority_class or where["priority_class_name"]
     container = V1Container(
@@ -33,4 +31,4 @@ def placeholder_pod(node: NodeShape, settings: Settings, *, namespace: str, uid:
         resources=placement.resources_of(node),
         security_context=confined(OUR_USER),
     )
-    return pod(metadata, where, containers=[container], grace=0)  # there is nothing to finish
+    return pod(about, where, containers=[container], grace=0)  # there is nothing to finish

@@ -16,6 +16,7 @@ from kubernetes.client import (
 )
 
 from longshore_operator.manifests import names, placement
+from longshore_operator.manifests.metadata import immutable_map
 from longshore_operator.manifests.parts import (
     OUR_USER,
     PYTHON,
@@ -42,13 +43,7 @@ _GRACE = 5  # seconds: it has nothing to bring to an end
 
 def survey_map(run: Subject, survey: Survey) -> V1ConfigMap:
     """Return the request."""
-    return V1ConfigMap(
-        api_version="v1",
-        kind="ConfigMap",
-        metadata=metadata(run, names.survey(run.name, survey.digest)),
-        immutable=True,
-        data={REQUEST_KEY: survey.request.to_json()},
-    )
+    return immutable_map(metadata(run, names.survey(run.name, survey.digest)), {REQUEST_KEY: survey.request.to_json()})
 
 
 def survey_pod(run: Subject, survey: Survey, settings: Settings) -> V1Pod:

@@ -21,13 +21,13 @@ from kubernetes.client import (
     V1ConfigMapVolumeSource,
     V1Container,
     V1ObjectMeta,
-    V1OwnerReference,
     V1Pod,
     V1Volume,
     V1VolumeMount,
 )
 
 from longshore_operator.manifests import names, objects, placement
+from longshore_operator.manifests.metadata import immutable_map, metadata
 from longshore_operator.manifests.parts import (
     INJECT,
     OUR_USER,
@@ -49,6 +49,7 @@ from longshore_operator.manifests.parts import (
     pod,
     scratch_volumes,
 )
+from longshore_operator.manifests.subject import Subject
 from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
 from longshore_planner.cluster.provision import SOURCE
@@ -67,13 +68,7 @@ _LAST_WORDS = ("--last-words", "/dev/termination-log")
 
 def task_map(run: TaskRun) -> V1ConfigMap:
     """Return the run as it was frozen."""
-    return V1ConfigMap(
-        api_version="v1",
-        kind="ConfigMap",
-        metadata=_metadata(run, names.task_objects(run.step)),
-        immutable=True,
-        data=objects.task_data(run),
-    )
+    return immutable_map(_metadata(run, names.task_objects(run.step)), objects.task_data(run))
 
 
 def task_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
@@ -83,11 +78,11 @@ def task_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
 
 def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
     given, node, access = run.provision, run.provision.node, _access_of_script(run)
-    metadata = _metadata(run, names.task(run.step, number), more={**placement.labels_of(node), **_AT_WORK})
-    metadata.annotations = placement.annotations_of(node, MAIN, INJECT)
+    about = _metadata(run, names.task(run.step, number), more={**placement.labels_of(node), **_AT_WORK})
+    about.annotations = placement.annotations_of(node, MAIN, INJECT)
     source = [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=given.config_map))]
     return pod(
-        metadata,
+        about,
         placement.on_node(node, settings),
         containers=[_main(access), _ours(COLLECT, [_JOB, _FOLDER], access, settings)],
         init_containers=[inject(access, settings), _prepare(access, settings)],
@@ -197,6 +192,5 @@ def _job(run: TaskRun) -> V1Volume:
 
 def _metadata(run: TaskRun, name: str, *, more: Mapping[str, str] | None = None) -> V1ObjectMeta:
     """Return the metadata of an object that goes with its task; `more` are labels besides."""
-    owner = V1OwnerReference(api_version=names.API_VERSION, kind=run.kind, name=run.step, uid=run.uid, controller=True)
-    labels = {**(more or {}), **names.task_labels(run.step)}
-    return V1ObjectMeta(name=name, namespace=run.namespace, labels=labels, owner_references=[owner])
+    owner = Subject(run.kind, run.namespace, run.step, run.uid)
+    return metadata(owner, name, {**(more or {}), **names.task_labels(run.step)})
