@@ -214,7 +214,7 @@ def test_of_two_steps_that_are_about_to_go_on_with_one_run_at_once_one_does(worl
     executor = Executor(operator.cached, operator.coordinators)
     world.reconciler.reconcile("ParallelRunStep", NAMESPACE, "again")
     first, *_ = decide(seen, SETTINGS, now=world.now).actions
-    with pytest.raises(Conflict, match="is resumed by again"):
+    with pytest.raises(Conflict, match="is continued by again"):
         executor.execute(first, namespace=NAMESPACE, now=world.now)
     assert "more-coordinator" not in world.kube.of("Pod")
 

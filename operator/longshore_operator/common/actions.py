@@ -35,14 +35,6 @@ class Begin:
 
 
 @dataclass(frozen=True)
-class Retry:
-    """Write a PipelineRun down that goes on with another one's run, unless a further one has done so by now."""
-
-    manifest: V1ConfigMap
-    run_id: str
-
-
-@dataclass(frozen=True)
 class Switch:
     """Turn a switch of a resource's spec."""
 
@@ -54,10 +46,13 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Resume:
-    """Write a run down that goes on with another step's, unless a further step has done so by now."""
+class Continue:
+    """Write down a run that continues another resource's, unless a further resource has begun to continue that."""
 
-    run: ClusterRun
+    kind: str  # of both resources
+    name: str
+    run_id: str
+    manifest: V1ConfigMap
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ class ReportGone:
     endpoint: Endpoint
 
 
-Action = Create | Ensure | Begin | Occupy | Resume | Retry | Issue | Switch | Delete | ReportGone | Drain
+Action = Create | Ensure | Begin | Occupy | Continue | Issue | Switch | Delete | ReportGone | Drain
 
 
 @dataclass(frozen=True)

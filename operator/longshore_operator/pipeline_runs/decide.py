@@ -18,7 +18,7 @@ from datetime import datetime
 from longshore_api.errors import Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_operator.common import lifecycle
-from longshore_operator.common.actions import Action, Begin, Create, Ensure, Event, Plan, Retry, Switch
+from longshore_operator.common.actions import Action, Begin, Continue, Create, Ensure, Event, Plan, Switch
 from longshore_operator.common.conditions import (
     REFUSALS,
     blocked_by_object,
@@ -31,6 +31,7 @@ from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests import pipeline_runs as pipelines
 from longshore_operator.pipeline_runs.children import Child, detail, outcome
+from longshore_operator.pipeline_runs.freeze import ResolvedRun
 from longshore_operator.pipeline_runs.surveys import cleared, surveying, waits_for
 from longshore_operator.settings import Settings
 from longshore_planner.pipelines.decide import Decision, Stop, after_stop, decide
@@ -54,16 +55,6 @@ from longshore_planner.pipelines.survey import Survey
 RunPlan = Plan[PipelineRunStatus]
 
 _SURVEYING = 5.0  # seconds between reconciles while a survey runs
-
-
-@dataclass(frozen=True)
-class ResolvedRun:
-    """A run as it would begin now, once a survey has been made where it needs one."""
-
-    frozen: ClusterPipeline
-    copies: tuple[Ensure, ...] = ()  # of its sources
-    is_retry: bool = False  # it goes on with another one
-    survey: Survey | None = None  # what is still to be looked at: `frozen` lacks it
 
 
 @dataclass(frozen=True)
@@ -249,7 +240,8 @@ def _steered(child: Child, record: Record, stop: Stop | None) -> Iterator[Switch
 def _written_down(seen: ObservedRun, begins: ResolvedRun) -> Iterator[Action]:
     yield from begins.copies
     manifest = pipelines.frozen_map(seen.subject, begins.frozen)
-    yield Retry(manifest, begins.frozen.pipeline.run_id) if begins.is_retry else Create(manifest)
+    run_id = begins.frozen.pipeline.run_id
+    yield Continue(names.RUN_KIND, seen.name, run_id, manifest) if begins.is_retry else Create(manifest)
 
 
 def _details(seen: ObservedRun, frozen: ClusterPipeline, decision: Decision) -> dict[str, Detail]:

@@ -1,60 +1,118 @@
-"""Freezes a PipelineRun: from it, its Pipeline and all that they refer to, to what is kept when it begins."""
+"""Freezes a PipelineRun: from it and what it refers to, to what is kept when it begins. Pure.
+
+draft      the steps, resolved; which ConfigMaps and Secrets they name is known from now on
+complete   with the code of their sources, and with what a survey found where one is needed
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus
-from longshore_api.validation import field_path, label
-from longshore_operator.cluster.api import Kube, Manifest
-from longshore_operator.common.observe import status_of
-from longshore_operator.common.pool import is_finished
-from longshore_operator.common.references import AROUND, document, owner
+from longshore_api.validation import field_path
+from longshore_operator.cluster.api import Manifest
+from longshore_operator.common.actions import Ensure
+from longshore_operator.common.continuations import Continuation, follower, rival
+from longshore_operator.common.references import document
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, placement
-from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY, frozen_from
 from longshore_operator.manifests.subject import Subject
-from longshore_operator.pipeline_runs.decide import ResolvedRun
 from longshore_operator.pipeline_runs.sources import RETRY, Sources
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.cluster.layout import default_store
 from longshore_planner.cluster.provision import Provision
 from longshore_planner.cluster.step_runs import own_run_id
-from longshore_planner.pipelines.choose import choose
+from longshore_planner.pipelines.choose import PipelineDocument, choose
 from longshore_planner.pipelines.freeze import Cluster, freeze
-from longshore_planner.pipelines.frozen import NONE, FrozenPipeline, Options
+from longshore_planner.pipelines.frozen import NONE, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.on_cluster import ClusterPipeline, retried, with_original
 from longshore_planner.pipelines.survey import Survey, survey_of
 from longshore_planner.places import join
 
 _LARGEST = 900 << 10  # bytes of a status: an object has 1.5 MB in etcd, and who set each field is kept in it, too
 _OF_STEP = 600  # of a step in it, besides what it is compared by
+_WAITING = "WaitingForRun"
 
 
-def freeze_run(
-    kube: Kube, raw: Manifest, run: Subject, options: Options, settings: Settings, *, surveys: Sequence[Pod] = ()
-) -> ResolvedRun | tuple[Problem, ...] | Blocked:
-    """Return the run as it would begin now, what is wrong with it, or what it waits for. Raises ApiError.
+@dataclass(frozen=True)
+class Draft:
+    """A run whose steps are resolved, but for the code in their sources."""
 
-    `surveys` are the run's pods that look at what the operator cannot see.
+    run: Subject
+    pipeline: ClusterPipeline
+    where: str  # the document that problems are told of
+    template: PipelineDocument | None  # where steps stand in that document; None for a retry
+    reads: frozenset[str]  # names of the steps whose source is read now
+    code: frozenset[str]  # and of those whose source is copied, where it lies in a store
+    contents: str = NONE  # what counts of the files of inputs
+    copies: tuple[str | None, ...] = ()  # places of sources that the run which is retried copied
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether it continues another PipelineRun's run."""
+        return self.template is None
+
+    @property
+    def config_maps(self) -> set[str]:
+        """Names of the ConfigMaps that are sources of its steps."""
+        found = (Provision.from_dict(each.provision or {}).config_map for each in self._read_steps)
+        return {each for each in found if each is not None}
+
+    @property
+    def secrets(self) -> set[str]:
+        """Names of the Secrets that its pods would wait for; of a retry, the first run has waited for them."""
+        steps = () if self.is_retry else self.pipeline.pipeline.steps
+        return {name for step in steps for name in (step.provision or {}).get("secrets", ())}
+
+    @property
+    def _read_steps(self) -> Iterator[FrozenStep]:
+        return (each for each in self.pipeline.pipeline.steps if each.name in self.reads)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What exists of the objects that a draft names."""
+
+    config_maps: Mapping[str, Manifest] = field(default_factory=dict)  # by name
+    secrets: AbstractSet[str] = frozenset()  # names
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A run as it would begin now, once a survey has been made where it needs one."""
+
+    frozen: ClusterPipeline
+    copies: tuple[Ensure, ...] = ()  # of its sources
+    is_retry: bool = False  # it continues another one's
+    survey: Survey | None = None  # what is still to be looked at: `frozen` lacks it
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """The PipelineRun that retryOf names."""
+
+    is_finished: bool
+    run_id: str = ""
+    frozen: ClusterPipeline | None = None  # None: it never began
+    status: PipelineRunStatus | None = None  # None: it has none that this version reads
+
+
+def draft_run(
+    run: Subject, raw: Manifest, pipeline: Manifest | None, around: Iterable[Manifest], settings: Settings
+) -> Draft:
+    """Return the draft of a PipelineRun; `pipeline` is what its pipelineRef names.
+
+    `around` are the Datasets, Datastores and others of its namespace. Raises InvalidDocuments.
     """
-    try:
-        earlier = raw.get("spec", {}).get("retryOf")
-        if earlier is not None:
-            return _Retry(kube, raw, run, str(earlier), surveys).resolved(options)
-        return _begin(kube, raw, run, settings, surveys)
-    except InvalidDocuments as error:
-        return tuple(error.problems)
-
-
-def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys: Iterable[Pod]) -> ResolvedRun:
-    documents = _documents(kube, raw)
+    documents = _documents(raw, pipeline, around)
     chosen = choose(documents, name=None, assigned={})
     assert chosen is not None, "the documents have a PipelineRun"
     run_id = own_run_id(run.name, run.uid)
@@ -69,149 +127,111 @@ def _begin(kube: Kube, raw: Manifest, run: Subject, settings: Settings, surveys:
         options=chosen.options,
         cluster=Cluster(settings.host_paths),
     )
-    problems = [*_unreadable(frozen, settings), *_without_secrets(kube, frozen, run, where=chosen.pipeline.where)]
-    sources = Sources(kube, run, template=chosen.pipeline, where=chosen.pipeline.where)
-    steps = tuple(map(sources.frozen, frozen.steps))
-    if problems or sources.problems:
-        raise InvalidDocuments([*problems, *sources.problems])
-    spec = chosen.pipeline.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    every = {each.name for each in steps}
-    survey = survey_of(steps, code=every, contents=chosen.options.content_fingerprint, where=chosen.pipeline.where)
-    begins = _resolved_run(ClusterPipeline(replace(frozen, steps=steps), spec), sources, survey, surveys)
-    size = _size(begins.frozen)
-    if begins.survey is None and size > _LARGEST:
-        rule = f"are too many, with too many files of code: a status of them would have {size >> 10} kB"
-        path = field_path((*chosen.pipeline.loc, "steps"))
-        raise InvalidDocuments([Problem(chosen.pipeline.where, path, f"{rule}, of at most {_LARGEST >> 10}")])
-    return begins
+    every = frozenset(each.name for each in frozen.steps)
+    return Draft(
+        run=run,
+        pipeline=ClusterPipeline(
+            frozen, chosen.pipeline.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        ),
+        where=chosen.pipeline.where,
+        template=chosen.pipeline,
+        reads=every,
+        code=every,
+        contents=chosen.options.content_fingerprint,
+        problems=tuple(_unreadable(frozen, settings)),
+    )
 
 
-def _size(run_frozen: ClusterPipeline) -> int:
-    """Return about how many bytes a status will have, but for metrics: most are of what steps are compared by."""
-    parts = sum(len(json.dumps(each.parts)) for each in run_frozen.pipeline.steps)
-    return parts + _OF_STEP * len(run_frozen.pipeline.steps) + len(json.dumps(run_frozen.spec))
-
-
-def _resolved_run(
-    run_frozen: ClusterPipeline,
-    sources: Sources,
-    survey: Survey | None,
-    surveys: Iterable[Pod],
+def draft_retry(
+    run: Subject,
+    retries: str,
+    earlier: EarlierRun | None,
+    everyone: Collection[Continuation],
+    options: Options,
     *,
-    is_retry: bool = False,
-) -> ResolvedRun:
-    """Return a run with what its survey found, or with the survey that is to run first. Raises InvalidDocuments."""
-    steps = run_frozen.pipeline.steps
+    where: str,
+) -> Draft | Blocked:
+    """Return the draft of a run that continues another one: as that was frozen, but for the code of steps that failed.
+
+    `earlier` is None where there is no other run of that name. Raises InvalidDocuments.
+    """
+
+    def wrong(rule: str) -> InvalidDocuments:
+        return InvalidDocuments([Problem(where, RETRY, f"is {retries!r}: {rule}")])
+
+    if earlier is None:
+        raise wrong("there is no other PipelineRun of that name")
+    if not earlier.is_finished:
+        return Blocked(_WAITING, f"waiting for {retries} to end, which this run retries")
+    if earlier.frozen is None:
+        raise wrong("it never began, and there is nothing to keep of it: run its pipeline anew")
+    if earlier.status is None:
+        raise wrong("its status is of another version: run its pipeline anew")
+    succeeded = earlier.status.condition("Succeeded")
+    if succeeded is not None and succeeded.status == "True":
+        raise wrong("it has succeeded, and there is nothing to retry")
+    # What that one made in the folders they have in common counts, and is not to be made again behind its back.
+    if later := follower(everyone, retries, but=run.name):
+        raise wrong(f"{later} has gone on with it: retry that one")
+    if before := rival(everyone, retries, earlier.run_id, asking=run.name):
+        return Blocked(_WAITING, f"waiting for {before} to end, which retries the same run")
+    again, failed = retried(earlier.frozen, {each.name: each for each in earlier.status.steps})
+    frozen = again.pipeline
+    options = replace(options, content_fingerprint=frozen.options.content_fingerprint)
+    steps = tuple(with_original(each) if each.name in failed else each for each in frozen.steps)
+    return Draft(
+        run=run,
+        pipeline=replace(again, pipeline=replace(frozen, steps=steps, options=options)),
+        where=where,
+        template=None,
+        reads=frozenset(each.name for each in steps if each.name not in again.kept),
+        code=frozenset(failed),
+        copies=tuple((each.provision or {}).get("source_uri") for each in frozen.steps),
+    )
+
+
+def complete(draft: Draft, found: Found, surveys: Iterable[Pod]) -> ResolvedRun:
+    """Return the run of a draft with the code of its sources; `surveys` are its pods that look into stores.
+
+    Raises InvalidDocuments with every problem found.
+    """
+    sources = Sources(draft.run, found.config_maps, template=draft.template, where=draft.where)
+    steps = [sources.frozen(each) if each.name in draft.reads else each for each in draft.pipeline.pipeline.steps]
+    problems = [*draft.problems, *_without_secrets(draft, found), *sources.problems]
+    if problems:
+        raise InvalidDocuments(problems)
+    survey = survey_of(steps, code=draft.code, contents=draft.contents, where=draft.where, copies=draft.copies)
     if survey is not None:
         surveyed = sources.surveyed(steps, survey, surveys)
         if sources.problems:
             raise InvalidDocuments(sources.problems)
         if surveyed is not None:
-            steps, survey = tuple(surveyed), None
-    run_frozen = replace(run_frozen, pipeline=replace(run_frozen.pipeline, steps=steps))
-    return ResolvedRun(run_frozen, tuple(sources.copies.values()), is_retry=is_retry, survey=survey)
+            steps, survey = surveyed, None
+    frozen = replace(draft.pipeline, pipeline=replace(draft.pipeline.pipeline, steps=tuple(steps)))
+    if survey is None and draft.template is not None:
+        _check_size(frozen, draft.template)
+    return ResolvedRun(frozen, tuple(sources.copies.values()), is_retry=draft.is_retry, survey=survey)
 
 
-@dataclass(frozen=True)
-class _Retry:
-    """A run that goes on with another one: as that was frozen, but for the code of steps that failed."""
-
-    kube: Kube
-    raw: Manifest
-    run: Subject
-    earlier: str
-    surveys: Sequence[Pod]
-
-    def resolved(self, options: Options) -> ResolvedRun | Blocked:
-        where = label(self.raw)
-        raw = None if self.earlier == self.run.name else self._read()
-        if raw is None:
-            raise self._wrong("there is no other PipelineRun of that name")
-        if not is_finished(raw):
-            return Blocked("WaitingForRun", f"waiting for {self.earlier} to end, which this run retries")
-        frozen_map = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(self.earlier))
-        if frozen_map is None or owner(frozen_map) != raw["metadata"]["uid"]:
-            raise self._wrong("it never began, and there is nothing to keep of it: run its pipeline anew")
-        status = self._status(raw)
-        if follower := self._follower():
-            raise self._wrong(f"{follower} has gone on with it: retry that one")
-        if rival := self._rival(frozen_map["data"][RUN_ID_KEY]):
-            return Blocked("WaitingForRun", f"waiting for {rival} to end, which retries the same run")
-        again, anew = retried(frozen_from(frozen_map), {each.name: each for each in status.steps})
-        sources, steps = Sources(self.kube, self.run, template=None, where=where), []
-        for step in again.pipeline.steps:
-            if step.name in again.kept:
-                steps.append(step)
-                continue
-            steps.append(sources.frozen(with_original(step) if step.name in anew else step))
-        if sources.problems:
-            raise InvalidDocuments(sources.problems)
-        copies = [(each.provision or {}).get("source_uri") for each in again.pipeline.steps]
-        survey = survey_of(steps, code=anew, contents=NONE, where=where, copies=copies)
-        options = replace(options, content_fingerprint=again.pipeline.options.content_fingerprint)
-        pipeline = replace(again.pipeline, steps=tuple(steps), options=options)
-        return _resolved_run(replace(again, pipeline=pipeline), sources, survey, self.surveys, is_retry=True)
-
-    def _status(self, raw: Manifest) -> PipelineRunStatus:
-        """Return how the earlier run ended. Raises InvalidDocuments where that is nothing to go on with."""
-        status = status_of(PipelineRunStatus, raw)
-        if status is None:
-            raise self._wrong("its status is of another version: run its pipeline anew")
-        succeeded = status.condition("Succeeded")
-        if succeeded is not None and succeeded.status == "True":
-            raise self._wrong("it has succeeded, and there is nothing to retry")
-        return status
-
-    def _read(self) -> Manifest | None:
-        return self.kube.read(names.RUN_KIND, self.run.namespace, self.earlier)
-
-    def _wrong(self, rule: str) -> InvalidDocuments:
-        return InvalidDocuments([Problem(label(self.raw), RETRY, f"is {self.earlier!r}: {rule}")])
-
-    def _follower(self) -> str:
-        """Return a run that has gone on with the same one, and ended; "" when there is none.
-
-        What that run made in the folders they have in common counts, and is not to be made anew behind its back.
-        """
-        for each in self.kube.having(names.RUN_KIND, self.run.namespace, "retryOf"):
-            began = is_finished(each) and "runId" in each["status"]
-            if began and each["metadata"]["name"] != self.run.name and each["spec"].get("retryOf") == self.earlier:
-                return str(each["metadata"]["name"])
-        return ""
-
-    def _rival(self, run_id: str) -> str:
-        """Return the PipelineRun that goes on with the same run before this one may; "" when there is none."""
-        mine = _age(self.raw)
-        for each in sorted(self.kube.having(names.RUN_KIND, self.run.namespace, "retryOf"), key=_age):
-            name, retried_run = each["metadata"]["name"], each.get("spec", {}).get("retryOf")
-            if name == self.run.name or is_finished(each) or not retried_run:
-                continue
-            frozen_map = self.kube.read("ConfigMap", self.run.namespace, names.pipeline_run(name))
-            begun = frozen_map is not None and frozen_map.get("data", {}).get(RUN_ID_KEY) == run_id
-            if begun or (retried_run == self.earlier and _age(each) < mine):
-                return str(name)
-        return ""
+def _check_size(frozen: ClusterPipeline, template: PipelineDocument) -> None:
+    """Raise InvalidDocuments where a status would be too large, metrics aside: most of it is what steps compare by."""
+    parts = sum(len(json.dumps(each.parts)) for each in frozen.pipeline.steps)
+    size = parts + _OF_STEP * len(frozen.pipeline.steps) + len(json.dumps(frozen.spec))
+    if size > _LARGEST:
+        rule = f"are too many, with too many files of code: a status of them would have {size >> 10} kB"
+        path = field_path((*template.loc, "steps"))
+        raise InvalidDocuments([Problem(template.where, path, f"{rule}, of at most {_LARGEST >> 10}")])
 
 
-def _age(raw: Manifest) -> tuple[str, str]:
-    return raw["metadata"]["creationTimestamp"], raw["metadata"]["name"]
-
-
-def _documents(kube: Kube, raw: Manifest) -> Documents:
+def _documents(raw: Manifest, pipeline: Manifest | None, around: Iterable[Manifest]) -> Documents:
     """Return the run and what it may refer to. Raises InvalidDocuments for what it does refer to and is not valid."""
-    namespace = raw["metadata"]["namespace"]
-    found: list[Document[Resource]] = [document(raw)]
-    reference = raw.get("spec", {}).get("pipelineRef")
-    pipeline = None
-    if reference is not None:
-        pipeline = kube.read(names.PIPELINE_KIND, namespace, str(reference["name"]))
-        found += [] if pipeline is None else [document(pipeline)]
-    said = set(_strings([raw.get("spec"), (pipeline or {}).get("spec")]))
-    for each in (each for kind in AROUND for each in kube.list(kind, namespace)):
+    found: list[Document[Resource]] = [document(raw), *([] if pipeline is None else [document(pipeline)])]
+    named = set(_strings([raw.get("spec"), (pipeline or {}).get("spec")]))
+    for each in around:
         try:
             found.append(document(each))
         except InvalidDocuments:
-            if each["metadata"]["name"] in said:
+            if each["metadata"]["name"] in named:
                 raise
     return gather(found)
 
@@ -240,9 +260,7 @@ def _unreadable(frozen: FrozenPipeline, settings: Settings) -> Iterable[Problem]
     return problems.values()
 
 
-def _without_secrets(kube: Kube, frozen: FrozenPipeline, run: Subject, *, where: str) -> Iterator[Problem]:
-    """Yield the Secrets of Datastores that are not there: pods would wait for them in vain."""
-    wanted = {name for step in frozen.steps for name in (step.provision or {}).get("secrets", ())}
-    for name in sorted(wanted):
-        if kube.fetch("Secret", run.namespace, name) is None:
-            yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
+def _without_secrets(draft: Draft, found: Found) -> Iterator[Problem]:
+    """Yield the Secrets of Datastores that do not exist: pods would wait for them in vain."""
+    for name in sorted(draft.secrets - found.secrets):
+        yield Problem(draft.where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")

@@ -7,20 +7,31 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.task_status import TaskStatus
+from longshore_api.validation import label
 from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.continuations import continuations
 from longshore_operator.common.observe import existing, observation, status_of
-from longshore_operator.common.pool import is_set
-from longshore_operator.common.references import owner
-from longshore_operator.common.values import Pod
+from longshore_operator.common.pool import is_finished, is_set
+from longshore_operator.common.references import AROUND, owner
+from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names
-from longshore_operator.manifests.pipeline_runs import frozen_from
+from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY, frozen_from
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.children import Child
 from longshore_operator.pipeline_runs.decide import ObservedRun, wants_history
-from longshore_operator.pipeline_runs.freeze import freeze_run
+from longshore_operator.pipeline_runs.freeze import (
+    Draft,
+    EarlierRun,
+    Found,
+    ResolvedRun,
+    complete,
+    draft_retry,
+    draft_run,
+)
 from longshore_operator.pipeline_runs.surveys import pod_of_survey
 from longshore_operator.settings import Settings
 from longshore_planner.pipelines.frozen import Options
@@ -49,8 +60,7 @@ def _observed(kube: Kube, raw: Manifest, settings: Settings) -> ObservedRun:
     fields, spec = observation(raw, PipelineRunStatus), raw.get("spec", {})
     subject, status = fields["subject"], fields["status"]
     namespace, name = subject.namespace, subject.name
-    options = _options(spec)
-    seen = ObservedRun(**fields, pipeline=_pipeline(spec, name, status), options=options)
+    seen = ObservedRun(**fields, pipeline=_pipeline(spec, name, status), options=_options(spec))
     if seen.is_finished:
         return seen
     found = kube.read("ConfigMap", namespace, names.pipeline_run(name))
@@ -61,11 +71,54 @@ def _observed(kube: Kube, raw: Manifest, settings: Settings) -> ObservedRun:
         seen = replace(seen, surveys=tuple(_surveys(kube, subject)))
     if frozen is None:
         rests = seen.control.cancel or seen.control.suspend
-        begins = None if rests else freeze_run(kube, raw, subject, options, settings, surveys=seen.surveys)
-        return replace(seen, resolved=begins)
+        return seen if rests else replace(seen, resolved=_resolve(kube, raw, seen, settings))
     steps = status.steps if status is not None else []
     children = (_child(kube, resource_kind(frozen.pipeline.step(each.name)), each, subject) for each in steps)
     return replace(seen, frozen=frozen, children={each.name: each for each in children if each is not None})
+
+
+def _resolve(
+    kube: Kube, raw: Manifest, seen: ObservedRun, settings: Settings
+) -> ResolvedRun | tuple[Problem, ...] | Blocked:
+    """Return the run as it would begin now, what is wrong with it, or what it waits for."""
+    namespace = seen.subject.namespace
+    try:
+        draft = _draft(kube, raw, seen, settings)
+        if isinstance(draft, Blocked):
+            return draft
+        sources = ((name, kube.fetch("ConfigMap", namespace, name)) for name in sorted(draft.config_maps))
+        found = Found(
+            config_maps={name: each for name, each in sources if each is not None},
+            secrets={name for name in draft.secrets if kube.fetch("Secret", namespace, name) is not None},
+        )
+        return complete(draft, found, seen.surveys)
+    except InvalidDocuments as error:
+        return tuple(error.problems)
+
+
+def _draft(kube: Kube, raw: Manifest, seen: ObservedRun, settings: Settings) -> Draft | Blocked:
+    subject, spec = seen.subject, raw.get("spec", {})
+    namespace = subject.namespace
+    if (retries := spec.get("retryOf")) is not None:
+        earlier = None if retries == subject.name else _earlier_run(kube, namespace, str(retries))
+        everyone = continuations(kube, names.RUN_KIND, namespace)
+        return draft_retry(subject, str(retries), earlier, everyone, seen.options, where=label(raw))
+    reference = spec.get("pipelineRef")
+    pipeline = None if reference is None else kube.read(names.PIPELINE_KIND, namespace, str(reference["name"]))
+    around = [each for kind in AROUND for each in kube.list(kind, namespace)]
+    return draft_run(subject, raw, pipeline, around, settings)
+
+
+def _earlier_run(kube: Kube, namespace: str, name: str) -> EarlierRun | None:
+    raw = kube.read(names.RUN_KIND, namespace, name)
+    if raw is None:
+        return None
+    frozen = kube.read("ConfigMap", namespace, names.pipeline_run(name))
+    if frozen is None or owner(frozen) != raw["metadata"]["uid"]:
+        return EarlierRun(is_finished(raw))
+    return EarlierRun(
+        is_finished(raw), frozen["data"][RUN_ID_KEY], frozen_from(frozen), status_of(PipelineRunStatus, raw)
+    )
 
 
 def _surveys(kube: Kube, run: Subject) -> Iterator[Pod]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from longshore_api.errors import InvalidDocuments, Problem
-from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.cluster.api import Manifest
 from longshore_operator.common.actions import Ensure
 from longshore_operator.common.references import digests_of
 from longshore_operator.common.values import Pod
@@ -24,15 +24,17 @@ RETRY = "spec.retryOf"
 
 
 class Sources:
-    """Sources of steps, each read once; what is wrong with them is put down in `problems`.
+    """Sources of steps; what is wrong with them is collected in `problems`.
 
-    `template` says where a step is in a document, if it is in one; `where` is what else problems are told of.
+    `config_maps` are those that exist, by name. `template` says where a step stands in a document, if it does; else
+    problems name `where`.
     """
 
-    def __init__(self, kube: Kube, run: Subject, *, template: PipelineDocument | None, where: str) -> None:
-        self._kube, self._run = kube, run
+    def __init__(
+        self, run: Subject, config_maps: Mapping[str, Manifest], *, template: PipelineDocument | None, where: str
+    ) -> None:
+        self._run, self._config_maps = run, config_maps
         self._template, self._where = template, where
-        self._read: dict[str, Manifest | None] = {}
         self.copies: dict[str, Ensure] = {}  # by their names
         self.problems: list[Problem] = []
 
@@ -44,13 +46,13 @@ class Sources:
         if provision.config_map is None:
             return step
         name, entry = provision.config_map, str(step.parts.get("entry", ""))
-        source = self._source(name)
+        source = self._config_maps.get(name)
         if source is None:
-            self._tell(step, "source.configMap", f"is {name!r}: there is no such ConfigMap")
+            self._add_problem(step, "source.configMap", f"is {name!r}: there is no such ConfigMap")
             return step
         files = digests_of(source)
         if entry not in files:
-            self._tell(step, _entry_field(step), f"is {entry!r}: ConfigMap {name} has no such key")
+            self._add_problem(step, _entry_field(step), f"is {entry!r}: ConfigMap {name} has no such key")
             return step
         digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
         copy = names.source_copy(self._run.name, digest)
@@ -69,15 +71,12 @@ class Sources:
             number, entry = survey.sources.get(step.name), str(step.parts.get("entry", ""))
             if number is not None and not has_file(found.sources[number], entry):
                 place = user_location(survey.request.sources[number].uri)
-                self._tell(step, _entry_field(step), f"is {entry!r}: there is no such file in the source {place}")
+                self._add_problem(
+                    step, _entry_field(step), f"is {entry!r}: there is no such file in the source {place}"
+                )
         return [with_survey(step, survey, found, run=self._run.uid) for step in steps]
 
-    def _source(self, name: str) -> Manifest | None:
-        if name not in self._read:
-            self._read[name] = self._kube.fetch("ConfigMap", self._run.namespace, name)
-        return self._read[name]
-
-    def _tell(self, step: FrozenStep, field: str, text: str) -> None:
+    def _add_problem(self, step: FrozenStep, field: str, text: str) -> None:
         if self._template is None:
             text = f"needs the code of {step.name} anew, whose {field} {text}"
             self.problems.append(Problem(self._where, RETRY, text))

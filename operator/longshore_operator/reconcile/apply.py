@@ -16,6 +16,7 @@ from longshore_operator.cluster.coordinators import Coordinators
 from longshore_operator.common.actions import (
     Action,
     Begin,
+    Continue,
     Create,
     Delete,
     Drain,
@@ -24,16 +25,13 @@ from longshore_operator.common.actions import (
     Issue,
     Occupy,
     ReportGone,
-    Resume,
-    Retry,
     Switch,
 )
-from longshore_operator.common.pool import is_finished
+from longshore_operator.common.continuations import continuations, holder
 from longshore_operator.common.references import owner
 from longshore_operator.manifests import names, objects
 from longshore_operator.manifests.credentials import issue
 from longshore_operator.manifests.objects import body
-from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.reconcile.locks import Locks
 from longshore_planner.cluster.step_runs import ClusterRun
@@ -61,7 +59,7 @@ class Executor:
             case Begin(frozen, resource):
                 self._ensure(body(frozen))
                 kube.create(resource)
-            case Occupy() | Resume() | Retry():
+            case Occupy() | Continue():
                 self._compete(action, namespace)
             case Issue(run):
                 kube.create(body(objects.secret(run, _contents(run, now=now))))
@@ -122,7 +120,7 @@ class Executor:
         except Conflict:
             return
 
-    def _compete(self, action: Occupy | Resume | Retry, namespace: str) -> None:
+    def _compete(self, action: Occupy | Continue, namespace: str) -> None:
         """Create what others may be about to create, too: look again under a lock, as nobody else looks meanwhile."""
         kube = self.kube
         match action:
@@ -131,17 +129,11 @@ class Executor:
                     taken = kube.pool(namespace, compute).held
                     for pod in pods[: max(0, max_nodes - taken)]:
                         kube.create(body(pod))
-            case Resume(run):
-                with self.locks.of("run", namespace, run.job.run_id):
-                    if rival := resumed_by(kube, run.job.run_id, namespace=namespace, step=run.step):
-                        raise Conflict(f"run {run.job.run_id} is resumed by {rival}")
-                    kube.create(body(objects.config_map(run)))
-            case Retry(manifest, run_id):
+            case Continue(kind, name, run_id, manifest):
                 with self.locks.of("run", namespace, run_id):
-                    made = body(manifest)
-                    if rival := retried_by(kube, run_id, namespace=namespace, but=made["metadata"]["name"]):
-                        raise Conflict(f"run {run_id} is retried by {rival}")
-                    kube.create(made)
+                    if other := holder(continuations(kube, kind, namespace), run_id, but=name):
+                        raise Conflict(f"run {run_id} is continued by {other}")
+                    kube.create(body(manifest))
 
     def _ensure(self, manifest: Manifest) -> None:
         """Create an object that is never changed, unless that very one exists. Raises Taken."""
@@ -157,34 +149,6 @@ class Executor:
         metadata = manifest["metadata"]
         found = self.kube.read(manifest["kind"], metadata["namespace"], metadata["name"])
         return found is not None and owner(found) == owner(manifest)
-
-
-def resumed_by(kube: Kube, run_id: str, *, namespace: str, step: str) -> str:
-    """Return another step that has begun to go on with the run and has not ended; "" when there is none."""
-    for each in kube.having(names.STEP_KIND, namespace, "resumeFrom"):
-        name = each["metadata"]["name"]
-        if name == step or is_finished(each):
-            continue
-        frozen = kube.read("ConfigMap", namespace, names.run_objects(name))
-        text = frozen.get("data", {}).get(objects.RUN_KEY) if frozen else None  # None: it is somebody else's
-        if text is not None and ClusterRun.from_json(text).job.run_id == run_id:
-            return str(name)
-    return ""
-
-
-def retried_by(kube: Kube, run_id: str, *, namespace: str, but: str) -> str:
-    """Return a PipelineRun that has begun to go on with the run and has not ended; "" when there is none.
-
-    `but` is the name of the ConfigMap of who asks.
-    """
-    for each in kube.having(names.RUN_KIND, namespace, "retryOf"):
-        name = each["metadata"]["name"]
-        if names.pipeline_run(name) == but or is_finished(each):
-            continue
-        frozen = kube.read("ConfigMap", namespace, names.pipeline_run(name))
-        if frozen is not None and frozen.get("data", {}).get(RUN_ID_KEY) == run_id:
-            return str(name)
-    return ""
 
 
 def _filled(model: BaseModel) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from longshore_api.status import ParallelRunStepStatus
-from longshore_operator.common.actions import Action, Create, Delete, Issue, Plan, Resume
+from longshore_operator.common.actions import Action, Continue, Create, Delete, Issue, Plan
 from longshore_operator.common.conditions import blocked_by_object, blocked_by_problems
 from longshore_operator.common.lifecycle import POLL, RESYNC, SOON, after_end, is_final, not_begun
 from longshore_operator.common.pods import is_overdue
@@ -126,7 +126,8 @@ def _verdict(seen: ObservedStep) -> Snapshot | None:
 def _foundations(seen: ObservedStep, run: ClusterRun) -> Iterator[Action]:
     if seen.run is None:
         # First of all: from now on the run is frozen.
-        yield Resume(run) if run.is_resumed else Create(objects.config_map(run))
+        frozen = objects.config_map(run)
+        yield Continue(names.STEP_KIND, run.step, run.job.run_id, frozen) if run.is_resumed else Create(frozen)
     if "Secret" not in seen.objects:
         yield Issue(run)
     if "Service" not in seen.objects:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.status import ParallelRunStepStatus
@@ -13,6 +12,7 @@ from longshore_api.validation import label
 from longshore_client import api
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Endpoint
+from longshore_operator.common.continuations import continuations
 from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Holder, Pool, is_finished
@@ -29,10 +29,9 @@ from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.steps.observed import ObservedStep, Unreachable
-from longshore_planner.cluster.provision import user_location
+from longshore_operator.steps.resume import EarlierStep, check_same_folder, run_to_resume
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
 
-_RESUME = "spec.resumeFrom"
 _SECRET_AGE = 30.0  # seconds until a Secret is read again while a coordinator or a pod has trouble
 
 
@@ -161,28 +160,27 @@ def _ask(coordinators: Coordinators, endpoint: Endpoint, seen: ObservedStep) -> 
 def _resolve(
     kube: Kube, raw: Manifest, step: ObservedStep, settings: Settings
 ) -> ClusterRun | tuple[Problem, ...] | Blocked:
-    where, resumed = label(raw), raw.get("spec", {}).get("resumeFrom")
+    where, resumed, namespace = label(raw), raw.get("spec", {}).get("resumeFrom"), step.subject.namespace
     try:
-        earlier = None if resumed is None else _earlier_run(kube, step, str(resumed), where=where)
+        earlier = None if resumed is None else _run_to_resume(kube, step, str(resumed), where=where)
         if isinstance(earlier, Blocked):
             return earlier
         run = resolve_on_cluster(
             documents_around(kube, raw),
-            namespace=step.subject.namespace,
+            namespace=namespace,
             uid=step.subject.uid,
             generation=step.generation,
             host_paths=settings.host_paths,
             resumed=None if earlier is None else earlier.job.run_id,
         )
+        if earlier is not None:
+            check_same_folder(run, earlier, str(resumed), where=where)
     except InvalidDocuments as error:
         return tuple(error.problems)
     if problem := unusable_node(run.provision, settings):
         return (problem,)
-    if earlier is not None and earlier.job.run_uri != run.job.run_uri:
-        text = f"is {resumed!r}, whose run is in another Datastore: {user_location(earlier.job.run_uri)}"
-        return (Problem(where, _RESUME, text),)
     script = {"field": "spec.entryScript", "script": run.job.entry_script}
-    problems = tuple(missing(kube, step.subject.namespace, run.provision, where=where, **script))
+    problems = tuple(missing(kube, namespace, run.provision, where=where, **script))
     return problems or replace(run, job=replace(run.job, code=_code(kube, run)))
 
 
@@ -193,48 +191,22 @@ def _code(kube: Kube, run: ClusterRun) -> dict[str, str]:
     return {} if source is None else digests_of(source)
 
 
-def _earlier_run(kube: Kube, step: ObservedStep, name: str, *, where: str) -> ClusterRun | Blocked:
-    """Return the run to go on with. Raises InvalidDocuments when there is none."""
-    earlier = None if name == step.name else kube.read(names.STEP_KIND, step.subject.namespace, name)
-    if earlier is None:
-        raise InvalidDocuments(
-            [Problem(where, _RESUME, f"is {name!r}: there is no other ParallelRunStep of that name")]
-        )
-    status = _observed(earlier).status
-    finished = status.condition("Finished") if status else None
-    if finished is None or finished.status != "True":
-        return Blocked("WaitingForStep", f"waiting for {name} to end, whose run this step resumes")
-    frozen = kube.read("ConfigMap", step.subject.namespace, names.run_objects(name))
-    if frozen is None or not is_of(frozen, earlier):
-        raise InvalidDocuments([Problem(where, _RESUME, f"is {name!r}, which never began: there is nothing to resume")])
-    run = ClusterRun.from_json(frozen["data"][objects.RUN_KEY])
-    rival = _rival(kube, step, name, run.job.run_id)
-    return Blocked("WaitingForStep", f"waiting for {rival} to end, which resumes the same run") if rival else run
+def _run_to_resume(kube: Kube, step: ObservedStep, resumed: str, *, where: str) -> ClusterRun | Blocked:
+    namespace = step.subject.namespace
+    earlier = None if resumed == step.name else _earlier_step(kube, namespace, resumed)
+    everyone = continuations(kube, names.STEP_KIND, namespace)
+    return run_to_resume(step.name, resumed, earlier, everyone, where=where)
 
 
-def _rival(kube: Kube, step: ObservedStep, resumed: str, run_id: str) -> str:
-    """Return the step that goes on with the same run before this one may; "" when there is none.
-
-    Two coordinators in one run folder would displace each other for ever.
-    """
-    rivals = []
-    for each in kube.having(names.STEP_KIND, step.subject.namespace, "resumeFrom"):
-        earlier = str(each["spec"]["resumeFrom"])
-        target = None if earlier == resumed else kube.read(names.STEP_KIND, step.subject.namespace, earlier)
-        if earlier == resumed or (target is not None and target.get("status", {}).get("runId") == run_id):
-            rivals.append(_observed(each))
-    for rival in sorted(rivals, key=_age):
-        finished = rival.status.condition("Finished") if rival.status else None
-        if rival.subject.uid == step.subject.uid or (finished is not None and finished.status == "True"):
-            continue
-        if _age(rival) < _age(step) or kube.read("ConfigMap", step.subject.namespace, names.run_objects(rival.name)):
-            return rival.name
-    return ""
+def _earlier_step(kube: Kube, namespace: str, name: str) -> EarlierStep | None:
+    raw = kube.read(names.STEP_KIND, namespace, name)
+    if raw is None:
+        return None
+    frozen = kube.read("ConfigMap", namespace, names.run_objects(name))
+    is_ours = frozen is not None and is_of(frozen, raw)
+    run = ClusterRun.from_json(frozen["data"][objects.RUN_KEY]) if is_ours and frozen is not None else None
+    return EarlierStep(name, is_finished(raw), run)
 
 
 def _observed(raw: Manifest) -> ObservedStep:
     return ObservedStep(**observation(raw, ParallelRunStepStatus))
-
-
-def _age(step: ObservedStep) -> tuple[datetime, str]:
-    return step.created, step.name
