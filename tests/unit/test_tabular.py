@@ -243,6 +243,25 @@ def test_integers_of_inferred_columns_keep_their_digits(path, format, text):
     assert read_one(path, text.encode(), format)["x"].tolist()[0] == LONG
 
 
+HUGE = 2**63  # which pandas reads as an integer only if no negative one and no missing value is in its column
+GIVEN_UP = {
+    "a missing value behind it": (CSV, f"{HUGE}\nNA\n", [HUGE, None]),
+    "a missing value before it": (CSV, f"null\n{HUGE}\n", [None, HUGE]),
+    "a quoted blank": (CSV, f'{HUGE}\n""\n', [HUGE, None]),
+    "a text that means a missing value": (replace(CSV, na_values=("none",)), f"{HUGE}\nnone\n", [HUGE, None]),
+    "a negative integer": (CSV, f"{HUGE}\n-1\n", [HUGE, -1]),
+    "a negative integer and a missing value": (CSV, f"-1\n{HUGE}\nNA\n", [-1, HUGE, None]),
+    "a text": (CSV, f"{HUGE}\nash\nNA\n", [str(HUGE), "ash", None]),
+    "a text that is not missing here": (replace(CSV, keep_default_na=False), f"{HUGE}\nNA\n", [str(HUGE), "NA"]),
+}
+
+
+@pytest.mark.parametrize(("format", "text", "wanted"), GIVEN_UP.values(), ids=GIVEN_UP.keys())
+def test_missing_values_beside_huge_integers_are_missing(path, format, text, wanted):
+    found = read_one(path, f"x\n{text}".encode(), format)["x"].tolist()
+    assert [None if pandas.isna(each) else each for each in found] == wanted
+
+
 @pytest.mark.parametrize("others", ["", "0.5", "-1", "18446744073709551615"], ids=lambda text: text or "none")
 def test_integers_keep_their_digits_beside_those_of_another_file_of_the_mini_batch(path, others):
     second = path.with_name("more")

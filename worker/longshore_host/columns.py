@@ -10,7 +10,7 @@ import decimal
 import math
 import numbers
 import re
-from typing import TYPE_CHECKING, Any, Callable, Container, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Container, FrozenSet, List, Optional
 
 from longshore_host import times
 from longshore_protocol import cells
@@ -71,6 +71,19 @@ def may_be_truth(values: Series) -> bool:
 def is_lossy(values: Series) -> bool:
     """Tell whether a column of inferred type may have been integers that floats cannot be."""
     return values.dtype == float and bool((values.abs() > _EXACT).any())
+
+
+def may_be_integers(values: Series, missing: FrozenSet[str]) -> bool:
+    """Tell whether a csv column of inferred type has texts because pandas gave up on integers beyond 2**63.
+
+    It does so beside negative ones and missing values, and then keeps the texts that mean `missing` ones as they are.
+    """
+    if values.dtype.kind != "O" or not len(values):
+        return False
+    first = values.iloc[0]
+    if not isinstance(first, str) or not (first in missing or cells.INTEGER.fullmatch(first)):
+        return False
+    return bool(values.isin(missing).any()) or integers(values) is not None
 
 
 def without(texts: Series, missing: Callable[[str], bool]) -> Series:

@@ -55,11 +55,15 @@ def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[
         inferred = [name for name in header if name not in types]
         lossy = [name for name in inferred if columns.is_lossy(frame[name])]
         rounded = [name for name in inferred if frame[name].dtype == float] if _is_slow(format.separator) else []
-        if lossy or rounded:
+        missing = cells.missing_texts(format)
+        given_up = [name for name in inferred if columns.may_be_integers(frame[name], missing)]
+        if lossy or rounded or given_up:
             texts = read(io.BytesIO(rows), dtype=str)
             for name in rounded:
                 frame[name] = columns.convert(texts[name], "float64")
-            for name in lossy:
+            for name in given_up:
+                frame[name] = texts[name]
+            for name in lossy + given_up:
                 exact = columns.integers(texts[name])
                 if exact is not None:
                     frame[name] = exact
