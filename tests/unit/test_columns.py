@@ -38,6 +38,23 @@ CONVERTED = {
     "objects as they are": ("object", [1, "1", None], [1, "1", None]),
     "categories": ("category", ["007", None, "x"], ["007", None, "x"]),
     "spans": ("timedelta64[ns]", ["1 day", None], [pd.Timedelta(days=1), None]),
+    "spans of whole seconds": (
+        "timedelta64[s]",
+        ["1 day", "90s", None],
+        [pd.Timedelta(days=1), pd.Timedelta("90s"), None],
+    ),
+    "times of whole seconds": (
+        "datetime64[s]",
+        ["2024-05-06T07:08:09.000", None],
+        [pd.Timestamp(2024, 5, 6, 7, 8, 9), None],
+    ),
+    "periods": (
+        "period[M]",
+        ["2011-05", "2011-05-03", "2011Q2", None],
+        [*[pd.Period("2011-05", "M")] * 2, pd.Period("2011-04", "M"), None],
+    ),
+    "numbers of which few are kept": ("Sparse[int64]", ["5", "0"], [5, 0]),
+    "bytes": ("S3", ["ab", "abc"], [b"ab", b"abc"]),
     "dates": ("datetime64[s]", [datetime.date(2024, 1, 2), None], [pd.Timestamp(2024, 1, 2), None]),
     "times with nanoseconds": (
         "datetime64[ns]",
@@ -85,6 +102,14 @@ def test_columns_that_have_a_type_become_another_without_loss(values, kind, want
 
 
 ISO = 'which is not a time in ISO 8601; state its form in dateFormats, such as "%d/%m/%Y"'
+CUT, FINER, UTC, IN_MS = (
+    "which is more precise than ",
+    'set its type to "',
+    'datetime64[ns, UTC]"',
+    "datetime64[ms, Europe/Berlin]",
+)
+PART = "which is neither a time in ISO 8601 nor a part of one, such as 2011-05 or 2011Q2"
+MS_CUT = f'{CUT}{IN_MS}: its unit is "ms"; {FINER}{BERLIN}"'
 REMEDY, ZONED = "give times with an offset", 'set its type to "datetime64[ns, UTC]"'
 REFUSED = {
     "a text that is no integer": ("int64", ["1", "abc"], 'has "abc" in column "x", which is not int64'),
@@ -128,6 +153,40 @@ REFUSED = {
         ["2024-01-01", "2024-01-01T00Z"],
         'has "2024-01-01T00Z" in column "x", which has an offset, and datetime64[ns] has no zone; ' + ZONED,
     ),
+    "a part of a second": (
+        "datetime64[s]",
+        ["2024-01-01", "2024-01-01T00:00:00.5"],
+        f'has "2024-01-01T00:00:00.5" in column "x", {CUT}datetime64[s]: its unit is "s"; {FINER}datetime64[ns]"',
+    ),
+    "a part of a microsecond": (
+        "datetime64[us, UTC]",
+        ["2024-01-01", "2024-01-01T00:00:00.0000005Z"],
+        f'has "2024-01-01T00:00:00.0000005Z" in column "x", {CUT}datetime64[us, UTC]: its unit is "us"; {FINER}{UTC}',
+    ),
+    "a part of a millisecond, in a zone": (
+        "datetime64[ms, Europe/Berlin]",
+        ["2024-01-01", pd.Timestamp("2024-01-01T00:00:00.0005")],
+        f"has Timestamp('2024-01-01 00:00:00.000500') in column \"x\", {MS_CUT}",
+    ),
+    "a part of a second of a span": (
+        "timedelta64[s]",
+        ["90s", "1.5s"],
+        'has "1.5s" in column "x", which is more precise than timedelta64[s]; set its type to "timedelta64[ns]"',
+    ),
+    "a text that bytes have no room for": (
+        "S3",
+        ["ab", "abcd"],
+        'has "abcd" in column "x", which has more than 3 bytes',
+    ),
+    "letters of two bytes": ("|S2", ["a", "éé"], 'has "éé" in column "x", which has more than 2 bytes'),
+    "a period of a day and a month": (
+        "period[D]",
+        ["2011-03-05", "03/05/2011"],
+        f'has "03/05/2011" in column "x", {PART}',
+    ),
+    "a number beyond all floats": ("float64", ["1", "1e400"], 'has "1e400" in column "x", which is not float64'),
+    "one below them": ("Float64", ["inf", "-1e400"], 'has "-1e400" in column "x", which is not Float64'),
+    "a part of a sparse integer": ("Sparse[int8]", ["1", "300"], 'has "300" in column "x", which is outside of int8'),
     "a time beyond the unit": (
         "datetime64[ns]",
         ["2024-01-01", "9999-12-31"],

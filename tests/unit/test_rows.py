@@ -209,6 +209,23 @@ def test_csv_refuses_a_dict_after_a_tuple():
         renderer("csv").render([(1, 2), {"a": 1}])
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        collections.namedtuple("Other", "y x")(2, 1),  # noqa: PYI024  (as above)
+        collections.namedtuple("Wider", "x y z")(1, 2, 3),  # noqa: PYI024
+        (1, 2),
+        [1, 2],
+        1,
+    ],
+    ids=["other order", "more", "tuple", "list", "number"],
+)
+@pytest.mark.parametrize("format", ["csv", "tsv"])
+def test_fields_are_not_joined_by_position_where_the_first_element_names_them(other, format):
+    with pytest.raises(WrongReturn, match=r"element 1 of what run\(\) returned is no named tuple of .*'x', 'y'"):
+        renderer(format).render([Point(1, 2), other])
+
+
 class Tensor:
     """What PyTorch's looks like from outside: its text rounds and shortens."""
 

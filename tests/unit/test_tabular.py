@@ -231,16 +231,25 @@ def test_a_form_of_times_that_a_dataset_states_is_the_reading_of_each_mini_batch
 
 INTEGERS = {
     "csv, beside a blank": (CSV, f"x,y\n{LONG},1\n,2\n"),
-    "csv, beyond 64 bits": (CSV, f"x,y\n{LONG}\n{LONG}{LONG},1\n"),
+    "csv, beyond 64 bits": (CSV, f"x,y\n{LONG}\n{LONG}000000,1\n"),
     "jsonl, beside a null": (LINES, f'{{"x": {LONG}}}\n{{"x": null}}\n'),
     "jsonl, beside a row without it": (LINES, f'{{"x": {LONG}}}\n{{"y": 1}}\n'),
     "jsonl, beside a float": (LINES, f'{{"x": {LONG}}}\n{{"x": 0.5}}\n'),
 }
+EDGE = 2**53 + 1  # the first integer that no float is: as one, it is the last that is
 
 
+@pytest.mark.parametrize("number", [LONG, EDGE, -EDGE, EDGE + 2], ids=["long", "edge", "below", "next"])
 @pytest.mark.parametrize(("format", "text"), INTEGERS.values(), ids=INTEGERS.keys())
-def test_integers_of_inferred_columns_keep_their_digits(path, format, text):
-    assert read_one(path, text.encode(), format)["x"].tolist()[0] == LONG
+def test_integers_of_inferred_columns_keep_their_digits(path, format, text, number):
+    assert read_one(path, text.replace(str(LONG), str(number)).encode(), format)["x"].tolist()[0] == number
+
+
+@pytest.mark.parametrize("number", [EDGE, -EDGE])
+@pytest.mark.parametrize("kind", ["int64", "int", "Int64"])
+def test_integers_of_declared_columns_keep_their_digits_beside_one_that_is_written_as_a_float(path, number, kind):
+    declared = replace(CSV, column_types={"x": kind})
+    assert read_one(path, f"x\n{number}\n1.0\n".encode(), declared)["x"].tolist() == [number, 1]
 
 
 HUGE = 2**63  # which pandas reads as an integer only if no negative one and no missing value is in its column
@@ -273,13 +282,110 @@ def test_integers_keep_their_digits_beside_those_of_another_file_of_the_mini_bat
     assert found == [LONG, *([float(others) if "." in others else int(others)] if others else [])]
 
 
+@pytest.mark.parametrize("number", [LONG, EDGE, -EDGE])
 @pytest.mark.parametrize("kind", [None, "Int64", "string"])
-def test_integers_of_parquet_keep_their_digits_beside_nulls(path, kind):
-    pyarrow.parquet.write_table(pyarrow.table({"x": [LONG, None]}), path)
+def test_integers_of_parquet_keep_their_digits_beside_nulls(path, kind, number):
+    pyarrow.parquet.write_table(pyarrow.table({"x": [number, None]}), path)
     declared = replace(PARQUET, column_types={"x": kind} if kind else {})
     found = load({"path": str(path), "row_groups": [0, 1], "rows": None}, declared)["x"].tolist()
-    assert found[0] == (str(LONG) if kind == "string" else LONG)
+    assert found[0] == (str(number) if kind == "string" else number)
     assert pandas.isna(found[1])
+
+
+NESTED = {
+    "in a list": ([[EDGE, None], [1]], lambda found: found[0][0]),
+    "in lists of lists": ([[[1], [EDGE, None]]], lambda found: found[0][1][0]),
+    "in a structure": ([{"k": EDGE}, {"k": None}], lambda found: found[0]["k"]),
+    "in a list of a structure": ([{"k": [None, -EDGE]}], lambda found: -found[0]["k"][1]),
+    "in structures of a list": ([[{"k": EDGE}, {"k": None}]], lambda found: found[0][0]["k"]),
+    "in a map": (pyarrow.array([[("a", EDGE), ("b", None)]], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
+                 lambda found: found[0][0][1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "first"), NESTED.values(), ids=NESTED)
+def test_integers_of_parquet_keep_their_digits_beside_nulls_within_a_value(path, values, first):
+    pyarrow.parquet.write_table(pyarrow.table({"x": values}), path)
+    found = load({"path": str(path), "row_groups": [0, 1], "rows": None}, PARQUET)["x"].tolist()
+    assert (first(found), type(first(found))) == (EDGE, int)
+
+
+def test_small_integers_beside_nulls_within_a_value_are_floats_as_ever(path):
+    pyarrow.parquet.write_table(pyarrow.table({"x": [[2**53 - 1, None]]}), path)
+    (found,) = load({"path": str(path), "row_groups": [0, 1], "rows": None}, PARQUET)["x"].tolist()
+    assert found.dtype == float
+
+
+@pytest.mark.parametrize("values", [[2, 3], [2, None]], ids=["whole", "with a null"])
+def test_columns_of_one_name_are_read_unless_one_may_be_bent(path, values):
+    pyarrow.parquet.write_table(pyarrow.table([pyarrow.array(values), pyarrow.array([4, 5])], names=["a", "a"]), path)
+    piece = {"path": str(path), "row_groups": [0, 1], "rows": None}
+    if None not in values:
+        assert load(piece, PARQUET).to_numpy().tolist() == [[2, 4], [3, 5]]
+    else:
+        assert 'two of its columns are called "a", and one has missing values' in failure(piece, PARQUET)
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "1e999999"])
+@pytest.mark.parametrize("kind", ["float64", "float", "Float64", "float32"])
+def test_a_number_beyond_all_floats_is_refused_and_what_is_written_as_infinite_is_not(path, text, kind):
+    declared = replace(CSV, column_types={"x": kind})
+    assert read_one(path, b"x\ninf\n-Infinity\n1\n", declared)["x"].tolist() == [float("inf"), -float("inf"), 1.0]
+    path.write_text(f"x\n1\n{text}\n")
+    assert f'has "{text}" in column "x", which is ' in failure({"path": str(path), "start": 0, "end": 99}, declared)
+
+
+ALIKE = {
+    "the others, behind one without rows": ["a,b\n", "a,b\n1,2\n", "a,c\n3,4\n"],
+    "the others, behind an empty file": ["", "a,b\n1,2\n", "a,c\n3,4\n"],
+    "the last": ["a,b\n1,2\n", "a,b\n1,2\n", "a\n3\n"],
+    "the second": ["a,b\n1,2\n", "b,c\n1,2\n", "a,b\n3,4\n"],
+    "those around one without rows": ["a,b\n1,2\n", "x\n", "a,c\n3,4\n"],
+}
+
+
+@pytest.mark.parametrize("texts", ALIKE.values(), ids=ALIKE)
+def test_tables_of_one_mini_batch_that_have_rows_have_the_same_columns(path, texts):
+    pieces = []
+    for number, text in enumerate(texts):
+        file = path.with_name(f"part-{number}")
+        file.write_text(text)
+        pieces.append({"path": str(file), "start": 0, "end": len(text)})
+    with pytest.raises(SliceError, match=r"of one mini-batch have different columns: (b, )?c|b"):
+        load({"pieces": pieces}, CSV)
+
+
+TOGETHER = {  # what two files of a mini-batch hold, the type of k, and what comes of it
+    "categories": (CSV, ["k\nx\n", "k\ny\n"], "category", ["x", "y"]),
+    "categories alike": (CSV, ["k\nx\n", "k\nx\n"], "category", ["x", "x"]),
+    "nullable integers that a file lacks": (LINES, ['{"k": 1}\n', '{"z": 2}\n'], "Int64", [1, None]),
+    "texts that a file lacks": (LINES, ['{"z": 2}\n', '{"k": "x"}\n'], "string", [None, "x"]),
+    "times that a file lacks": (LINES, ['{"k": "2024-01-02"}\n', '{"z": 2}\n'], "datetime64[us]",
+                                [pandas.Timestamp(2024, 1, 2), None]),
+    "truths that a file lacks": (LINES, ['{"k": true}\n', '{"z": 2}\n'], "boolean", [True, None]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "texts", "kind", "wanted"), TOGETHER.values(), ids=TOGETHER)
+def test_a_declared_type_holds_for_files_together_as_for_one(path, format, texts, kind, wanted):
+    declared, pieces = replace(format, column_types={"k": kind}), []
+    for number, text in enumerate(texts):
+        file = path.with_name(f"part-{number}")
+        file.write_text(text)
+        pieces.append({"path": str(file), "start": 0, "end": len(text)})
+    found = load({"pieces": pieces}, declared)["k"]
+    assert found.dtype == kind
+    assert [None if pandas.isna(each) else each for each in found.tolist()] == wanted
+
+
+@pytest.mark.parametrize("kind", ["int64", "bool", "uint8", "int32", "int"])
+def test_a_type_without_missing_values_refuses_files_that_lack_the_column(path, kind):
+    second = path.with_name("more")
+    path.write_text('{"k": 1}\n')
+    second.write_text('{"z": 2}\n')
+    pieces = [{"path": str(each), "start": 0, "end": 9} for each in (path, second)]
+    with pytest.raises(SliceError, match=f'row 1 of all has no value in column "k", which {kind} cannot hold'):
+        load({"pieces": pieces}, replace(LINES, column_types={"k": kind}))
 
 
 def test_a_value_of_another_type_is_told_with_its_place(path):

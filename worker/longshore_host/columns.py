@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Series = Any  # of pandas, whose stubs know no columns of unknown type
 
-_EXACT = 2**53  # integers up to here are floats, too
+EXACT = 2**53  # integers up to here are floats, too; this float may have been the integer behind it
 _SHOWN = 80  # characters of a value in a message
 _FLOATS = ("float", "float32", "float64")
 _NARROW = re.compile(r"u?int(8|16|32)|int(64)?")
@@ -51,11 +51,11 @@ def parsed_type(kind: str) -> str:
 def may_be_rounded(values: Series) -> bool:
     """Tell whether integers of a csv column may have been parsed as floats, as pandas does where one is "1.0".
 
-    All integers beyond 2**53 are then ones that a float can be.
+    All integers from 2**53 on are then ones that a float can be.
     """
     if values.dtype.kind not in "iu" or not len(values):
         return False
-    large = [each for each in (int(values.max()), int(values.min())) if abs(each) > _EXACT]
+    large = [each for each in (int(values.max()), int(values.min())) if abs(each) >= EXACT]
     if not large:
         return False
     return all(int(float(each)) == each for each in values.tolist())
@@ -68,9 +68,14 @@ def may_be_truth(values: Series) -> bool:
     return bool((values.isin([0, 1]) | values.isna()).all())
 
 
+def may_be_cut(values: Series) -> bool:
+    """Tell whether a float of a csv column may have been parsed from a number beyond all floats."""
+    return values.dtype.kind == "f" and bool((values.abs() == math.inf).any())
+
+
 def is_lossy(values: Series) -> bool:
     """Tell whether a column of inferred type may have been integers that floats cannot be."""
-    return values.dtype == float and bool((values.abs() > _EXACT).any())
+    return values.dtype == float and bool((values.abs() >= EXACT).any())
 
 
 def may_be_integers(values: Series, missing: FrozenSet[str]) -> bool:
@@ -103,7 +108,7 @@ def integers(texts: Series) -> Optional[Series]:
 def inferred(values: Series) -> Series:
     """Return a column of objects as the type that pandas infers, unless an integer would not survive that."""
     found = values.infer_objects()
-    lost = found.dtype == float and any(type(each) is int and abs(each) > _EXACT for each in values)
+    lost = found.dtype == float and any(type(each) is int and abs(each) > EXACT for each in values)
     return values if lost else found
 
 
@@ -116,7 +121,7 @@ def joined(frames: List[pandas.DataFrame]) -> pandas.DataFrame:
         having = [frame for frame in frames if name in frame.columns]
         if len(having) < len(frames) or len({frame[name].dtype for frame in having}) > 1:
             for frame in having:
-                if frame[name].dtype.kind in "iu" and (frame[name].abs() > _EXACT).any():
+                if frame[name].dtype.kind in "iu" and (frame[name].abs() > EXACT).any():
                     frame[name] = frame[name].astype(object)
     return pandas.concat(frames, ignore_index=True)
 
@@ -188,16 +193,27 @@ def _made(values: Series, kind: str) -> Series:
     family = getattr(dtype, "kind", "O")
     if values.dtype == dtype:
         return values
-    if family == "m":
-        spans: Any = pandas.to_timedelta(values)
-        return spans.astype(dtype)
+    if isinstance(dtype, pandas.SparseDtype):
+        return _made(values, str(dtype.subtype)).astype(dtype)
     if family == "U":  # what an earlier pandas calls str: its csv parser makes objects of texts and NaN
         return _series([math.nan if each is None else each for each in _each(values, str)], values, object)
     if isinstance(dtype, pandas.StringDtype):
         return _series(_each(values, str), values, dtype)
-    if family not in "iufb":
-        return values.astype(dtype)
-    return _numbers(values, kind, dtype)
+    return _numbers(values, kind, dtype) if family in "iufb" else _others(values, kind, dtype)
+
+
+def _others(values: Series, kind: str, dtype: Any) -> Series:
+    """Return a column as a type that is neither text nor number. Raises Refused, and what pandas raises."""
+    import pandas
+
+    if getattr(dtype, "kind", "O") == "m":
+        return times.spans(values, dtype, kind)
+    if isinstance(dtype, pandas.PeriodDtype):
+        times.require_periods(values)
+    room = dtype.itemsize if getattr(dtype, "kind", "O") == "S" else 0
+    if room and any(len(str(each).encode()) > room for each in values.tolist()):
+        raise times.Refused("which has more than {} bytes".format(room))
+    return values.astype(dtype)
 
 
 def _numbers(values: Series, kind: str, dtype: Any) -> Series:

@@ -78,7 +78,7 @@ def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, as_texts: boo
     wanted = {name: "str" if as_texts else columns.parsed_type(kind) for name, kind in types.items()}
     try:
         frame = read(io.BytesIO(rows), dtype={name: str if kind == "str" else kind for name, kind in wanted.items()})
-        doubtful = any(columns.may_be_rounded(frame[name]) for name in types) or (
+        doubtful = any(columns.may_be_rounded(frame[name]) or columns.may_be_cut(frame[name]) for name in types) or (
             any(columns.may_be_truth(frame[name]) for name in types) and _has_truth(rows)
         )
         if not doubtful:

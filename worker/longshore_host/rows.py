@@ -132,7 +132,7 @@ class _Delimited:
         if isinstance(values[0], Mapping):
             rows = _records(values, list(values[0]))
         else:
-            rows = [_fields(value, place) for place, value in enumerate(values)]
+            rows = [_fields(value, place, columns) for place, value in enumerate(values)]
         header = "" if columns is None else self._lines([columns])
         return _encode(self._whole_lines(rows)), header if self._header else header[:-1]
 
@@ -274,7 +274,9 @@ def _records(values: Sequence[Any], columns: List[str]) -> List[List[Any]]:
     return [[value[column] for column in columns] for value in values]
 
 
-def _fields(value: Any, place: int) -> Sequence[Any]:
+def _fields(value: Any, place: int, columns: Optional[List[str]]) -> Sequence[Any]:
+    if columns is not None and _columns(value) != columns:  # element 0 is a named tuple: its names are the header
+        raise WrongReturn("element {} of what run() returned is no named tuple of the fields {}".format(place, columns))
     if isinstance(value, (tuple, list)):
         return value
     if isinstance(value, Mapping):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Iterator, List, Optional, Tuple
 
-from longshore_host import columns, csv_frames, query_rows
+from longshore_host import columns, csv_frames, parquet_frames, query_rows
 from longshore_protocol import compression, errors, records, slices, stamps
 
 if TYPE_CHECKING:
@@ -60,9 +60,8 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> Any:
     if format.as_dicts:
         return [row for rows in frames for row in rows]
     if format.format != "jsonl":  # whose rows have what fields they like
-        for piece, frame in zip(pieces, frames):
-            _check_columns(piece, frame, _known(pieces[0]), frames[0])
-    return columns.joined(frames)
+        _check_columns([(piece, frame) for piece, frame in zip(pieces, frames) if len(frame)])
+    return _joined(frames, format)
 
 
 def _set_keys(frame: pandas.DataFrame, keys: Dict[str, Any], format: TabularFormat) -> None:
@@ -141,14 +140,24 @@ def _check_stamp(file: BinaryIO, path: str, planned: Optional[str]) -> None:
         raise SliceError(message.format(path, stamps.difference(planned, found), _KEEP_FILES))
 
 
-def _check_columns(
-    piece: Dict[str, Any], frame: pandas.DataFrame, first: Dict[str, Any], first_frame: pandas.DataFrame
-) -> None:
-    there, wanted = set(frame.columns), set(first_frame.columns)
-    if there != wanted and len(frame) and len(first_frame):
-        message = 'The files "{}" and "{}" of one mini-batch have different columns: {} is in one of them only.'
-        odd = ", ".join(sorted(map(str, there ^ wanted)))
-        raise SliceError(message.format(first["path"], _known(piece)["path"], odd))
+def _check_columns(read: List[Tuple[Dict[str, Any], pandas.DataFrame]]) -> None:
+    """Raise SliceError where the tables of one mini-batch, which all have rows, differ in their columns."""
+    for piece, frame in read[1:]:
+        first, first_frame = read[0]
+        odd = set(frame.columns) ^ set(first_frame.columns)
+        if odd:
+            message = 'The files "{}" and "{}" of one mini-batch have different columns: {} is in one of them only.'
+            names = ", ".join(sorted(map(str, odd)))
+            raise SliceError(message.format(_known(first)["path"], _known(piece)["path"], names))
+
+
+def _joined(frames: List[pandas.DataFrame], format: TabularFormat) -> pandas.DataFrame:
+    """Return the rows of all frames as one, whose columns have their types as if they were of one file."""
+    try:
+        return columns.typed(columns.joined(frames), format)
+    except columns.BadValue as error:
+        message = "The files of one mini-batch could not be read as one table: row {} of all {}."
+        raise SliceError(message.format(error.row, error)) from error
 
 
 def _with_fields(rows: List[Dict[str, Any]], piece: Dict[str, Any]) -> List[Dict[str, Any]]:
@@ -351,33 +360,9 @@ def _parse_lines(rows: bytes, encoding: str) -> List[Dict[str, Any]]:
 
 
 def _read_parquet(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
-    import pandas
-    import pyarrow
-    import pyarrow.parquet
-
-    first, last = slice["row_groups"]
     with _planned_file(slice) as file:
-        table = pyarrow.parquet.ParquetFile(file).read_row_groups(list(range(first, last)))
-    ranges = slice.get("ranges") or [slice["rows"] or (0, table.num_rows)]
-    table = pyarrow.concat_tables([table.slice(begin, end - begin) for begin, end in ranges])
-    frame = table.to_pandas()
-    _keep_integers(frame, table, format)
-    # An index that pandas stored with names holds the user's data (often the key of a row): it becomes columns again.
-    is_count = isinstance(frame.index, pandas.RangeIndex) or list(frame.index.names) == [None]
-    return columns.typed(frame.reset_index(drop=is_count), format)
-
-
-def _keep_integers(frame: pandas.DataFrame, table: Any, format: TabularFormat) -> None:
-    """Keep integers beside missing values, where their column has a type or is beyond what floats hold."""
-    import pandas
-
-    for place, field in enumerate(table.schema):
-        kind, column = str(field.type), table.column(place)
-        if not kind.lstrip("u").startswith("int") or not column.null_count or field.name not in frame.columns:
-            continue
-        if field.name in format.column_types or columns.is_lossy(frame[field.name]):
-            nullable = kind.replace("uint", "UInt").replace("int", "Int")
-            frame[field.name] = pandas.array(column.to_pylist(), dtype=nullable)
+        frame = parquet_frames.read(file, slice, format)
+    return columns.typed(frame, format)
 
 
 def _known(piece: Dict[str, Any]) -> Dict[str, Any]:

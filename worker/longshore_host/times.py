@@ -12,6 +12,7 @@ from longshore_protocol.cells import ISO_TIME
 Series = Any  # of pandas, whose stubs know no columns of unknown type
 
 _KIND = re.compile(r"datetime(?:64)?(?:\[(\w+)(?:,\s*(.+?))?\s*\])?")
+_PERIOD = re.compile(r"\d{4}(-\d\d|-?Q[1-4])?", re.ASCII)
 
 
 class Refused(ValueError):
@@ -40,7 +41,7 @@ def convert(values: Series, kind: str, date_format: str) -> Series:
             stamps = _parsed(some, date_format, has_offset=has_offset)
             if stamps.isna().any():
                 raise ValueError("one of the texts means no time")
-            parts.append(_in_zone(stamps, kind, zone, has_offset=has_offset).astype(dtype))
+            parts.append(_exactly(_in_zone(stamps, kind, zone, has_offset=has_offset), dtype, kind))
     found = pandas.concat(parts) if parts else pandas.Series([], dtype=dtype)
     return found.reindex(values.index).rename(values.name)
 
@@ -77,6 +78,34 @@ def _in_zone(stamps: Series, kind: str, zone: str, *, has_offset: bool) -> Serie
         better = "datetime64[{}, UTC]".format(_parts(kind)[0])
         raise Refused('which has an offset, and {} has no zone; set its type to "{}"'.format(kind, better))
     return stamps.dt.tz_convert(zone)
+
+
+def _exactly(stamps: Series, dtype: Any, kind: str) -> Series:
+    """Return times as of another unit. Raises Refused for one that would be cut to that."""
+    found = stamps.astype(dtype)
+    if found.dtype != stamps.dtype and not (found == stamps).all():
+        unit, zone = _parts(kind)
+        finer = "datetime64[ns, {}]".format(zone) if zone else "datetime64[ns]"
+        raise Refused('which is more precise than {}: its unit is "{}"; set its type to "{}"'.format(kind, unit, finer))
+    return found
+
+
+def spans(values: Series, dtype: Any, kind: str) -> Series:
+    """Return a column as spans of time. Raises Refused for one that the unit would cut, and what pandas raises."""
+    import pandas
+
+    given: Any = pandas.to_timedelta(values)
+    found = given.astype(dtype)
+    if not (found.isna() | (found.astype(given.dtype) == given)).all():
+        raise Refused('which is more precise than {}; set its type to "timedelta64[ns]"'.format(kind))
+    return found
+
+
+def require_periods(values: Series) -> None:
+    """Raise Refused for a text whose period would have to be guessed."""
+    for each in values[~values.isna()].tolist():
+        if isinstance(each, str) and not (_PERIOD.fullmatch(each) or ISO_TIME.fullmatch(each)):
+            raise Refused("which is neither a time in ISO 8601 nor a part of one, such as 2011-05 or 2011Q2")
 
 
 def _parts(kind: str) -> Tuple[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import re
 from typing import Callable, FrozenSet
 
@@ -97,9 +98,10 @@ def whole_number(number: decimal.Decimal) -> int:
 
 def read_float(text: str) -> float:
     """Return the float that a text means. Raises ValueError."""
-    if not (_NUMBER.fullmatch(text) or _NO_NUMBER.fullmatch(text)):
-        raise ValueError('"{}" is no number'.format(text))
-    return float(text)
+    number = float(text) if _NUMBER.fullmatch(text) or _NO_NUMBER.fullmatch(text) else None
+    if number is None or (math.isinf(number) and _NUMBER.fullmatch(text)):  # a number that floats have no place for
+        raise ValueError('"{}" is no number of a float'.format(text))
+    return number
 
 
 def read_boolean(text: str) -> bool:
