@@ -32,7 +32,7 @@ def import_command(options: argparse.Namespace) -> int:
 
 def _translated(file: Path, output: Path | None) -> Translation:
     """Return what a file becomes, each document checked by its model. Raises InvalidDocuments."""
-    contents = read_yaml(file)
+    contents = read_yaml(file, as_written=True)
     if len(contents) != 1:
         raise InvalidDocuments([Problem(str(file), "", f"holds {len(contents)} YAML documents: must hold one")])
     base = os.path.relpath(file.absolute().parent, Path.cwd() if output is None else output.absolute())
@@ -47,7 +47,7 @@ def _translated(file: Path, output: Path | None) -> Translation:
 def _read(path: Path) -> Any:
     """Return the content of a file that the YAML names; None where it is not there, or no YAML."""
     try:
-        return next(iter(read_yaml(path)), None)
+        return next(iter(read_yaml(path, as_written=True)), None)
     except InvalidDocuments:
         return None
 

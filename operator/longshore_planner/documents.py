@@ -13,7 +13,7 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.validation import label, parse
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.parameters import RawDocument, fill
-from longshore_planner.plain_scalars import keep_texts
+from longshore_planner.plain_scalars import keep_texts, written
 
 __all__ = ["Document", "Documents", "load", "manifests", "read_yaml"]
 
@@ -69,10 +69,14 @@ def manifests(path: Path) -> list[Path]:
     return found
 
 
-def read_yaml(path: Path) -> list[Any]:
-    """Return what the documents of a YAML file hold, None for an empty one. Raises InvalidDocuments."""
+def read_yaml(path: Path, *, as_written: bool = False) -> list[Any]:
+    """Return what the documents of a YAML file hold, None for an empty one. Raises InvalidDocuments.
+
+    With `as_written`, NO, 12:30:00, 01234 and 1.10 are texts wherever they stand: not all fields that hold text are
+    known.
+    """
     try:
-        return list(yaml.load_all(path.read_bytes(), Loader=_Loader))
+        return list(yaml.load_all(path.read_bytes(), Loader=_WrittenLoader if as_written else _Loader))
     except OSError as error:
         raise _unreadable(path, error) from None
     except yaml.YAMLError as error:
@@ -157,3 +161,12 @@ def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
 _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.sequence)
+
+
+class _WrittenLoader(_Loader):
+    """Also leaves a scalar the text that it is, where that is not how its value is written."""
+
+
+for _kind in ("bool", "int", "float"):
+    _tag = f"tag:yaml.org,2002:{_kind}"
+    _WrittenLoader.add_constructor(_tag, written(_Loader.yaml_constructors[_tag]))

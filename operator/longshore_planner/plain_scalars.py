@@ -6,6 +6,9 @@ text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import yaml
 
 # Fields whose values, and keys, are texts: of our documents, and of Azure ML's.
@@ -27,6 +30,20 @@ def keep_texts(pairs: list[Pair]) -> list[Pair]:
     """Return the keys and values of a mapping with the scalars that are texts marked as strings."""
     is_text = any(_name(key) == "type" and _name(value) in _OF_TEXT for key, value in pairs)
     return [(key, _kept(_name(key), value, is_text=is_text)) for key, value in pairs]
+
+
+def written(construct: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a constructor of scalars that gives the text instead where the value is not written like that."""
+
+    def construct_or_keep(loader: Any, node: Any) -> Any:
+        try:
+            value = construct(loader, node)
+        except ValueError:  # of 0b_
+            return node.value
+        shown = str(value).lower() if isinstance(value, bool) else str(value)
+        return value if shown in (node.value, node.value.lower()) else node.value
+
+    return construct_or_keep
 
 
 def _kept(name: str, value: yaml.Node, *, is_text: bool) -> yaml.Node:

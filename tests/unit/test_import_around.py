@@ -83,6 +83,47 @@ def test_what_paths_tell_is_kept_of_tables_and_files(settings: Any):
     assert specs["Dataset/files"]["tabular"]["partitionFormat"] == "{store}/{brand}/*.csv"
 
 
+BLOBS, LAKE = "azureml://datastores/blobs/paths", "azureml://datastores/lake/paths"
+STORED = {  # the paths of an MLTable file, what comes of them, and which is named as left out
+    "one": ([f"{BLOBS}/a.csv"], {"datastore": "blobs", "paths": ["a.csv"]}, ()),
+    "one store": ([f"{BLOBS}/a.csv", f"{BLOBS}/b.csv"], {"datastore": "blobs", "paths": ["a.csv", "b.csv"]}, ()),
+    "two": ([f"{BLOBS}/a.csv", f"{LAKE}/b.csv"], {"datastore": "blobs", "paths": ["a.csv"]}, ("b.csv in lake",)),
+    "three files of two": (
+        [f"{LAKE}/a.csv", f"{BLOBS}/b.csv", f"{LAKE}/c.csv"],
+        {"datastore": "lake", "paths": ["a.csv", "c.csv"]},
+        ("b.csv in blobs",),
+    ),
+    "a file beside it first": (
+        ["./a.csv", f"{BLOBS}/b.csv"],
+        {"datastore": "blobs", "paths": ["file:t/a.csv", "b.csv"]},
+        (),
+    ),
+    "a URL first": (
+        ["https://example.com/a.csv", f"{LAKE}/b.csv", f"{BLOBS}/c.csv"],
+        {"datastore": "lake", "paths": ["https://example.com/a.csv", "b.csv"]},
+        ("c.csv in blobs",),
+    ),
+}
+
+
+@pytest.mark.parametrize(("paths", "expected", "left_out"), STORED.values(), ids=STORED)
+def test_paths_of_a_table_are_of_one_datastore_or_named(paths: list[str], expected: Any, left_out: tuple[str, ...]):
+    table = {"paths": [{"file": path} for path in paths], "transformations": [{"read_delimited": {}}]}
+    job = parallel(inputs={"files": {"type": "mltable", "path": "./t"}})
+    specs, notes = made(job, {"t/MLTable": table})
+    assert specs["Dataset/files"]["tabular"] == {**expected, "format": "csv"}
+    assert specs[f"Datastore/{expected['datastore']}"]
+    told = [note for note in notes if "a Dataset is in one Datastore" in note]
+    assert len(told) == len(left_out)
+    assert all(each in note for each, note in zip(left_out, told, strict=True))
+
+
+def test_what_a_table_needs_a_key_for_is_told():
+    table = {"paths": [{"file": "wasbs://c@acc.blob.core.windows.net/a.csv"}]}
+    _, notes = made(parallel(inputs={"files": {"type": "mltable", "path": "./t"}}), {"t/MLTable": table})
+    assert [note for note in notes if "MLTable.paths: the container c of the storage account acc" in note]
+
+
 @cases(
     ("one that is registered", "azureml:My_Env@latest", ("my-env", {})),
     ("one of a registry", "azureml://registries/azureml/environments/sklearn-1.5/labels/latest", ("sklearn-1-5", {})),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from longshore_planner.azureml import plain, translate
 from longshore_planner.documents import load, read_yaml
 from longshore_planner.pipelines.choose import choose
 from longshore_planner.pipelines.freeze import freeze
@@ -52,6 +53,42 @@ def test_values_of_the_type_string_are_kept(tmp_path: Path, text: str):
         assert content(tmp_path, f"{{type: string, {name}: {text}}}") == {"type": "string", name: text}
         assert content(tmp_path, f"{{type: number, {name}: {text}}}")[name] == yaml.load(text, _loader())
     assert content(tmp_path, f"parameters: {{a: {text}}}") == {"parameters": {"a": text}}
+
+
+WORDS = {"true": True, "True": True, "FALSE": False, "null": None, "-1": -1, "0.25": 0.25, "1.0": 1.0, "0": 0}
+
+
+@pytest.mark.parametrize("text", [each for each in TEXTS if each != "true"])
+def test_as_written_a_scalar_is_the_text_that_it_is_unless_its_value_is_written_like_that(tmp_path: Path, text: str):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"a: {text}\nb: [{text}]\nc: {{d: {text}}}\n")
+    assert read_yaml(path, as_written=True) == [{"a": text, "b": [text], "c": {"d": text}}]
+
+
+@pytest.mark.parametrize("text", WORDS)
+def test_as_written_a_scalar_whose_value_is_written_like_that_is_the_value(tmp_path: Path, text: str):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"a: {text}\n")
+    ((found,),) = (each.values() for each in read_yaml(path, as_written=True))
+    assert (found, type(found)) == (WORDS[text], type(WORDS[text]))
+
+
+@pytest.mark.parametrize("text", ["NO", "12:30:00", "01234", "1.10", "0b_", "1_000"])
+@pytest.mark.parametrize("declared", ["", "type: string"], ids=lambda each: each or "undeclared")
+def test_a_literal_of_azure_mls_yaml_reaches_the_script_as_it_is_written(tmp_path: Path, text: str, declared: str):
+    path = tmp_path / "job.yml"
+    given = f"{{{declared}, default: {text}}}" if declared else text
+    path.write_text(
+        f"type: pipeline\ninputs:\n  of_all: {given}\njobs:\n  one:\n    type: command\n    inputs:\n"
+        f"      own: {text}\n      outer: ${{{{parent.inputs.of_all}}}}\n    code: .\n    environment: azureml:e:1\n"
+        "    command: python x.py ${{inputs.own}} ${{inputs.outer}}\n"
+    )
+    (content,) = read_yaml(path, as_written=True)
+    (pipeline, *_) = map(plain, translate(content, name="job").documents)
+    (step,) = pipeline["spec"]["steps"]
+    (parameter,) = pipeline["spec"]["parameters"]
+    assert step["script"]["arguments"] == [text, "$(parameters.of_all)"]
+    assert parameter["default"] == text
 
 
 def _loader():

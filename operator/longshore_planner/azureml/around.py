@@ -48,7 +48,10 @@ class Around:
         """Read a path that stands in a YAML file of `folder`, which is below that of the whole; see to its store."""
         store = self.default_store or "workspaceblobstore"
         whole = text.replace("${{default_datastore}}", store)
-        place = read_place(whole, folder=posixpath.join(self.base, folder))
+        return self._seen_to(read_place(whole, folder=posixpath.join(self.base, folder)), said=said)
+
+    def _seen_to(self, place: Place, *, said: str) -> Place:
+        """Return a place once its Datastore is made, and what was guessed about it is told."""
         if place.datastore:
             self.datastore(place.datastore)
         if place.remark:
@@ -154,11 +157,16 @@ class Around:
         places, table, partition = [place], None, None
         if type_ == MLTABLE:
             places, table, partition = self._table(place, text, folder=folder, said=said)
-        paths = [each.path for each in places]
+        store = next((each.datastore for each in places if each.datastore), "")
+        for each in places:
+            if each.datastore not in ("", store):
+                why = f"a Dataset is in one Datastore, and this one is in {store}: make a Dataset of each, and an input"
+                self.notes.lost(f"{said} ({each.path} in {each.datastore})", why)
+        paths = [each.path for each in places if each.datastore in ("", store)]
         remark = f"fill in the paths of {text}" if place.asset else ""
         data: dict[str, Any] = {"paths": Remarked(paths, remark) if remark else paths}
-        if places[0].datastore:
-            data = {"datastore": self._name("Datastore", places[0].datastore), **data}
+        if store:
+            data = {"datastore": self._name("Datastore", store), **data}
         if partition:
             data["partitionFormat"] = partition
         return {"file": data} if table is None else {"tabular": {**data, **table}}
@@ -171,7 +179,10 @@ class Around:
             content = self.read(posixpath.join(where, "MLTable"))
             if content is not None:
                 inside = posixpath.join(self.base, where)
-                return read_mltable(content, folder=inside, said=f"{said} MLTable", notes=self.notes)
+                places, table, partition = read_mltable(
+                    content, folder=inside, said=f"{said} MLTable", notes=self.notes
+                )
+                return [self._seen_to(each, said=f"{said} MLTable.paths") for each in places], table, partition
         self.notes.tell(said, f"the MLTable file of {text} was not read: CSV files are a guess")
         guessed, table = guessed_table(place)
         return [guessed], {"format": Remarked(table["format"], "a guess: csv, jsonl or parquet")}, None

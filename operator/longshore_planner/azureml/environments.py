@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from longshore_planner.azureml.notes import Notes
-from longshore_planner.azureml.section import Section
+from longshore_planner.azureml.section import Section, truth
 
 _BUILD = "fill in image, with the packages in it"
 _BASE = "image is the base image: the packages that Azure ML installs into it are missing"
@@ -38,7 +38,7 @@ def described(given: Mapping[str, Any], *, said: str, notes: Notes) -> tuple[dic
     python = section.section("python")
     packages = [name for name in ("conda_file", "build") if name in section]
     packages += [f"python.{each}" for each in ("conda_dependencies", "condaDependencies") if each in python]
-    if str(python.take("user_managed_dependencies") or python.take("userManagedDependencies")).lower() == "true":
+    if truth(python.take("user_managed_dependencies") or python.take("userManagedDependencies")):
         packages = [each for each in packages if not each.startswith("python.")]  # Azure ML installs none of them
     for name in [*packages, *(f"docker.{each}" for each in built)]:
         notes.lost(f"{said}.{name}", _INSTALLED)

@@ -25,7 +25,7 @@ from longshore_planner.azureml.ports import (
     bound,
     output_fields,
 )
-from longshore_planner.azureml.section import Made, Section
+from longshore_planner.azureml.section import Made, Section, truth
 from longshore_planner.azureml.step import Step
 
 _LOST = {
@@ -113,7 +113,7 @@ class _Pipeline:
             self.around.default_store = store.removeprefix("azureml:")
             self.around.datastore(self.around.default_store, default=True)
         flags = {"continue_on_step_failure": "continueOnStepFailure", "force_rerun": "regenerateOutputs"}
-        options = {ours: True for theirs, ours in flags.items() if str(settings.take(theirs)).lower() == "true"}
+        options = {ours: True for theirs, ours in flags.items() if settings.flag(theirs)}
         settings.rest(_SETTINGS_LOST)
         return options
 
@@ -123,7 +123,7 @@ class _Pipeline:
             said = given.said(key)
             type_ = str(value.get("type", "")) if isinstance(value, Mapping) else ""
             is_open = isinstance(value, Mapping) and not {"path", "default", "value"} & value.keys()
-            if is_open and str(value.get("optional", "")).lower() != "true" and type_ in (*_TYPES, *DATA_TYPES):
+            if is_open and truth(value.get("optional")) is not True and type_ in (*_TYPES, *DATA_TYPES):
                 self._required(key, type_, said=said)
                 continue
             binding = bound(key, value, self.around, type_="", folder="", said=said)
@@ -223,7 +223,7 @@ class _Pipeline:
         for name in ("inputs", "outputs"):  # they are bound already
             section.take(name)
         made = Made(PipelineStep, self.notes)
-        made.put("allowReuse", False if str(section.take("is_deterministic")).lower() == "false" else None)
+        made.put("allowReuse", False if section.flag("is_deterministic") is False else None)
         limits = section.section("limits")
         made.put("timeoutSeconds", limits.take("timeout"), said=limits.said("timeout"))
         limits.rest({})

@@ -8,7 +8,7 @@ from typing import Any
 
 from longshore_api.errors import shown
 from longshore_planner.azureml.around import Around
-from longshore_planner.azureml.section import Section
+from longshore_planner.azureml.section import Section, truth
 
 DATA_TYPES = ("uri_folder", "uri_file", "mltable", "mlflow_model", "custom_model", "triton_model", "path", "data")
 FILE_TYPES = ("uri_file",)
@@ -86,7 +86,7 @@ def bound(name: str, given: Any, around: Around, *, type_: str, folder: str, sai
             return _data(name, path, around, type_=own_type or "uri_folder", mode=mode, folder=folder, said=said)
     if value is not None:
         return Value(value)
-    if str(optional).lower() != "true":
+    if truth(optional) is not True:
         around.notes.tell(said, "has neither path nor value: it is left empty")
     return Absent()
 

@@ -24,6 +24,14 @@ DESCRIPTIVE = {
 }
 
 
+_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def truth(value: Any) -> bool | None:
+    """Return what a value says that is true or false, or a word for one of them; None for anything else."""
+    return _TRUTHS.get(str(value).strip().lower())
+
+
 class Section:
     """Fields of a mapping at `path`. Those that nobody has read are noted: by `rest`, or else at the end."""
 
@@ -61,13 +69,10 @@ class Section:
     def flag(self, name: str) -> bool | None:
         """Return a field that is true or false, None where there is none."""
         value = self.take(name)
-        word = value.strip().lower() if isinstance(value, str) else value
-        if word is None or isinstance(word, bool):
-            return word
-        if word not in ("true", "false"):
+        said = truth(value)
+        if said is None and value is not None:
             self.notes.lost(self.said(name), f"it is {shown(value)}, and true or false was expected")
-            return None
-        return bool(word == "true")
+        return said
 
     def section(self, name: str) -> Section:
         """Return a field that is a mapping itself."""
