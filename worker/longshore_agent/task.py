@@ -36,6 +36,7 @@ from longshore_protocol.script_job import (
     ScriptResult,
 )
 from longshore_storage import beneath
+from longshore_storage.redaction import redacted
 
 _LOOK = 0.1  # seconds between two looks for a host that has not started
 _START = 10.0  # seconds that a host may still take to start when the pod is to end
@@ -170,7 +171,7 @@ def _transfer(job: dict[str, Any]) -> ScriptResult:
         state, message = SUCCEEDED, f"{count} files in {clock.now() - started:.1f} s"
     except _Ended as end:
         state, limit = end.state, "" if end.state == CANCELLED else f" within the limit of {timeout:g} s"
-        message = f"{source} was not copied to {destination}{limit}"
+        message = redacted(f"{source} was not copied to {destination}{limit}")
     except Exception as error:  # noqa: BLE001  (each store's library raises its own)
         state, message, reason = FAILED, why_not(source, destination, error), TRANSFER_FAILED
     return ScriptResult(state, None, message, {}, started, clock.now(), reason=reason)

@@ -10,6 +10,7 @@ from longshore_storage.causes import cause_of, known_cause
 from longshore_storage.errors import StorageError
 from longshore_storage.files import open_file
 from longshore_storage.listing import list_files
+from longshore_storage.redaction import redacted
 from longshore_storage.store import local_path, open_store
 
 _PART = 1 << 20  # bytes
@@ -52,4 +53,4 @@ def why_not(source: str, destination: str, error: Exception) -> str:
         cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     else:
         cause = cause_of(source, error)
-    return f"{source} cannot be copied to {destination}: {cause}"
+    return redacted(f"{source} cannot be copied to {destination}: {cause}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 HIDDEN = "***"
@@ -11,6 +12,7 @@ _NAMES = "sig|sign|token|secret|passw|pwd|credential|key|auth|code|jwt|hmac|sess
 _PARAMETER = rf"(?P<name>[?&;][^\s=&;?#\"'<>]*(?:{_NAMES})[^\s=&;?#\"'<>]*=)[^\s&;#\"'<>]*"
 _ANY = re.compile(f"{_USER}|{_PARAMETER}", re.IGNORECASE)
 _QUERY = re.compile(r"(?P<place>[a-z][a-z0-9+.-]*://[^\s?#\"]*)\?(?P<query>[^\s#\"]*)", re.IGNORECASE)
+_DIGITS = 16  # hexadecimal, of the digest that stands for a secret
 _SIGNATURES = frozenset(("x-amz-signature", "x-goog-signature", "signature", "sig"))
 # What S3, CloudFront, Google and Azure add to the address of an object when they sign it.
 _OF_SIGNATURE = re.compile(
@@ -36,6 +38,21 @@ def unsigned(text: str) -> str:
     Of an address that is not signed every parameter stays, one called key or code, too.
     """
     return _QUERY.sub(_unsigned, text) if "://" in text else text
+
+
+def recorded(text: str) -> str:
+    """Return a text without secrets that equals that of another one only where their URLs name the same things.
+
+    What signs an address does not count, nor does a password. Of other secrets, which may be part of the name, a
+    digest of the text stands behind it.
+    """
+    named = re.sub(_USER, rf"\g<user>{HIDDEN}@", unsigned(text), flags=re.IGNORECASE)
+    shown = redacted(named)
+    return text if shown == text else named if shown == named else f"{shown} ({_digest(named)})"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
 
 def _unsigned(found: re.Match[str]) -> str:

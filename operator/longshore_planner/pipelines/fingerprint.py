@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from longshore_api.errors import listed, shown
+from longshore_storage.redaction import recorded
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOLD = 3  # differences in a sentence
@@ -22,13 +23,26 @@ _CONTENTS, _MODE = "contents", "contentFingerprint"
 
 
 def comparable(parts: dict[str, Any]) -> dict[str, Any]:
-    """Return parts as every store keeps them: 5.0 as 5, and what is empty, which says no more than its absence, not."""
-    kept = {key: comparable(each) if isinstance(each, dict) else _kept(each) for key, each in parts.items()}
+    """Return parts as every store keeps them, and as everybody may read them.
+
+    5.0 is 5, what is empty says no more than its absence and is left out, and URLs are without secrets.
+    """
+    kept = {key: _kept(each) for key, each in parts.items()}
     return {key: each for key, each in kept.items() if each not in (None, "", {}, [])}
 
 
 def _kept(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    match value:
+        case dict():
+            return comparable(value)
+        case list():
+            return [_kept(each) for each in value]
+        case str():
+            return recorded(value)
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
 
 
 def digest(parts: Mapping[str, Any]) -> str:

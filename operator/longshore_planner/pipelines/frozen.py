@@ -83,10 +83,14 @@ class FrozenStep:
 
         Outputs of other steps are identified by the runs that made them, and the rows of databases cannot be compared.
         """
-        inputs = self.parts.get("inputs", {})
-        places = {f"input {name}": _paths(each) for name, each in inputs.items()}
-        places |= {f"model {name}": [uri] for name, uri in self.parts.get("models", {}).items()}
-        return {name: found for name, found in places.items() if found and not any(map(is_database, found))}
+        job = self.job  # and not the parts, whose URLs are without secrets
+        inputs = [*job.get("inputs", ()), *job.get("side_inputs", ())]
+        places = {f"input {each['name']}": each.get("paths") or each["uris"] for each in inputs}
+        places |= {f"model {each['name']} {each['version']}": [each["uri"]] for each in job.get("models", ())}
+        if self.kind == TRANSFER:
+            places = {"input source": [job["source"]]}
+        found = {name: [each for each in paths if not is_held(each)] for name, paths in places.items()}
+        return {name: paths for name, paths in found.items() if paths and not any(map(is_database, paths))}
 
     def with_contents(self, contents: Mapping[str, Mapping[str, Any]], *, by: str) -> FrozenStep:
         """Return the step with what its inputs and models hold: of each a digest, and what names a difference later.
@@ -126,8 +130,3 @@ class FrozenPipeline:
     def from_json(text: str) -> FrozenPipeline:
         """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
         return read_text(FrozenPipeline, text)
-
-
-def _paths(given: Any) -> list[str]:
-    """Return the paths of an input as the fingerprint has it, without outputs of other steps."""
-    return [each for each in ([given] if isinstance(given, str) else given["paths"]) if not is_held(each)]

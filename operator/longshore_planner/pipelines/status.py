@@ -18,6 +18,7 @@ from longshore_planner.pipelines.history import EarlierStep
 from longshore_planner.pipelines.records import ENDED, FAILED, RUNNING, SUCCEEDED, SUSPENDED, Origin, Record
 from longshore_planner.status import Truth, conditions
 from longshore_protocol.snapshot import SUCCEEDED_WITH_FAILURES
+from longshore_storage.redaction import recorded
 
 
 def pipeline_status(
@@ -54,7 +55,9 @@ def pipeline_status(
             stalled="StepStalled" if verdict is None and _is_stalled(records, details) else "",
         ),
         pipeline=frozen.name,
-        parameters=frozen.parameters,
+        parameters={
+            name: recorded(each) if isinstance(each, str) else each for name, each in frozen.parameters.items()
+        },
         steps=[_step(each, details.get(each.name, _NO_DETAIL)) for each in records],
         columns=api.StepColumns(
             steps=f"{sum(each.state == SUCCEEDED for each in records)}/{len(records)}",
