@@ -93,7 +93,7 @@ def earlier_folder(given: str, *, flag: str = "--resume") -> RunFolder:
     try:
         about = json.loads(open_store(uri).get(_ABOUT))
         return RunFolder(uri, about["runId"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         cause = "there is no run in it"
     except (OSError, ImportError) as error:
         cause = f"it cannot be read: {error}"

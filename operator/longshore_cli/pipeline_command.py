@@ -58,14 +58,18 @@ def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespa
     )
     folder = PipelineFolder(new.uri)
     if options.explain:
-        frozen = _with_steps(frozen, look_at_code(frozen.steps))
+        frozen = _with_steps(frozen, look_at_code(frozen.steps, among=frozen.steps))
         return _explain(_with_contents(frozen), folder)
-    with folder.held():
-        with _unless_it_fails(folder):
-            frozen = _with_contents(_with_steps(frozen, copy_code(frozen.steps, folder.sources)))
-            _check(frozen, chosen.pipeline)
-        folder.keep(frozen)
-        return _execute(frozen, folder, options, records={}, previous=None)
+    try:
+        with folder.held():
+            with _unless_it_fails(folder):
+                copies = copy_code(frozen.steps, folder.sources, among=frozen.steps)
+                frozen = _with_contents(_with_steps(frozen, copies))
+                _check(frozen, chosen.pipeline)
+            folder.keep(frozen)
+            return _execute(frozen, folder, options, records={}, previous=None)
+    except OSError as error:
+        return _unusable(folder, error)
 
 
 def resume_pipeline(options: argparse.Namespace) -> int:
@@ -76,22 +80,35 @@ def resume_pipeline(options: argparse.Namespace) -> int:
     fixed = ("parameters", "sample", *PIPELINE_FLAGS)
     refuse(options, fixed, rule="is not for a run of a pipeline that goes on: it was frozen when the run began")
     folder = PipelineFolder(local_path(options.resume) or options.resume)
-    with contextlib.nullcontext() if options.explain else folder.held():
-        frozen, status = folder.read()
-        records = {} if status is None else records_of(status)
-        succeeded = {name for name, record in records.items() if record.state == states.SUCCEEDED}
-        if status and all(each.name in succeeded for each in frozen.steps):
-            complain(f"the run in {folder.path} has succeeded already")
-            return _tell(status, options, frozen)
-        failed = [each for each in frozen.steps if each.name in records and records[each.name].state == states.FAILED]
-        frozen = _with_steps(frozen, copy_code(failed, folder.sources) if not options.explain else look_at_code(failed))
-        frozen = replace(frozen, options=replace(frozen.options, accept_changed_code=options.accept_changed_code))
-        records = resumed(_taken_in(frozen, records))
-        frozen = _with_contents_again(frozen, records)
-        if options.explain:
-            return _explain(frozen, folder, records=records)
-        folder.keep(frozen)
-        return _execute(frozen, folder, options, records=records, previous=status)
+    try:
+        with contextlib.nullcontext() if options.explain else folder.held():
+            return _go_on(folder, options)
+    except OSError as error:
+        return _unusable(folder, error)
+
+
+def _go_on(folder: PipelineFolder, options: argparse.Namespace) -> int:
+    """Carry out `resume_pipeline` in a folder that this command holds. Raises InvalidDocuments, OSError."""
+    frozen, status = folder.read()
+    records = {} if status is None else records_of(status)
+    succeeded = {name for name, record in records.items() if record.state == states.SUCCEEDED}
+    if status and all(each.name in succeeded for each in frozen.steps):
+        complain(f"the run in {folder.path} has succeeded already")
+        return _tell(status, options, frozen)
+    failed = [each for each in frozen.steps if each.name in records and records[each.name].state == states.FAILED]
+    again = (
+        look_at_code(failed, among=frozen.steps)
+        if options.explain
+        else copy_code(failed, folder.sources, among=frozen.steps)
+    )
+    frozen = _with_steps(frozen, again)
+    frozen = replace(frozen, options=replace(frozen.options, accept_changed_code=options.accept_changed_code))
+    records = resumed(_taken_in(frozen, records))
+    frozen = _with_contents_again(frozen, records)
+    if options.explain:
+        return _explain(frozen, folder, records=records)
+    folder.keep(frozen)
+    return _execute(frozen, folder, options, records=records, previous=status)
 
 
 def refuse(options: argparse.Namespace, names: Iterable[str], *, rule: str) -> None:
@@ -204,12 +221,12 @@ def _execute(
         show=(lambda _: None) if options.quiet else lines,
         previous=previous,
     )
-    try:
-        status = asyncio.run(run.run())
-    except OSError as error:
-        complain(f"the run folder {folder.path} cannot be used: {error}")
-        return FAILED
-    return _tell(status, options, frozen)
+    return _tell(asyncio.run(run.run()), options, frozen)
+
+
+def _unusable(folder: PipelineFolder, error: OSError) -> int:
+    complain(f"the run folder {folder.path} cannot be used: {error}")
+    return FAILED
 
 
 def _tell(status: PipelineRunStatus, options: argparse.Namespace, frozen: FrozenPipeline) -> int:

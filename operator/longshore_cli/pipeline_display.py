@@ -63,14 +63,16 @@ def summary(status: PipelineRunStatus) -> str:
     """Return what a run has come to, for its user to read at the end."""
     succeeded = status.condition("Succeeded")
     assert succeeded is not None, "every status has it"
-    counts = succeeded.message.partition(". ")[0]  # why a step failed stands below, once
+    counts, _, why = succeeded.message.partition(". ")
     lines = [f"{status.pipeline}: {succeeded.reason}. {counts.rstrip('.')}."]
     rows = [("STEP", "STATE", "TIME", "WHY")]
     rows += [(each.name, _state(each), _took(each), _why(each)) for each in status.steps]
     lines += _table(rows)
-    for each in status.steps:
-        if each.state == FAILED:
-            lines += [f"  {line}" for line in failure(each, status.run_uri or "")]
+    failed = [each for each in status.steps if each.state == FAILED]
+    for each in failed:
+        lines += [f"  {line}" for line in failure(each, status.run_uri or "")]
+    if why and not failed:  # else it has been said of the step that failed first
+        lines.append(f"  {why}")
     outputs = [(each.name, output) for each in status.steps for output in each.outputs]
     lines += [f"  {name}.{output.name}  {output.uri}" for name, output in outputs]
     metrics = [(each.name, each.metrics) for each in status.steps if each.metrics]

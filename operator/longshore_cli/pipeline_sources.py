@@ -18,24 +18,26 @@ from longshore_storage.contents import contents_of
 from longshore_storage.listing import folder_of
 
 
-def copy_code(steps: Iterable[FrozenStep], folder: str) -> dict[str, FrozenStep]:
+def copy_code(steps: Iterable[FrozenStep], folder: str, *, among: Iterable[FrozenStep]) -> dict[str, FrozenStep]:
     """Copy the sources of steps below a folder, each once, and return the steps with them, by name.
 
-    Folders that steps read as inputs are no code, but for the modules in them. A source that is large is reported on
-    stderr. Raises InvalidDocuments for a source that cannot be read, or is too large to be code alone.
+    Folders that steps of the pipeline, which are those `among` them, read as inputs are no code, but for the modules
+    in them. A source that is large is reported on stderr. Raises InvalidDocuments for a source that cannot be read, or
+    is too large to be code alone; OSError when the folder cannot be written to.
     """
     frozen: dict[str, Code] = {}
-    steps = list(steps)
+    steps, data = list(steps), _data_folders(among)
     for source in dict.fromkeys(each.source for each in steps if each.source is not None):
+        target = _free_name(folder)
         with _told(source):
-            frozen[source] = _copied(source, _free_name(folder), _data_folders(steps))
+            frozen[source] = _copied(source, target, data)
     return {each.name: each if each.source is None else each.with_code(frozen[each.source]) for each in steps}
 
 
-def look_at_code(steps: Iterable[FrozenStep]) -> dict[str, FrozenStep]:
+def look_at_code(steps: Iterable[FrozenStep], *, among: Iterable[FrozenStep]) -> dict[str, FrozenStep]:
     """Return the steps as `copy_code` does, and leave no copy. Raises InvalidDocuments."""
     with scratch_folder("source") as folder:
-        return copy_code(steps, str(folder / "sources"))
+        return copy_code(steps, str(folder / "sources"), among=among)
 
 
 def look_at_contents(steps: Iterable[FrozenStep], *, by: str) -> dict[str, FrozenStep]:

@@ -1,9 +1,16 @@
 """What a person sees of a pipeline while it runs."""
 
 import io
+from datetime import UTC, datetime
+
+import pytest
+from pipelines import frozen, script
 
 from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus, StepColumns
-from longshore_cli.pipeline_display import PROGRESS_SECONDS, ChangeLines
+from longshore_cli.pipeline_display import PROGRESS_SECONDS, ChangeLines, summary
+from longshore_planner.pipelines.decide import Decision, Verdict
+from longshore_planner.pipelines.records import Record
+from longshore_planner.pipelines.status import pipeline_status
 
 
 def status(current, *, state="Running"):
@@ -48,3 +55,25 @@ def test_steps_without_mini_batches_have_no_progress():
         now += PROGRESS_SECONDS
         lines(status("train"))
     assert len(stream.getvalue().splitlines()) == 1
+
+
+WHY = "square succeeded with too many failed items: 7 of 8 succeeded; 1 of 8 items failed (12.5 %): /in/7"
+ENDS = {  # the reason, what is said of the run, the state of its step, and how often the sentence is on the screen
+    "too many failed items": ("SucceededWithFailures", WHY, "Succeeded", 1),
+    "an error of Longshore itself": ("InternalError", "an error of Longshore itself: KeyError: 'x'", "Running", 1),
+    "a cancelled run": ("Cancelled", "the run was cancelled", "Skipped", 1),
+    "a step that failed": ("StepFailed", "square failed: ValueError: no. See there", "Failed", 0),
+    "success": ("Succeeded", "", "Succeeded", 0),
+}
+
+
+@pytest.mark.parametrize(("reason", "why", "state", "times"), ENDS.values(), ids=ENDS)
+def test_why_a_run_ended_is_said_once(reason, why, state, times):
+    pipeline, now = frozen(script("square")), datetime(2026, 1, 1, tzinfo=UTC)
+    message = "ValueError: no. See there" if state == "Failed" else ""
+    record = Record("square", state, reason="ScriptFailed", message=message, attempts=1, started=1.0, ended=2.0)
+    decision = Decision({"square": record}, verdict=Verdict(reason, why))
+    text = summary(pipeline_status(pipeline, decision, started=now, now=now, previous=None))
+    assert text.count(why) == times or not why
+    assert text.count("ValueError: no. See there") == (state == "Failed")
+    assert text.startswith(f"test: {reason}. Steps completed: ")

@@ -32,7 +32,7 @@ def code(tmp_path):
 
     def freeze(*names):
         steps = [replace(frozen(script(name)).steps[0], source=str(source)) for name in names]
-        return copy_code(steps, str(tmp_path / "run" / "sources"))
+        return copy_code(steps, str(tmp_path / "run" / "sources"), among=steps)
 
     freeze.source = source
     return freeze
@@ -69,7 +69,7 @@ def test_a_source_that_is_not_there_is_refused(code):
     (code.source / "train.py").unlink()
     step = replace(frozen(script("only")).steps[0], source="/no/such/folder")
     with pytest.raises(InvalidDocuments, match=r"source /no/such/folder: cannot be read: No such file or directory"):
-        copy_code([step], str(code.source / "copies"))
+        copy_code([step], str(code.source / "copies"), among=[step])
 
 
 def test_a_source_that_holds_data_is_refused(code, monkeypatch):
@@ -290,28 +290,34 @@ def test_a_run_is_one_commands_at_a_time(tmp_path):
         pass
 
 
+def reading(path, code):
+    """A step of the source that reads what is at a path."""
+    step = frozen(script("only")).steps[0]
+    given = {"name": "rows", "uris": [path], "mode": "mount"}
+    return replace(step, source=str(code.source), job={**step.job, "inputs": [given]})
+
+
 @pytest.mark.parametrize("path", ["data", "data/", "data/*.csv", "file:data/in", "data/**/*"])
 def test_folders_that_inputs_name_are_no_code_but_for_modules(code, path):
     for name in ("data/in/rows.csv", "data/in/read.py", "data-1/x.csv"):
         (code.source / name).parent.mkdir(parents=True, exist_ok=True)
         (code.source / name).write_text("x")
     whole = path.replace("file:", f"file:{code.source}/") if path.startswith("file:") else f"{code.source}/{path}"
-    step = frozen(script("only")).steps[0]
-    inputs = {"rows": {"paths": [whole]}}
-    step = replace(step, source=str(code.source), parts={**step.parts, "inputs": inputs})
-    frozen_step = copy_code([step], str(code.source.parent / "run"))["only"]
+    step = reading(whole, code)
+    frozen_step = copy_code([step], str(code.source.parent / "run"), among=[step])["only"]
     kept = ["data-1/x.csv", "data/in/read.py", "lib/util.py", "train.py"]
     assert sorted(frozen_step.parts["code"]) == kept
+    other = replace(frozen(script("other")).steps[0], source=str(code.source))  # as when it alone is run again
+    again = copy_code([other], str(code.source.parent / "run"), among=[step, other])["other"]
+    assert again.parts["code"] == frozen_step.parts["code"]
 
 
 @pytest.mark.parametrize("path", [".", "**/*.csv", "train.py", "s3://bucket/code/data/", "../data/*"])
 def test_inputs_that_are_no_folders_inside_a_source_leave_it_whole(code, path):
     (code.source / "data").mkdir()
     (code.source / "data/rows.csv").write_text("x")
-    step = frozen(script("only")).steps[0]
-    whole = path if "://" in path else f"{code.source}/{path}"
-    step = replace(step, source=str(code.source), parts={**step.parts, "inputs": {"rows": {"paths": [whole]}}})
-    frozen_step = copy_code([step], str(code.source.parent / "run"))["only"]
+    step = reading(path if "://" in path else f"{code.source}/{path}", code)
+    frozen_step = copy_code([step], str(code.source.parent / "run"), among=[step])["only"]
     assert sorted(frozen_step.parts["code"]) == ["data/rows.csv", "lib/util.py", "train.py"]
 
 
