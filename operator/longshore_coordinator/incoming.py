@@ -11,15 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from longshore_protocol import errors, wire
-from longshore_protocol.fields import NUMBER, Field, fault
+from longshore_protocol.fields import LATEST, LONGEST, NUMBER, Field, fault
 from longshore_protocol.segments import decode_digests, select_digests
-from longshore_protocol.text import MESSAGE, TRACEBACK, printable
+from longshore_protocol.text import MESSAGE, TRACEBACK, is_encodable, printable
 from longshore_protocol.wire import BRINGING, INPUT, STORE, Deferral, Failure
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_NAME = 253  # characters, as of a pod
-_LONGEST = 1e9  # seconds of anything that a process does
-_LATEST = 2.5e11  # Unix time, in the year 9892: dates end in the year 9999
 _TEXT = 1 << 20  # characters of a text, of which the first are kept
 _MANY = 1 << 20  # elements of a list
 _SHORT = 200  # characters of what a process is doing
@@ -49,8 +47,8 @@ _COMPLETION = (
     Field("items"),
     Field("header", least=-1),
     Field("process"),
-    Field("started", most=int(_LATEST * 1e6)),
-    *(Field(name, most=int(_LONGEST * 1e6)) for name in ("elapsed", "run", "cpu")),
+    Field("started", most=int(LATEST * 1e6)),
+    *(Field(name, most=int(LONGEST * 1e6)) for name in ("elapsed", "run", "cpu")),
 )
 _HEADER_AT = 6
 _FAILURE = (
@@ -59,8 +57,8 @@ _FAILURE = (
     Field("items", least=-1),
     Field("process", least=-1),
     *(Field(name, (str,), most=_TEXT) for name in ("category", "message", "traceback")),
-    Field("started", NUMBER, most=_LATEST),
-    Field("elapsed", NUMBER, most=_LONGEST),
+    Field("started", NUMBER, most=LATEST),
+    Field("elapsed", NUMBER, most=LONGEST),
     Field("log", (str,), most=1024),
 )
 _DEFERRAL = (
@@ -69,7 +67,7 @@ _DEFERRAL = (
     Field("origin", (str,), most=_SHORT),
     Field("message", (str,), most=_TEXT),
 )
-_SECONDS = Field("seconds", NUMBER, most=_LONGEST)
+_SECONDS = Field("seconds", NUMBER, most=LONGEST)
 
 
 class MalformedMessageError(Exception):
@@ -98,7 +96,7 @@ def report(body: bytes) -> dict[str, Any]:
     _values(found, _REPORT)
     headers = found["headers"]
     for header in headers:
-        if type(header) is not str or not _is_text(header):
+        if type(header) is not str or not is_encodable(header):
             raise MalformedMessageError("a header is no text")
     _require_rows("completed", found["completed"], _COMPLETION)
     if any(not -1 <= raw[_HEADER_AT] < len(headers) for raw in found["completed"]):
@@ -162,7 +160,7 @@ def _values(found: Mapping[str, Any], fields: Sequence[Field]) -> list[Any]:
     for field, value in zip(fields, values, strict=True):
         if field.name in ("worker", "boot") and not _NAME.fullmatch(value):
             raise MalformedMessageError(f"{field.name} is {printable(value, 60)!r}; it must be a name such as w-0")
-        if field.kinds == (str,) and not _is_text(value):
+        if field.kinds == (str,) and not is_encodable(value):
             raise MalformedMessageError(f"{field.name} is no text")
     return values
 
@@ -228,11 +226,3 @@ def _process(raw: Any) -> dict[str, Any]:
     if "seconds" in raw:
         _require([raw["seconds"]], [_SECONDS])
     return {name: printable(value, _SHORT) if type(value) is str else value for name, value in raw.items()}
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

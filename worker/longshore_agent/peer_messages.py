@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from longshore_protocol import errors, messages
-from longshore_protocol.fields import NUMBER, Field, fault
-from longshore_protocol.text import printable
+from longshore_protocol.fields import LATEST, LONGEST, NUMBER, Field, fault
+from longshore_protocol.text import is_encodable, printable
 
-_LONGEST = 1e9  # seconds of anything that a process does
-_LATEST = 2.5e11  # Unix time, in the year 9892: dates end in the year 9999
 _TEXT = 1 << 20  # characters of a message or traceback, of which the first are kept
 
 _MINI_BATCH = (Field("the mini-batch"), Field("the attempt", least=1))
@@ -37,7 +35,7 @@ FROM_HOST: _Rules = {
         Field("the stacks", (str,), most=_TEXT),
     ),
 }
-_READY = (Field("the seconds of init()", NUMBER, most=_LONGEST),)
+_READY = (Field("the seconds of init()", NUMBER, most=LONGEST),)
 FROM_CHILD: _Rules = {
     messages.READY: _READY,
     messages.INIT_FAILED: _FAILURE,
@@ -47,22 +45,22 @@ FROM_CHILD: _Rules = {
         *_MINI_BATCH,
         Field("the number of results"),
         Field("the number of items"),
-        Field("the start", most=int(_LATEST * 1e6)),
-        Field("the elapsed time", most=int(_LONGEST * 1e6)),
-        Field("the time of run()", most=int(_LONGEST * 1e6)),
-        Field("the processor's time", most=int(_LONGEST * 1e6)),
+        Field("the start", most=int(LATEST * 1e6)),
+        Field("the elapsed time", most=int(LONGEST * 1e6)),
+        Field("the time of run()", most=int(LONGEST * 1e6)),
+        Field("the processor's time", most=int(LONGEST * 1e6)),
         Field("the header", (str,), most=messages.MAX_COLUMNS),
     ),
     messages.FAILED: (
         *_MINI_BATCH,
         Field("the number of items", least=-1),
         *_FAILURE,
-        Field("the start", NUMBER, most=_LATEST),
-        Field("the elapsed time", NUMBER, most=_LONGEST),
+        Field("the start", NUMBER, most=LATEST),
+        Field("the elapsed time", NUMBER, most=LONGEST),
     ),
     messages.BYE: (),
 }
-_READY_AT_ONCE = (*_READY, Field("the grace", NUMBER, most=_LONGEST))
+_READY_AT_ONCE = (*_READY, Field("the grace", NUMBER, most=LONGEST))
 _CATEGORY_AT = {messages.INIT_FAILED: 1, messages.FAILED: 4}
 _OWN = {  # failures that a process may report of itself, and of a mini-batch: its file may be unreadable for now
     messages.INIT_FAILED: frozenset(errors.CATEGORIES) - {errors.SYSTEM},
@@ -83,7 +81,7 @@ def malformed(rules: _Rules, message: Sequence[Any], body: bytes) -> str | None:
         return f"in {kind}, {found}"
     if kind == messages.DONE:
         header = message[-1]
-        return None if header.isascii() or _is_text(header) else f"in {kind}, the header is no text"
+        return None if is_encodable(header) else f"in {kind}, the header is no text"
     if body:
         return f"{kind} has a body of {len(body)} bytes and must have none"
     place = _CATEGORY_AT.get(kind)
@@ -91,11 +89,3 @@ def malformed(rules: _Rules, message: Sequence[Any], body: bytes) -> str | None:
         category, known = printable(repr(message[place]), 60), ", ".join(sorted(_OWN[kind]))
         return f"in {kind}, the category is {category}; it must be one of {known}"
     return None
-
-
-def _is_text(header: str) -> bool:
-    try:
-        header.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

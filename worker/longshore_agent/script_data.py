@@ -25,7 +25,7 @@ from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
 from longshore_agent.whole_data import bring_models
 from longshore_protocol import clock, script_folder
-from longshore_protocol.fields import NUMBER, Field, fault
+from longshore_protocol.fields import LATEST, NUMBER, Field, fault
 from longshore_protocol.job import ScriptInput
 from longshore_protocol.reading import read
 from longshore_protocol.script_folder import ScriptSpec
@@ -150,7 +150,7 @@ def _whole(digits: str) -> int:
     return int(digits) if len(digits) <= _LONGEST else _refuse(digits)
 
 
-_TIMES = [Field(name, NUMBER, most=2.5e11) for name in ("started", "finished")]  # to the year 9892
+_TIMES = [Field(name, NUMBER, most=LATEST) for name in ("started", "finished")]
 
 
 def _is_sound(result: ScriptResult) -> bool:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple
 from longshore_protocol.text import printable
 
 COUNT = 2**53  # the largest whole number that every reader of JSON keeps exactly
+LONGEST = 1e9  # seconds that anything may take
+LATEST = 2.5e11  # Unix time, in the year 9892: dates end in the year 9999
 NUMBER = (int, float)
 _SHOWN = 60  # characters of a value that a sentence repeats
 _SIZED = (str, list, dict)

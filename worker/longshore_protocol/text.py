@@ -28,6 +28,15 @@ def printable(text: str, limit: int, *, lines: bool = False) -> str:
     return shown[: limit - 1] + "…"
 
 
+def is_encodable(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: it has no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _escape(found: re.Match[str]) -> str:
     character = found.group()
     if character in "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029":
