@@ -3,51 +3,31 @@
 import asyncio
 import errno
 import json
+import os
 import re
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 from uuid import uuid4
 
+import fakes
 import pytest
+from fakes import SPEC, until
 
 from longshore_agent.agent import Agent
 from longshore_agent.coordinator_client import Orders
 from longshore_agent.places import places_of
 from longshore_agent.shipping import Shipper
+from longshore_agent.work import Lease
 from longshore_agent.worker import Worker
 from longshore_protocol import messages
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, Timeouts
-from longshore_protocol.messages import HostSpec
-from longshore_protocol.wire import Failure
+from longshore_protocol.job import Output, Timeouts
+from longshore_protocol.wire import Failure, Grant
 from longshore_storage.store import LocalStore, open_store
 
-OUTPUT = Output(action="append_row", uri="/out")
-JOB = Job(
-    name="step",
-    run_id="run",
-    run_uri="/run",
-    inputs=(Input("files", ("/in/*",)),),
-    mini_batch=MiniBatchSize("files", 1),
-    output=OUTPUT,
-    source_uri="/code",
-    entry_script="script.py",
-    timeouts=Timeouts(run_invocation=0.1, task_overhead=0.1),
-)
-SPEC = HostSpec(
-    source="/code",
-    entry_script="script.py",
-    arguments=(),
-    variables={},
-    inputs=(),
-    output=OUTPUT,
-    models=(),
-    work_dir="/work",
-    log_dir="/logs",
-    worker="worker-0",
-    output_dir="/out",
-)
+JOB = replace(fakes.JOB, timeouts=Timeouts(run_invocation=0.1, task_overhead=0.1))
 
 
 class Client:
@@ -141,7 +121,7 @@ class Witness:
 @pytest.fixture
 def remote():
     uri = f"memory://{uuid4()}"
-    return replace(JOB, run_uri=uri, output=Output(action="summary_only", uri=f"{uri}/out"))
+    return replace(fakes.JOB, run_uri=uri, output=Output(action="summary_only", uri=f"{uri}/out"))
 
 
 def deliver(job, folder, **what):
@@ -200,7 +180,7 @@ WRITING_FAILS = [
 @pytest.mark.parametrize("error", WRITING_FAILS, ids=str)
 def test_results_whose_rows_cannot_be_written_are_given_back_and_not_failed(error, tmp_path, monkeypatch):
     monkeypatch.setattr("longshore_agent.agent._SEGMENT_TRIES", 2)
-    job = replace(JOB, run_uri=str(tmp_path / "run"))
+    job = replace(fakes.JOB, run_uri=str(tmp_path / "run"))  # whose leases need no renewal meanwhile
     client = Witness(open_store(job.run_uri))
 
     async def run():
@@ -244,3 +224,123 @@ def test_a_write_that_takes_long_is_reported_while_it_lasts(monkeypatch):
         assert (mini_batch, origin) == (-1, "store")
         assert re.fullmatch(r"writing /run/state/segments/worker-0.1.a-000001 has taken \d+ s so far", message)
     assert [each[:2] for each in last["completed"]] == [(7, 2)]
+
+
+class Scripts:
+    """An agent whose processes are the test, in a pod: another user of the script's group."""
+
+    def __init__(self, job, folder, monkeypatch):
+        self.client = Witness(open_store(job.run_uri))
+        self.reported = []
+        self.worker = Worker(job, SPEC, agent="worker-0.1.a")
+        self.agent = agent_of(self, self.worker, job=job, folder=folder)
+        self.output = Path(places_of(job, worker="worker-0", shared=str(folder)).output)
+        monkeypatch.setattr("longshore_agent.agent._LOOK_AGAIN", 0.01)
+        fakes.be_another_user_of_the_group(monkeypatch)
+
+    async def report(self, body):
+        self.reported.append(body)
+        return await self.client.report(body)
+
+    def write(self, name, mode=0o640):
+        path = self.output / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        path.chmod(mode)
+        return path
+
+    def end(self, mini_batch, begin, end, *, attempt=1, rows=b""):
+        """A mini-batch ran from one Unix time to the other."""
+        times = int(begin * 1e6), int((end - begin) * 1e6), 0, 0
+        self.worker.outbox.complete([messages.DONE, mini_batch, attempt, 1, 1, *times, ""], process=0, rows=rows)
+
+    def begin(self, mini_batch, *, ago):
+        """A process began a mini-batch so many seconds ago, and runs it."""
+        lease = Lease(Grant(mini_batch, 1, 0, b"[]"), tabular=False)
+        self.worker._slots[0].work.sent([lease], time.monotonic() - ago)
+
+    async def send(self):
+        """Report, and return the mini-batches that succeeded and the messages of those that failed."""
+        await self.agent._send()
+        last = self.reported[-1]
+        return [each[0] for each in last["completed"]], {each[0]: each[5] for each in last["failed"]}
+
+
+@pytest.fixture
+def scripts(remote, tmp_path, monkeypatch):
+    return lambda: Scripts(remote, tmp_path, monkeypatch)
+
+
+MODES = {"a file": ("b", 0o600), "a folder": ("deep", 0o700), "a folder further down": ("deep/er", 0o700)}
+
+
+@pytest.mark.parametrize(("name", "mode"), MODES.values(), ids=MODES)
+def test_what_the_agent_may_not_read_fails_the_mini_batch_that_wrote_it_and_no_other(scripts, name, mode):
+    async def scenario():
+        pod = scripts()
+        for each in ("a", "b", "deep/er/c"):
+            pod.write(each)
+        (pod.output / name).chmod(mode)
+        changed = os.lstat(pod.output / name).st_ctime
+        pod.end(1, changed - 3, changed - 2)
+        pod.end(2, changed - 1, changed + 1, rows=b"row\n")
+        pod.end(3, changed + 2, changed + 3, rows=b"row\n")
+        succeeded, failed = await pod.send()
+        assert (succeeded, list(failed)) == ([1, 3], [2])
+        assert f'{name}{"/" * (name != "b")}" of the output cannot be read by the agent' in failed[2]
+        assert "os.chmod(path, 0o" in failed[2]
+        assert pod.client.deferred == []
+        pod.end(4, changed + 3, changed + 4)  # it is known now, and nobody else's
+        assert await pod.send() == ([4], {})
+        (pod.output / name).chmod(0o750)
+        pod.end(2, changed + 3, changed + 4, attempt=2)
+        assert await pod.send() == ([2], {})
+        assert sorted(pod.client.seen[-1][2]) == ["out/a", "out/b", "out/deep/er/c"]
+
+    asyncio.run(scenario())
+
+
+def test_a_mini_batch_that_leaves_the_file_as_it_is_fails_again(scripts):
+    async def scenario():
+        pod = scripts()
+        changed = os.lstat(pod.write("a", 0o600)).st_ctime
+        pod.end(1, changed - 1, changed + 1)
+        assert list((await pod.send())[1]) == [1]
+        pod.end(1, changed + 2, changed + 3, attempt=2)
+        assert list((await pod.send())[1]) == [1]
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_a_running_mini_batch_may_have_written_is_waited_for(scripts):
+    async def scenario():
+        pod = scripts()
+        pod.begin(2, ago=1.0)
+        unfinished = pod.write("unfinished", 0o600)
+        changed = os.lstat(unfinished).st_ctime
+        pod.end(1, changed - 1, changed + 1)
+        async with asyncio.timeout(fakes.PATIENCE):
+            sending = asyncio.create_task(pod.send())
+            await until(lambda: pod.agent._awaits_files)
+            unfinished.chmod(0o640)  # as a script does that writes beside and puts in place
+            assert await sending == ([1], {})
+        assert pod.client.deferred == []
+
+    asyncio.run(scenario())
+
+
+def test_what_nobody_lets_the_agent_read_is_judged_once_all_that_may_have_written_it_ended(scripts):
+    async def scenario():
+        pod = scripts()
+        pod.begin(2, ago=1.0)
+        changed = os.lstat(pod.write("a", 0o600)).st_ctime
+        pod.end(1, changed - 1, changed + 1)
+        async with asyncio.timeout(fakes.PATIENCE):
+            sending = asyncio.create_task(pod.send())
+            await until(lambda: pod.agent._awaits_files)
+            pod.worker._slots[0].work.done(2, 1, time.monotonic())
+            pod.end(2, changed - 2, changed + 2)
+            assert list((await sending)[1]) == [1]
+            assert list((await pod.send())[1]) == [2]  # it ran then, too: nobody can tell whose the file is
+
+    asyncio.run(scenario())

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from longshore_agent.outbox import FLUSH_BYTES, FLUSH_OUTCOMES, Outbox
 from longshore_protocol import messages
+from longshore_protocol.segments import decode_digests, digest_of
 from longshore_protocol.wire import Completion, Failure
 
 FAILURE = Failure(3, 1, 2, 0, "UserError", "ValueError: no", "", 1.0, 0.5, "log")
@@ -46,6 +47,22 @@ def test_each_result_points_at_its_own_rows_and_its_own_header(results):
     for found, (rows, header) in zip(batch.completed, results, strict=True):
         assert segment[found.offset : found.offset + found.length] == rows
         assert (batch.headers[found.header] if found.header >= 0 else "") == header
+
+
+def test_results_that_are_refused_are_failures_of_their_own_and_the_others_stay_as_they_were(outbox):
+    for number in range(4):
+        complete(outbox, number, b"row %d\n" % number)
+    batch = outbox.take()
+    rows = batch.seal()
+    batch.refuse({1: "no", 3: "not this either", 9: "of none here"})
+    assert [each.mini_batch for each in batch.completed] == [0, 2]
+    assert batch.failed == [
+        Failure(1, 1, 2, 4, "UserError", "no", "", 1.0, 0.0004, ""),
+        Failure(3, 1, 2, 4, "UserError", "not this either", "", 1.0, 0.0004, ""),
+    ]
+    digests = decode_digests(batch.digests, count=2)
+    for each, digest in zip(batch.completed, digests, strict=True):
+        assert digest_of(rows[each.offset : each.offset + each.length]) == digest
 
 
 def test_a_large_segment_is_reported_at_once(outbox):

@@ -6,11 +6,13 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from fakes import be_another_user_of_the_group
 
 from longshore_agent import shipping
 from longshore_agent.places import Places, model_path, places_of
 from longshore_agent.shipping import Shipper
 from longshore_agent.staging import StagingError, host_spec
+from longshore_agent.unreadable import UnreadableError
 from longshore_agent.whole_data import WholeData, bring_models
 from longshore_protocol.job import Input, Job, MiniBatchSize, Model, Output
 from longshore_storage.store import open_store
@@ -175,20 +177,54 @@ def test_a_folder_that_was_replaced_by_a_link_is_not_followed(bench, tmp_path):
     assert bench.objects() == {}
 
 
-def test_a_file_that_may_not_be_read_is_an_error_once_the_others_are_written(bench, monkeypatch):
-    bench.write("output", "a", "1")
-    bench.write("output", "b", "2")
-    opened = os.open
+UNREADABLE = {  # what has which mode, and what is named
+    "a file": ("a", 0o600, "a"),
+    "a file of nobody": ("a", 0o000, "a"),
+    "a file further down": ("deep/er/b", 0o600, "deep/er/b"),
+    "a folder": ("deep", 0o700, "deep/"),
+    "a folder further down": ("deep/er", 0o700, "deep/er/"),
+    "a folder that may be listed, and not entered": ("deep/er", 0o740, "deep/er/"),
+    "a folder that may be entered, and not listed": ("deep/er", 0o710, "deep/er/"),
+}
 
-    def refuse(path, *arguments, **options):
-        if path == "a":
-            raise PermissionError(13, "Permission denied", path)
-        return opened(path, *arguments, **options)
 
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(PermissionError):
-        bench.shipper.ship_output()
-    assert bench.objects() == {"out/b": "2"}
+@pytest.mark.parametrize("kind", ["output", "logs"])
+@pytest.mark.parametrize(("name", "mode", "named"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_may_not_be_read_is_named_once_all_else_is_written(bench, monkeypatch, *, kind, name, mode, named):
+    for each in ("a", "deep/er/b", "z/c"):
+        bench.write(kind, each, each)
+    path = os.path.join(getattr(bench.places, kind), name)
+    os.chmod(path, mode)
+    ship = bench.shipper.ship_output if kind == "output" else bench.shipper.ship_logs
+    with monkeypatch.context() as patch:
+        be_another_user_of_the_group(patch)
+        with pytest.raises(UnreadableError, match="cannot be read by the agent") as caught:
+            ship()
+    assert [each.name for each in caught.value.files] == [named]
+    folder = "out" if kind == "output" else "logs"
+    readable = {f"{folder}/{each}": each for each in ("a", "deep/er/b", "z/c") if not f"{each}/".startswith(named)}
+    assert bench.objects() == {name: text for name, text in readable.items() if name != f"{folder}/{named}"}
+    os.chmod(path, 0o750)
+    bench.shipper.ship_output()
+    bench.shipper.ship_logs(all_of_them=True)
+    assert len(bench.objects()) == 3
+
+
+def test_a_folder_that_a_link_replaces_meanwhile_is_not_followed(bench, tmp_path, monkeypatch):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "token").write_text("token")
+    bench.write("output", "deep/a", "1")
+    folder, real = os.path.join(bench.places.output, "deep"), os.open
+
+    def swapped(path, flags, *arguments, **options):
+        if path == "deep" and not os.path.islink(folder):
+            os.rename(folder, f"{folder}er")
+            os.symlink(tmp_path / "secret", folder)
+        return real(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", swapped)
+    bench.shipper.ship_output()
+    assert bench.objects() == {}
 
 
 def test_what_a_store_did_not_take_is_written_the_next_time(bench, monkeypatch):

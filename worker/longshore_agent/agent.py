@@ -22,9 +22,11 @@ from longshore_agent.places import places_of
 from longshore_agent.preparing import prepare
 from longshore_agent.resources import ResourceMonitor
 from longshore_agent.shipping import Shipper
+from longshore_agent.unreadable import GRAIN, Suspects, UnreadableError
 from longshore_agent.worker import Worker
 from longshore_protocol import wire
 from longshore_protocol.job import Job
+from longshore_protocol.wire import Completion, Failure
 from longshore_storage.store import Store, open_store
 
 _T = TypeVar("_T")
@@ -32,6 +34,7 @@ _REPORT_SECONDS = 1.0  # a result waits no longer than this to be reported
 _HEARTBEAT = 2.0  # seconds between reports when nothing happens
 _SEGMENT_TRIES = 5
 _SLOW_WRITE = 30.0  # seconds after which a write is reported that has not ended
+_LOOK_AGAIN = 0.5  # seconds between looks at files that may not be read yet
 _SHIP_SECONDS = 2.0  # between looks for logs that are due to be written to the run's folder
 _GOODBYE = 5.0  # seconds to take leave of a coordinator, which may have gone before us
 _FAILURES_AT_ONCE = 200  # in one report: each may carry 20 long lines of a traceback, and a coordinator takes 64 MB
@@ -125,6 +128,8 @@ class Agent:
         self._job = job
         self._identity = identity
         self._shipper = shipper
+        self._suspects = Suspects()
+        self._awaits_files = False  # the report waits for scripts, and for no store
         self._segments: Store = open_store(job.run_uri)
         self._resources = ResourceMonitor(self._segments, worker.name, interval=job.resource_monitor_interval)
         self._sending = asyncio.Lock()
@@ -236,6 +241,11 @@ class Agent:
                 await asyncio.sleep(0.1 * 2**attempt)
             try:
                 await self._put(batch, rows)
+            except UnreadableError as error:
+                later = self.worker.outbox.batch
+                others: list[Completion | Failure] = [*batch.failed, *later.completed, *later.failed]
+                batch.refuse(self._suspects.judge(error.files, batch.completed, others))
+                return
             except OSError as error:
                 why = str(error)
             else:
@@ -244,11 +254,11 @@ class Agent:
 
     async def _put(self, batch: Batch, rows: bytes) -> None:
         """Make results durable. However slow the store, no lease expires meanwhile: neither theirs nor of what runs."""
-        writing, began = asyncio.create_task(asyncio.to_thread(self._put_results, batch.segment, rows)), self._clock()
+        writing, began = asyncio.create_task(self._put_results(batch.segment, rows)), self._clock()
         while not (await asyncio.wait({writing}, timeout=self._renew_every))[0]:
             of_rows = [[done.mini_batch, done.attempt] for done in batch.completed]
             taken, deferred = self._clock() - began, []
-            if taken > _SLOW_WRITE:  # it may never end: the run is to know why it waits
+            if taken > _SLOW_WRITE and not self._awaits_files:  # it may never end: the run is to know why it waits
                 text = f"writing {self._segments.child(batch.segment)} has taken {taken:.0f} s so far"
                 deferred = [wire.Deferral(-1, 0, wire.STORE, text)]
             held = self.worker.held() + of_rows
@@ -258,17 +268,32 @@ class Agent:
             )
         writing.result()
 
-    def _put_results(self, segment: str, rows: bytes) -> None:
-        """Write a segment, and ship what scripts wrote. Raises OSError, whose text says what cannot be written."""
+    async def _put_results(self, segment: str, rows: bytes) -> None:
+        """Write a segment, and ship what scripts wrote. Raises OSError, whose text says what cannot be written.
+
+        Raises UnreadableError for files that the agent may not read, once nothing runs any more that may have them.
+        """
         if rows:
             try:
-                self._segments.put(segment, rows)
+                await asyncio.to_thread(self._segments.put, segment, rows)
             except OSError as error:
                 raise _not_written(self._segments.child(segment), error) from error
         try:
-            self._shipper.ship_output()
+            while True:
+                try:
+                    return await asyncio.to_thread(self._shipper.ship_output)
+                except UnreadableError as error:
+                    changed = [each.changed for each in error.files if not self._suspects.is_known(each)]
+                    if max(changed, default=0.0) + GRAIN < self.worker.oldest_begin() or self.worker.ended.is_set():
+                        raise
+                    self._awaits_files = True  # what wrote them still runs, and may let us read them at its end
+                await asyncio.sleep(_LOOK_AGAIN)
+        except UnreadableError:
+            raise
         except OSError as error:
             raise _not_written(self._job.output.uri, error) from error
+        finally:
+            self._awaits_files = False
 
     async def _ship_logs(self) -> None:
         while True:

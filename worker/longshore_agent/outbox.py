@@ -6,10 +6,12 @@ the ledger names exists.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from longshore_protocol.segments import digest_of, encode_digests
+from longshore_protocol.errors import USER_ERROR
+from longshore_protocol.segments import digest_of, encode_digests, select_digests
 from longshore_protocol.wire import STORE, Completion, Deferral, Failure
 
 FLUSH_BYTES = 8 * 1024 * 1024  # of rows: a segment that large is written at once
@@ -39,6 +41,17 @@ class Batch:
         """Take back the results: their rows could not be written, for the reason in `message`."""
         self.deferred += [Deferral(each.mini_batch, each.attempt, STORE, message) for each in self.completed]
         self.completed, self.digests = [], ""
+
+    def refuse(self, why: Mapping[int, str]) -> None:
+        """Turn the results of some mini-batches into failures, each for its reason."""
+        kept = [place for place, each in enumerate(self.completed) if each.mini_batch not in why]
+        for each in self.completed:
+            if each.mini_batch in why:
+                head = each.mini_batch, each.attempt, each.items, each.process
+                failure = Failure(*head, USER_ERROR, why[each.mini_batch], "", each.started, each.elapsed, "")
+                self.failed.append(failure)
+        self.completed = [self.completed[place] for place in kept]
+        self.digests = select_digests(self.digests, kept)
 
     def seal(self) -> bytes:
         """Return the segment's bytes, and note the digests of its results."""

@@ -7,6 +7,7 @@ coordinator are in `agent`.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections import deque
@@ -115,6 +116,11 @@ class Worker:
     def fetched(self) -> int:
         """A number that grows while inputs are fetched."""
         return self._stager.fetched
+
+    def oldest_begin(self) -> float:
+        """Return the Unix time at which the mini-batch began that has run longest; infinity when none runs."""
+        begun = [oldest[1] for slot in self._slots if (oldest := slot.work.oldest()) is not None]
+        return time.time() - (self._clock() - min(begun)) if begun else math.inf
 
     def is_idle(self) -> bool:
         """Tell whether nothing is held: what is in the outbox is all there will be for now."""
