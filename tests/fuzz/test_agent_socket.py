@@ -5,45 +5,18 @@ import json
 import struct
 from dataclasses import replace
 
+from fakes import JOB, SPEC, Transport
 from fuzzing import TEXTS, VALUES, examples, mutated
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_agent import gateway
 from longshore_agent.work import Lease
 from longshore_agent.worker import Worker
 from longshore_coordinator import incoming
 from longshore_protocol import messages, wire
-from longshore_protocol.frames import Decoder, encode
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output
-from longshore_protocol.messages import HostSpec, InputSpec
+from longshore_protocol.frames import encode
 from longshore_protocol.wire import PROTOCOL, Grant
 
-OUTPUT = Output(action="append_row", uri="/run/out")
-JOB = Job(
-    name="step",
-    run_id="run",
-    run_uri="/run",
-    inputs=(Input("files", ("/in/*",)),),
-    mini_batch=MiniBatchSize("files", 1),
-    output=OUTPUT,
-    source_uri="/code",
-    entry_script="script.py",
-    processes_per_worker=2,
-)
-SPEC = HostSpec(
-    source="/code",
-    entry_script="script.py",
-    arguments=(),
-    variables={},
-    inputs=(InputSpec("files"),),
-    output=OUTPUT,
-    models=(),
-    work_dir="/work",
-    log_dir="/logs",
-    worker="worker-0",
-    output_dir="/out",
-)
 LEASES = 12
 
 mini_batch = st.integers(0, LEASES)
@@ -83,44 +56,13 @@ def frames(draw):
     return struct.pack(">II", len(head), len(body)) + head + body
 
 
-class Transport:
-    """One connection of host, child or stranger, with what the agent wrote to it."""
+class Connection(Transport):
+    """A connection that behaves, or not."""
 
     def __init__(self, worker):
-        self.peer = gateway.Peer(worker)
-        self.received = []
+        super().__init__(worker)
         self.answered = 0
-        self.is_child = self.is_lost = False
-        self._closing = False
-        self._decoder = Decoder()
-        self.peer.connection_made(self)
-
-    def is_closing(self):
-        return self._closing
-
-    def write(self, data):
-        self.received += [header for header, _ in self._decoder.feed(data)]
-
-    def close(self):
-        self._closing = True
-
-    def pause_reading(self):
-        """Nothing is read but what the test sends."""
-
-    def resume_reading(self):
-        """As above."""
-
-    def get_extra_info(self, _):
-        return None
-
-    def send(self, data):
-        if not self._closing:
-            self.peer.data_received(data)
-
-    def hang_up(self):
-        if not self.is_lost:
-            self._closing = self.is_lost = True
-            self.peer.connection_lost(None)
+        self.is_child = False
 
 
 def behave(connection, others):
@@ -148,14 +90,14 @@ def accounted(worker):
 
 def finish(worker):
     """Let a host and children that do as they should run what is left."""
-    host = Transport(worker)
+    host = Connection(worker)
     host.send(encode([messages.HELLO_HOST, PROTOCOL, 1]))
     children, seen = {}, 0
     for _ in range(200):
         spawned = [header[1] for header in host.received[seen:] if header[0] == messages.SPAWN]
         seen = len(host.received)
         for process in spawned:
-            children[process] = [Transport(worker), 0]
+            children[process] = [Connection(worker), 0]
             children[process][0].send(encode([messages.HELLO_CHILD, process, 1, "cpu"]))
             children[process][0].send(encode([messages.READY, 0.1]))
         for child in children.values():
@@ -182,16 +124,18 @@ steps = st.lists(
 @given(steps=steps, at_once=st.integers(1, 3))
 def test_whatever_a_socket_brings_every_mini_batch_is_answered_for_once(steps, at_once):
     async def scenario():
-        worker = Worker(replace(JOB, concurrency_per_process=at_once), SPEC, agent="worker-0.1.a")
+        worker = Worker(
+            replace(JOB, processes_per_worker=2, concurrency_per_process=at_once), SPEC, agent="worker-0.1.a"
+        )
         worker._clock_skew = 0.0
         worker._clock = lambda: asyncio.get_running_loop().time() + worker._clock_skew
         connections = {}
-        host = connections[0] = Transport(worker)
+        host = connections[0] = Connection(worker)
         host.send(encode([messages.HELLO_HOST, PROTOCOL, 1]))
         worker.take(Lease(Grant(number, 1, 0, b'["/in/a"]'), tabular=number % 2 == 0) for number in range(LEASES))
         for place, action, sent in steps:
             if place not in connections or connections[place].is_lost:
-                connections[place] = Transport(worker)
+                connections[place] = Connection(worker)
             if action == "behave":
                 behave(connections[place], connections.values())
             if action == "send":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from fakes import PATIENCE, completed, served, summary_job
 from fuzzing import TEXTS, VALUES, examples, mutated
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,12 +19,10 @@ from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
 from longshore_protocol import wire
-from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
 from longshore_protocol.segments import digest_of, encode_digests
 from longshore_protocol.wire import Completion, Deferral, Failure, unpack_grants
 from longshore_storage.store import open_store
 
-PATIENCE = 120.0  # seconds
 MINI_BATCHES = 40
 TOKEN = "t"
 CALLS = ("register", "lease", "report", "bye", "gone", "drain")
@@ -105,39 +104,19 @@ def requests(draw):
     return call, json.dumps(body).encode()
 
 
-def job(folder, **changes):
-    return Job(
-        name="score",
-        run_id="1",
-        run_uri=str(folder / "run"),
-        inputs=(Input("in", ("/in",)),),
-        mini_batch=MiniBatchSize("files", 1),
-        output=Output(SUMMARY_ONLY, str(folder / "out")),
-        source_uri="/code",
-        entry_script="score.py",
-        **changes,
-    )
-
-
 @asynccontextmanager
 async def serving(folder):
     slices = [Slice(0, 1, b'["/in/%d"]' % number) for number in range(MINI_BATCHES)]
-    coordinator = Coordinator(job(folder), cut=lambda _: iter(slices))
+    coordinator = Coordinator(summary_job(folder), cut=lambda _: iter(slices))
     await coordinator.open()
     await coordinator.plan_complete()
-    server = Server(coordinator, token=TOKEN)
-    port = await server.start("127.0.0.1")
     running = asyncio.create_task(coordinator.run())
     try:
-        async with (
-            asyncio.timeout(PATIENCE),
-            aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}) as session,
-        ):
+        async with served(coordinator, token=TOKEN) as (session, _):
             yield session, coordinator, running
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await server.stop()
 
 
 async def post(session, call, body):
@@ -165,10 +144,8 @@ async def work_to_the_end(session, coordinator):
         async with session.post("/v1/lease", data=json.dumps({**identity, "want": 10})) as response:
             orders, grants = unpack_grants(await response.read())
         if grants:
-            results = [Completion(each[0], each[1], 0, 0, 1, 1, -1, 0, 0, 0, 0, 0) for each in grants]
-            status, answer = await post(
-                session, "report", json.dumps(wire.report(*identity.values(), completed=results))
-            )
+            report = wire.report(*identity.values(), completed=completed(*grants))
+            status, answer = await post(session, "report", json.dumps(report))
             assert status == 200, answer
             orders = {name: value for name, value in json.loads(answer).items() if name != "lost"}
     await post(session, "bye", json.dumps(identity))
@@ -231,7 +208,7 @@ def test_whatever_bytes_a_connection_brings_no_answer_is_a_500(method, path, hea
     data = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
     async def scenario(folder):
-        coordinator = Coordinator(job(folder), cut=lambda _: iter([]))
+        coordinator = Coordinator(summary_job(folder), cut=lambda _: iter([]))
         await coordinator.open()
         server = Server(coordinator, token=TOKEN, silent=0.2)
         port = await server.start("127.0.0.1")

@@ -5,30 +5,18 @@ import errno
 import logging
 import os
 import threading
-from dataclasses import replace
 
 import pytest
+from fakes import summary_job, until, work
 
 from longshore_coordinator import ends, service
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.observe import Overview
 from longshore_coordinator.service import Coordinator
-from longshore_protocol import wire
-from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output, Timeouts
-from longshore_protocol.wire import Completion
+from longshore_protocol.job import Timeouts
 from longshore_storage.store import LocalStore
 
-JOB = Job(
-    name="score",
-    run_id="1",
-    run_uri="",
-    inputs=(Input("in", ("/in",)),),
-    mini_batch=MiniBatchSize("files", 1),
-    output=Output(SUMMARY_ONLY, ""),
-    source_uri="/code",
-    entry_script="score.py",
-)
 FAILURES = [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EROFS]
 PATIENCE = 60.0  # seconds
 
@@ -53,28 +41,10 @@ class Failing:
 
 
 async def opened(folder, **changes):
-    job = replace(JOB, run_uri=str(folder / "run"), output=Output(SUMMARY_ONLY, str(folder / "out")), **changes)
-    made = Coordinator(job, cut=lambda _: iter([Slice(0, 1, b'["/in/a"]')]))
+    made = Coordinator(summary_job(folder, **changes), cut=lambda _: iter([Slice(0, 1, b'["/in/a"]')]))
     await made.open()
     await made.plan_complete()
     return made
-
-
-async def work(coordinator):
-    """Run the one mini-batch as an agent does, and end."""
-    agent, epoch = coordinator.register("w0", "x")
-    (grant,), _ = await coordinator.lease(agent, epoch, 1)
-    completed = [Completion(grant.mini_batch, grant.attempt, 0, 0, 1, 1, -1, 0, 0, 0, 0, 0)]
-    coordinator.report(wire.report(agent, epoch, completed=completed))
-    coordinator.bye(agent)
-
-
-async def until(condition):
-    """Look until a condition holds; `run` limits the time."""
-    while True:
-        if condition():
-            return
-        await asyncio.sleep(0.001)
 
 
 def run(scenario):

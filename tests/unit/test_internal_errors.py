@@ -3,28 +3,13 @@
 import asyncio
 
 import pytest
+from fakes import summary_job, work
 
 from longshore_coordinator import service
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.internal_errors import FILE, InternalErrors
 from longshore_coordinator.service import Coordinator
-from longshore_protocol import wire
-from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
-from longshore_protocol.wire import Completion
 from longshore_storage.store import open_store
-
-
-def job(folder):
-    return Job(
-        name="score",
-        run_id="1",
-        run_uri=str(folder / "run"),
-        inputs=(Input("in", ("/in",)),),
-        mini_batch=MiniBatchSize("files", 1),
-        output=Output(SUMMARY_ONLY, str(folder / "out")),
-        source_uri="/code",
-        entry_script="score.py",
-    )
 
 
 def bug(*_, **__):
@@ -71,23 +56,10 @@ PLACES = [
 ]
 
 
-async def work(coordinator):
-    """Run the one mini-batch that there is, and end."""
-    agent, epoch = coordinator.register("w0", "x")
-    while True:
-        grants, orders = await coordinator.lease(agent, epoch, 1)
-        if grants:
-            done = [list(Completion(each.mini_batch, each.attempt, 0, 0, 1, 1, -1, 0, 0, 0, 0, 0)) for each in grants]
-            orders = coordinator.report(wire.report(agent, epoch, completed=done))
-        if orders:
-            coordinator.bye(agent)
-            return
-
-
 @pytest.mark.parametrize("where", PLACES)
 def test_a_bug_after_the_start_is_a_verdict_and_the_run_can_be_resumed(tmp_path, monkeypatch, where, caplog):
     async def scenario():
-        coordinator = Coordinator(job(tmp_path), cut=lambda _: iter([Slice(0, 1, b'["/in/a"]')]))
+        coordinator = Coordinator(summary_job(tmp_path), cut=lambda _: iter([Slice(0, 1, b'["/in/a"]')]))
         with monkeypatch.context() as patch:
             begun = asyncio.Event()
             patch.setattr(coordinator, "_safely", _held(coordinator._safely, begun))
@@ -104,7 +76,9 @@ def test_a_bug_after_the_start_is_a_verdict_and_the_run_can_be_resumed(tmp_path,
             rf"an error of Longshore itself: KeyError: 'a bug \x1b[31m'; its traceback is in {tmp_path}/run/{FILE}"
         )
         assert "in bug" in file.read_text()
-        again = Coordinator(job(tmp_path), cut=lambda _: iter([Slice(0, 1, b'["/in/a"]')]), resumed_by_user=True)
+        again = Coordinator(
+            summary_job(tmp_path), cut=lambda _: iter([Slice(0, 1, b'["/in/a"]')]), resumed_by_user=True
+        )
         await again.open()
         async with asyncio.timeout(120):
             running, working = asyncio.create_task(again.run()), asyncio.create_task(work(again))

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import pytest
+from fakes import completed, served, summary_job
 
 from longshore_agent import coordinator_client
 from longshore_agent.coordinator_client import CoordinatorClient
@@ -17,10 +18,9 @@ from longshore_coordinator import ends, finish, service
 from longshore_coordinator import server as server_module
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.ledger import Ledger
-from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
 from longshore_protocol import errors, wire
-from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output, Thresholds, Timeouts
+from longshore_protocol.job import Job, Thresholds, Timeouts
 from longshore_protocol.snapshot import Snapshot
 from longshore_protocol.wire import Completion, Failure, unpack_grants
 
@@ -56,7 +56,7 @@ class Caller:
 
     async def post(self, call, body, *, status=200, headers=None):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with self.session.post(f"{self.url}/v1/{call}", data=data, headers=headers) as response:
+        async with self.session.post(f"/v1/{call}", data=data, headers=headers) as response:
             answer = await response.read()
             assert response.status == status, answer
             return answer
@@ -74,37 +74,20 @@ class Caller:
         return json.loads(await self.post("report", wire.report(*self.identity.values(), **what)))
 
     async def snapshot(self):
-        async with self.session.get(f"{self.url}/v1/snapshot") as response:
+        async with self.session.get("/v1/snapshot") as response:
             return Snapshot.from_json(await response.text())
-
-
-def job(folder, **changes):
-    return Job(
-        name="score",
-        run_id="1",
-        run_uri=str(folder / "run"),
-        inputs=(Input("in", ("/in",)),),
-        mini_batch=MiniBatchSize("files", 1),
-        output=Output(SUMMARY_ONLY, str(folder / "out")),
-        source_uri="/code",
-        entry_script="score.py",
-        **changes,
-    )
 
 
 @asynccontextmanager
 async def serving(folder, **changes):
     listing = Listing()
-    coordinator = Coordinator(job(folder, **changes), cut=listing)
+    coordinator = Coordinator(summary_job(folder, **changes), cut=listing)
     await coordinator.open()
-    server = Server(coordinator, token=TOKEN)
-    url = f"http://127.0.0.1:{await server.start('127.0.0.1')}"
     try:
-        async with asyncio.timeout(120), aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+        async with served(coordinator, token=TOKEN) as (session, url):
             yield Caller(session, url, coordinator, listing)
     finally:
         listing.end()
-        await server.stop()
 
 
 def of_version(protocols, monkeypatch, *modules):
@@ -114,17 +97,13 @@ def of_version(protocols, monkeypatch, *modules):
             monkeypatch.setattr(module, name, number)
 
 
-def completed(*grants):
-    return [Completion(each.mini_batch, each.attempt, 0, 0, 1, 1, -1, 0, 0, 0, 0, 0) for each in grants]
-
-
 def test_an_agent_is_told_its_identity_the_epoch_and_the_job(tmp_path):
     async def scenario():
         async with serving(tmp_path) as caller:
             answer = await caller.register()
             assert answer["epoch"] == 1
             assert answer["agent"].startswith("w0.1.")
-            assert Job.from_json(json.dumps(answer["job"])) == job(tmp_path)
+            assert Job.from_json(json.dumps(answer["job"])) == summary_job(tmp_path)
 
     asyncio.run(scenario())
 
@@ -136,7 +115,7 @@ def test_who_does_not_know_the_token_gets_nothing(tmp_path, authorization):
             for call in ("register", "lease", "report", "bye", "gone", "drain"):
                 answer = await caller.post(call, b"", status=401, headers={"Authorization": authorization})
                 assert answer == b"the token is missing or wrong"
-            async with caller.session.get(f"{caller.url}/v1/snapshot", headers={"Authorization": authorization}) as got:
+            async with caller.session.get("/v1/snapshot", headers={"Authorization": authorization}) as got:
                 assert got.status == 401
 
     asyncio.run(scenario())

@@ -5,41 +5,16 @@ import struct
 from dataclasses import replace
 
 import pytest
+from fakes import JOB, SPEC, Transport
 
 from longshore_agent import gateway
 from longshore_agent.work import Lease
 from longshore_agent.worker import Worker
 from longshore_protocol import messages
-from longshore_protocol.frames import MAX_BODY, MAX_HEADER, Decoder, encode
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output
-from longshore_protocol.messages import HostSpec, InputSpec
+from longshore_protocol.frames import MAX_BODY, MAX_HEADER, encode
 from longshore_protocol.text import MESSAGE, TRACEBACK
 from longshore_protocol.wire import PROTOCOL, Grant
 
-OUTPUT = Output(action="append_row", uri="/run/out")
-JOB = Job(
-    name="step",
-    run_id="run",
-    run_uri="/run",
-    inputs=(Input("files", ("/in/*",)),),
-    mini_batch=MiniBatchSize("files", 1),
-    output=OUTPUT,
-    source_uri="/code",
-    entry_script="script.py",
-)
-SPEC = HostSpec(
-    source="/code",
-    entry_script="script.py",
-    arguments=(),
-    variables={},
-    inputs=(InputSpec("files"),),
-    output=OUTPUT,
-    models=(),
-    work_dir="/work",
-    log_dir="/logs",
-    worker="worker-0",
-    output_dir="/out",
-)
 PROCESS = 0
 
 
@@ -295,38 +270,11 @@ def test_a_process_is_ready_once(at_once):
     assert completed(at_once) == [[0, 1]]
 
 
-class Transport:
-    """What a `gateway.Peer` writes to; `hang_up` is the end of the process on the other side."""
-
-    def __init__(self, worker):
-        self.worker = worker
-        self.peer = gateway.Peer(worker)
-        self.sent = Decoder()
-        self.received = []
-        self._closing = False
-        self.peer.connection_made(self)
-
-    def is_closing(self):
-        return self._closing
-
-    def write(self, data):
-        self.received += [header for header, _ in self.sent.feed(data)]
-
-    def close(self):
-        self._closing = True
-
-    def pause_reading(self):
-        raise AssertionError("nobody here is busy")
-
-    def get_extra_info(self, _):
-        return None
+class Connection(Transport):
+    """A connection to which messages are given, and not bytes."""
 
     def send(self, *headers, body=b""):
-        self.peer.data_received(b"".join(encode(header, body) for header in headers))
-
-    def hang_up(self):
-        self._closing = True
-        self.peer.connection_lost(None)
+        super().send(b"".join(encode(header, body) for header in headers))
 
     def spawned(self):
         return [header[1] for header in self.received if header[0] == messages.SPAWN]
@@ -352,14 +300,14 @@ def host_gone_between_spawn_and_hello(first):
     first.send(HELLO_HOST)
     assert first.spawned() == [0]
     first.hang_up()
-    late = Transport(first.worker)
+    late = Connection(first.worker)
     late.send(hello(0))  # from a child that is dead, too
     assert late.is_closing()
 
 
 def host_and_its_child_in_the_same_iteration(first):
     first.send(HELLO_HOST)
-    child = Transport(first.worker)
+    child = Connection(first.worker)
     child.send(hello(0))
     child.hang_up()
 
@@ -392,13 +340,13 @@ def malformed_exit(first):
 def test_a_host_that_takes_the_place_of_another_starts_processes_at_once(end_of_the_first):
     async def scenario():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        first, second = Transport(worker), Transport(worker)
+        first, second = Connection(worker), Connection(worker)
         end_of_the_first(first)
         second.send(HELLO_HOST)
         assert second.received[0][0] == messages.SPEC
         assert second.spawned() == [1]
         assert first.is_closing()
-        child = Transport(worker)
+        child = Connection(worker)
         child.send(hello(1), [messages.READY, 0.1])
         worker.take(leases((0, 1)))
         assert [header[1][0][:2] for header in child.received if header[0] == messages.RUN] == [[0, 1]]
@@ -410,7 +358,7 @@ def test_a_host_that_takes_the_place_of_another_starts_processes_at_once(end_of_
 def test_a_child_whose_host_was_replaced_is_replaced_when_it_ends_and_its_mini_batch_fails():
     async def scenario():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        first, second, child = Transport(worker), Transport(worker), Transport(worker)
+        first, second, child = Connection(worker), Connection(worker), Connection(worker)
         first.send(HELLO_HOST)
         child.send(hello(0), [messages.READY, 0.1])
         worker.take(leases((0, 1)))
@@ -429,7 +377,7 @@ def test_a_child_whose_host_was_replaced_is_replaced_when_it_ends_and_its_mini_b
 def test_a_second_child_of_one_number_is_turned_away_and_the_first_works_on():
     async def scenario():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        host, child, other = Transport(worker), Transport(worker), Transport(worker)
+        host, child, other = Connection(worker), Connection(worker), Connection(worker)
         host.send(HELLO_HOST)
         child.send(hello(0))
         other.send(hello(0))
@@ -445,7 +393,7 @@ def test_a_second_child_of_one_number_is_turned_away_and_the_first_works_on():
 def test_peers_of_an_earlier_registration_change_nothing_in_the_worker_of_the_next():
     async def scenario():
         earlier, later = Worker(JOB, SPEC, agent="worker-0.1.a"), Worker(JOB, SPEC, agent="worker-0.2.b")
-        host, child, again = Transport(earlier), Transport(earlier), Transport(later)
+        host, child, again = Connection(earlier), Connection(earlier), Connection(later)
         host.send(HELLO_HOST)
         child.send(hello(0), [messages.READY, 0.1])
         for each in (host, child):
@@ -492,7 +440,7 @@ def changed(message, place, value):
 def test_a_process_that_sends_a_malformed_message_is_killed_and_its_mini_batch_fails_with_the_reason(message, reason):
     async def scenario():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        host, child = Transport(worker), Transport(worker)
+        host, child = Connection(worker), Connection(worker)
         host.send(HELLO_HOST)
         child.send(hello(0), [messages.READY, 0.1])
         worker.take(leases((0, 1), (1, 1)))
@@ -526,7 +474,7 @@ def test_a_process_that_sends_a_malformed_message_is_killed_and_its_mini_batch_f
 def test_a_process_that_sends_what_is_no_frame_before_it_is_ready_has_failed_in_init(frame, reason):
     async def scenario():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        host, child = Transport(worker), Transport(worker)
+        host, child = Connection(worker), Connection(worker)
         host.send(HELLO_HOST)
         child.send(hello(0))
         child.peer.data_received(frame)
@@ -542,7 +490,7 @@ def test_a_process_that_sends_what_is_no_frame_before_it_is_ready_has_failed_in_
 @pytest.mark.parametrize("frame", [struct.pack(">II", 2, 1), struct.pack(">II", 2 << 20, 0), encode(HELLO_HOST, b"x")])
 def test_who_has_not_introduced_itself_is_not_held_in_memory(frame):
     async def scenario():
-        stranger = Transport(Worker(JOB, SPEC, agent="worker-0.1.a"))
+        stranger = Connection(Worker(JOB, SPEC, agent="worker-0.1.a"))
         stranger.peer.data_received(frame)
         assert stranger.is_closing()
 
@@ -563,7 +511,7 @@ def test_who_has_not_introduced_itself_is_not_held_in_memory(frame):
 def test_who_does_not_introduce_itself_is_disconnected(message):
     async def scenario():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
-        host, stranger = Transport(worker), Transport(worker)
+        host, stranger = Connection(worker), Connection(worker)
         host.send(HELLO_HOST)
         stranger.send(message)
         assert stranger.is_closing()
