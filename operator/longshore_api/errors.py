@@ -19,6 +19,7 @@ class Problem:
     where: str  # "steps.yaml document 2, ParallelRunStep/digits"
     path: str  # "spec.inputs[0].mode", or "" for the document as a whole
     text: str  # "is 'mounted': must be mount, download or direct"
+    missing: str = ""  # kind of an object that is referred to and does not exist (yet); "": the document is invalid
 
     @property
     def sentence(self) -> str:

@@ -15,6 +15,7 @@ _TOLERATION: Mapping[str, tuple[type, frozenset[Any]]] = {  # key -> type, the v
     "effect": (str, frozenset({"NoSchedule", "PreferNoSchedule", "NoExecute"})),
     "tolerationSeconds": (int, frozenset()),
 }
+_SECONDS = re.compile(r"\d{1,9}")
 _AMOUNT = re.compile(r"[1-9]\d{0,8}(\.\d{1,3})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
 
 
@@ -69,6 +70,8 @@ class Settings:
     # COORDINATOR_MEMORY, COORDINATOR_MEMORY_LIMIT: what a coordinator asks for and may take, see `make bench-finish`
     coordinator_memory: str = "256Mi"
     coordinator_memory_limit: str = "2Gi"
+    # MISSING_REFERENCE_GRACE_SECONDS: how long a step waits for what it refers to and what does not exist
+    missing_reference_grace_seconds: int = 600
     agent_memory_limit: str = "2Gi"  # AGENT_MEMORY_LIMIT: what each of our other containers may take
 
     @staticmethod
@@ -94,6 +97,9 @@ class Settings:
             coordinator_memory_limit=_amount(
                 environment, "LONGSHORE_COORDINATOR_MEMORY_LIMIT", Settings.coordinator_memory_limit
             ),
+            missing_reference_grace_seconds=_seconds(
+                environment, "LONGSHORE_MISSING_REFERENCE_GRACE_SECONDS", Settings.missing_reference_grace_seconds
+            ),
             agent_memory_limit=_amount(environment, "LONGSHORE_AGENT_MEMORY_LIMIT", Settings.agent_memory_limit),
         )
 
@@ -112,6 +118,14 @@ def _amount(environment: Mapping[str, str], name: str, default: str) -> str:
     if not _AMOUNT.fullmatch(value):
         raise InvalidSettings(f"{name} is {value!r}: it must be an amount of bytes, such as 100Gi")
     return value
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: int) -> int:
+    """Return a variable's value, a whole number of seconds."""
+    value = environment.get(name) or str(default)
+    if not _SECONDS.fullmatch(value):
+        raise InvalidSettings(f"{name} is {value!r}: it must be a whole number of seconds, such as {default}")
+    return int(value)
 
 
 def _check_toleration(raw: Any) -> None:

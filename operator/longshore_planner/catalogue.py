@@ -25,13 +25,16 @@ class Document(Generic[R_co]):
     def name(self) -> str:
         return self.resource.metadata.name
 
-    def problem(self, path: str, text: str) -> Problem:
-        """Return a problem with the field at `path` ("spec.entryScript") of this document."""
-        return Problem(self.where, path, text)
+    def problem(self, path: str, text: str, *, missing: str = "") -> Problem:
+        """Return a problem with the field at `path` ("spec.entryScript") of this document.
 
-    def wrong(self, path: str, value: object, rule: str) -> Problem:
+        `missing` is the kind of an object that it refers to and that does not exist (yet).
+        """
+        return Problem(self.where, path, text, missing)
+
+    def wrong(self, path: str, value: object, rule: str, *, missing: str = "") -> Problem:
         """Return the problem that the field at `path` holds `value` against `rule`."""
-        return self.problem(path, f"is {shown(value)}: {rule}")
+        return self.problem(path, f"is {shown(value)}: {rule}", missing=missing)
 
 
 @dataclass(frozen=True)

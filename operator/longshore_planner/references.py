@@ -51,7 +51,7 @@ class References:
             store = self._store(data.datastore, where, f"{path}.datastore")
             if store is None and data.datastore is None:
                 text = "is missing, and no Datastore is the default: format sql needs one whose uri is a database"
-                self.tell(where.problem(f"{path}.datastore", text))
+                self.tell(where.problem(f"{path}.datastore", text, missing=Datastore.__name__))
             if store is not None and not is_database(store.resource.spec.uri):
                 rule = "must be postgresql://... or mssql://... for data of format sql"
                 self.tell(store.wrong("spec.uri", store.resource.spec.uri, rule))
@@ -96,7 +96,8 @@ class References:
         found = self.documents.find(kind, name)
         if found is None:
             known = listed(self.documents.names(kind))
-            self.tell(where.wrong(path, name, f"there is no such {kind.__name__}; the documents have {known}"))
+            rule = f"there is no such {kind.__name__}; the documents have {known}"
+            self.tell(where.wrong(path, name, rule, missing=kind.__name__))
         return found
 
     def locate(self, place: str, where: Document[Resource], path: str) -> str:
@@ -121,7 +122,7 @@ class References:
             known = listed(sorted(f"{m.resource.spec.name or m.name} {m.resource.spec.version}" for m in models))
             version = "" if given.version is None else f" of version {given.version}"
             rule = f"there is no such Model{version}; Models and their versions: {known}"
-            self.problems.append(self.step.wrong(f"{path}.name", given.name, rule))
+            self.problems.append(self.step.wrong(f"{path}.name", given.name, rule, missing=Model.__name__))
             return None
         model = max(wanted, key=lambda each: each.resource.spec.version)
         spec = model.resource.spec

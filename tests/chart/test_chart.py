@@ -21,6 +21,7 @@ EVERYTHING = {
     "coordinatorMemory": "1Gi",
     "coordinatorMemoryLimit": "3Gi",
     "agentMemoryLimit": "500Mi",
+    "missingReferenceGraceSeconds": 0,
     "image": {
         "repository": "registry.example/longshore",
         "tag": "1.2.3",
@@ -268,6 +269,7 @@ def test_every_setting_can_be_set(render):
         coordinator_memory="1Gi",
         coordinator_memory_limit="3Gi",
         agent_memory_limit="500Mi",
+        missing_reference_grace_seconds=0,
         low_priority=LowPriority("longshore-lowpriority", {"pool": "spot"}, ({"key": "spot", "operator": "Exists"},)),
     )
 

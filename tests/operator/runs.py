@@ -72,6 +72,7 @@ class RunWorld:
     metrics: dict = field(default_factory=dict)
     begun: Counter = field(default_factory=Counter)  # names of resources that ran, with how often
     pods: list = field(default_factory=list)  # how the next surveys end: "", or a status; then all by themselves
+    kinds: tuple = ("PipelineRun", "Pipeline")  # that the operator works on: steps end as `ends` says
     lag: int = 0  # events that the operator's watches are late
     ran: list = field(default_factory=list)  # names of pods that looked at sources and inputs
 

@@ -10,7 +10,7 @@ from longshore_protocol.script_job import FAILED, SUCCEEDED, TIMED_OUT, ScriptRe
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
-from watching import Operator
+from watching import RECONCILED, Operator
 from world import NAMESPACE, START, FakeKube, kind
 
 KIND = "ScriptStep"
@@ -55,6 +55,7 @@ class TaskWorld:
     ends: dict = field(default_factory=dict)
     now: datetime = START
     seconds: float = 0.0
+    kinds: tuple = RECONCILED  # that the operator works on
     lag: int = 0  # events that the operator's watches are late
     most: int = 0  # pods at a time that have not ended
 

@@ -179,7 +179,7 @@ def test_what_cannot_be_resumed_is_told(world, earlier, problem):
     else:
         world.submit(*AROUND)
     condition = resuming(world)()
-    assert condition["reason"] == "InvalidInput"
+    assert condition["reason"] == ("InvalidInput" if earlier else "WaitingForReferences")
     assert problem in condition["message"]
 
 
@@ -314,7 +314,7 @@ def test_a_step_does_not_resume_itself(world):
 
 @pytest.mark.parametrize("end", ["succeeded", "cancelled", "never begun"])
 def test_a_step_is_deleted_when_its_time_has_come(world, end):
-    bad = {"environment": {"name": "nobody"}} if end == "never begun" else {}
+    bad = {"entryScript": "nothing.py"} if end == "never begun" else {}
     world.submit(*AROUND, step(ttlSecondsAfterFinished=30, cancel=end == "cancelled", **bad))
     for _ in range(20):
         wait = world.reconcile()

@@ -494,7 +494,8 @@ def test_what_cannot_be_retried_is_bad_input(world, earlier, says):
     world.submit(*CHAIN)
     world.run()
     world.submit(name="again", retryOf=earlier)
-    world.tick(11)
+    world.reconcile("again")
+    world.tick(601)  # what does not exist may still be created
     world.reconcile("again")
     assert world.condition(name="again")["reason"] == "InvalidInput"
     assert says in world.condition(name="again")["message"]
@@ -544,8 +545,8 @@ BAD = {
 def test_a_pipeline_that_cannot_be_run_is_refused_with_the_fields_path_and_nothing_is_started(world, steps, says):
     world.submit(*steps)
     world.reconcile()
-    assert world.condition()["status"] == "Unknown"  # what it refers to may come a moment later
-    world.tick(11)
+    assert world.condition()["status"] == "Unknown"  # what it refers to may come later
+    world.tick(601)
     world.reconcile()
     assert (world.condition()["status"], world.condition()["reason"]) == ("False", "InvalidInput")
     assert says in world.condition()["message"]

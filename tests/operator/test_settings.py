@@ -31,6 +31,7 @@ def test_each_variable_is_read():
         COORDINATOR_MEMORY="1Gi",
         COORDINATOR_MEMORY_LIMIT="3Gi",
         AGENT_MEMORY_LIMIT="500Mi",
+        MISSING_REFERENCE_GRACE_SECONDS="0",
     )
     assert found == Settings(
         image="longshore:1",
@@ -43,6 +44,7 @@ def test_each_variable_is_read():
         coordinator_memory="1Gi",
         coordinator_memory_limit="3Gi",
         agent_memory_limit="500Mi",
+        missing_reference_grace_seconds=0,
     )
 
 
@@ -61,6 +63,8 @@ def test_an_empty_variable_is_as_good_as_none():
         ("COORDINATOR_MEMORY", "much", "LONGSHORE_COORDINATOR_MEMORY is 'much': it must be an amount of bytes"),
         ("COORDINATOR_MEMORY_LIMIT", "-1Gi", "LONGSHORE_COORDINATOR_MEMORY_LIMIT is '-1Gi'"),
         ("AGENT_MEMORY_LIMIT", "64 Mi", "LONGSHORE_AGENT_MEMORY_LIMIT is '64 Mi'"),
+        ("MISSING_REFERENCE_GRACE_SECONDS", "10m", "LONGSHORE_MISSING_REFERENCE_GRACE_SECONDS is '10m'"),
+        ("MISSING_REFERENCE_GRACE_SECONDS", "-1", "it must be a whole number of seconds, such as 600"),
         ("SCRATCH_SIZE_LIMIT", "0", "LONGSHORE_SCRATCH_SIZE_LIMIT is '0'"),
         ("LOW_PRIORITY", "{", "LONGSHORE_LOW_PRIORITY is not what it must be: "),
         ("LOW_PRIORITY", "[]", "must be an object"),

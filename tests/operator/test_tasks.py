@@ -362,7 +362,7 @@ def test_a_rule_of_the_cluster_that_refuses_the_pod_stalls_the_task_until_it_is_
 def test_what_it_refers_to_may_come_a_moment_later(world):
     world.submit(script())
     assert world.reconcile() is not None
-    assert world.said()[:2] == ("Unknown", "InvalidInput")
+    assert world.said()[:2] == ("Unknown", "WaitingForReferences")
     for each in AROUND:
         world.kube.put(each)
     world.run()
@@ -384,7 +384,9 @@ def test_bad_input_ends_the_task_with_the_field_and_nothing_is_started_until_it_
     world.submit(*AROUND, script(**changes))
     if gone:
         del world.kube.objects[gone[0], NAMESPACE, gone[1]]
-    world.tick(11.0)
+    world.reconcile()
+    assert world.said()[0] == "Unknown"
+    world.tick(601.0)
     world.reconcile()
     assert world.said()[:2] == ("False", "InvalidInput")
     assert says in world.said()[2]
@@ -475,7 +477,7 @@ def test_a_cancelled_task_that_had_not_begun_starts_nothing(world):
 
 @pytest.mark.parametrize("end", ["succeeded", "failed", "cancelled", "never begun"])
 def test_a_task_is_deleted_when_its_time_has_come(world, end):
-    bad = {"environment": {"name": "nobody"}} if end == "never begun" else {}
+    bad = {"scriptName": "nothing.py"} if end == "never begun" else {}
     world.submit(*AROUND, script(ttlSecondsAfterFinished=90, cancel=end == "cancelled", **bad))
     world.ends["train-task-0"] = FAILURE if end == "failed" else result()
     for _ in range(20):

@@ -9,7 +9,7 @@ from longshore_operator.manifests import names
 from longshore_operator.metrics import MeteredKube
 from longshore_operator.watch.cached import SELECTED, WATCHED, CachedKube
 from longshore_operator.watch.store import Store
-from longshore_operator.watch.wake import keys_of, terms_of
+from longshore_operator.watch.wake import RECONCILED, keys_of, terms_of
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
@@ -67,6 +67,8 @@ class Operator:
         self.server, self.coordinators, self.lag = server, coordinators, lag
         server.note_changes()
         self.position = len(server.events)
+        self.due = {}  # key -> when, of the simulated work queue
+        self.reconciles = []
         for kind in WATCHED:
             found, version = server.list(kind, "", names.OURS if kind in SELECTED else "")
             self.store.replace(kind, "", found, version)
@@ -77,6 +79,18 @@ class Operator:
         self.deliver()
         self.woken.discard((kind, namespace, name))
         return self.reconciler.reconcile(kind, namespace, name)
+
+    def work(self, clock, kinds=RECONCILED):
+        """Reconcile what changes have woken and what is due by now, and nothing else."""
+        self.deliver()
+        self.due |= dict.fromkeys(self.woken, clock)
+        self.woken.clear()
+        for key in sorted(key for key, when in self.due.items() if when <= clock and key[0] in kinds):
+            del self.due[key]
+            self.reconciles.append(key)
+            after = self.reconciler.reconcile(*key)
+            if after is not None:
+                self.due[key] = min(self.due.get(key, clock + after), clock + after)
 
     def deliver(self):
         """Hear of all but the latest events, and of one at least: time passes."""

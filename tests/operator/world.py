@@ -21,7 +21,7 @@ from longshore_protocol.snapshot import (
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
-from watching import Operator, frozen, is_watched
+from watching import RECONCILED, Operator, frozen, is_watched
 
 NAMESPACE = "research"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -216,6 +216,7 @@ class World:
     state: str | None = None  # a state the coordinator says it is in, whatever is done
     reason: str = ""  # of its verdict
     gone: list = field(default_factory=list)
+    kinds: tuple = RECONCILED  # that the operator works on
     lag: int = 0  # events that the operator's watches are late
 
     def __post_init__(self):

@@ -17,7 +17,7 @@ MISSING = "WaitingForReferences"  # reason of what refers to something that does
 INVALID, LOST = "InvalidInput", "PodLost"
 NAME_TAKEN, QUOTA, REFUSED = REFUSALS = "NameTaken", "QuotaExceeded", "Refused"  # of the API server
 _SHOWN_PROBLEMS = 5
-_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", *REFUSALS, LOST, INVALID)
+_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", *REFUSALS, LOST, MISSING, INVALID)
 _GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
 _MAY_PASS = re.compile("not found|no [A-Za-z]+ with name .* was found|is being terminated")
 
@@ -49,7 +49,11 @@ def observed_again(status: S, *, generation: int) -> S:
 
 def blocked_by_problems(resolved: tuple[Problem, ...] | Blocked | None) -> Blocked:
     """Return why a resource that could not be resolved does not begin: what is wrong with it, or what it waits for."""
-    return resolved if isinstance(resolved, Blocked) else Blocked(INVALID, sentence(resolved or ()))
+    if isinstance(resolved, Blocked):
+        return resolved
+    problems = resolved or ()
+    is_missing = bool(problems) and all(each.missing for each in problems)
+    return Blocked(MISSING if is_missing else INVALID, sentence(problems))
 
 
 def blocked_by_object(foreign: str) -> Blocked:

@@ -101,12 +101,13 @@ def missing(
     if name is not None:
         source = kube.fetch("ConfigMap", namespace, name)
         if source is None:
-            yield Problem(where, "spec.source.configMap", f"is {name!r}: there is no such ConfigMap")
+            yield Problem(where, "spec.source.configMap", f"is {name!r}: there is no such ConfigMap", "ConfigMap")
         elif script not in {**source.get("data", {}), **source.get("binaryData", {})}:
             yield Problem(where, field, f"is {script!r}: ConfigMap {name} has no such key")
     for name in provision.secrets:
         if kube.fetch("Secret", namespace, name) is None:
-            yield Problem(where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
+            text = f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret"
+            yield Problem(where, "", text, missing="Secret")
 
 
 def unusable_node(provision: Provision, settings: Settings) -> Problem | None:

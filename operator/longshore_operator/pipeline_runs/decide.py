@@ -22,11 +22,10 @@ from longshore_operator.common.actions import Action, Begin, Continue, Create, E
 from longshore_operator.common.conditions import (
     REFUSALS,
     blocked_by_object,
-    blocked_by_problems,
     is_stalled_by,
     with_blocked,
 )
-from longshore_operator.common.lifecycle import LATE, REFUSED_AGAIN, SOON, after_end, is_final
+from longshore_operator.common.lifecycle import LATE, REFUSED_AGAIN, SOON, after_end, unresolved
 from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests import pipeline_runs as pipelines
@@ -94,9 +93,9 @@ def _begin(seen: ObservedRun, settings: Settings, *, now: datetime) -> RunPlan:
             return replace(plan, actions=tuple(actions), requeue_after=_SURVEYING)
         case ResolvedRun() as begins:
             return replace(_go_on(seen, begins.frozen, now=now), actions=tuple(_written_down(seen, begins)))
-        case unresolved:
-            blocked = blocked_by_problems(unresolved)
-            return _not_begun(seen, blocked, final=is_final(seen, blocked, now=now), now=now)
+        case not_resolved:
+            blocked, final, requeue_after = unresolved(seen, not_resolved, settings, now=now)
+            return _not_begun(seen, blocked, final=final, now=now, requeue_after=requeue_after)
 
 
 def wants_history(seen: ObservedRun, *, now: datetime) -> bool:
@@ -267,7 +266,9 @@ def _failures(before: Mapping[str, Record], decision: Decision) -> Iterator[Even
             yield Event("Warning", "StepFailed", f"{name} failed: {record.message or record.reason}")
 
 
-def _not_begun(seen: ObservedRun, blocked: Blocked, *, final: bool, now: datetime) -> RunPlan:
+def _not_begun(
+    seen: ObservedRun, blocked: Blocked, *, final: bool, now: datetime, requeue_after: float = SOON
+) -> RunPlan:
     status = not_begun(
         seen.pipeline,
         reason=blocked.reason,
@@ -281,7 +282,7 @@ def _not_begun(seen: ObservedRun, blocked: Blocked, *, final: bool, now: datetim
         kept = {"conditions": status.conditions, "observed_generation": status.observed_generation}
         status = seen.status.model_copy(update=kept)
     # A survey is made again: what it found wrong may have been put right since.
-    return lifecycle.not_begun(status, final=final, actions=cleared(seen.surveys, now=now))
+    return lifecycle.not_begun(status, final=final, requeue_after=requeue_after, actions=cleared(seen.surveys, now=now))
 
 
 def _with_blocked(

@@ -156,11 +156,12 @@ def draft_retry(
     `earlier` is None where there is no other run of that name. Raises InvalidDocuments.
     """
 
-    def wrong(rule: str) -> InvalidDocuments:
-        return InvalidDocuments([Problem(where, RETRY, f"is {retries!r}: {rule}")])
+    def wrong(rule: str, *, missing: str = "") -> InvalidDocuments:
+        return InvalidDocuments([Problem(where, RETRY, f"is {retries!r}: {rule}", missing)])
 
     if earlier is None:
-        raise wrong("there is no other PipelineRun of that name")
+        missing = "" if retries == run.name else names.RUN_KIND
+        raise wrong("there is no other PipelineRun of that name", missing=missing)
     if not earlier.is_finished:
         return Blocked(_WAITING, f"waiting for {retries} to end, which this run retries")
     if earlier.frozen is None:
@@ -263,4 +264,5 @@ def _unreadable(frozen: FrozenPipeline, settings: Settings) -> Iterable[Problem]
 def _without_secrets(draft: Draft, found: Found) -> Iterator[Problem]:
     """Yield the Secrets of Datastores that do not exist: pods would wait for them in vain."""
     for name in sorted(draft.secrets - found.secrets):
-        yield Problem(draft.where, "", f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret")
+        text = f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret"
+        yield Problem(draft.where, "", text, missing="Secret")

@@ -48,7 +48,8 @@ class Sources:
         name, entry = provision.config_map, str(step.parts.get("entry", ""))
         source = self._config_maps.get(name)
         if source is None:
-            self._add_problem(step, "source.configMap", f"is {name!r}: there is no such ConfigMap")
+            text = f"is {name!r}: there is no such ConfigMap"
+            self._add_problem(step, "source.configMap", text, missing="ConfigMap")
             return step
         files = digests_of(source)
         if entry not in files:
@@ -76,13 +77,13 @@ class Sources:
                 )
         return [with_survey(step, survey, found, run=self._run.uid) for step in steps]
 
-    def _add_problem(self, step: FrozenStep, field: str, text: str) -> None:
+    def _add_problem(self, step: FrozenStep, field: str, text: str, *, missing: str = "") -> None:
         if self._template is None:
             text = f"needs the code of {step.name} anew, whose {field} {text}"
-            self.problems.append(Problem(self._where, RETRY, text))
+            self.problems.append(Problem(self._where, RETRY, text, missing))
         else:
             path = self._template.path(step.name, f"{step.kind}.{field}")
-            self.problems.append(Problem(self._template.where, path, text))
+            self.problems.append(Problem(self._template.where, path, text, missing))
 
 
 def _entry_field(step: FrozenStep) -> str:

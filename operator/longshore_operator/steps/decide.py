@@ -15,8 +15,8 @@ from datetime import datetime
 
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.common.actions import Action, Continue, Create, Delete, Issue, Plan
-from longshore_operator.common.conditions import blocked_by_object, blocked_by_problems
-from longshore_operator.common.lifecycle import POLL, RESYNC, SOON, after_end, is_final, not_begun
+from longshore_operator.common.conditions import blocked_by_object
+from longshore_operator.common.lifecycle import POLL, RESYNC, SOON, after_end, not_begun, unresolved
 from longshore_operator.common.pods import is_overdue
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, objects
@@ -48,8 +48,8 @@ def decide(seen: ObservedStep, settings: Settings, *, now: datetime) -> StepPlan
         return _halt(seen, now=now)
     if isinstance(run, ClusterRun):
         return _go_on(seen, run, settings, now=now)
-    blocked = blocked_by_problems(run)
-    return _not_begun(seen, blocked, final=is_final(seen, blocked, now=now), now=now)
+    blocked, final, requeue_after = unresolved(seen, run, settings, now=now)
+    return _not_begun(seen, blocked, final=final, now=now, requeue_after=requeue_after)
 
 
 def _go_on(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
@@ -90,11 +90,13 @@ def _halt(seen: ObservedStep, *, now: datetime) -> StepPlan:
     return Plan(tuple(_clean_up(seen, now=now)), status, requeue_after=0.0 if seen.control.cancel else None)
 
 
-def _not_begun(seen: ObservedStep, blocked: Blocked, *, final: bool, now: datetime) -> StepPlan:
+def _not_begun(
+    seen: ObservedStep, blocked: Blocked, *, final: bool, now: datetime, requeue_after: float = SOON
+) -> StepPlan:
     status = statuses.not_begun(seen, blocked, final=final, now=now)
     if seen.foreign and seen.status is not None and seen.run_id is not None:
         status = statuses.standing_still(seen.status, status)
-    return not_begun(status, final=final)
+    return not_begun(status, final=final, requeue_after=requeue_after)
 
 
 def _clean_up(seen: ObservedStep, *, now: datetime) -> Iterator[Action]:

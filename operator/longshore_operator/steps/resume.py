@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_operator.common.continuations import Continuation, rival
 from longshore_operator.common.values import Blocked
+from longshore_operator.manifests import names
 from longshore_planner.cluster.provision import user_location
 from longshore_planner.cluster.step_runs import ClusterRun
 
@@ -32,7 +33,8 @@ def run_to_resume(
     Raises InvalidDocuments when there is nothing to continue.
     """
     if earlier is None:
-        raise _wrong(where, f"is {resumed!r}: there is no other ParallelRunStep of that name")
+        missing = "" if resumed == step else names.STEP_KIND
+        raise _wrong(where, f"is {resumed!r}: there is no other ParallelRunStep of that name", missing=missing)
     if not earlier.is_finished:
         return Blocked(WAITING, f"waiting for {resumed} to end, whose run this step resumes")
     if earlier.run is None:
@@ -48,5 +50,5 @@ def check_same_folder(run: ClusterRun, earlier: ClusterRun, resumed: str, *, whe
         raise _wrong(where, f"is {resumed!r}, whose run is in another Datastore: {user_location(earlier.job.run_uri)}")
 
 
-def _wrong(where: str, rule: str) -> InvalidDocuments:
-    return InvalidDocuments([Problem(where, FIELD, rule)])
+def _wrong(where: str, rule: str, *, missing: str = "") -> InvalidDocuments:
+    return InvalidDocuments([Problem(where, FIELD, rule, missing)])

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.actions import Action, Create, Delete, Occupy, Plan
-from longshore_operator.common.conditions import LOST, blocked_by_object, blocked_by_problems
-from longshore_operator.common.lifecycle import RESYNC, SOON, after_end, is_final, not_begun
+from longshore_operator.common.conditions import LOST, blocked_by_object
+from longshore_operator.common.lifecycle import RESYNC, SOON, after_end, not_begun, unresolved
 from longshore_operator.common.pods import is_overdue, was_just_rejected, was_rejected
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.values import Blocked
@@ -52,8 +52,8 @@ def decide_task(seen: ObservedTask, settings: Settings, *, now: datetime) -> Tas
         return _cancel(seen, now=now)
     if isinstance(run, TaskRun):
         return _go_on(seen, run, settings, now=now)
-    blocked = blocked_by_problems(run)
-    return _not_begun(seen, blocked, final=is_final(seen, blocked, now=now), now=now)
+    blocked, final, requeue_after = unresolved(seen, run, settings, now=now)
+    return _not_begun(seen, blocked, final=final, now=now, requeue_after=requeue_after)
 
 
 # --- its end -----------------------------------------------------------------------------------------------------
@@ -203,5 +203,8 @@ def _clear(pods: list[TaskPod], *, now: datetime) -> Iterator[Action]:
             yield Delete("Pod", each.name, each.uid, at_once=each.leaving)
 
 
-def _not_begun(seen: ObservedTask, blocked: Blocked, *, final: bool, now: datetime) -> TaskPlan:
-    return not_begun(task_statuses.not_begun(seen, blocked, final=final, now=now), final=final)
+def _not_begun(
+    seen: ObservedTask, blocked: Blocked, *, final: bool, now: datetime, requeue_after: float = SOON
+) -> TaskPlan:
+    status = task_statuses.not_begun(seen, blocked, final=final, now=now)
+    return not_begun(status, final=final, requeue_after=requeue_after)

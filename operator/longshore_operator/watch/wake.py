@@ -7,6 +7,7 @@ ComputeCluster  itself
 pod of ours     the resource that it belongs to, and the ComputeCluster that it is a node of
 other of ours   the resource that it belongs to
 definition      what waits for references, and what mentions its name and has not begun
+new step, run   what mentions its name and has not begun
 node pool       its ComputeCluster, and the first in line if nodes are free
 """
 
@@ -75,6 +76,8 @@ def _keys_of_part(change: Change, store: Store) -> Iterator[Key]:
 
 def _keys_of_step(change: Change, store: Store) -> Iterator[Key]:
     before, after = change.before, change.after
+    if before is None:
+        yield from _mentioning(*change.key[1:], store)
     run = pipeline_run((after or before or {})["metadata"])
     if run is not None and not (change.own and before is None) and _of_child(before) != _of_child(after):
         yield names.RUN_KIND, change.key[1], run["name"]
@@ -84,6 +87,8 @@ def _keys_of_step(change: Change, store: Store) -> Iterator[Key]:
 
 def _keys_of_run(change: Change, store: Store) -> Iterator[Key]:
     before, after = change.before, change.after
+    if before is None:
+        yield from _mentioning(*change.key[1:], store)
     if _has_ended(before, after):
         yield from _unfinished(store, names.RUN_KIND, change.key[1], "retryOf")
     if before is None or _has_ended(before, after):
@@ -102,9 +107,15 @@ def _steps_of_run(namespace: str, config_map: str, store: Store) -> Iterator[Key
 
 
 def _dependents(namespace: str, name: str, store: Store) -> Iterator[Key]:
+    yield from _mentioning(namespace, name, store)
     for kind in _WAITING:
-        for term in ((REFERRED, name), (WAITING, "")):
-            yield from ((kind, namespace, each["metadata"]["name"]) for each in store.having(kind, namespace, *term))
+        yield from ((kind, namespace, each["metadata"]["name"]) for each in store.having(kind, namespace, WAITING))
+
+
+def _mentioning(namespace: str, name: str, store: Store) -> Iterator[Key]:
+    for kind in _WAITING:
+        found = store.having(kind, namespace, REFERRED, name)
+        yield from ((kind, namespace, each["metadata"]["name"]) for each in found)
 
 
 def _unfinished(store: Store, kind: str, namespace: str, field: str) -> Iterator[Key]:

@@ -96,13 +96,15 @@ class PodLayout:
             stores = [each for each in mounted.of(Datastore) if each.resource.spec.default]
             if not stores:
                 text = "is missing, and no Datastore is the default: a run keeps its ledger, logs and output in one"
-                self.problems.append(self._step.problem(path, text))
+                self.problems.append(self._step.problem(path, text, missing=Datastore.__name__))
                 return None
             store = stores[0]  # several defaults are told of where they are resolved
         else:
             found = mounted.find(Datastore, name)
             if found is None:
-                self.problems.append(self._step.wrong(path, name, "there is no such Datastore"))
+                self.problems.append(
+                    self._step.wrong(path, name, "there is no such Datastore", missing=Datastore.__name__)
+                )
                 return None
             store = found
         uri = store.resource.spec.uri
@@ -142,7 +144,8 @@ class PodLayout:
         found = self._documents.find(Environment, given.name)
         if found is None:
             rule = "there is no such Environment"
-            self.problems.append(self._step.wrong("spec.environment.name", given.name, rule))
+            problem = self._step.wrong("spec.environment.name", given.name, rule, missing=Environment.__name__)
+            self.problems.append(problem)
             return None
         if found.resource.spec.image is None:
             text = "is missing: on a cluster the script runs in an image"
@@ -156,7 +159,7 @@ class PodLayout:
         if name and cluster is None and isinstance(spec, ScriptStepSpec):
             known = listed(self._documents.names(ComputeCluster))
             rule = f"there is no such ComputeCluster; the documents have {known}"
-            self.problems.append(self._step.wrong("spec.computeTarget", name, rule))
+            self.problems.append(self._step.wrong("spec.computeTarget", name, rule, missing=ComputeCluster.__name__))
         try:
             return node_shape(cluster) if cluster else NodeShape()
         except InvalidDocuments as error:
@@ -236,7 +239,7 @@ class PodLayout:
             elif self._is_on_foreign_claim(source.uri):
                 claim = source.uri.removeprefix("pvc:").lstrip("/").partition("/")[0]
                 rule = f"is in no Datastore: create one with spec.uri pvc:{claim}, or move the source into one"
-                self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule))
+                self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule, missing=Datastore.__name__))
             else:
                 self._source_uri = self._place_in_pods(self._step, source.uri, f"{path}.uri")
         return Source(uri=source.image or SOURCE)
@@ -261,7 +264,7 @@ class PodLayout:
                 self.problems.append(document.wrong(path, place, rule))
         elif datastore is None and not self._has_default:
             rule = "is relative to a Datastore, and neither is one named nor is one the default"
-            self.problems.append(document.wrong(path, place, rule))
+            self.problems.append(document.wrong(path, place, rule, missing=Datastore.__name__))
         elif place.startswith("/") and datastore is None and not place.startswith(MOUNTS + "/"):
             rule = "must be relative to a Datastore, without a leading /"
             self.problems.append(document.wrong(path, place, rule))

@@ -119,7 +119,7 @@ def _pipeline_document(run: Document[PipelineRun], documents: Documents) -> Pipe
     pipeline = documents.find(Pipeline, wanted)
     if pipeline is None:
         text = f"is {shown(wanted)}: there is no such Pipeline; the documents have {listed(documents.names(Pipeline))}"
-        raise InvalidDocuments([run.problem("spec.pipelineRef.name", text)])
+        raise InvalidDocuments([run.problem("spec.pipelineRef.name", text, missing=Pipeline.__name__)])
     return PipelineDocument(wanted, cast("Document[Resource]", pipeline), ("spec",), pipeline.resource.spec)
 
 

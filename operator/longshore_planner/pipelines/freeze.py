@@ -81,7 +81,7 @@ def _values(
         if each.type == "dataset" and documents.find(Dataset, value.value) is None:
             known = listed(documents.names(Dataset))
             text = f"is {value.value!r}: there is no such Dataset; the documents have {known}"
-            references.tell(value.problem(text))
+            references.tell(replace(value.problem(text), missing=Dataset.__name__))
         if each.type == "datapath":
             asked = value.value if isinstance(value.value, dict) else {"path": value.value}
             find = _place_in_pods if on_cluster else _place_here
