@@ -6,6 +6,7 @@ open to the other, on volumes too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kubernetes.client import (
@@ -43,6 +44,7 @@ RUN, SECRET, AUTHORITY, WORK, STAGED, PACKAGES, SCRATCH = (
 INJECT, FETCH = "inject", "source"  # init containers of pods that have the user's container
 _PACKAGES_SIZE = "64Mi"  # of host and protocol, which take 1
 _SOURCE_SIZE = "5Gi"  # which a .zip of the largest size is unpacked in
+LAST_WORDS = ("--last-words", "/dev/termination-log")  # arguments of our commands: where a kubelet reads a message
 GRACE = 90  # seconds: what runs may finish, and its results be reported
 _HAS_IDENTITY = {"azure.workload.identity/use": "true"}  # to AKS, which gives a pod its account's identity only so
 
@@ -150,6 +152,35 @@ def our_resources(settings: Settings) -> V1ResourceRequirements:
     return V1ResourceRequirements(requests={"cpu": "50m", "memory": "64Mi"}, limits=limits)
 
 
+def our_container(
+    name: str,
+    settings: Settings,
+    command: Sequence[str],
+    *,
+    mounts: Sequence[V1VolumeMount],
+    env: list[V1EnvVar] | None = None,
+    stores: Provision | None = None,
+    resources: V1ResourceRequirements | None = None,
+    **more: Any,
+) -> V1Container:
+    """Return a container with our image, which runs a module of Python.
+
+    It has the credentials of the `stores`, and our usual resources unless others are given.
+    """
+    return V1Container(
+        name=name,
+        image=settings.image,
+        image_pull_policy=settings.pull_policy,
+        command=[*PYTHON, *command],
+        env=env,
+        env_from=None if stores is None else credentials(stores),
+        resources=resources or our_resources(settings),
+        security_context=confined(OUR_USER),
+        volume_mounts=list(mounts),
+        **more,
+    )
+
+
 def inject(access: DataAccess, settings: Settings) -> V1Container:
     """Return the init container that copies host and protocol to where the user's container finds them.
 
@@ -158,18 +189,12 @@ def inject(access: DataAccess, settings: Settings) -> V1Container:
     made, needed = access.made_for_script(), access.needed_by_script()
     folders = [argument for each in made for argument in ("--make", each)]
     folders += [argument for each in needed for argument in ("--need", each)]
-    return V1Container(
-        name=INJECT,
-        image=settings.image,
-        image_pull_policy=settings.pull_policy,
-        command=[*PYTHON, "longshore_agent.inject", PACKAGES, *folders],
+    return our_container(
+        INJECT,
+        settings,
+        ["longshore_agent.inject", PACKAGES, *folders],
         env=ours(LONGSHORE_VOLUMES=access.boundary()) if folders else None,
-        resources=our_resources(settings),
-        security_context=confined(OUR_USER),
-        volume_mounts=[
-            V1VolumeMount(name="packages", mount_path=PACKAGES),
-            *(access.mounts() if folders else []),
-        ],
+        mounts=[V1VolumeMount(name="packages", mount_path=PACKAGES), *(access.mounts() if folders else [])],
     )
 
 
@@ -178,16 +203,13 @@ def fetch_source(access: DataAccess, settings: Settings) -> list[V1Container]:
     uri = access.provision.source_uri
     if uri is None:
         return []
-    container = V1Container(
-        name=FETCH,
-        image=settings.image,
-        image_pull_policy=settings.pull_policy,
-        command=[*PYTHON, "longshore_agent.fetch_source", uri, SOURCE],
+    container = our_container(
+        FETCH,
+        settings,
+        ["longshore_agent.fetch_source", uri, SOURCE],
         env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary()),
-        env_from=credentials(access.provision) if is_url(uri) else None,  # a volume needs none
-        resources=our_resources(settings),
-        security_context=confined(OUR_USER),
-        volume_mounts=[
+        stores=access.provision if is_url(uri) else None,  # a volume needs none
+        mounts=[
             V1VolumeMount(name="source", mount_path=SOURCE),
             V1VolumeMount(name="scratch", mount_path=SCRATCH),
             *access.mounts(of=uri, read_only=True),

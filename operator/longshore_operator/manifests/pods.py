@@ -33,9 +33,8 @@ from longshore_operator.manifests.parts import (
     AUTHORITY,
     FETCH,
     INJECT,
-    OUR_USER,
+    LAST_WORDS,
     PACKAGES,
-    PYTHON,
     RUN,
     SCRATCH,
     SCRIPT_USER,
@@ -44,12 +43,11 @@ from longshore_operator.manifests.parts import (
     UMASK,
     WORK,
     confined,
-    credentials,
     environment,
     fetch_source,
     inject,
     item,
-    our_resources,
+    our_container,
     ours,
     packages_volume,
     pod,
@@ -70,25 +68,23 @@ _LONGEST_START = 360  # probes, of 10 seconds each: an hour
 def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
     """Return the coordinator's pod: started again in place until its work is over."""
     access = _access(run)
-    command = [*PYTHON, "longshore_coordinator", "--job", f"{RUN}/{objects.JOB_KEY}", "--secret", SECRET]
+    command = ["longshore_coordinator", "--job", f"{RUN}/{objects.JOB_KEY}", "--secret", SECRET]
     health = V1HTTPGetAction(path="/healthz", port=names.PORT, scheme="HTTPS")
-    container = V1Container(
-        name="coordinator",
-        image=settings.image,
-        image_pull_policy=settings.pull_policy,
-        command=[*command, "--port", str(names.PORT), "--last-words", "/dev/termination-log"],
+    container = our_container(
+        "coordinator",
+        settings,
+        [*command, "--port", str(names.PORT), *LAST_WORDS],
         ports=[V1ContainerPort(name="https", container_port=names.PORT)],
         # It answers once it has read its ledger, which may take very long; one that is killed meanwhile begins anew.
         startup_probe=V1Probe(http_get=health, period_seconds=10, timeout_seconds=10, failure_threshold=_LONGEST_START),
         liveness_probe=V1Probe(http_get=health, period_seconds=20, timeout_seconds=10, failure_threshold=9),
         env=ours(TMPDIR=WORK, LONGSHORE_VOLUMES=access.boundary()),
-        env_from=credentials(run.provision),
+        stores=run.provision,
         resources=V1ResourceRequirements(
             requests={"cpu": "50m", "memory": settings.coordinator_memory},
             limits={"memory": settings.coordinator_memory_limit},
         ),
-        security_context=confined(OUR_USER),
-        volume_mounts=[
+        mounts=[
             V1VolumeMount(name="run", mount_path=RUN, read_only=True),
             V1VolumeMount(name="secret", mount_path=SECRET, read_only=True),
             V1VolumeMount(name="work", mount_path=WORK),
@@ -155,11 +151,10 @@ def _access(run: ClusterRun) -> DataAccess:
 
 def _agent(run: ClusterRun, access: DataAccess, settings: Settings, index: int) -> V1Container:
     token = V1EnvVarSource(secret_key_ref=V1SecretKeySelector(name=names.run_objects(run.step), key=objects.TOKEN))
-    return V1Container(
-        name="agent",
-        image=settings.image,
-        image_pull_policy=settings.pull_policy,
-        command=[*PYTHON, "longshore_agent"],
+    return our_container(
+        "agent",
+        settings,
+        ["longshore_agent"],
         env=[
             V1EnvVar(name="LONGSHORE_TOKEN", value_from=token),
             *ours(
@@ -174,10 +169,8 @@ def _agent(run: ClusterRun, access: DataAccess, settings: Settings, index: int) 
                 TMPDIR=SCRATCH,
             ),
         ],
-        env_from=credentials(run.provision),
-        resources=our_resources(settings),
-        security_context=confined(OUR_USER),
-        volume_mounts=[
+        stores=run.provision,
+        mounts=[
             V1VolumeMount(name="work", mount_path=WORK),
             V1VolumeMount(name="staged", mount_path=STAGED),
             V1VolumeMount(name="scratch", mount_path=SCRATCH),  # what the agent keeps to itself

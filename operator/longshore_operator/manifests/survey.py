@@ -9,7 +9,6 @@ from __future__ import annotations
 from kubernetes.client import (
     V1ConfigMap,
     V1ConfigMapVolumeSource,
-    V1Container,
     V1Pod,
     V1Volume,
     V1VolumeMount,
@@ -18,14 +17,11 @@ from kubernetes.client import (
 from longshore_operator.manifests import names, placement
 from longshore_operator.manifests.metadata import immutable_map
 from longshore_operator.manifests.parts import (
-    OUR_USER,
-    PYTHON,
+    LAST_WORDS,
     RUN,
     SCRATCH,
-    confined,
-    credentials,
     item,
-    our_resources,
+    our_container,
     ours,
     pod,
     scratch_volumes,
@@ -50,22 +46,13 @@ def survey_pod(run: Subject, survey: Survey, settings: Settings) -> V1Pod:
     """Return the pod that carries the request out; what it found is its container's termination message."""
     name, given = names.survey(run.name, survey.digest), survey.provision
     access = DataAccess(given, writes=tuple(each.target for each in survey.request.sources))
-    container = V1Container(
-        name="survey",
-        image=settings.image,
-        image_pull_policy=settings.pull_policy,
-        command=[
-            *PYTHON,
-            "longshore_agent.survey",
-            f"{RUN}/{REQUEST_KEY}",
-            "--last-words",
-            "/dev/termination-log",
-        ],
+    container = our_container(
+        "survey",
+        settings,
+        ["longshore_agent.survey", f"{RUN}/{REQUEST_KEY}", *LAST_WORDS],
         env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary()),
-        env_from=credentials(given),
-        resources=our_resources(settings),
-        security_context=confined(OUR_USER),
-        volume_mounts=[
+        stores=given,
+        mounts=[
             V1VolumeMount(name="run", mount_path=RUN, read_only=True),
             V1VolumeMount(name="scratch", mount_path=SCRATCH),
             *access.mounts(),

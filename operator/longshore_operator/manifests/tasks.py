@@ -30,20 +30,18 @@ from longshore_operator.manifests import names, objects, placement
 from longshore_operator.manifests.metadata import immutable_map, metadata
 from longshore_operator.manifests.parts import (
     INJECT,
-    OUR_USER,
+    LAST_WORDS,
     PACKAGES,
-    PYTHON,
     RUN,
     SCRATCH,
     SCRIPT_USER,
     UMASK,
     WORK,
     confined,
-    credentials,
     environment,
     inject,
     item,
-    our_resources,
+    our_container,
     ours,
     packages_volume,
     pod,
@@ -63,7 +61,6 @@ MAIN, PREPARE, COLLECT, TRANSFER = "main", "prepare", "collect", "transfer"  # c
 _FOLDER = f"{WORK}/step"
 _JOB = f"{RUN}/{objects.JOB_KEY}"
 _AT_WORK = {names.ROLE_LABEL: names.WORKER}
-_LAST_WORDS = ("--last-words", "/dev/termination-log")
 
 
 def task_map(run: TaskRun) -> V1ConfigMap:
@@ -146,16 +143,13 @@ def _prepare(access: DataAccess, settings: Settings) -> V1Container:
 
 def _ours(name: str, arguments: list[str], access: DataAccess, settings: Settings, *, work: bool = True) -> V1Container:
     """Return a container of ours, called after what it does; it has the credentials of stores."""
-    return V1Container(
-        name=name,
-        image=settings.image,
-        image_pull_policy=settings.pull_policy,
-        command=[*PYTHON, "longshore_agent.task", name, *arguments, *_LAST_WORDS],
+    return our_container(
+        name,
+        settings,
+        ["longshore_agent.task", name, *arguments, *LAST_WORDS],
         env=ours(TMPDIR=SCRATCH, LONGSHORE_VOLUMES=access.boundary(*([WORK] if work else []))),
-        env_from=credentials(access.provision),
-        resources=our_resources(settings),
-        security_context=confined(OUR_USER),
-        volume_mounts=[
+        stores=access.provision,
+        mounts=[
             V1VolumeMount(name="run", mount_path=RUN, read_only=True),
             *([V1VolumeMount(name="work", mount_path=WORK)] if work else []),
             V1VolumeMount(name="scratch", mount_path=SCRATCH),
