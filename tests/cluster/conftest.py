@@ -69,6 +69,15 @@ def tables_image(place):
 
 
 @pytest.fixture(scope="session")
+def later_version(images):  # noqa: ARG001, it is built upon ours
+    """Have an image of a later version of Longshore in the cluster, and return its tag."""
+    _image(
+        "--file", CHECKOUT / "tests" / "data" / "images" / "later" / "Dockerfile", "--tag", "localhost/longshore:later"
+    )
+    return "later"
+
+
+@pytest.fixture(scope="session")
 def servers_image(place):
     """Have an image for an object store and a database in the cluster, and return its name."""
     return _image_of(place, "servers")

@@ -29,6 +29,33 @@ def words(text):
     return [line.split() for line in text.splitlines()]
 
 
+@contextmanager
+def watched(kubectl, file, *what):
+    """Record a watch into a file for a while; give what returns its events so far, as (type, object)."""
+
+    def events():
+        decoder, text = json.JSONDecoder(), file.read_text().lstrip()
+        while text:
+            try:
+                event, end = decoder.raw_decode(text)
+            except ValueError:
+                return  # it is being written
+            text = text[end:].lstrip()
+            yield event["type"], event["object"]
+
+    with kubectl.recorded(file, "get", *what, "--watch", "--output-watch-events", "--output=json"):
+        yield events
+
+
+def sets(events):
+    """Yield every set of names that there was, one for each event of a watch."""
+    now = set()
+    for type_, raw in events:
+        name = raw["metadata"]["name"]
+        now = now - {name} if type_ == "DELETED" else now | {name}
+        yield now
+
+
 class Kubectl:
     """kubectl for one cluster, in one namespace."""
 

@@ -123,3 +123,15 @@ class Steps:
         file = self.run_folder(name) / "logs" / "sys" / "job_report" / "processed_mini-batches.csv"
         with file.open(newline="") as rows:
             return list(csv.DictReader(rows))
+
+
+def assert_nothing_was_lost(steps):
+    """Let the step end, and compare its output and its counts with those of an undisturbed one."""
+    condition = steps.finish()
+    assert condition["status"] == "True", condition
+    assert steps.output() == EXPECTED
+    counts = steps.status()["progress"]["miniBatches"]
+    assert (counts["succeeded"], counts["failed"], counts["retried"]) == (ITEMS, 0, 0)
+    attempts = steps.attempts()
+    assert sorted(int(each["Mini-batch ID"]) for each in attempts) == list(range(ITEMS))
+    assert {each["Status"] for each in attempts} == {"RUN_DONE"}

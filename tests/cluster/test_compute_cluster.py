@@ -1,31 +1,15 @@
 """Steps that share a ComputeCluster's nodes, in real pods."""
 
-import json
-
 import pytest
+from kube import sets, watched
 from steps import ITEMS
 
 
 @pytest.fixture
 def worker_pods(namespace, tmp_path):
     """Every set of worker pods that there was, by name: one for each event of a watch from now on."""
-    recorded = tmp_path / "pods"
-    watch = ["get", "pods", "--watch", "--output-watch-events", "--output=json", "--selector=longshore.dev/role=worker"]
-
-    def seen():
-        decoder, text, now, sets = json.JSONDecoder(), recorded.read_text().lstrip(), set(), []
-        while text:
-            try:
-                event, end = decoder.raw_decode(text)
-            except ValueError:
-                break  # it is being written
-            text, name = text[end:].lstrip(), event["object"]["metadata"]["name"]
-            now = now - {name} if event["type"] == "DELETED" else now | {name}
-            sets.append(now)
-        return sets
-
-    with namespace.recorded(recorded, *watch):
-        yield seen
+    with watched(namespace, tmp_path / "pods", "pods", "--selector=longshore.dev/role=worker") as events:
+        yield lambda: list(sets(events()))
 
 
 def nodes(namespace):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from localcluster import cluster, install
-from steps import EXPECTED, ITEMS
+from steps import ITEMS, assert_nothing_was_lost
 
 HALF = ITEMS // 2
 
@@ -31,17 +31,6 @@ def away(place):
     yield hold
     for name in held:
         cluster.release(place, name)
-
-
-def assert_nothing_was_lost(steps):
-    condition = steps.finish()
-    assert condition["status"] == "True", condition
-    assert steps.output() == EXPECTED
-    counts = steps.status()["progress"]["miniBatches"]
-    assert (counts["succeeded"], counts["failed"], counts["retried"]) == (ITEMS, 0, 0)
-    attempts = steps.attempts()
-    assert sorted(int(each["Mini-batch ID"]) for each in attempts) == list(range(ITEMS))
-    assert {each["Status"] for each in attempts} == {"RUN_DONE"}
 
 
 def uids(pods):
