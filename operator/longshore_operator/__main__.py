@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -68,7 +69,7 @@ def main() -> int:
             ended(again)
         return again
 
-    queue: WorkQueue[Key] = WorkQueue(work, expected=(ApiError, OSError), about=_about)
+    queue: WorkQueue[Key] = WorkQueue(work, expected=(ApiError, OSError), about=_about, taken=metrics.queue_lateness)
     lead = _connect(store, kube, queue, watches, leads=leads)
     metrics.queue_depth(queue.__len__)
     if options.lease is not None:
@@ -121,6 +122,12 @@ def _connect(
     return lead
 
 
+def _allow_connections() -> None:
+    """Raise the limit of open files as far as it goes: there is a connection to each coordinator."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _stand_by(queue: WorkQueue[Key], poller: Poller) -> None:
     queue.pause()
     poller.forget_all()
@@ -129,6 +136,7 @@ def _stand_by(queue: WorkQueue[Key], poller: Poller) -> None:
 @contextmanager
 def _working(queue: WorkQueue[Key], poller: Poller, election: Election | None) -> Iterator[None]:
     """Run the threads that reconcile, that poll coordinators and that stand for election."""
+    _allow_connections()
     poller.start()
     queue.start(_THREADS)
     if election is not None:

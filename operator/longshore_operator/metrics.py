@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
@@ -21,6 +22,7 @@ from longshore_operator.common.pool import Holder, Pool
 from longshore_operator.manifests import names
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_AGES = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _BY_STATE: Mapping[str, tuple[str, tuple[str, ...]]] = {  # metric -> help, kinds
     "longshore_tasks": ("ScriptSteps and TransferSteps by state.", (names.SCRIPT_KIND, names.TRANSFER_KIND)),
     "longshore_pipeline_runs": ("PipelineRuns by state.", (names.RUN_KIND,)),
@@ -69,6 +71,18 @@ class Metrics:
         self._depth = Gauge(
             "longshore_queue_depth", "Objects that wait for a reconcile, now or later.", registry=self.registry
         )
+        self._lateness = Histogram(
+            "longshore_queue_lateness_seconds",
+            "How late reconciles began after they were due.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._ages = Histogram(
+            "longshore_status_age_seconds",
+            "Age of the coordinator's counts in statuses of ParallelRunSteps as they were written, to the second.",
+            buckets=_AGES,
+            registry=self.registry,
+        )
         self._leader = Gauge(
             "longshore_leader", "1 while this operator is the leader, 0 while it stands by.", registry=self.registry
         )
@@ -93,6 +107,16 @@ class Metrics:
     def queue_depth(self, read: Callable[[], int]) -> None:
         """Ask for the depth of the queue whenever somebody reads the metrics."""
         self._depth.set_function(read)
+
+    def queue_lateness(self, seconds: float) -> None:
+        """Note how late a reconcile begins."""
+        self._lateness.observe(seconds)
+
+    def status_age(self, status: Mapping[str, Any]) -> None:
+        """Note how old the counts are in a status that has just been written."""
+        if observed := status.get("progress", {}).get("observedTime"):
+            age = datetime.now(UTC) - datetime.fromisoformat(observed)
+            self._ages.observe(max(0.0, age.total_seconds()))
 
     def leads(self, read: Callable[[], bool]) -> None:
         """Ask whether this operator leads whenever somebody reads the metrics."""
@@ -265,6 +289,7 @@ class MeteredKube:
         self._kube.write_status(manifest)
         if manifest["kind"] == names.STEP_KIND:
             self._metrics.step(manifest)
+            self._metrics.status_age(manifest["status"])
         elif manifest["kind"] in _KINDS:
             self._metrics.other(manifest)
 

@@ -3,6 +3,8 @@
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,28 @@ def test_a_reconcile_is_counted_by_what_came_of_it(metrics):
     }
     assert outcomes == {"success": 1, "requeue": 2, "error": 1}
     assert value(metrics, "longshore_reconcile_duration_seconds_count", kind="ParallelRunStep") == 4
+
+
+def test_lateness_of_reconciles_and_age_of_statuses_are_histograms(metrics):
+    metrics.queue_lateness(0.3)
+    now = datetime.now(UTC).replace(microsecond=0)
+    for age in (0, 4, 100, -50):  # a coordinator's clock may be ahead
+        metrics.status_age({"progress": {"observedTime": (now - timedelta(seconds=age)).isoformat()}})
+    metrics.status_age({"progress": {}})
+    assert value(metrics, "longshore_queue_lateness_seconds_bucket", le="0.25") == 0
+    assert value(metrics, "longshore_queue_lateness_seconds_bucket", le="0.5") == 1
+    assert value(metrics, "longshore_status_age_seconds_count") == 4
+    assert value(metrics, "longshore_status_age_seconds_bucket", le="60.0") == 3
+
+
+def test_each_status_that_is_written_counts_by_its_age(metrics):
+    world = watched(metrics)
+    last = world.last
+    world.last = lambda: replace(last(), observed=world.now.timestamp())
+    world.submit()
+    world.run()
+    statuses = [each for each in world.kube.writes if each[:2] == ("status", "ParallelRunStep")]
+    assert 0 < value(metrics, "longshore_status_age_seconds_count") < len(statuses), "the first have no counts"
 
 
 def test_no_label_names_a_step(metrics):

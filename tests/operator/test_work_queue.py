@@ -34,6 +34,20 @@ def test_each_key_is_worked_on():
         assert all_seen.wait(PATIENCE)
 
 
+def test_the_lateness_of_each_key_is_noted():
+    now, late, ended = [0.0], [], threading.Event()
+    queue = WorkQueue(lambda key: ended.set() if key == "last" else None, taken=late.append, clock=lambda: now[0])
+    queue.add("first")
+    now[0] = 3.0
+    queue.add("second", delay=1.0)
+    now[0] = 4.5
+    queue.add("last")
+    queue.start(1)
+    assert ended.wait(PATIENCE)
+    queue.stop()
+    assert late == [4.5, 0.5, 0.0]
+
+
 def test_a_key_that_is_added_while_it_waits_is_worked_on_once():
     calls = []
     queue = WorkQueue(calls.append)

@@ -10,6 +10,7 @@ A coordinator that nobody asks about any more is forgotten. One that does not an
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import json
 import logging
 import random
@@ -33,6 +34,7 @@ _JITTER = 0.1  # of an interval, in addition to it
 _BACKOFF_JITTER = 0.25  # of a backoff, more or less
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 30.0  # seconds after a failure; doubled for each further one
 _QUIET = 30.0  # seconds after which a step is requeued though nothing has changed: its status says how old it is
+_BUFFER = 2**14  # bytes, a TLS record: asyncio's own 256 KiB per connection are all of the operator's memory at 1,000
 _FORGOTTEN = 90.0  # seconds after which a coordinator is no longer polled unless a reconcile has asked about it
 
 _GONE, _DRAIN = "/v1/gone", "/v1/drain"
@@ -99,7 +101,8 @@ class Poller:
     # --- thread -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, and make the buffers of this process's TLS connections small."""
+        asyncio.sslproto.SSLProtocol.max_size = _BUFFER
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self.run(ready.set)), name="coordinators")
         self._thread.start()

@@ -27,7 +27,8 @@ class WorkQueue(Generic[K]):
 
     An exception of `work` is logged, and the key is due again after a pause that doubles with each failure: one of the
     `expected` kinds in a line, any other as a bug, with its traceback. While a key is worked on, `about` of it is
-    entered: log lines can say what they are about.
+    entered: log lines can say what they are about. `taken` is called with the lateness of each key that is taken up, in
+    seconds since it was due.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class WorkQueue(Generic[K]):
         *,
         expected: tuple[type[Exception], ...] = (),
         about: Callable[[K], AbstractContextManager[None]] = lambda key: nullcontext(),
+        taken: Callable[[float], None] = lambda lateness: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = work
         self._expected = expected
         self._about = about
+        self._taken = taken
         self._clock = clock
         self._changed = threading.Condition()
         self._due: dict[K, float] = {}  # when
@@ -145,7 +148,7 @@ class WorkQueue(Generic[K]):
                 for entry in put_back:
                     heapq.heappush(self._order, entry)
                 if found is not None:
-                    del self._due[found[0]]
+                    self._taken(self._clock() - self._due.pop(found[0]))
                     self._busy.add(found[0])
                     return found
                 self._changed.wait(wait)

@@ -16,7 +16,7 @@ from datetime import datetime
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.common.actions import Action, Continue, Create, Delete, Issue, Plan
 from longshore_operator.common.conditions import blocked_by_object
-from longshore_operator.common.lifecycle import POLL, RESYNC, SOON, after_end, not_begun, unresolved
+from longshore_operator.common.lifecycle import RESYNC, SOON, after_end, not_begun, unresolved
 from longshore_operator.common.pods import is_overdue
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, objects
@@ -29,6 +29,7 @@ from longshore_protocol.snapshot import ASSEMBLING, ENDED, Snapshot
 
 StepPlan = Plan[ParallelRunStepStatus]
 
+_UNSETTLED = 10.0  # seconds: pods become overdue, rejected ones are replaced, a lost Secret is created again
 _NO_VERDICT = ("Interrupted", "Superseded")  # another coordinator goes on
 
 
@@ -65,7 +66,13 @@ def _go_on(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: date
         status = statuses.from_snapshot(seen, seen.progress, now=now)
     else:
         status = statuses.before_snapshot(seen, run, now=now)
-    return Plan(actions, status, requeue_after=POLL if isinstance(seen.progress, Snapshot) else SOON)
+    return Plan(actions, status, requeue_after=SOON if actions else _patience(seen))
+
+
+def _patience(seen: ObservedStep) -> float:
+    """Return the seconds until a reconcile of a run of which no pod and no snapshot has anything new to say."""
+    unsettled = any(each.leaving or each.is_over or each.blocked for each in seen.pods)
+    return RESYNC if isinstance(seen.progress, Snapshot) and not unsettled else _UNSETTLED
 
 
 def _is_halted(seen: ObservedStep) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.status import ParallelRunStepStatus
@@ -32,6 +33,7 @@ from longshore_operator.steps.observed import ObservedStep, Unreachable
 from longshore_operator.steps.resume import EarlierStep, check_same_folder, run_to_resume
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
 
+_PARSED_RUNS = 2048  # kept, of some 20 KiB each: reading one takes a fifth of a reconcile, and it never changes
 _SECRET_AGE = 30.0  # seconds until a Secret is read again while a coordinator or a pod has trouble
 
 
@@ -63,7 +65,7 @@ def observe(
     pods = [each for each in found if owner(each) == uid]
     run = None
     if not foreign and frozen_map is not None:
-        run = ClusterRun.from_json(frozen_map["data"][objects.RUN_KEY])
+        run = _frozen_run(frozen_map["data"][objects.RUN_KEY])
         run = replace(run, uid=uid, generation=seen.generation)  # a PipelineRun did not know them
     resolved = None
     if run is None and not foreign:
@@ -95,6 +97,11 @@ def _may_have_secret(step: ObservedStep, beside: Mapping[str, Manifest | None]) 
     if finished is not None and finished.status == "True":
         return bool(beside["Service"] or beside["NetworkPolicy"])
     return beside["ConfigMap"] is not None
+
+
+@lru_cache(maxsize=_PARSED_RUNS)
+def _frozen_run(text: str) -> ClusterRun:
+    return ClusterRun.from_json(text)
 
 
 def _pod(raw: Manifest, *, step: str) -> Pod:
