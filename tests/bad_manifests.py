@@ -228,4 +228,5 @@ BY_KEY: list[tuple[Raw, str]] = [
 
 def is_named(field: str, text: str) -> bool:
     """Whether a server's refusal names a field, with or without the indices of elements."""
-    return f"{field}:" in text or f"{re.sub(r'[[][0-9]+[]]', '', field)}:" in text
+    without_indices = re.sub(r"\[\d+\]", "", field)
+    return f"{field}:" in text or f"{without_indices}:" in text

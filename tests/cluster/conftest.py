@@ -23,7 +23,7 @@ from localcluster.processes import Problem, run
 from steps import Steps
 from tidying import tidied
 
-_left_out = []
+_left_out, _releases = [], []  # why no cluster was there; what Kubernetes was
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +31,7 @@ def place(pytestconfig):
     """Return the places of a cluster with a node."""
     place = places()
     if local.takes_images(place):
+        _releases.append(local.running(place).release)
         yield place
         return
     if os.geteuid() or not machine.is_debian():
@@ -42,6 +43,7 @@ def place(pytestconfig):
     except (Problem, OSError) as problem:
         _leave_out(f"no cluster is up, and none can be made: {problem}")
     try:
+        _releases.append(local.running(place).release)
         yield place
     finally:
         local.down(place)
@@ -166,8 +168,10 @@ def _leave_out(why):
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter):
-    """Say it last, after the list of what was skipped."""
+    """Report it last, after the list of what was skipped."""
     result = yield
+    for release in _releases:
+        terminalreporter.write_line(f"on a cluster: Kubernetes {release}")
     for why in sorted(set(_left_out)):
         terminalreporter.section("NOT TESTED ON A CLUSTER", sep="!", red=True, bold=True)
         terminalreporter.write_line(why)

@@ -127,9 +127,9 @@ class Kubectl:
 
     def evict(self, pod, **options):
         """Evict a pod, as draining its node does; `options` are of its deletion."""
-        versions = {each["version"] for each in self.request("GET", "/apis/policy")["versions"]}
+        (evictions,) = (each for each in self.request("GET", "/api/v1")["resources"] if each["name"] == "pods/eviction")
         body = {
-            "apiVersion": "policy/v1" if "v1" in versions else "policy/v1beta1",
+            "apiVersion": f"policy/{evictions['version']}",  # v1 since 1.22, though policy/v1 is there since 1.21
             "kind": "Eviction",
             "metadata": {"name": pod, "namespace": self.namespace},
             "deleteOptions": options,

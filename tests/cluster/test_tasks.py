@@ -51,6 +51,8 @@ def ended(tasks, task=SCRIPT):
 
 def test_a_script_sees_its_data_and_no_secret_in_a_pod_without_rights(tasks, namespace):
     namespace("label", "namespace", namespace.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    volume = claim(namespace, "volume", tasks.folder)  # restricted pods may not have folders of the node
+    tasks.apply("Datastore", "data", uri="pvc:volume", default=True)
     namespace("create", "secret", "generic", "key", "--from-literal=AWS_SECRET_ACCESS_KEY=open-sesame")
     tasks.apply("Datastore", "bucket", uri="s3://bucket", secretRef={"name": "key"})
     arguments = ["$(outputs.found)", "s3://bucket/x"]
@@ -58,9 +60,7 @@ def test_a_script_sees_its_data_and_no_secret_in_a_pod_without_rights(tasks, nam
     assert condition["status"] == "True", condition
     assert status["metrics"] == {"accuracy": 0.5}
     (output,) = status["outputs"]
-    found = json.loads(
-        (tasks.folder / output["uri"].removeprefix(f"file://{tasks.folder}/") / "found.json").read_text()
-    )
+    found = json.loads((tasks.folder / output["uri"].removeprefix("pvc:volume/") / "found.json").read_text())
     assert found == {
         "secret": [],
         "token": False,
@@ -69,6 +69,7 @@ def test_a_script_sees_its_data_and_no_secret_in_a_pod_without_rights(tasks, nam
         "user": 65533,
     }
     assert "open-sesame" not in json.dumps(namespace.get("lsscript,pods,events,configmaps"))
+    namespace("delete", "persistentvolume", volume, "--wait=false")
 
 
 @pytest.mark.parametrize(
