@@ -9,10 +9,11 @@ from longshore_api.errors import Problem
 from longshore_client import api
 from longshore_operator.cluster.coordinators import Endpoint
 from longshore_operator.common.actions import Delete, Drain, Occupy, ReportGone
-from longshore_operator.common.conditions import INVALID, blocked_by_refusal, milestones, sentence
+from longshore_operator.common.conditions import blocked_by_refusal, milestones, sentence
 from longshore_operator.common.lifecycle import after_refusal
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Claim, Holder, Pool
+from longshore_operator.common.reasons import INVALID
 from longshore_operator.common.values import Blocked, Control, Pod
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings

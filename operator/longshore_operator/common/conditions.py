@@ -1,4 +1,4 @@
-"""Reasons and sentences of conditions: what is wrong, what the API server refused, what deserves an event."""
+"""Why something is blocked, in one sentence; how conditions show that; what deserves an event."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from datetime import datetime
 from longshore_api import status as api
 from longshore_api.errors import Problem
 from longshore_operator.common.actions import Event
+from longshore_operator.common.reasons import INVALID, MISSING, NAME_TAKEN, QUOTA, REFUSED, WARNINGS
 from longshore_operator.common.values import Blocked, S
-from longshore_protocol.snapshot import ASSEMBLING, DRAINING, RUNNING, SUCCEEDED_WITH_FAILURES
+from longshore_protocol.snapshot import ASSEMBLING, DRAINING, RUNNING
 
-NOT_FROZEN = "WaitingForPipelineRun"  # reason of a step whose run is not written down
-MISSING = "WaitingForReferences"  # reason of what refers to something that does not exist yet
-INVALID, LOST = "InvalidInput", "PodLost"
-NAME_TAKEN, QUOTA, REFUSED = REFUSALS = "NameTaken", "QuotaExceeded", "Refused"  # of the API server
 _SHOWN_PROBLEMS = 5
-_BAD = ("Unschedulable", "ImagePull", "CrashLoopBackOff", *REFUSALS, LOST, MISSING, INVALID)
 _GOES_ON = (RUNNING, DRAINING, ASSEMBLING)
 _MAY_PASS = re.compile("not found|no [A-Za-z]+ with name .* was found|is being terminated")
 
@@ -35,7 +31,7 @@ def milestones(before: api.ResourceStatus | None, after: api.ResourceStatus) -> 
     then, now = before.condition(about) if before else None, after.condition(about)
     if now is None or (then is not None and (then.status, then.reason) == (now.status, now.reason)):
         return ()
-    bad = now.status == "False" or now.reason in _BAD or now.reason == SUCCEEDED_WITH_FAILURES
+    bad = now.status == "False" or now.reason in WARNINGS
     if about == "Ready" and not bad:
         return ()  # nodes come and go
     return (Event("Warning" if bad else "Normal", now.reason, now.message or f"the step is {now.reason}"),)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from longshore_api.errors import Problem
 from longshore_operator.common.actions import Action, Delete, Plan
-from longshore_operator.common.conditions import INVALID, MISSING, blocked_by_problems, observed_again, with_refusal
+from longshore_operator.common.conditions import blocked_by_problems, observed_again, with_refusal
+from longshore_operator.common.reasons import INVALID, MISSING
 from longshore_operator.common.values import Blocked, Observation, S
 from longshore_operator.settings import Settings
 

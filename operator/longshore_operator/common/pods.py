@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from longshore_operator.common.reasons import IMAGE_PULL, NOT_STARTED, UNSCHEDULABLE
 from longshore_operator.common.values import LONG_AGO, Blocked, Pod
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable")
-_BROKEN = ("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _REJECTED = ("OutOf", "NodeAffinity", "UnexpectedAdmissionError", "NodePorts", "Topology")  # reasons of kubelets
 _PAUSE = timedelta(seconds=10)
 _OVERDUE = timedelta(seconds=60)  # that a pod may be late in going; then its node is taken for lost
@@ -65,15 +65,15 @@ def _blocked(name: str, status: Mapping[str, Any]) -> Blocked | None:
     for each in status.get("conditions", []):
         if each.get("type") == "PodScheduled" and each.get("status") == "False":
             message = each.get("message") or "no node takes it"
-            return Blocked(each.get("reason") or "Unschedulable", f"pod {name} cannot be scheduled: {message}")
+            return Blocked(each.get("reason") or UNSCHEDULABLE, f"pod {name} cannot be scheduled: {message}")
     for container in _containers(status):
         waiting = container.get("state", {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         where = f"container {container['name']} of pod {name}"
         if reason in _PULL:
             message = waiting.get("message") or reason
-            return Blocked("ImagePull", f"{where} has no image {container.get('image', '')}: {message}")
-        if reason in _BROKEN:
+            return Blocked(IMAGE_PULL, f"{where} has no image {container.get('image', '')}: {message}")
+        if reason in NOT_STARTED:
             return Blocked(reason, f"{where} does not start: {_why(container, waiting)}")
     return None
 

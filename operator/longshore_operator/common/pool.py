@@ -11,18 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from longshore_operator.common.reasons import WITHOUT_NODES
 from longshore_operator.manifests import names
 
 _SHOWN = 5  # steps that a sentence names
-# Reasons for which a step can use no node.
-_STANDING = (
-    "InvalidInput",
-    "NameTaken",
-    "Refused",
-    "WaitingForPipelineRun",
-    "WaitingForReferences",
-    "WaitingForStep",
-)
 _OVER = ("Succeeded", "Failed")
 
 
@@ -120,7 +112,7 @@ def claim_of(raw: Mapping[str, Any], *, asking: int | None = None) -> Claim:
 
 
 def _stands(status: Mapping[str, Any]) -> bool:
-    return condition_of(status, "Succeeded").get("reason") in _STANDING
+    return condition_of(status, "Succeeded").get("reason") in WITHOUT_NODES
 
 
 def _nodes(holder: Holder, spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:

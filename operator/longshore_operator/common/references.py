@@ -14,7 +14,7 @@ from longshore_api.parallel_run_step import ParallelRunStep
 from longshore_api.tasks import ScriptStep
 from longshore_api.validation import label, parse
 from longshore_operator.cluster.api import Kube, Manifest
-from longshore_operator.common.conditions import NOT_FROZEN
+from longshore_operator.common.reasons import NOT_FROZEN
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, placement
 from longshore_operator.settings import Settings

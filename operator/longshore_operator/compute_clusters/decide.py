@@ -14,9 +14,9 @@ from typing import Literal
 
 from longshore_api import status as api
 from longshore_operator.common.actions import Action, Create, Delete, Plan
-from longshore_operator.common.conditions import INVALID
 from longshore_operator.common.lifecycle import LATE
 from longshore_operator.common.pool import Pool
+from longshore_operator.common.reasons import INVALID
 from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_operator.manifests.placeholder import placeholder_pod
 from longshore_operator.settings import Settings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.task_status import TaskStatus
-from longshore_operator.common.conditions import NOT_FROZEN
+from longshore_operator.common.reasons import NOT_FROZEN
 from longshore_planner.pipelines.decide import Stop, after_stop
 from longshore_planner.pipelines.records import CANCELLED, FAILED, PENDING, SUCCEEDED, SUSPENDED, Outcome
 from longshore_planner.pipelines.status import Detail

@@ -19,13 +19,9 @@ from longshore_api.errors import Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_operator.common import lifecycle
 from longshore_operator.common.actions import Action, Begin, Continue, Create, Ensure, Event, Plan, Switch
-from longshore_operator.common.conditions import (
-    REFUSALS,
-    blocked_by_object,
-    is_stalled_by,
-    with_blocked,
-)
+from longshore_operator.common.conditions import blocked_by_object, is_stalled_by, with_blocked
 from longshore_operator.common.lifecycle import LATE, REFUSED_AGAIN, SOON, after_end, unresolved
+from longshore_operator.common.reasons import REFUSALS
 from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests import pipeline_runs as pipelines

@@ -19,6 +19,7 @@ from longshore_api.validation import field_path
 from longshore_operator.cluster.api import Manifest
 from longshore_operator.common.actions import Ensure
 from longshore_operator.common.continuations import Continuation, follower, rival
+from longshore_operator.common.reasons import WAITING_FOR_RUN
 from longshore_operator.common.references import document
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, placement
@@ -38,7 +39,6 @@ from longshore_planner.places import join
 
 _LARGEST = 900 << 10  # bytes of a status: an object has 1.5 MB in etcd, and who set each field is kept in it, too
 _OF_STEP = 600  # of a step in it, besides what it is compared by
-_WAITING = "WaitingForRun"
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def draft_retry(
         missing = "" if retries == run.name else names.RUN_KIND
         raise wrong("there is no other PipelineRun of that name", missing=missing)
     if not earlier.is_finished:
-        return Blocked(_WAITING, f"waiting for {retries} to end, which this run retries")
+        return Blocked(WAITING_FOR_RUN, f"waiting for {retries} to end, which this run retries")
     if earlier.frozen is None:
         raise wrong("it never began, and there is nothing to keep of it: run its pipeline anew")
     if earlier.status is None:
@@ -175,7 +175,7 @@ def draft_retry(
     if later := follower(everyone, retries, but=run.name):
         raise wrong(f"{later} has gone on with it: retry that one")
     if before := rival(everyone, retries, earlier.run_id, asking=run.name):
-        return Blocked(_WAITING, f"waiting for {before} to end, which retries the same run")
+        return Blocked(WAITING_FOR_RUN, f"waiting for {before} to end, which retries the same run")
     again, failed = retried(earlier.frozen, {each.name: each for each in earlier.status.steps})
     frozen = again.pipeline
     options = replace(options, content_fingerprint=frozen.options.content_fingerprint)

@@ -10,10 +10,11 @@ from longshore_api.pipeline import Pipeline
 from longshore_api.status import ResourceStatus
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.actions import Action, Delete, Plan
-from longshore_operator.common.conditions import INVALID, sentence
+from longshore_operator.common.conditions import sentence
 from longshore_operator.common.lifecycle import REFUSED_AGAIN
 from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pool import is_finished, number
+from longshore_operator.common.reasons import INVALID
 from longshore_operator.common.references import document
 from longshore_operator.common.values import Blocked, Observation
 from longshore_operator.manifests import names

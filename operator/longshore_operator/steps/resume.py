@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_operator.common.continuations import Continuation, rival
+from longshore_operator.common.reasons import WAITING_FOR_STEP
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names
 from longshore_planner.cluster.provision import user_location
 from longshore_planner.cluster.step_runs import ClusterRun
 
 FIELD = "spec.resumeFrom"
-WAITING = "WaitingForStep"
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ def run_to_resume(
         missing = "" if resumed == step else names.STEP_KIND
         raise _wrong(where, f"is {resumed!r}: there is no other ParallelRunStep of that name", missing=missing)
     if not earlier.is_finished:
-        return Blocked(WAITING, f"waiting for {resumed} to end, whose run this step resumes")
+        return Blocked(WAITING_FOR_STEP, f"waiting for {resumed} to end, whose run this step resumes")
     if earlier.run is None:
         raise _wrong(where, f"is {resumed!r}, which never began: there is nothing to resume")
     if before := rival(everyone, resumed, earlier.run.job.run_id, asking=step):
-        return Blocked(WAITING, f"waiting for {before} to end, which resumes the same run")
+        return Blocked(WAITING_FOR_STEP, f"waiting for {before} to end, which resumes the same run")
     return earlier.run
 
 

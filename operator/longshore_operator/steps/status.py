@@ -7,6 +7,7 @@ from datetime import datetime
 
 from longshore_api import status as api
 from longshore_operator.common.pool import Holder
+from longshore_operator.common.reasons import WAITING_FOR_NODES
 from longshore_operator.common.values import Blocked
 from longshore_operator.steps.observed import ObservedStep
 from longshore_planner.cluster.provision import user_location
@@ -160,7 +161,7 @@ def waiting_for(seen: ObservedStep) -> Blocked | None:
     blocked = next((each.blocked for each in pods if each.blocked is not None and not each.leaving), None)
     step = Holder(seen.name)
     if blocked is None and seen.pool is not None and not seen.workers and not seen.pool.allowed(step):
-        return Blocked("WaitingForNodes", seen.pool.waiting(step))
+        return Blocked(WAITING_FOR_NODES, seen.pool.waiting(step))
     return blocked
 
 

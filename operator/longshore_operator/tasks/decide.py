@@ -15,10 +15,11 @@ from datetime import datetime, timedelta
 
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.actions import Action, Create, Delete, Occupy, Plan
-from longshore_operator.common.conditions import LOST, blocked_by_object
+from longshore_operator.common.conditions import blocked_by_object
 from longshore_operator.common.lifecycle import RESYNC, SOON, after_end, not_begun, unresolved
 from longshore_operator.common.pods import is_overdue, was_just_rejected, was_rejected
 from longshore_operator.common.pool import Holder
+from longshore_operator.common.reasons import LOST, UNSCHEDULABLE, WAITING_FOR_NODES
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests.tasks import task_map, task_pod
 from longshore_operator.settings import Settings
@@ -141,12 +142,12 @@ def _why_it_waits(seen: ObservedTask) -> Blocked | None:
     pod, step = seen.pod, Holder(seen.name, seen.subject.kind)
     if pod is not None:
         if was_rejected(pod):
-            return Blocked("Unschedulable", f"a node refused pod {pod.name}: {pod.reason}: {pod.message}")
+            return Blocked(UNSCHEDULABLE, f"a node refused pod {pod.name}: {pod.reason}: {pod.message}")
         return None if pod.leaving else pod.blocked
     if going := [each for each in seen.earlier if not each.is_over]:
         return Blocked(LOST, f"waiting for pod {going[0].name} to end, which counts as lost")
     if seen.pool is not None and not seen.pool.allowed(step):
-        return Blocked("WaitingForNodes", seen.pool.waiting(step))
+        return Blocked(WAITING_FOR_NODES, seen.pool.waiting(step))
     return None
 
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from longshore_operator.common.conditions import MISSING
 from longshore_operator.common.pool import condition_of, is_finished, part
+from longshore_operator.common.reasons import MISSING
 from longshore_operator.common.references import controller, pipeline_run
 from longshore_operator.manifests import names
 from longshore_operator.watch.cached import DEFINITIONS, SELECTED
