@@ -172,6 +172,27 @@ def test_a_dataset_counts_by_its_definition_and_not_by_its_name():
     assert of("one", "/data/a") != of("one", "/data/b")
 
 
+EMPTY = {
+    "a variable": lambda values: {"environmentVariables": values},
+    "a variable of the environment": lambda values: {"environment": {"name": "e"}},
+    "a param": lambda values: {"params": values},
+}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+@pytest.mark.parametrize("others", [{}, {"B": "1"}], ids=["alone", "beside another"])
+def test_a_text_that_is_empty_is_another_than_none(kind, others):
+    def of(values):
+        environment = document("Environment", "e", python="python", variables=values)
+        return parts(
+            {"name": "only", "script": {"scriptName": "s.py", **EMPTY[kind](values)}}, documents=(environment,)
+        )
+
+    assert digest(of({"A": "", **others})) != digest(of(others))
+    what = "param" if kind == "a param" else "environment variable"
+    assert why_not(of({"A": "", **others}), of(others)) == f"{what} A changed from none to ''"
+
+
 def test_a_number_that_is_written_as_a_string_is_the_same_setting():
     def of(size, count):
         parallel = {

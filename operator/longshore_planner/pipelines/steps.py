@@ -176,7 +176,7 @@ def _script(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedSt
         **_common(spec, references),
         "kind": SCRIPT,
         "entry": spec.script_name,
-        "params": dict(spec.params),
+        "params": _with_empty(spec.params),
         "inputs": _whole(job.inputs),
         "outputs": {each.name: _output(each, references) for each in spec.outputs},
     }
@@ -317,11 +317,16 @@ def _common(spec: ParallelRunStepSpec | ScriptStepSpec, references: References) 
 
 def _environment(environment: Document[Environment] | None, own: Mapping[str, str]) -> dict[str, Any]:
     if environment is None:
-        return {"variables": dict(own)}
+        return {"variables": _with_empty(own)}
     spec = environment.resource.spec
     python = {} if spec.python is None else {"python": python_of(environment)}
     image = {} if spec.image is None else {"image": spec.image}
-    return {**image, **python, "variables": {**spec.variables, **own}}
+    return {**image, **python, "variables": _with_empty({**spec.variables, **own})}
+
+
+def _with_empty(given: Mapping[str, str]) -> dict[str, str]:
+    """Return texts with two quotes for one that is empty: to a script that is another than none."""
+    return {name: text or "''" for name, text in given.items()}
 
 
 def _given(given: Any) -> dict[str, Any]:
