@@ -146,6 +146,45 @@ def test_keys_of_a_csv_have_the_type_of_their_column(tmp_path, texts, kind, valu
     assert [slices.values(each)["k"] for each in found] == values
 
 
+WHOLE = ["int64", "Int64", "i8", "<i4", "u1", "UInt8", "b", "int64[pyarrow]", "Sparse[int64]"]
+KINDS = {  # of one column, and the values that are one key
+    "integers": (WHOLE, [1, "1", "01", 1.0]),
+    "floats": (["float64", "f8", "Float64", "double[pyarrow]", "Sparse[float64]"], [0.5, "0.5", "0.50", "5e-1"]),
+    "short floats": (["float32", "f4", "f", "Float32", "float[pyarrow]"], [0.1, "0.1", "0.10"]),
+    "truths": (["bool", "b1", "boolean", "bool[pyarrow]"], [True, "true", "TRUE", 1]),
+    "texts": (["str", "string", "U5", "string[pyarrow]", "string[python]"], [7, "7"]),
+    "times": (["datetime64[ns]", "datetime64[us]", "datetime"], ["2024-01-02", "20240102", "2024-01-02T00:00"]),
+}  # fmt: skip
+ONE_KEY = [(kind, values) for kinds, values in KINDS.values() for kind in kinds]
+
+
+@pytest.mark.parametrize(("kind", "values"), ONE_KEY, ids=[kind for kind, _ in ONE_KEY])
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_values_that_a_type_makes_one_are_one_key_whatever_the_type_is_called(tmp_path, kind, values, form):
+    texts = [json.dumps({"k": each}) for each in values] if form == "jsonl" else ["k", *map(str, values)]
+    write(tmp_path, a="\n".join(texts))
+    typed = TabularFormat(form, column_types={"k": kind})
+    ((key, found),) = groups(job(rows(tmp_path, typed), keys=("k",)))
+    assert found["k"] == [key["k"]] * len(values)
+
+
+@pytest.mark.parametrize("kind", ["string", "float64", "str", "Float64", "double[pyarrow]"])
+def test_keys_of_parquet_are_the_cells_of_their_declared_type(tmp_path, kind):
+    pandas.DataFrame({"k": [1, 2, 1]}).to_parquet(tmp_path / "a")
+    found = groups(job(rows(tmp_path, replace(PARQUET, column_types={"k": kind})), keys=("k",)))
+    assert [cells["k"] for _, cells in found] == [[key["k"]] * len(cells["k"]) for key, cells in found]
+    assert [type(key["k"]) for key, _ in found] == [str if "str" in kind else float] * 2
+
+
+@pytest.mark.parametrize(
+    "kind", ["complex128", "timedelta64[ns]", "period[M]", "S3", "interval[int64]", "date32[day][pyarrow]"]
+)
+def test_a_type_whose_values_are_no_keys_is_refused(tmp_path, kind):
+    write(tmp_path, a="k\n1\n1.0\n")
+    with pytest.raises(InputError, match=r"for one of the partitionKeys, .* choose another type, such as string"):
+        list(cut(job(rows(tmp_path, TabularFormat("csv", column_types={"k": kind})), keys=("k",))))
+
+
 LONG = 1541815603606036480
 
 

@@ -10,18 +10,22 @@ import math
 import re
 import struct
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from longshore_protocol import cells
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _EXACT = 2**53  # integers up to here are floats, too
+_CODE = re.compile(r"[<>=|]?([biufOU])([0-9]{0,3})")  # numpy's short names of types
+_OF_CODES = {"i": "int64", "u": "uint64", "O": "object", "U": "str", "f2": "float16", "f": "float32", "f4": "float32",
+             "f8": "float64", "b": "int8", "b1": "bool"}  # fmt: skip
 _PACKED = {"float32": "f", "float16": "e"}  # floats that are less exact than Python's
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
-Convert = Callable[[str], Any]
+Convert = Callable[[Any], Any]
 
 
 class Text(str):
@@ -30,25 +34,33 @@ class Text(str):
     __slots__ = ()
 
 
-def typed(values: Iterable[Any], kind: str | None, date_format: str = "") -> Callable[[Any], Any]:
-    """Return the function that makes values of a csv column what they mean; other values stay as they are.
+class Boolean(NamedTuple):
+    """A truth value of a jsonl file, which equals no number: to Python True is 1."""
 
-    `kind` is the column's type as pandas calls it, and `date_format` the form of its times. Without a type, texts are
-    integers where all are, of any length; floats where each is a float as Python writes it, or an integer that a float
-    can be; booleans; or else texts. The function raises ValueError for a text that is not of the type.
+    value: bool
+
+
+def typed(values: Iterable[Any], kind: str | None, date_format: str = "") -> Convert:
+    """Return the function that makes the values of a column what the script finds in its cells.
+
+    `kind` is the column's declared type as pandas calls it, and `date_format` the form of its times. Without a type,
+    texts of csv are integers where all are, of any length; floats where each is a float as Python writes it, or an
+    integer that a float can be; booleans; or else texts; and values of other files stay as they are. The function
+    raises ValueError for a value that is not of the type. Raises ValueError for a type that no keys can have.
     """
-    texts = {str(value) for value in values if isinstance(value, Text)}
-    convert = _inferred(texts) if kind is None else _declared(kind, date_format)
+    if kind is None:
+        convert = _inferred({str(value) for value in values if isinstance(value, Text)})
+        return lambda value: convert(str(value)) if isinstance(value, Text) else value
+    declared = _declared(kind, date_format)
 
-    def convert_text(value: Any) -> Any:
-        if not isinstance(value, Text):
-            return value
+    def convert_value(value: Any) -> Any:
+        plain = str(value) if isinstance(value, Text) else value.value if isinstance(value, Boolean) else value
         try:
-            return convert(str(value))
-        except (ValueError, ArithmeticError) as error:
-            raise ValueError(f'a partition key has "{value}", which is not {kind}') from error
+            return None if plain is None else declared(plain)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise ValueError(f'a partition key has "{plain}", which is not {kind}') from error
 
-    return convert_text
+    return convert_value
 
 
 def _inferred(texts: set[str]) -> Convert:
@@ -72,26 +84,59 @@ def _is_float(text: str) -> bool:
 
 
 def _declared(kind: str, date_format: str) -> Convert:
-    name = kind.lower()
-    if name.startswith(("int", "uint")):
-        return cells.read_integer
-    if name.startswith("float"):
-        return lambda text: _float(text, _PACKED.get(name))
-    if name.startswith("bool"):
-        return cells.read_boolean
+    """Return what makes values those of the cells of a declared type. Raises ValueError."""
+    name = _plain_name(kind)
+    if re.fullmatch(r"u?int\d*", name):
+        return _integer
+    if re.fullmatch(r"float\d*", name):
+        return lambda value: _float(value, _PACKED.get(name))
+    if name in ("bool", "boolean"):
+        return lambda value: cells.read_boolean(str(value))
     if name.startswith("datetime"):
         zone = re.fullmatch(r"datetime(?:64)?\[\w+,\s*(.+?)\s*\]", kind)
-        return lambda text: _time(text, date_format, ZoneInfo(zone[1]) if zone else None)
-    return str
+        return lambda value: _time(value, date_format, ZoneInfo(zone[1]) if zone else None)
+    if name in ("object", "category"):
+        return lambda value: value
+    if name in ("str", "string", "large_string"):
+        return str
+    raise ValueError(
+        f"columnTypes has {kind} for one of the partitionKeys, whose values tell no rows apart: choose another type, "
+        "such as string, int64 or float64"
+    )
 
 
-def _float(text: str, packed: str | None) -> float:
-    number = cells.read_float(text)
+def _plain_name(kind: str) -> str:
+    """Return what a type of columns is called, whatever keeps its values: int64 for Int64, <i8 and int64[pyarrow]."""
+    inside = re.fullmatch(r"Sparse\[([^,\]]+).*\]", kind)
+    kind = kind if inside is None else inside[1]
+    code = _CODE.fullmatch(kind)
+    if code is not None:
+        return _OF_CODES.get(code[1] + code[2], _OF_CODES[code[1]])
+    name = kind.lower()
+    if name.endswith("[pyarrow]") and name != "string[pyarrow]":
+        name = name.removesuffix("[pyarrow]")
+        return {"float": "float32", "double": "float64", "halffloat": "float16"}.get(name, name)
+    return "string" if name.startswith("string[") else name
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, str):
+        return cells.read_integer(value)
+    return int(value) if isinstance(value, int) else cells.whole_number(Decimal(value))
+
+
+def _float(value: Any, packed: str | None) -> float:
+    number = cells.read_float(value) if isinstance(value, str) else float(value)
     return number if packed is None else float(struct.unpack(packed, struct.pack(packed, number))[0])
 
 
-def _time(text: str, date_format: str, zone: ZoneInfo | None) -> datetime:
-    time = cells.read_time(text, date_format)
+def _time(value: Any, date_format: str, zone: ZoneInfo | None) -> datetime:
+    if isinstance(value, datetime):
+        time = value
+    elif isinstance(value, date) and not date_format:
+        time = datetime(value.year, value.month, value.day)  # noqa: DTZ001  (a zone comes below)
+    else:
+        time = cells.read_time(str(value), date_format)
     if zone is None:
         return time
     return time.astimezone(zone) if time.tzinfo else time.replace(tzinfo=zone)

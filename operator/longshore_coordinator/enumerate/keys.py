@@ -10,20 +10,14 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-from longshore_coordinator.enumerate.key_types import Text
+from longshore_coordinator.enumerate.key_types import Boolean, Text
 from longshore_protocol import cells, compression, records
 from longshore_protocol.job import TabularFormat
 from longshore_storage.files import open_file
 
 Run = tuple[tuple[Any, ...], int, int, int]
-
-
-class Boolean(NamedTuple):
-    """A truth value of a jsonl file, which equals no number: to Python True is 1."""
-
-    value: bool
 
 
 def of_text(path: str, format: TabularFormat, columns: tuple[str, ...]) -> Iterator[Run]:

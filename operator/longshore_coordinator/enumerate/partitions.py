@@ -189,5 +189,5 @@ class _Group:
 
 
 def _partition(names: tuple[str, ...], key: Key) -> dict[str, Any]:
-    values = [each.value if isinstance(each, keys.Boolean) else each for each in key]
+    values = [each.value if isinstance(each, key_types.Boolean) else each for each in key]
     return {name: coded(value) for name, value in zip(names, values, strict=True)}
