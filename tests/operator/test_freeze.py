@@ -9,9 +9,10 @@ import pytest
 from longshore_api.errors import InvalidDocuments
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_operator.common.continuations import Continuation
+from longshore_operator.common.references import Found
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests.subject import Subject
-from longshore_operator.pipeline_runs.freeze import EarlierRun, Found, complete, draft_retry, draft_run
+from longshore_operator.pipeline_runs.freeze import EarlierRun, complete, draft_retry, draft_run
 from longshore_operator.settings import Settings
 from longshore_planner.pipelines.frozen import Options
 

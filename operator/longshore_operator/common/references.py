@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_api.base import Resource
@@ -82,6 +84,12 @@ def _referred(step: Resource) -> set[tuple[str, str]]:
     return referred | ({(names.COMPUTE_KIND, spec.compute_target)} if spec.compute_target else set())
 
 
+def foreign(found: Iterable[Manifest], uid: str) -> str:
+    """Return the first object that has another owner: an earlier resource of this name, or nobody. "" for none."""
+    strange = (each for each in found if owner(each) != uid)
+    return next((f"{each['kind']} {each['metadata']['name']}" for each in strange), "")
+
+
 def document(raw: Manifest) -> Document[Resource]:
     """Return a custom resource as a document of the planner. Raises InvalidDocuments."""
     written = {
@@ -93,19 +101,44 @@ def document(raw: Manifest) -> Document[Resource]:
     return Document(label(raw), "/", parse(written))
 
 
-def missing(
-    kube: Kube, namespace: str, provision: Provision, *, where: str, field: str, script: str
-) -> Iterator[Problem]:
+@dataclass(frozen=True)
+class Found:
+    """The ConfigMaps and Secrets of users that exist, of those that a run needs."""
+
+    config_maps: Mapping[str, Manifest] = field(default_factory=dict)  # by name
+    secrets: AbstractSet[str] = frozenset()  # names
+
+
+def fetch(kube: Kube, namespace: str, config_maps: Iterable[str], secrets: Iterable[str]) -> Found:
+    """Fetch ConfigMaps and look for Secrets, by their names. Raises ApiError."""
+    fetched = ((name, kube.fetch("ConfigMap", namespace, name)) for name in sorted(config_maps))
+    return Found(
+        config_maps={name: each for name, each in fetched if each is not None},
+        secrets={name for name in sorted(secrets) if kube.fetch("Secret", namespace, name) is not None},
+    )
+
+
+def needed_by(kube: Kube, namespace: str, provision: Provision) -> Found:
+    """Return what exists of the ConfigMap and the Secrets that a run's pods need. Raises ApiError."""
+    return fetch(kube, namespace, filter(None, [provision.config_map]), provision.secrets)
+
+
+def missing(provision: Provision, found: Found, *, where: str, field: str, script: str) -> Iterator[Problem]:
     """Yield what a run's pods would wait for in vain; `field` is the one that names the script."""
     name = provision.config_map
     if name is not None:
-        source = kube.fetch("ConfigMap", namespace, name)
+        source = found.config_maps.get(name)
         if source is None:
             yield Problem(where, "spec.source.configMap", f"is {name!r}: there is no such ConfigMap", "ConfigMap")
         elif script not in {**source.get("data", {}), **source.get("binaryData", {})}:
             yield Problem(where, field, f"is {script!r}: ConfigMap {name} has no such key")
-    for name in provision.secrets:
-        if kube.fetch("Secret", namespace, name) is None:
+    yield from missing_secrets(provision.secrets, found, where=where)
+
+
+def missing_secrets(secrets: Iterable[str], found: Found, *, where: str) -> Iterator[Problem]:
+    """Yield the Secrets of Datastores that do not exist: pods would wait for them in vain."""
+    for name in secrets:
+        if name not in found.secrets:
             text = f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret"
             yield Problem(where, "", text, missing="Secret")
 

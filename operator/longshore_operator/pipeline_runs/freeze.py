@@ -7,9 +7,8 @@ complete   with the code of their sources, and with what a survey found where on
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from longshore_api.base import Resource
@@ -20,7 +19,7 @@ from longshore_operator.cluster.api import Manifest
 from longshore_operator.common.actions import Ensure
 from longshore_operator.common.continuations import Continuation, follower, rival
 from longshore_operator.common.reasons import WAITING_FOR_RUN
-from longshore_operator.common.references import document
+from longshore_operator.common.references import Found, document, missing_secrets
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, placement
 from longshore_operator.manifests.subject import Subject
@@ -75,14 +74,6 @@ class Draft:
     @property
     def _read_steps(self) -> Iterator[FrozenStep]:
         return (each for each in self.pipeline.pipeline.steps if each.name in self.reads)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What exists of the objects that a draft names."""
-
-    config_maps: Mapping[str, Manifest] = field(default_factory=dict)  # by name
-    secrets: AbstractSet[str] = frozenset()  # names
 
 
 @dataclass(frozen=True)
@@ -198,7 +189,7 @@ def complete(draft: Draft, found: Found, surveys: Iterable[Pod]) -> ResolvedRun:
     """
     sources = Sources(draft.run, found.config_maps, template=draft.template, where=draft.where)
     steps = [sources.frozen(each) if each.name in draft.reads else each for each in draft.pipeline.pipeline.steps]
-    problems = [*draft.problems, *_without_secrets(draft, found), *sources.problems]
+    problems = [*draft.problems, *missing_secrets(sorted(draft.secrets), found, where=draft.where), *sources.problems]
     if problems:
         raise InvalidDocuments(problems)
     survey = survey_of(steps, code=draft.code, contents=draft.contents, where=draft.where, copies=draft.copies)
@@ -259,10 +250,3 @@ def _unreadable(frozen: FrozenPipeline, settings: Settings) -> Iterable[Problem]
             where = f"{names.COMPUTE_KIND}/{node.compute}"
             problems[node.compute] = Problem(where, "spec.podTemplate.spec", f"is wrong: {text}")
     return problems.values()
-
-
-def _without_secrets(draft: Draft, found: Found) -> Iterator[Problem]:
-    """Yield the Secrets of Datastores that do not exist: pods would wait for them in vain."""
-    for name in sorted(draft.secrets - found.secrets):
-        text = f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret"
-        yield Problem(draft.where, "", text, missing="Secret")

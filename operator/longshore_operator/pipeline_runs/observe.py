@@ -16,7 +16,7 @@ from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.continuations import continuations
 from longshore_operator.common.observe import existing, observation, status_of
 from longshore_operator.common.pool import is_finished, is_set
-from longshore_operator.common.references import AROUND, owner
+from longshore_operator.common.references import AROUND, fetch, owner
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests.pipeline_runs import RUN_ID_KEY, frozen_from
@@ -26,7 +26,6 @@ from longshore_operator.pipeline_runs.decide import ObservedRun, wants_history
 from longshore_operator.pipeline_runs.freeze import (
     Draft,
     EarlierRun,
-    Found,
     ResolvedRun,
     complete,
     draft_retry,
@@ -86,12 +85,7 @@ def _resolve(
         draft = _draft(kube, raw, seen, settings)
         if isinstance(draft, Blocked):
             return draft
-        sources = ((name, kube.fetch("ConfigMap", namespace, name)) for name in sorted(draft.config_maps))
-        found = Found(
-            config_maps={name: each for name, each in sources if each is not None},
-            secrets={name for name in draft.secrets if kube.fetch("Secret", namespace, name) is not None},
-        )
-        return complete(draft, found, seen.surveys)
+        return complete(draft, fetch(kube, namespace, draft.config_maps, draft.secrets), seen.surveys)
     except InvalidDocuments as error:
         return tuple(error.problems)
 

@@ -18,11 +18,14 @@ from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Holder, Pool, is_finished
 from longshore_operator.common.references import (
+    Found,
     digests_of,
     documents_around,
+    foreign,
     is_of,
     left_to_pipeline_run,
     missing,
+    needed_by,
     owner,
     unusable_node,
 )
@@ -31,6 +34,7 @@ from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.steps.observed import ObservedStep, Unreachable
 from longshore_operator.steps.resume import EarlierStep, check_same_folder, run_to_resume
+from longshore_planner.cluster.provision import Provision
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
 
 _PARSED_RUNS = 2048  # kept, of some 20 KiB each: reading one takes a fifth of a reconcile, and it never changes
@@ -61,16 +65,16 @@ def observe(
     frozen_map = beside["ConfigMap"]
     is_ours = frozen_map is not None and is_of(frozen_map, raw)
     others = [each for kind, each in beside.items() if each is not None and not (kind == "ConfigMap" and is_ours)]
-    foreign = _foreign([*others, *_named_as_ours(found, name)], uid)
+    strange = foreign([*others, *_named_as_ours(found, name)], uid)
     pods = [each for each in found if owner(each) == uid]
     run = None
-    if not foreign and frozen_map is not None:
+    if not strange and frozen_map is not None:
         run = _frozen_run(frozen_map["data"][objects.RUN_KEY])
         run = replace(run, uid=uid, generation=seen.generation)  # a PipelineRun did not know them
     resolved = None
-    if run is None and not foreign:
+    if run is None and not strange:
         resolved = left_to_pipeline_run(raw) or _resolve(kube, raw, seen, settings)
-    endpoint = None if foreign or is_finished(raw) else _endpoint(secret, pods, seen)
+    endpoint = None if strange or is_finished(raw) else _endpoint(secret, pods, seen)
     seen = replace(seen, pods=tuple(_pod(each, step=name) for each in pods), endpoint=endpoint)
     if endpoint is not None:
         seen = _ask(coordinators, endpoint, seen)
@@ -86,7 +90,7 @@ def observe(
             for kind, each in beside.items()
             if kind != "ConfigMap" and each is not None and owner(each) == uid
         },
-        foreign=foreign,
+        foreign=strange,
         pool=_pool(kube, frozen, pods) if isinstance(frozen, ClusterRun) else None,
     )
 
@@ -113,14 +117,6 @@ def _named_as_ours(pods: Iterable[Manifest], step: str) -> Iterator[Manifest]:
         name = each["metadata"]["name"]
         if name == names.coordinator(step) or names.worker_index(step, name) is not None:
             yield each
-
-
-def _foreign(found: Iterable[Manifest], uid: str) -> str:
-    """Return the first object that has one of our names and another owner: an earlier step of this name, or nobody."""
-    for each in found:
-        if owner(each) != uid:
-            return f"{each.get('kind', 'object')} {each['metadata']['name']}"
-    return ""
 
 
 def _endpoint(secret: Manifest | None, pods: Iterable[Manifest], step: ObservedStep) -> Endpoint | None:
@@ -187,15 +183,14 @@ def _resolve(
     if problem := unusable_node(run.provision, settings):
         return (problem,)
     script = {"field": "spec.entryScript", "script": run.job.entry_script}
-    problems = tuple(missing(kube, namespace, run.provision, where=where, **script))
-    return problems or replace(run, job=replace(run.job, code=_code(kube, run)))
+    found = needed_by(kube, namespace, run.provision)
+    problems = tuple(missing(run.provision, found, where=where, **script))
+    return problems or replace(run, job=replace(run.job, code=_code(run.provision, found)))
 
 
-def _code(kube: Kube, run: ClusterRun) -> dict[str, str]:
+def _code(provision: Provision, found: Found) -> dict[str, str]:
     """Return the digests of the files of a source that is a ConfigMap; {} for any other."""
-    name = run.provision.config_map
-    source = None if name is None else kube.fetch("ConfigMap", run.namespace, name)
-    return {} if source is None else digests_of(source)
+    return {} if provision.config_map is None else digests_of(found.config_maps[provision.config_map])
 
 
 def _run_to_resume(kube: Kube, step: ObservedStep, resumed: str, *, where: str) -> ClusterRun | Blocked:

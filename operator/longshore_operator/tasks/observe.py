@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from longshore_api.errors import InvalidDocuments, Problem
@@ -13,9 +12,11 @@ from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.references import (
     documents_around,
+    foreign,
     is_of,
     left_to_pipeline_run,
     missing,
+    needed_by,
     owner,
     unusable_node,
 )
@@ -46,7 +47,7 @@ def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, n
     seen = replace(
         seen,
         pods=tuple(task_pod(each, step=name) for each in pods if owner(each) == uid),
-        foreign=next(_foreign(raw, frozen, pods), ""),
+        foreign=foreign([*([frozen] if frozen is not None and not is_of(frozen, raw) else []), *pods], uid),
     )
     if seen.foreign:
         return seen
@@ -61,15 +62,6 @@ def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, n
         return seen
     compute = frozen_run.provision.node.compute
     return replace(seen, pool=kube.pool(namespace, compute, asking=(Holder(name, kind), 1)))
-
-
-def _foreign(raw: Manifest, frozen: Manifest | None, pods: list[Manifest]) -> Iterator[str]:
-    """Yield the objects that have one of our names and another owner."""
-    if frozen is not None and not is_of(frozen, raw):
-        yield f"ConfigMap {frozen['metadata']['name']}"
-    for each in pods:
-        if owner(each) != raw["metadata"]["uid"]:
-            yield f"Pod {each['metadata']['name']}"
 
 
 def _resolve(
@@ -88,4 +80,5 @@ def _resolve(
     if problem := unusable_node(run.provision, settings):
         return (problem,)
     script = {"field": "spec.scriptName", "script": run.job.get("script", "")}
-    return tuple(missing(kube, seen.subject.namespace, run.provision, where=label(raw), **script)) or run
+    found = needed_by(kube, seen.subject.namespace, run.provision)
+    return tuple(missing(run.provision, found, where=label(raw), **script)) or run
