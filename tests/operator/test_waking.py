@@ -37,7 +37,9 @@ LATE = {  # what comes late -> the fields of the step that needs it
 
 def live(world, seconds, until=lambda: False):
     """Let the operator work for this time, a second at a time."""
-    for _ in range(seconds):
+    for second in range(seconds):
+        if isinstance(world, World) and second % 2 == 0:
+            world.poll()
         world.reconciler.work(world.seconds, world.kinds)
         if until():
             return

@@ -236,6 +236,12 @@ class World:
     def reconcile(self):
         return self.reconciler.reconcile("ParallelRunStep", NAMESPACE, "score")
 
+    def poll(self):
+        """Requeue the step if it has a coordinator, as the poller does when a snapshot says something new."""
+        status = self.kube.of("Pod").get("score-coordinator", {}).get("status", {})
+        if status.get("phase") == "Running":
+            self.reconciler.woken.add(("ParallelRunStep", NAMESPACE, "score"))
+
     def tick(self, seconds=2.0):
         """Let time pass: pods come up, work is done, what is over ends."""
         self.now += timedelta(seconds=seconds)

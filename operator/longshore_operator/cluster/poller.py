@@ -30,7 +30,7 @@ LIMITS = Limits(connect=5.0, silence=5.0, total=5.0, answer=2**22, kept=8.0)
 
 _SHORTEST = 2.0  # seconds between two polls of a coordinator
 _BUDGET = 200.0  # polls of all coordinators per second; most are followed by a write to the API server
-_JITTER = 0.1  # of an interval, in addition to it
+_JITTER = 0.1  # of an interval, by which some are shorter
 _BACKOFF_JITTER = 0.25  # of a backoff, more or less
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 30.0  # seconds after a failure; doubled for each further one
 _QUIET = 30.0  # seconds after which a step is requeued though nothing has changed: its status says how old it is
@@ -289,7 +289,7 @@ class Poller:
             await asyncio.sleep(jittered(longest, by=_BACKOFF_JITTER))
             return
         try:
-            async with asyncio.timeout(self.interval * random.uniform(1.0, 1.0 + _JITTER)):
+            async with asyncio.timeout(self.interval * random.uniform(1.0 - _JITTER, 1.0)):
                 await entry.wake.wait()
         except TimeoutError:
             return

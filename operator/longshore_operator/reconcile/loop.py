@@ -28,7 +28,7 @@ from longshore_operator.reconcile.apply import Executor
 _log = logging.getLogger("longshore.operator")
 
 _UNANSWERED = 30.0  # seconds until a resource is reconciled whose coordinator's answer has not requeued it
-_SLACK = 0.9  # of the interval of polls: a write that is due a little later need not wait for another reconcile
+_SLACK = 0.8  # of the interval of polls: a write that is due a little later need not wait for another reconcile
 _RENEWED = timedelta(seconds=30)  # age of a status at which it is written again though it says the same
 
 O = TypeVar("O", bound=Observation[Any])  # noqa: E741  (O for observation, as S for status)
