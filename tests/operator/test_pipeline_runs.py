@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from longshore_operator.cluster.api import Refused
+from longshore_operator.cluster.api import Conflict, Refused
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 from runs import AROUND, CHAIN, CODE, RunWorld, condition_of, parallel, script
+from watching import LAGS
 from world import NAMESPACE, Crash, kind
 
 
@@ -746,16 +747,18 @@ LIVES = {
 }
 
 
-def lived(steps, ends, *, crash_after=None):
-    world = RunWorld(ends=ends)
+def lived(steps, ends, *, crash_after=None, lag=0):
+    world = RunWorld(ends=ends, lag=lag)
     world.submit(*steps)
     world.kube.crash_after = crash_after
-    for _ in range(80):
+    for _ in range(120):
         try:
             world.reconcile()
         except Crash:
             world.reconciler = world.operator()
             continue
+        except Conflict:  # as the queue would, when a watch has yet to tell of something
+            pass
         if world.condition("Finished").get("status") == "True":
             break
         world.tick()
@@ -764,13 +767,14 @@ def lived(steps, ends, *, crash_after=None):
 
 
 @pytest.mark.parametrize(("steps", "ends"), LIVES.values(), ids=LIVES.keys())
-def test_a_run_comes_to_the_same_end_with_each_step_run_once_wherever_the_operator_is_killed(steps, ends):
+@pytest.mark.parametrize("lag", LAGS)
+def test_a_run_comes_to_the_same_end_with_each_step_run_once_wherever_the_operator_is_killed(steps, ends, lag):
     undisturbed = lived(steps, ends)
     assert undisturbed.condition("Finished")["status"] == "True"
     writes = len([each for each in undisturbed.kube.writes if each[1] != "Event"])
     assert writes > 5
     for crash_after in range(1, len(undisturbed.kube.writes) + 1):
-        world = lived(steps, ends, crash_after=crash_after)
+        world = lived(steps, ends, crash_after=crash_after, lag=lag)
         assert world.states() == undisturbed.states(), crash_after
         assert world.condition()["message"] == undisturbed.condition()["message"], crash_after
         assert world.begun == undisturbed.begun, crash_after

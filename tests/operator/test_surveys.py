@@ -12,13 +12,14 @@ from uuid import uuid4
 import pytest
 
 from longshore_agent.survey_words import survey_words
-from longshore_operator.cluster.api import Refused
+from longshore_operator.cluster.api import Conflict, Refused
 from longshore_protocol.survey import SourceFound, SurveyResult
 from longshore_storage.store import open_store
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 from runs import AROUND, RunWorld, ended, parallel, script
+from watching import LAGS
 from world import NAMESPACE, Crash, kind
 
 
@@ -526,6 +527,8 @@ def lived(world, name="nightly"):
         except Crash:
             world.reconciler = world.operator()
             continue
+        except Conflict:  # as the queue would, when a watch has yet to tell of something
+            pass
         if world.condition("Finished", name).get("status") == "True":
             break
         world.tick()
@@ -546,10 +549,11 @@ def bad(world):
     world.begin(script("prepare", source={"uri": f"{world.base}/absent"}))
 
 
+@pytest.mark.parametrize("lag", LAGS)
 @pytest.mark.parametrize("life", [good, lost, bad])
-def test_a_run_comes_to_the_same_end_wherever_the_operator_is_killed(life):
+def test_a_run_comes_to_the_same_end_wherever_the_operator_is_killed(life, lag):
     def whole(crash_after=None):
-        world = SurveyWorld()
+        world = SurveyWorld(lag=0 if crash_after is None else lag)
         life(world)
         world.kube.crash_after = crash_after
         return lived(world)

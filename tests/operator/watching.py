@@ -14,6 +14,9 @@ from longshore_operator.watch.wake import RECONCILED, keys_of, terms_of
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 
+LAGS = (0, 1, 3, 10)  # events that watches are late
+
+
 class FrozenDict(dict):
     """A dict that is never changed."""
 
