@@ -85,5 +85,5 @@ clean: ## remove .venv, runs, caches and what the example made
 
 .venv-torch/ready: pyproject.toml $(TORCH)/requirements.txt $(TORCH)/train-requirements.txt
 	$(PYTHON) -m venv .venv-torch
-	.venv-torch/bin/pip install --quiet --disable-pip-version-check --editable '.[local,torch]' \
+	.venv-torch/bin/pip install --quiet --disable-pip-version-check --editable '.[torch]' \
 	  --requirement $(TORCH)/train-requirements.txt && touch $@

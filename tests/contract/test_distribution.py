@@ -1,0 +1,39 @@
+"""What the distribution needs and offers: dependencies, extras, and what its users install."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DEPENDENCIES = PROJECT["dependencies"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+@pytest.mark.parametrize("package", ["aiohttp", "fsspec", "pydantic", "pyyaml", "rich"])
+def test_what_longshore_run_needs_is_installed_without_an_extra(package: str):
+    assert [each for each in DEPENDENCIES if re.split("[<>=]", each)[0] == package]
+
+
+@pytest.mark.parametrize("extra", ["coordinator", "agent"])
+def test_the_parts_of_slim_images_add_nothing_to_the_dependencies(extra: str):
+    assert set(EXTRAS[extra]) <= set(DEPENDENCIES)
+
+
+def test_a_package_has_one_range_wherever_it_is_named():
+    ranges: dict[str, set[str]] = {}
+    for each in chain(DEPENDENCIES, *EXTRAS.values()):
+        name = re.split(r"[\[<>=]", each)[0]
+        if name != "longshore":
+            ranges.setdefault(name, set()).add(each)
+    assert {name: found for name, found in ranges.items() if len(found) > 1} == {}
+
+
+def test_the_image_is_built_of_extras_that_exist():
+    (named,) = re.findall('^ARG EXTRAS="(.*)"$', (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(named.split()) <= EXTRAS.keys()
