@@ -1,8 +1,9 @@
 """The operator: custom resources in, pods and statuses out.
 
-    handlers -> work queue -> reconcile: observe -> plan (pure) -> apply -> status, once -> events
+    watch: store, keys -> work queue -> loop: observe -> decide (pure) -> actions -> status, once -> events -> after
 
-kopf is known to `handlers`, `watches` and `__main__` only, the Kubernetes client to `kube` (calls) and `build` (models)
-only. `plan` and `build` are pure. Everything is level-triggered: a reconcile reads all there is and needs no memory of
-what was before, so an operator that is killed at any point and started again comes to the same result.
+Each kind of resource has a folder with its controller: steps, tasks, pipelines, pipeline_runs, compute_clusters. Only
+`watch` and `__main__` import kopf; only `cluster` (calls) and `manifests` (models) import the Kubernetes client.
+Everything is level-triggered: a reconcile needs no memory of earlier ones, so an operator that is killed at any point
+and started again comes to the same result.
 """

@@ -36,7 +36,7 @@ Counts = tuple[int, ...]  # in the order of _COUNTED
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the last status of a step said."""
+    """The last status of a step."""
 
     uid: str
     run: str
@@ -57,7 +57,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._reconciles = Counter(
             "longshore_reconciles",
-            "Reconciles by kind of object and outcome: success, requeue (it wants to be looked at again) or error.",
+            "Reconciles by kind of object and outcome: success, requeue (it is to be reconciled again) or error.",
             ["kind", "outcome"],
             registry=self.registry,
         )
@@ -187,7 +187,7 @@ class _Others(Collector):
 
 
 class _Steps(Collector):
-    """The steps there are, and what each last said."""
+    """The steps there are, with the last status of each."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -337,7 +337,7 @@ def test_a_pod_that_is_lost_is_followed_by_another(world, status):
     world.until(lambda: not world.pods)
     world.reconcile()
     assert world.condition()["reason"] == "ReadingSources"
-    assert "ended before it said what it found" in world.condition()["message"]
+    assert "exited without a result" in world.condition()["message"]
     world.run()
     assert world.condition()["status"] == "True"
     assert len(world.ran) == 1

@@ -58,7 +58,7 @@ class ApiError(Exception):
 
 
 class Conflict(ApiError):
-    """The object is there already, or is another than the one that was looked at."""
+    """An object of that name exists, or it is another than the one that was observed."""
 
 
 class Taken(Conflict):
@@ -238,13 +238,13 @@ class ApiKube:
             code = str(answer.status)
         except ApiException as error:
             code = str(error.status or code)
-            raise _translated(error.status, f"{method} {where}", _said(error.body) or str(error.reason)) from error
+            raise _translated(error.status, f"{method} {where}", _message(error.body) or str(error.reason)) from error
         except HTTPError as error:
             raise ApiError(f"{method} {where}: {error}") from error
         finally:
             self._count(*asked(method, where), code)
         if answer.status >= 400:
-            raise _translated(answer.status, f"{method} {where}", _said(text))
+            raise _translated(answer.status, f"{method} {where}", _message(text))
         found: Manifest = json.loads(text)
         return found
 
@@ -291,20 +291,20 @@ def asked(method: str, where: str) -> tuple[str, str]:
     return _VERBS.get(method, reading), kind + (found["sub"] or "")
 
 
-def _translated(status: int | None, call: str, said: str) -> Exception:
-    text = f"{call}: {said}"
+def _translated(status: int | None, call: str, message: str) -> Exception:
+    text = f"{call}: {message}"
     match status:
         case 400 | 403 | 413 | 422:
-            return Refused(said or text)
+            return Refused(message or text)
         case 404:
             return NotFound(text)
         case 409:
-            return Taken(said) if said.endswith("already exists") else Conflict(text)
+            return Taken(message) if message.endswith("already exists") else Conflict(text)
         case _:
             return ApiError(text)
 
 
-def _said(body: Any) -> str:
+def _message(body: Any) -> str:
     """Return the API server's own sentence."""
     try:
         return str(json.loads(body)["message"])

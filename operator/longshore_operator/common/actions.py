@@ -14,21 +14,21 @@ from longshore_planner.cluster.step_runs import ClusterRun
 
 @dataclass(frozen=True)
 class Create:
-    """Make an object that is never changed; one that is there already is looked at in the next reconcile."""
+    """Create an object that is never changed. If its name is taken, the next reconcile observes why."""
 
     manifest: V1ConfigMap | V1NetworkPolicy | V1Pod | V1Service
 
 
 @dataclass(frozen=True)
 class Ensure:
-    """Make an object unless it is there already: its name says what is in it."""
+    """Create an object unless it exists: its name follows from its content."""
 
     manifest: V1ConfigMap
 
 
 @dataclass(frozen=True)
 class Begin:
-    """Make the resource that runs a step, once the run that it is to carry out is written down."""
+    """Create the resource that runs a step, after the ConfigMap with its frozen run."""
 
     frozen: V1ConfigMap
     resource: dict[str, Any]
@@ -36,7 +36,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class Switch:
-    """Turn a switch of a resource's spec."""
+    """Set a switch in a resource's spec."""
 
     kind: str
     name: str
@@ -47,7 +47,7 @@ class Switch:
 
 @dataclass(frozen=True)
 class Continue:
-    """Write down a run that continues another resource's, unless a further resource has begun to continue that."""
+    """Create the ConfigMap of a run that continues another one, unless a further resource continues that by now."""
 
     kind: str  # of both resources
     name: str
@@ -57,24 +57,24 @@ class Continue:
 
 @dataclass(frozen=True)
 class Issue:
-    """Make the run's secret, with a new token and certificate."""
+    """Create the Secret of a run, with a new token and certificate."""
 
     run: ClusterRun
 
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete what was looked at, and nothing that has its name by now."""
+    """Delete the object that was observed, and no other one that has its name by now."""
 
     kind: str
     name: str
     uid: str
-    at_once: bool = False  # do not wait for its node to say that it has ended
+    at_once: bool = False  # do not wait for its node to confirm that it has ended
 
 
 @dataclass(frozen=True)
 class Occupy:
-    """Make pods that are nodes of a ComputeCluster, as far as it has room when it comes to that."""
+    """Create pods that are nodes of a ComputeCluster, as many as it has node slots for by then."""
 
     compute: str
     max_nodes: int

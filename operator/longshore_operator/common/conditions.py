@@ -20,9 +20,9 @@ _MAY_PASS = re.compile("not found|no [A-Za-z]+ with name .* was found|is being t
 
 def sentence(problems: Iterable[Problem]) -> str:
     """Return what is wrong, in a few sentences at most."""
-    told = [each.sentence for each in problems]
-    more = len(told) - _SHOWN_PROBLEMS
-    return "; ".join(told[:_SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+    sentences = [each.sentence for each in problems]
+    more = len(sentences) - _SHOWN_PROBLEMS
+    return "; ".join(sentences[:_SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def milestones(before: api.ResourceStatus | None, after: api.ResourceStatus) -> tuple[Event, ...]:
@@ -38,7 +38,7 @@ def milestones(before: api.ResourceStatus | None, after: api.ResourceStatus) -> 
 
 
 def observed_again(status: S, *, generation: int) -> S:
-    """Return the status of what has ended, and whose spec was changed since: that was seen, and changes nothing."""
+    """Return the status of a finished resource whose spec was changed since: observed, without effect."""
     conditions = [each.model_copy(update={"observed_generation": generation}) for each in status.conditions]
     return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
 
@@ -76,7 +76,7 @@ def is_stalled_by(blocked: Blocked) -> bool:
 
 
 def with_refusal(status: S, blocked: Blocked, *, before: S | None, now: datetime) -> S:
-    """Return the status when the API server did not make an object, and nothing runs that could be told of."""
+    """Return the status after the API server refused an object; that of a run in progress stays."""
     succeeded = status.condition("Succeeded")
     if succeeded is None or succeeded.status != "Unknown" or succeeded.reason in _GOES_ON:
         return status
@@ -84,15 +84,15 @@ def with_refusal(status: S, blocked: Blocked, *, before: S | None, now: datetime
 
 
 def with_blocked(status: S, blocked: Blocked, *, stalled: bool, before: S | None, now: datetime) -> S:
-    """Return the status with why the object does not go on.
+    """Return the status of a resource that cannot proceed.
 
-    `stalled` says whether that cannot pass by itself; the status `before` may have said so already, and since when.
+    `stalled` says that this does not pass by itself; if the status `before` says so, too, the transition time is kept.
     """
-    told = {"reason": blocked.reason, "message": blocked.message}
-    conditions = [each.model_copy(update=told) for each in status.conditions]
+    update = {"reason": blocked.reason, "message": blocked.message}
+    conditions = [each.model_copy(update=update) for each in status.conditions]
     if stalled:
         earlier = before.condition("Stalled") if before else None
         since = earlier.last_transition_time if earlier is not None and earlier.status == "True" else now
-        update = {"status": "True", "last_transition_time": since}
-        conditions = [each.model_copy(update=update) if each.type == "Stalled" else each for each in conditions]
+        is_stalled = {"status": "True", "last_transition_time": since}
+        conditions = [each.model_copy(update=is_stalled) if each.type == "Stalled" else each for each in conditions]
     return status.model_copy(update={"conditions": conditions})

@@ -35,17 +35,17 @@ def observed_pod(raw: Mapping[str, Any], *, index: int | None = None) -> Pod:
 
 
 def was_just_rejected(pod: Pod, *, now: datetime) -> bool:
-    """Tell whether a node did not take the pod: the next one may fare no better, and there is no hurry."""
+    """Return whether a node refused the pod a moment ago: the next pod may be refused as well."""
     return was_rejected(pod) and now < pod.created + _PAUSE
 
 
 def was_rejected(pod: Pod) -> bool:
-    """Tell whether a node did not take the pod, so that nothing of it ran."""
+    """Return whether a node refused the pod, so that none of its containers ran."""
     return pod.reason.startswith(_REJECTED)
 
 
 def is_overdue(pod: Pod, *, now: datetime) -> bool:
-    """Tell whether a pod should have been gone for long. Leases and epochs keep what it may still do from counting."""
+    """Return whether a pod should have ended long ago. What it may still do does not count: leases and epochs."""
     return pod.gone_by is not None and now >= pod.gone_by + _OVERDUE
 
 
@@ -79,11 +79,11 @@ def _blocked(name: str, status: Mapping[str, Any]) -> Blocked | None:
 
 
 def _why(container: Mapping[str, Any], waiting: Mapping[str, Any]) -> str:
-    """Return what the container's last run said, which says more than that it is started again."""
+    """Return the message of the container's last run, which explains more than that it is restarted."""
     last = container.get("lastState", {}).get("terminated") or {}
-    said = last.get("message") or waiting.get("message") or waiting.get("reason", "")
+    message = last.get("message") or waiting.get("message") or waiting.get("reason", "")
     code = f" (exit code {last['exitCode']})" if "exitCode" in last else ""
-    return " ".join(str(said).split()) + code
+    return " ".join(str(message).split()) + code
 
 
 def _containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Reads what is around steps of all kinds: what they refer to, what they share, whose they are."""
+"""What steps and runs refer to: documents, ConfigMaps and Secrets, and who owns an object."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def pipeline_run(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def is_of(frozen: Manifest, step: Manifest) -> bool:
-    """Tell whether a frozen run is this step's: the step's own, or written by the PipelineRun that made the step."""
+    """Return whether a frozen run is the step's own, or was frozen by the PipelineRun that created the step."""
     run = pipeline_run(step["metadata"])
     return owner(frozen) in {step["metadata"]["uid"], *([run["uid"]] if run else [])}
 
@@ -58,7 +58,7 @@ def left_to_pipeline_run(step: Manifest) -> Blocked | None:
     run = pipeline_run(step["metadata"])
     if run is None:
         return None
-    return Blocked(NOT_FROZEN, f"waiting for PipelineRun {run['name']} to write down what is to be run")
+    return Blocked(NOT_FROZEN, f"waiting for PipelineRun {run['name']} to freeze the run")
 
 
 def documents_around(kube: Kube, raw: Manifest) -> Documents:
@@ -124,7 +124,7 @@ def needed_by(kube: Kube, namespace: str, provision: Provision) -> Found:
 
 
 def missing(provision: Provision, found: Found, *, where: str, field: str, script: str) -> Iterator[Problem]:
-    """Yield what a run's pods would wait for in vain; `field` is the one that names the script."""
+    """Yield what a run's pods would wait for although it does not exist; `field` names the script."""
     name = provision.config_map
     if name is not None:
         source = found.config_maps.get(name)
@@ -136,7 +136,7 @@ def missing(provision: Provision, found: Found, *, where: str, field: str, scrip
 
 
 def missing_secrets(secrets: Iterable[str], found: Found, *, where: str) -> Iterator[Problem]:
-    """Yield the Secrets of Datastores that do not exist: pods would wait for them in vain."""
+    """Yield the Secrets of Datastores that do not exist: pods would never start."""
     for name in secrets:
         if name not in found.secrets:
             text = f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret"

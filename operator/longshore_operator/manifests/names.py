@@ -59,7 +59,7 @@ def _index(prefix: str, name: str) -> int | None:
 
 
 def task_objects(step: str) -> str:
-    """Return the name of the ConfigMap that a task's run is written down in."""
+    """Return the name of the ConfigMap with a task's frozen run."""
     return f"{step}-task"
 
 
@@ -126,7 +126,7 @@ def compute_selector(compute: str, role: str | None = None) -> str:
 
 
 def pipeline_run(run: str) -> str:
-    """Return the name of the ConfigMap that a PipelineRun is written down in."""
+    """Return the name of the ConfigMap with a frozen PipelineRun."""
     return f"{label_value(run)}-pipeline"
 
 
@@ -136,7 +136,7 @@ def source_copy(run: str, digest: str) -> str:
 
 
 def survey(run: str, digest: str) -> str:
-    """Return the name of a PipelineRun's survey, called by what is looked at: its ConfigMap, and its pod."""
+    """Return the name of a PipelineRun's survey, which follows from what it reads: of its ConfigMap, and its pod."""
     return f"{label_value(run)}-survey-{digest[:_DIGITS]}"
 
 

@@ -1,4 +1,4 @@
-"""What a run needs beside its pods: the run itself written down, its secret, its service, its network policy."""
+"""What a run needs beside its pods: the frozen run, its Secret, its Service, its NetworkPolicy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objects of a PipelineRun: itself written down, copies of sources, and the resources that run its steps."""
+"""The objects of a PipelineRun: the frozen run, copies of sources, and the resources that run its steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objects of a task: its run written down, and its pod.
+"""The objects of a task: its frozen run, and its pod.
 
 ScriptStep     init: inject    copies host and protocol into `packages`, for an image that has nothing of ours
                init: prepare   credentials of stores: lays the folder out that the script works in
@@ -128,7 +128,7 @@ def _transfer_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
 
 
 def _prepare(access: DataAccess, settings: Settings) -> V1Container:
-    """Return the init container that brings what the script needs; a source in the image is left to the host."""
+    """Return the init container that downloads what the script needs; the host takes a source in the image."""
     given, arguments = access.provision, [_JOB, _FOLDER]
     if given.source_uri is not None:
         arguments += ["--source", given.source_uri]

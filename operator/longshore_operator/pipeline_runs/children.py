@@ -40,7 +40,7 @@ class Child:
 
     @property
     def lacks_run(self) -> bool:
-        """Whether it waits for what it is to run to be written down: somebody may have deleted that."""
+        """Whether it waits for its frozen run: somebody may have deleted the ConfigMap."""
         found = self.status.condition("Succeeded") if self.status else None
         return found is not None and found.reason == NOT_FROZEN
 

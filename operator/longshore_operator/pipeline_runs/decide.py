@@ -1,9 +1,9 @@
-"""The next steps of a PipelineRun, from all that is known of it.
+"""What to do next for a PipelineRun. Pure.
 
 over?          ->  delete it when its time has come
 not frozen?    ->  freeze it, after a survey where it needs one; what is wrong ends it, with nothing started
 frozen         ->  take in which steps have ended; decide, as one machine does (longshore_planner.pipelines);
-                   say so in the status, and then see to it that each running step has its resource
+                   write the status, and then create the resource of each running step
 
 What the status says of steps comes first and is what counts: a step that it says runs, and whose resource is not there,
 is given it. So an operator that is killed between the two starts nothing twice and loses nothing.
@@ -95,7 +95,7 @@ def _begin(seen: ObservedRun, settings: Settings, *, now: datetime) -> RunPlan:
 
 
 def wants_history(seen: ObservedRun, *, now: datetime) -> bool:
-    """Tell whether steps are about to start that an earlier run may spare: only then are other runs looked at."""
+    """Return whether steps are about to start that could be reused: only then are other runs read."""
     begins = seen.resolved if isinstance(seen.resolved, ResolvedRun) else None
     frozen = seen.frozen or (begins.frozen if begins is not None and begins.survey is None else None)
     if seen.is_finished or frozen is None or frozen.pipeline.options.regenerate_outputs:
@@ -175,7 +175,7 @@ def _end(seen: ObservedRun, record: Record, stop: Stop | None) -> Outcome | None
 
 
 def _resources(seen: ObservedRun, frozen: ClusterPipeline, decision: Decision) -> Iterator[Action]:
-    """Yield what sees to it that each step that runs has its resource, that goes on, and that no other one does."""
+    """Yield what gives each running step its resource, and suspends or cancels the others."""
     outputs = {(each.name, key): uri for each in decision.records.values() for key, uri in each.outputs.items()}
     for step in frozen.pipeline.steps:
         record = decision.records[step.name]

@@ -46,7 +46,7 @@ class Draft:
 
     run: Subject
     pipeline: ClusterPipeline
-    where: str  # the document that problems are told of
+    where: str  # the document that problems name
     template: PipelineDocument | None  # where steps stand in that document; None for a retry
     reads: frozenset[str]  # names of the steps whose source is read now
     code: frozenset[str]  # and of those whose source is copied, where it lies in a store
@@ -83,7 +83,7 @@ class ResolvedRun:
     frozen: ClusterPipeline
     copies: tuple[Ensure, ...] = ()  # of its sources
     is_retry: bool = False  # it continues another one's
-    survey: Survey | None = None  # what is still to be looked at: `frozen` lacks it
+    survey: Survey | None = None  # what is still to be read: `frozen` lacks it
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The pod that looks at sources and inputs before a run begins: made, told of, made again, deleted.
+"""The pod that reads sources and inputs before a run begins: created, reported, replaced, deleted.
 
 Its name says what it looks at. So whoever looks for it finds what is to be known now, whatever was asked before, and
 whenever an operator was killed.
@@ -56,15 +56,15 @@ def waits_for(survey: Survey, run: str, pods: Iterable[Pod]) -> Blocked:
     if pod is not None and pod.blocked is not None:
         return pod.blocked
     if pod is not None and pod.is_over:
-        why = " ".join(filter(None, [pod.reason, pod.message])) or "nobody knows why"
-        return Blocked(READING, f"pod {name} ended before it said what it found ({why}): another one is made")
+        why = " ".join(filter(None, [pod.reason, pod.message])) or "no reason reported"
+        return Blocked(READING, f"pod {name} exited without a result ({why}); starting a new one")
     return Blocked(READING, f"pod {name} {what(survey)}, before anything is started")
 
 
 def surveying(
     survey: Survey, run: Subject, pods: Sequence[Pod], settings: Settings, *, now: datetime
 ) -> Iterator[Action]:
-    """Yield what sees to it that there is the survey's pod, and none of another one: they copy to the same places."""
+    """Yield what keeps the survey's pod running, and deletes those of other surveys: they copy to the same places."""
     name = names.survey(run.name, survey.digest)
     for each in pods:
         if each.name != name or each.leaving or (each.is_over and now >= each.created + _PAUSE):
@@ -75,7 +75,7 @@ def surveying(
 
 
 def cleared(pods: Iterable[Pod], *, now: datetime) -> Iterator[Action]:
-    """Yield what sees to it that there are no such pods any more."""
+    """Yield what deletes pods."""
     for each in pods:
         if not each.leaving:
             yield Delete("Pod", each.name, each.uid)

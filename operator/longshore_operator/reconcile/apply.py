@@ -121,7 +121,7 @@ class Executor:
             return
 
     def _compete(self, action: Occupy | Continue, namespace: str) -> None:
-        """Create what others may be about to create, too: look again under a lock, as nobody else looks meanwhile."""
+        """Create what others may be about to create, too: check again under a lock."""
         kube = self.kube
         match action:
             case Occupy(compute, max_nodes, pods):

@@ -1,10 +1,10 @@
-"""The next steps of a ParallelRunStep, from all that is known of it.
+"""What to do next for a ParallelRunStep. Pure.
 
 finished?  ->  clean up; delete it when its time has come
 halted?    ->  end its workers, then its coordinator; suspended it waits, cancelled it is over
 no run?    ->  resolve; what is wrong ends it, with nothing started
 no node?   ->  wait in line, with nothing started
-a run      ->  what it needs, coordinator and workers together; replace what is gone; say how far it is
+a run      ->  what it needs, coordinator and workers together; replace what is gone; report the progress
 verdict    ->  the last status, then clean up
 """
 
@@ -107,7 +107,7 @@ def _not_begun(
 
 
 def _clean_up(seen: ObservedStep, *, now: datetime) -> Iterator[Action]:
-    """Delete what costs or grants something. The run written down and the coordinator's ended pod stay, as records."""
+    """Delete what costs or grants something. The frozen run and the coordinator's ended pod stay as records."""
     for each in seen.pods:
         if is_overdue(each, now=now):
             yield Delete("Pod", each.name, each.uid, at_once=True)

@@ -24,7 +24,7 @@ class Unreachable:
 class ObservedStep(Observation[ParallelRunStepStatus]):
     """All that one reconcile of a ParallelRunStep knows."""
 
-    run: ClusterRun | None = None  # as it was written down when it began
+    run: ClusterRun | None = None  # as it was frozen when it began
     resolved: ClusterRun | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     objects: dict[str, str] = field(default_factory=dict)  # kind -> uid: Secret, Service, NetworkPolicy
     pods: tuple[Pod, ...] = ()

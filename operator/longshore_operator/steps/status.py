@@ -23,28 +23,28 @@ from longshore_protocol.snapshot import (
 
 
 def from_snapshot(seen: ObservedStep, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
-    """Return the status while a coordinator speaks, or has spoken its last."""
+    """Return the status from a snapshot: while a coordinator answers, or its last one."""
     blocked = waiting_for(seen)
     if snapshot.waiting_reason and blocked is not None:
         snapshot = replace(snapshot, waiting_reason=blocked.reason, waiting_message=blocked.message)
-    return _told(seen, snapshot, now=now)
+    return _status(seen, snapshot, now=now)
 
 
-def _told(seen: ObservedStep, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
-    """Return the status that a snapshot means, with places as their users know them."""
+def _status(seen: ObservedStep, snapshot: Snapshot, *, now: datetime) -> api.ParallelRunStepStatus:
+    """Return the status of a snapshot, with locations as users know them."""
     run_uri = user_location(snapshot.run_uri)
     message = snapshot.message.replace(snapshot.run_uri, run_uri) if snapshot.run_uri else snapshot.message
-    told = replace(snapshot, run_uri=run_uri, output_uri=user_location(snapshot.output_uri), message=message)
-    status = step_status(told, previous=seen.status, now=now, generation=seen.generation)
+    shown = replace(snapshot, run_uri=run_uri, output_uri=user_location(snapshot.output_uri), message=message)
+    status = step_status(shown, previous=seen.status, now=now, generation=seen.generation)
     return _going_on(seen.status, status)
 
 
 def _going_on(
     previous: api.ParallelRunStepStatus | None, status: api.ParallelRunStepStatus
 ) -> api.ParallelRunStepStatus:
-    """Return the status with what an earlier coordinator of the run said, where the present one knows less.
+    """Return the status with what an earlier coordinator reported, where the present one knows less.
 
-    It began later; and until it has listed the inputs anew it has not counted all that is committed.
+    It started later, and until it has listed the inputs again it has not counted all that is committed.
     """
     if previous is None or previous.run_id != status.run_id or previous.start_time is None:
         return status
@@ -60,7 +60,7 @@ def _going_on(
 
 
 def before_snapshot(seen: ObservedStep, run: ClusterRun, *, now: datetime) -> api.ParallelRunStepStatus:
-    """Return the status while the coordinator cannot be asked: what was known stays, and why it waits is said."""
+    """Return the status while the coordinator cannot be asked: what was known stays, with why it waits."""
     blocked = waiting_for(seen) or _starting(seen)
     return _standing(seen, run, blocked, now=now)
 
@@ -92,9 +92,9 @@ def halting(seen: ObservedStep, *, now: datetime) -> api.ParallelRunStepStatus:
         return not_begun(seen, Blocked(reason, message), final=False, now=now)
     if not isinstance(seen.progress, Snapshot):
         return _standing(seen, seen.run, Blocked(reason, message), now=now)
-    # A coordinator that was told to end says Interrupted, which for it is the end, and here is not.
+    # A coordinator that is stopped reports Interrupted, which ends the coordinator and not the step.
     last = replace(seen.progress, state=DRAINING, reason="", waiting_reason=reason, waiting_message=message)
-    return _told(seen, last, now=now)
+    return _status(seen, last, now=now)
 
 
 def halted(seen: ObservedStep, *, now: datetime) -> api.ParallelRunStepStatus:
@@ -120,7 +120,7 @@ def halted(seen: ObservedStep, *, now: datetime) -> api.ParallelRunStepStatus:
 
 
 def standing_still(previous: api.ParallelRunStepStatus, now: api.ParallelRunStepStatus) -> api.ParallelRunStepStatus:
-    """Return what was known of a run, with what is said of it now."""
+    """Return the previous status with the present conditions."""
     return previous.model_copy(update={"conditions": now.conditions, "observed_generation": now.observed_generation})
 
 

@@ -1,4 +1,4 @@
-"""Which of a step's pods come, go, or are left to end."""
+"""Which of a step's pods are created, deleted, or drained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from longshore_protocol.snapshot import ASSEMBLING, DRAINING, ENDED, Snapshot
 
 
 def coordinator(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
-    """Yield what sees to it that there is one coordinator. Two at a time are safe: only the later one can commit."""
+    """Yield what keeps one coordinator running. Two at a time are safe: only the later one can commit."""
     found = seen.coordinator
     if found is None:
         yield Create(pods.coordinator_pod(run, settings))
@@ -27,7 +27,7 @@ def coordinator(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now:
 
 
 def workers(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
-    """Yield what sees to it that there are as many workers as can be used and had; none is ended that has work."""
+    """Yield what keeps as many workers running as there is work and room for; a busy one is never stopped."""
     answers = isinstance(seen.progress, Snapshot)
     there = seen.workers
     for each in there:

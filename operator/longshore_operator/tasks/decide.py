@@ -1,4 +1,4 @@
-"""The next steps of a task, a ScriptStep or TransferStep, from all that is known of it.
+"""What to do next for a task, a ScriptStep or TransferStep. Pure.
 
 finished?  ->  clean up; delete it when its time has come
 a result   ->  the last status, then clean up
@@ -35,7 +35,7 @@ LOSSES = 10  # pods that may be lost, and are followed by another
 _LOOK = 30.0  # seconds between looks at a pod that runs: what becomes of it is an event
 _LATE = timedelta(seconds=60)  # that a pod of a task which is over may still take to end
 _SILENCE = timedelta(seconds=30)  # after the user's container ended badly, until nothing is expected of the others
-_SYNC = timedelta(seconds=5)  # until a kubelet has told of all containers that ended together
+_SYNC = timedelta(seconds=5)  # until a kubelet has reported all containers that ended together
 _NEVER_STARTED = ("StartError", "ContainerCannotRun")  # reasons of container runtimes
 
 
@@ -65,7 +65,7 @@ def _end(seen: ObservedTask, run: TaskRun, *, now: datetime) -> TaskStatus | Non
     pod = seen.pod
     if pod is None:
         return None
-    # A script that was told to end, and not by us, is lost with its pod: of a node that is drained, say.
+    # A script that was stopped, and not by `cancel`, is lost with its pod: when its node is drained, for example.
     if pod.result is not None and (pod.result.state != CANCELLED or seen.control.cancel):
         return task_statuses.ended(seen, run, pod.result, now=now)
     blocked: Blocked | None = None
@@ -95,8 +95,8 @@ def _how_lost(pod: TaskPod) -> str:
     """Return what became of a pod, as far as anybody says."""
     why = ": ".join(filter(None, [pod.reason, pod.message]))
     if not why and pod.script is not None:
-        said = f": {pod.script.message}" if pod.script.message else ""
-        why = f"container main ended with exit code {pod.script.exit_code}{said}"
+        detail = f": {pod.script.message}" if pod.script.message else ""
+        why = f"container main ended with exit code {pod.script.exit_code}{detail}"
     return f"pod {pod.name} left no result" + (f" ({why})" if why else "")
 
 
@@ -157,7 +157,7 @@ def _stage(pod: TaskPod | None) -> Blocked:
     if pod.leaving:
         return Blocked("StartingPod", "waiting for a pod that is being deleted to end, to make another")
     if pod.stage == PREPARING:
-        return Blocked(PREPARING, f"pod {pod.name} brings source and inputs")
+        return Blocked(PREPARING, f"pod {pod.name} is downloading source and inputs")
     # Between the end of the script and that of the pod, what it left is taken away.
     return Blocked(RUNNING, "") if pod.stage == RUNNING or pod.started is not None else _STARTING
 
@@ -178,7 +178,7 @@ def _cancel(seen: ObservedTask, *, now: datetime) -> TaskPlan:
         if not each.is_over and (not each.leaving or is_overdue(each, now=now))
     ]
     if any(not each.is_over for each in seen.pods):
-        message = "the script is told to end, and what it left is taken away"
+        message = "the script is being stopped, and its outputs are being uploaded"
         status = task_statuses.not_begun(seen, Blocked("Cancelling", message), final=False, now=now)
         return Plan(tuple(ends), status, requeue_after=SOON)
     begun = seen.status is not None and seen.status.run_id is not None

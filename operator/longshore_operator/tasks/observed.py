@@ -27,7 +27,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class TaskPod(Pod):
-    """A pod of a task; its index tells how many were lost before it."""
+    """A pod of a task; its index is the number of pods lost before it."""
 
     stage: str = ""  # PREPARING or RUNNING; "" before, between and after
     started: datetime | None = None  # when the script, or the copy, did
@@ -42,7 +42,7 @@ class TaskPod(Pod):
 class ObservedTask(Observation[TaskStatus]):
     """All that one reconcile of a task knows."""
 
-    run: TaskRun | None = None  # as it was written down when it began
+    run: TaskRun | None = None  # as it was frozen when it began
     resolved: TaskRun | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     pods: tuple[TaskPod, ...] = ()
     foreign: str = ""  # an object that has the name of one of ours, and is not

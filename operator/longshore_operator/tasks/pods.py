@@ -58,10 +58,10 @@ def _ended(terminated: Mapping[str, Any] | None, *, otherwise: datetime) -> Ende
 
 def _result(states: Mapping[str, Mapping[str, Any]]) -> ScriptResult | None:
     for name in (PREPARE, COLLECT, TRANSFER):
-        said = states.get(name, {}).get("terminated", {}).get("message")
-        if said:
+        message = states.get(name, {}).get("terminated", {}).get("message")
+        if message:
             try:
-                found = ScriptResult.from_json(said)
+                found = ScriptResult.from_json(message)
             except ValueError:
                 continue  # it is no result: something went wrong in an image of ours
             if found.state in (SUCCEEDED, FAILED, TIMED_OUT, CANCELLED):

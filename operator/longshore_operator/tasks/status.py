@@ -72,7 +72,7 @@ def not_begun(seen: ObservedTask, blocked: Blocked, *, final: bool, now: datetim
 
 
 def _known(seen: ObservedTask, run: TaskRun) -> dict[str, Any]:
-    """Return what is said of a run at all times."""
+    """Return the fields that a status has at all times of a run."""
     before, pod = seen.status, seen.pod
     is_same = before is not None and before.run_id == run.run_id
     started = before.start_time if before is not None and is_same else None
