@@ -11,13 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longshore_cli.exit_codes import FAILED, INTERRUPTED
+from longshore import __version__
+from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
 from longshore_cli.terminal import ErrorLog, complain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code (`exit_codes`)."""
     options = _parser().parse_args(arguments)
+    if sys.platform == "win32":  # no fork, no Unix sockets, no process groups to kill
+        complain("Longshore does not run on Windows itself; install and run it in WSL (Windows Subsystem for Linux)")
+        return BAD_INPUT
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: no name of a file ends the command
     errors, root = ErrorLog(), logging.getLogger()
@@ -52,6 +56,7 @@ def _carry_out(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="longshore", description="Parallel batch scoring with two functions.")
+    parser.add_argument("--version", action="version", version=f"longshore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
