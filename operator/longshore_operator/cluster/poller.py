@@ -32,7 +32,7 @@ _SHORTEST = 2.0  # seconds between two polls of a coordinator
 _BUDGET = 200.0  # polls of all coordinators per second; most are followed by a write to the API server
 _JITTER = 0.1  # of an interval, by which some are shorter
 _BACKOFF_JITTER = 0.25  # of a backoff, more or less
-_FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 30.0  # seconds after a failure; doubled for each further one
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 30.0  # seconds after a failure; doubled for each further one
 _QUIET = 30.0  # seconds after which a step is requeued though nothing has changed: its status says how old it is
 _BUFFER = 2**14  # bytes, a TLS record: asyncio's own 256 KiB per connection are all of the operator's memory at 1,000
 _FORGOTTEN = 90.0  # seconds after which a coordinator is no longer polled unless a reconcile has asked about it
@@ -126,11 +126,13 @@ class Poller:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def forget_all(self) -> None:
-        """Poll no coordinator until a reconcile asks about it: this operator no longer leads."""
+        """Stop polling, as this operator no longer leads; requeue the steps, so that they ask again when it does."""
         with self._lock:
             entries = list(self._entries.values())
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._drop, entries)
+        for entry in entries:
+            self._on_change(entry.endpoint.namespace, entry.endpoint.step)
 
     # --- for reconciles ---------------------------------------------------------------------------------------------
 
@@ -143,7 +145,7 @@ class Poller:
             entry = self._entry(endpoint, generation=generation, ended=ended)
             # A coordinator that does not answer is not asked sooner because something else has changed.
             if entry.error is not None:
-                raise entry.error
+                raise entry.error.with_traceback(None)  # raised often, it would keep the frames of each time
             answer = entry.answer
             if answer is not None and answer.ended != ended:
                 self._hurry(entry)
