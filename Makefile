@@ -11,7 +11,7 @@ PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirement
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator tests/chart tests/engine
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo image chaos bench bench-finish bench-cluster bench-operator clean
+.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo crd-server image chaos bench bench-finish bench-cluster bench-operator clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +54,9 @@ cluster-down: ## end it, and remove all of it
 
 cluster-demo: setup .venv-torch/ready cluster-up ## score the digits in pods, watch it, and compare with the same step run here
 	PYTHONPATH=deploy/local python -m localcluster.demo
+
+crd-server: ## build the newest server of custom resources, with which the tests check crds/ and manifests; 8 minutes, once
+	deploy/local/cluster crd-server
 
 image: ## build the one image of operator, coordinator and agent, and load it into the cluster that is up
 	deploy/local/cluster image

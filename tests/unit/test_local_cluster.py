@@ -8,11 +8,11 @@ import subprocess
 import sys
 
 import pytest
-from localcluster import binaries, cluster, components
+from localcluster import binaries, cluster, components, crd_server
 from localcluster.audit import Use, calls, uses
 from localcluster.images import pip_settings
 from localcluster.names import Names, answer
-from localcluster.places import Places, Record, places, read_record, write_record
+from localcluster.places import Places, Record, cache, places, publish, read_record, write_record
 from localcluster.processes import Problem, Process, process, run
 from localcluster.releases import Release, release_of
 from localcluster.sandbox import Network
@@ -205,6 +205,29 @@ def test_a_cluster_of_other_binaries_than_kube_bins_is_not_taken_for_it(monkeypa
             cluster.running(place)
     else:
         assert cluster.running(place).binaries == folder
+
+
+@pytest.mark.parametrize(
+    ("library", "version"),
+    [("0.36.4-1", "1.36.4"), ("0.33.0+ds1-2", "1.33.0"), ("1:0.20.15-1", "1.20.15"), ("0.36.4", "1.36.4")],
+)
+def test_a_library_of_kubernetes_names_the_version_that_it_is_of(library, version):
+    assert crd_server.kubernetes_version(library) == version
+
+
+@pytest.mark.parametrize("library", ["2.140.0-5", "0.0~git20260707.cf1189d-1", "1.36.4-1"])
+def test_what_is_no_library_of_kubernetes_has_no_version_of_it(library):
+    with pytest.raises(Problem, match="which is none of a Kubernetes library"):
+        crd_server.kubernetes_version(library)
+
+
+def test_the_server_of_custom_resources_is_built_when_both_programs_are_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for each in (crd_server.SERVER, crd_server.ETCD):
+        assert crd_server.built() is None
+        (tmp_path / each).touch(mode=0o755)
+        publish([tmp_path / each], cache() / "crd-server")
+    assert crd_server.built() == crd_server.build() == cache() / "crd-server"
 
 
 def audited(id_="1", *, user="admin", verb="get", uri="/version", target=None, stage="ResponseComplete"):

@@ -18,6 +18,8 @@ Standard library only, but for `install`: it must run before anything is install
     names         DNS for pods: the answers come from the API server
     machine       programs from Debian's packages
     binaries      the Kubernetes binaries: found, or built from Debian's source package
+    crd_server    the newest server of custom resources: found, or built from Debian's packages
+    apt           Debian's archives, read without the machine's own apt state
     releases      what differs between releases of Kubernetes (pure)
     install       Longshore in the cluster, by its chart
     demo          the digits example in the cluster

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from localcluster import cluster, images
+from localcluster import cluster, crd_server, images
 from localcluster.audit import calls
 from localcluster.binaries import binaries
 from localcluster.places import Places, locked, places
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     audit = command("audit", _audit, "print each verb and resource that was asked of the API server, and how often")
     audit.add_argument("--user", help="by whom, such as system:serviceaccount:NAMESPACE:NAME; by all if not given")
     command("binaries", _binaries, "find or build the Kubernetes binaries and print their folder")
+    command("crd-server", _crd_server, "find or build the newest server of custom resources and print its folder")
     return parser
 
 
@@ -111,6 +112,10 @@ def _audit(asked: argparse.Namespace, place: Places) -> None:
 
 def _binaries(asked: argparse.Namespace, place: Places) -> None:
     print(binaries())
+
+
+def _crd_server(asked: argparse.Namespace, place: Places) -> None:
+    print(crd_server.build())
 
 
 def _image(asked: argparse.Namespace, place: Places) -> None:

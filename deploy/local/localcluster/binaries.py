@@ -11,8 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from localcluster import apt
 from localcluster.machine import BUILD, have, is_debian, need_root
-from localcluster.places import cache
+from localcluster.places import cache, publish
 from localcluster.processes import Problem, run, show
 from localcluster.releases import Release, release_of
 
@@ -57,46 +58,21 @@ def _build(folder: Path) -> None:
     try:
         source = _source(work)
         made = _compile(work, source)
-        folder.mkdir(parents=True, exist_ok=True)
-        for each in NAMES:  # whole or not at all: another process may look for them now
-            new = folder / f".{each}.{os.getpid()}"
-            shutil.copy2(made / each, new)
-            new.replace(folder / each)
+        publish([made / each for each in NAMES], folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _source(work: Path) -> Path:
-    """Fetch and unpack the source, with a private apt state: the machine's own may lack the source index."""
-    for each in ("lists/partial", "cache/archives/partial"):
-        (work / "apt" / each).mkdir(parents=True)
-    list_file = work / "apt" / "sources.list"
-    list_file.write_text(f"deb-src {_mirror()} {_RELEASE} main\n")
-    options = {
-        "Dir::Etc::sourcelist": list_file,
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::State::Lists": work / "apt" / "lists",
-        "Dir::Cache": work / "apt" / "cache",
-        "APT::Sandbox::User": "root",
-    }
-    apt = ["apt-get", "-q", *(f"-o{name}={each}" for name, each in options.items())]
-    show([*apt, "update"])
-    show([*apt, "source", "--download-only", "kubernetes"], cwd=work)
+    """Download and unpack the source; return its folder."""
+    options = apt.private_state(work / "apt", "deb-src", _RELEASE)
+    show(apt.get(options, "source", "--download-only", "kubernetes"), cwd=work)
     (archive,) = work.glob("kubernetes_*.orig.tar.*")
     source = work / "go" / "src" / "k8s.io" / "kubernetes"
     source.mkdir(parents=True)
     show(["tar", "-xf", archive, "-C", source, "--strip-components=1"])
     _newer_reflect2(source)
     return source
-
-
-def _mirror() -> str:
-    """Return the address from which this machine gets its packages."""
-    for line in run("apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(CREATED_BY)").splitlines():
-        site, *rest = line.split()
-        if rest == [_RELEASE, "Packages"]:
-            return site
-    raise Problem(f"apt knows no archive of Debian {_RELEASE} on this machine")
 
 
 def _newer_reflect2(source: Path) -> None:

@@ -6,7 +6,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,15 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 def cache() -> Path:
     """Return the folder for what takes long to make, shared by all checkouts."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kube-local"
+
+
+def publish(programs: Iterable[Path], folder: Path) -> None:
+    """Copy programs into a folder of the cache, each whole or not at all: another process may look for them now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in programs:
+        new = folder / f".{each.name}.{os.getpid()}"
+        shutil.copy2(each, new)
+        new.replace(folder / each.name)
 
 
 @dataclass(frozen=True)
