@@ -37,3 +37,17 @@ def test_a_package_has_one_range_wherever_it_is_named():
 def test_the_image_is_built_of_extras_that_exist():
     (named,) = re.findall('^ARG EXTRAS="(.*)"$', (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
     assert set(named.split()) <= EXTRAS.keys()
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        "Operating System :: POSIX :: Linux",
+        f"Programming Language :: Python :: {PROJECT['requires-python'].removeprefix('>=')}",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: System :: Distributed Computing",
+        "Typing :: Typed",
+    ],
+)
+def test_an_index_lists_the_package_under_what_it_is_for(classifier: str):
+    assert classifier in PROJECT["classifiers"]
