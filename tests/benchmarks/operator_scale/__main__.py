@@ -34,28 +34,35 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="longshore-bench-operator-") as folder:
         log = options.log or Path(folder, "operator.log")
         settings = Settings(options.window, options.patience, options.delay, options.failing, log)
+        found: list[Measured] = []
         try:
-            found = asyncio.run(_measure(settings, options))
+            asyncio.run(_measure(settings, options, found))
         except Problem as problem:
             print(f"bench-operator: {problem}", file=sys.stderr)
             return 1
+        finally:  # what has been measured is shown, however it ends
+            _print(found, options)
+    return 0
+
+
+def _print(found: list[Measured], options: argparse.Namespace) -> None:
+    if not found:
+        return
     cpus = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
     print(f"{cpus}, windows of {options.window:.0f} s, steps of two workers, one operator")
     print(*table(found), sep="\n")
     for each in found if options.requests else ():
         print(f"\nAPI requests in {each.window:.0f} s at {each.healthy} steps:", *requests(each), sep="\n")
-    return 0
 
 
-async def _measure(settings: Settings, options: argparse.Namespace) -> list[Measured]:
-    found = []
+async def _measure(settings: Settings, options: argparse.Namespace, found: list[Measured]) -> None:
     if options.steps:
         async with scenario(settings) as running:
-            found += [await running.measure(count) for count in sorted(options.steps)]
+            for count in sorted(options.steps):
+                found.append(await running.measure(count))  # noqa: PERF401  (each is kept at once)
     if options.mute:
         async with scenario(settings) as running:
             found.append(await running.measure(options.healthy, options.mute))
-    return found
 
 
 def _options() -> argparse.Namespace:

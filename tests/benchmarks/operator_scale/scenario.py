@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from processes import HERE, Operator, Usage, cores, running, running_operator
 
 MUTE = "mute-"  # the names of steps whose coordinators never answer
 _SETTLE = 15.0  # seconds from the last start to the begin of a window
-_TAIL = 15.0  # seconds that the watch goes on for the last moments of a window
+_TAIL = 30.0  # seconds at most that the watch goes on for the last moments of a window
 _MORE = 3  # steps that are started while others run
 _PARTS = ("operator", "apiserver", "etcd", "kubelets", "coordinators", "measurement")
 
@@ -82,6 +82,10 @@ class StatusWatch:
                 if taken > (shown[-1].taken if shown else self._epoch):
                     shown.append(Shown(taken, visible))
 
+    async def has_shown(self, names: Collection[str], *, since: float) -> bool:
+        """Tell whether every one of these steps has shown a snapshot that was taken since then."""
+        return all(self.snapshots[name] and self.snapshots[name][-1].taken >= since for name in names)
+
     def forget(self, names: Collection[str]) -> None:
         """Forget what was shown of these steps before."""
         for name in names:
@@ -109,7 +113,8 @@ class Scenario:
         await asyncio.sleep(_SETTLE)
         await self._observe(found, names)
         for _ in range(_MORE):
-            await self._one_more(found)
+            if not await self._one_more(found):
+                break  # the next one would wait as long
         return found
 
     async def _start(self, found: Measured, names: Sequence[str], muted: Sequence[str]) -> None:
@@ -140,12 +145,14 @@ class Scenario:
         found.memory = after["operator"].memory
         found.requests = self._operator.requests() - requests
         found.reconciles = self._operator.reconciles() - reconciles
-        await asyncio.sleep(_TAIL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TAIL):
+                await workload.eventually(partial(self._watch.has_shown, names, since=end))
         shown = [self._watch.snapshots[name] for name in names]
         found.lags = lags(shown, begin=begin, end=end, watched_until=time.time())
 
-    async def _one_more(self, found: Measured) -> None:
-        """Measure from the creation of a step to that of its first and of its last pod."""
+    async def _one_more(self, found: Measured) -> bool:
+        """Measure from the creation of a step to that of its first and of its last pod; return whether they came."""
         self._more += 1
         name = f"more-{self._more:05}"
         began = time.monotonic()
@@ -164,6 +171,7 @@ class Scenario:
         found.all_pods.append(time.monotonic() - began)
         if not pods:
             found.first_pod.append(found.all_pods[-1])
+        return len(pods) == workload.PODS_OF_STEP
 
     def _usage(self) -> dict[str, Usage]:
         return {part: Usage.of(self._pids[part]) for part in _PARTS}
