@@ -33,7 +33,7 @@ from longshore_operator.manifests import names, objects
 from longshore_operator.manifests.credentials import issue
 from longshore_operator.manifests.objects import body
 from longshore_operator.manifests.subject import Subject
-from longshore_operator.reconcile.locks import Locks
+from longshore_operator.reconcile.locks import Locks, Reservations
 from longshore_planner.cluster.step_runs import ClusterRun
 
 
@@ -41,12 +41,14 @@ from longshore_planner.cluster.step_runs import ClusterRun
 class Executor:
     """Carries plans out. Each action is safe to repeat, so one that was cut short is simply decided again.
 
-    `locks` hold for one process: two operators at a time could give a ComputeCluster more nodes than it may have.
+    `locks` and `reservations` hold for one process: two operators at a time could give a ComputeCluster more nodes than
+    it may have.
     """
 
     kube: Kube
     coordinators: Coordinators
     locks: Locks = field(default_factory=Locks)
+    reservations: Reservations = field(default_factory=Reservations)
 
     def execute(self, action: Action, *, namespace: str, now: datetime) -> None:
         """Carry out one action. Raises ApiError."""
@@ -121,13 +123,13 @@ class Executor:
             return
 
     def _compete(self, action: Occupy | Continue, namespace: str) -> None:
-        """Create what others may be about to create, too: check again under a lock."""
+        """Create what others may be about to create, too: check again, with the nodes or the run reserved."""
         kube = self.kube
         match action:
             case Occupy(compute, max_nodes, pods):
-                with self.locks.of(names.COMPUTE_KIND, namespace, compute):
-                    taken = kube.pool(namespace, compute).held
-                    for pod in pods[: max(0, max_nodes - taken)]:
+                free = lambda: max_nodes - kube.pool(namespace, compute).held  # noqa: E731
+                with self.reservations.reserve(namespace, compute, wanted=len(pods), free=free) as granted:
+                    for pod in pods[:granted]:
                         kube.create(body(pod))
             case Continue(kind, name, run_id, manifest):
                 with self.locks.of("run", namespace, run_id):
