@@ -13,7 +13,7 @@ from longshore_operator.settings import Settings
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 from watching import Operator
-from world import AROUND, NAMESPACE, World, kind, step
+from world import AROUND, NAMESPACE, Crash, World, kind, step
 
 
 class Coordinators:
@@ -181,3 +181,67 @@ def test_a_milestone_waits_for_no_interval(world, coordinators):
     world.tick(0.1)
     world.reconcile()
     assert world.condition()["status"] == "True"
+
+
+class Late(Coordinators):
+    """Answers a generation at the second call, hears at the second report, explains ends at the second question."""
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.known, self.heard = set(), set()
+
+    def snapshot(self, endpoint, *, generation, ended):
+        first = {generation} - self.known
+        self.known.add(generation)
+        if first:
+            raise AnswerPending
+        answer = super().snapshot(endpoint, generation=generation, ended=ended)
+        explained = frozenset(ended & self.known)
+        self.known |= ended
+        return replace(answer, ended=explained)
+
+    def gone(self, endpoint, worker):
+        is_heard = worker in self.heard
+        self.heard ^= {worker}
+        return is_heard
+
+
+def life_with_late_answers(crash_after=None):
+    """A life in which both workers are lost once, one of them without a trace."""
+    world, disturbed = World(), False
+
+    def operator():
+        clock = {"now": lambda: world.now, "monotonic": lambda: world.seconds}
+        return Operator(world.kube, Late(world), Settings(image="longshore:test"), **clock)
+
+    world.reconciler = operator()
+    world.submit()
+    world.kube.crash_after = crash_after
+    for _ in range(120):
+        pods = world.kube.of("Pod")
+        if not disturbed and world.done and {"score-worker-0", "score-worker-1"} <= set(pods):
+            world.pod("score-worker-0")["status"] = {"phase": "Failed", "reason": "Evicted"}
+            del world.kube.objects["Pod", NAMESPACE, "score-worker-1"]
+            disturbed = True
+        try:
+            wanted = world.reconcile()
+        except Crash:
+            world.reconciler = operator()
+            continue
+        if wanted is None and world.finished() and not world.kube.of("Secret"):
+            return world
+        world.tick()
+    raise AssertionError(f"no end: {world.status()}")
+
+
+WRITES = len(life_with_late_answers().kube.writes)
+
+
+@pytest.mark.parametrize("crash_after", [None, *range(1, WRITES + 1)])
+def test_late_answers_delay_and_change_nothing(crash_after):
+    world = life_with_late_answers(crash_after)
+    assert world.condition()["reason"] == "Succeeded"
+    assert world.status()["progress"]["miniBatches"]["succeeded"] == 6
+    made = [each for each in world.kube.writes if each[:2] == ("create", "Pod")]
+    workers = [f"score-worker-{index}" for index in (0, 1)]
+    assert sorted(each[2] for each in made) == ["score-coordinator", *sorted(workers * 2)]
