@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 import pandas
+import pyarrow.parquet
 import pytest
 
 from longshore_coordinator.enumerate import InputError, cut
@@ -267,6 +268,40 @@ def test_truth_is_no_number(tmp_path):
     write(tmp_path, a='{"k": true, "n": 1}\n{"k": 1, "n": 2}\n{"k": NaN, "n": 3}\n{"k": NaN, "n": 4}\n{"k": 1.0}\n')
     found = [json.loads(each.payload)["partition"]["k"] for each in cut(job(rows(tmp_path, LINES), keys=("k",)))]
     assert [(type(each), each) for each in found] == [(bool, True), (int, 1), (type(None), None)]
+
+
+def parquet(folder, name, values, kind=None):
+    pyarrow.parquet.write_table(pyarrow.table({"k": pyarrow.array(values, type=kind)}), folder / name)
+
+
+def test_truth_is_no_number_in_parquet_either(tmp_path):
+    parquet(tmp_path, "a", [True, False])
+    parquet(tmp_path, "b", [1, 0])
+    found = groups(job(rows(tmp_path, PARQUET), keys=("k",)))
+    assert [key["k"] for key, _ in found] == [True, False, 1, 0]
+    assert [cells["k"] for _, cells in found] == [[True], [False], [1], [0]]
+
+
+NO_KEYS = {
+    "times of nanoseconds": ([1, 2], pyarrow.timestamp("ns"), "has 1970-01-01 00:00:00.000000001, and keys are times"),
+    "such times in a zone": ([1, 2], pyarrow.timestamp("ns", "UTC"), "and keys are times of whole microseconds"),
+    "structures": ([{"a": 1}], None, '"k" is no single value'),
+    "lists": ([[1], [2]], None, '"k" is no single value'),
+    "maps": ([[("a", 1)]], pyarrow.map_(pyarrow.string(), pyarrow.int64()), '"k" is no single value'),
+}
+
+
+@pytest.mark.parametrize(("values", "kind", "told"), NO_KEYS.values(), ids=NO_KEYS)
+def test_what_is_no_key_is_told_with_its_column(tmp_path, values, kind, told):
+    parquet(tmp_path, "a", values, kind)
+    with pytest.raises(InputError, match=told):
+        list(cut(job(rows(tmp_path, PARQUET), keys=("k",))))
+
+
+def test_times_of_whole_microseconds_are_keys_whatever_their_unit(tmp_path):
+    parquet(tmp_path, "a", [1000, 2000, 1000], pyarrow.timestamp("ns"))
+    found = groups(job(rows(tmp_path, PARQUET), keys=("k",)))
+    assert [(key["k"].microsecond, len(cells["k"])) for key, cells in found] == [(1, 2), (2, 1)]
 
 
 def test_json_lines_and_parquet_keep_their_types(tmp_path):

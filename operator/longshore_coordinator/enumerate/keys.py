@@ -17,6 +17,8 @@ from longshore_protocol import cells, compression, records
 from longshore_protocol.job import TabularFormat
 from longshore_storage.files import open_file
 
+_PLAIN = frozenset((str, int, type(None)))  # most values, and keys as they are
+
 Run = tuple[tuple[Any, ...], int, int, int]
 
 
@@ -61,7 +63,7 @@ def of_parquet(path: str, _: TabularFormat, columns: tuple[str, ...]) -> Iterato
         _check_columns(columns, file.schema_arrow.names)
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=list(columns))
-            rows = zip(*(_plain(table.column(name).to_pylist()) for name in columns), strict=True)
+            rows = zip(*(_keys(name, table.column(name).to_pylist()) for name in columns), strict=True)
             values: tuple[Any, ...] | None = None
             first = number = 0
             for number, found in enumerate(rows):
@@ -107,13 +109,7 @@ def _line_reader(format: TabularFormat, columns: tuple[str, ...]) -> Callable[[b
         row = json.loads(record.decode(format.encoding))
         if not isinstance(row, dict):
             raise TypeError("it is no JSON object")
-        values = list(map(row.get, columns))
-        for place, value in enumerate(values):
-            if isinstance(value, dict | list):
-                raise TypeError(f'"{columns[place]}" is no single value')
-            if isinstance(value, bool):
-                values[place] = Boolean(value)
-        return tuple(_plain(values))
+        return tuple(_key(name, row.get(name)) for name in columns)
 
     return read
 
@@ -124,6 +120,17 @@ def _check_columns(columns: tuple[str, ...], there: list[str]) -> None:
             raise ValueError(f'it has no column "{name}", which is one of the partitionKeys; it has {", ".join(there)}')
 
 
-def _plain(values: list[Any]) -> Iterator[Any]:
-    """Yield values that equal themselves: nan does not."""
-    return (value if value == value else None for value in values)  # noqa: PLR0124
+def _keys(name: str, values: list[Any]) -> Iterator[Any]:
+    """Yield the values of a column as keys. Raises TypeError, ValueError for what is none."""
+    return (value if type(value) in _PLAIN else _key(name, value) for value in values)
+
+
+def _key(name: str, value: Any) -> Any:
+    """Return a value as one that equals itself and no other. Raises TypeError, ValueError for what is no key."""
+    if isinstance(value, dict | list):
+        raise TypeError(f'"{name}" is no single value')
+    if isinstance(value, bool):
+        return Boolean(value)
+    if getattr(value, "nanosecond", 0):
+        raise ValueError(f'"{name}" has {value}, and keys are times of whole microseconds')
+    return value if value == value else None  # noqa: PLR0124  (nan is not)
