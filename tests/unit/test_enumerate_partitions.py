@@ -233,6 +233,19 @@ def test_a_key_of_any_length_is_read(tmp_path):
         load(json.loads(each.payload), CSV)
 
 
+@pytest.mark.parametrize("separator", ["::", "||", "\u00a3", "<>"])
+def test_quoted_keys_are_those_of_cells_whatever_the_length_of_the_separator(tmp_path, separator):
+    cells = ["x", f"a{separator}b", 'say "hi"', "x"]
+    quoted = ['"' + each.replace('"', '""') + '"' for each in cells]
+    write(tmp_path, a=f'"k"{separator}n\n' + "".join(f"{each}{separator}1\n" for each in quoted))
+    found = groups(job(rows(tmp_path, replace(CSV, separator=separator)), keys=("k",)))
+    assert [(key["k"], rows["k"]) for key, rows in found] == [
+        ("x", ["x", "x"]),
+        (cells[1], [cells[1]]),
+        (cells[2], [cells[2]]),
+    ]
+
+
 def test_escapes_in_keys_are_those_of_cells(tmp_path):
     (tmp_path / "a").write_bytes(b'k,n\n\\N,1\nN,2\n"a\\"b",3\na\\,b,4\n\\N,5\n')
     found = groups(job(rows(tmp_path, TabularFormat("csv", escape="\\")), keys=("k",)))

@@ -509,6 +509,50 @@ def test_separators_may_have_several_characters(path):
     assert read_one(path, b"a||b\n1||2\n", TabularFormat("csv", separator="||")).to_dict("list") == {"a": [1], "b": [2]}
 
 
+LONG_SEPARATORS = {
+    "a separator in quotes": ("::", 'a::b\n"x::y"::z\n', {}, [["x::y", "z"]]),
+    "quotes in quotes": ("::", 'a::b\n"say ""hi"""::z\n', {}, [['say "hi"', "z"]]),
+    "a quoted header": ("::", '"a"::"b"\nx::y\n', {}, [["x", "y"]]),
+    "a quoted number": ("||", 'a||b\n"007"||"1.50"\n', {"infer_types": False}, [["007", "1.50"]]),
+    "a line end in quotes": ("||", 'a||b\n"x\ny"||z\nu||v\n', {"multi_line": True}, [["x\ny", "z"], ["u", "v"]]),
+    "quotes within a field": ("::", 'a::b\n3.5"::2"\n', {}, [['3.5"', '2"']]),
+    "an escaped quote": ("::", 'a::b\n"x\\"::y"::z\n', {"escape": "\\"}, [['x"::y', "z"]]),
+    "half a separator": ("::", "a::b\nx:y::z:\n", {}, [["x:y", "z:"]]),
+    "a control character": ("::", "a::b\nx\x1fy::z\x1e\n", {}, [["x\x1fy", "z\x1e"]]),
+    "letters that end with its byte": ("||", "a||b\n\u30dd||x\n", {"encoding": "shift_jis"}, [["\u30dd", "x"]]),
+    "a character of two bytes": ("\u00a3", 'a\u00a3b\n"x\u00a3y"\u00a3z\n', {}, [["x\u00a3y", "z"]]),
+    "one of UTF-16": ("::", 'a::b\n"x::y"::z\n', {"encoding": "utf-16"}, [["x::y", "z"]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("separator", "text", "settings", "wanted"), LONG_SEPARATORS.values(), ids=LONG_SEPARATORS)
+def test_quotes_mean_the_same_whatever_the_length_of_the_separator(path, separator, text, settings, wanted):
+    declared = replace(CSV, separator=separator, **settings)
+    data = text.encode(declared.encoding)
+    frame = read_one(path, data, declared)
+    assert (list(frame.columns), frame.to_numpy().tolist()) == (["a", "b"], wanted)
+    if declared.encoding != "utf-16":
+        for rows in (1, 2):
+            assert read_all(path, declared, "rows", rows).to_numpy().tolist() == wanted
+
+
+def test_a_separator_that_nothing_can_stand_for_is_refused_with_the_remedy(path):
+    text = "a::b\n" + "".join(map(chr, [1, 2, 3, 4, 28, 29, 30, 31])) + "::x\n"
+    path.write_text(text, newline="")
+    said = failure({"path": str(path), "start": 0, "end": 99}, replace(CSV, separator="::"))
+    assert "choose one of one character" in said
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+@pytest.mark.parametrize("separator", [",", "::"])
+@pytest.mark.parametrize("kind", [None, "str", "string"])
+def test_a_byte_order_mark_within_a_file_is_text_whatever_the_cut(path, encoding, separator, kind):
+    declared = replace(CSV, encoding=encoding, separator=separator, column_types={"a": kind} if kind else {})
+    path.write_bytes(f"a{separator}b\nx{separator}1\n\ufeffa{separator}b\n\ufeffy{separator}2\n".encode(encoding))
+    for unit, value in (("bytes", 10**6), ("rows", 1), ("rows", 2), ("bytes", 1)):
+        assert read_all(path, declared, unit, value)["a"].tolist() == ["x", "\ufeffa", "\ufeffy"]
+
+
 def test_a_header_without_rows_gives_no_rows(path):
     assert read_one(path, b"a,b").to_dict("list") == {"a": [], "b": []}
     assert len(read_one(path, b"\n")) == 0

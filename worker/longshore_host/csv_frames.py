@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple
@@ -31,6 +30,9 @@ def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[
     if not first:
         return pandas.DataFrame()
     header = names(first, format)
+    rows, separator, encoding = records.with_short_separator(records.mark_nulls(rows, format), format)
+    if rows[:1] > b"\x7f":  # perhaps a byte order mark within a file, of which the parser would rob the first row
+        rows = b"\n" + rows
     read: Any = partial(
         pandas.read_csv,
         names=list(header),
@@ -38,29 +40,25 @@ def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[
         # The same texts with every version of pandas, and for partition keys.
         keep_default_na=False,
         na_values=sorted(cells.missing_texts(format)),
-        **_options(format.separator, format.encoding, format.escape),
+        **_options(separator, encoding, format.escape),
     )
     types = {name: kind for name in header for kind in [format.type_of(name)] if kind is not None}
     with warnings.catch_warnings():
         # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         warnings.simplefilter("error", RuntimeWarning)  # a number that its type does not hold
-        rows = records.mark_nulls(rows, format)
         # A number that means a missing value does so however it is written; the parser knows some ways only.
         has_numbers = bool(cells.missing_numbers(format))
-        frame, parsed = _parse_types(read, rows, types, as_texts=has_numbers or _is_slow(format.separator))
+        frame, parsed = _parse_types(read, rows, types, as_texts=has_numbers)
         for name in types if has_numbers else ():
             frame[name] = columns.without(frame[name], cells.missing(format))
         check(len(frame))
         inferred = [name for name in header if name not in types]
         lossy = [name for name in inferred if columns.is_lossy(frame[name])]
-        rounded = [name for name in inferred if frame[name].dtype == float] if _is_slow(format.separator) else []
         missing = cells.missing_texts(format)
         given_up = [name for name in inferred if columns.may_be_integers(frame[name], missing)]
-        if lossy or rounded or given_up:
+        if lossy or given_up:
             texts = read(io.BytesIO(rows), dtype=str)
-            for name in rounded:
-                frame[name] = columns.convert(texts[name], "float64")
             for name in given_up:
                 frame[name] = texts[name]
             for name in lossy + given_up:
@@ -73,7 +71,7 @@ def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[
 def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, as_texts: bool) -> Tuple[pandas.DataFrame, Set[str]]:
     """Return the columns, and the names of those of `types` that have their type; others are texts, or of a wider one.
 
-    `as_texts` is for parsers that do not read numbers as `columns.convert` does: the slower one rounds floats.
+    `as_texts` is for columns whose numbers may be missing values.
     """
     wanted = {name: "str" if as_texts else columns.parsed_type(kind) for name, kind in types.items()}
     try:
@@ -114,8 +112,8 @@ def names(first: bytes, format: TabularFormat) -> Tuple[str, ...]:
     """Return the columns as pandas names them (a second "a" is "a.1"), or Column1, Column2, ... without a header."""
     if format.names:
         return tuple(format.names)
-    options = format.separator, format.encoding, format.escape
-    return _column_names(first, *options, has_header=records.has_header(format))
+    record, separator, encoding = records.with_short_separator(records.without_mark(first), format)
+    return _column_names(record, separator, encoding, format.escape, has_header=records.has_header(format))
 
 
 @lru_cache(maxsize=16)  # the slices of a file share its header
@@ -124,7 +122,7 @@ def _column_names(
 ) -> Tuple[str, ...]:
     import pandas
 
-    file, options = io.BytesIO(records.without_mark(first)), _options(separator, encoding, escape)
+    file, options = io.BytesIO(first), _options(separator, encoding, escape)
     if has_header:
         return tuple(pandas.read_csv(file, nrows=0, **options).columns)
     count = len(pandas.read_csv(file, header=None, nrows=1, **options).columns)
@@ -133,19 +131,12 @@ def _column_names(
 
 def _options(separator: str, encoding: str, escape: Optional[str]) -> Dict[str, Any]:
     # Without index_col, a first row with too many fields would be an index.
-    options: Dict[str, Any] = {"encoding": encoding, "escapechar": escape, "index_col": False}
-    if _is_slow(separator):
-        return {**options, "sep": re.escape(separator), "engine": "python"}
+    options: Dict[str, Any] = {"encoding": encoding, "escapechar": escape, "index_col": False, "sep": separator}
     # In one go: parts of a mini-batch would have types of their own.
-    options.update(sep=separator, engine="c", low_memory=False)
+    options.update(engine="c", low_memory=False)
     if _pandas_version() < (3, 1):  # where floats are rounded in their last digit, unless one asks
         options["float_precision"] = "round_trip"
     return options
-
-
-def _is_slow(separator: str) -> bool:
-    """Tell whether a separator is of several bytes, which pandas' faster parser does not know."""
-    return len(separator.encode()) > 1
 
 
 def _pandas_version() -> Tuple[int, int]:

@@ -32,6 +32,7 @@ _WHITESPACE = " \t\r\n"
 _LONG = 1 << 12  # from this number of bytes on, looking at all quotes at once pays
 _LONGEST_HEADER = 16 << 20  # bytes
 _LOOK_BACK = 1 << 16  # bytes
+_STAND_INS = (b"\x1f", b"\x1e", b"\x1d", b"\x1c", b"\x01", b"\x02", b"\x03", b"\x04")  # for longer separators
 _BLOCK = 1 << 17  # bytes looked at in one step: they stay in the processor's cache
 
 
@@ -137,12 +138,37 @@ def split_record(text: str, format: TabularFormat) -> List[str]:
     """Return the fields of a csv record, given without its line end, of whatever length they are."""
     if '"' not in text and not (format.escape and format.escape in text):
         return text.split(format.separator)
+    separator = format.separator
+    if len(separator) > 1:
+        lines, separator = _with_stand_in(text, format)
+        text = lines.decode()
     limit = csv.field_size_limit()
     try:
         csv.field_size_limit(max(limit, len(text)))
-        return next(csv.reader([text], delimiter=format.separator, escapechar=format.escape))
+        return next(csv.reader([text], delimiter=separator, escapechar=format.escape))
     finally:
         csv.field_size_limit(limit)  # it is the whole process's, and the user's own setting
+
+
+def with_short_separator(lines: bytes, format: TabularFormat) -> Tuple[bytes, str, str]:
+    """Return whole csv records with a separator of one byte, that separator, and the encoding that they are in.
+
+    The parser of pandas that takes longer ones takes quotes for a part of their fields, and rounds floats. Raises
+    ValueError for lines in which every character occurs that could stand for the separator.
+    """
+    if len(format.separator.encode()) == 1:
+        return lines, format.separator, format.encoding
+    plain = codecs.lookup(format.encoding).name
+    return (*_with_stand_in(lines.decode("utf-8" if plain == "utf-8-sig" else plain), format), "utf-8")
+
+
+def _with_stand_in(text: str, format: TabularFormat) -> Tuple[bytes, str]:
+    lines = text.encode()
+    for each in _STAND_INS:
+        if each not in lines:
+            separator, escape = format.separator.encode(), (format.escape or "").encode()
+            return _made_quotes(separator, escape).with_separator(lines, each), each.decode()
+    raise ValueError("all control characters occur that could stand for its separator: choose one of one character")
 
 
 def mark_nulls(lines: bytes, format: TabularFormat) -> bytes:
@@ -300,11 +326,17 @@ class _Quotes:
 
         end = rb"(?=[\r\n]|\Z|" + re.escape(separator) + rb")"
         ordinary = rb"(?:" + mark + rb'(?s:.))+"*'  # behind a separator that is escaped, no field begins
+        between = start + rb'"' + inside + (rb"|" + mark + rb"(?s:.)" if escape else rb"")
+        self._separator = re.compile(between + rb"|(?P<separator>" + re.escape(separator) + rb")")
         self._null = re.compile(start + rb"(?:(" + mark + rb"N" + end + rb')|"' + inside + rb")|" + ordinary)
 
     def with_nulls(self, lines: bytes, null: bytes) -> bytes:
         """Return whole records with other bytes for the escape character and N, where they are a field."""
         return self._null.sub(lambda found: null if found.group(1) else found.group(), lines)
+
+    def with_separator(self, lines: bytes, other: bytes) -> bytes:
+        """Return whole records with other bytes for the separators, which are no part of a quoted field."""
+        return self._separator.sub(lambda found: other if found.group("separator") else found.group(), lines)
 
     def open_after(self, lines: bytes, is_open: int) -> int:
         """Return what is open after `lines`; `is_open` tells it of their start."""
