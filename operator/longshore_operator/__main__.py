@@ -33,8 +33,10 @@ from longshore_operator.watch.sessions import Watches
 from longshore_operator.watch.store import Change, Key, Store
 from longshore_operator.watch.wake import keys_of, terms_of
 
+_OTHERS = 2  # threads that call the API server: leader election, and the watches for lists
 _LEASE_TIMEOUT = 5.0  # seconds of a call about the Lease: less than what a leader may go without renewing it
-_THREADS = 8  # which mostly wait for the API server
+# Threads mostly wait for the API server: at 200 status writes a second these are enough while it answers within 160 ms.
+_THREADS = 32
 
 _log = logging.getLogger("longshore.operator")
 
@@ -49,7 +51,7 @@ def main() -> int:
         _log.critical("%s", error)
         return 1
     metrics = Metrics()
-    client = client_from_environment()
+    client = client_from_environment(connections=_THREADS + _OTHERS)
     election: Election | None = None  # None: there is no other operator, and this one leads
 
     def leads() -> bool:

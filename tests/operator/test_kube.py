@@ -3,12 +3,21 @@
 import json
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import pytest
 from kubernetes.client import ApiClient, Configuration
+from kubernetes.config import kube_config
 
-from longshore_operator.cluster.api import ApiError, ApiKube, Conflict, NotFound, Refused, Taken
+from longshore_operator.cluster.api import (
+    ApiError,
+    ApiKube,
+    Conflict,
+    NotFound,
+    Refused,
+    Taken,
+    client_from_environment,
+)
 
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}}
 
@@ -115,3 +124,48 @@ def test_a_server_that_is_away_raises_api_error():
     kube._client.configuration.retries = False
     with pytest.raises(ApiError):
         kube.read("Pod", "n", "p")
+
+
+def test_as_many_connections_are_kept_as_there_are_threads(tmp_path, monkeypatch):
+    """The client library keeps five for each core."""
+    peers, all_ask = [], threading.Barrier(40)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            all_ask.wait(60)
+            peers.append(self.client_address)
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    serving_thread = threading.Thread(target=server.serve_forever)
+    serving_thread.start()
+    named = {"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}, "user": {}}
+    named["context"] = {"cluster": "here", "user": "here"}
+    lists = {"clusters": [named], "users": [named], "contexts": [named]}
+    (tmp_path / "config").write_text(json.dumps({"current-context": "here", **lists}))
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    client = client_from_environment(connections=40)
+    kube = ApiKube(client)
+    try:
+        for _ in range(3):
+            threads = [threading.Thread(target=kube.read, args=("Pod", "n", "p")) for _ in range(40)]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+    finally:
+        client.rest_client.pool_manager.clear()
+        server.shutdown()
+        serving_thread.join()
+        server.server_close()
+    assert len(peers) == 120
+    assert len(set(peers)) == 40

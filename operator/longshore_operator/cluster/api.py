@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 from kubernetes import config
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
@@ -312,10 +312,15 @@ def _message(body: Any) -> str:
         return ""
 
 
-def client_from_environment() -> ApiClient:
-    """Return a client of the cluster that this process is in, or that its kubeconfig names."""
+def client_from_environment(*, connections: int) -> ApiClient:
+    """Return a client of the cluster that this process is in, or that its kubeconfig names.
+
+    It keeps so many connections; a call that finds none of them free makes one for itself.
+    """
     try:
         config.load_incluster_config()  # type: ignore[no-untyped-call]
     except config.ConfigException:
         config.load_kube_config()  # type: ignore[no-untyped-call]
-    return ApiClient()
+    configuration = Configuration.get_default_copy()
+    configuration.connection_pool_maxsize = connections
+    return ApiClient(configuration)
