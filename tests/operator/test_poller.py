@@ -46,6 +46,8 @@ class World:
         self.generation = 1
         self.ended = NONE
         self.looks = True  # reconcile at once when requeued
+        self.takes = 0.0  # seconds of a call
+        self.in_flight, self.most_in_flight = 0, 0
 
     def time(self):
         return asyncio.get_running_loop().time()
@@ -75,6 +77,12 @@ class World:
     async def answer(self, step, path, body):
         worker = json.loads(body)["worker"] if body else ""
         self.calls[step].append((self.time(), path, worker))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(self.takes)
+        finally:
+            self.in_flight -= 1
         if step in self.mute:
             await asyncio.sleep(LIMITS.total)
             raise Unreachable("no answer in time")
@@ -253,6 +261,32 @@ def test_a_hundred_mute_coordinators_do_not_delay_the_healthy_ones():
         for step in healthy:
             assert max(gaps(world.requeued[step])) <= 2.0
         assert sum(len(world.polls(step)) for step in world.mute) <= 100 * 17, "and they are not asked for ever"
+
+    run(scenario)
+
+
+def test_an_operator_that_starts_beside_many_runs_asks_a_hundred_at_once():
+    async def scenario(world):
+        world.takes = 0.25
+        for number in range(600):
+            world.look(f"step-{number}")
+        await asyncio.sleep(5)
+        assert world.most_in_flight == 100
+        assert all(world.polls(f"step-{number}") for number in range(600)), "each in its turn"
+        await asyncio.sleep(60)
+        assert world.most_in_flight <= 200, "100 of those that answer, 100 of the others"
+
+    run(scenario)
+
+
+def test_many_mute_coordinators_take_no_turn_of_those_that_answer():
+    async def scenario(world):
+        world.mute |= {f"mute-{number}" for number in range(500)}
+        for name in ["healthy", *sorted(world.mute)]:
+            world.look(name)
+        await asyncio.sleep(100)
+        assert max(gaps(world.polls("healthy"))) <= 501 / 200
+        assert all(world.polls(name) for name in world.mute)
 
     run(scenario)
 

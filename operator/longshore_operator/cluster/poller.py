@@ -30,6 +30,7 @@ LIMITS = Limits(connect=5.0, silence=5.0, total=5.0, answer=2**22, kept=8.0)
 
 _SHORTEST = 2.0  # seconds between two polls of a coordinator
 _BUDGET = 200.0  # polls of all coordinators per second; most are followed by a write to the API server
+_AT_ONCE = 100  # polls in flight, so that time limits are those of coordinators, and not of an operator short of CPU
 _JITTER = 0.1  # of an interval, by which some are shorter
 _BACKOFF_JITTER = 0.25  # of a backoff, more or less
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 30.0  # seconds after a failure; doubled for each further one
@@ -92,6 +93,8 @@ class Poller:
         self._on_change = on_change
         self._connect = connect
         self._now = now
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._trials = asyncio.Semaphore(_AT_ONCE)  # of those that have not answered yet, or do not any more
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -243,7 +246,12 @@ class Poller:
             return False
 
     async def _poll(self, entry: _Entry, calls: Calls) -> None:
-        """Send what is to be sent, then ask for a snapshot."""
+        """Send what is to be sent, then ask for a snapshot. Those that do not answer never delay those that do."""
+        proven = entry.answer is not None and entry.error is None
+        async with self._turns if proven else self._trials:
+            await self._ask(entry, calls)
+
+    async def _ask(self, entry: _Entry, calls: Calls) -> None:
         with self._lock:
             entry.wake.clear()
             messages, generation, ended = list(entry.outbox), entry.generation, entry.ended

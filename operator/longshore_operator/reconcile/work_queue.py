@@ -102,7 +102,8 @@ class WorkQueue(Generic[K]):
                 again = self._attempt(taken)
             with self._changed:
                 self._busy.discard(taken)
-                self._changed.notify_all()
+                if taken in self._due:
+                    self._changed.notify()  # this thread may take another key
             if again is not None:
                 self.add(taken, delay=again)
 
