@@ -11,7 +11,7 @@ PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirement
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator tests/chart tests/engine
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds demo demo-torch cluster-up cluster-down cluster-demo crd-server image chaos bench bench-finish bench-cluster bench-operator clean
+.PHONY: help setup test test-cluster check fmt crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image chaos bench bench-finish bench-cluster bench-operator clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +34,10 @@ fmt: setup ## format, and repair what ruff can
 
 crds: setup ## make the custom resource definitions in crds/ and the chart from the models
 	python -m longshore_api.crdgen crds charts/longshore/files/crds
+
+docs: setup ## build the documentation site into build/docs-site, in strict mode
+	PYTHONPATH=deploy/docs python -m docsite build/docs-pages
+	zensical build --strict
 
 demo: setup ## score real handwritten digits with 2 workers of 2 processes
 	python deploy/examples/digits/prepare.py
@@ -78,7 +82,7 @@ bench-operator: setup ## measure the operator beside 100, 300 and 1,000 simulate
 	PYTHONPATH=deploy/local python tests/benchmarks/operator_scale
 
 clean: ## remove .venv, runs, caches and what the example made
-	rm -rf .venv .venv-torch longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-torch longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml deploy/examples/digits/requirements.txt

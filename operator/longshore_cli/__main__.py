@@ -18,7 +18,7 @@ from longshore_cli.terminal import ErrorLog, complain
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code (`exit_codes`)."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     if sys.platform == "win32":  # no fork, no Unix sockets, no process groups to kill
         complain("Longshore does not run on Windows itself; install and run it in WSL (Windows Subsystem for Linux)")
         return BAD_INPUT
@@ -54,7 +54,8 @@ def _carry_out(options: argparse.Namespace) -> int:
     return run_command(options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, of which the reference of the command line is generated."""
     parser = argparse.ArgumentParser(prog="longshore", description="Parallel batch scoring with two functions.")
     parser.add_argument("--version", action="version", version=f"longshore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

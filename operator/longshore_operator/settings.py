@@ -57,22 +57,34 @@ class LowPriority:
 
 @dataclass(frozen=True)
 class Settings:
-    """The environment contract of the operator: each field is the variable of its name, after LONGSHORE_."""
+    """The operator's environment: each field is the variable of its name in capitals, after LONGSHORE_.
 
-    image: str  # IMAGE: of coordinators and agents, which is the operator's own. The one that must be given
-    pull_policy: str = "IfNotPresent"  # PULL_POLICY: of that image: Always, IfNotPresent or Never
-    image_pull_secrets: tuple[str, ...] = ()  # IMAGE_PULL_SECRETS: names, comma separated; in each step's namespace
-    host_paths: bool = False  # HOST_PATHS: "true" lets Datastores be folders of the nodes: tests and single machines
-    placeholder_priority_class: str = ""  # PLACEHOLDER_PRIORITY_CLASS: of pods that keep nodes; empty: the default
-    low_priority: LowPriority = field(default_factory=LowPriority)  # LOW_PRIORITY: JSON, see LowPriority
-    # SCRATCH_SIZE_LIMIT: of each folder of a pod's own, on the disk of its node. A pod that goes above it is evicted
+    What stands below each field is its description on the documentation site.
+    """
+
+    image: str
+    """Image of coordinators and agents, which is the operator's own."""
+    pull_policy: str = "IfNotPresent"
+    """When nodes pull that image: `Always`, `IfNotPresent` or `Never`."""
+    image_pull_secrets: tuple[str, ...] = ()
+    """Names of the Secrets that nodes pull that image with, separated by commas; needed in each step's namespace."""
+    host_paths: bool = False
+    """`true` lets Datastores be folders of the nodes: for tests and single machines."""
+    placeholder_priority_class: str = ""
+    """PriorityClass of the pods that keep a ComputeCluster's nodes; empty: the cluster's default."""
+    low_priority: LowPriority = field(default_factory=LowPriority)
+    """What workers with `vmPriority: lowpriority` get: a JSON object with `priorityClassName`, `nodeSelector` and
+    `tolerations`, each optional."""
     scratch_size_limit: str = "100Gi"
-    # COORDINATOR_MEMORY, COORDINATOR_MEMORY_LIMIT: what a coordinator asks for and may take, see `make bench-finish`
+    """Size limit of each folder of a pod's own on the disk of its node. A pod that exceeds it is evicted."""
     coordinator_memory: str = "256Mi"
+    """Memory that a coordinator requests; `make bench-finish` measures what it needs."""
     coordinator_memory_limit: str = "2Gi"
-    # MISSING_REFERENCE_GRACE_SECONDS: how long a step waits for what it refers to and what does not exist
+    """Memory limit of a coordinator."""
     missing_reference_grace_seconds: int = 600
-    agent_memory_limit: str = "2Gi"  # AGENT_MEMORY_LIMIT: what each of our other containers may take
+    """Seconds that a step or run waits for an object that it refers to and that does not exist, before it fails."""
+    agent_memory_limit: str = "2Gi"
+    """Memory limit of each other container that runs Longshore's image in the pods of steps."""
 
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> Settings:

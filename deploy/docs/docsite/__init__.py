@@ -1,0 +1,1 @@
+"""The generated reference pages of the documentation site: each is made from the code that it describes."""
