@@ -24,6 +24,7 @@ from longshore_coordinator.service import Coordinator
 from longshore_coordinator.verdict import INTERRUPTED
 from longshore_protocol.job import Job
 from longshore_protocol.snapshot import Snapshot
+from longshore_protocol.termination import leave
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage.store import open_store
 
@@ -39,7 +40,7 @@ class Settings:
     secret: Path  # a folder with token, tls.crt and tls.key
     port: int
     linger: float  # seconds to stay up after the verdict
-    last_words: Path | None  # the container's termination log
+    last_words: str | None  # the container's termination log
 
 
 async def serve(settings: Settings) -> Snapshot:
@@ -62,7 +63,7 @@ async def serve(settings: Settings) -> Snapshot:
     _drain_on_sigterm(coordinator, ending)
     try:
         last = await coordinator.run()
-        _leave(settings.last_words, last_words(last))
+        leave(settings.last_words, last_words(last))
         print(f"longshore-coordinator: {last.reason or last.state}: {last.message}", flush=True)
         if last.reason != INTERRUPTED:  # which nobody has to ask for: another coordinator goes on
             await _linger(ending, settings.linger)
@@ -88,7 +89,7 @@ def main() -> int:
             traceback.print_exception(error)
             cause = f"an error of Longshore itself, whose traceback is in its log: {type(error).__name__}: {error}"
         text = f"the coordinator cannot work: {printable(cause, MESSAGE)}"
-        _leave(settings.last_words, text)
+        leave(settings.last_words, text)
         print(f"longshore-coordinator: {text}", file=sys.stderr)
         return 1
     # A superseded one ends for good: started again, it would supersede its successor.
@@ -109,7 +110,7 @@ def _settings() -> Settings:
     parser.add_argument("--secret", type=Path, required=True)
     parser.add_argument("--port", type=int, default=8443)
     parser.add_argument("--linger", type=float, default=10.0)
-    parser.add_argument("--last-words", type=Path)
+    parser.add_argument("--last-words")
     return Settings(**vars(parser.parse_args()))
 
 
@@ -131,14 +132,6 @@ async def _linger(ending: asyncio.Event, seconds: float) -> None:
             await ending.wait()
     except TimeoutError:
         return
-
-
-def _leave(path: Path | None, text: str) -> None:
-    if path is not None:
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            print(f"longshore-coordinator: no last words in {path}: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from longshore_protocol.snapshot import Snapshot
+from longshore_protocol.termination import LIMIT, shortened
 
-LIMIT = 4096  # bytes: what the kubelet keeps of a termination message
 _FEW = 5  # devices that are still told when not all fits
 _CUTS = (2000, 1000, 500, 200, 50, 0)  # characters that the longest texts are cut to, one after the other
 
@@ -37,9 +37,9 @@ def last_words(snapshot: Snapshot) -> str:
         error = snapshot.first_error
         snapshot = replace(
             snapshot,
-            message=_shortened(snapshot.message, length),
-            waiting_message=_shortened(snapshot.waiting_message, length),
-            first_error=None if error is None else replace(error, message=_shortened(error.message, length)),
+            message=shortened(snapshot.message, length),
+            waiting_message=shortened(snapshot.waiting_message, length),
+            first_error=None if error is None else replace(error, message=shortened(error.message, length)),
         )
         text = snapshot.to_json()
     return text
@@ -47,8 +47,3 @@ def last_words(snapshot: Snapshot) -> str:
 
 def _fits(text: str) -> bool:
     return len(text.encode()) <= LIMIT
-
-
-def _shortened(text: str, length: int) -> str:
-    half = length // 2
-    return text if len(text) <= length else text[:half] + "…" + text[len(text) - half :]

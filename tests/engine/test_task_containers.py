@@ -10,9 +10,9 @@ from functools import partial
 import pytest
 from signals import wait_for_handler
 
-from longshore_agent.last_words import LIMIT
 from longshore_protocol.job import ScriptInput
 from longshore_protocol.script_job import ScriptJob, ScriptOutput, ScriptResult
+from longshore_protocol.termination import LIMIT
 from longshore_storage.store import open_store
 
 STUCK = "import sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)"

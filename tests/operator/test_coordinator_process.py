@@ -22,13 +22,14 @@ from signals import wait_for_handler
 
 from longshore_agent.fetch_source import fetch_source
 from longshore_client import api
-from longshore_coordinator.last_words import LIMIT, last_words
+from longshore_coordinator.last_words import last_words
 from longshore_coordinator.ledger import Ledger
 from longshore_operator.cluster.coordinators import AnswerPending, CoordinatorError, Endpoint
 from longshore_operator.cluster.poller import Poller
 from longshore_operator.manifests.credentials import issue
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Model, Output, Thresholds
 from longshore_protocol.snapshot import Device, FirstError, Snapshot
+from longshore_protocol.termination import LIMIT
 from longshore_storage.store import open_store
 
 ENTRIES = Path(__file__).resolve().parents[1] / "data" / "entries"

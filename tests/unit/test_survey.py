@@ -10,8 +10,9 @@ from archives import zipped
 
 from longshore_agent import source_copies
 from longshore_agent.survey import SurveyError, survey
-from longshore_agent.survey_words import LIMIT, TooMuch, fold, survey_words
+from longshore_agent.survey_words import TooMuch, fold, survey_words
 from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyRequest, SurveyResult
+from longshore_protocol.termination import LIMIT
 from longshore_storage.store import open_store
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_agent.last_words import LIMIT, last_words
+from longshore_agent.last_words import last_words
 from longshore_protocol.script_job import FAILED, SUCCEEDED, ScriptResult
+from longshore_protocol.termination import LIMIT
 
 GIT = {"repository": "https://example.com/r.git", "branch": "main", "commit": "0f8a7c52", "dirty": True}
 

@@ -13,8 +13,8 @@ import sys
 import zipfile
 
 from longshore_agent.fetching import base_name
-from longshore_agent.last_words import leave
 from longshore_agent.trees import fetch_file_to, fetch_tree, inside
+from longshore_protocol.termination import leave_in_log
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import ShownError
 
@@ -96,7 +96,7 @@ def main() -> int:
         fetch_source(uri, folder)
     except SourceError as error:
         sys.stderr.write(f"longshore-agent: {error}\n")
-        leave(str(error))
+        leave_in_log(str(error))
         return 1
     return 0
 

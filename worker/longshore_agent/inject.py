@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 
-from longshore_agent.last_words import leave
+from longshore_protocol.termination import leave_in_log
 from longshore_storage import beneath
 from longshore_storage.store import open_store
 
@@ -55,7 +55,7 @@ def main() -> int:
     except OSError as error:
         text = f"The script cannot be given {error.filename}: {error.strerror}."
         sys.stderr.write(f"longshore-inject: {text}\n")
-        leave(text)
+        leave_in_log(text)
         return 1
     return 0
 

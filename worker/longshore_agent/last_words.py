@@ -1,16 +1,14 @@
-"""What a container leaves behind for its status: within a few bytes how a task ended, or why it failed."""
+"""How a task ended, within the few bytes of a termination message."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 
 from longshore_protocol.script_job import ScriptResult
+from longshore_protocol.termination import LIMIT, shortened
 from longshore_protocol.text import printable
 
-LOG = "/dev/termination-log"  # which a kubelet reads, where there is one
-LIMIT = 4096  # bytes: what the kubelet keeps of a termination message
 _LONGEST = 1000  # characters of a message for which metrics make room
 _CUTS = (500, 200, 50, 0)  # characters that the longest texts are cut to, one after the other
 
@@ -41,20 +39,8 @@ def last_words(result: ScriptResult) -> str:
     return result.to_json()
 
 
-def leave(sentence: str) -> None:
-    """Leave why a container fails, where a kubelet reads it."""
-    if os.path.exists(LOG):
-        with open(LOG, "w", encoding="utf-8") as file:
-            file.write(sentence)
-
-
 def _shortened(result: ScriptResult, length: int) -> ScriptResult:
     git = result.git
     if git is not None:
-        git = {name: _cut(value, length) if isinstance(value, str) else value for name, value in git.items()}
-    return replace(result, message=_cut(result.message, length), git=git)
-
-
-def _cut(text: str, length: int) -> str:
-    half = length // 2
-    return text if len(text) <= length else text[:half] + "…" + text[len(text) - half :]
+        git = {name: shortened(value, length) if isinstance(value, str) else value for name, value in git.items()}
+    return replace(result, message=shortened(result.message, length), git=git)

@@ -18,8 +18,9 @@ from typing import Any
 
 from longshore_agent.fetch_source import SourceError
 from longshore_agent.source_copies import TooLargeError, copy_source
-from longshore_agent.survey_words import LIMIT, TooMuch, survey_words
+from longshore_agent.survey_words import TooMuch, survey_words
 from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyRequest, SurveyResult
+from longshore_protocol.termination import cut, leave
 from longshore_storage.contents import contents_of
 from longshore_storage.errors import ShownError, StorageError
 from longshore_storage.store import open_store
@@ -92,18 +93,12 @@ def main() -> int:
     try:
         words, code = survey_words(survey(request)), 0
     except (SurveyError, TooMuch) as error:
-        words, code = _cut(str(error)), 1
+        words, code = cut(str(error)), 1
         sys.stderr.write(f"longshore-survey: {error}\n")
     if options.last_words is None:
         sys.stdout.write(f"{words}\n")
-    else:
-        with open(options.last_words, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(words)
+    leave(options.last_words, words)
     return code
-
-
-def _cut(sentence: str) -> str:
-    return sentence.encode("utf-8", "surrogateescape")[: LIMIT - 1].decode("utf-8", "ignore")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ from typing import Any
 
 from longshore_agent.source_copies import DIGITS
 from longshore_protocol.survey import ALL_FILES, ALL_INPUTS, SourceFound, SurveyResult
-
-LIMIT = 4096  # bytes: what the kubelet keeps of a termination message
+from longshore_protocol.termination import LIMIT
 
 _ROOM = 3600  # bytes for digests: the rest is for what git says, and for what the estimates are off by
 _STEP = 512

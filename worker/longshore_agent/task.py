@@ -35,6 +35,7 @@ from longshore_protocol.script_job import (
     ScriptJob,
     ScriptResult,
 )
+from longshore_protocol.termination import leave
 from longshore_storage import beneath
 from longshore_storage.redaction import redacted
 
@@ -59,7 +60,7 @@ def main() -> int:
         case _:
             result = _transfer(json.loads(job))
     if isinstance(result, ScriptResult):
-        _leave(options.last_words, last_words(result))
+        leave(options.last_words, last_words(result))
         _say(f"{result.state}: {result.message}")
         result = 0 if result.state == SUCCEEDED else 1
     return result
@@ -79,15 +80,6 @@ def _options() -> argparse.Namespace:
     places.add_argument("--source", help="where the source is, if not where the job says")
     places.add_argument("--image-source", help="the source folder in the host's image, if it is there")
     return parser.parse_args()
-
-
-def _leave(path: str | None, text: str) -> None:
-    if path is not None:
-        try:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            _say(f"no last words in {path}: {error}")
 
 
 def _say(text: str) -> None:

@@ -33,6 +33,7 @@ from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
 from longshore_planner.cluster.provision import SOURCE, Provision
 from longshore_planner.places import is_url
+from longshore_protocol.termination import LOG
 
 OUR_USER, SCRIPT_USER, GROUP = 65532, 65533, 65532
 UMASK = "007"
@@ -44,7 +45,7 @@ RUN, SECRET, AUTHORITY, WORK, STAGED, PACKAGES, SCRATCH = (
 INJECT, FETCH = "inject", "source"  # init containers of pods that have the user's container
 _PACKAGES_SIZE = "64Mi"  # of host and protocol, which take 1
 _SOURCE_SIZE = "5Gi"  # which a .zip of the largest size is unpacked in
-LAST_WORDS = ("--last-words", "/dev/termination-log")  # arguments of our commands: where a kubelet reads a message
+LAST_WORDS = ("--last-words", LOG)  # arguments of our commands: where a kubelet reads a message
 GRACE = 90  # seconds: what runs may finish, and its results be reported
 _HAS_IDENTITY = {"azure.workload.identity/use": "true"}  # to AKS, which gives a pod its account's identity only so
 
