@@ -395,7 +395,7 @@ class Coordinator:
         limit = None if verdict.succeeded else _LAST_WORDS
         try:
             await self._writes.insist("the ledger", self._ledger.flush, limit=limit)
-            last = replace(self.snapshot(), state=final_state(verdict))
+            last = replace(self.snapshot(), state=final_state(verdict), observed=self._moments.finished)
             await self._write_overview(last)
             write = partial(
                 write_end,
