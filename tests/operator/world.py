@@ -71,6 +71,7 @@ class FakeKube:
         self.objects = {}
         self.writes = []
         self.reads = []  # verb, kind and name
+        self.taken = []  # what was to be created and existed
         self.crash_after = None
         self.fail = None  # a function of (verb, kind, name) that may raise
         self.events = []  # of watches: whether it is a deletion, object
@@ -147,6 +148,7 @@ class FakeKube:
     def create(self, manifest):
         self._ask("create", manifest["kind"], manifest["metadata"]["name"])
         if _key(manifest) in self.objects:
+            self.taken.append(_key(manifest))
             raise Taken(f"{manifest['kind']} {manifest['metadata']['name']} already exists")
         made = copy.deepcopy(manifest)
         if "stringData" in made:
