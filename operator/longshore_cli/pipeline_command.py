@@ -19,6 +19,7 @@ from longshore_cli.display import default_stream
 from longshore_cli.exit_codes import FAILED, INTERRUPTED, SUCCEEDED, SUCCEEDED_WITH_FAILURES
 from longshore_cli.folders import RunFolder, new_folder
 from longshore_cli.interpreter import entry_script_fault, interpreter
+from longshore_cli.packages import require_packages
 from longshore_cli.pipeline_display import ChangeLines, foresight, summary
 from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_sources import copy_code, look_at_code, look_at_contents
@@ -56,6 +57,7 @@ def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespa
         cores=os.cpu_count() or 1,
         options=_options(chosen.options, options),
     )
+    require_packages(frozen.steps)
     folder = PipelineFolder(new.uri)
     if options.explain:
         frozen = _with_steps(frozen, look_at_code(frozen.steps, among=frozen.steps))
@@ -95,6 +97,7 @@ def _go_on(folder: PipelineFolder, options: argparse.Namespace) -> int:
     if status and all(each.name in succeeded for each in frozen.steps):
         complain(f"the run in {folder.path} has succeeded already")
         return _tell(status, options, frozen)
+    require_packages(each for each in frozen.steps if each.name not in succeeded)
     failed = [each for each in frozen.steps if each.name in records and records[each.name].state == states.FAILED]
     again = (
         look_at_code(failed, among=frozen.steps)

@@ -17,6 +17,7 @@ from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED, 
 from longshore_cli.folders import Origin, RunFolder, earlier_folder, new_folder
 from longshore_cli.heartbeat import Heartbeat, together
 from longshore_cli.interpreter import entry_script_fault, interpreter
+from longshore_cli.packages import missing_packages
 from longshore_cli.pipeline_command import PIPELINE_FLAGS, refuse, resume_pipeline, run_pipeline
 from longshore_cli.pipeline_folder import is_pipeline
 from longshore_cli.source import source_at_hand, used_code
@@ -72,6 +73,7 @@ def _run(options: argparse.Namespace) -> int:
         cores=os.cpu_count() or 1,
         sample=origin.sample,
     )
+    _check_packages(resolved)
     with source_at_hand(resolved) as at_hand:
         return _carry_out(at_hand, options, folder=folder, origin=origin)
 
@@ -200,6 +202,13 @@ def _explain(resolved: Resolved, *, python: str, folder: RunFolder | None) -> in
         complain(str(error))
         return FAILED
     return SUCCEEDED
+
+
+def _check_packages(resolved: Resolved) -> None:
+    """Raise InvalidDocuments where optional packages are missing that the step needs."""
+    found = missing_packages(resolved.job, python=resolved.python, source=resolved.job.source_uri)
+    if found:
+        raise InvalidDocuments(resolved.step.problem("", sentence) for sentence in found)
 
 
 def _check_entry_script(resolved: Resolved) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from longshore_protocol.packages import MissingPackageError
 from longshore_storage.errors import ChangedFileError, DatabaseError
 from longshore_storage.redaction import redacted
 from longshore_storage.retrying import chain, status_of, told_by
@@ -35,7 +36,7 @@ def cause_of(url: str, error: BaseException) -> str:
 
     Of an object that is not there, the store may be asked whether its bucket is. Blocking; raises nothing.
     """
-    if isinstance(error, DatabaseError | ChangedFileError):
+    if isinstance(error, DatabaseError | ChangedFileError | MissingPackageError):
         return str(error).rstrip(".")
     known = known_cause(url, error)
     if known is not None:

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from longshore_protocol.packages import MissingPackageError, require
 from longshore_storage.errors import DatabaseError
+from longshore_storage.redaction import redacted
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 500  # rows in memory
 _CONNECT_SECONDS = 30
 _VARIABLE = "LONGSHORE_SQL_"
+_DRIVERS = {"postgresql": "psycopg", "mssql": "pymssql"}  # scheme -> package
 # How a server refuses a login, in the words of PostgreSQL and of SQL Server: both say it as they say what may pass.
 _REFUSED = re.compile(
     "authentication failed|FATAL:.* does not exist|no pg_hba.conf entry|Login failed|Cannot open database"
@@ -67,15 +70,27 @@ class Database:
         return DatabaseError(f"the database {self._url} says: {said}", is_final=not may_pass)
 
 
+def require_database(url: str) -> None:
+    """Import the packages that read a database.
+
+    Raises:
+        MissingPackageError: One of them cannot be imported. The message names it and its extra.
+    """
+    for package in filter(None, ["sqlalchemy", _DRIVERS.get(url.partition("://")[0])]):
+        require(package, extra="sql", subject=f"Reading {redacted(url)}")
+
+
 def open_database(url: str, *, name: str, connections: int = 1) -> Database:
     """Return the database of a Datastore, by its URL and its name; nobody is called yet.
 
     Raises DatabaseError where `longshore[sql]` is not installed, and for a URL that is none of a database.
     """
     try:
-        import sqlalchemy
-    except ImportError as error:
-        raise _not_installed(url, error) from None
+        require_database(url)
+    except MissingPackageError as error:
+        raise DatabaseError(str(error), is_final=True) from None
+    import sqlalchemy
+
     try:
         where = sqlalchemy.make_url(url)
         driver, arguments = _arguments(where.get_backend_name(), name)
@@ -87,15 +102,9 @@ def open_database(url: str, *, name: str, connections: int = 1) -> Database:
             max_overflow=0,
             pool_pre_ping=True,  # a kept connection may have been cut meanwhile
         )
-    except ImportError as error:
-        raise _not_installed(url, error) from None
     except (sqlalchemy.exc.SQLAlchemyError, KeyError):
         raise DatabaseError(f"{url} is no URL of a database", is_final=True) from None
     return Database(engine, url)
-
-
-def _not_installed(url: str, error: ImportError) -> DatabaseError:
-    return DatabaseError(f"the database {url} needs the packages of longshore[sql]: {error}", is_final=True)
 
 
 def _arguments(backend: str, name: str) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import base64
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from longshore_protocol.packages import MissingPackageError, require
+from longshore_storage.redaction import redacted
 
 if TYPE_CHECKING:
     import fsspec
@@ -18,6 +22,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 _OPTIONS["s3a"] = _OPTIONS["s3"]
 AZURE = ("az", "abfs", "abfss")  # schemes
+_PACKAGES = {  # scheme -> the package that opens it, and the extra that installs it
+    **dict.fromkeys(("s3", "s3a"), ("s3fs", "s3")),
+    **dict.fromkeys(("gs", "gcs"), ("gcsfs", "gcs")),
+    **dict.fromkeys(AZURE, ("adlfs", "azure")),
+}
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 # What the stores' libraries call it, the strongest first; a store that has none of them tells by size alone.
 _STAMPS = (
     "ETag",
@@ -64,11 +74,40 @@ def digest_of(info: dict[str, Any]) -> Digest | None:
     return None
 
 
+def require_store(url: str) -> None:
+    """Import the packages that open a URL; its scheme may be one that nobody knows.
+
+    Raises:
+        MissingPackageError: One of them cannot be imported. The message names it and its extra.
+    """
+    import fsspec
+
+    subject = f"Access to {redacted(url)}"
+    for scheme in _SCHEME.findall(url):  # one of a chain (zip://a.csv::s3://bucket/a.zip) each
+        if scheme in _PACKAGES:
+            package, extra = _PACKAGES[scheme]
+            require(package, extra=extra, subject=subject)
+            continue
+        try:
+            with suppress(ValueError):  # no scheme of fsspec's
+                fsspec.get_filesystem_class(scheme)
+        except ImportError as error:  # whose text names the package
+            raise MissingPackageError(f"{subject} needs a package that cannot be imported: {error}") from error
+
+
 def file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:
     """Return the file system of a URL, and the path in it; `options` go to it.
 
-    Raises ValueError for a scheme that fsspec does not know, ImportError when the scheme's package is not installed.
+    Raises ValueError for a scheme that fsspec does not know, MissingPackageError when the scheme's package is missing.
     """
+    try:
+        return _file_system(url, **options)
+    except ImportError:
+        require_store(url)  # which says what is missing
+        raise
+
+
+def _file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:
     import fsspec  # late: a run on local files does without it
 
     protocol = url.partition("://")[0]
