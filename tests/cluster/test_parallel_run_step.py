@@ -1,6 +1,6 @@
 """A ParallelRunStep in real pods, from its manifest to its end, and the reasons when it does not get there."""
 
-from steps import EXPECTED, ITEMS, STEP
+from steps import EXPECTED, ITEMS, SCRIPT, STEP
 
 
 def test_a_step_runs_to_its_end_and_leaves_no_worker_and_no_secret(steps, namespace):
@@ -72,10 +72,26 @@ def test_what_keeps_a_step_waiting_is_said_with_what_is_lacking(steps):
 
 
 def test_bad_input_fails_the_step_with_the_field_and_starts_nothing(steps, namespace):
-    steps.submit(environment={"name": "nobody"})
+    steps.submit(entryScript="nothing.py")
     assert steps.finish()["reason"] == "InvalidInput"
-    assert "spec.environment.name is 'nobody': there is no such Environment" in steps.condition()["message"]
+    assert "spec.entryScript is 'nothing.py': ConfigMap code has no such key" in steps.condition()["message"]
     assert not namespace.get("pods,services,secrets,configmaps", "--selector=longshore.dev/step=score")
+
+
+def test_a_step_that_is_applied_before_all_that_it_refers_to_runs(steps):
+    """GitOps tools may apply a folder in any order, with time between."""
+    inputs = [{"name": "files", "dataset": "late"}]
+    late = {"name": "late"}
+    steps.submit(inputs=inputs, environment=late, source={"configMap": "late"}, computeTarget="late")
+    steps.until(lambda: steps.condition()["reason"] == "WaitingForReferences")
+    steps.apply("ComputeCluster", "late", maxNodes=2)
+    steps.apply("Environment", "late", image="docker.io/library/python:3.11-slim", python="python3")
+    steps.until(lambda: "'late': there is no such Dataset" in steps.condition()["message"])
+    steps.apply("Dataset", "late", file={"paths": ["in/*.txt"]})
+    steps.until(lambda: "'late': there is no such ConfigMap" in steps.condition()["message"])
+    assert steps.condition()["status"] == "Unknown"
+    steps.script("late", SCRIPT)
+    assert steps.finish()["status"] == "True"
 
 
 def test_a_script_that_needs_more_memory_than_its_worker_has_is_told_so(steps):
