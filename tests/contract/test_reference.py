@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from console_pages import Command, File, steps
 from docsite.assemble import ELSEWHERE, REFERENCE, assemble, with_links_of_site
 from docsite.pages import pages
 from pydantic import BaseModel
@@ -183,3 +184,20 @@ def test_generated_pages_stand_beside_written_ones(tmp_path: Path):
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")}
     assert found == written | generated | set(ELSEWHERE)
     assert not written & (generated | set(ELSEWHERE))
+
+
+CLUSTER_PAGE = (REPOSITORY / "docs/start/cluster.md").read_text()
+
+
+def test_yaml_of_the_cluster_tutorial_is_that_of_the_example():
+    shown = [step for step in steps(CLUSTER_PAGE) if isinstance(step, File)]
+    assert [step.name for step in shown if step.text not in (REPOSITORY / step.name).read_text()] == []
+    assert len(shown) == 2
+
+
+def test_commands_of_the_cluster_tutorial_are_those_of_the_example():
+    sources = ("README.md", "docs/install.md", "deploy/examples/digits/README.md")
+    known = {line.strip() for name in sources for line in (REPOSITORY / name).read_text().splitlines()}
+    entered = [step.line for step in steps(CLUSTER_PAGE) if isinstance(step, Command)]
+    assert [line for line in entered if line not in known] == []
+    assert entered

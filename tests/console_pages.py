@@ -1,0 +1,70 @@
+"""Pages of the documentation as scripts: their files, their commands, and what these print.
+
+A fenced block with a title is a file. A block of the language `console` has commands, each behind `$ `, and below each
+what it prints, stdout and stderr together. Other blocks are for reading only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME = "/home/you/demo"  # the folder in which the reader works, as pages call it
+_PATIENCE = 120  # seconds for a command that takes two
+_BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+_MARKERS = re.compile(r"^ *[~^]+ *\n", re.MULTILINE)  # below lines of tracebacks; each release of Python sets its own
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that the reader writes."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that the reader enters, and what the page says that it prints."""
+
+    line: str
+    output: str
+
+
+def steps(page: str) -> Iterator[File | Command]:
+    """Yield what the reader of a page does, in order."""
+    for language, title, text in _BLOCK.findall(page):
+        if title:
+            yield File(title, text)
+        elif language == "console":
+            for entered in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+                line, _, output = entered.partition("\n")
+                yield Command(line, output)
+
+
+def follow(page: str, folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Do what a page says in a folder; yield each command with what it should print and what it printed."""
+    code = 0
+    path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
+    for step in steps(page):
+        if isinstance(step, File):
+            (folder / step.name).write_text(step.text)
+            continue
+        ended = subprocess.run(
+            ["bash", "-c", f"(exit {code}); {step.line}"],
+            cwd=folder,
+            env={**os.environ, "PATH": path, "COLUMNS": "500"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+        code = ended.returncode
+        yield step.line, step.output, _MARKERS.sub("", ended.stdout.replace(str(folder), HOME))
