@@ -5,11 +5,13 @@ The operator works through a queue here: it reconciles what a change has woken a
 
 import itertools
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from longshore_operator.settings import Settings
+from longshore_operator.watch.cached import OutOfSync
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
@@ -192,3 +194,20 @@ def test_a_step_that_has_ended_costs_nothing():
     world.reconciler.reconciles.clear()
     live(world, FIVE_MINUTES)
     assert (len(world.kube.reads), len(world.kube.writes), world.reconciler.reconciles) == (reads, writes, [])
+
+
+def test_nothing_is_deleted_while_a_watch_is_interrupted_and_all_is_cleaned_up_afterwards():
+    world = World(mini_batches=30)
+    world.submit()
+    live(world, 5)
+    world.reconciler.in_sync = False
+    for _ in range(30):
+        with suppress(OutOfSync):
+            world.reconcile()
+        world.tick(1.0)
+    assert world.finished()
+    assert [each for each in world.kube.writes if each[0] == "delete"] == []
+    world.reconciler.in_sync = True
+    world.reconcile()
+    assert set(world.kube.of("Pod")) == {"score-coordinator"}
+    assert not world.kube.of("Secret")

@@ -64,7 +64,8 @@ class Operator:
     def __init__(self, server, coordinators, settings, *, lag=0, metrics=None, **clock):
         self.woken = set()
         self.store = Store(terms_of=terms_of)
-        self.cached = CachedKube(server, self.store)
+        self.in_sync = True  # whether its watches run
+        self.cached = CachedKube(server, self.store, in_sync=lambda: self.in_sync)
         kube = self.cached if metrics is None else MeteredKube(self.cached, metrics)
         self.reconciler = reconciler(kube, coordinators, settings, **clock)
         self.server, self.coordinators, self.lag = server, coordinators, lag

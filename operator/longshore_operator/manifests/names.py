@@ -6,12 +6,12 @@ import hashlib
 
 GROUP, VERSION = "longshore.dev", "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
-STEP_KIND, STEP_PLURAL = "ParallelRunStep", "parallelrunsteps"
-COMPUTE_KIND, COMPUTE_PLURAL = "ComputeCluster", "computeclusters"
-SCRIPT_KIND, SCRIPT_PLURAL = "ScriptStep", "scriptsteps"
-TRANSFER_KIND, TRANSFER_PLURAL = "TransferStep", "transfersteps"
-PIPELINE_KIND, PIPELINE_PLURAL = "Pipeline", "pipelines"
-RUN_KIND, RUN_PLURAL = "PipelineRun", "pipelineruns"
+STEP_KIND = "ParallelRunStep"
+COMPUTE_KIND = "ComputeCluster"
+SCRIPT_KIND = "ScriptStep"
+TRANSFER_KIND = "TransferStep"
+PIPELINE_KIND = "Pipeline"
+RUN_KIND = "PipelineRun"
 
 MANAGER = "longshore"  # who manages the fields it applies
 OPERATOR = "longshore-operator"
@@ -120,9 +120,9 @@ def placeholder_index(compute: str, name: str) -> int | None:
     return _index(f"{label_value(compute)}-placeholder-", name)
 
 
-def compute_selector(compute: str, role: str | None = None) -> str:
-    """Return the label selector of the pods that are a ComputeCluster's nodes: all, or those of one role."""
-    return f"{COMPUTE_LABEL}={label_value(compute)}" + (f",{ROLE_LABEL}={role}" if role else "")
+def compute_selector(compute: str) -> str:
+    """Return the label selector of the pods that are a ComputeCluster's nodes."""
+    return f"{COMPUTE_LABEL}={label_value(compute)}"
 
 
 def pipeline_run(run: str) -> str:

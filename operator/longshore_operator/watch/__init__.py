@@ -1,1 +1,1 @@
-"""Watch the API server: kopf's events become keys of a queue, and objects of a store."""
+"""Watch the API server: lists and events fill the store, whose changes become keys of the queue."""
