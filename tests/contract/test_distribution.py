@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
 
 import pytest
+
+from longshore_operator import __main__ as longshore_operator
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -51,3 +55,13 @@ def test_the_image_is_built_of_extras_that_exist():
 )
 def test_an_index_lists_the_package_under_what_it_is_for(classifier: str):
     assert classifier in PROJECT["classifiers"]
+
+
+@pytest.mark.parametrize("package", longshore_operator.PACKAGES)
+def test_the_operator_names_a_missing_package_and_starts_nothing(package: str):
+    code = "import runpy, sys; sys.modules[sys.argv[1]] = None; runpy.run_module('longshore_operator', {}, '__main__')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, package], capture_output=True, text=True, timeout=120, check=False
+    )
+    sentence = f"The operator needs the package {package}; install it with: pip install 'longshore[operator]'"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"longshore_operator: {sentence}\n")
