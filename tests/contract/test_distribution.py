@@ -38,6 +38,12 @@ def test_a_package_has_one_range_wherever_it_is_named():
     assert {name: found for name, found in ranges.items() if len(found) > 1} == {}
 
 
+def test_the_page_on_installation_lists_each_extra():
+    page = (ROOT / "docs" / "install.md").read_text()
+    table = re.findall(r"^\| (`[^|]*`) \|", page.split("## On a cluster")[0], re.MULTILINE)
+    assert {name for row in table for name in re.findall("`([a-z0-9]+)`", row)} == EXTRAS.keys() - {"dev", "docs"}
+
+
 def test_the_image_is_built_of_extras_that_exist():
     (named,) = re.findall('^ARG EXTRAS="(.*)"$', (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
     assert set(named.split()) <= EXTRAS.keys()
