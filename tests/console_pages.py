@@ -67,4 +67,11 @@ def follow(page: str, folder: Path) -> Iterator[tuple[str, str, str]]:
             check=False,
         )
         code = ended.returncode
-        yield step.line, step.output, _MARKERS.sub("", ended.stdout.replace(str(folder), HOME))
+        yield step.line, _alike(step.output), _alike(_MARKERS.sub("", ended.stdout.replace(str(folder), HOME)))
+
+
+def _alike(output: str) -> str:
+    """Return an output without what differs from one run or machine to the next: times, and the interpreter."""
+    output = re.sub(r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS", output)
+    output = re.sub(r"\b\d+s\b *", "Ns ", output)
+    return output.replace(sys.executable, "PYTHON")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from longshore_coordinator.reports.texts import readme_txt
 
 PAGE = ROOT / "docs" / "start" / "laptop.md"
 FOLDER_PAGE = ROOT / "docs" / "reference" / "run-folder.md"
+CONTINUED = sorted(each for each in PAGE.parents[1].glob("how-to/*.md") if "```console" in each.read_text())
 PLACEHOLDERS = {  # of names on the page of the run folder
     "OUTPUT": "totals",
     "FILE": r"parallel_run_step\.txt",
@@ -52,6 +54,15 @@ def test_every_command_prints_what_the_page_says(followed):
     _, printed, _ = followed
     assert [(line, found) for line, _, found in printed] == [(line, expected) for line, expected, _ in printed]
     assert sum(line.startswith("longshore ") for line, _, _ in printed) == 3
+
+
+@pytest.mark.parametrize("page", CONTINUED, ids=lambda page: page.stem)
+def test_pages_that_continue_in_the_tutorials_folder(followed, page: Path, tmp_path: Path):
+    for name in ("prices", "total.py", "total.yaml"):
+        copy = shutil.copytree if name == "prices" else shutil.copy
+        copy(followed[0] / name, tmp_path / name)
+    printed = list(follow(page.read_text(), tmp_path))
+    assert [(line, found) for line, _, found in printed] == [(line, expected) for line, expected, _ in printed]
 
 
 def test_the_page_of_the_run_folder_names_each_file_and_no_other(followed):
