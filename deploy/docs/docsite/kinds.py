@@ -12,7 +12,7 @@ from longshore_api.values import INT_MAX, Matching
 
 Schema = Mapping[str, Any]
 
-_COLUMNS = ("Field", "Type", "Default", "Description")
+_COLUMNS = ("Field", "Type", "Description")
 _NAMES = {"array": "list"}
 # Sentences of forms that schemas have as regular expressions.
 _FORMS = {
@@ -41,7 +41,7 @@ def overview(definitions: Mapping[str, Mapping[str, Any]]) -> str:
     return (
         notice("operator/longshore_api")
         + "# Kinds\n\nEach document of a manifest is of one of these kinds, with `apiVersion: longshore.dev/v1alpha1`. "
-        "Their pages list every field, with its type, range and default. A field without a default may be left out "
+        "Their pages list every field, with its type, range and default. A field may be left out "
         "unless it is *required*. Fields of Azure ML keep their names, in camelCase, and times carry their unit: "
         "`run_invocation_timeout` is `runInvocationTimeoutSeconds`.\n\n"
         + table(("Kind", "Short name for kubectl", "Meaning"), rows)
@@ -79,7 +79,7 @@ def _sections(path: str, schema: Schema) -> Iterator[str]:
     fields: Mapping[str, Schema] = schema.get("properties", {})
     required = schema.get("required", ())
     rows = [
-        (code(name), _type(each), "required" if name in required else _default(each), each.get("description", ""))
+        (code(name), "; ".join(filter(None, _facts(each, name in required))), each.get("description", ""))
         for name, each in fields.items()
     ]
     level = "##" if "." not in path else "###"
@@ -142,11 +142,13 @@ def _size(low: float | None, high: float | None) -> str:
     return f"at most {high:,}" if low is None else f"{low:,} to {high:,}"
 
 
-def _default(schema: Schema) -> str:
+def _facts(schema: Schema, required: bool) -> Iterator[str]:  # noqa: FBT001  (of a field, as its schema is)
+    yield _type(schema)
     default = schema.get("default")
-    if default is None or default in ({}, []):
-        return ""
-    return code(str(default).lower() if isinstance(default, bool) else str(default))
+    if required:
+        yield "required"
+    elif default is not None and default not in ({}, []):
+        yield "default " + code(str(default).lower() if isinstance(default, bool) else str(default))
 
 
 def _rules(schema: Schema) -> str:
