@@ -21,7 +21,6 @@ import tempfile
 from pathlib import Path
 
 from localcluster.processes import Problem
-from processes import cores
 from report import requests, table
 from scenario import Measured, Settings, scenario
 
@@ -29,8 +28,6 @@ from scenario import Measured, Settings, scenario
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is ended
-    if (core := cores()[1]) is not None:
-        os.sched_setaffinity(0, {core})
     with tempfile.TemporaryDirectory(prefix="longshore-bench-operator-") as folder:
         log = options.log or Path(folder, "operator.log")
         settings = Settings(options.window, options.patience, options.delay, options.failing, log)

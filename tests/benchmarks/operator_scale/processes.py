@@ -38,7 +38,10 @@ class Usage:
 
 
 def cores() -> tuple[int | None, int | None]:
-    """Return the core of the operator and that of simulators and measurement; (None, None) where there is one only."""
+    """Return the core of the operator and that of the simulators; (None, None) where there is one only.
+
+    The API server and etcd use both: a process of this one inherits its affinity, so this one has none.
+    """
     usable = sorted(os.sched_getaffinity(0))
     return (usable[0], usable[1]) if len(usable) > 1 else (None, None)
 
