@@ -194,6 +194,48 @@ def test_the_interval_grows_so_that_writes_stay_within_200_a_second(steps, inter
     run(scenario)
 
 
+@pytest.mark.parametrize(("steps", "a_second"), [(10, 100.0), (300, 100.0), (300, 20.0), (100, 30.0)])
+def test_where_reconciles_are_slow_polls_follow_them_and_no_answer_is_old_when_it_is_reconciled(steps, a_second):
+    async def scenario(world):
+        world.looks = False
+        waiting, ages = asyncio.Queue(), []
+
+        def on_change(step):
+            world.requeued[step].append(world.time())
+            waiting.put_nowait((world.time(), step))
+
+        world.poller._on_change = lambda namespace, step: on_change(step)
+
+        async def reconcile():  # one after another, so many a second
+            while True:
+                since, step = await waiting.get()
+                ages.append(world.time() - since)
+                world.look(step)
+                await asyncio.sleep(1 / a_second)
+
+        reconciling = asyncio.ensure_future(reconcile())
+        for index in range(steps):
+            world.look(str(index))
+        await asyncio.sleep(100)
+        reconciling.cancel()
+        period = max(world.poller.interval, steps / a_second)
+        polls = gaps(world.polls("0"))[2:]
+        assert 0.85 * period <= sum(polls) / len(polls) <= 1.15 * period + world.poller.interval * 0.1
+        assert max(ages[len(ages) // 2 :]) <= max(0.2, period - 0.85 * world.poller.interval)
+
+    run(scenario)
+
+
+def test_a_step_that_is_never_reconciled_is_polled_every_30_seconds_until_it_is_forgotten():
+    async def scenario(world):
+        world.looks = False
+        world.look("a")
+        await asyncio.sleep(300)
+        assert 3 <= len(world.polls("a")) <= 4
+
+    run(scenario)
+
+
 def test_one_that_does_not_answer_is_asked_less_and_less_often():
     async def scenario(world):
         world.mute.add("a")

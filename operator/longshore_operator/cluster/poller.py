@@ -16,7 +16,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -76,6 +76,7 @@ class _Entry:
     failures: int = 0  # in a row
     awaited: bool = True  # a reconcile waits for an answer that is asked for from now on
     requeued: float = float("-inf")  # when the step last was
+    reconciled: asyncio.Event = field(default_factory=asyncio.Event)  # since it was requeued
     outbox: dict[Message, None] = field(default_factory=dict)  # in order
     told: set[str] = field(default_factory=set)  # workers reported as gone, of which no reconcile has heard that yet
 
@@ -146,6 +147,7 @@ class Poller:
     def snapshot(self, endpoint: Endpoint, *, generation: int, ended: frozenset[str]) -> Polled:
         with self._lock:
             entry = self._entry(endpoint, generation=generation, ended=ended)
+            self._signal(entry.reconciled)
             # A coordinator that does not answer is not asked sooner because something else has changed.
             if entry.error is not None:
                 raise entry.error.with_traceback(None)  # raised often, it would keep the frames of each time
@@ -198,10 +200,14 @@ class Poller:
 
     def _hurry(self, entry: _Entry) -> None:
         """Ask a coordinator at once, and requeue its step when it has answered."""
-        assert self._loop is not None, "it is started"
         entry.awaited = True
-        if not entry.wake.is_set():
-            self._loop.call_soon_threadsafe(entry.wake.set)
+        self._signal(entry.wake)
+        self._signal(entry.reconciled)
+
+    def _signal(self, event: asyncio.Event) -> None:
+        assert self._loop is not None, "it is started"
+        if not event.is_set():
+            self._loop.call_soon_threadsafe(event.set)
 
     # --- in the loop ------------------------------------------------------------------------------------------------
 
@@ -290,14 +296,23 @@ class Poller:
         clock = asyncio.get_running_loop().time()
         if now or clock >= entry.requeued + _QUIET:
             entry.requeued = clock
+            entry.reconciled.clear()
             self._on_change(entry.endpoint.namespace, entry.endpoint.step)
 
     async def _pause(self, entry: _Entry) -> None:
-        """Wait until the next poll is due, or somebody asks for it."""
+        """Wait until the next poll is due, or somebody asks for it.
+
+        It is due an interval after the last answer was reconciled: where reconciles are slow, because the API server or
+        this process is short of CPU, coordinators are polled as often as they go, and no status is old when written.
+        """
         if entry.failures:
             longest = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** (entry.failures - 1))
             await asyncio.sleep(jittered(longest, by=_BACKOFF_JITTER))
             return
+        if not entry.wake.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_QUIET):
+                    await entry.reconciled.wait()
         try:
             async with asyncio.timeout(self.interval * random.uniform(1.0 - _JITTER, 1.0)):
                 await entry.wake.wait()
