@@ -9,13 +9,15 @@ from steps import STEP
 
 
 def granted(kubectl):
-    """Return each (group, resource, verb) of the operator's role."""
+    """Return each (group, resource, verb) of the operator's roles that it uses while it runs."""
+    lease = kubectl.get("role", f"{install.RELEASE}-leader", f"--namespace={install.NAMESPACE}")["rules"]
     return {
         (group, resource, verb)
-        for rule in kubectl.get("clusterrole", install.RELEASE)["rules"]
+        for rule in [*kubectl.get("clusterrole", install.RELEASE)["rules"], *lease]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
+        if (resource, verb) != ("leases", "create")  # once, by the first operator of the release
     }
 
 
