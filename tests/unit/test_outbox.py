@@ -49,6 +49,14 @@ def test_each_result_points_at_its_own_rows_and_its_own_header(results):
         assert (batch.headers[found.header] if found.header >= 0 else "") == header
 
 
+def test_headers_count_as_much_as_rows(outbox):
+    """Results of other columns each bring a header, and the coordinator takes no report of 64 MB."""
+    for number in range(FLUSH_BYTES // 2**20):
+        assert not outbox.is_full()
+        complete(outbox, number, header=f"{number},".ljust(2**20, "x"))
+    assert outbox.is_full()
+
+
 def test_results_that_are_refused_are_failures_of_their_own_and_the_others_stay_as_they_were(outbox):
     for number in range(4):
         complete(outbox, number, b"row %d\n" % number)

@@ -126,4 +126,5 @@ class Outbox:
     def is_full(self) -> bool:
         """Tell whether there is so much, or such news, that it should be reported now."""
         batch = self.batch
-        return batch.size >= FLUSH_BYTES or len(batch.completed) >= FLUSH_OUTCOMES or bool(batch.init_failed)
+        size = batch.size + sum(map(len, batch.headers))  # each mini-batch may have another header, of up to 1 MB
+        return size >= FLUSH_BYTES or len(batch.completed) >= FLUSH_OUTCOMES or bool(batch.init_failed)
