@@ -23,7 +23,7 @@ from longshore_operator.controllers import reconciler
 from longshore_operator.endpoints import serving
 from longshore_operator.manifests import names
 from longshore_operator.metrics import MeteredKube, Metrics
-from longshore_operator.reconcile.leadership import Candidate, Election
+from longshore_operator.reconcile.leadership import Candidate, Election, Terms
 from longshore_operator.reconcile.work_queue import WorkQueue
 from longshore_operator.settings import InvalidSettings, Settings
 from longshore_operator.watch.cached import WATCHED, CachedKube
@@ -33,7 +33,6 @@ from longshore_operator.watch.store import Change, Key, Store
 from longshore_operator.watch.wake import keys_of, terms_of
 
 _OTHERS = 2  # threads that call the API server: leader election, and the watches for lists
-_LEASE_TIMEOUT = 5.0  # seconds of a call about the Lease: less than what a leader may go without renewing it
 # Threads mostly wait for the API server: at 200 status writes a second these are enough while it answers within 160 ms.
 _THREADS = 32
 
@@ -74,10 +73,11 @@ def main() -> int:
     lead = _connect(store, kube, queue, watches, leads=leads)
     metrics.queue_depth(queue.__len__)
     if options.lease is not None:
-        leases = ApiKube(client, metrics.api_request, timeout=_LEASE_TIMEOUT)
+        terms = Terms.of(options.lease_duration)
+        leases = ApiKube(client, metrics.api_request, timeout=terms.renew_deadline / 2)
         namespace, name = options.lease
         candidate = Candidate(namespace, name, options.identity)
-        election = Election(leases, candidate, started=lead, stopped=partial(_stand_by, queue, poller))
+        election = Election(leases, candidate, started=lead, stopped=partial(_stand_by, queue, poller), terms=terms)
     handlers = registry(store, queue, watches, served=server.served)
     stopping = asyncio.Event()
 
@@ -193,11 +193,20 @@ def _options() -> argparse.Namespace:
         "--lease", type=_lease, help="NAMESPACE/NAME of the Lease whose holder works; none: this one does"
     )
     parser.add_argument(
+        "--lease-duration", type=_duration, default=10.0, help="seconds until a silent leader is replaced, 2 to 60: 10"
+    )
+    parser.add_argument(
         "--identity", default=f"{socket.gethostname()}_{uuid.uuid4()}", help="as whom to hold the Lease"
     )
     parser.add_argument("--log-format", default="text", choices=["json", "text"])
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
     return parser.parse_args()
+
+
+def _duration(text: str) -> float:
+    if not text.isdigit() or not 2 <= int(text) <= 60:
+        raise argparse.ArgumentTypeError(f"is {text!r}: it must be a whole number of seconds from 2 to 60")
+    return float(text)
 
 
 def _lease(text: str) -> tuple[str, str]:

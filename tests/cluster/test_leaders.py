@@ -1,6 +1,7 @@
 """Two operators, of which one leads: it is killed again and again, and its follower goes on with everything.
 
 LONGSHORE_TEST_KILLS says how often, LONGSHORE_TEST_SEED when: a run can be repeated, as far as a cluster can.
+LONGSHORE_TEST_LEASE makes the Lease shorter, so that a hundred kills take ten minutes.
 """
 
 import os
@@ -19,8 +20,9 @@ from steps import EXPECTED, SCRIPT, Steps
 
 KILLS = int(os.environ.get("LONGSHORE_TEST_KILLS", "4"))
 SEED = int(os.environ.get("LONGSHORE_TEST_SEED", "1"))
+LEASE = int(os.environ.get("LONGSHORE_TEST_LEASE", "10"))  # seconds
 SIDE_BY_SIDE, WORKERS, NODES = 3, 2, 3
-TAKEOVER = 15.0  # seconds: what is promised
+TAKEOVER = LEASE + 5.0  # seconds: what is promised
 SLOW = SCRIPT.replace("    return name", "    time.sleep(0.3)\n    return name")
 
 
@@ -43,6 +45,7 @@ class Operator:
             "LONGSHORE_PULL_POLICY": "Never",
             "LONGSHORE_HOST_PATHS": "true",
         }
+        options.append(f"--lease-duration={LEASE}")
         command = [sys.executable, "-m", "longshore_operator", *options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -89,7 +92,7 @@ def test_a_killed_leader_is_followed_and_nothing_is_made_twice(operators, unatte
     with pods as events:
         for kill in range(KILLS):
             submitted += top_up(steps, submitted)
-            time.sleep(chance.uniform(0, 12))  # a moment in the steps' lives: not a wait for something
+            time.sleep(chance.uniform(0, 1.2 * LEASE))  # a moment in the steps' lives: not a wait for something
             killed = eventually(lambda: leader(unattended, operators))
             before, at = killed.holder, time.monotonic()
             killed.kill()

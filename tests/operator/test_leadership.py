@@ -193,6 +193,14 @@ def test_there_are_never_two_leaders(steps, skews):
         assert len(here.leaders()) <= 1
 
 
+@pytest.mark.parametrize("duration", [2.0, 10.0, 60.0])
+def test_a_leader_stops_before_its_lease_may_be_taken_for_expired_whatever_it_lasts(duration):
+    terms = Terms.of(duration)
+    assert terms.renew_deadline + 0.5 < terms.duration
+    assert terms.retry < terms.renew_deadline / 5
+    assert Terms.of(10.0) == Terms()
+
+
 def test_a_thread_acquires_renews_and_releases():
     leases, started = Leases(), threading.Event()
     terms = Terms(duration=10, renew_deadline=7, retry=0.01)

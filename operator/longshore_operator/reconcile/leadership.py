@@ -58,6 +58,11 @@ class Terms:
     renew_deadline: float = 7.0
     retry: float = 1.0  # between tries, of leader and standby alike
 
+    @staticmethod
+    def of(duration: float) -> Terms:
+        """Return the terms of Leases that last so long."""
+        return Terms(duration, 0.7 * duration, 0.1 * duration)
+
 
 class Election:
     """One candidate's part in an election.
