@@ -121,12 +121,6 @@ def test_lint_finds_what_is_wrong(tmp_path):
     assert helm.lint(broken)["errors"]
 
 
-def test_the_versions_are_the_products():
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    project = next(each for each in (ROOT / "pyproject.toml").read_text().splitlines() if each.startswith("version"))
-    assert chart["appVersion"] == chart["version"] == project.split('"')[1]
-
-
 def leaves(schema, path=()):
     if "properties" not in schema:
         yield path

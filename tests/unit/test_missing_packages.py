@@ -1,5 +1,6 @@
 """A missing optional package is named with its extra, before anything is started."""
 
+import importlib
 import os
 import re
 import sys
@@ -37,6 +38,10 @@ def hide(monkeypatch, tmp_path):
         monkeypatch.setenv("PYTHONPATH", str(folder))
         for package in packages:
             monkeypatch.setitem(sys.modules, package, None)
+        known = importlib.import_module("fsspec.registry")._registry
+        for protocol, kind in list(known.items()):  # of stores that earlier tests have opened
+            if kind.__module__.partition(".")[0] in packages:
+                monkeypatch.delitem(known, protocol)
 
     return hidden
 
