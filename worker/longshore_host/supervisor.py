@@ -72,7 +72,12 @@ class Supervisor:
             if socket in ready or self._connection.has_received():
                 for header, _ in self._connection.receive_ready():
                     if header[0] == messages.SPAWN:
-                        self._spawn(header[1], header[2])
+                        try:
+                            self._spawn(header[1], header[2])
+                        except FileNotFoundError:
+                            if os.path.isdir(self._spec.work_dir):
+                                raise
+                            return True  # the agent has ended since, and has removed its folder
                     elif header[0] == messages.KILL:
                         self._kill(header[1], header[2])
                     elif header[0] == messages.STOP:
@@ -82,7 +87,8 @@ class Supervisor:
     def _spawn(self, process: int, slot: int) -> None:
         name = process_name(process)
         folder = os.path.join(self._spec.work_dir, name)
-        os.makedirs(folder, exist_ok=True)
+        if not os.path.isdir(folder):
+            os.mkdir(folder)  # and no folder above it: that of an agent which has ended stays removed
         self._context().write(self._spec.work_dir)  # with each: a script may have done what it likes to the last one
         self._logs.watch(context.entry_script_log(self._spec.log_dir, worker=self._spec.worker, process=name))
         command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), str(os.getpid())]
