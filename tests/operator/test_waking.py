@@ -196,6 +196,45 @@ def test_a_step_that_has_ended_costs_nothing():
     assert (len(world.kube.reads), len(world.kube.writes), world.reconciler.reconciles) == (reads, writes, [])
 
 
+def of_step(**fields):
+    world = World()
+    world.submit(step(**fields), *AROUND)
+    return world, ("ParallelRunStep", NAMESPACE, "score")
+
+
+def of_task(**fields):
+    world = TaskWorld()
+    around = {each["kind"]: each for each in AROUND}
+    world.submit(script(**fields), around["ConfigMap"] | {"data": {"train.py": "..."}}, *AROUND[:3])
+    return world, ("ScriptStep", NAMESPACE, "train")
+
+
+def of_run(ends=None, **fields):
+    world = RunWorld(ends=ends or {})
+    world.submit(*CHAIN, **fields)
+    return world, ("PipelineRun", NAMESPACE, "nightly")
+
+
+ENDS = {
+    "a step": of_step,
+    "a step that is cancelled": lambda **fields: of_step(cancel=True, **fields),
+    "a step that is invalid": lambda **fields: of_step(entryScript="missing.py", **fields),
+    "a task": of_task,
+    "a task that is cancelled": lambda **fields: of_task(cancel=True, **fields),
+    "a run": of_run,
+    "a run that fails": lambda **fields: of_run({"train": "ScriptFailed"}, **fields),
+    "a run that is cancelled": lambda **fields: of_run(cancel=True, **fields),
+}
+
+
+@pytest.mark.parametrize("ttl", [0, 40])
+@pytest.mark.parametrize("submitted", ENDS)
+def test_what_has_ended_is_deleted_when_its_time_has_come_though_nothing_else_happens(submitted, ttl):
+    world, key = ENDS[submitted](ttlSecondsAfterFinished=ttl)
+    live(world, 200, until=lambda: key not in world.kube.objects)
+    assert key not in world.kube.objects, world.kube.objects[key]["status"]
+
+
 def test_nothing_is_deleted_while_a_watch_is_interrupted_and_all_is_cleaned_up_afterwards():
     world = World(mini_batches=30)
     world.submit()
