@@ -72,7 +72,7 @@ def calls(place: Places, *, user: str | None = None) -> Iterator[Call]:
                 if not line.endswith("\n"):
                     break  # it is being written
                 event = json.loads(line)
-                if event["auditID"] not in seen and user in (None, event["user"]["username"]):
+                if event["auditID"] not in seen and user in (None, event["user"].get("username")):
                     seen.add(event["auditID"])  # a watch is told of twice
                     yield _call(event)
 
@@ -92,7 +92,7 @@ def _call(event: dict[str, Any]) -> Call:
     path = "" if resource else event["requestURI"].partition("?")[0]
     return Call(
         id=event["auditID"],
-        user=event["user"]["username"],
+        user=event["user"].get("username", ""),
         agent=event.get("userAgent", ""),
         use=Use(event["verb"], target.get("apiGroup", ""), resource, path),
         namespace=target.get("namespace", ""),
