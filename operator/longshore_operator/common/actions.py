@@ -97,7 +97,8 @@ class ReportGone:
     endpoint: Endpoint
 
 
-Action = Create | Ensure | Begin | Occupy | Continue | Issue | Switch | Delete | ReportGone | Drain
+Command = Create | Ensure | Begin | Occupy | Continue | Issue | Switch | Delete | Drain
+Action = Command | ReportGone  # whose answer decides which pods are created in the same plan
 
 
 @dataclass(frozen=True)

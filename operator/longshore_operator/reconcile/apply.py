@@ -14,8 +14,8 @@ from longshore_api.status import ResourceStatus
 from longshore_operator.cluster.api import Conflict, Kube, Manifest, NotFound
 from longshore_operator.cluster.coordinators import Coordinators
 from longshore_operator.common.actions import (
-    Action,
     Begin,
+    Command,
     Continue,
     Create,
     Delete,
@@ -50,7 +50,7 @@ class Executor:
     locks: Locks = field(default_factory=Locks)
     reservations: Reservations = field(default_factory=Reservations)
 
-    def execute(self, action: Action, *, namespace: str, now: datetime) -> None:
+    def execute(self, action: Command, *, namespace: str, now: datetime) -> None:
         """Carry out one action. Raises ApiError."""
         kube = self.kube
         match action:
@@ -61,8 +61,10 @@ class Executor:
             case Begin(frozen, resource):
                 self._ensure(body(frozen))
                 kube.create(resource)
-            case Occupy() | Continue():
-                self._compete(action, namespace)
+            case Occupy():
+                self._occupy(action, namespace)
+            case Continue():
+                self._continue(action, namespace)
             case Issue(run):
                 kube.create(body(objects.secret(run, _contents(run, now=now))))
             case Switch(kind, name, uid, switch, value):
@@ -70,8 +72,6 @@ class Executor:
                     kube.change(kind, namespace, name, uid, {switch: value})
             case Delete(kind, name, uid, at_once):
                 kube.delete(kind, namespace, name, uid, at_once=at_once)
-            case ReportGone():
-                self.report(action)
             case Drain(worker, endpoint):
                 self.coordinators.drain(endpoint, worker)
             case _:
@@ -122,20 +122,23 @@ class Executor:
         except Conflict:
             return
 
-    def _compete(self, action: Occupy | Continue, namespace: str) -> None:
-        """Create what others may be about to create, too: check again, with the nodes or the run reserved."""
-        kube = self.kube
-        match action:
-            case Occupy(compute, max_nodes, pods):
-                free = lambda: max_nodes - kube.pool(namespace, compute).held  # noqa: E731
-                with self.reservations.reserve(namespace, compute, wanted=len(pods), free=free) as granted:
-                    for pod in pods[:granted]:
-                        kube.create(body(pod))
-            case Continue(kind, name, run_id, manifest):
-                with self.locks.of("run", namespace, run_id):
-                    if other := holder(continuations(kube, kind, namespace), run_id, but=name):
-                        raise Conflict(f"run {run_id} is continued by {other}")
-                    kube.create(body(manifest))
+    def _occupy(self, action: Occupy, namespace: str) -> None:
+        """Create the pods that the ComputeCluster has node slots for, which other steps may want, too."""
+
+        def free() -> int:
+            return action.max_nodes - self.kube.pool(namespace, action.compute).held
+
+        wanted = len(action.pods)
+        with self.reservations.reserve(namespace, action.compute, wanted=wanted, free=free) as granted:
+            for pod in action.pods[:granted]:
+                self.kube.create(body(pod))
+
+    def _continue(self, action: Continue, namespace: str) -> None:
+        """Create the frozen run unless another resource continues the same run. Raises Conflict."""
+        with self.locks.of("run", namespace, action.run_id):
+            if other := holder(continuations(self.kube, action.kind, namespace), action.run_id, but=action.name):
+                raise Conflict(f"run {action.run_id} is continued by {other}")
+            self.kube.create(body(action.manifest))
 
     def _ensure(self, manifest: Manifest) -> None:
         """Create an object that is never changed, unless that very one exists. Raises Taken."""

@@ -59,7 +59,7 @@ def observe(
         "Service": kube.read("Service", namespace, names.coordinator(name)),
         "NetworkPolicy": kube.read("NetworkPolicy", namespace, names.run_objects(name)),
     }
-    secret = kube.read("Secret", namespace, names.run_objects(name)) if _may_have_secret(seen, beside) else None
+    secret = kube.read("Secret", namespace, names.run_objects(name)) if _may_have_secret(raw, beside) else None
     beside = {"Secret": secret, **beside}  # first, so that it is deleted first
     found = kube.list("Pod", namespace, names.selector(name))
     frozen_map = beside["ConfigMap"]
@@ -95,10 +95,9 @@ def observe(
     )
 
 
-def _may_have_secret(step: ObservedStep, beside: Mapping[str, Manifest | None]) -> bool:
-    """Tell whether to read the run's Secret: of one that has ended it is deleted before what else there is."""
-    finished = step.status.condition("Finished") if step.status else None
-    if finished is not None and finished.status == "True":
+def _may_have_secret(raw: Manifest, beside: Mapping[str, Manifest | None]) -> bool:
+    """Return whether to read the run's Secret: once a step has ended, it is deleted before the other objects."""
+    if is_finished(raw):
         return bool(beside["Service"] or beside["NetworkPolicy"])
     return beside["ConfigMap"] is not None
 
