@@ -57,7 +57,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._reconciles = Counter(
             "longshore_reconciles",
-            "Reconciles by kind of object and outcome: success, requeue (it is to be reconciled again) or error.",
+            "Reconciles by kind of object and outcome: success, requeue (another reconcile is due) or error.",
             ["kind", "outcome"],
             registry=self.registry,
         )

@@ -40,7 +40,7 @@ _log = logging.getLogger("longshore.operator")
 
 
 def main() -> int:
-    """Run the operator; 1 when it is not told what it must know, or cannot go on."""
+    """Run the operator; return 1 when a setting is wrong or it cannot go on, else 0."""
     options = _options()
     logs.configure(level=options.log_level, form=options.log_format)
     try:
@@ -175,7 +175,7 @@ async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, s
     try:
         await operator
         _log.info("stopped")
-    except asyncio.CancelledError:  # so it ends when it is told to before it has begun
+    except asyncio.CancelledError:  # SIGTERM came before it had begun
         _log.info("stopped before it began")
 
 

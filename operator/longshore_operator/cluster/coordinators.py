@@ -50,7 +50,7 @@ class Coordinators(Protocol):
         """
 
     def gone(self, endpoint: Endpoint, worker: str) -> bool:
-        """Report that a worker's agent is dead; return whether the coordinator has been told, once per report.
+        """Report that a worker's agent is dead; return whether the coordinator has acknowledged that, once per report.
 
         A new agent of that name may start then, and not before: it would be taken for the dead one. True as well when
         the coordinator does not answer.

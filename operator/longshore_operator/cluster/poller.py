@@ -78,7 +78,7 @@ class _Entry:
     requeued: float = float("-inf")  # when the step last was
     reconciled: asyncio.Event = field(default_factory=asyncio.Event)  # since it was requeued
     outbox: dict[Message, None] = field(default_factory=dict)  # in order
-    told: set[str] = field(default_factory=set)  # workers reported as gone, of which no reconcile has heard that yet
+    acknowledged: set[str] = field(default_factory=set)  # workers reported as gone; the next reconcile reads that
 
 
 class Poller:
@@ -164,8 +164,8 @@ class Poller:
             entry = self._answering(endpoint)
             if entry is None:
                 return True
-            if worker in entry.told:
-                entry.told.remove(worker)
+            if worker in entry.acknowledged:
+                entry.acknowledged.remove(worker)
                 return True
             self._post(entry, (_GONE, worker))
             return False
@@ -252,7 +252,7 @@ class Poller:
             return False
 
     async def _poll(self, entry: _Entry, calls: Calls) -> None:
-        """Send what is to be sent, then ask for a snapshot. Those that do not answer never delay those that do."""
+        """Send queued messages, then ask for a snapshot. Coordinators that do not answer delay no other one."""
         proven = entry.answer is not None and entry.error is None
         async with self._turns if proven else self._trials:
             await self._ask(entry, calls)
@@ -278,7 +278,7 @@ class Poller:
             for message in messages:
                 del entry.outbox[message]
                 if message[0] == _GONE:
-                    entry.told.add(message[1])
+                    entry.acknowledged.add(message[1])
         self._requeue(entry, now=changed or awaited)
 
     def _failed(self, entry: _Entry, error: CoordinatorError, *, awaited: bool) -> None:
@@ -288,7 +288,7 @@ class Poller:
             awaited, entry.awaited = awaited or entry.awaited, False
             entry.error, entry.failures = error, entry.failures + 1
             entry.outbox.clear()
-            entry.told.clear()
+            entry.acknowledged.clear()
         self._requeue(entry, now=changed or awaited)
 
     def _requeue(self, entry: _Entry, *, now: bool) -> None:

@@ -74,7 +74,7 @@ class Pod:
     phase: str  # Pending, Running, Succeeded, Failed, Unknown
     index: int | None = None  # of a worker, a placeholder or a task's pod; None: a pod without one
     created: datetime = LONG_AGO
-    gone_by: datetime | None = None  # it is being deleted, and is to be gone then
+    gone_by: datetime | None = None  # when its grace period ends; None unless it is being deleted
     reason: str = ""  # why it failed, such as Evicted
     message: str = ""
     last_words: str = ""  # the termination message of its last container

@@ -1,4 +1,4 @@
-"""The objects of a survey: what is to be read before a PipelineRun begins, and the pod that reads it.
+"""The objects of a survey: what is read before a PipelineRun begins, and the pod that reads it.
 
 survey   credentials and volumes of the stores that steps use; no user code. Looks once, and is not started again in
          place: a pod that was lost is followed by another, one that failed said why

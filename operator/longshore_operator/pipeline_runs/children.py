@@ -11,7 +11,7 @@ from longshore_planner.pipelines.decide import Stop, after_stop
 from longshore_planner.pipelines.records import CANCELLED, FAILED, PENDING, SUCCEEDED, SUSPENDED, Outcome
 from longshore_planner.pipelines.status import Detail
 
-_TELL = ("Running", "Assembling", "Draining", "Succeeded")  # reasons of a step that goes on: they need no sentence
+_GOES_ON = ("Running", "Assembling", "Draining", "Succeeded")  # reasons of a step that goes on: they need no sentence
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def detail(child: Child | None, *, resource: str) -> Detail:
         return Detail(resource)
     done = status.progress.columns.done if isinstance(status, ParallelRunStepStatus) else ""
     progress = "" if done.startswith("0/?") else done
-    waits = "" if succeeded.reason in _TELL else succeeded.message
+    waits = "" if succeeded.reason in _GOES_ON else succeeded.message
     return Detail(resource, progress, waits, is_stalled=child.is_stalled)
 
 

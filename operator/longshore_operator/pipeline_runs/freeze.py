@@ -47,7 +47,7 @@ class Draft:
     run: Subject
     pipeline: ClusterPipeline
     where: str  # the document that problems name
-    template: PipelineDocument | None  # where steps stand in that document; None for a retry
+    document: PipelineDocument | None  # where steps stand in that document; None for a retry
     reads: frozenset[str]  # names of the steps whose source is read now
     code: frozenset[str]  # and of those whose source is copied, where it lies in a store
     contents: str = NONE  # what counts of the files of inputs
@@ -57,7 +57,7 @@ class Draft:
     @property
     def is_retry(self) -> bool:
         """Whether it continues another PipelineRun's run."""
-        return self.template is None
+        return self.document is None
 
     @property
     def config_maps(self) -> set[str]:
@@ -125,7 +125,7 @@ def draft_run(
             frozen, chosen.pipeline.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
         ),
         where=chosen.pipeline.where,
-        template=chosen.pipeline,
+        document=chosen.pipeline,
         reads=every,
         code=every,
         contents=chosen.options.content_fingerprint,
@@ -156,9 +156,9 @@ def draft_retry(
     if not earlier.is_finished:
         return Blocked(WAITING_FOR_RUN, f"waiting for {retries} to end, which this run retries")
     if earlier.frozen is None:
-        raise wrong("it never began, and there is nothing to keep of it: run its pipeline anew")
+        raise wrong("it never began, and there is nothing to keep of it: run its pipeline again")
     if earlier.status is None:
-        raise wrong("its status is of another version: run its pipeline anew")
+        raise wrong("its status is of another version: run its pipeline again")
     succeeded = earlier.status.condition("Succeeded")
     if succeeded is not None and succeeded.status == "True":
         raise wrong("it has succeeded, and there is nothing to retry")
@@ -175,7 +175,7 @@ def draft_retry(
         run=run,
         pipeline=replace(again, pipeline=replace(frozen, steps=steps, options=options)),
         where=where,
-        template=None,
+        document=None,
         reads=frozenset(each.name for each in steps if each.name not in again.kept),
         code=frozenset(failed),
         copies=tuple((each.provision or {}).get("source_uri") for each in frozen.steps),
@@ -187,7 +187,7 @@ def complete(draft: Draft, found: Found, surveys: Iterable[Pod]) -> ResolvedRun:
 
     Raises InvalidDocuments with every problem found.
     """
-    sources = Sources(draft.run, found.config_maps, template=draft.template, where=draft.where)
+    sources = Sources(draft.run, found.config_maps, document=draft.document, where=draft.where)
     steps = [sources.frozen(each) if each.name in draft.reads else each for each in draft.pipeline.pipeline.steps]
     problems = [*draft.problems, *missing_secrets(sorted(draft.secrets), found, where=draft.where), *sources.problems]
     if problems:
@@ -200,19 +200,19 @@ def complete(draft: Draft, found: Found, surveys: Iterable[Pod]) -> ResolvedRun:
         if surveyed is not None:
             steps, survey = surveyed, None
     frozen = replace(draft.pipeline, pipeline=replace(draft.pipeline.pipeline, steps=tuple(steps)))
-    if survey is None and draft.template is not None:
-        _check_size(frozen, draft.template)
+    if survey is None and draft.document is not None:
+        _check_size(frozen, draft.document)
     return ResolvedRun(frozen, tuple(sources.copies.values()), is_retry=draft.is_retry, survey=survey)
 
 
-def _check_size(frozen: ClusterPipeline, template: PipelineDocument) -> None:
+def _check_size(frozen: ClusterPipeline, pipeline: PipelineDocument) -> None:
     """Raise InvalidDocuments where a status would be too large, metrics aside: most of it is what steps compare by."""
     parts = sum(len(json.dumps(each.parts)) for each in frozen.pipeline.steps)
     size = parts + _OF_STEP * len(frozen.pipeline.steps) + len(json.dumps(frozen.spec))
     if size > _LARGEST:
         rule = f"are too many, with too many files of code: a status of them would have {size >> 10} kB"
-        path = field_path((*template.loc, "steps"))
-        raise InvalidDocuments([Problem(template.where, path, f"{rule}, of at most {_LARGEST >> 10}")])
+        path = field_path((*pipeline.loc, "steps"))
+        raise InvalidDocuments([Problem(pipeline.where, path, f"{rule}, of at most {_LARGEST >> 10}")])
 
 
 def _documents(raw: Manifest, pipeline: Manifest | None, around: Iterable[Manifest]) -> Documents:

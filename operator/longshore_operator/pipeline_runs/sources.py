@@ -26,15 +26,15 @@ RETRY = "spec.retryOf"
 class Sources:
     """Sources of steps; what is wrong with them is collected in `problems`.
 
-    `config_maps` are those that exist, by name. `template` says where a step stands in a document, if it does; else
+    `config_maps` are those that exist, by name. `document` says where a step stands in a document, if it does; else
     problems name `where`.
     """
 
     def __init__(
-        self, run: Subject, config_maps: Mapping[str, Manifest], *, template: PipelineDocument | None, where: str
+        self, run: Subject, config_maps: Mapping[str, Manifest], *, document: PipelineDocument | None, where: str
     ) -> None:
         self._run, self._config_maps = run, config_maps
-        self._template, self._where = template, where
+        self._document, self._where = document, where
         self.copies: dict[str, Ensure] = {}  # by their names
         self.problems: list[Problem] = []
 
@@ -78,12 +78,12 @@ class Sources:
         return [with_survey(step, survey, found, run=self._run.uid) for step in steps]
 
     def _add_problem(self, step: FrozenStep, field: str, text: str, *, missing: str = "") -> None:
-        if self._template is None:
-            text = f"needs the code of {step.name} anew, whose {field} {text}"
+        if self._document is None:
+            text = f"reads the code of {step.name} again, whose {field} {text}"
             self.problems.append(Problem(self._where, RETRY, text, missing))
         else:
-            path = self._template.path(step.name, f"{step.kind}.{field}")
-            self.problems.append(Problem(self._template.where, path, text, missing))
+            path = self._document.path(step.name, f"{step.kind}.{field}")
+            self.problems.append(Problem(self._document.where, path, text, missing))
 
 
 def _entry_field(step: FrozenStep) -> str:
