@@ -60,7 +60,7 @@ class SyntheticRun:
         return b"" if self.fails(number) else b"%08d.png cat 0.%06d\n" % (number, number % 10**6)
 
     def fails(self, number: int) -> bool:
-        """Tell whether a mini-batch failed for good."""
+        """Tell whether a mini-batch failed permanently."""
         return number % 100 < self.failing
 
     def write(self) -> None:

@@ -26,7 +26,7 @@ def import_command(options: argparse.Namespace) -> int:
         for problem in error.problems:
             complain(problem.sentence)
         return BAD_INPUT
-    _tell(translation, options.file, written)
+    _report(translation, options.file, written)
     return SUCCEEDED
 
 
@@ -75,7 +75,7 @@ def _write(texts: dict[str, str], folder: Path) -> str:
     return str(folder)
 
 
-def _tell(translation: Translation, file: Path, written: str) -> None:
+def _report(translation: Translation, file: Path, written: str) -> None:
     for line in translation.notes:
         show(f"{file}: {line}", stream=sys.stderr)
     kinds = ", ".join(f"{each['kind']}/{each['metadata']['name']}" for each in translation.documents)

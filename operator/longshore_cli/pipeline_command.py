@@ -77,7 +77,7 @@ def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespa
 def resume_pipeline(options: argparse.Namespace) -> int:
     """Go on with the run of a pipeline in a folder; return the exit code. Raises InvalidDocuments.
 
-    All is as it was frozen when the run began, but for the code of steps that have failed, which is taken anew.
+    Everything is as it was frozen when the run began, except the code of failed steps, which is read again.
     """
     fixed = ("parameters", "sample", *PIPELINE_FLAGS)
     refuse(options, fixed, rule="is not for a run of a pipeline that goes on: it was frozen when the run began")
@@ -96,7 +96,7 @@ def _go_on(folder: PipelineFolder, options: argparse.Namespace) -> int:
     succeeded = {name for name, record in records.items() if record.state == states.SUCCEEDED}
     if status and all(each.name in succeeded for each in frozen.steps):
         complain(f"the run in {folder.path} has succeeded already")
-        return _tell(status, options, frozen)
+        return _report_end(status, options, frozen)
     require_packages(each for each in frozen.steps if each.name not in succeeded)
     failed = [each for each in frozen.steps if each.name in records and records[each.name].state == states.FAILED]
     again = (
@@ -224,7 +224,7 @@ def _execute(
         show=(lambda _: None) if options.quiet else lines,
         previous=previous,
     )
-    return _tell(asyncio.run(run.run()), options, frozen)
+    return _report_end(asyncio.run(run.run()), options, frozen)
 
 
 def _unusable(folder: PipelineFolder, error: OSError) -> int:
@@ -232,7 +232,7 @@ def _unusable(folder: PipelineFolder, error: OSError) -> int:
     return FAILED
 
 
-def _tell(status: PipelineRunStatus, options: argparse.Namespace, frozen: FrozenPipeline) -> int:
+def _report_end(status: PipelineRunStatus, options: argparse.Namespace, frozen: FrozenPipeline) -> int:
     succeeded = status.condition("Succeeded")
     try:
         if options.json:

@@ -102,7 +102,7 @@ def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFo
             hint = f"; retry its {failed} failed mini-batches with --retry-failed" if failed else ""
             what = "retry" if options.retry_failed else "resume"
             complain(f"the run in {folder.uri} has succeeded already: there is nothing to {what}{hint}")
-            return _tell(last, options, folder=folder, job=resolved.job)
+            return _report_end(last, options, folder=folder, job=resolved.job)
     job = replace(
         resolved.job,
         retry_failed=bool(options.retry_failed),
@@ -143,10 +143,10 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
         errors = InternalErrors(open_store(folder.uri))
         snapshot = _unable(resolved.job, INTERNAL_ERROR, errors.note(error))
         errors.write()
-    return _tell(snapshot, options, folder=folder, job=resolved.job)
+    return _report_end(snapshot, options, folder=folder, job=resolved.job)
 
 
-def _tell(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder, job: Job) -> int:
+def _report_end(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder, job: Job) -> int:
     """Keep and print the status of an ended run; return the exit code."""
     status = _keep(snapshot, folder)
     try:

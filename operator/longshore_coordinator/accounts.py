@@ -47,7 +47,7 @@ class Accounts:
             self._unreturned += items
 
     def gave_up(self, items: int) -> None:
-        """A mini-batch failed for good."""
+        """A mini-batch failed permanently."""
         self.items_ended += items
         self._missing += items
 

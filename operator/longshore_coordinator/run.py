@@ -192,7 +192,7 @@ class Run:
     # --- the verdict -----------------------------------------------------------------------------------------------
 
     def ended(self) -> int:
-        """Return how many mini-batches are done or failed for good."""
+        """Return how many mini-batches are done or failed permanently."""
         return self.leases.counts[State.DONE] + self.leases.counts[State.FAILED]
 
     def judge(self) -> None:

@@ -19,7 +19,7 @@ R = TypeVar("R", bound=Resource)
 
 @dataclass
 class References:
-    """Follows a step's references; what is wrong is put down in `problems`, so that all of it is told at once."""
+    """Follows a step's references; `problems` collects what is wrong, so that all of it is reported at once."""
 
     documents: Documents
     step: Document[Resource]

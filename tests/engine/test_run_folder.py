@@ -85,7 +85,7 @@ def test_what_the_readme_explains_is_there_but_for_what_it_says_may_be_absent(ru
         for pattern in patterns((run_folder / "logs" / "readme.txt").read_text())
         if not fnmatch.filter(logs, pattern)
     }
-    # Nothing failed for good, Longshore had no bug, the code was one, and the script asked for no EntryScript.
+    # Nothing failed permanently, Longshore had no bug, the code was one, and the script asked for no EntryScript.
     assert missing == {
         "job_error.txt",
         "sys/error.txt",

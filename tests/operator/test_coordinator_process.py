@@ -240,7 +240,7 @@ def test_a_coordinator_that_is_told_to_end_drains_and_the_next_one_goes_on(tmp_p
 
 @pytest.fixture
 def failed(tmp_path):
-    """A run of two mini-batches, of which one failed for good, and the step with it."""
+    """A run of two mini-batches, of which one failed permanently, and the step with it."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bad.txt").touch()
     with setup(tmp_path, script="raises_on_some.py", items=1) as pod:

@@ -26,7 +26,7 @@ class Coordinators:
         self.pending = False
         self.explains = None  # the ends of pods that it was asked after; None: all
         self.hears = True
-        self.told = []
+        self.reported = []
         self.asked = []  # generations
         self.stays = None  # a snapshot that does not change any more
 
@@ -39,7 +39,7 @@ class Coordinators:
         return Polled(snapshot, ended if self.explains is None else self.explains)
 
     def gone(self, endpoint, worker):
-        self.told.append(worker)
+        self.reported.append(worker)
         return self.hears
 
 
@@ -120,7 +120,7 @@ def test_a_worker_is_replaced_once_its_coordinator_knows_that_the_one_before_is_
     for _ in range(3):
         world.reconcile()
     assert pods_written(world) == before
-    assert coordinators.told == ["score-worker-0", "score-worker-1"] * 3
+    assert coordinators.reported == ["score-worker-0", "score-worker-1"] * 3
     coordinators.hears = True
     world.reconcile()
     assert pods_written(world) == [*before, ("create", "Pod", "score-worker-0"), ("create", "Pod", "score-worker-1")]

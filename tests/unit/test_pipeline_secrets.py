@@ -44,7 +44,7 @@ STEPS = {
 }
 
 
-def settled(make, url):
+def frozen_pipeline(make, url):
     parameters = [{"name": "url", "type": "string"}] if "parameter" in repr(make(url)) else []
     model = document("Model", "m", version=1, path=url)
     return frozen(make(url), given={"url": url} if parameters else {}, parameters=parameters, documents=(model,))
@@ -53,7 +53,7 @@ def settled(make, url):
 @pytest.mark.parametrize("form", [SIGNED, WITH_KEY, WITH_PASSWORD], ids=["signature", "key", "password"])
 @pytest.mark.parametrize("make", STEPS.values(), ids=STEPS)
 def test_no_status_has_the_secret_of_a_url(make, form):
-    pipeline = settled(make, form.format(name="a", secret=SECRET))
+    pipeline = frozen_pipeline(make, form.format(name="a", secret=SECRET))
     decision = decide(pipeline, {}, history=History(), options=Options(), now=1.0)
     status = pipeline_status(pipeline, decision, started=NOW, now=NOW, previous=None)
     assert status.steps[0].fingerprint.parts
@@ -63,9 +63,9 @@ def test_no_status_has_the_secret_of_a_url(make, form):
 
 @pytest.mark.parametrize("make", STEPS.values(), ids=STEPS)
 def test_a_step_is_the_same_with_another_signature_and_another_one_with_another_file(make):
-    first = settled(make, SIGNED.format(name="a", secret=SECRET)).steps[0].parts
-    again = settled(make, SIGNED.format(name="a", secret=OTHER)).steps[0].parts
-    other = settled(make, SIGNED.format(name="b", secret=SECRET)).steps[0].parts
+    first = frozen_pipeline(make, SIGNED.format(name="a", secret=SECRET)).steps[0].parts
+    again = frozen_pipeline(make, SIGNED.format(name="a", secret=OTHER)).steps[0].parts
+    other = frozen_pipeline(make, SIGNED.format(name="b", secret=SECRET)).steps[0].parts
     assert fingerprint.digest(first) == fingerprint.digest(again)
     assert fingerprint.digest(first) != fingerprint.digest(other)
     assert SECRET not in fingerprint.why_not(first, other)
@@ -74,7 +74,7 @@ def test_a_step_is_the_same_with_another_signature_and_another_one_with_another_
 @pytest.mark.parametrize("make", [each for name, each in STEPS.items() if "input" in name or "source" in name])
 def test_what_inputs_hold_is_looked_at_with_the_secret(make):
     url = SIGNED.format(name="a", secret=SECRET)
-    (step,) = settled(make, url).steps
+    (step,) = frozen_pipeline(make, url).steps
     assert [url in paths for paths in step.places.values()].count(True) == 1
 
 

@@ -329,7 +329,7 @@ def test_a_mini_batch_that_failed_for_good_in_two_runs_of_a_resumed_step_is_lost
     ids=["failed", "done since", "failed again", "retried when the run ended", "one of two done since"],
 )
 def test_what_was_retried_since_did_not_fail_for_good(failed, committed, count):
-    assert f"; failed for good: {count}\n" in summary_of(failed, committed)
+    assert f"; failed permanently: {count}\n" in summary_of(failed, committed)
 
 
 def test_the_errors_are_grouped_and_the_most_frequent_come_first():
@@ -337,12 +337,12 @@ def test_the_errors_are_grouped_and_the_most_frequent_come_first():
     failed += [tried(3, attempt=2), tried(4, category=errors.TIMEOUT, message="run() took longer than 60 s")]
     assert summary_of(failed) == (
         "UserError: ValueError: no digit\n"
-        "  failed attempts: 10; mini-batches: 9 (1, 2, 3, 4, 5, ...); failed for good: 1\n"
+        "  failed attempts: 10; mini-batches: 9 (1, 2, 3, 4, 5, ...); failed permanently: 1\n"
         "  items of mini-batch 1: /data/1.png\n"
         "  log: logs/user/error/node-0/process000.txt\n"
         "\n"
         "Timeout: run() took longer than 60 s\n"
-        "  failed attempts: 1; mini-batches: 1 (4); failed for good: 0\n"
+        "  failed attempts: 1; mini-batches: 1 (4); failed permanently: 0\n"
         "  items of mini-batch 4: /data/4.png\n"
         "  log: logs/user/error/node-0/process000.txt\n"
     )
@@ -399,7 +399,7 @@ def test_errors_of_another_type_or_line_are_of_another_kind(several):
 def test_short_returns_are_among_the_errors():
     text = summary_of([], [done(3, succeeded=4), done(4, succeeded=2), done(5)])
     assert text.startswith("WrongReturn: run() returned 4 results for 5 items (and other texts of this kind)\n")
-    assert "failed attempts: 2; mini-batches: 2 (3, 4); failed for good: 0" in text
+    assert "failed attempts: 2; mini-batches: 2 (3, 4); failed permanently: 0" in text
 
 
 def test_the_summary_of_errors_does_not_depend_on_the_order_of_the_attempts():

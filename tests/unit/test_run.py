@@ -1029,7 +1029,7 @@ def test_a_coordinator_that_was_stopped_ends_no_run_when_it_wakes_up(store, proc
 
 
 def interrupted(store):
-    """Run until 0 is done, 1 failed for good, 2 failed once, 3 is leased; then the coordinator dies."""
+    """Run until 0 is done, 1 failed permanently, 2 failed once, 3 is leased; then the coordinator dies."""
     bench = Bench(store)
     agent = bench.agent()
     pairs = bench.grant(agent, 4)

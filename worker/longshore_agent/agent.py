@@ -201,12 +201,12 @@ class Agent:
             await self._write(batch)
         while len(batch.failed) > _FAILURES_AT_ONCE:
             some, batch.failed = batch.failed[:_FAILURES_AT_ONCE], batch.failed[_FAILURES_AT_ONCE:]
-            await self._tell(wire.report(name, epoch, failed=some, processes=self.worker.states()))
+            await self._send_report(wire.report(name, epoch, failed=some, processes=self.worker.states()))
         now = self._clock()
         held: list[list[int]] = []
         if now >= self._renew_at:
             held, self._renew_at = self.worker.held(), now + self._renew_every
-        await self._tell(
+        await self._send_report(
             wire.report(
                 name,
                 epoch,
@@ -225,7 +225,7 @@ class Agent:
             )
         )
 
-    async def _tell(self, report: dict[str, Any]) -> None:
+    async def _send_report(self, report: dict[str, Any]) -> None:
         orders = await self._client.report(report)
         if orders.lost:  # in the very attempts that were named: later ones may have been granted meanwhile
             lost = set(orders.lost)
@@ -263,7 +263,7 @@ class Agent:
                 deferred = [wire.Deferral(-1, 0, wire.STORE, text)]
             held = self.worker.held() + of_rows
             states, fetched = self.worker.states(), self.worker.fetched
-            await self._tell(
+            await self._send_report(
                 wire.report(*self._identity, held=held, deferred=deferred, processes=states, fetched=fetched)
             )
         writing.result()

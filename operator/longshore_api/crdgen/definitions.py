@@ -62,7 +62,7 @@ NAMES: Mapping[str, Names] = {
             _SUCCEEDED,
             _STATE,
             Column("DONE", ".status.progress.columns.done", "Mini-batches that ended, of all"),
-            Column("FAILED", ".status.progress.columns.failed", "Mini-batches that failed for good"),
+            Column("FAILED", ".status.progress.columns.failed", "Mini-batches that failed permanently"),
             Column("RATE", ".status.progress.columns.rate", "Mini-batches that end per minute"),
             Column("ETA", ".status.progress.columns.eta", "Time until the last mini-batch ends, at that rate"),
             Column("WORKERS", ".status.progress.columns.workers", "Workers that are ready, of those wanted"),

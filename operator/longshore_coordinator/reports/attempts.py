@@ -102,7 +102,7 @@ class Attempts:
             yield from tried
 
     def lost(self) -> Iterator[Lost]:
-        """Yield the mini-batches with failed items, by number: failed for good, or with too few results."""
+        """Yield the mini-batches with failed items, by number: failed permanently, or with too few results."""
         for number, tried in self._by_mini_batch():
             if self._is_short(number):
                 done = self._done_row(number, tries=len(tried) + 1)

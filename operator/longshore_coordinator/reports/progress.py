@@ -21,7 +21,7 @@ class Progress:
     scheduling_finished: bool
     scheduling_seconds: float  # so far, or in all when finished
     items: int  # of the scheduled mini-batches
-    processed: int  # mini-batches that succeeded or failed for good
+    processed: int  # mini-batches that succeeded or failed permanently
     elapsed: float  # since the run started
     remaining: float | None = None  # estimate, None when there is none
 

@@ -114,7 +114,7 @@ def _kind_text(kind: Kind, names: Names) -> str:
     if kind.texts_differ:
         title += " (and other texts of this kind)"
     named = ", ".join(map(str, kind.first)) + (", ..." if kind.mini_batches > len(kind.first) else "")
-    counts = f"mini-batches: {kind.mini_batches} ({named}); failed for good: {kind.terminal}"
+    counts = f"mini-batches: {kind.mini_batches} ({named}); failed permanently: {kind.terminal}"
     lines = [title, f"  failed attempts: {kind.attempts}; {counts}"]
     if failure.mini_batch >= 0:
         lines.append(f"  items of mini-batch {failure.mini_batch}: {', '.join(names(failure.mini_batch))}")

@@ -51,7 +51,7 @@ class Around:
         return self._seen_to(read_place(whole, folder=posixpath.join(self.base, folder)), said=said)
 
     def _seen_to(self, place: Place, *, said: str) -> Place:
-        """Return a place once its Datastore is made, and what was guessed about it is told."""
+        """Return a place; make its Datastore, and note what was guessed about that."""
         if place.datastore:
             self.datastore(place.datastore)
         if place.remark:

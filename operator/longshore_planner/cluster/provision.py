@@ -48,7 +48,7 @@ class Provision:
     secrets: tuple[str, ...] = ()  # names of Secrets with credentials of stores: for containers of ours
     service_account: str | None = None  # whose cloud identity they have; the namespace's own if None
     config_map: str | None = None  # the source folder, if it is one
-    source_uri: str | None = None  # where else the source is to be fetched from: a URL, or a place inside the pods
+    source_uri: str | None = None  # from which the source is fetched: a URL, or a location inside the pods
     source_image: str | None = None  # the source folder, if it is in the image
     node: NodeShape = field(default_factory=NodeShape)  # of one pod that is a node
 

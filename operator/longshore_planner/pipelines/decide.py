@@ -70,7 +70,7 @@ def decide(frozen: FrozenPipeline, records: Records, *, history: History, option
     """Decide what a run does next, given what is known of each step. Called again, it decides the same and no more.
 
     `options` are those of this moment, `now` is in seconds since 1970. A step starts once all that it needs has
-    succeeded. When one has failed for good, nothing more starts but, with `continue_on_step_failure`, what does not
+    succeeded. When one has failed permanently, nothing more starts but, with `continue_on_step_failure`, what does not
     need it; what runs may finish.
     """
     deciding = _Deciding(frozen, dict(records), history, options, now)

@@ -109,7 +109,7 @@ def _place_in_pods(path: str, datastore: str | None, references: References, fie
 
 
 class _Freezing:
-    """Freezes the steps of a pipeline; what is wrong is put down in `problems`, so that all of it is told at once."""
+    """Freezes the steps of a pipeline; `problems` collects what is wrong, so that all of it is reported at once."""
 
     def __init__(
         self,
