@@ -36,9 +36,17 @@ def gcs():
 
 
 @pytest.fixture(scope="session")
-def azure():
+def azure_servers():
+    """The emulator of Azure's protocol, and the next one where it has crashed."""
+    with object_stores.azure_servers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def azure(azure_servers):
     """A store that speaks Azure's protocol, which this process and those that it starts are led to."""
-    with object_stores.azure_server() as server, mock.patch.dict(os.environ, server.variables):
+    server = azure_servers.running()
+    with mock.patch.dict(os.environ, server.variables):
         yield server
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -58,27 +60,51 @@ def gcs_server() -> Iterator[Server]:
             server.stop()
 
 
+class AzureServer:
+    """Azurite, Microsoft's own emulator of Azure's Blob service; another one is started when it has crashed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._printed: deque[str] = deque(maxlen=20)  # its last lines
+
+    def running(self) -> Server:
+        """Return the server that runs, with what it holds, or a new one."""
+        if self._process is not None and self._process.poll() is None:
+            return self._server
+        if self._process is not None:
+            print(f"Azurite ended with {self._process.returncode}:", *self._printed, sep="\n", file=sys.stderr)
+        self.stop()
+        command = ["node", azurite(), "--blobPort", "0", *_AZURITE_OPTIONS]
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self._process = process = subprocess.Popen(command, **output)  # type: ignore[call-overload]
+        first = next(line for line in process.stdout if "successfully listens on" in line)
+        self._reader = threading.Thread(target=lambda: self._printed.extend(process.stdout))  # or it would block
+        self._reader.start()
+        endpoint = f"http://127.0.0.1:{int(first.rpartition(':')[2])}/{_AZURE_ACCOUNT}"
+        text = f"AccountName={_AZURE_ACCOUNT};AccountKey={_AZURE_KEY};BlobEndpoint={endpoint};"
+        text = f"DefaultEndpointsProtocol=http;{text}"
+        with BlobServiceClient.from_connection_string(text) as client:
+            client.create_container(BUCKET)
+        self._server = Server({"AZURE_STORAGE_CONNECTION_STRING": text})
+        return self._server
+
+    def stop(self) -> None:
+        """End it, if it was started."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._reader.join()
+            self._process.stdout.close()
+
+
 @contextmanager
-def azure_server() -> Iterator[Server]:
-    """Run Azurite, Microsoft's own emulator of Azure's Blob service."""
-    command = ["node", azurite(), "--blobPort", "0", *_AZURITE_OPTIONS]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            told = next(line for line in process.stdout if "successfully listens on" in line)
-            silent = threading.Thread(target=process.stdout.read)  # it tells of every request, and nobody is to wait
-            silent.start()
-            port = int(told.rpartition(":")[2])
-            endpoint = f"http://127.0.0.1:{port}/{_AZURE_ACCOUNT}"
-            text = f"AccountName={_AZURE_ACCOUNT};AccountKey={_AZURE_KEY};BlobEndpoint={endpoint};"
-            text = f"DefaultEndpointsProtocol=http;{text}"
-            with BlobServiceClient.from_connection_string(text) as client:
-                client.create_container(BUCKET)
-            yield Server({"AZURE_STORAGE_CONNECTION_STRING": text})
-        finally:
-            process.terminate()
-            process.wait()
-            silent.join()
+def azure_servers() -> Iterator[AzureServer]:
+    """Provide Azurite, started when it is first asked for."""
+    server = AzureServer()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def azurite() -> str:
