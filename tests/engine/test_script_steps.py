@@ -32,7 +32,8 @@ async def main():
 
 asyncio.run(main())
 """
-# A host whose scripts get little time to end by themselves.
+HOST = "import sys, longshore_host.script as s; sys.exit(s.main())"
+# One whose scripts get little time to end by themselves.
 HASTY_HOST = "import sys, longshore_host.script as s; s.GRACE = 0.2; sys.exit(s.main())"
 
 WITH_CHILDREN = """
@@ -294,6 +295,17 @@ def test_cancelled_a_step_passes_sigterm_on_and_leaves_nothing_running(steps):
     assert steps.said(command) == "cancelled"
     assert "heard" in steps.log("stdout.txt")
     assert os.listdir(steps.work) == []
+
+
+@pytest.mark.usefixtures("restored_signals")
+def test_a_script_heeds_sigterm_though_its_host_was_started_by_who_ignores_it(steps):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    host = steps.start_host(WITH_CHILDREN + "time.sleep(600)", str(steps.ready), code=HOST)
+    steps.wait_until_ready()
+    host.send_signal(signal.SIGTERM)
+    assert host.wait(60) == 0
+    result = ScriptResult.from_json((steps.work / RESULT).read_text())
+    assert (result.state, result.exit_code) == ("cancelled", -signal.SIGTERM)
 
 
 def test_cancelled_twice_a_step_is_killed_at_once(steps):

@@ -153,13 +153,18 @@ def _out_of_memory_counters() -> List[List[str]]:
 def reaped() -> Iterator[Tuple[int, int]]:
     """Reap the children that have ended, adopted ones included; yield process id and exit code of each.
 
-    The code of one that was killed is the signal's number, negative.
+    The code of one that was killed is the signal's number, negative. A child is reaped once the caller asks for the
+    next: until then no other process can have its id, and what is left of its group can be killed by it.
     """
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if pid == 0:
+        if ended is None:
             return
-        yield pid, -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        yield ended.si_pid, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        try:
+            os.waitpid(ended.si_pid, 0)
+        except ChildProcessError:
+            pass  # the caller has reaped it

@@ -72,7 +72,8 @@ class Script:
         try:
             code = self._watch()
         finally:
-            kill_group(self._pid)
+            if self._code is None:
+                kill_group(self._pid)
             kill_and_reap(lambda: children_of(os.getpid()))
             self._echo.copy()
             self._logs.cap_now()
@@ -103,6 +104,7 @@ class Script:
         host = os.getpid()
 
         def prepare() -> None:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # we may have been started by who ignores it
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             die_with_parent(host)
             prefer_as_out_of_memory_victim()
@@ -169,6 +171,7 @@ class Script:
         for pid, code in reaped():
             if pid == self._pid:
                 self._code = code
+                kill_group(pid)  # what it left; later, another process may have its id
 
     def _context(self) -> context.Context:
         spec = self._spec
