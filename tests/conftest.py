@@ -4,6 +4,7 @@ And the object stores and the database that several tiers use: started when the 
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from unittest import mock
@@ -19,6 +20,25 @@ import s3_server
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGCHLD)
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_kept():
+    """No test leaves other handlers of signals than it found: what later tests start would ignore what these ignore."""
+    before = [signal.getsignal(each) for each in _SIGNALS]
+    yield
+    assert [signal.getsignal(each) for each in _SIGNALS] == before
+
+
+@pytest.fixture
+def restored_signals():
+    """Restore the handlers of signals after a test of code that sets them until its process ends."""
+    before = {each: signal.getsignal(each) for each in _SIGNALS}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 @pytest.fixture(scope="session")

@@ -444,7 +444,7 @@ def test_a_run_whose_status_is_of_another_version_is_not_retried(world):
     world.submit(name="again", retryOf="nightly")
     world.reconcile("again")
     assert (
-        "is 'nightly': its status is of another version: run its pipeline anew"
+        "is 'nightly': its status is of another version: run its pipeline again"
         in world.condition(name="again")["message"]
     )
 

@@ -513,7 +513,7 @@ def test_a_retry_whose_script_is_gone_says_whose(world):
     world.code.delete("train.py")
     world.submit(name="again", retryOf="nightly")
     world.until(lambda: world.condition(name="again").get("status") == "False", "again")
-    rule = "spec.retryOf needs the code of train anew, whose scriptName is 'train.py': there is no such file in the"
+    rule = "spec.retryOf reads the code of train again, whose scriptName is 'train.py': there is no such file in the"
     assert rule in world.condition(name="again")["message"]
 
 

@@ -98,6 +98,7 @@ def test_other_secrets_tell_one_thing_from_another():
     assert all(text.startswith("https://host/a?key=*** (") for text in texts)
 
 
+@pytest.mark.usefixtures("restored_signals")
 def test_a_transfer_that_fails_or_is_ended_names_no_secret(tmp_path):
     source, target = SIGNED.format(name="a", secret=SECRET), WITH_PASSWORD.format(name="b", secret=SECRET)
     assert SECRET not in why_not(source, target, OSError("no"))
