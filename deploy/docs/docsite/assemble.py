@@ -14,6 +14,7 @@ from pathlib import Path
 from docsite.pages import pages
 
 ELSEWHERE = {  # page of the site -> file of the repository, outside of docs/
+    "contributing/index.md": "CONTRIBUTING.md",
     "contributing/local-cluster.md": "deploy/local/README.md",
     "examples/digits.md": "deploy/examples/digits/README.md",
     "examples/iris-pipeline.md": "deploy/examples/iris-pipeline/README.md",

@@ -1,0 +1,172 @@
+"""The language of code: words that CONTRIBUTING.md rules out stay out of docstrings, messages, CRDs and names.
+
+A message often passes through variables and helpers before it is raised or logged. So every string literal of two words
+or more counts as text, wherever it stands; each failure names file, line, word and replacement.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = sorted(
+    [each.parent for folder in ("operator", "worker") for each in (ROOT / folder).glob("*/__init__.py")]
+    + [ROOT / "deploy/local/localcluster", ROOT / "deploy/docs/docsite"]
+)
+NOT_SWEPT = {  # packages whose texts predate the rules: remove a package once it is clean, and never add one
+    "crds",
+    "docsite",
+    "localcluster",
+    "longshore_agent",
+    "longshore_api",
+    "longshore_cli",
+    "longshore_client",
+    "longshore_coordinator",
+    "longshore_host",
+    "longshore_operator",
+    "longshore_planner",
+    "longshore_protocol",
+    "longshore_run",
+    "longshore_shims",
+    "longshore_storage",
+}
+EXCEPTIONS: Mapping[str, str] = {  # text that must stay: part of it -> why
+}
+
+
+def banned_words() -> dict[str, str]:
+    """Return the replacement of each banned word or phrase, from the table in CONTRIBUTING.md."""
+    _, _, text = (ROOT / "CONTRIBUTING.md").read_text().partition("\n### Words that this project does not use\n")
+    rows = re.findall(r"^\| ([a-z ,]+) \| (.+) \|$", text.partition("\n## ")[0], re.MULTILINE)
+    return {word: instead for words, instead in rows[1:] for word in words.split(", ")}
+
+
+BANNED = banned_words()
+_PHRASES = "|".join(sorted(BANNED, key=len, reverse=True)).replace(" ", r"\s+")
+_ANY = re.compile(rf"\b({_PHRASES})\b", re.IGNORECASE)
+
+
+def findings(text: str) -> list[str]:
+    """Return each banned word in a text with its replacement."""
+    if any(part in text for part in EXCEPTIONS):
+        return []
+    words = [" ".join(found.lower().split()) for found in _ANY.findall(text)]
+    return [f'"{word}": {BANNED[word]}' for word in words]
+
+
+def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each literal of two words or more; an f-string is one text, with X for each value."""
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            text = node.value
+        else:
+            continue
+        if len(text.split()) > 1:
+            yield node.lineno, text
+
+
+def names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each class, function, parameter, variable and attribute that a module defines."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield node.lineno, node.name
+            case ast.arg():
+                yield node.lineno, node.arg
+            case ast.Name(ctx=ast.Store()):
+                yield node.lineno, node.id
+            case ast.Attribute(ctx=ast.Store()):
+                yield node.lineno, node.attr
+
+
+def in_words(name: str) -> str:
+    return " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", name)).lower()
+
+
+def problems(module: Path) -> list[str]:
+    tree = ast.parse(module.read_text())
+    found = [(line, text) for line, text in texts(tree)] + [(line, in_words(name)) for line, name in names(tree)]
+    where = module.relative_to(ROOT)
+    return [f"{where}:{line}: {each}" for line, text in sorted(found) for each in findings(text)]
+
+
+def check(name: str, found: list[str]) -> None:
+    if name in NOT_SWEPT:
+        assert found, f"{name} is clean: remove it from NOT_SWEPT"
+    else:
+        assert found == []
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_a_package_uses_no_banned_word(package: Path):
+    check(package.name, [each for module in sorted(package.rglob("*.py")) for each in problems(module)])
+
+
+def test_everything_not_swept_exists():
+    assert {"crds", *(package.name for package in PACKAGES)} >= NOT_SWEPT
+
+
+def descriptions(node: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield path and text of each description and message of a custom resource definition."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("description", "message") and isinstance(value, str):
+                yield path, value
+            yield from descriptions(value, f"{path}.{key}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from descriptions(value, f"{path}[{index}]")
+
+
+def test_the_custom_resource_definitions_use_no_banned_word():
+    found = []
+    for definition in sorted((ROOT / "crds").glob("*.yaml")):
+        for path, text in descriptions(yaml.safe_load(definition.read_text())["spec"]["versions"]):
+            found += [f"{definition.name}{path}: {each}" for each in findings(text)]
+    check("crds", found)
+
+
+def test_all_descriptions_of_a_definition_are_read():
+    schema = {"description": "a", "properties": {"b": {"description": "b", "items": [{"description": "c"}]}}}
+    rules = {"x-kubernetes-validations": [{"rule": "r", "message": "d"}]}
+    assert [text for _, text in descriptions({**schema, **rules})] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('"""Tell the coordinator."""', "tell"),
+        ('raise ValueError(f"{name} is\\nto be a path")', "is to be"),
+        ('log.info("the step " + "is settled for " "good", 1)', "for good"),
+        ('class A:\n    name: str = ""\n    """Who is told of it."""', "told"),
+        ("def _tell(): ...", "tell"),
+        ("class Errand: ...", "errand"),
+        ("def f(*, said=None): ...", "said"),
+        ("self.is_settled = True", "settled"),
+    ],
+)
+def test_banned_words_are_found(text: str, word: str):
+    tree = ast.parse(text)
+    found = [line for _, each in texts(tree) for line in findings(each)]
+    found += [line for _, name in names(tree) for line in findings(in_words(name))]
+    assert f'"{word}": {BANNED[word]}' in found
+
+
+@pytest.mark.parametrize("text", ["f.tell()", 'x = "told"', 'a("essays, handles")'])
+def test_words_of_others_and_parts_of_words_are_no_findings(text: str):
+    tree = ast.parse(text)
+    assert [line for _, each in texts(tree) for line in findings(each)] == []
+
+
+def test_the_table_of_words_is_read_whole():
+    assert {"tell", "is to be", "errand", "whoever", "lain"} <= BANNED.keys()
+    assert all(BANNED.values())
