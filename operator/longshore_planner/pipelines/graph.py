@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_planner.step_outputs import Need
@@ -18,24 +20,20 @@ def arrange(names: Sequence[str], needs: Sequence[Need], outputs: Mapping[str, S
     if problems:
         raise InvalidDocuments(problems)
     position = {name: index for index, name in enumerate(names)}
-    waiting: dict[str, set[str]] = {name: set() for name in names}
+    steps = TopologicalSorter(dict.fromkeys(names, ()))
     for each in needs:
-        waiting[each.step].add(each.on)
-    readers: dict[str, list[str]] = {name: [] for name in names}
-    for name, on in waiting.items():
-        for other in on:
-            readers[other].append(name)
-    ready = [position[name] for name in names if not waiting[name]]
+        steps.add(each.step, each.on)
+    try:
+        steps.prepare()
+    except CycleError as error:
+        raise InvalidDocuments([_circle(error.args[1], needs, where)]) from None
+    ready: list[int] = []  # a heap of positions
     order = []
-    while ready:
-        name = names[heapq.heappop(ready)]
-        order.append(name)
-        for reader in readers[name]:
-            waiting[reader].discard(name)
-            if not waiting[reader]:
-                heapq.heappush(ready, position[reader])
-    if len(order) < len(names):
-        raise InvalidDocuments([_circle({name: on for name, on in waiting.items() if on}, needs, where)])
+    while steps.is_active():
+        for name in steps.get_ready():
+            heapq.heappush(ready, position[name])
+        order.append(names[heapq.heappop(ready)])
+        steps.done(order[-1])
     return order
 
 
@@ -50,13 +48,8 @@ def _unknown(needs: Sequence[Need], outputs: Mapping[str, Sequence[str]], where:
             )
 
 
-def _circle(stuck: Mapping[str, set[str]], needs: Sequence[Need], where: str) -> Problem:
-    """Return the problem that some of the steps in `stuck` need one another; data flows as the arrows show."""
-    chain: list[str] = []
-    name = next(iter(stuck))
-    while name not in chain:
-        chain.append(name)
-        name = min(on for on in stuck[name] if on in stuck)
-    circle = [*chain[chain.index(name) :], name]
-    path = next(each.path for each in needs if (each.step, each.on) == (circle[0], circle[1]))
-    return Problem(where, path, f"closes a circle: {' → '.join(reversed(circle))}; no step can need itself")
+def _circle(circle: Sequence[str], needs: Sequence[Need], where: str) -> Problem:
+    """Return the problem that steps need one another; each is needed by the next, and the first is the last."""
+    edges = set(pairwise(circle))
+    path = next(each.path for each in needs if (each.on, each.step) in edges)
+    return Problem(where, path, f"closes a circle: {' → '.join(circle)}; no step can need itself")
