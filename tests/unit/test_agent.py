@@ -235,7 +235,7 @@ class Scripts:
         self.worker = Worker(job, SPEC, agent="worker-0.1.a")
         self.agent = agent_of(self, self.worker, job=job, folder=folder)
         self.output = Path(places_of(job, worker="worker-0", shared=str(folder)).output)
-        monkeypatch.setattr("longshore_agent.agent._LOOK_AGAIN", 0.01)
+        monkeypatch.setattr("longshore_agent.agent._RECHECK_SECONDS", 0.01)
         fakes.be_another_user_of_the_group(monkeypatch)
 
     async def report(self, body):

@@ -207,13 +207,13 @@ def test_a_process_that_is_not_ready_charges_nothing(state):
 
 def test_a_new_process_starts_with_a_clean_slate():
     made = slot(queue=(1,))
-    made.killed, made.exit, made.blameless, made.told, made.connected = KILLED, Exit(-9, True), True, True, True
+    made.killed, made.exit, made.blameless, made.init_failed, made.connected = KILLED, Exit(-9, True), True, True, True
     made.dying_since = 3.0
     made.died(5.0)
     made.spawned(8, 6.0)
     assert (made.state, made.process, made.since) == (State.SPAWNING, 8, 6.0)
     assert (made.killed, made.exit, made.dying_since) == (None, None, None)
-    assert (made.blameless, made.told, made.connected) == (False, False, False)
+    assert (made.blameless, made.init_failed, made.connected) == (False, False, False)
 
 
 def test_processes_that_never_come_through_are_started_ever_more_slowly():

@@ -1,5 +1,5 @@
-"""The agent of one worker: leases mini-batches, feeds the processes, writes their rows, reports.
+"""The agent of one worker: leases mini-batches, feeds the processes, writes their rows and reports results.
 
-Talks HTTP to the coordinator and frames to host and children; holds the lease token and the storage credentials, which
-the user's processes never see. Runs no user code and imports neither pandas nor anything of the coordinator's.
+It speaks HTTP with the coordinator and frames with host and children. It holds the coordinator's token and the storage
+credentials, which user processes never see. It runs no user code and imports neither pandas nor the coordinator.
 """

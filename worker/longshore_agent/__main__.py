@@ -1,9 +1,14 @@
 """`python -m longshore_agent`: the container `agent` of a worker, or an agent process of a local run.
 
-Takes its settings from the environment: LONGSHORE_COORDINATOR (URL), LONGSHORE_TOKEN, LONGSHORE_WORKER,
-LONGSHORE_SOCKET, and optionally LONGSHORE_WORK_DIR, LONGSHORE_STAGE_DIR (for inputs, which processes only read there),
-LONGSHORE_CA (the run's own certificate authority, a file) and LONGSHORE_UMASK (octal: where host and agent are two
-users of one group, what one writes must be open to the other).
+Environment variables:
+    LONGSHORE_COORDINATOR: URL of the coordinator.
+    LONGSHORE_TOKEN: Bearer token for the coordinator.
+    LONGSHORE_WORKER: Name of the worker.
+    LONGSHORE_SOCKET: Path of the Unix socket for host and children.
+    LONGSHORE_WORK_DIR: Optional parent of the processes' private folders.
+    LONGSHORE_STAGE_DIR: Optional folder for staged inputs, read-only to the processes.
+    LONGSHORE_CA: Optional file with the run's own certificate authority.
+    LONGSHORE_UMASK: Optional umask, octal. Host and agent may be two users of one group that share files.
 """
 
 from __future__ import annotations
@@ -16,14 +21,14 @@ from longshore_agent.gateway import bind
 
 
 def main() -> int:
-    """Run one agent: 0 when its work is over, 1 when it could not work (the reason is on stderr)."""
-    # Until `run_agent` has one. The first process of a container gets no signal that it has no handler for, and its pod
-    # would outlive its deletion by the whole grace.
+    """Run one agent; return 0 when its work is finished, or 1 after an error, which is printed on stderr."""
+    # Until `run_agent` installs its own. The kernel drops signals without a handler for the first process of a
+    # container, and deleting the pod would take its whole grace period.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     environment = os.environ
     if "LONGSHORE_UMASK" in environment:
         os.umask(int(environment["LONGSHORE_UMASK"], 8))
-    listening = bind(environment["LONGSHORE_SOCKET"])  # first of all: the host connects while the rest is imported
+    listening = bind(environment["LONGSHORE_SOCKET"])  # first: the host can connect while the rest is imported
 
     import asyncio
 

@@ -1,4 +1,4 @@
-"""The agent's life: register, then lease and report side by side until the coordinator says it is over."""
+"""The agent's main loop: register with the coordinator, then lease and report concurrently until the step ends."""
 
 from __future__ import annotations
 
@@ -30,35 +30,43 @@ from longshore_protocol.wire import Completion, Failure
 from longshore_storage.store import Store, open_store
 
 _T = TypeVar("_T")
-_REPORT_SECONDS = 1.0  # a result waits no longer than this to be reported
-_HEARTBEAT = 2.0  # seconds between reports when nothing happens
+_REPORT_SECONDS = 1.0  # the longest time that a result waits before it is reported
+_HEARTBEAT = 2.0  # seconds between reports while there is nothing to report
 _SEGMENT_TRIES = 5
-_SLOW_WRITE = 30.0  # seconds after which a write is reported that has not ended
-_LOOK_AGAIN = 0.5  # seconds between looks at files that may not be read yet
-_SHIP_SECONDS = 2.0  # between looks for logs that are due to be written to the run's folder
-_GOODBYE = 5.0  # seconds to take leave of a coordinator, which may have gone before us
-_FAILURES_AT_ONCE = 200  # in one report: each may carry 20 long lines of a traceback, and a coordinator takes 64 MB
+_SLOW_WRITE = 30.0  # seconds after which an unfinished write is reported
+_RECHECK_SECONDS = 0.5  # between two attempts to read files whose mode does not allow it
+_SHIP_SECONDS = 2.0  # between two uploads of changed logs to the run folder
+_DEREGISTER_SECONDS = 5.0  # the coordinator may have exited before the agent
+_FAILURES_PER_REPORT = 200  # each may carry 20 long lines of a traceback; the coordinator accepts 64 MB
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The environment contract of an agent."""
+    """Settings of an agent, read from its environment variables."""
 
     coordinator: str  # URL
     token: str
     worker: str
     socket_path: str
-    work_dir: str | None = None  # for the processes' private folders; None: a temporary folder
-    stage_dir: str | None = None  # for inputs: a folder that the processes only read; None: beside their folders
-    patience: float = 300.0  # seconds to wait for a coordinator that does not answer
-    ca: str | None = None  # file with the certificate that the coordinator's must be signed by
+    work_dir: str | None = None  # parent of the processes' private folders; None: a temporary folder
+    stage_dir: str | None = None  # for staged inputs, read-only to the processes; None: beside their folders
+    patience: float = 300.0  # seconds to retry calls that the coordinator does not answer
+    ca: str | None = None  # file with the certificate authority of the coordinator
 
 
 async def run_agent(settings: Settings, listening: socket.socket) -> None:
-    """Work for the coordinator until it needs no more.
+    """Serve the coordinator until the step ends or SIGTERM arrives.
 
-    Raises Refused, Unreachable, StagingError. Registers anew, forgetting all leases, whenever a new coordinator took
-    over.
+    Whenever a new coordinator has taken over, the agent drops all leases and registers again.
+
+    Args:
+        settings: The agent's settings.
+        listening: The bound Unix socket on which host and child processes connect.
+
+    Raises:
+        Refused: The coordinator rejects this agent permanently.
+        Unreachable: No coordinator answered for `settings.patience` seconds.
+        StagingError: The job's source, models or side inputs cannot be staged.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -83,8 +91,8 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
 
             server: asyncio.AbstractServer | None = None
             while True:
-                # Random, not the pid: that of a restarted container is the same again, and segments carry this name.
-                registration = await _unless(stopping, client.register(secrets.token_hex(4)))
+                # Random: segment names contain it, and the pid of a restarted container is the same again.
+                registration = await _unless_stopped(stopping, client.register(secrets.token_hex(4)))
                 if registration is None:
                     return
                 job = registration.job
@@ -92,19 +100,19 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                 places.make()
                 identity = (registration.agent, registration.epoch)
                 try:
-                    data = await _unless(stopping, prepare(job, places, client, identity))
+                    data = await _unless_stopped(stopping, prepare(job, places, client, identity))
                 except Superseded:
                     continue
                 if data is None:
                     with contextlib.suppress(TimeoutError, Superseded):
-                        async with asyncio.timeout(_GOODBYE):
+                        async with asyncio.timeout(_DEREGISTER_SECONDS):
                             await client.bye()
                     return
                 spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, places=places)
                 shipper = Shipper(job, places, worker=settings.worker, private=tempfile.gettempdir())
                 worker = Worker(job, spec, agent=registration.agent, copies=data.copies, staged=settings.stage_dir)
                 agent = Agent(client, job, worker, identity=identity, shipper=shipper)
-                for peer in peers:  # hosts and children of the old epoch end, and the host comes back
+                for peer in peers:  # host and children of the old epoch exit; the host then reconnects
                     peer.close()
                 peers.clear()
                 if server is None:
@@ -118,7 +126,7 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
 
 
 class Agent:
-    """One registration's worth of work."""
+    """The work of one registration: leases, reports, timeouts, resource samples and uploads."""
 
     def __init__(
         self, client: CoordinatorClient, job: Job, worker: Worker, *, identity: tuple[str, int], shipper: Shipper
@@ -129,7 +137,7 @@ class Agent:
         self._identity = identity
         self._shipper = shipper
         self._suspects = Suspects()
-        self._awaits_files = False  # the report waits for scripts, and for no store
+        self._awaits_files = False  # a report waits until scripts make their files readable
         self._segments: Store = open_store(job.run_uri)
         self._resources = ResourceMonitor(self._segments, worker.name, interval=job.resource_monitor_interval)
         self._sending = asyncio.Lock()
@@ -139,7 +147,13 @@ class Agent:
         self._renew_at = self._clock() + self._renew_every
 
     async def work(self, stopping: asyncio.Event) -> None:
-        """Work until told to end, or until `stopping` asks for a drain. Raises Superseded, Refused, Unreachable."""
+        """Work until the step ends, or drain and return once `stopping` is set.
+
+        Raises:
+            Superseded: A new coordinator took over.
+            Refused: The coordinator rejects this agent permanently.
+            Unreachable: No coordinator answered in time.
+        """
         tasks = [
             asyncio.create_task(each)
             for each in (self._lease(), self._report(), self._watch(), self._monitor(), self._drain_when(stopping))
@@ -151,36 +165,36 @@ class Agent:
             await asyncio.wait({ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
-                    task.result()  # raises what ended it
+                    task.result()  # raises the exception that ended the task
         finally:
-            async with self._sending:  # a report on its way is not torn: it holds results
+            async with self._sending:  # a report in flight holds results and must not be cancelled
                 for task in (ended, *tasks):
                     task.cancel()
             await asyncio.gather(ended, *tasks, return_exceptions=True)
             await self.worker.close()
         await self._send()
         if self._shipper.ships_logs or self._shipper.ships_output:
-            await asyncio.to_thread(self._ship_the_rest)
+            await asyncio.to_thread(self._ship_remaining)
         await self._client.bye()
 
     async def _lease(self) -> None:
         while True:
             await self.worker.demand.wait()
             self.worker.demand.clear()
-            want = self.worker.want()
-            if not want:
+            wanted = self.worker.want()
+            if not wanted:
                 continue
-            granted, orders = await self._client.lease(want)
+            granted, orders = await self._client.lease(wanted)
             self.worker.take([staging.stage(self._job, grant) for grant in granted])
             if self._obey(orders):
                 return await _forever()
             if not granted:
-                self.worker.demand.set()  # the call waited at the coordinator in vain: ask again
+                self.worker.demand.set()  # the long poll timed out without work: repeat it
 
     async def _report(self) -> None:
-        """Report what there is every second, at once when it is much or the worker is idle; and give signs of life."""
+        """Report results every second, or at once when there are many or the worker is idle; send heartbeats."""
         while True:
-            # Not wait_for: up to Python 3.11 it loses a cancellation that meets the event, and we would never end.
+            # Not wait_for: until Python 3.11 it can lose a cancellation that coincides with the event.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(_REPORT_SECONDS, self._renew_every)):
                     await self.worker.report_now.wait()
@@ -196,11 +210,11 @@ class Agent:
     async def _deliver(self, batch: Batch) -> None:
         name, epoch = self._identity
         self._sent = self._clock()
-        # What failed is shipped too: once that is reported, others run it and ship theirs, which must be the last.
+        # Output of failed attempts is uploaded before they are reported: the retry elsewhere must overwrite it.
         if batch.rows or (self._shipper.ships_output and (batch.completed or batch.failed)):
             await self._write(batch)
-        while len(batch.failed) > _FAILURES_AT_ONCE:
-            some, batch.failed = batch.failed[:_FAILURES_AT_ONCE], batch.failed[_FAILURES_AT_ONCE:]
+        while len(batch.failed) > _FAILURES_PER_REPORT:
+            some, batch.failed = batch.failed[:_FAILURES_PER_REPORT], batch.failed[_FAILURES_PER_REPORT:]
             await self._send_report(wire.report(name, epoch, failed=some, processes=self.worker.states()))
         now = self._clock()
         held: list[list[int]] = []
@@ -227,14 +241,14 @@ class Agent:
 
     async def _send_report(self, report: dict[str, Any]) -> None:
         orders = await self._client.report(report)
-        if orders.lost:  # in the very attempts that were named: later ones may have been granted meanwhile
+        if orders.lost:  # only the attempts in this report: later ones may have been granted meanwhile
             lost = set(orders.lost)
             self.worker.forget([pair for pair in report["held"] if pair[0] in lost])
         self._obey(orders)
 
     async def _write(self, batch: Batch) -> None:
-        """Write rows and output files; take the batch's results back when a store refuses them time and again."""
-        rows = await asyncio.to_thread(batch.seal)  # it hashes up to some megabytes
+        """Write rows and output files; defer the batch's results when the store keeps failing."""
+        rows = await asyncio.to_thread(batch.seal)  # hashes several megabytes
         why = ""
         for attempt in range(_SEGMENT_TRIES):
             if attempt:
@@ -253,15 +267,15 @@ class Agent:
         batch.defer(why)
 
     async def _put(self, batch: Batch, rows: bytes) -> None:
-        """Make results durable. However slow the store, no lease expires meanwhile: neither theirs nor of what runs."""
+        """Make results durable. Leases are renewed meanwhile, so that none expires while the store is slow."""
         writing, began = asyncio.create_task(self._put_results(batch.segment, rows)), self._clock()
         while not (await asyncio.wait({writing}, timeout=self._renew_every))[0]:
-            of_rows = [[done.mini_batch, done.attempt] for done in batch.completed]
-            taken, deferred = self._clock() - began, []
-            if taken > _SLOW_WRITE and not self._awaits_files:  # it may never end: the run is to know why it waits
-                text = f"writing {self._segments.child(batch.segment)} has taken {taken:.0f} s so far"
+            unreported = [[done.mini_batch, done.attempt] for done in batch.completed]
+            elapsed, deferred = self._clock() - began, []
+            if elapsed > _SLOW_WRITE and not self._awaits_files:  # it may never end: report the cause
+                text = f"writing {self._segments.child(batch.segment)} has taken {elapsed:.0f} s so far"
                 deferred = [wire.Deferral(-1, 0, wire.STORE, text)]
-            held = self.worker.held() + of_rows
+            held = self.worker.held() + unreported
             states, fetched = self.worker.states(), self.worker.fetched
             await self._send_report(
                 wire.report(*self._identity, held=held, deferred=deferred, processes=states, fetched=fetched)
@@ -269,15 +283,17 @@ class Agent:
         writing.result()
 
     async def _put_results(self, segment: str, rows: bytes) -> None:
-        """Write a segment, and ship what scripts wrote. Raises OSError, whose text says what cannot be written.
+        """Write a segment and upload the files that scripts wrote.
 
-        Raises UnreadableError for files that the agent may not read, once nothing runs any more that may have them.
+        Raises:
+            UnreadableError: The agent may not read some files, and no running mini-batch can change that.
+            OSError: Anything else cannot be written; the message names the target.
         """
         if rows:
             try:
                 await asyncio.to_thread(self._segments.put, segment, rows)
             except OSError as error:
-                raise _not_written(self._segments.child(segment), error) from error
+                raise _write_error(self._segments.child(segment), error) from error
         try:
             while True:
                 try:
@@ -286,12 +302,12 @@ class Agent:
                     changed = [each.changed for each in error.files if not self._suspects.is_known(each)]
                     if max(changed, default=0.0) + GRAIN < self.worker.oldest_begin() or self.worker.ended.is_set():
                         raise
-                    self._awaits_files = True  # what wrote them still runs, and may let us read them at its end
-                await asyncio.sleep(_LOOK_AGAIN)
+                    self._awaits_files = True  # the running mini-batch may still make them readable
+                await asyncio.sleep(_RECHECK_SECONDS)
         except UnreadableError:
             raise
         except OSError as error:
-            raise _not_written(self._job.output.uri, error) from error
+            raise _write_error(self._job.output.uri, error) from error
         finally:
             self._awaits_files = False
 
@@ -301,11 +317,11 @@ class Agent:
             try:
                 await asyncio.to_thread(self._shipper.ship_logs)
             except OSError as error:
-                sys.stderr.write(f"longshore-agent: the logs are not in the run's folder yet: {error}\n")
+                sys.stderr.write(f"longshore-agent: logs could not be uploaded and will be retried: {error}\n")
 
-    def _ship_the_rest(self) -> None:
-        """Ship what failed mini-batches and shutdown() wrote, and all logs; blocking."""
-        trouble: OSError | None = None
+    def _ship_remaining(self) -> None:
+        """Upload all logs and the output of failed mini-batches and of shutdown(). Blocking."""
+        last_error: OSError | None = None
         for attempt in range(_SEGMENT_TRIES):
             if attempt:
                 time.sleep(0.1 * 2**attempt)
@@ -313,13 +329,13 @@ class Agent:
                 self._shipper.ship_output()
                 self._shipper.ship_logs(all_of_them=True)
             except OSError as error:
-                trouble = error
+                last_error = error
             else:
                 return
-        sys.stderr.write(f"longshore-agent: not all is in the run's folder: {trouble}\n")
+        sys.stderr.write(f"longshore-agent: some logs or output could not be uploaded: {last_error}\n")
 
     async def _watch(self) -> None:
-        """Look after timeouts, several times within the shortest of them."""
+        """Check timeouts, several times within the shortest of them."""
         timeouts = self._job.timeouts
         pause = max(0.02, min(0.5, timeouts.run_invocation / 10, timeouts.init / 10))
         while True:
@@ -327,7 +343,7 @@ class Agent:
             self.worker.tick()
 
     async def _monitor(self) -> None:
-        """Note the use of resources, the last time while the processes are still there."""
+        """Record resource usage; the last sample is taken before the processes exit."""
         await self._resources.run(self.worker.pids, self.worker.ending)
         await _forever()
 
@@ -337,7 +353,7 @@ class Agent:
         await _forever()
 
     def _obey(self, orders: Orders) -> bool:
-        """Carry out what the coordinator wants; tell whether it wants no more leasing."""
+        """Carry out the coordinator's orders; return whether leasing must end."""
         if orders.stop:
             self.worker.stop()
         elif orders.drain or orders.finished:
@@ -345,9 +361,9 @@ class Agent:
         return orders.stop or orders.drain or orders.finished
 
 
-async def _unless(stopping: asyncio.Event, doing: Coroutine[Any, Any, _T]) -> _T | None:
-    """Return what comes of it, or None when we are told to end before: nothing is held yet, nothing is lost."""
-    task, stop = asyncio.create_task(doing), asyncio.create_task(_wait(stopping))
+async def _unless_stopped(stopping: asyncio.Event, coroutine: Coroutine[Any, Any, _T]) -> _T | None:
+    """Return the result of `coroutine`; cancel it and return None once `stopping` is set."""
+    task, stop = asyncio.create_task(coroutine), asyncio.create_task(_wait(stopping))
     try:
         await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
@@ -357,7 +373,7 @@ async def _unless(stopping: asyncio.Event, doing: Coroutine[Any, Any, _T]) -> _T
         await asyncio.gather(task, stop, return_exceptions=True)
 
 
-def _not_written(target: str, error: OSError) -> OSError:
+def _write_error(target: str, error: OSError) -> OSError:
     return OSError(f"cannot write {target}: {error.strerror or error}")
 
 

@@ -1,4 +1,4 @@
-"""The coordinator's four calls for agents, each retried until it is answered or patience ends."""
+"""The coordinator's four calls for agents, each retried until it is answered or the time limit is reached."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from longshore_protocol.job import Job
 from longshore_protocol.reading import read, read_text
 from longshore_protocol.wire import OLDEST_PROTOCOL, PROTOCOL, Grant, unpack_grants
 
-_LONGEST_TRY = 80.0  # seconds that a call and the pause after it may take
-_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries, give or take a half; the last one repeats
-# No limit on the whole call: a lease call waits at the coordinator until there is work.
+_LONGEST_TRY = 80.0  # seconds that one call and the pause after it may take
+_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries, jittered by 50 %; the last one repeats
+# No total limit: a lease call is a long poll that waits until there is work.
 _LIMITS = Limits(connect=10.0, silence=60.0)
 
 
 class Superseded(Exception):
-    """The coordinator does not know this agent (any more): a new one took over. Register again, forget all leases."""
+    """The coordinator does not know this agent because a new one took over; drop all leases and register again."""
 
 
 class Refused(Exception):
-    """The coordinator refuses this agent for good; the message says why."""
+    """The coordinator rejects this agent permanently; the message states the reason."""
 
 
 class Unreachable(Exception):
-    """No coordinator answered for as long as patience lasts."""
+    """No coordinator answered within the time limit."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What a coordinator says to a new agent."""
+    """The coordinator's response to a registration."""
 
     agent: str
     epoch: int
@@ -44,19 +44,31 @@ class Registration:
 
 @dataclass(frozen=True)
 class Orders:
-    """What a coordinator wants of an agent, told with every answer."""
+    """The coordinator's orders to an agent, part of every response."""
 
-    finished: bool = False  # nothing will ever be leased again: end in an orderly way
-    drain: bool = False  # finish what runs, give back the rest, then end
-    stop: bool = False  # end at once
-    lost: tuple[int, ...] = ()  # mini-batches whose leases are no longer this agent's
+    finished: bool = False  # no further leases: shut down gracefully
+    drain: bool = False  # finish running mini-batches, release the rest, then shut down
+    stop: bool = False  # kill all processes and exit
+    lost: tuple[int, ...] = ()  # mini-batches whose leases this agent has lost
 
 
 class CoordinatorClient:
-    """Calls of one agent to its coordinator. Every call is repeated until it is answered or patience ends."""
+    """HTTP client of one agent. Calls are retried until the coordinator answers or `patience` seconds have passed."""
 
     def __init__(self, url: str, *, token: str, worker: str, patience: float, ca: str | None = None) -> None:
-        """`ca` is the file of the one authority to trust. Raises OSError, api.InvalidAuthority."""
+        """Create a client.
+
+        Args:
+            url: Scheme, host and port of the coordinator.
+            token: The bearer token.
+            worker: Name of the worker.
+            patience: Seconds to retry a call that is not answered.
+            ca: File with the only certificate authority to trust; None for the system's.
+
+        Raises:
+            OSError: `ca` cannot be read.
+            api.InvalidAuthority: `ca` is not a certificate.
+        """
         self._url = url
         self._worker = worker
         self._patience = patience
@@ -72,29 +84,34 @@ class CoordinatorClient:
         await self._api.__aexit__()
 
     async def register(self, boot: str) -> Registration:
-        """Register this agent (`boot` tells this start of it from earlier ones).
+        """Register this agent; `boot` is a random text that identifies this start of it.
 
-        Raises Refused when no protocol is common to both sides or the token is another, Unreachable.
+        Raises:
+            Refused: The token is wrong, or the two sides have no protocol version in common.
+            Unreachable: No coordinator answered in time.
         """
         body = {"worker": self._worker, "boot": boot, "protocol": PROTOCOL, "oldest_protocol": OLDEST_PROTOCOL}
         registration = read_text(Registration, (await self._post("register", body)).decode())
         self._identity = {"agent": registration.agent, "epoch": registration.epoch}
         return registration
 
-    async def lease(self, want: int) -> tuple[list[Grant], Orders]:
-        """Ask for up to `want` mini-batches; waits at the coordinator while there are none.
+    async def lease(self, count: int) -> tuple[list[Grant], Orders]:
+        """Lease up to `count` mini-batches, waiting until there are some; return them with the coordinator's orders.
 
-        Raises Superseded, Refused, Unreachable.
+        Raises:
+            Superseded: A new coordinator took over.
+            Refused: The coordinator rejects this agent permanently.
+            Unreachable: No coordinator answered in time.
         """
-        orders, grants = unpack_grants(await self._post("lease", {**self._identity, "want": want}))
+        orders, grants = unpack_grants(await self._post("lease", {**self._identity, "want": count}))
         return grants, read(Orders, orders)
 
     async def report(self, body: dict[str, Any]) -> Orders:
-        """Deliver a `wire.report`. Raises Superseded, Refused, Unreachable."""
+        """Send a `wire.report`; return the coordinator's orders. Raises Superseded, Refused and Unreachable."""
         return read_text(Orders, (await self._post("report", body)).decode())
 
     async def bye(self) -> None:
-        """Say that this agent ends and holds nothing any more. Raises Superseded, Refused, Unreachable."""
+        """Deregister this agent, which holds no more leases. Raises Superseded, Refused and Unreachable."""
         await self._post("bye", self._identity)
 
     async def _post(self, call: str, body: dict[str, Any]) -> bytes:
@@ -110,14 +127,14 @@ class CoordinatorClient:
                     raise Superseded(error.text) from error
                 if error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status != HTTPStatus.REQUEST_TIMEOUT:
                     raise Refused(error.text) from error
-                trouble: api.CoordinatorError = error
+                last_error: api.CoordinatorError = error
             except api.Unreachable as error:
-                trouble = error
+                last_error = error
             if waited > self._patience:
-                raise Unreachable(f"no coordinator answered for {self._patience:.0f} s: {trouble}")
+                raise Unreachable(f"no coordinator answered for {self._patience:.0f} s: {last_error}")
             await asyncio.sleep(_pause(tries))
             tries += 1
-            waited += min(loop.time() - began, _LONGEST_TRY)  # what is more, this process was stopped
+            waited += min(loop.time() - began, _LONGEST_TRY)  # a longer gap means that this process was suspended
 
 
 def _pause(tries: int) -> float:

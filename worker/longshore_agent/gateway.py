@@ -1,4 +1,4 @@
-"""The unix socket where host and children connect: frames in, frames out, no decisions."""
+"""The Unix socket on which host and children connect: it decodes and encodes frames and makes no decisions."""
 
 from __future__ import annotations
 
@@ -15,56 +15,56 @@ from longshore_protocol import messages
 from longshore_protocol.frames import MAX_BODY, Decoder, FrameError, encode
 from longshore_protocol.text import printable
 
-_REST = 0.001  # seconds
+_PAUSE = 0.001  # seconds without reading from a busy child
 _LONGEST_DEVICE = 100  # characters
-_SMALL = 1 << 20  # bytes of a header: what a host says of a process that died, or who it is itself
-_LARGE = 1 << 24  # bytes of a header from a child, texts of a failure included
+_SMALL = 1 << 20  # bytes of a header before identification, or from a host
+_LARGE = 1 << 24  # bytes of a header from a child, including the texts of a failure
 
 
 class Handler(Protocol):
-    """Who takes the messages; `Worker` does."""
+    """Callbacks for connections and messages; implemented by `Worker`."""
 
     def host_connected(self, peer: Peer) -> None:
-        """A host introduced itself."""
+        """Handle the connection of a host."""
 
     def child_connected(self, peer: Peer, process: int) -> bool:
-        """A child introduced itself; False turns it away."""
+        """Handle the connection of a child; return False to reject it."""
 
     def host_said(self, message: list[Any]) -> None:
-        """The host sent a message."""
+        """Handle a message of the host."""
 
     def child_said(self, process: int, message: list[Any], body: bytes) -> None:
-        """A child sent a message."""
+        """Handle a message of a child."""
 
     def child_malformed(self, process: int, why: str) -> None:
-        """A child sent what is no message, or none that it may send; nothing of it was handed over."""
+        """Handle an invalid message of a child; `why` states the fault. The message itself is dropped."""
 
     def is_busy(self, process: int) -> bool:
-        """Tell whether a child has so much to do that its next messages can wait a moment."""
+        """Return whether a child has so many mini-batches that reading its messages can wait a moment."""
 
     def settle(self) -> None:
-        """Everything received so far is handed over: act on it."""
+        """Act on the messages passed so far; called after each read."""
 
     def host_gone(self, peer: Peer) -> None:
-        """The host's connection is closed."""
+        """Handle the end of the host's connection."""
 
     def child_gone(self, peer: Peer, process: int) -> None:
-        """A child's connection is closed."""
+        """Handle the end of a child's connection."""
 
 
 class Peer(asyncio.Protocol):
-    """One connection. Who it is follows from its first message."""
+    """One connection; its first message identifies it as a host or a child."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._decoder = Decoder(_SMALL, 0)  # whoever it is, it need not be held in memory
+        self._decoder = Decoder(_SMALL, 0)  # unidentified peers may not fill the memory
         self._transport: asyncio.Transport | None = None
         self._process: int | None = None
         self._is_host = False
-        self.device = ""  # of a child, as it says itself
+        self.device = ""  # of a child, as it reports it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # no event loop but asyncio's own derives from it
+        self._transport = cast("asyncio.Transport", transport)  # only asyncio's own event loops derive from it
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -73,12 +73,12 @@ class Peer(asyncio.Protocol):
             self._refuse(str(error))
         else:
             for message, body in frames:
-                if self._is_closing():  # by what an earlier message said: nothing behind that is believed
+                if self._is_closing():  # an earlier message was invalid: ignore the rest
                     break
                 self._receive(message, body)
         self._handler.settle()
         if self._process is not None and self._handler.is_busy(self._process):
-            self._rest()
+            self._pause()
 
     def _receive(self, message: list[Any], body: bytes) -> None:
         rules = FROM_CHILD if self._process is not None else FROM_HOST if self._is_host else FROM_UNKNOWN
@@ -90,7 +90,7 @@ class Peer(asyncio.Protocol):
         elif self._is_host:
             self._handler.host_said(message)
         else:
-            self._introduce(message)
+            self._identify(message)
 
     def _refuse(self, why: str) -> None:
         if self._process is not None:
@@ -102,14 +102,14 @@ class Peer(asyncio.Protocol):
     def _is_closing(self) -> bool:
         return self._transport is not None and self._transport.is_closing()
 
-    def _rest(self) -> None:
-        """Let more messages gather in the socket before the next read: each read costs as much as several messages."""
-        assert self._transport is not None, "it just received"
+    def _pause(self) -> None:
+        """Pause reading so that messages accumulate: each read costs as much as several messages."""
+        assert self._transport is not None, "data was just received"
         if not self._transport.is_closing():
             self._transport.pause_reading()
-            asyncio.get_running_loop().call_later(_REST, self._go_on)
+            asyncio.get_running_loop().call_later(_PAUSE, self._resume)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -121,15 +121,15 @@ class Peer(asyncio.Protocol):
         self._handler.settle()
 
     def send(self, header: Sequence[Any], body: bytes = b"") -> None:
-        """Send a message; one sent to a closed connection is lost, and the closing is told to the handler."""
+        """Send a message. On a closed connection it is dropped; the handler learns of the end separately."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode(header, body))
 
     @property
     def pid(self) -> int:
-        """The process at the other end, as this machine knows it; 0 when it is out of sight.
+        """The pid of the peer in this pid namespace; 0 if it is not visible here.
 
-        Asked of the kernel: in a pod, what a process of another container takes for its pid is another's here.
+        The kernel provides it, because pids that processes of other containers report belong to their own namespaces.
         """
         connected = None if self._transport is None else self._transport.get_extra_info("socket")
         if connected is None:
@@ -142,7 +142,7 @@ class Peer(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _introduce(self, message: list[Any]) -> None:
+    def _identify(self, message: list[Any]) -> None:
         if message[0] == messages.HELLO_HOST:
             self._is_host = True
             self._handler.host_connected(self)
@@ -156,9 +156,9 @@ class Peer(asyncio.Protocol):
 
 
 def bind(path: str) -> socket.socket:
-    """Listen on a unix socket at `path`, in the place of one that an earlier agent left.
+    """Listen on a Unix socket at `path`, replacing one that an earlier agent left; return the socket.
 
-    Only the group may connect besides the owner: the user's container shares a group with the agent's.
+    Only owner and group may connect: the user's container shares a group with the agent's.
     """
     if os.path.exists(path):
         os.unlink(path)
@@ -173,5 +173,5 @@ def bind(path: str) -> socket.socket:
 
 
 async def serve(listening: socket.socket, make_peer: Callable[[], Peer]) -> asyncio.AbstractServer:
-    """Accept connections on the bound socket."""
+    """Accept connections on the bound socket; return the server."""
     return await asyncio.get_running_loop().create_unix_server(make_peer, sock=listening)

@@ -1,4 +1,4 @@
-"""Where infrastructure fails, by the error that it raised here."""
+"""Classify errors of staging by the infrastructure that failed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from longshore_storage.retrying import fails_for_now, is_full
 
 
 def origin_of(error: BaseException) -> str | None:
-    """Return where infrastructure evidently fails that kept something from being fetched (`wire.Deferral.origin`).
+    """Return which infrastructure caused a failed download (`wire.Deferral.origin`).
 
-    None where no later try can succeed, and in doubt: then it is the data that cannot be read.
+    Returns:
+        STORE for a full local disk, INPUT for a store that fails temporarily, or None if a retry cannot succeed or the
+        cause is unclear. None makes it a failure of the data.
     """
     if is_full(error):
         return STORE

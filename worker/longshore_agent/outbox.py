@@ -1,7 +1,7 @@
-"""What is to be reported: rows gathered into segments, and the outcomes that point into them.
+"""Results waiting to be reported: rows collected into segments, and the outcomes that refer to them.
 
-A segment is one immutable object of the run's folder. Its outcomes are reported only once it is written, so whatever
-the ledger names exists.
+A segment is one immutable object of the run folder. Its outcomes are reported only after it is written, so every
+segment that the ledger names exists.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from longshore_protocol.errors import USER_ERROR
 from longshore_protocol.segments import digest_of, encode_digests, select_digests
 from longshore_protocol.wire import STORE, Completion, Deferral, Failure
 
-FLUSH_BYTES = 8 * 1024 * 1024  # of rows: a segment that large is written at once
-FLUSH_OUTCOMES = 1000  # so many results are reported at once, while the processes go on
+FLUSH_BYTES = 8 * 1024 * 1024  # of rows: a segment of this size is written immediately
+FLUSH_OUTCOMES = 1000  # this many results are reported immediately
 
 
 @dataclass
@@ -34,27 +34,27 @@ class Batch:
     init_failed: list[Failure] = field(default_factory=list)
 
     def is_empty(self) -> bool:
-        """Tell whether there is nothing to report."""
+        """Return whether there is nothing to report."""
         return not (self.completed or self.failed or self.returned or self.deferred or self.init_failed)
 
     def defer(self, message: str) -> None:
-        """Take back the results: their rows could not be written, for the reason in `message`."""
+        """Turn the results into deferrals, because their rows could not be written; `message` states the cause."""
         self.deferred += [Deferral(each.mini_batch, each.attempt, STORE, message) for each in self.completed]
         self.completed, self.digests = [], ""
 
-    def refuse(self, why: Mapping[int, str]) -> None:
-        """Turn the results of some mini-batches into failures, each for its reason."""
-        kept = [place for place, each in enumerate(self.completed) if each.mini_batch not in why]
+    def refuse(self, causes: Mapping[int, str]) -> None:
+        """Turn results into failures; `causes` maps mini-batches to messages."""
+        kept = [place for place, each in enumerate(self.completed) if each.mini_batch not in causes]
         for each in self.completed:
-            if each.mini_batch in why:
+            if each.mini_batch in causes:
                 head = each.mini_batch, each.attempt, each.items, each.process
-                failure = Failure(*head, USER_ERROR, why[each.mini_batch], "", each.started, each.elapsed, "")
+                failure = Failure(*head, USER_ERROR, causes[each.mini_batch], "", each.started, each.elapsed, "")
                 self.failed.append(failure)
         self.completed = [self.completed[place] for place in kept]
         self.digests = select_digests(self.digests, kept)
 
     def seal(self) -> bytes:
-        """Return the segment's bytes, and note the digests of its results."""
+        """Compute the digests of all results; return the bytes of the segment."""
         rest = iter(self.rows)
         self.digests = encode_digests(digest_of(next(rest) if each.length else b"") for each in self.completed)
         data, self.rows = b"".join(self.rows), []
@@ -62,7 +62,7 @@ class Batch:
 
 
 class Outbox:
-    """Gathers results until they are worth a segment."""
+    """Collects results until there are enough for a segment."""
 
     def __init__(self, agent: str) -> None:
         self._agent = agent
@@ -74,7 +74,7 @@ class Outbox:
         return Batch(f"state/segments/{self._agent}-{self._count:06d}")
 
     def complete(self, message: list[Any], *, process: int, rows: bytes) -> None:
-        """Add a result: a child's DONE message and its rows."""
+        """Add a result: the DONE message of a child, and its rows as bytes."""
         _, mini_batch, attempt, succeeded, items, started, elapsed, run, cpu, header = message
         batch = self.batch
         header_index = -1
@@ -107,24 +107,24 @@ class Outbox:
         self.batch.failed.append(failure)
 
     def defer(self, deferral: Deferral) -> None:
-        """Add an attempt that infrastructure kept from ending."""
+        """Add an attempt that failing infrastructure ended."""
         self.batch.deferred.append(deferral)
 
     def init_failed(self, failure: Failure) -> None:
-        """Add a process that never came to run()."""
+        """Add a process whose init() failed."""
         self.batch.init_failed.append(failure)
 
     def give_back(self, mini_batch: int, attempt: int) -> None:
-        """Add an unstarted mini-batch that this agent will not run."""
+        """Add an unstarted mini-batch whose lease this agent releases."""
         self.batch.returned.append([mini_batch, attempt])
 
     def take(self) -> Batch:
-        """Return what there is to report, and begin anew."""
+        """Return everything to report and start a new batch."""
         batch, self.batch = self.batch, self._new()
         return batch
 
     def is_full(self) -> bool:
-        """Tell whether there is so much, or such news, that it should be reported now."""
+        """Return whether the batch should be reported now: it is large, or contains an init() failure."""
         batch = self.batch
         size = batch.size + sum(map(len, batch.headers))  # each mini-batch may have another header, of up to 1 MB
         return size >= FLUSH_BYTES or len(batch.completed) >= FLUSH_OUTCOMES or bool(batch.init_failed)

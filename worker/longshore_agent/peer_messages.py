@@ -1,6 +1,6 @@
-"""The messages that a host or a child may send, each value with its rule: checked before anything changes.
+"""Validation of the messages that a host or a child may send, before any of them takes effect.
 
-Children run code of the user, who can reach the socket: what comes from there is as foreign as a request.
+Children run user code, which can reach the socket: their messages are as untrusted as HTTP requests.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from longshore_protocol import errors, messages
 from longshore_protocol.fields import LATEST, LONGEST, NUMBER, Field, fault
 from longshore_protocol.text import is_encodable, printable
 
-_TEXT = 1 << 20  # characters of a message or traceback, of which the first are kept
+_TEXT = 1 << 20  # characters of a message or traceback; the rest is cut off
 
 _MINI_BATCH = (Field("the mini-batch"), Field("the attempt", least=1))
 _FAILURE = (
@@ -62,14 +62,14 @@ FROM_CHILD: _Rules = {
 }
 _READY_AT_ONCE = (*_READY, Field("the grace", NUMBER, most=LONGEST))
 _CATEGORY_AT = {messages.INIT_FAILED: 1, messages.FAILED: 4}
-_OWN = {  # failures that a process may report of itself, and of a mini-batch: its file may be unreadable for now
+_OWN = {  # categories that a child may report; SYSTEM only for a mini-batch whose file is temporarily unreadable
     messages.INIT_FAILED: frozenset(errors.CATEGORIES) - {errors.SYSTEM},
     messages.FAILED: frozenset(errors.CATEGORIES),
 }
 
 
 def malformed(rules: _Rules, message: Sequence[Any], body: bytes) -> str | None:
-    """Return a sentence on what is wrong with a message, a JSON array that is not empty; None when nothing is."""
+    """Return why a message (a non-empty JSON array and a body) is invalid, or None if it is valid."""
     kind, *values = message
     fields = rules.get(kind) if type(kind) is str else None
     if fields is None:

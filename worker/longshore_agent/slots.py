@@ -1,11 +1,11 @@
-"""Process slots: each holds one child process after another, and the mini-batches it was sent.
+"""Process slots: each holds one child process after another and the mini-batches sent to it.
 
     SPAWNING ──hello──▶ STARTING ──ready──▶ READY ──shutdown──▶ ENDING
         └──────────────────┴───────────────────┴────── death ─────┴──▶ GONE ──(spawn)──▶ SPAWNING
 
-What a child was sent is its slot's `work`: `InOrder`, whose head is what it runs, or, of an async entry script,
-`AtOnce`, whose child tells of each that it begins. What it has not begun goes back without losing a try when it dies.
-Pure bookkeeping: no sockets, time passed in.
+The mini-batches sent to a child are its slot's `work`: `InOrder`, or `AtOnce` for async entry scripts. When the child
+dies, those that have not begun are requeued without losing a try. Pure bookkeeping: no sockets, and the current time
+(monotonic seconds) is an argument.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from longshore_protocol import errors
 from longshore_protocol.job import Timeouts
 from longshore_protocol.wire import process_name
 
-BUSY = 100  # a child that holds so many will not run dry within a millisecond
-SHUTDOWN_SECONDS = 30.0  # for the script's shutdown()
+BUSY = 100  # a child that holds this many mini-batches does not run out of work within a millisecond
+SHUTDOWN_SECONDS = 30.0  # time limit of the script's shutdown()
 
 
 class State(enum.Enum):
-    """Where a slot's process stands."""
+    """The state of a slot's process."""
 
     GONE = "gone"
     SPAWNING = "spawning"
@@ -36,7 +36,7 @@ class State(enum.Enum):
 
 
 class Exit(NamedTuple):
-    """How a process ended, as its host reports it (`messages.EXITED`)."""
+    """The end of a process, as its host reports it (`messages.EXITED`)."""
 
     code: int
     for_memory: bool
@@ -46,45 +46,51 @@ class Exit(NamedTuple):
 
 @dataclass(slots=True)
 class Slot:
-    """One process slot."""
+    """One process slot of a worker."""
 
     index: int
     state: State = State.GONE
     process: int = -1  # number of the current process
-    host: int = 0  # number of the host that was asked for it
+    host: int = 0  # number of the host that spawned it
     work: InOrder | AtOnce = field(default_factory=InOrder)
     since: float = 0.0  # monotonic: when the current state began
     average: float | None = None  # seconds of a mini-batch in the child, smoothed
     failures: int = 0  # deaths before READY, one after the other
-    killed: Verdict | None = None  # we asked for its death, for this reason
-    dying_since: float | None = None  # monotonic: killed, or disconnected without a word from the host
+    killed: Verdict | None = None  # why the agent asked the host to kill it
+    dying_since: float | None = None  # monotonic: when it was killed, or disconnected before the host reported its exit
     exit: Exit | None = None  # once the host reported it
     connected: bool = False
-    device: str = ""  # what the process was given to compute on; who comes after it has the same
-    blameless: bool = False  # the process is ending for what it already reported: its next mini-batch is not at fault
-    told: bool = False  # it said itself why init() failed
-    not_before: float = 0.0  # monotonic: earliest moment of the next spawn
+    device: str = ""  # the device assigned to the process; its successor gets the same
+    blameless: bool = False  # the process exits because of a failure it already reported, not of its next mini-batch
+    init_failed: bool = False  # the process itself reported why init() failed
+    not_before: float = 0.0  # monotonic: the earliest time of the next spawn
 
     def spawned(self, process: int, now: float, *, host: int = 0) -> None:
-        """A new process was asked for, of the host of that number."""
+        """Record that the host with number `host` was asked to spawn a process."""
         self.state, self.process, self.since, self.host = State.SPAWNING, process, now, host
         self.killed, self.dying_since, self.exit = None, None, None
-        self.connected, self.blameless, self.told = False, False, False
+        self.connected, self.blameless, self.init_failed = False, False, False
 
     def ready(self, now: float, grace: Sequence[float], *, at_once: int) -> None:
-        """The process is through init(). If it tells of a grace, it runs so many mini-batches at once."""
+        """Record that init() succeeded.
+
+        Args:
+            now: Monotonic seconds.
+            grace: Empty, or for an async entry script the seconds that it gets to cancel an overdue mini-batch.
+            at_once: How many mini-batches an async entry script runs concurrently.
+        """
         self.state, self.failures, self.since = State.READY, 0, now
         self.work = AtOnce(at_once, grace[0], now) if grace else InOrder()
 
     def postpone(self, seconds: float, now: float) -> None:
-        """Leave an absence of the agent out of all that is timed here."""
+        """Exclude seconds during which the agent was suspended from all times of this slot."""
         self.since = min(now, self.since + seconds)
         if self.dying_since is not None:
             self.dying_since = min(now, self.dying_since + seconds)
         self.work.postpone(seconds, now)
 
     def described(self, now: float) -> dict[str, Any]:
-        """Return what the process does, for the status: name, state, mini-batch, seconds since when, device."""
+        """Return the status of the process: name, state, mini-batch, seconds in that state, device."""
         mini_batch, since = self.work.oldest() or (None, self.since)
         return {
             "process": process_name(self.process),
@@ -95,23 +101,23 @@ class Slot:
         }
 
     def took(self, seconds: float) -> None:
-        """Smooth the duration of mini-batches, from which follows how many to hold."""
+        """Add the duration of one mini-batch, in seconds, to the moving average."""
         self.average = seconds if self.average is None else 0.8 * self.average + 0.2 * seconds
 
     def wanted(self) -> int:
-        """How many mini-batches the child should hold."""
+        """Return how many mini-batches the child should hold."""
         return self.work.depth(self.average)
 
     def room(self) -> int:
-        """How many to send to the child now."""
+        """Return how many mini-batches to send to the child now."""
         return self.work.room(self.average)
 
     def backlog(self) -> int:
-        """How many more the agent should hold leased for this slot, so that a lease call never leaves it idle."""
+        """Return how many more mini-batches to hold leased for this slot, so that it never waits for a lease call."""
         return self.work.backlog(self.average)
 
     def overdue(self, timeouts: Timeouts, now: float) -> Verdict | None:
-        """Return why the process must be killed now, if it must."""
+        """Return why the process must be killed now, or None."""
         if self.killed is not None:
             return None
         waited = now - self.since
@@ -124,7 +130,7 @@ class Slot:
         return self.work.overdue(timeouts, now) if self.state is State.READY else None
 
     def cause_of_death(self) -> Verdict:
-        """Say why the process died. The host has told its exit, or is gone itself."""
+        """Return why the process died, once its host reported the exit or died itself."""
         last_line = "" if self.exit is None else self.exit.last_line
         if self.killed is not None:
             text = f"{self.killed.message}; the last exception in its log is {last_line}" if last_line else ""
@@ -140,7 +146,7 @@ class Slot:
         return Verdict(errors.PROCESS_DIED, f"{name} {how}{when}" + (f": {last_line}" if last_line else ""))
 
     def died(self, now: float) -> Lost:
-        """The process is dead: return what it was running, each since when, and what is not at fault."""
+        """Record the death of the process; return the leases that fail with their start times, and those to requeue."""
         to_blame = self.killed.mini_batches if self.killed is not None else frozenset()
         running, waiting = self.work.lost(to_blame)
         if self.state is not State.READY or (self.blameless and not to_blame):

@@ -1,4 +1,4 @@
-"""Turns what the coordinator names into what a process on this machine can open."""
+"""Resolve the job and its leases to paths that a process on this machine can open."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from longshore_protocol.wire import Grant
 from longshore_storage.redaction import redacted
 from longshore_storage.store import local_path
 
-_SIDE_INPUT = re.compile(r"\$\(inputs\.([^()]*)\)")  # the planner has seen to it that there is one
+_SIDE_INPUT = re.compile(r"\$\(inputs\.([^()]*)\)")  # the planner has checked that it exists
 
 
 def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: Places) -> HostSpec:
-    """Return what host and children need, all places being paths on this machine; `data` was brought there.
+    """Return the specification for host and children, in which all locations are local paths.
 
-    Raises StagingError for a source that is no path here.
+    Args:
+        job: The job of the run.
+        data: Downloaded side inputs and inputs.
+        worker: Name of the worker.
+        work_dir: Parent of the processes' private folders.
+        places: Local paths of output, logs and models.
+
+    Raises:
+        StagingError: The source is not a local path.
     """
     source = local_path(job.source_uri)
     if source is None:
@@ -34,7 +42,7 @@ def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: 
     first = {name: given[0] for name, given in paths.items()}
     for name, path in {**first, **data.side_inputs}.items():
         variables["AZUREML_DATAREFERENCE_" + name] = path
-        if not name.isupper():  # those in capitals, PATH and its like, are the system's
+        if not name.isupper():  # upper-case names such as PATH belong to the system
             variables.setdefault(name, path)
     models = tuple((model.name, model.version, model_path(model, places.models)) for model in job.models)
     if models:
@@ -65,14 +73,14 @@ def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: 
 
 
 def _arguments(job: Job, data: WholeData, places: Places) -> tuple[str, ...]:
-    """Return the script's arguments; side inputs and the output folder that they name are those on this machine."""
+    """Return the script's arguments, with side inputs and the output folder replaced by their local paths."""
     arguments = [_SIDE_INPUT.sub(lambda found: data.side_inputs[found[1]], each) for each in job.arguments]
     if places.copies_output:
-        named = re.compile(re.escape(job.output.uri) + r"(?![\w.-])")  # and not a neighbour that begins alike
+        named = re.compile(re.escape(job.output.uri) + r"(?![\w.-])")  # not a longer name that begins with it
         arguments = [named.sub(lambda _: places.output, argument) for argument in arguments]
     return tuple(arguments)
 
 
 def stage(job: Job, grant: Grant) -> Lease:
-    """Return the lease of a granted mini-batch, its slice unread; what it names elsewhere, `Stager` brings here."""
+    """Return the lease of a granted mini-batch; `Stager` downloads the files that its slice names."""
     return Lease(grant, tabular=job.inputs[grant.input].tabular is not None)

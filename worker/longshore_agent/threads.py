@@ -1,4 +1,4 @@
-"""A few threads for calls that block, and that may never return."""
+"""Daemon threads for blocking calls that may never return."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Runs calls first come, first served, `count` at once; no thread is there before the first call.
+    """A pool of `count` daemon threads that run calls in order of arrival. Threads start with the first call.
 
-    Unlike an executor's, these threads do not keep the interpreter from ending: a store that hangs must not keep an
-    agent whose work is over. They last, since file systems that are not made for threads are kept one per thread.
+    Unlike an executor's threads, they do not delay the interpreter's exit: a hanging store must not keep an agent alive
+    whose work is finished. They are never replaced, because some file systems keep one instance per thread.
     """
 
     def __init__(self, count: int) -> None:
@@ -26,7 +26,7 @@ class Threads:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Return what the function returns, or raise what it raises. Cancelled, a call that began runs on, unheard."""
+        """Run the function in a thread; return its result or raise its exception. Cancelling does not interrupt it."""
         if not self._threads:
             self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(self._count)]
             for thread in self._threads:
@@ -36,7 +36,7 @@ class Threads:
         return await asyncio.wrap_future(future)
 
     def end(self, patience: float) -> None:
-        """Begin no further call, and wait up to `patience` seconds for those that run."""
+        """Start no further calls and wait up to `patience` seconds for the running ones."""
         give_up = time.monotonic() + patience
         for _ in self._threads:
             self._calls.put(None)
@@ -49,7 +49,7 @@ class Threads:
             if future.set_running_or_notify_cancel():
                 try:
                     result = function()
-                except BaseException as error:  # noqa: BLE001  (it is raised where the call was made)
+                except BaseException as error:  # noqa: BLE001  (raised again in the caller)
                     future.set_exception(error)
                 else:
                     future.set_result(result)

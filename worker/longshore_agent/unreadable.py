@@ -1,8 +1,8 @@
-"""Files that a script left and the agent may not read, and which mini-batches fail for them. Pure.
+"""Output files that the agent may not read, and the mini-batches that fail because of them. Pure functions.
 
-A pod's containers may be two users of one group: a file of mode 0600 is the script's alone. Nothing tells who wrote it,
-but what ran when it last changed is suspected. Suspects fail, again when they are retried and leave the file as it is,
-so that no file is missing from the output without a word. Others are not affected.
+The containers of a pod may run as two users of one group, so a file of mode 0600 is readable by the script only. The
+file does not record who wrote it: every mini-batch that ran when it last changed is suspected and fails, also in later
+attempts that leave the file unchanged. So no output file goes missing silently. Other mini-batches are not affected.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from longshore_protocol.wire import Completion, Failure
 from longshore_storage.redaction import redacted
 
-GRAIN = 0.02  # seconds by which the clocks of files and processes may differ
+GRAIN = 0.02  # seconds by which file timestamps and the clocks of processes may differ
 
-Mark = tuple[int, int, int]  # inode, bytes, time of the last change of the content
+Mark = tuple[int, int, int]  # inode, bytes, modification time (ns)
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Unreadable:
     name: str  # relative to the output folder
     mark: Mark
     mode: int
-    changed: float  # Unix time of the last change, of the mode too
+    changed: float  # Unix time of the last change of content or mode
 
     @property
     def sentence(self) -> str:
-        """What is wrong, and the remedy, as a clause."""
+        """The problem and its remedy, without a full stop."""
         mode = stat.S_IMODE(self.mode)
         kind, call = ("folder", "0o750") if self.name.endswith("/") else ("file", "0o640")
         text = f'the {kind} "{self.name}" of the output cannot be read by the agent, which copies it to the store'
@@ -38,7 +38,7 @@ class Unreadable:
 
 
 class UnreadableError(OSError):
-    """Files may not be read; all others were written."""
+    """The agent may not read some files; all other files were uploaded."""
 
     def __init__(self, files: Sequence[Unreadable]) -> None:
         more = f" ({len(files) - 1} more)" if len(files) > 1 else ""
@@ -47,23 +47,28 @@ class UnreadableError(OSError):
 
 
 class Suspects:
-    """Which mini-batches are suspected of each file."""
+    """The mini-batches that are suspected of having written each unreadable file."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Mark, set[int]]] = {}
 
     def is_known(self, file: Unreadable) -> bool:
-        """Return whether a file was judged as it is now."""
+        """Return whether this version of the file was judged before."""
         return file.name in self._known and self._known[file.name][0] == file.mark
 
     def judge(
         self, files: Iterable[Unreadable], completed: Sequence[Completion], others: Iterable[Completion | Failure]
     ) -> dict[int, str]:
-        """Return those of the completed mini-batches that fail, each with the sentence on its file.
+        """Return which completed mini-batches fail because of unreadable files, each with the message for it.
 
-        `others` ended too, and are reported elsewhere. Nothing that began before one of the files changed runs any
-        more, unless the file is known. A file that is newer than all that ended is judged another time; of one that
-        is older, any of them may have to do without it.
+        Call it when no running mini-batch began before the last change of a file, unless the file is known. A file
+        that changed after all of these mini-batches ended is judged in a later call. A file that changed before all of
+        them began fails all completed ones.
+
+        Args:
+            files: The unreadable files.
+            completed: Mini-batches whose results are about to be reported.
+            others: Mini-batches that ended as well and are reported elsewhere.
         """
         ended = [*completed, *others]
         failing: dict[int, str] = {}

@@ -1,6 +1,6 @@
-"""The worker's processes: what each runs, when it is killed, and what becomes of what it ran.
+"""The processes of one worker: the mini-batches that each runs, its timeouts, and the handling of its death.
 
-Everything here happens on one event loop, in reaction to messages of host and children; the two tasks that talk to the
+Everything here runs on one event loop, in response to messages of host and children. The tasks that call the
 coordinator are in `agent`.
 """
 
@@ -27,14 +27,14 @@ from longshore_protocol.text import MESSAGE, TRACEBACK, printable
 from longshore_protocol.wire import INPUT, Deferral, Failure, process_name
 from longshore_storage.redaction import redacted
 
-_OF_WHAT_RUNS = (messages.DONE, messages.FAILED, messages.LOADED)
-_LONGEST_TICK = 2.0  # seconds between two ticks, on a busy machine
-_UNKILLABLE = 10.0  # seconds a process may outlive its kill (a stopped host) before it is given up
-_Said = tuple[str, str, str]  # category, one line, the traceback's last lines
+_ABOUT_RUNNING = (messages.DONE, messages.FAILED, messages.LOADED)
+_LONGEST_TICK = 2.0  # seconds between two ticks on a busy machine; a longer gap means that the agent was suspended
+_UNKILLABLE = 10.0  # seconds after its kill at which a process counts as dead (its host may be suspended)
+_Error = tuple[str, str, str]  # category, message (one line), last lines of the traceback
 
 
 class Worker:
-    """Feeds the slots of one worker. Implements `gateway.Handler` and `stager.Takers`."""
+    """The slots of one worker and the leases they work on. Implements `gateway.Handler` and `stager.Takers`."""
 
     def __init__(
         self,
@@ -45,7 +45,15 @@ class Worker:
         copies: Mapping[str, str] | None = None,
         staged: str | None = None,
     ) -> None:
-        """`staged` is a folder that the processes read and cannot write to, where there is one."""
+        """Create the worker; processes start once a host connects.
+
+        Args:
+            job: The job of the run.
+            spec: The specification for host and children.
+            agent: Name of this registration, the prefix of segment names.
+            copies: Local paths of input files that were downloaded already, by URL.
+            staged: Parent folder for staged inputs that the processes cannot write to, if there is one.
+        """
         self.name = spec.worker
         self._job = job
         self._spec = spec
@@ -55,29 +63,29 @@ class Worker:
         self._peers: dict[int, Peer] = {}
         self._next_process = 0
         self._host: Peer | None = None
-        self._host_number = 0  # of the host that is connected, or was last: a process ends with the host that has it
+        self._host_number = 0  # of the current or last host: a process exits with the host that spawned it
         self._ready: deque[Lease] = deque()
         self._held: dict[int, Lease] = {}
-        # Beside the processes' folder, and not in it: a host that ends removes that.
+        # Not inside the processes' folder, which a host removes when it exits.
         inputs = os.path.join(staged or os.path.dirname(spec.work_dir), f"longshore-inputs-{job.run_id}-{spec.worker}")
         self._stager = Stager(job.inputs, inputs, takers=self, copies=copies)
         self._ahead = self._stager.ahead if self._stager.remote else Slot.backlog
         self._clock = time.monotonic
         self._ticked = self._clock()
-        self.demand = asyncio.Event()  # more leases are wanted
-        self.report_now = asyncio.Event()  # the outbox is worth a report, or there is nothing to wait for
-        self.ending = asyncio.Event()  # no process will be started any more
-        self.ended = asyncio.Event()  # no process is left and none will be started
+        self.demand = asyncio.Event()  # more leases are needed
+        self.report_now = asyncio.Event()  # the outbox is full, or the worker is idle
+        self.ending = asyncio.Event()  # no further process will be started
+        self.ended = asyncio.Event()  # all processes have exited and no further one will be started
 
     # --- for the agent's tasks -------------------------------------------------------------------------------------
 
     @property
     def outbox(self) -> Outbox:
-        """What is to be reported."""
+        """The results that wait to be reported."""
         return self._outbox
 
     def want(self) -> int:
-        """Return how many more mini-batches to lease now; 0 when what is held will do."""
+        """Return how many more mini-batches to lease now; 0 while enough are leased."""
         if self.ending.is_set():
             return 0
         target = sum(slot.wanted() + self._ahead(slot) for slot in self._slots if slot.state is State.READY)
@@ -85,13 +93,13 @@ class Worker:
         return missing if missing >= max(1, target // 4) else 0
 
     def take(self, leases: Iterable[Lease]) -> None:
-        """Leases came in: hand them to the processes, or back when they come after a drain."""
+        """Add granted leases: queue or stage their mini-batches, or release them during a drain."""
         leases = list(leases)
-        # One that expired while we stalled may come back to us: its earlier attempt is not ours any more.
+        # A lease that expired while this agent was suspended may be granted to it again, as a later attempt.
         self._abandon(self._held.pop(lease.grant.mini_batch, None) for lease in leases)
         self._held.update((lease.grant.mini_batch, lease) for lease in leases)
         if self.ending.is_set():
-            self._give_back(leases)
+            self._release(leases)
             leases = []
         remote = self._stager.remote
         for lease in leases:
@@ -102,11 +110,11 @@ class Worker:
         self.settle()
 
     def held(self) -> list[list[int]]:
-        """Return the [mini_batch, attempt] of every lease in hand."""
+        """Return [mini_batch, attempt] of every lease of this agent."""
         return [[number, lease.grant.attempt] for number, lease in self._held.items()]
 
     def pids(self) -> dict[str, int]:
-        """Return the pids of agent, host and processes by name; 0 for one that is out of this machine's sight."""
+        """Return the pids of agent, host and processes by name; 0 for one outside of this pid namespace."""
         pids = {process_name(process): peer.pid for process, peer in self._peers.items()}
         if self._host is not None:
             pids["host"] = self._host.pid
@@ -114,65 +122,65 @@ class Worker:
 
     @property
     def fetched(self) -> int:
-        """A number that grows while inputs are fetched."""
+        """A counter that grows while inputs are downloaded."""
         return self._stager.fetched
 
     def oldest_begin(self) -> float:
-        """Return the Unix time at which the mini-batch began that has run longest; infinity when none runs."""
+        """Return the Unix time at which the longest-running mini-batch began; infinity if none is running."""
         begun = [oldest[1] for slot in self._slots if (oldest := slot.work.oldest()) is not None]
         return time.time() - (self._clock() - min(begun)) if begun else math.inf
 
     def is_idle(self) -> bool:
-        """Tell whether nothing is held: what is in the outbox is all there will be for now."""
+        """Return whether there are no leases, so that no further results will arrive for now."""
         return not self._held
 
     def forget(self, leases: Iterable[list[int]]) -> None:
-        """These [mini_batch, attempt] are no longer ours: do not run what is not started, do not report what is."""
+        """Drop lost leases ([mini_batch, attempt]): skip unstarted ones and do not report the results of others."""
         held = self._held
         self._abandon(
             held.pop(number) for number, attempt in leases if number in held and held[number].grant.attempt == attempt
         )
 
     def drain(self) -> None:
-        """Give back what no process has yet; once the rest is done, end the processes in an orderly way."""
+        """Release all leases that no process has; shut the processes down once the others have ended."""
         self.ending.set()
-        self._give_back([*self._ready, *self._stager.underway()])
+        self._release([*self._ready, *self._stager.underway()])
         self.settle()
 
     def stop(self) -> None:
-        """Kill everything, now."""
+        """Kill all processes."""
         self.ending.set()
         if self._host is not None:
             self._host.send([messages.STOP])
         self.ended.set()
 
     async def close(self) -> None:
-        """Leave nothing on this machine of what was staged."""
+        """Delete all staged files."""
         await self._stager.close()
 
     def states(self) -> list[dict[str, Any]]:
-        """Return what each process does, for the status: see `Slot.described`."""
+        """Return the status of each process; see `Slot.described`."""
         now = self._clock()
         return [slot.described(now) for slot in self._slots if slot.process >= 0]
 
     def tick(self) -> None:
-        """Kill what is overdue, give up what cannot be killed, start what waited long enough."""
+        """Kill overdue processes, give up unkillable ones, and restart those whose backoff has passed."""
         now = self._clock()
         absence, self._ticked = now - self._ticked - _LONGEST_TICK, now
         for slot in self._slots:
-            if absence > 0:  # this process was stopped, and may not have heard yet what its processes did meanwhile
+            if absence > 0:  # messages that arrived while this process was suspended may be unread
                 slot.postpone(absence, now)
             verdict = slot.overdue(self._job.timeouts, now)
             if verdict is not None:
                 self._kill(slot, verdict, now)
             elif slot.dying_since is not None and now - slot.dying_since > _UNKILLABLE:
-                self._bury(slot)
+                self._reap(slot)
         self.settle()
 
     # --- gateway.Handler -------------------------------------------------------------------------------------------
 
     def host_connected(self, peer: Peer) -> None:
-        """Send the host its spec, and processes to start. It takes the place of an earlier one, which is dead."""
+        """Send the host its spec. It replaces an earlier host, which is dead."""
         if self._host is not None:
             earlier = self._host
             self.host_gone(earlier)
@@ -182,7 +190,7 @@ class Worker:
         peer.send([messages.SPEC, asdict(self._spec)])
 
     def child_connected(self, peer: Peer, process: int) -> bool:
-        """Give the child its spec."""
+        """Send the child its spec; return False for a process that was not expected to connect."""
         slot = self._by_process.get(process)
         if slot is None or slot.state is not State.SPAWNING:
             return False
@@ -192,42 +200,42 @@ class Worker:
         return True
 
     def host_said(self, message: list[Any]) -> None:
-        """A process ended, the host says."""
+        """Record the exit of a process."""
         slot = self._by_process.get(message[1])
         if slot is not None:
             slot.exit = Exit(*message[2:])
-            if not slot.connected:  # what it said before is read: its connection was closed first
-                self._bury(slot)
+            if not slot.connected:  # its connection is closed, so all of its messages have been read
+                self._reap(slot)
 
     def host_gone(self, peer: Peer) -> None:
-        """The host died, and every child with it."""
+        """Reap the children of a host that disconnected: they exit with it."""
         if self._host is peer:
             self._host = None
             for slot in self._slots:
                 if slot.state is not State.GONE and not slot.connected:
-                    self._bury(slot)
+                    self._reap(slot)
 
     def child_gone(self, peer: Peer, process: int) -> None:
-        """A child closed its connection: it is dead or dying; the host says how."""
+        """Record that a child disconnected: it is dead or dying, and its host reports its exit."""
         if self._peers.get(process) is peer:
             del self._peers[process]
             slot = self._by_process[process]
             slot.connected = False
             if slot.exit is not None or self._host is None or slot.host != self._host_number:
-                self._bury(slot)  # no host has more to report of it
+                self._reap(slot)  # no host will report its exit
             elif slot.dying_since is None:
                 slot.dying_since = self._clock()
 
     def child_said(self, process: int, message: list[Any], body: bytes) -> None:
-        """A child reports."""
+        """Handle a message of a child."""
         slot = self._by_process.get(process)
         if slot is None:
             return
         kind, now = message[0], self._clock()
-        if (kind in _OF_WHAT_RUNS and not slot.work.runs(message[1], message[2])) or (
+        if (kind in _ABOUT_RUNNING and not slot.work.runs(message[1], message[2])) or (
             kind == messages.BEGUN and not slot.work.begun(message[1], message[2], now)
         ):
-            # Whoever speaks there is not, or not only, the process that we feed.
+            # The sender is not, or not only, the process that was sent this mini-batch.
             self.child_malformed(process, f"{kind} of mini-batch {message[1]}, attempt {message[2]}, out of turn")
         elif kind == messages.DONE:
             lease = slot.work.done(message[1], message[2], now)
@@ -245,20 +253,20 @@ class Worker:
             self._stager.release(lease)
             slot.took(elapsed)
             slot.blameless = slot.blameless or slot.killed is not None or category == errors.PROCESS_DIED
-            said, log = _said(category, text, trace), self._log("error", process)  # where the child wrote all of it
-            if category == errors.SYSTEM:  # a file of this machine could not be read for now
+            error, log = _printable(category, text, trace), self._log("error", process)  # has the whole traceback
+            if category == errors.SYSTEM:  # a local file is temporarily unreadable
                 self._defer(lease, INPUT, text)
             else:
-                self._fail(lease, process, items=items, said=said, times=(started, elapsed), log=log)
+                self._fail(lease, process, items=items, error=error, times=(started, elapsed), log=log)
         elif kind == messages.READY and slot.state is State.STARTING:
             slot.ready(now, message[2:], at_once=self._job.concurrency_per_process)
             self.report_now.set()
-        elif kind == messages.INIT_FAILED and slot.state is State.STARTING and not slot.told:
-            slot.told = True
-            self._init_failed(slot, _said(message[1], message[2], message[3]))
+        elif kind == messages.INIT_FAILED and slot.state is State.STARTING and not slot.init_failed:
+            slot.init_failed = True
+            self._init_failed(slot, _printable(message[1], message[2], message[3]))
 
     def child_malformed(self, process: int, why: str) -> None:
-        """Disconnect and kill a process that sent what it must not; what it runs fails as ProcessDied."""
+        """Disconnect and kill a process that sent an invalid message; its mini-batch fails as ProcessDied."""
         peer, slot = self._peers.get(process), self._by_process.get(process)
         if peer is not None and slot is not None:
             peer.close()
@@ -267,12 +275,12 @@ class Worker:
                 self._kill(slot, Verdict(errors.PROCESS_DIED, reason), self._clock())
 
     def is_busy(self, process: int) -> bool:
-        """Tell whether a child has so many short mini-batches queued that its results can wait a moment."""
+        """Return whether a child has so many mini-batches queued that reading its results can wait a moment."""
         slot = self._by_process.get(process)
         return slot is not None and len(slot.work) >= BUSY
 
     def settle(self) -> None:
-        """Act on what changed: start processes, feed them, ask for more, report."""
+        """Act on changes: spawn and feed processes, request leases and reports, and detect the end."""
         now, ending = self._clock(), self.ending.is_set()
         for slot in self._slots:
             if slot.state is State.READY:
@@ -295,24 +303,24 @@ class Worker:
     # --- stager.Takers ---------------------------------------------------------------------------------------------
 
     def staged(self, lease: Lease) -> None:
-        """A mini-batch can be run now."""
+        """Queue a mini-batch whose input is staged."""
         self._ready.append(lease)
         self.settle()
 
-    def not_staged(self, lease: Lease, said: tuple[str, str], times: tuple[float, float]) -> None:
-        """A mini-batch failed before any process had it."""
-        self._fail(lease, -1, items=-1, said=(*said, ""), times=times, log="")
+    def not_staged(self, lease: Lease, error: tuple[str, str], times: tuple[float, float]) -> None:
+        """Fail a mini-batch whose input cannot be staged."""
+        self._fail(lease, -1, items=-1, error=(*error, ""), times=times, log="")
         self.settle()
 
     def deferred(self, lease: Lease, origin: str, message: str) -> None:
-        """A mini-batch cannot be fetched for now."""
+        """Defer a mini-batch whose input cannot be staged because infrastructure fails."""
         self._defer(lease, origin, message)
         self.settle()
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _give_back(self, leases: list[Lease]) -> None:
-        """Leases that no process has begun are for other workers."""
+    def _release(self, leases: list[Lease]) -> None:
+        """Release leases that no process has begun, for other workers."""
         for lease in leases:
             self._held.pop(lease.grant.mini_batch, None)
             self._outbox.give_back(lease.grant.mini_batch, lease.grant.attempt)
@@ -324,7 +332,7 @@ class Worker:
             lease.abandoned = True
         if gone:
             earlier, self._ready = self._ready, deque()
-            self._wait_again(earlier)
+            self._requeue(earlier)
 
     def _spawn(self, slot: Slot, now: float) -> None:
         assert self._host is not None
@@ -347,14 +355,14 @@ class Worker:
             slot.state, slot.since = State.ENDING, now
             self._peers[slot.process].send([messages.SHUTDOWN])
 
-    def _kill(self, slot: Slot, why: Verdict, now: float) -> None:
-        slot.killed, slot.dying_since = why, now
+    def _kill(self, slot: Slot, cause: Verdict, now: float) -> None:
+        slot.killed, slot.dying_since = cause, now
         if self._host is not None:
-            dumped = why.message if why.category == errors.TIMEOUT else ""
+            dumped = cause.message if cause.category == errors.TIMEOUT else ""
             self._host.send([messages.KILL, slot.process, dumped])
 
-    def _bury(self, slot: Slot) -> None:
-        """The slot's process is dead, or given up: settle what it held."""
+    def _reap(self, slot: Slot) -> None:
+        """Fail or requeue the mini-batches of a process that is dead, or that could not be killed."""
         if slot.state is State.GONE:
             return
         now = self._clock()
@@ -364,17 +372,17 @@ class Worker:
         running, waiting = slot.died(now)
         if peer is not None:
             peer.close()
-        said, log = _said(cause.category, cause.message, stacks), self._log("stderr", slot.process)
+        error, log = _printable(cause.category, cause.message, stacks), self._log("stderr", slot.process)
         for lease, since in running:
             self._stager.release(lease)
             times = (clock.now() - (now - since), now - since)
-            self._fail(lease, slot.process, items=-1, said=said, times=times, log=log)
-        if before_ready and not slot.told and not self.ending.is_set():
-            self._init_failed(slot, said)
-        self._wait_again(waiting)
+            self._fail(lease, slot.process, items=-1, error=error, times=times, log=log)
+        if before_ready and not slot.init_failed and not self.ending.is_set():
+            self._init_failed(slot, error)
+        self._requeue(waiting)
 
-    def _wait_again(self, leases: Iterable[Lease]) -> None:
-        """Leases that no process has begun go before those that wait; for abandoned ones it is the end."""
+    def _requeue(self, leases: Iterable[Lease]) -> None:
+        """Put leases that no process has begun first in the queue; discard abandoned ones."""
         wanted = []
         for lease in leases:
             if lease.abandoned:
@@ -383,16 +391,16 @@ class Worker:
                 wanted.append(lease)
         self._ready.extendleft(reversed(wanted))
         if wanted and self.ending.is_set():
-            self._give_back(wanted)
+            self._release(wanted)
 
     def _fail(
-        self, lease: Lease, process: int, *, items: int, said: _Said, times: tuple[float, float], log: str
+        self, lease: Lease, process: int, *, items: int, error: _Error, times: tuple[float, float], log: str
     ) -> None:
         if not lease.abandoned:
-            grant, (category, message, trace) = lease.grant, said
-            said = category, redacted(message), redacted(trace)
+            grant, (category, message, trace) = lease.grant, error
+            error = category, redacted(message), redacted(trace)
             del self._held[grant.mini_batch]
-            self._outbox.fail(Failure(grant.mini_batch, grant.attempt, items, process, *said, *times, log))
+            self._outbox.fail(Failure(grant.mini_batch, grant.attempt, items, process, *error, *times, log))
 
     def _defer(self, lease: Lease, origin: str, message: str) -> None:
         if not lease.abandoned:
@@ -400,15 +408,15 @@ class Worker:
             del self._held[grant.mini_batch]
             self._outbox.defer(Deferral(grant.mini_batch, grant.attempt, origin, message))
 
-    def _init_failed(self, slot: Slot, said: _Said) -> None:
+    def _init_failed(self, slot: Slot, error: _Error) -> None:
         log = self._log("stderr", slot.process)
-        self._outbox.init_failed(Failure(-1, 0, 0, slot.process, *said, clock.now(), 0.0, log))
+        self._outbox.init_failed(Failure(-1, 0, 0, slot.process, *error, clock.now(), 0.0, log))
 
     def _log(self, kind: str, process: int) -> str:
         suffix = "" if kind == "error" else "." + kind
         return f"logs/user/{kind}/{self._spec.worker}/{process_name(process)}{suffix}.txt"
 
 
-def _said(category: str, message: str, trace: str) -> _Said:
-    """Return what a process reported of a failure, as text that can be shown anywhere."""
+def _printable(category: str, message: str, trace: str) -> _Error:
+    """Return a reported error with control characters escaped and texts cut to their limits."""
     return category, printable(message, MESSAGE), printable(trace, TRACEBACK, lines=True)
