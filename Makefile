@@ -66,13 +66,13 @@ image: ## build the one image of operator, coordinator and agent, and load it in
 	deploy/local/cluster image
 
 chaos: setup ## random runs under random faults, each compared with its oracle: make chaos SEEDS=1-50 MINUTES=10
-	python tests/chaos --seeds $(SEEDS) --minutes $(MINUTES)
+	PYTHONPATH=tests:tests/engine python tests/chaos --seeds $(SEEDS) --minutes $(MINUTES)
 
 bench: setup ## compare with multiprocessing.Pool doing the same work
 	python tests/benchmarks/run.py
 
 bench-finish: setup ## measure memory and time at the end of runs of 300,000 and of a million mini-batches
-	python tests/benchmarks/finishing.py
+	PYTHONPATH=tests python tests/benchmarks/finishing.py
 
 bench-cluster: setup cluster-up ## compare the start of a step with that of a bare Job; run a hundred pipelines, and count API writes
 	PYTHONPATH=deploy/local python tests/benchmarks/cluster.py

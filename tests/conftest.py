@@ -5,18 +5,13 @@ And the object stores and the database that several tiers use: started when the 
 
 import os
 import signal
-import sys
-from pathlib import Path
 from unittest import mock
-
-import pytest
-from hypothesis import HealthCheck, settings
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 import object_stores
 import postgres_server
+import pytest
 import s3_server
+from hypothesis import HealthCheck, settings
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")

@@ -1,7 +1,8 @@
 """Measure what the end of a large run takes: a coordinator that finds nearly everything done, in a process of its own.
 
-`python tests/benchmarks/finishing.py [MINI_BATCHES FAILING_PERCENT LEFT]`. Without arguments, the two cases that have
-limits: 300,000 mini-batches of which a fifth failed (20 s and 250 MB), and a million of which four are left (300 MB).
+`PYTHONPATH=tests python tests/benchmarks/finishing.py [MINI_BATCHES FAILING_PERCENT LEFT]`, or `make bench-finish`.
+Without arguments, the two cases that have limits: 300,000 mini-batches of which a fifth failed (20 s and 250 MB), and
+a million of which four are left (300 MB).
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from synthetic_run import SyntheticRun
 

@@ -1,4 +1,4 @@
-"""`python tests/chaos --seeds 1-20 --minutes 10`: random runs under random faults, each compared with its oracle.
+"""`make chaos SEEDS=1-20 MINUTES=10`: random runs under random faults, each compared with its oracle.
 
 Prints a line for each run and the counts of all. Exit code 1 where a run lost, invented or reordered a row, hung, or
 ended otherwise than it must; its folder is kept.
@@ -13,8 +13,6 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from driver import Chaos
 from scenarios import scenario

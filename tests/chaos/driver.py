@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,13 +16,9 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # pytest's importlib mode adds no folder of tests by itself
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-
-import conftest as engine
+import commands
 import fire
+import pytest
 import scenarios
 from faulty_proxy import Proxy, faulty_proxy
 from s3_server import BUCKET, Server, s3_server
@@ -124,7 +119,7 @@ class Chaos:
         self._server = server
         self.outcome = Outcome(scenario)
         self._scenario = scenario
-        self._bench = engine.Longshore(folder)
+        self._bench = commands.Longshore(folder)
         self._calls = folder / "calls.txt"
         self._faults = Faults(folder / "control.json")
         self._servers = ExitStack()

@@ -12,9 +12,8 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 import pytest
+from charts import RELEASE, Release
 from kube import Kubectl, eventually
 from localcluster import cluster as local
 from localcluster import install, machine
@@ -152,6 +151,14 @@ def unattended(place, namespace):
     """Kubectl in a namespace that no operator looks after: statuses are the test's."""
     install.stop(place)
     return namespace
+
+
+@pytest.fixture
+def release(unattended):
+    release = Release(unattended)
+    with release.config:
+        yield release
+        release.config.uninstall(RELEASE, ignore_not_found=True, wait="watcher", timeout=120)
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 The later version is this one with a field more in what its processes write (tests/data/images/later).
 """
 
+from charts import IMAGE
 from steps import Steps, assert_nothing_was_lost
-from test_chart import IMAGE, release
-
-__all__ = ["release"]  # a fixture
 
 
 def image_of(pod):

@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ IN_USERS_IMAGE = [each for each in MODULES if MAY_IMPORT.keys() & set(each.parts
 
 LONGEST_MODULE = 450  # lines: above 350 a module should be looked at, above this it is no longer one thing
 LONGEST_RECIPE = 3  # lines
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+TESTS = sorted(each for each in (ROOT / "tests").rglob("*.py") if "data" not in each.relative_to(ROOT).parts)
 LATE_ONLY = {"numpy", "pandas", "pyarrow"}  # where an input is tabular, the user's image has them
 
 
@@ -64,7 +67,7 @@ def test_a_module_is_short_enough_to_be_read_at_once(module: Path):
 
 
 def test_the_wheels_packages_are_those_that_lie_in_the_two_folders():
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    listed = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert sorted(listed["packages"]) == [relative(package) for package in PACKAGES]
 
 
@@ -120,3 +123,31 @@ def test_every_make_target_is_explained_and_short():
     assert phony
     assert set(re.findall(r"^([a-z-]+):.*## \S", text, re.MULTILINE)) == set(phony[1].split())
     assert max(block.count("\n\t") for block in text.split("\n\n")) <= LONGEST_RECIPE
+
+
+def test_modules_that_tests_share_have_a_name_each():
+    """Pytest's `pythonpath` puts their folders side by side: of two modules of one name, one would never be found."""
+    folders = [ROOT / each for each in PYPROJECT["tool"]["pytest"]["ini_options"]["pythonpath"]]
+    found = [each.stem for folder in folders for each in folder.glob("*.py") if not each.stem.startswith("test_")]
+    names = Counter(each for each in found if each != "conftest")
+    assert [each for each, count in names.items() if count > 1 or each in sys.stdlib_module_names] == []
+
+
+def test_modules_of_tests_find_each_other_by_the_path_that_all_share():
+    assert [relative(each) for each in TESTS if changes_the_path(ast.parse(each.read_text()))] == []
+
+
+def test_what_tests_share_is_in_modules_that_hold_no_tests():
+    found = {relative(each): {name for name, _ in imports(ast.parse(each.read_text()))} for each in TESTS}
+    assert [
+        file for file, names in found.items() if any(each.startswith(("test_", "conftest")) for each in names)
+    ] == []
+
+
+def holds_tests(module: str) -> bool:
+    return module == "conftest" or module.startswith("test_")
+
+
+def changes_the_path(tree: ast.AST) -> bool:
+    calls = [ast.unparse(each.func) for each in ast.walk(tree) if isinstance(each, ast.Call)]
+    return any(each.startswith("sys.path.") for each in calls)

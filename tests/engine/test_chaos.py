@@ -1,14 +1,10 @@
 """A few random runs under random faults, as `make chaos` does many: the output is that of a sequential run."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))  # importlib mode adds no folder of tests
-
 from driver import Chaos
 from scenarios import FAILING_READS, FAILING_WRITES, FULL_DISK, SLOW_LISTING, Event, scenario
 

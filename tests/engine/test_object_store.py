@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import io
-import sys
 import zipfile
 from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 from fire import AGENT, CHILD, COORDINATOR, HOST, Arsonist, plan
 from s3_server import BUCKET
 from varied import Varied

@@ -2,15 +2,10 @@
 
 import os
 import signal
-import sys
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from conftest import wait_until
+from commands import wait_until
 from s3_server import BUCKET
 
 from longshore_storage.store import open_store

@@ -6,15 +6,10 @@ LONGSHORE_TEST_FILES says how many: the stores of these tests, and not Longshore
 from __future__ import annotations
 
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 from faulty_proxy import faulty_proxy
 from s3_server import BUCKET
 

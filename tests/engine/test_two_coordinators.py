@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 from fire import AGENT, CHILD, Process, processes
 from varied import Varied
 

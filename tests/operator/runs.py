@@ -1,12 +1,8 @@
 """PipelineRuns in a cluster in memory: their steps' resources end as a test says, one moment after they begin."""
 
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 from watching import Operator
 from world import NAMESPACE, START, FakeKube, kind

@@ -1,17 +1,13 @@
 """A cluster in memory whose pods do tasks: each gets one stage further with a tick, to an end that a test chooses."""
 
-import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
-
-from longshore_operator.settings import Settings
-from longshore_protocol.script_job import FAILED, SUCCEEDED, TIMED_OUT, ScriptResult
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 from watching import RECONCILED, Operator
 from world import NAMESPACE, START, FakeKube, kind
+
+from longshore_operator.settings import Settings
+from longshore_protocol.script_job import FAILED, SUCCEEDED, TIMED_OUT, ScriptResult
 
 KIND = "ScriptStep"
 CODE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code", "namespace": NAMESPACE}}

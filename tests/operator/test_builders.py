@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from frozen import SETTINGS, a_run, a_task, containers, dumped
 
 from longshore_operator.manifests import names, objects, pods, tasks
 from longshore_operator.manifests import survey as surveys
@@ -15,10 +16,6 @@ from longshore_operator.manifests.subject import Subject
 from longshore_planner.cluster.provision import Provision
 from longshore_planner.pipelines.survey import Survey
 from longshore_protocol.survey import SourceToCopy, SurveyRequest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from frozen import SETTINGS, a_run, a_task, containers, dumped
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
 FETCHING = a_task(config_map=None, source_uri="gs://bucket/code.zip")
@@ -204,7 +201,6 @@ def test_the_name_of_a_worker_tells_its_index():
 
 def test_an_image_that_has_nothing_of_ours_can_run_what_is_injected(tmp_path):
     import subprocess
-    import sys
 
     from longshore_agent.inject import inject
 

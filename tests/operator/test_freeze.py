@@ -1,10 +1,10 @@
 """Freezing a PipelineRun from plain values; no cluster is asked."""
 
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
+from runs import AROUND, CODE, script
+from world import NAMESPACE, kind
 
 from longshore_api.errors import InvalidDocuments
 from longshore_api.pipeline_status import PipelineRunStatus
@@ -15,11 +15,6 @@ from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.freeze import EarlierRun, complete, draft_retry, draft_run
 from longshore_operator.settings import Settings
 from longshore_planner.pipelines.frozen import Options
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from runs import AROUND, CODE, script
-from world import NAMESPACE, kind
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RUN = Subject("PipelineRun", NAMESPACE, "nightly", "0f8a7c52-1111-2222-3333-444444444444")

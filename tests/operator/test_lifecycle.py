@@ -1,11 +1,10 @@
 """Suspended, cancelled, resumed by another step, deleted when its time has come; and what the API server refuses."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from world import AROUND, NAMESPACE, Crash, World, step
 
 from longshore_operator.cluster.api import Conflict, Refused
 from longshore_operator.reconcile.apply import Executor
@@ -13,10 +12,6 @@ from longshore_operator.settings import Settings
 from longshore_operator.steps.decide import decide
 from longshore_operator.steps.observe import observe
 from longshore_protocol.snapshot import FirstError
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from world import AROUND, NAMESPACE, Crash, World, step
 
 
 @pytest.fixture

@@ -1,22 +1,17 @@
 """What the operator counts: never backwards, nothing twice, no name of a step."""
 
-import sys
 import urllib.error
 import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-
-from longshore_operator.endpoints import serving
-from longshore_operator.metrics import Metrics
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 from runs import CHAIN, RunWorld
 from task_world import AROUND, TaskWorld, script, transfer
 from world import NAMESPACE, World
+
+from longshore_operator.endpoints import serving
+from longshore_operator.metrics import Metrics
 
 
 @pytest.fixture

@@ -1,18 +1,13 @@
 """The whole lives of PipelineRuns against a cluster in memory; the operator killed after each of its writes."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-from longshore_operator.cluster.api import Conflict, Refused
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 from runs import AROUND, CHAIN, CODE, RunWorld, condition_of, parallel, script
 from watching import LAGS
 from world import NAMESPACE, Crash, kind
+
+from longshore_operator.cluster.api import Conflict, Refused
 
 
 @pytest.fixture

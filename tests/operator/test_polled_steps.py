@@ -1,19 +1,14 @@
 """Steps whose coordinators are polled apart: what waits for an answer, and what does not."""
 
 import itertools
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from watching import Operator
+from world import AROUND, NAMESPACE, Crash, World, kind, step
 
 from longshore_operator.cluster.coordinators import AnswerPending, Polled
 from longshore_operator.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from watching import Operator
-from world import AROUND, NAMESPACE, Crash, World, kind, step
 
 
 class Coordinators:

@@ -1,17 +1,12 @@
 """The whole life of a step against a cluster in memory; the operator killed after each of its writes."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-from longshore_operator.cluster.api import ApiError, Conflict
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 from watching import LAGS
 from world import AROUND, NAMESPACE, Crash, World, kind, step
+
+from longshore_operator.cluster.api import ApiError, Conflict
 
 
 @pytest.fixture

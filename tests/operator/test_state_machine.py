@@ -1,23 +1,18 @@
 """Whatever comes together: late and interrupted watches, operators that are killed, lost pods, edits, deletions."""
 
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from rivals import Rivals, compute
+from task_world import CODE
+from world import NAMESPACE, Crash
 
 from longshore_operator.cluster.api import ApiError
 from longshore_operator.common.pool import is_finished, is_node
 from longshore_operator.manifests import names
 from longshore_operator.watch.cached import SELECTED, WATCHED
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from task_world import CODE
-from test_nodes import Rivals, compute
-from world import NAMESPACE, Crash
 
 STEPS = (("ParallelRunStep", "first"), ("ParallelRunStep", "second"), ("ScriptStep", "third"))
 CLUSTER = ("ComputeCluster", "cpu")

@@ -1,21 +1,16 @@
 """The store: whatever order lists, events and answers come in, the newest of each object counts."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import pytest
+from watching import frozen
+from world import FakeKube
 
 from longshore_operator.cluster.api import Conflict, NotFound, Taken
 from longshore_operator.manifests import names
 from longshore_operator.watch.cached import CachedKube, OutOfSync
 from longshore_operator.watch.store import PIPELINE, REFERRED, Store
 from longshore_operator.watch.wake import terms_of
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from watching import frozen
-from world import FakeKube
 
 N = "research"
 

@@ -4,23 +4,18 @@ The pod of this world does what the real one does, on stores in memory.
 """
 
 import json
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from runs import AROUND, RunWorld, ended, parallel, script
+from watching import LAGS
+from world import NAMESPACE, Crash, kind
 
 from longshore_agent.survey_words import survey_words
 from longshore_operator.cluster.api import Conflict, Refused
 from longshore_protocol.survey import SourceFound, SurveyResult
 from longshore_storage.store import open_store
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from runs import AROUND, RunWorld, ended, parallel, script
-from watching import LAGS
-from world import NAMESPACE, Crash, kind
 
 
 @dataclass

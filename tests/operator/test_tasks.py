@@ -1,18 +1,8 @@
 """The whole lives of tasks against a cluster in memory; the operator killed after each of its writes."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-
-from longshore_operator.cluster.api import ApiError, Conflict, Refused
-from longshore_planner.cluster.step_runs import ClusterRun
-from longshore_planner.cluster.task_runs import TaskRun
-from longshore_protocol.script_job import CANCELLED, FAILED
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 from task_world import (
     AROUND,
     CODE,
@@ -30,6 +20,11 @@ from task_world import (
 from watching import LAGS
 from world import AROUND as AROUND_STEP
 from world import NAMESPACE, Crash, World, kind, step
+
+from longshore_operator.cluster.api import ApiError, Conflict, Refused
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
+from longshore_protocol.script_job import CANCELLED, FAILED
 
 
 @pytest.fixture

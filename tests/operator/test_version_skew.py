@@ -3,23 +3,18 @@
 import base64
 import gzip
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-from longshore_planner.cluster.step_runs import ClusterRun
-from longshore_planner.cluster.task_runs import TaskRun
-from longshore_planner.pipelines.on_cluster import ClusterPipeline
-
 # pytest's importlib mode adds no folder of tests by itself
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-
 from runs import CHAIN, RunWorld
 from task_world import TaskWorld
 from versions import of_another_version
 from world import NAMESPACE, World, step
+
+from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.cluster.task_runs import TaskRun
+from longshore_planner.pipelines.on_cluster import ClusterPipeline
 
 RUN, PIPELINE = "run.json", "pipeline.json.gz"
 

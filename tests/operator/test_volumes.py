@@ -1,11 +1,10 @@
 """What the containers of a pod see of the volumes that Datastores lie on."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from frozen import SETTINGS, a_run, a_task, containers, dumped
 
 from longshore_agent import inject
 from longshore_api.nodes import TemplateSpec
@@ -18,10 +17,6 @@ from longshore_planner.cluster.task_runs import TaskRun
 from longshore_protocol.job import Model, ScriptInput
 from longshore_protocol.script_job import ScriptJob, ScriptOutput
 from longshore_storage import beneath
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from frozen import SETTINGS, a_run, a_task, containers, dumped
 
 DATA, RUNS = "/mnt/longshore/claim/data", "/mnt/longshore/claim/runs/team"
 MORE = "/mnt/longshore/claim/more"

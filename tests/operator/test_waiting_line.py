@@ -3,17 +3,13 @@
 import random
 import sys
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from watching import Operator
+from world import AROUND, NAMESPACE, START, FakeKube, kind, step
 
 from longshore_operator.manifests import names
 from longshore_operator.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from watching import Operator
-from world import AROUND, NAMESPACE, START, FakeKube, kind, step
 
 STEP, COMPUTE = "ParallelRunStep", "ComputeCluster"
 LABELS = {

@@ -4,21 +4,16 @@ The operator works through a queue here: it reconciles what a change has woken a
 """
 
 import itertools
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
-
-from longshore_operator.settings import Settings
-from longshore_operator.watch.cached import OutOfSync
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 from runs import AROUND as AROUND_RUNS
 from runs import CHAIN, RunWorld
 from task_world import TaskWorld, script
 from world import AROUND, NAMESPACE, World, kind, step
+
+from longshore_operator.settings import Settings
+from longshore_operator.watch.cached import OutOfSync
 
 FIVE_MINUTES = 300
 SECRET = kind("Secret", "key") | {"apiVersion": "v1", "data": {}}

@@ -1,8 +1,6 @@
 """kopf's sessions: lists go to the store as a whole, and a watch that fails makes the operator unready."""
 
 import asyncio
-import sys
-from pathlib import Path
 
 import kopf
 import pytest
@@ -11,8 +9,6 @@ from aiohttp.test_utils import TestServer
 
 from longshore_operator.watch.sessions import Watches
 from longshore_operator.watch.store import Store
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
 
 KINDS = ("Pod", "Dataset")
 PODS, DATASETS = "/api/v1/pods", "/apis/longshore.dev/v1alpha1/datasets"

@@ -1,8 +1,6 @@
 """An operator before an API server in memory, whose watches deliver events as late as a test wants."""
 
 import copy
-import sys
-from pathlib import Path
 
 from longshore_operator.controllers import reconciler
 from longshore_operator.manifests import names
@@ -10,9 +8,6 @@ from longshore_operator.metrics import MeteredKube
 from longshore_operator.watch.cached import SELECTED, WATCHED, CachedKube
 from longshore_operator.watch.store import Store
 from longshore_operator.watch.wake import RECONCILED, keys_of, terms_of
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
 
 LAGS = (0, 1, 3, 10)  # events that watches are late
 

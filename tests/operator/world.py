@@ -2,10 +2,10 @@
 
 import base64
 import copy
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+
+from watching import RECONCILED, Operator, frozen, is_watched
 
 from longshore_operator.cluster.api import Conflict, NotFound, Taken
 from longshore_operator.cluster.coordinators import CoordinatorError, Polled
@@ -18,10 +18,6 @@ from longshore_protocol.snapshot import (
     Snapshot,
     WorkerCounts,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode adds no folder of tests by itself
-
-from watching import RECONCILED, Operator, frozen, is_watched
 
 NAMESPACE = "research"
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,15 +5,14 @@ import importlib
 import inspect
 import json
 import pkgutil
-import sys
 import types
 import typing
 from collections import abc
 from copy import deepcopy
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
-from pathlib import Path
 
 import pytest
+from versions import at, default_of, levels
 
 import longshore_planner
 import longshore_protocol
@@ -30,10 +29,6 @@ from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import ScriptJob, ScriptResult
 from longshore_protocol.snapshot import Snapshot
 from longshore_protocol.survey import SurveyRequest, SurveyResult
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # pytest's importlib mode adds no folder of tests by itself
-
-from versions import at, default_of, levels
 
 BY_ITSELF = (
     *(Job, ScriptJob, ScriptResult, ScriptSpec, Snapshot, SurveyRequest, SurveyResult),
