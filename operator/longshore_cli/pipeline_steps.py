@@ -178,7 +178,7 @@ class _Transfer(StepRun):
 
     async def run(self) -> Outcome:
         from longshore_agent.threads import Threads
-        from longshore_agent.transfer import transfer, why_not
+        from longshore_agent.transfer import error_message, transfer
 
         threads, began = Threads(1), time.monotonic()
         source, destination = self.job["source"], self.job["destination"]
@@ -187,7 +187,7 @@ class _Transfer(StepRun):
         except _KilledError:
             return Outcome(PENDING, "Interrupted")
         except Exception as error:  # noqa: BLE001  (each store's library raises its own)
-            return Outcome(FAILED, script_job.TRANSFER_FAILED, why_not(source, destination, error))
+            return Outcome(FAILED, script_job.TRANSFER_FAILED, error_message(source, destination, error))
         finally:
             threads.end(0)
         return Outcome(SUCCEEDED, SUCCEEDED, f"{count} files in {time.monotonic() - began:.1f} s")

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from longshore_agent.fetch_source import SourceError, fetch_source
-from longshore_agent.script_inputs import bring_input
+from longshore_agent.script_inputs import stage_input
 from longshore_agent.shipping import ship_folder
 from longshore_agent.source_copies import copy_source
 from longshore_agent.survey import SurveyError, survey
@@ -92,7 +92,7 @@ def by_copy(uri, tmp_path):
 
 
 def by_download(uri, tmp_path):
-    bring_input(ScriptInput("data", (uri,), DOWNLOAD), str(tmp_path / "input"))
+    stage_input(ScriptInput("data", (uri,), DOWNLOAD), str(tmp_path / "input"))
 
 
 def by_transfer(uri, tmp_path):

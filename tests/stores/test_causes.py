@@ -13,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from s3fs.errors import translate_boto_error
 from yarl import URL
 
-from longshore_agent.transfer import why_not
+from longshore_agent.transfer import error_message
 from longshore_storage import retrying
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import AbsentError, ListingError
@@ -124,7 +124,7 @@ def test_a_refusal(url, error, sentence):
     assert re.search(r'the (bucket "bucket"|server "host")', told)
     assert "said" not in told
     assert not retrying.may_pass(error)
-    assert why_not(url, "s3://other/b", error) == f"{url} cannot be copied to s3://other/b: {told}"
+    assert error_message(url, "s3://other/b", error) == f"{url} cannot be copied to s3://other/b: {told}"
 
 
 @pytest.mark.parametrize(

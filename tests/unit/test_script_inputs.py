@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from longshore_agent.script_inputs import bring_input
+from longshore_agent.script_inputs import stage_input
 from longshore_protocol.job import DOWNLOAD, MOUNT, ScriptInput
 from longshore_storage.errors import ListingError
 from longshore_storage.store import open_store
@@ -25,7 +25,7 @@ def store(request, tmp_path):
 def brought(store, tmp_path, *paths, mode=DOWNLOAD):
     """Bring an input, and return what its path is: the text of a file, or a dict of texts."""
     uris = tuple(store.child(path) for path in paths)
-    path = Path(bring_input(ScriptInput("x", uris, mode), str(tmp_path / "inputs" / "x")))
+    path = Path(stage_input(ScriptInput("x", uris, mode), str(tmp_path / "inputs" / "x")))
     assert path.is_relative_to(tmp_path / "inputs" / "x")
     if path.is_file():
         return path.name, path.read_text()
@@ -54,7 +54,7 @@ def test_names_are_those_below_what_the_uris_have_in_common(store, tmp_path, pat
 @pytest.mark.parametrize("mode", [MOUNT, DOWNLOAD])
 def test_one_file_is_that_file_with_its_name(store, tmp_path, mode):
     given = ScriptInput("x", (store.child("data/b/x.txt"),), mode)
-    path = Path(bring_input(given, str(tmp_path / "x")))
+    path = Path(stage_input(given, str(tmp_path / "x")))
     assert (path.name, path.read_text()) == ("x.txt", "data/b/x.txt")
 
 
@@ -63,16 +63,16 @@ def test_a_mounted_path_of_this_machine_is_where_it_is(tmp_path):
     (tmp_path / "[1]" / "a.txt").write_text("")
     for path in (tmp_path / "[1]", tmp_path / "[1]" / "a.txt"):
         for uri in (str(path), path.as_uri()):
-            assert bring_input(ScriptInput("x", (uri,)), str(tmp_path / "x")) == str(path)
+            assert stage_input(ScriptInput("x", (uri,)), str(tmp_path / "x")) == str(path)
     assert not (tmp_path / "x").exists()
 
 
 def test_a_download_is_a_copy_and_a_mount_of_several_are_links(tmp_path):
     (tmp_path / "a.txt").write_text("1")
-    copy = bring_input(ScriptInput("x", (str(tmp_path / "a.txt"),), DOWNLOAD), str(tmp_path / "x"))
+    copy = stage_input(ScriptInput("x", (str(tmp_path / "a.txt"),), DOWNLOAD), str(tmp_path / "x"))
     Path(copy).write_text("2")
     assert (tmp_path / "a.txt").read_text() == "1"
-    folder = bring_input(ScriptInput("y", (str(tmp_path / "*.txt"),), MOUNT), str(tmp_path / "y"))
+    folder = stage_input(ScriptInput("y", (str(tmp_path / "*.txt"),), MOUNT), str(tmp_path / "y"))
     assert os.readlink(f"{folder}/a.txt") == str(tmp_path / "a.txt")
 
 
@@ -80,7 +80,7 @@ def test_stores_of_different_kinds_make_one_folder(store, tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "a.txt").write_text("here")
     uris = (str(tmp_path / "here"), store.child("other"))
-    folder = Path(bring_input(ScriptInput("x", uris, DOWNLOAD), str(tmp_path / "x")))
+    folder = Path(stage_input(ScriptInput("x", uris, DOWNLOAD), str(tmp_path / "x")))
     assert sorted(each.read_text() for each in folder.rglob("*") if each.is_file()) == ["here", "other/1.csv"]
 
 
@@ -91,7 +91,7 @@ def test_two_files_of_one_name_are_refused(tmp_path):
     open_store(f"memory:/{tmp_path}/{name}").put("a.txt", b"")
     uris = (str(tmp_path / name), f"memory:/{tmp_path}/{name}")
     with pytest.raises(ValueError, match=r"would have the same name a\.txt"):
-        bring_input(ScriptInput("x", uris, DOWNLOAD), str(tmp_path / "x"))
+        stage_input(ScriptInput("x", uris, DOWNLOAD), str(tmp_path / "x"))
 
 
 @pytest.mark.parametrize(("path", "error"), [("absent", ListingError), ("data/*.png", FileNotFoundError)])

@@ -13,7 +13,7 @@ from longshore_agent.places import Places, model_path, places_of
 from longshore_agent.shipping import Shipper
 from longshore_agent.staging import StagingError, host_spec
 from longshore_agent.unreadable import UnreadableError
-from longshore_agent.whole_data import WholeData, bring_models
+from longshore_agent.whole_data import WholeData, download_models
 from longshore_protocol.job import Input, Job, MiniBatchSize, Model, Output
 from longshore_storage.store import open_store
 
@@ -371,9 +371,9 @@ def test_models_that_lie_elsewhere_are_brought_once(bench):
         store.put(name, name.encode())
     models = (Model("m", 1, store.child("folder")), Model("n", 2, store.child("one.txt")), Model("o", 3, "/here"))
     job = replace(bench.job, models=models)
-    bring_models(job.models, bench.places.models)
+    download_models(job.models, bench.places.models)
     store.delete("")
-    bring_models(job.models, bench.places.models)  # as an agent does that is started again
+    download_models(job.models, bench.places.models)  # as an agent does that is started again
     folder, file, here = (model_path(model, bench.places.models) for model in models)
     assert sorted(os.listdir(folder)) == ["a.txt", "deep"]
     with open(file) as opened:
@@ -387,5 +387,5 @@ def test_models_that_lie_elsewhere_are_brought_once(bench):
 def test_a_model_that_does_not_come_is_told_and_leaves_nothing(bench):
     job = replace(bench.job, models=(Model("m", 1, "memory://absent/model"),))
     with pytest.raises(StagingError, match=r"the model m memory://absent/model cannot be brought: .*does not exist"):
-        bring_models(job.models, bench.places.models)
+        download_models(job.models, bench.places.models)
     assert not any(files for _, _, files in os.walk(bench.places.models))

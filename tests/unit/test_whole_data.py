@@ -13,7 +13,7 @@ import pytest
 from longshore_agent import preparing, whole_data
 from longshore_agent.coordinator_client import Orders
 from longshore_agent.places import StagingError, places_of
-from longshore_agent.whole_data import bring_whole
+from longshore_agent.whole_data import download_inputs
 from longshore_protocol import wire
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output, ScriptInput
 
@@ -40,7 +40,7 @@ def test_a_file_is_a_file_a_folder_a_folder_and_what_is_here_is_read_where_it_is
         ScriptInput("here", (str(local),)),
     )
     for _ in range(2):  # an agent that is started again
-        found = bring_whole(job(side=side), str(tmp_path / "data")).side_inputs
+        found = download_inputs(job(side=side), str(tmp_path / "data")).side_inputs
         assert Path(found["file"]).read_text() == "a.txt"
         assert Path(found["file"]).name == "a.txt"
         assert Path(found["folder"], "deep/b.txt").read_text() == "deep/b.txt"
@@ -60,16 +60,18 @@ def test_what_was_brought_is_not_brought_again_and_what_was_begun_is(tmp_path, u
     monkeypatch.setattr(whole_data, "fetch_file_to", fetch)
     wanted = job(Input("files", (url,), mode="download"))
     with pytest.raises(StagingError, match="the input files cannot be brought: OSError: cut off"):
-        bring_whole(wanted, str(tmp_path))
+        download_inputs(wanted, str(tmp_path))
     fetched += ["", "", ""]
-    found = bring_whole(wanted, str(tmp_path))
+    found = download_inputs(wanted, str(tmp_path))
     assert sorted(filter(None, fetched)) == [f"{url}/a.txt", f"{url}/deep/b.txt", f"{url}/deep/b.txt"]
     assert found.downloads == {"files": f"{tmp_path}/files"}
     assert found.copies == {f"{url}/{name}": f"{tmp_path}/files/{name}" for name in ("a.txt", "deep/b.txt")}
 
 
 def test_inputs_that_are_mounted_or_here_are_not_brought(tmp_path, url):
-    found = bring_whole(job(Input("a", (url,)), Input("b", (str(tmp_path),), mode="download")), str(tmp_path / "data"))
+    found = download_inputs(
+        job(Input("a", (url,)), Input("b", (str(tmp_path),), mode="download")), str(tmp_path / "data")
+    )
     assert (found.side_inputs, found.downloads, found.copies) == ({}, {}, {})
 
 
@@ -78,7 +80,7 @@ def test_copies_are_read_only_and_what_links_lead_to_stays_as_it_is(tmp_path, ur
     here.write_text("here")
     here.chmod(0o640)
     side = ScriptInput("several", (f"{url}/deep", str(here)))
-    folder = bring_whole(job(side=(side,)), str(tmp_path / "data")).side_inputs["several"]
+    folder = download_inputs(job(side=(side,)), str(tmp_path / "data")).side_inputs["several"]
     modes = {each.name: os.stat(each).st_mode & 0o777 for each in Path(folder).rglob("*.txt")}
     assert modes == {"b.txt": 0o444, "here.txt": 0o640}
 

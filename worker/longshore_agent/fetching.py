@@ -1,4 +1,4 @@
-"""Bringing one file, or the rows of one slice, to this machine: blocking, and without a second try."""
+"""Download one file, or the rows of one slice. Blocking, without retries."""
 
 from __future__ import annotations
 
@@ -12,22 +12,30 @@ from longshore_protocol.job import TabularFormat
 from longshore_storage.errors import ChangedFileError
 from longshore_storage.files import check_version, compare_versions, fetch_file, open_version
 
-Check = Callable[[], None]  # called between the parts of a copy; what it raises ends the copy
+Check = Callable[[], None]  # called between the parts of a copy; an exception cancels the copy
 
-_PART = 4 << 20  # bytes of rows in memory at once
+_PART = 4 << 20  # bytes that are read at once
 
 
 def base_name(url: str) -> str:
-    """Return the name that a file is given here; over HTTP, the query is no part of it."""
+    """Return the local name of a file: the last part of its URL, for HTTP without the query."""
     if url.startswith(("http://", "https://")):
         url = unquote(urlsplit(url).path)
     return url.rpartition("/")[2] or "file"
 
 
 def whole(url: str, target: str, *, check: Check, planned: str | None = None) -> str:
-    """Copy a file to `target`, a path in a folder that may not be there yet, and return that path.
+    """Copy a file to the local path `target`, creating its folder; return `target`.
 
-    Raises OSError, what the store's library raises, and ChangedFileError for a file whose stamp is not `planned`.
+    Args:
+        url: A URL or local path.
+        target: The path of the copy.
+        check: Called between the parts of the copy; an exception cancels it.
+        planned: The expected stamp of the file; None to accept any version.
+
+    Raises:
+        ChangedFileError: The file's stamp differs from `planned`.
+        OSError: The file cannot be read or the copy cannot be written. Stores' libraries raise errors of their own.
     """
     check()
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -36,10 +44,10 @@ def whole(url: str, target: str, *, check: Check, planned: str | None = None) ->
 
 
 def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Check) -> dict[str, Any]:
-    """Copy the rows of a piece of a csv or jsonl file, with the file's first record; return the piece of the copy.
+    """Copy the rows of a piece of a csv or jsonl file together with the file's first record; return the copy's piece.
 
-    It gives the very rows of the original, and says in "copy_of" what that is, in "shift" how many bytes further on the
-    original's rows are. Raises as `whole`.
+    The copy's piece has the same rows as the original. Its "copy_of" is the original piece; "shift" is the number of
+    bytes to add to an offset in the copy to get the offset in the original. Raises the exceptions of `whole`.
     """
     check()
     copy = copied_piece(piece, target)
@@ -49,18 +57,18 @@ def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Ch
             compare_versions(piece["stamp"], version.stamp)
         size = source.seek(0, os.SEEK_END)
         if "ranges" in piece:
-            copied = _copied(source, _header(source, format), piece["ranges"], target, check=check)
+            copied = _copy_ranges(source, _header(source, format), piece["ranges"], target, check=check)
             _check_again(piece)
             return {**copy, "ranges": copied}
         start, end = piece["start"], piece["end"]
-        # What can be read only as a whole is never cut.
+        # Formats that can only be read as a whole are never cut.
         if (start > 0 or end < size) and records.is_splittable(format):
             header = _header(source, format)
             start, end = records.aligned_range(source, start, end, size)
             if records.has_header(format):
                 start, end = max(start, len(header)), max(end, len(header))
-            place = (start, end if start else max(end, len(header)))
-            [(begin, _)] = _copied(source, header, [place], target, check=check)
+            bounds = (start, end if start else max(end, len(header)))
+            [(begin, _)] = _copy_ranges(source, header, [bounds], target, check=check)
             if format.format == "csv":
                 first_row = len(header) if records.has_header(format) else 0
                 _check_begin(source, start, first_row, _head(target, begin), format)
@@ -72,27 +80,30 @@ def rows(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Ch
 
 
 def copied_piece(piece: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return the piece that is read from a copy of its file at `path`: the stamp was compared when it was copied."""
+    """Return a piece that reads from the copy at `path`, without the stamp, which was checked during the copy."""
     return {**{name: value for name, value in piece.items() if name != "stamp"}, "path": path, "copy_of": piece}
 
 
 def _head(copy: str, begin: int) -> bytes:
-    """Return the first rows of a copy."""
+    """Return the first bytes of the rows of a copy."""
     with open(copy, "rb") as file:
         file.seek(begin)
         return file.read(_PART)
 
 
 def _check_begin(source: BinaryIO, start: int, first_row: int, rows: bytes, format: TabularFormat) -> None:
-    """Raise ValueError if `rows`, which begin at `start`, begin with the rest of a record that was cut."""
+    """Raise ValueError if `rows`, which begin at byte `start`, begin in the middle of a quoted field."""
     if records.may_begin_inside_quote(rows, format) and records.begins_inside_quote(source, start, first_row, format):
         raise ValueError(f"the record at byte {start} {records.BEGINS_INSIDE}")
 
 
 def downloaded(piece: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return the piece that is read from a copy that was made before the run was planned, or after.
+    """Return a piece that reads from a downloaded copy of its file.
 
-    Raises ChangedFileError for a copy of another size than planned: nothing else of its version is known.
+    Only the size of the copy can be compared with the planned version: the copy may be older than the plan.
+
+    Raises:
+        ChangedFileError: The copy has a different size than planned.
     """
     size = piece.get("stamp", "None").partition(" ")[0]
     if size not in ("None", str(os.path.getsize(path))):
@@ -112,12 +123,12 @@ def _header(source: BinaryIO, format: TabularFormat) -> bytes:
     return records.header_line(source, format) if format.format == "csv" else b""
 
 
-def _copied(
+def _copy_ranges(
     source: BinaryIO, header: bytes, ranges: list[tuple[int, int]], target: str, *, check: Check
 ) -> list[tuple[int, int]]:
-    """Copy ranges of bytes after a header, and return those of the copy."""
-    # The first record tells the columns, also where it does not name them. Without one, rows from the middle of a file
-    # follow a blank line: as the first bytes of a file they would lose what is a byte order mark.
+    """Write a header and byte ranges of `source` to `target`; return the ranges in the copy."""
+    # Parsers derive the columns from the first record even if it is no header. Rows from the middle of a file without
+    # one follow a blank line: at the start of a file, parsers would strip bytes that look like a byte order mark.
     before = b"" if ranges[0][0] == 0 else header if header.endswith(b"\n") else header + b"\n"
     os.makedirs(os.path.dirname(target), exist_ok=True)
     copied = []

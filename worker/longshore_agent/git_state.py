@@ -1,4 +1,4 @@
-"""What git says of a source folder: which commit a run was made from, and whether anything was changed since."""
+"""The git state of a source folder: the commit, and whether files have changed since."""
 
 from __future__ import annotations
 
@@ -7,43 +7,46 @@ import re
 import subprocess
 from typing import Any
 
-_PATIENCE = 10.0  # seconds for one question
+_TIMEOUT = 10.0  # seconds of one git command
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 
 def git_state(folder: str) -> dict[str, Any] | None:
-    """Return repository (its remote's address, "" without one), branch ("" when detached), commit and dirty.
+    """Return the git state of a folder: repository, branch, commit and dirty.
 
-    None for a folder that is in no repository, or in one without a commit, and where there is no git. `dirty` is about
-    this folder alone. Never raises: what git has to say is no part of the run.
+    Never raises: the run does not depend on git.
+
+    Returns:
+        `repository` is the URL of the remote "origin" or "", `branch` is "" when HEAD is detached, and `dirty` states
+        whether files in this folder differ from the commit. None without git, repository or commit.
     """
-    commit = _ask(folder, "rev-parse", "--verify", "HEAD")
-    changes = _ask(folder, "status", "--porcelain", "--", ".")
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--", ".")
     if not commit or changes is None:
         return None
     return {
-        "repository": _without_credentials(_ask(folder, "config", "--get", "remote.origin.url") or ""),
-        "branch": _ask(folder, "symbolic-ref", "--quiet", "--short", "HEAD") or "",
+        "repository": _without_credentials(_git(folder, "config", "--get", "remote.origin.url") or ""),
+        "branch": _git(folder, "symbolic-ref", "--quiet", "--short", "HEAD") or "",
         "commit": commit,
         "dirty": bool(changes),
     }
 
 
-def _ask(folder: str, *question: str) -> str | None:
-    # A repository may name a program that git is to run when it looks at files: not for this.
-    command = ["git", "-c", "core.fsmonitor=false", "-C", folder, *question]
+def _git(folder: str, *arguments: str) -> str | None:
+    # A repository can configure a program that git runs to list changed files: do not run it.
+    command = ["git", "-c", "core.fsmonitor=false", "-C", folder, *arguments]
     try:
-        answer = subprocess.run(
+        result = subprocess.run(
             command,
             env={**os.environ, **_QUIET},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             check=True,
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return answer.stdout.decode("utf-8", "replace").strip()
+    return result.stdout.decode("utf-8", "replace").strip()
 
 
 def _without_credentials(url: str) -> str:

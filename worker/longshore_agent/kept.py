@@ -1,4 +1,4 @@
-"""Copies of whole files that many mini-batches read: each is brought once, and goes when room is needed."""
+"""A least-recently-used cache of downloaded files that many mini-batches read."""
 
 from __future__ import annotations
 
@@ -12,36 +12,41 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass
 class _Copy:
-    """One file's copy."""
+    """The cached copy of one file."""
 
-    task: asyncio.Task[tuple[str, int]]  # gives its path, and its size in bytes
+    task: asyncio.Task[tuple[str, int]]  # returns path and size in bytes
     users: set[Hashable] = field(default_factory=set)
 
     def size(self) -> int:
-        """Return how many bytes are here: none while it is on its way, or when it did not come."""
+        """Return the size of a finished download in bytes; 0 while it runs or after it failed."""
         is_here = self.task.done() and not self.task.cancelled() and self.task.exception() is None
         return self.task.result()[1] if is_here else 0
 
 
 class Kept(Generic[Key]):
-    """Copies by a key, such as URL and version; at most `room` bytes stay, and what somebody uses stays anyway.
+    """Cached copies by a key, such as URL and version. Copies in use are never evicted.
 
-    The least recently used go first.
-
-    `bring` gives the path of a new copy and its size in bytes, or raises; `delete` is told a path that may go.
+    Args:
+        download: Creates the copy for a key; returns its path and size in bytes.
+        delete: Deletes the copy at a path.
+        room: The most bytes of copies to keep. The least recently used ones are evicted first.
     """
 
     def __init__(
-        self, bring: Callable[[Key], Coroutine[Any, Any, tuple[str, int]]], delete: Callable[[str], None], *, room: int
+        self,
+        download: Callable[[Key], Coroutine[Any, Any, tuple[str, int]]],
+        delete: Callable[[str], None],
+        *,
+        room: int,
     ) -> None:
-        self._bring = bring
+        self._download = download
         self._delete = delete
         self._room = room
         self._copies: dict[Key, _Copy] = {}  # the most recently used last
 
     async def path(self, key: Key, user: Hashable) -> str:
-        """Return the path of a file's copy, which stays until the user releases it. Raises what `bring` raises."""
-        copy = self._copies.pop(key, None) or _Copy(asyncio.create_task(self._bring(key)))
+        """Return the path of a copy, which stays until `user` releases it. Raises the errors of `download`."""
+        copy = self._copies.pop(key, None) or _Copy(asyncio.create_task(self._download(key)))
         self._copies[key] = copy
         copy.users.add(user)
         try:
@@ -49,25 +54,25 @@ class Kept(Generic[Key]):
         except BaseException:
             copy.users.discard(user)
             if copy.task.done() and self._copies.get(key) is copy:
-                del self._copies[key]  # the next one that needs it tries again
+                del self._copies[key]  # the next request retries
             raise
-        self._make_room()
+        self._evict()
         return path
 
     def release(self, user: Hashable) -> None:
-        """A user needs none of its copies any more."""
+        """Release all copies of a user."""
         for copy in self._copies.values():
             copy.users.discard(user)
-        self._make_room()
+        self._evict()
 
     async def close(self) -> None:
-        """Bring nothing any more. What is there is left to who made its folder."""
+        """Cancel all downloads. The caller deletes the folder of the copies."""
         tasks = [copy.task for copy in self._copies.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         taken = sum(copy.size() for copy in self._copies.values())
         for key, copy in list(self._copies.items()):
             if taken <= self._room:

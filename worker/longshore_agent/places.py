@@ -1,7 +1,7 @@
-"""Where a worker's processes find and leave things.
+"""Local paths of a worker's output, logs, models and inputs.
 
-In the run's own folders where those are paths of this machine, and else in copies of them here, which the agent fills
-(models) or ships (output, logs):
+These are the run's own folders if they are local. Otherwise they are local copies, which the agent downloads (models
+and inputs) or uploads (output and logs):
 
     <shared>/longshore-copies-<run>-<worker>/models/<name>/<version>/    see `whole_data`
     <shared>/longshore-copies-<run>-<worker>/data/<input>/               see `whole_data`
@@ -19,9 +19,9 @@ from longshore_storage.store import local_path
 
 
 class StagingError(ShownError):
-    """Something the job names cannot be brought to this machine; the message says what.
+    """Something that the job names cannot be staged; the message names it and the cause.
 
-    `origin` is given where infrastructure fails, so that a later try may succeed (`wire.Deferral.origin`).
+    `origin` is set if infrastructure failed, so that a retry may succeed (`wire.Deferral.origin`).
     """
 
     def __init__(self, text: str, origin: str | None = None) -> None:
@@ -31,17 +31,17 @@ class StagingError(ShownError):
 
 @dataclass(frozen=True)
 class Places:
-    """Paths of one worker of a run. All may be there already: an agent that is started again goes on with them."""
+    """Local paths of one worker of a run. They may exist already: a restarted agent continues with them."""
 
     output: str
     logs: str
-    models: str  # the folder of the copies
-    data: str  # the same of inputs that are brought whole
-    copies_output: bool  # the output folder is in a store: what is written here is a copy to be shipped
-    copies_logs: bool
+    models: str  # the folder of downloaded models
+    data: str  # the folder of downloaded side inputs and inputs
+    copies_output: bool  # `output` is a local copy whose files must be uploaded
+    copies_logs: bool  # the same of `logs`
 
     def make(self) -> None:
-        """Make the folders of the copies. Raises OSError."""
+        """Create the folders of the copies. Raises OSError."""
         if self.copies_output:
             os.makedirs(self.output, exist_ok=True)
         if self.copies_logs:
@@ -49,7 +49,7 @@ class Places:
 
 
 def places_of(job: Job, *, worker: str, shared: str) -> Places:
-    """Return the places of a worker; `shared` is a folder that agent and processes both can write to."""
+    """Return the paths of a worker; `shared` is a folder that both agent and processes can write to."""
     copies = os.path.join(shared, f"longshore-copies-{job.run_id}-{worker}")
     output, run = local_path(job.output.uri), local_path(job.run_uri)
     return Places(
@@ -63,7 +63,7 @@ def places_of(job: Job, *, worker: str, shared: str) -> Places:
 
 
 def model_path(model: Model, folder: str) -> str:
-    """Return where a model is on this machine, once it was brought into the folder of the copies."""
+    """Return the local path of a model, which may be downloaded below `folder`."""
     local = local_path(model.uri)
     if local is not None:
         return local

@@ -1,7 +1,7 @@
-"""Bringing the rows of one slice of a query to this machine: blocking, and without a second try.
+"""Download the rows of one slice of a query to a local file. Blocking, without retries.
 
-The user's process has neither the credentials nor a driver, so it is given a file: pickles, one behind the other, first
-the names of the columns, then lists of rows, of plain values that Python 3.7 and its standard library know.
+The user's process has neither credentials nor a database driver, so the agent writes the rows to a file: consecutive
+pickles, first the column names, then lists of rows. Values have types of the standard library of Python 3.7.
 """
 
 from __future__ import annotations
@@ -21,22 +21,30 @@ from longshore_protocol.job import TabularFormat
 from longshore_protocol.slices import decoded
 from longshore_storage.databases import Database, open_database
 
-_CONNECTIONS = 2  # per worker: a database has few, and many workers ask it
-_PROTOCOL = 4  # that of Python 3.7
-_WAIT = 0.5  # seconds between looks at whether a query is still wanted
+_CONNECTIONS = 2  # per worker: databases allow few connections, and many workers share them
+_PROTOCOL = 4  # the newest pickle protocol of Python 3.7
+_WAIT = 0.5  # seconds between two checks whether a waiting query was cancelled
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes, Decimal, date, time, timedelta, UUID))
 
 _turns = threading.BoundedSemaphore(_CONNECTIONS)
 
 
 def fetch(piece: dict[str, Any], format: TabularFormat, target: str, *, check: Callable[[], None]) -> dict[str, Any]:
-    """Write the rows of a slice of a query to the file `target`; return the slice that the host reads it by.
+    """Write the rows of a slice of a query to the file `target`; return the slice that reads it.
 
-    `check` is called now and then; what it raises ends the copy. Raises DatabaseError, OSError.
+    Args:
+        piece: The slice: "path" is the database's URL, "keys" the range of the split column.
+        format: The format of the input, with its query.
+        target: The path of the file; its folder is created.
+        check: Called between batches of rows; an exception cancels the query.
+
+    Raises:
+        DatabaseError: The database cannot be reached or rejects the query.
+        OSError: The file cannot be written.
     """
-    from longshore_storage import queries  # late: few runs ask a database
+    from longshore_storage import queries  # late: few runs read from a database
 
-    assert format.query is not None, "the planner lets no other pass"
+    assert format.query is not None, "the planner requires a query"
     keys = piece["keys"] and [decoded(each) for each in piece["keys"]]
     statement = queries.part(format.query, format.split_by, keys)
     with _turn(check), _database(piece["path"], format.database).session() as connection:
@@ -51,10 +59,10 @@ def fetch(piece: dict[str, Any], format: TabularFormat, target: str, *, check: C
 
 
 def plain(value: Any) -> Any:
-    """Return a value as one of a type that every Python can read; times with an offset are those of UTC."""
+    """Return a value as a type that every Python can unpickle; times with an offset are converted to UTC."""
     if type(value) in _PLAIN:
         return value
-    if isinstance(value, datetime):  # its time zone may be of a kind that only this Python knows
+    if isinstance(value, datetime):  # its time zone class may be missing in the script's Python
         return value if value.tzinfo is None else value.astimezone(UTC)
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}

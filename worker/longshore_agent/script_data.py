@@ -20,10 +20,10 @@ from typing import Any, NoReturn
 from longshore_agent.fetch_source import SourceError, fetch_source
 from longshore_agent.git_state import git_state
 from longshore_agent.places import StagingError, model_path
-from longshore_agent.script_inputs import bring_input
+from longshore_agent.script_inputs import stage_input
 from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
-from longshore_agent.whole_data import bring_models
+from longshore_agent.whole_data import download_models
 from longshore_protocol import clock, script_folder
 from longshore_protocol.fields import LATEST, NUMBER, Field, fault
 from longshore_protocol.job import ScriptInput
@@ -201,13 +201,13 @@ def _bring_source(uri: str, folder: str) -> None:
 
 def _bring(given: ScriptInput, folder: str) -> str:
     with _told(f"The input {given.name} cannot be brought"):
-        return bring_input(given, inside(os.path.join(folder, script_folder.INPUTS), given.name))
+        return stage_input(given, inside(os.path.join(folder, script_folder.INPUTS), given.name))
 
 
 def _bring_models(job: ScriptJob, folder: str) -> tuple[tuple[str, int, str], ...]:
     models = os.path.join(folder, script_folder.MODELS)
     try:
-        bring_models(job.models, models)
+        download_models(job.models, models)
     except StagingError as error:
         text = str(error)
         raise ScriptDataError(f"{text[0].upper()}{text[1:]}.") from error

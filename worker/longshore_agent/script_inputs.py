@@ -1,4 +1,4 @@
-"""The inputs of a script step, as one path each that the script can open. Blocking."""
+"""Stage the inputs of a script step: each becomes one local path. Blocking."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from longshore_protocol.job import MOUNT, ScriptInput
 from longshore_storage.listing import list_files
 from longshore_storage.store import local_path
 
-_AT_ONCE = 8  # files that come side by side
+_AT_ONCE = 8  # parallel downloads
 _MAGIC = re.compile(r"[*?[]")
 
 
-def bring_input(given: ScriptInput, folder: str) -> str:
-    """Return the local path of an input, whose files are brought into a folder where they are not in place.
+def stage_input(given: ScriptInput, folder: str) -> str:
+    """Stage an input and return its local path; files that are not local are downloaded into `folder`.
 
-    One file is that file, one folder that folder. Several URIs, and globs, are `folder`, with the names that the files
-    have below what the URIs have in common; a mounted file that is on this machine is a link there.
-    Raises ListingError, OSError, ValueError for a name that means two files, and what the store's library raises.
+    A URI of one local file or folder is returned as it is, unless the mode is download. Several URIs and globs become
+    `folder`, in which each file has its path relative to the URIs' common parent. Mounted local files are symbolic
+    links there.
+
+    Raises:
+        ListingError: A URI does not exist or cannot be listed.
+        ValueError: Two files would have the same path.
+        OSError: A file cannot be read or written. Stores' libraries raise errors of their own.
     """
     if len(given.uris) == 1 and given.mode == MOUNT:
         local = local_path(given.uris[0])
@@ -42,15 +47,19 @@ def bring_input(given: ScriptInput, folder: str) -> str:
     targets = names_below(found)
     link = given.mode == MOUNT
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for _ in threads.map(lambda name: _bring(targets[name], inside(folder, name), link=link), targets):
-            pass  # what went wrong is raised here
+        for _ in threads.map(lambda name: _stage_file(targets[name], inside(folder, name), link=link), targets):
+            pass  # iterating raises the errors of the threads
     return folder
 
 
 def names_below(found: list[tuple[str, list[str]]]) -> dict[str, str]:
-    """Return the files of several URIs by the names that they have below what the URIs have in common.
+    """Return the files of several URIs by their paths relative to the URIs' common parent.
 
-    Raises ValueError for a name that means two files.
+    Args:
+        found: The URIs, each with its files.
+
+    Raises:
+        ValueError: Two files would have the same path.
     """
     bases = [_base((local_path(uri) or uri).rstrip("/"), files) for uri, files in found]
     shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*bases, strict=False)))
@@ -62,7 +71,7 @@ def names_below(found: list[tuple[str, list[str]]]) -> dict[str, str]:
     return targets
 
 
-def _bring(file: str, target: str, *, link: bool) -> None:
+def _stage_file(file: str, target: str, *, link: bool) -> None:
     local = local_path(file)
     if local is None or not link:
         fetch_file_to(file, target)
@@ -72,17 +81,17 @@ def _bring(file: str, target: str, *, link: bool) -> None:
 
 
 def _base(root: str, files: list[str]) -> list[str]:
-    """Return the parts of the folder that the files of one URI are named from."""
+    """Return the parts of the folder that the files of one URI are relative to."""
     if files == [root]:
         return _parts(root)[:-1]
     if all(file.startswith(root + "/") for file in files):
         return _parts(root)
-    parts = _parts(root)  # a glob: up to its first part that is none of a path
+    parts = _parts(root)  # a glob: its parts before the first one with a wildcard
     return parts[: next(number for number, part in enumerate(parts) if _MAGIC.search(part))]
 
 
 def _parts(path: str) -> list[str]:
-    """Return the parts of a path or URL, without the scheme and, over HTTP, the query."""
+    """Return the parts of a path or URL without the scheme, for HTTP also without the query."""
     scheme, _, rest = path.rpartition("://")
     if scheme in ("http", "https"):
         rest = f"{rest.rpartition('/')[0]}/{base_name(path)}"

@@ -24,7 +24,7 @@ from typing import Any
 
 from longshore_agent.last_words import last_words
 from longshore_agent.script_data import ScriptDataError, collect, prepare
-from longshore_agent.transfer import transfer, why_not
+from longshore_agent.transfer import error_message, transfer
 from longshore_protocol import clock, script_folder
 from longshore_protocol.script_job import (
     CANCELLED,
@@ -165,7 +165,7 @@ def _transfer(job: dict[str, Any]) -> ScriptResult:
         state, limit = end.state, "" if end.state == CANCELLED else f" within the limit of {timeout:g} s"
         message = redacted(f"{source} was not copied to {destination}{limit}")
     except Exception as error:  # noqa: BLE001  (each store's library raises its own)
-        state, message, reason = FAILED, why_not(source, destination, error), TRANSFER_FAILED
+        state, message, reason = FAILED, error_message(source, destination, error), TRANSFER_FAILED
     return ScriptResult(state, None, message, {}, started, clock.now(), reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""Copying a file, or a folder with all below, between stores. Blocking."""
+"""Copy a file or a folder between stores. Blocking."""
 
 from __future__ import annotations
 
@@ -17,12 +17,20 @@ _PART = 1 << 20  # bytes
 
 
 def transfer(source: str, destination: str, *, check: Callable[[], None]) -> int:
-    """Copy what is at `source` to `destination`, and return the number of files.
+    """Copy the file or folder `source` to `destination`; return the number of files.
 
-    A file becomes the file `destination`, a folder the folder; what is there already under the same names is replaced.
-    `check` is called before each file; what it raises ends the copy, and comes out. Raises FileNotFoundError,
-    ListingError, OSError, ValueError for a glob and for a name that no folder of this machine can have, and what the
-    stores' libraries raise.
+    Files of the same names at the destination are replaced; others stay.
+
+    Args:
+        source: URI of a file or folder.
+        destination: URI of the copy.
+        check: Called before each file; an exception cancels the copy.
+
+    Raises:
+        FileNotFoundError: The source contains no files.
+        ListingError: The source cannot be listed.
+        ValueError: The source is a glob, or a file's name is not valid in a local folder.
+        OSError: A file cannot be read or written. Stores' libraries raise errors of their own.
     """
     root = (local_path(source) or source).rstrip("/")
     found = list(list_files(source))
@@ -39,7 +47,7 @@ def transfer(source: str, destination: str, *, check: Callable[[], None]) -> int
     store, local = open_store(folder), local_path(folder)
     if local is not None:
         for name in targets:
-            inside(local, name)  # else "a//b" would become "a/b", and "../b" a file elsewhere
+            inside(local, name)  # raises for names such as "a//b", which would become "a/b", and "../b"
     for path, name in zip(found, targets, strict=True):
         check()
         with open_file(path) as reading, store.writer(name) as writing:
@@ -47,8 +55,8 @@ def transfer(source: str, destination: str, *, check: Callable[[], None]) -> int
     return len(found)
 
 
-def why_not(source: str, destination: str, error: Exception) -> str:
-    """Return why a copy failed, in one sentence: each store's library raises its own."""
+def error_message(source: str, destination: str, error: Exception) -> str:
+    """Return a sentence that states why a copy failed; `error` may come from any store's library."""
     if isinstance(error, (OSError, ValueError, StorageError)) and known_cause(source, error) is None:
         cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     else:

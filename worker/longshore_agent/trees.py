@@ -1,4 +1,4 @@
-"""Bringing a file or a whole folder of any store to this machine: a model, the source of a script. Blocking."""
+"""Download a file or a whole folder of any store, for example a model or a script's source. Blocking."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ from longshore_storage.listing import list_files
 from longshore_storage.retrying import patiently
 from longshore_storage.store import local_path
 
-_AT_ONCE = 8  # files that come side by side
+_AT_ONCE = 8  # parallel downloads
 
 
 def fetch_file_to(uri: str, target: str) -> None:
-    """Copy one file of any store, or of this machine, to the local path `target`; with patience.
+    """Copy one file of any store, or a local one, to the local path `target`, with retries.
 
-    Raises OSError, and what the store's library raises.
+    Raises:
+        OSError: The file cannot be read or the copy cannot be written. Stores' libraries raise errors of their own.
     """
     os.makedirs(os.path.dirname(target), exist_ok=True)
     patiently(lambda: fetch_file(local_path(uri) or uri, target, check=lambda: None))
 
 
 def fetch_tree(uri: str, folder: str) -> bool:
-    """Copy the file `uri` into a folder, or all that is below the folder `uri`; tell whether it was a folder.
+    """Copy a file, or all files below a folder, into the local `folder`; return whether `uri` is a folder.
 
-    What is in the folder already stays, or is replaced. Raises ListingError for what is not there, ValueError for a
-    name that would lie outside the folder, OSError, and what the store's library raises.
+    Files of the same names in `folder` are replaced; others stay.
+
+    Raises:
+        ListingError: `uri` does not exist or cannot be listed.
+        ValueError: A file's name leads out of `folder`.
+        OSError: A file cannot be read or written. Stores' libraries raise errors of their own.
     """
     root = (local_path(uri) or uri).rstrip("/")
     found = list(list_files(uri))
@@ -39,12 +44,12 @@ def fetch_tree(uri: str, folder: str) -> bool:
     targets = [inside(folder, each.removeprefix(root + "/")) for each in found]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for _ in threads.map(fetch_file_to, found, targets):
-            pass  # what went wrong is raised here
+            pass  # iterating raises the errors of the threads
     return True
 
 
 def inside(folder: str, name: str) -> str:
-    """Return the path of a relative name in a folder. Raises ValueError for a name that leads out of it."""
+    """Join a folder and a relative name; return the path. Raises ValueError for a name that leads out of the folder."""
     parts = name.split("/")
     if not name or any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
         raise ValueError(f"{name!r} is no name of a file below a folder")

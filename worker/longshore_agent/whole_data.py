@@ -1,7 +1,6 @@
-"""What is on a machine whole before a script starts: models, side inputs, and inputs whose mode is download.
+"""Download models, side inputs and inputs of mode download completely before a script starts. Blocking.
 
-What lies elsewhere is copied below a folder, once: an agent that is started again goes on with what is there. Each copy
-appears whole. Blocking.
+Each copy is moved to its final path only when it is complete, so a restarted agent continues with the finished ones.
 """
 
 from __future__ import annotations
@@ -16,63 +15,75 @@ from dataclasses import dataclass, field
 
 from longshore_agent.origins import origin_of
 from longshore_agent.places import StagingError
-from longshore_agent.script_inputs import bring_input, names_below
+from longshore_agent.script_inputs import names_below, stage_input
 from longshore_agent.trees import fetch_file_to, inside
 from longshore_protocol.job import DOWNLOAD, Input, Job, Model, ScriptInput
 from longshore_storage.causes import cause_of
 from longshore_storage.listing import Selection, list_files
 from longshore_storage.store import UNFINISHED, local_path
 
-_AT_ONCE = 8  # files that come side by side
+_AT_ONCE = 8  # parallel downloads
 
-Say = Callable[[str], None]  # "the side input words" is what is brought from now on
+Begin = Callable[[str], None]  # called with a description when a download begins
 
 
 @dataclass(frozen=True)
 class WholeData:
-    """Where a worker has what was brought whole."""
+    """Local paths of the downloaded data of a worker."""
 
-    side_inputs: dict[str, str] = field(default_factory=dict)  # paths by name
-    downloads: dict[str, str] = field(default_factory=dict)  # folders by name, of inputs that were downloaded
-    copies: dict[str, str] = field(default_factory=dict)  # of the files in them: paths by URL
+    side_inputs: dict[str, str] = field(default_factory=dict)  # name -> path
+    downloads: dict[str, str] = field(default_factory=dict)  # name of an input of mode download -> folder
+    copies: dict[str, str] = field(default_factory=dict)  # URL of each file in them -> path
 
 
-def bring_models(models: tuple[Model, ...], folder: str, *, say: Say = lambda what: None) -> None:
-    """Bring the models that lie elsewhere, where `places.model_path` finds them; `say` is told of each.
+def download_models(models: tuple[Model, ...], folder: str, *, begin: Begin = lambda what: None) -> None:
+    """Download the models that are not local to the paths that `places.model_path` returns.
 
-    Raises StagingError.
+    Args:
+        models: The models of the run.
+        folder: The folder of all downloaded models.
+        begin: Called with a description of each download.
+
+    Raises:
+        StagingError: A model cannot be downloaded.
     """
     for model in models:
         if local_path(model.uri) is None:
-            say(f"the model {model.name}")
-            with _told(f"the model {model.name} {model.uri}", model.uri):
-                _bring(ScriptInput(model.name, (model.uri,)), f"{folder}/{model.name}/{model.version}")
+            begin(f"the model {model.name}")
+            with _staging_errors(f"the model {model.name} {model.uri}", model.uri):
+                _download_once(ScriptInput(model.name, (model.uri,)), f"{folder}/{model.name}/{model.version}")
 
 
-def bring_whole(job: Job, folder: str, *, say: Say = lambda what: None) -> WholeData:
-    """Bring a job's side inputs, and those of its inputs that are downloaded; `say` is told of each.
+def download_inputs(job: Job, folder: str, *, begin: Begin = lambda what: None) -> WholeData:
+    """Download the side inputs of a job and its inputs of mode download; return their local paths.
 
-    Raises StagingError.
+    Args:
+        job: The job of the run.
+        folder: The folder of all downloaded inputs.
+        begin: Called with a description of each download.
+
+    Raises:
+        StagingError: An input cannot be downloaded.
     """
     data = WholeData()
     for side in job.side_inputs:
         what = f"the side input {side.name}"
-        say(what)
-        with _told(what, side.uris[0]):
-            data.side_inputs[side.name] = _bring(side, os.path.join(folder, side.name), read_only=True)
+        begin(what)
+        with _staging_errors(what, side.uris[0]):
+            data.side_inputs[side.name] = _download_once(side, os.path.join(folder, side.name), read_only=True)
     for given in job.inputs:
         if given.mode == DOWNLOAD and any(local_path(path) is None for path in given.paths):
             what, own = f"the input {given.name}", os.path.join(folder, given.name)
-            say(what)
-            with _told(what, given.paths[0]):
+            begin(what)
+            with _staging_errors(what, given.paths[0]):
                 without = (job.run_uri, job.output.uri)
                 data.copies.update(_download(given, own, Selection(runs=False, without=without)))
             data.downloads[given.name] = own
     return data
 
 
-def _bring(given: ScriptInput, own: str, *, read_only: bool = False) -> str:
-    """Return the path of data: in place, or `file/NAME` or `folder` in a folder of its own."""
+def _download_once(given: ScriptInput, own: str, *, read_only: bool = False) -> str:
+    """Return the local path of an input: its own, or `file/NAME` or `folder` below `own`, downloaded if absent."""
     as_folder, as_file, unfinished = f"{own}/folder", f"{own}/file", f"{own}/unfinished"
     if os.path.isdir(as_file):
         [name] = os.listdir(as_file)
@@ -81,7 +92,7 @@ def _bring(given: ScriptInput, own: str, *, read_only: bool = False) -> str:
         return as_folder
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        path = bring_input(given, unfinished)
+        path = stage_input(given, unfinished)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -91,23 +102,23 @@ def _bring(given: ScriptInput, own: str, *, read_only: bool = False) -> str:
         os.rename(unfinished, as_folder)
         return as_folder
     if os.path.dirname(path) != unfinished:
-        return path  # it is read where it is
+        return path  # a local path, used in place
     os.rename(unfinished, as_file)
     return f"{as_file}/{os.path.basename(path)}"
 
 
 def _protect(folder: str) -> None:
-    """Keep processes, which share a copy, from writing to it by mistake; where they are another user, at all."""
+    """Remove write permission from a copy that several processes share."""
     for parent, _, names in os.walk(folder):
         os.chmod(parent, 0o755)  # noqa: S103  (the host may run as another user)
         for name in names:
             path = os.path.join(parent, name)
-            if not os.path.islink(path):  # what it leads to is not ours
+            if not os.path.islink(path):  # its target is not part of the copy
                 os.chmod(path, 0o444)
 
 
 def _download(given: Input, folder: str, selection: Selection) -> dict[str, str]:
-    """Return the copies of all files of an input that lie elsewhere, by URL."""
+    """Download all files of an input that are not local; return their paths by URL."""
     found = [(path, list(list_files(path, selection))) for path in given.paths]
     names = names_below(found)
     targets = {file: inside(folder, name) for name, file in names.items() if local_path(file) is None}
@@ -128,7 +139,7 @@ def _fetch(url: str, target: str) -> int:
 
 
 @contextmanager
-def _told(what: str, uri: str) -> Iterator[None]:
+def _staging_errors(what: str, uri: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each store's library raises its own

@@ -19,7 +19,7 @@ from longshore_protocol.job import Timeouts
 PROTOCOL, OLDEST_PROTOCOL = 2, 2
 # Where infrastructure fails: at the run's own store, or a disk of ours; or at the store of an input.
 STORE, INPUT = "store", "input"
-BRINGING = "bringing"  # in the place of a process's state: the worker brings "what", and starts processes then
+BRINGING = "bringing"  # instead of a process's state: the worker downloads "what" before it starts processes
 
 
 _LONGEST_LEASE = 60.0  # seconds
