@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import VERSION, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from longshore_api.values import ResourceName
 
 API_VERSION = "longshore.dev/v1alpha1"
+# Validators are built at first use: a command needs few of them. Before 2.14, pydantic builds them without a lock, and
+# a second thread may then take the validator of a parent class.
+DEFER_BUILD = tuple(map(int, VERSION.split(".")[:2])) >= (2, 14)
 
 
 class Fields(BaseModel):
@@ -19,7 +22,7 @@ class Fields(BaseModel):
         alias_generator=to_camel,
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
+        defer_build=DEFER_BUILD,
         protected_namespaces=(),
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
-from longshore_api.base import keyed_by
+from longshore_api.base import DEFER_BUILD, keyed_by
 
 
 def _seconds_in_utc(instant: datetime) -> str:
@@ -26,7 +26,7 @@ class Observed(BaseModel):
         populate_by_name=True,
         extra="ignore",
         frozen=True,
-        use_attribute_docstrings=True,
+        defer_build=DEFER_BUILD,
         protected_namespaces=(),
     )
 

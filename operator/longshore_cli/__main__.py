@@ -14,6 +14,7 @@ from typing import Any
 from longshore import __version__
 from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
 from longshore_cli.terminal import ErrorLog, complain
+from longshore_protocol.importing import importing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,10 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _carry_out(options: argparse.Namespace) -> int:
     if options.command == "import":
-        from longshore_cli.import_command import import_command
+        with importing():
+            from longshore_cli.import_command import import_command
 
         return import_command(options)
-    from longshore_cli.run_command import run_command  # late, both: --help needs none of it
+    with importing():
+        from longshore_cli.run_command import run_command  # late, both: --help needs none of it
 
     return run_command(options)
 

@@ -29,6 +29,7 @@ from longshore_planner.pipelines.choose import choose
 from longshore_planner.resolve import Resolved, resolve
 from longshore_planner.status import step_status
 from longshore_protocol import snapshot as snapshots
+from longshore_protocol.importing import importing
 from longshore_protocol.job import Job
 from longshore_protocol.snapshot import Snapshot, WorkerCounts
 from longshore_protocol.text import MESSAGE, printable
@@ -114,7 +115,8 @@ def _carry_out(resolved: Resolved, options: argparse.Namespace, *, folder: RunFo
 
 
 def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder, origin: Origin, python: str) -> int:
-    from longshore_cli.local_run import ResumeRefused, run_locally  # late: --explain needs no server
+    with importing():
+        from longshore_cli.local_run import ResumeRefused, run_locally  # late: --explain needs no server
 
     name = resolved.step.name
     stream = default_stream(json=options.json)

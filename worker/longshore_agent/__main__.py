@@ -18,6 +18,7 @@ import signal
 import sys
 
 from longshore_agent.gateway import bind
+from longshore_protocol.importing import importing
 
 
 def main() -> int:
@@ -30,11 +31,12 @@ def main() -> int:
         os.umask(int(environment["LONGSHORE_UMASK"], 8))
     listening = bind(environment["LONGSHORE_SOCKET"])  # first: the host can connect while the rest is imported
 
-    import asyncio
+    with importing():
+        import asyncio
 
-    from longshore_agent.agent import Settings, run_agent
-    from longshore_agent.coordinator_client import Refused, Superseded, Unreachable
-    from longshore_agent.places import StagingError
+        from longshore_agent.agent import Settings, run_agent
+        from longshore_agent.coordinator_client import Refused, Superseded, Unreachable
+        from longshore_agent.places import StagingError
 
     settings = Settings(
         coordinator=environment["LONGSHORE_COORDINATOR"],

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from longshore_api.crdgen.descriptions import Described
 from longshore_api.crdgen.rules import RULES
 
 Schema = dict[str, Any]
@@ -49,7 +50,7 @@ def structural(model: type[BaseModel]) -> Schema:
     Raises ValueError where the model says what a structural schema cannot: a tuple, a union other than
     integer-or-string.
     """
-    raw = model.model_json_schema()
+    raw = model.model_json_schema(schema_generator=Described)
     models = raw.pop("$defs", {})
     return _inlined({**raw, **_rules_of(model.__name__)}, models, path=model.__name__)
 
