@@ -79,7 +79,7 @@ BY_RULE: dict[tuple[str, str], list[Raw]] = {  # by model and message
         step(inputs=[{"name": "scans", "dataset": "scans"}, {"name": "more", **FILES_AND_ROWS}]),
         step(inputs=[{"name": "scans", "dataset": "scans", **FILES_AND_ROWS}]),
     ],
-    ("StepOutput", "name must be another name: the run keeps its own files in state and logs"): [
+    ("StepOutput", "name must be another name: state and logs hold the run's own files"): [
         step(output={"name": "state"}),
         step(output={"name": "logs"}),
     ],

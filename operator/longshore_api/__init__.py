@@ -1,8 +1,9 @@
 """The custom resources of longshore.dev/v1alpha1 as typed models: fields, defaults, ranges, statuses.
 
-Imports pydantic and nothing of ours, and reads no files: text becomes a mapping elsewhere. What is said here about a
-field (its docstring, its range) is what its custom resource definition says, so schemas keep to what Kubernetes calls
-structural: no tuples, and no unions but integer-or-string. `crdgen` makes the definitions, and is imported by nothing.
+The package imports pydantic and no other Longshore package, and reads no files: its callers parse text into mappings.
+The docstring and range of a field become its description and limits in the custom resource definition. So schemas must
+be structural in Kubernetes' sense: no tuples, and no unions except integer-or-string. `crdgen` generates the
+definitions; no module imports it.
 """
 
 from longshore_api.base import API_VERSION, Metadata, Resource

@@ -1,4 +1,4 @@
-"""What every custom resource has: how its fields are spelled, its version and its metadata."""
+"""Base models of all custom resources: field spelling, API version and metadata."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFER_BUILD = tuple(map(int, VERSION.split(".")[:2])) >= (2, 14)
 
 
 class Fields(BaseModel):
-    """Fields that a user writes, camelCase only; an unknown one is an error, not a silent loss."""
+    """Fields that a user writes, in camelCase; an unknown field is an error, so that no typo passes silently."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -28,17 +28,17 @@ class Fields(BaseModel):
 
 
 def keyed_by(name: str) -> dict[str, Any]:
-    """Return what a list's schema says when that field tells its elements apart: Kubernetes then merges by it."""
+    """Return the schema extensions of a list whose elements the field `name` identifies, for merges by Kubernetes."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [name]}
 
 
 class Metadata(Fields):
-    """The part of Kubernetes' object metadata that a manifest states."""
+    """The fields of Kubernetes' object metadata that a manifest sets."""
 
     name: ResourceName
     """Unique among the resources of its kind."""
     namespace: ResourceName | None = None
-    """Namespace of the cluster; without meaning in a local run."""
+    """Namespace of the cluster; ignored by local runs."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Kubernetes labels."""
     annotations: dict[str, str] = Field(default_factory=dict)
@@ -46,7 +46,7 @@ class Metadata(Fields):
 
 
 class Resource(Fields):
-    """A custom resource of our group."""
+    """A custom resource of the group longshore.dev."""
 
     api_version: Literal["longshore.dev/v1alpha1"]
     """Group and version."""
@@ -57,7 +57,7 @@ class Resource(Fields):
 
 
 class NameRef(Fields):
-    """Refers to a resource, of a kind that the referring field says, in the same namespace."""
+    """Reference to a resource in the same namespace; the referring field defines its kind."""
 
     name: ResourceName
     """Name of the resource."""

@@ -1,4 +1,4 @@
-"""Where data lies (Datastore) and which data (Dataset)."""
+"""Stores of data (Datastore) and named data in them (Dataset)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,14 @@ from longshore_api.values import (
 )
 
 Paths = Annotated[list[FilledString], Field(min_length=1)]
-DateFormat = Annotated[str, Matching(r".*%[A-Za-z].*", "must be a form as strptime has it: %d/%m/%Y", longest=256)]
+DateFormat = Annotated[str, Matching(r".*%[A-Za-z].*", "must be a strptime format, such as %d/%m/%Y", longest=256)]
 EscapeCharacter = Annotated[
-    str, Matching(r"[!#-/:-@\[-`{-~]", "must be one sign of ASCII, such as a backslash, and no quote", longest=1)
+    str,
+    Matching(
+        r"[!#-/:-@\[-`{-~]",
+        "must be one ASCII punctuation character, such as a backslash, and no quote",
+        longest=1,
+    ),
 ]
 ColumnType = Annotated[
     str,
@@ -33,12 +38,12 @@ ColumnType = Annotated[
         r"|category|datetime|timedelta|(datetime|timedelta)64"
         r"|(datetime|datetime64|timedelta64|string|category|[pP]eriod|interval|Sparse)\[.+\]|.+\[pyarrow\]"
         r"|[<>=|]?[biufcOSU][0-9]{0,3})",
-        "must be a type as pandas names it, such as int64, Int64, float32, string, boolean or datetime64[ns]",
+        "must be a pandas type, such as int64, Int64, float32, string, boolean or datetime64[ns]",
         longest=256,
     ),
 ]
 Query = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a query that is not empty", longest=32_768)]
-# In both, what CEL takes too: any URL that means a database, and the one way to write it.
+# Both are valid in CEL, too. The first matches every database URL, the second the only accepted form.
 OF_DATABASE = r"(?i)(postgres|postgresql|mssql|sqlserver)([+][a-z0-9_]+)?:"
 DATABASE = r"(postgresql|mssql)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/[^/?#@\s]+"
 DATABASE_RULE = (
@@ -57,30 +62,30 @@ def _known_encoding(name: str) -> str:
     try:
         codecs.lookup(name)
     except LookupError:
-        raise broken("must be a text encoding that Python knows, such as utf-8 or latin-1") from None
+        raise broken("must be a text encoding of Python, such as utf-8 or latin-1") from None
     return name
 
 
 class DatastoreSpec(Fields):
-    """A place that paths are relative to."""
+    """The store that paths are relative to, and access to it."""
 
     uri: FilledString
-    """Root of the store: a URL (gs, s3, abfs, http, file, pvc), or locally a folder relative to the YAML file. Or a
-    database, whose rows tabular data of format sql reads: postgresql://HOST:PORT/DATABASE, mssql://HOST:PORT/DATABASE."""
+    """Root of the store: a URL (gs, s3, abfs, http, file, pvc), or in local runs a folder relative to the YAML file.
+    For tabular data of format sql a database: postgresql://HOST:PORT/DATABASE or mssql://HOST:PORT/DATABASE."""
     secret_ref: NameRef | None = None
     """Secret whose keys are environment variables of the store's client, such as AWS_ACCESS_KEY_ID,
-    AZURE_STORAGE_CONNECTION_STRING, FSSPEC_GS, PGPASSWORD or LONGSHORE_SQL_PASSWORD; scripts do not see it. A local run
-    uses its user's environment."""
+    AZURE_STORAGE_CONNECTION_STRING, FSSPEC_GS, PGPASSWORD or LONGSHORE_SQL_PASSWORD; hidden from scripts. A local run
+    uses your environment instead."""
     service_account_name: ResourceName | None = None
-    """ServiceAccount of the pods that use the store, whose cloud identity the store's client then has; `default` if not
-    given. All that the pods of one run use must agree on it. A local run has its user's identity."""
+    """ServiceAccount of the pods that use the store; its cloud identity authenticates the store's client. `default` if
+    not given. All Datastores of one run must name the same. A local run uses your identity instead."""
     default: Flag = False
-    """Take this Datastore where none is named."""
+    """Whether this Datastore is used where none is named."""
 
     @model_validator(mode="after")
     def _has_no_password(self) -> Self:
         if re.match(OF_DATABASE, self.uri) and not re.fullmatch(DATABASE, self.uri):
-            # A sentence that begins with "is" is not put behind the value: there may be a password in that.
+            # A rule that begins with "is" is printed without the value, which may contain a password.
             raise broken(f"is wrong: it {DATABASE_RULE}", field="uri")
         return self
 
@@ -91,7 +96,7 @@ class Datastore(Resource):
     kind: Literal["Datastore"]
     """Kind of the resource."""
     spec: DatastoreSpec
-    """Where the store is."""
+    """Location of the store, and access to it."""
     status: ResourceStatus | None = None
     """Written by Longshore."""
 
@@ -104,60 +109,60 @@ class FileDataset(Fields):
     paths: Paths
     """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore."""
     partition_format: PartitionFormatText | None = None
-    """What the end of each path says, from the first placeholder on: `{name}` is text, `{name:yyyy/MM/dd/HH/mm/ss}`
-    or some of these a time, `*` anything in a name. Or `hive`: folders `name=value` right above the files. The names
-    can be `partitionKeys` of a step."""
+    """Pattern of the end of each path, which extracts values: `{name}` matches text, `{name:yyyy/MM/dd/HH/mm/ss}` or
+    a part of it a time, `*` any text within a name. Or `hive`, for folders `name=value` directly above the files. The
+    names can be `partitionKeys` of a step."""
 
 
 class TabularDataset(Fields):
-    """Rows in files, or of a database; a mini-batch is a pandas DataFrame."""
+    """Rows of files or of a database; a mini-batch is a pandas DataFrame."""
 
     datastore: ResourceName | None = None
-    """Datastore that the paths are relative to, or whose database is asked; the default one if not given."""
+    """Datastore that the paths are relative to, or whose database is queried; the default one if not given."""
     paths: Paths = Field(default_factory=list)
     """Files, folders (with all below) or globs (`*`, `?`, `[...]`, `**`): full URLs, or relative to the Datastore.
-    Required, but for format sql."""
+    Required, except for format sql."""
     format: Literal["csv", "jsonl", "parquet", "sql"] = "csv"
     """Format of the files: delimited text, one JSON object per line, or Parquet; or `sql`, rows of a database."""
     query: Query | None = None
-    """SELECT statement whose rows these are (sql). It may be asked many times: let it give the same rows each time."""
+    """SELECT statement that returns the rows (sql). It may run many times and must return the same rows each time."""
     split_by: FilledString | None = None
-    """Column of the query's rows that cuts them into mini-batches, by ranges of its values (sql); best one that is
-    indexed and unique. One mini-batch if not given."""
+    """Column whose value ranges divide the query's rows into mini-batches (sql); preferably indexed and unique. If not
+    given, all rows are one mini-batch."""
     separator: Separator = ","
     """Character between fields (csv)."""
     header: Flag = True
     """Whether the first record of each file names the columns (csv)."""
     only_first_file_has_header: Flag = False
-    """Whether only the first file has that record, by the order of full paths, whose columns all files have (csv)."""
+    """Whether only the first file, in order of full paths, has that record; all files have its columns (csv)."""
     encoding: Annotated[FilledString, AfterValidator(_known_encoding)] = "utf-8"
     """Text encoding (csv, jsonl)."""
     column_types: dict[str, ColumnType] = Field(default_factory=dict)
-    """Types by column, as pandas names them (`int64`, `float32`, `string`, `datetime64[ns]`); others are inferred.
-    Integers with missing values are `Int64`. Times are ISO 8601, or as `dateFormats` says; one without an offset is
-    local to the zone of its type, as in `datetime64[ns, Europe/Berlin]`. The first csv or Parquet file must have each
-    column."""
+    """pandas types by column (`int64`, `float32`, `string`, `datetime64[ns]`); types of other columns are inferred.
+    Integers with missing values are `Int64`. Times are ISO 8601 or have their format in `dateFormats`; a time without
+    an offset is local to the zone of its type, as in `datetime64[ns, Europe/Berlin]`. The first csv or Parquet file
+    must have all these columns."""
     date_formats: dict[str, DateFormat] = Field(default_factory=dict)
-    """Forms of times by column, as strptime has them (`%d/%m/%Y`), where they are not ISO 8601; each column needs a
-    datetime type in `columnTypes`."""
+    """strptime formats by column (`%d/%m/%Y`), for times that are not ISO 8601; each column needs a datetime type in
+    `columnTypes`."""
     keep_default_na: Flag = True
-    """Whether empty fields, NA, N/A, NULL, null, None, NaN, nan and their like mean missing values (csv), as pandas has
-    it."""
+    """Whether empty fields and NA, N/A, NULL, null, None, NaN, nan and similar are missing values (csv), as in
+    pandas."""
     na_values: list[str] = Field(default_factory=list)
-    """Further texts that mean missing values (csv)."""
+    """Further texts that are read as missing values (csv)."""
     infer_column_types: Flag = True
-    """Whether columns without a type in `columnTypes` have one that their texts tell; else they are text (csv)."""
+    """Whether types of columns that are not in `columnTypes` are inferred from their text; else they are text (csv)."""
     path_column: KeyName | None = None
-    """Name of a further column, with the path or URL of each row's file (csv, jsonl, parquet)."""
+    """Name of an additional column that holds the path or URL of each row's file (csv, jsonl, parquet)."""
     rows_as: Literal["dataframe", "dicts"] = "dataframe"
-    """What the script is given: a pandas DataFrame, or a list with a dict for each line (jsonl), without pandas."""
+    """Type of a mini-batch: a pandas DataFrame, or a list with one dict per line (jsonl), which needs no pandas."""
     support_multi_line: Flag = False
-    """Whether quoted fields may hold line ends (csv); costs one more pass over each file."""
+    """Whether quoted fields may contain line ends (csv); costs one more pass over each file."""
     escape_character: EscapeCharacter | None = None
-    """Character that makes a quote, separator or line end behind it an ordinary one (csv), as the backslash does in
-    what Spark and MySQL write. Two quotes inside of quotes still mean one, and a field that is it and N is missing."""
+    """Character that escapes a quote, separator or line end (csv), such as the backslash in files of Spark and MySQL.
+    Two quotes inside quotes are still one quote; a field of this character and N is a missing value."""
     partition_format: PartitionFormatText | None = None
-    """What the end of each path says, as for files; the names are columns of the rows, after those of the file."""
+    """Pattern of the end of each path, as for files; its values become columns, after those of the file."""
 
     @model_validator(mode="after")
     def _dicts_are_lines(self) -> Self:
@@ -219,9 +224,9 @@ class DatasetSpec(Fields):
     """Exactly one of `file` and `tabular`."""
 
     file: FileDataset | None = None
-    """Files, handed to the script as paths."""
+    """Files, passed to the script as paths."""
     tabular: TabularDataset | None = None
-    """Rows, handed to the script as DataFrames."""
+    """Rows, passed to the script as DataFrames."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

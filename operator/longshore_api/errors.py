@@ -1,7 +1,4 @@
-"""What is wrong with the documents that somebody wrote.
-
-InvalidDocuments: the author's fault; carries every problem found, nothing was started.
-"""
+"""Errors in the user's documents: `Problem` is one of them, `InvalidDocuments` carries all that were found."""
 
 from __future__ import annotations
 
@@ -14,22 +11,22 @@ _SHOWN = 80  # characters of a string value
 
 @dataclass(frozen=True)
 class Problem:
-    """One clear sentence: which document, which field, what it holds and what it must hold."""
+    """One error in a document: the document, the field, its value and the rule that it breaks."""
 
     where: str  # "steps.yaml document 2, ParallelRunStep/digits"
     path: str  # "spec.inputs[0].mode", or "" for the document as a whole
     text: str  # "is 'mounted': must be mount, download or direct"
-    missing: str = ""  # kind of an object that is referred to and does not exist (yet); "": the document is invalid
+    missing: str = ""  # kind of the referenced object that does not exist (yet); "": the document is invalid
 
     @property
     def sentence(self) -> str:
-        """The problem as it is shown to its author."""
+        """The problem as one line for the document's author."""
         subject = f"{self.path} " if self.path else ""
         return f"{self.where}: {subject}{self.text}"
 
 
 class InvalidDocuments(Exception):
-    """The documents cannot be used as they are. `problems` holds at least one problem, in reading order."""
+    """Documents that must be corrected before a run; `problems` holds at least one, in reading order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(problems)
@@ -37,7 +34,7 @@ class InvalidDocuments(Exception):
 
 
 def shown(value: Any) -> str:
-    """Return a value as its author would recognise it in YAML, in a few words."""
+    """Return a short form of `value` as written in YAML; long strings are cut, mappings and lists are only named."""
     match value:
         case None:
             return "empty"
@@ -54,7 +51,7 @@ def shown(value: Any) -> str:
 
 
 def listed(names: Iterable[str], *, last: str = "and") -> str:
-    """Return "a, b and c", or "none" when there are no names."""
+    """Join names as "a, b and c" (`last` replaces "and"); return "none" for no names."""
     known = list(names)
     if not known:
         return "none"

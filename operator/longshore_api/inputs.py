@@ -1,4 +1,4 @@
-"""Data that a script finds whole, at a path of its machine: inputs of ScriptSteps, side inputs of ParallelRunSteps."""
+"""Data that a script reads as a whole from a local path: inputs of ScriptSteps, side inputs of ParallelRunSteps."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from longshore_api.values import FilledString, PortName, ResourceName, broken
 
 
 class ScriptInput(Fields):
-    """Data that the script finds under a path of its machine; exactly one of `dataset`, `file` and `from`."""
+    """Data that the script reads from a local path; exactly one of `dataset`, `file` and `from`."""
 
     name: PortName
-    """What `$(inputs.NAME)` calls it; unique among the step's inputs."""
+    """The name in `$(inputs.NAME)`; unique among the step's inputs."""
     dataset: ResourceName | None = None
     """Name of a Dataset."""
     file: FileDataset | None = None
@@ -23,7 +23,7 @@ class ScriptInput(Fields):
     from_: Annotated[FilledString | None, Field(alias="from")] = None
     """Output of an earlier step: `$(steps.STEP.outputs.NAME)`."""
     mode: Literal["mount", "download"] = "mount"
-    """Whether the script reads the data where it is, if that can be, or always a copy."""
+    """`mount` lets the script read the data in place where possible; `download` always copies it first."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -1,4 +1,4 @@
-"""What the nodes of a ComputeCluster are: their resources, where their pods may run, what their pods get besides."""
+"""Nodes of a ComputeCluster: their resources, the placement of their pods, and additions to these pods."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from longshore_api.values import FilledString, FreeForm, Quantity, ResourceName,
 
 _VOLUMES = ("emptyDir", "configMap", "persistentVolumeClaim")
 _UNCONFINED = ("container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/")
-# Volumes that pods with a script have anyway, beside those of Datastores.
+# Names of the volumes that every pod with a script has, besides those of Datastores.
 _OURS = ("authority", "hidden", "packages", "run", "scratch", "source", "staged", "work")
 
 
 class ResourceRequirements(Fields):
-    """What one node has, in Kubernetes' terms."""
+    """Resources of one node, as in a Kubernetes container."""
 
     requests: dict[str, Quantity] = Field(default_factory=dict)
     """Reserved amounts, such as `{cpu: 2, memory: 4Gi}`."""
@@ -28,13 +28,13 @@ class GpuRequest(Fields):
     """The GPUs of one node."""
 
     count: Annotated[int, Whole(1)]
-    """How many; they are shared out among the processes of the node's worker."""
+    """Number of GPUs; they are divided among the processes of the node's worker."""
     resource_name: FilledString = "nvidia.com/gpu"
-    """What the cluster's device plugin calls them."""
+    """Resource name that the cluster's device plugin uses."""
 
 
 class Toleration(Fields):
-    """A taint that nodes may have, in Kubernetes' terms."""
+    """Toleration of a taint of nodes, as in a Kubernetes pod."""
 
     key: str | None = None
     """Key of the taint; any if not given."""
@@ -45,14 +45,14 @@ class Toleration(Fields):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint; any if not given."""
     toleration_seconds: Annotated[int, Whole(0)] | None = None
-    """How long a NoExecute taint is tolerated; forever if not given."""
+    """Seconds for which a NoExecute taint is tolerated; without limit if not given."""
 
 
 class TemplateMetadata(Fields):
-    """What is added to the metadata of worker pods."""
+    """Additions to the metadata of worker pods."""
 
     labels: dict[str, str] = Field(default_factory=dict)
-    """Labels; those of Longshore win."""
+    """Labels; those that Longshore sets take precedence."""
     annotations: dict[str, str] = Field(default_factory=dict)
     """Annotations."""
 
@@ -68,7 +68,7 @@ class TemplateMetadata(Fields):
 
 
 class TemplateContainer(Fields):
-    """What is added to a container of worker pods."""
+    """Additions to a container of worker pods."""
 
     name: Literal["main"]
     """`main`, which runs the entry script."""
@@ -77,14 +77,14 @@ class TemplateContainer(Fields):
 
 
 class TemplateSpec(Fields):
-    """What is added to the spec of worker pods: no field that could take a pod out of Pod Security restricted."""
+    """Additions to the spec of worker pods: only fields that keep a pod within Pod Security's level `restricted`."""
 
     affinity: FreeForm | None = None
     """Affinity, as in a pod."""
     topology_spread_constraints: list[FreeForm] = Field(default_factory=list)
     """Topology spread constraints, as in a pod."""
     priority_class_name: ResourceName | None = None
-    """PriorityClass of the pods; wins over the one that lowpriority nodes get."""
+    """PriorityClass of the pods; replaces the one of lowpriority nodes."""
     runtime_class_name: ResourceName | None = None
     """RuntimeClass of the pods."""
     scheduler_name: ResourceName | None = None
@@ -96,7 +96,7 @@ class TemplateSpec(Fields):
     containers: Annotated[list[TemplateContainer], Field(json_schema_extra=keyed_by("name"))] = Field(
         default_factory=list
     )
-    """What is added to `main`."""
+    """Additions to `main`."""
 
     @model_validator(mode="after")
     def _volumes_are_harmless(self) -> Self:
@@ -127,9 +127,9 @@ class TemplateSpec(Fields):
 
 
 class PodTemplate(Fields):
-    """What is added to the pods that are the nodes."""
+    """Additions to the pods that are the nodes."""
 
     metadata: TemplateMetadata = Field(default_factory=TemplateMetadata)
     """Labels and annotations."""
     spec: TemplateSpec = Field(default_factory=TemplateSpec)
-    """Where pods run, and volumes."""
+    """Placement of the pods, and volumes."""

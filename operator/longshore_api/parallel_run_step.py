@@ -32,7 +32,7 @@ from longshore_api.values import (
     broken,
 )
 
-INPUTS_MAX, SIDE_INPUTS_MAX = 256, 32  # bound what it costs an API server to check the rules of each
+INPUTS_MAX, SIDE_INPUTS_MAX = 256, 32  # bound the API server's cost of checking the rules of each
 PRIORITY_MAX = 1_000_000
 PRIORITY_RULE = f"must be a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}"
 SEPARATED = ("text", "csv", "tsv")  # output formats with a separator and a header line
@@ -50,9 +50,9 @@ class StepInput(Fields):
     tabular: TabularDataset | None = None
     """Rows, described in place."""
     mode: Literal["mount", "download", "direct"] | None = None
-    """How data reaches the script: `mount` or `download` for files (`mount` if not given), `direct` for rows."""
+    """How the script receives the data: `mount` or `download` for files (`mount` if not given), `direct` for rows."""
     partition_format: PartitionFormatText | None = None
-    """What the end of each path says, in the place of the data's own `partitionFormat`."""
+    """Pattern of the end of each path; replaces the `partitionFormat` of the data."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -78,7 +78,7 @@ class StepOutput(Fields):
     @model_validator(mode="after")
     def _format_agrees(self) -> Self:
         if self.name in ("state", "logs"):
-            raise broken("must be another name: the run keeps its own files in state and logs", field="name")
+            raise broken("must be another name: state and logs hold the run's own files", field="name")
         if self.format not in SEPARATED and self.separator is not None:
             raise broken(f"must be left out with format {self.format}", field="separator")
         if self.format not in SEPARATED and self.header:
@@ -90,8 +90,8 @@ class Source(Fields):
     """The folder with the entry script and all that it imports; exactly one of the fields."""
 
     uri: FilledString | None = None
-    """Folder or .zip: a URL; on a cluster also pvc:CLAIM/FOLDER in a Datastore, in a local run a path relative to the
-    YAML file."""
+    """URL of a folder or .zip; on clusters also pvc:CLAIM/FOLDER in a Datastore, in local runs also a path relative to
+    the YAML file."""
     config_map: ResourceName | None = None
     """ConfigMap whose keys are the files."""
     image: FilledString | None = None
@@ -112,7 +112,7 @@ class MiniBatch(Fields):
     bytes: Size | None = None
     """Source data in bytes, such as 1024, 1024KB, 10MB or 1GB (tabular inputs)."""
     rows: Annotated[int, Whole(1)] | None = None
-    """Rows (tabular inputs); of format sql 10,000 if not given."""
+    """Rows (tabular inputs); 10,000 for format sql if not given."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
@@ -136,47 +136,47 @@ class ParallelRunStepSpec(Fields):
     description: str = ""
     """Free text."""
     inputs: Annotated[list[StepInput], Field(min_length=1, max_length=INPUTS_MAX, json_schema_extra=keyed_by("name"))]
-    """Worked off one after another; all of one kind, files or rows. A mini-batch never mixes inputs."""
+    """Processed one after another; all of one kind, files or rows. A mini-batch never mixes inputs."""
     side_inputs: Annotated[list[ScriptInput], Field(max_length=SIDE_INPUTS_MAX, json_schema_extra=keyed_by("name"))] = (
         Field(default_factory=list)
     )
-    """Data that every worker has whole, under a path, before init(); `$(inputs.NAME)` in arguments is that path."""
+    """Data that every worker stages before init(); `$(inputs.NAME)` in arguments is its local path."""
     output: StepOutput | None = None
     """Required with `append_row`."""
     models: list[StepModel] = Field(default_factory=list)
-    """Models to lay out under AZUREML_MODEL_DIR and azureml-models/."""
+    """Models to stage in AZUREML_MODEL_DIR and azureml-models/."""
     source: Source | None = None
     """Folder of the entry script; in a local run the YAML file's own folder if not given."""
     entry_script: FilledString
-    """Path of the script below the source folder; it defines `run(mini_batch)`, and `init()` if it needs to."""
+    """Path of the script below the source folder; it defines `run(mini_batch)` and, if needed, `init()`."""
     arguments: list[Argument] = Field(default_factory=list)
     """The script's command line; numbers and booleans become strings."""
     environment: NameRef | None = None
-    """Environment; a cluster needs one, a local run without one takes the interpreter that runs Longshore."""
+    """Environment; required on clusters. A local run without one uses the interpreter that runs Longshore."""
     environment_variables: Variables = Field(default_factory=dict)
     """Environment variables of the entry script's process."""
     compute_target: ResourceName | None = None
-    """ComputeCluster; a local run without one takes this machine."""
+    """ComputeCluster; required on clusters. A local run without one uses your machine."""
     node_count: Annotated[int, Whole(1)] = 1
-    """Workers."""
+    """Number of workers."""
     process_count_per_node: ProcessCount = 1
     """Processes per worker; `auto` means one per processor core, or per GPU where the node has them."""
     max_concurrency_per_process: Annotated[int, Whole(1)] = 16
-    """Mini-batches that a process works on at once, where the entry script is asynchronous; any other takes one."""
+    """Mini-batches that a process runs concurrently if the entry script is asynchronous; other scripts run one."""
     mini_batch_size: Size | None = None
     """Files (file inputs, 10 if not given) or bytes such as 1024, 1024KB, 10MB or 1GB (tabular inputs, 1MB if not
-    given); not together with `miniBatch`, and not for format sql, whose mini-batches have `miniBatch.rows`."""
+    given). Not together with `miniBatch`, and not for format sql, which uses `miniBatch.rows`."""
     mini_batch: MiniBatch | None = None
     """The size of a mini-batch with its unit; not together with `miniBatchSize`."""
     partition_keys: KeyNames | None = None
-    """Each combination of their values that exists is one mini-batch: names in the `partitionFormat` of every input, or
-    columns of rows. Not together with `miniBatchSize` or `miniBatch`."""
+    """Names in the `partitionFormat` of every input, or columns of rows: each combination of their values is one
+    mini-batch. Not together with `miniBatchSize` or `miniBatch`."""
     coalesce_small_files: Flag = False
     """Whether a mini-batch may hold the rows of several files, up to its size (tabular inputs)."""
     output_action: Literal["append_row", "summary_only"]
     """`append_row` collects what run() returns into one file; `summary_only` counts it."""
     append_row_file_name: FileName = "parallel_run_step.txt"
-    """Name of that file in the output folder; without meaning under `summary_only`."""
+    """Name of that file in the output folder; ignored with `summary_only`."""
     error_threshold: Annotated[int, Whole(-1, rule="must be -1 (ignore errors) or more")] = -1
     """Failed items above which the step fails; -1 ignores them."""
     allowed_failed_count: Annotated[int, Whole(-1, rule="must be -1 (no limit) or more")] = -1
@@ -191,45 +191,45 @@ class ParallelRunStepSpec(Fields):
     run_max_try: Annotated[int, Whole(1)] = 3
     """Tries of a mini-batch, the first one included."""
     task_overhead_timeout_seconds: Seconds = 30
-    """Time limit of loading a mini-batch and handing over its result."""
+    """Time limit of loading a mini-batch and of returning its result."""
     init_timeout_seconds: Seconds = 600
     """Time limit of importing the script and init()."""
     first_task_creation_timeout_seconds: Seconds | None = None
-    """Time within which the first mini-batch must be cut; if not given, the step fails when listing its inputs makes no
+    """Time limit until the first mini-batch is created. If not given, the step fails when listing its inputs makes no
     progress for 600 seconds before that."""
     progress_update_timeout_seconds: Seconds | None = None
-    """The step fails when no mini-batch ends for this long; if not given three times the sum of
+    """Time without a finished mini-batch after which the step fails. If not given, three times the sum of
     `runInvocationTimeoutSeconds` and `taskOverheadTimeoutSeconds`."""
     storage_timeout_seconds: Seconds = 600
-    """How long a step waits for a store or disk that fails before it ends as StorageError or InputError; no mini-batch
-    loses a try meanwhile."""
+    """Time for which failing calls of a store or disk are retried before the step fails with StorageError or
+    InputError. These retries do not count against `runMaxTry`."""
     logging_level: Literal["WARNING", "INFO", "DEBUG"] = "INFO"
     """Level of the entry script's logger."""
     resource_monitor_interval_seconds: Annotated[
         int,
         Whole(0, TIMEOUT_MAX, rule=f"must be 0 (off) or a whole number of seconds up to {TIMEOUT_MAX} (three days)"),
     ] = 600
-    """How often processor and memory use are sampled; 0 is never."""
+    """Interval at which processor and memory use are sampled; 0 switches sampling off."""
     profiling_module: Literal["cProfile", "profile"] | None = None
-    """Profile each process with this module of Python."""
+    """Python module that profiles each process; none if not given."""
     metrics_name_prefix: str = ""
-    """Put before the names of metrics."""
+    """Prefix of the names of metrics."""
     priority: Annotated[int, Whole(-PRIORITY_MAX, PRIORITY_MAX, rule=PRIORITY_RULE)] = 0
-    """On a cluster: among the steps that wait for nodes of a ComputeCluster the highest goes first, then the oldest."""
+    """Clusters only: order in which steps that wait for nodes of a ComputeCluster start, highest first, then oldest."""
     suspend: Flag = False
-    """On a cluster: ends the pods and keeps what is committed; the step goes on once this is false again."""
+    """Clusters only: deletes the pods and keeps the committed results; the step continues once this is false again."""
     cancel: Flag = False
-    """On a cluster: ends the step for good and keeps what is committed, for another one's `resumeFrom`."""
+    """Clusters only: ends the step permanently; another step can continue its committed results with `resumeFrom`."""
     resume_from: StepResourceName | None = None
-    """On a cluster: a ParallelRunStep that has ended; what it committed is not done again."""
+    """Clusters only: a finished ParallelRunStep to continue; its committed mini-batches are not run again."""
     retry_failed: Flag = False
-    """On a cluster, with `resumeFrom`: also where that step has succeeded, its failed mini-batches are run again, and
-    their rows take their places in its output."""
+    """Clusters only, with `resumeFrom`: runs the failed mini-batches again, even if that step succeeded, and inserts
+    their rows in order into the output."""
     accept_changed_code: Flag = False
-    """On a cluster, with `resumeFrom`: the step goes on though its code or settings are not those of the rows that are
-    committed; the report says which mini-batches ran with which."""
+    """Clusters only, with `resumeFrom`: continues although code or settings differ from those of the committed rows;
+    the report lists which mini-batches ran with which."""
     ttl_seconds_after_finished: Annotated[int, Whole(0)] | None = None
-    """On a cluster: the step deletes itself this long after its end; output and logs stay. Never if not given."""
+    """Clusters only: time after the step's end until it is deleted; output and logs are kept. Never if not given."""
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:
@@ -262,7 +262,7 @@ def _check_names(names: list[str], field: str) -> None:
 
 
 class StepMetadata(Metadata):
-    """Metadata of a step, after whose name its pods and services are called."""
+    """Metadata of a step; the names of its pods and services begin with the step's name."""
 
     name: StepResourceName
     """At most 51 lower-case letters, digits and dashes."""
@@ -276,6 +276,6 @@ class ParallelRunStep(Resource):
     metadata: StepMetadata
     """Name, namespace, labels and annotations."""
     spec: ParallelRunStepSpec
-    """What to run, on what, how."""
+    """Entry script, inputs, outputs and settings."""
     status: ParallelRunStepStatus | None = None
     """Written by Longshore."""

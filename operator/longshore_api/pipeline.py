@@ -1,7 +1,7 @@
 """Pipeline and PipelineRun: steps joined by data, with typed parameters.
 
-What a Pipeline says about a step is checked twice: as it is written, when any value may be `$(parameters.NAME)`, and
-again once the parameters are filled in, by the models of the steps themselves. The planner does the second.
+A Pipeline's steps are checked twice: as written, when any value may be `$(parameters.NAME)`, and with the values of
+the parameters, by the models of the steps. The planner does the second.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _REFERENCE = r"\$\(parameters\.[^()]*\)"  # suits Go's expressions, too
 
 
 class _OrReference:
-    """What a field takes, or a parameter that is filled in before the value is used."""
+    """A value of the field's own type, or a reference to a parameter that is replaced before the value is used."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_wrap_validator_function(_typed_or_reference, handler(source))
@@ -52,9 +52,9 @@ class _OrReference:
         if typed.get("x-kubernetes-int-or-string"):
             return {**typed, "pattern": f"{typed['pattern']}|^{_REFERENCE}$"}
         if typed.get("type") == "boolean":
-            # A structural schema cannot say "boolean or string": the type stays open, the pattern holds for strings.
+            # A structural schema cannot express "boolean or string": the type stays open, the pattern covers strings.
             return {"x-kubernetes-preserve-unknown-fields": True, "pattern": f"^{_REFERENCE}$"}
-        raise ValueError(f"{typed} or a reference: a structural schema cannot say that")
+        raise ValueError(f"a structural schema cannot express {typed} or a reference")
 
 
 def _typed_or_reference(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -65,7 +65,7 @@ OrReference = _OrReference()
 
 
 class _ContentFingerprint:
-    """One of three words; true and false, which the field took before it had words, stand for two of them."""
+    """One of three words; also true and false, the only values of earlier releases, for two of them."""
 
     def read(self, value: Any) -> str:
         words = {True: "stamps", False: "none", "true": "stamps", "false": "none"}
@@ -78,7 +78,7 @@ class _ContentFingerprint:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        # A structural schema cannot say "boolean or string": the type stays open, the pattern holds for strings.
+        # A structural schema cannot express "boolean or string": the type stays open, the pattern covers strings.
         return {"x-kubernetes-preserve-unknown-fields": True, "pattern": "^(none|stamps|digests|true|false)$"}
 
 
@@ -86,15 +86,15 @@ ContentFingerprint = Annotated[str, _ContentFingerprint()]
 
 
 class PipelineParameter(Fields):
-    """A value that is given when the pipeline is run."""
+    """A value that a PipelineRun passes to the pipeline."""
 
     name: ParameterName
-    """What `$(parameters.NAME)` calls it."""
+    """The name in `$(parameters.NAME)`."""
     type: Literal["string", "integer", "number", "boolean", "dataset", "datapath"]
-    """What values it takes: `dataset` is the name of a Dataset, `datapath` a place: a URL, a path in the default
-    Datastore, or a mapping of `datastore` and `path`."""
+    """Type of its values: `dataset` is the name of a Dataset; `datapath` is a URL, a path in the default Datastore, or
+    a mapping of `datastore` and `path`."""
     default: Anything = None
-    """Taken where no value is given; without one a value is required."""
+    """Value if the run passes none; without a default, every run must pass a value."""
     description: str = ""
     """Free text."""
 
@@ -109,15 +109,15 @@ class PipelineStep(Fields):
     script: FreeForm | None = None
     """The spec of a ScriptStep."""
     transfer: FreeForm | None = None
-    """`source` and `destination` of a copy between stores."""
+    """The spec of a TransferStep: `source` and `destination` of a copy between stores."""
     run_after: list[StepName] = Field(default_factory=list)
-    """Steps that must have succeeded before, besides those whose outputs are read."""
+    """Steps that must succeed before this one starts, besides those whose outputs it reads."""
     allow_reuse: Annotated[Flag, OrReference] = True
-    """Whether the outputs of an earlier run that had the same code, arguments, inputs and settings may be taken."""
+    """Whether the step may reuse outputs of an earlier run with the same code, arguments, inputs and settings."""
     version: Argument = ""
-    """Label that you change when the step is to run again though nothing else changed."""
+    """Label; change it to run the step again although nothing else changed."""
     retries: Annotated[int, Whole(0), OrReference] = 0
-    """Further attempts when one fails."""
+    """Attempts after the first one failed."""
     timeout_seconds: Annotated[Seconds, OrReference] | None = None
     """Time limit of one attempt."""
 
@@ -129,36 +129,36 @@ class PipelineStep(Fields):
 
 
 class PipelineSpec(Fields):
-    """Parameters and steps; the order follows from which step reads what, and from `runAfter`."""
+    """Parameters and steps; outputs that steps read, and `runAfter`, determine the order."""
 
     description: str = ""
     """Free text."""
     parameters: Annotated[list[PipelineParameter], Field(json_schema_extra=keyed_by("name"))] = Field(
         default_factory=list
     )
-    """Values that are given when the pipeline is run."""
+    """Values that each PipelineRun passes to the pipeline."""
     steps: Annotated[list[PipelineStep], Field(min_length=1, max_length=STEPS_MAX, json_schema_extra=keyed_by("name"))]
     """The steps, in any order."""
     successful_runs_history_limit: Annotated[int, Whole(0)] | None = None
-    """On a cluster: PipelineRuns of this Pipeline that are kept when they have succeeded, the latest ones; all if not
-    given. What is deleted can not be reused any more; outputs and logs stay."""
+    """Clusters only: number of succeeded PipelineRuns to keep, the latest ones; all if not given. Later runs cannot
+    reuse deleted ones; outputs and logs are kept."""
     failed_runs_history_limit: Annotated[int, Whole(0)] | None = None
-    """On a cluster: the same for PipelineRuns that have failed or were cancelled."""
+    """Clusters only: number of failed and cancelled PipelineRuns to keep, the latest ones; all if not given."""
 
 
 class Pipeline(Resource):
-    """A template of steps, to be run by PipelineRuns or by `longshore run`."""
+    """Steps and parameters that PipelineRuns, or `longshore run`, execute."""
 
     kind: Literal["Pipeline"]
     """Kind of the resource."""
     spec: PipelineSpec
     """Parameters and steps."""
     status: ResourceStatus | None = None
-    """Written by Longshore: whether it could be run, as far as that can be told without its parameters."""
+    """Written by Longshore: whether the pipeline is valid, as far as can be checked without its parameters' values."""
 
 
 class PipelineRunSpec(Fields):
-    """Which pipeline is run, with which values; exactly one of `pipelineRef`, `pipelineSpec` and `retryOf`."""
+    """The pipeline and its parameters' values; exactly one of `pipelineRef`, `pipelineSpec` and `retryOf`."""
 
     pipeline_ref: NameRef | None = None
     """Pipeline to run."""
@@ -167,32 +167,32 @@ class PipelineRunSpec(Fields):
     parameters: FreeForm = Field(default_factory=dict)
     """Values of the pipeline's parameters, by name."""
     continue_on_step_failure: Flag = False
-    """Whether steps that do not depend on a failed one are still started."""
+    """Whether steps that do not depend on a failed step still start."""
     regenerate_outputs: Flag = False
-    """Whether every step runs, even where an earlier run's outputs could be taken."""
+    """Whether every step runs, even if outputs of an earlier run could be reused."""
     content_fingerprint: ContentFingerprint = "stamps"
     """Property of the files of inputs, side inputs and models that must not change for a step to be reused: `stamps`
-    (sizes and times, or the etags of stores), `digests` (what is in them; reads every file once per run) or `none`
-    (their paths alone). `true` is `stamps`, `false` is `none`. The rows of a database do not count: of a query its text
-    does."""
+    (sizes and times, or the etags of stores), `digests` (their contents; reads every file once per run) or `none`
+    (their paths alone). `true` is `stamps`, `false` is `none`. Database rows are not compared, only the text of the
+    query."""
     cancel: Flag = False
-    """Ends the run for good."""
+    """Ends the run permanently."""
     suspend: Flag = False
-    """Starts nothing more; the run goes on once this is false again."""
+    """Starts no further steps; the run continues once this is false again."""
     retry_of: ResourceName | None = None
-    """On a cluster: a PipelineRun that has failed or was cancelled, to go on with: what has succeeded and what is
-    committed is kept, and the code of steps that failed is taken anew. All else is as it was settled for that run."""
+    """Clusters only: a failed or cancelled PipelineRun to continue. Succeeded steps and committed results are kept, and
+    the code of failed steps is read again. Everything else stays as frozen for that run."""
     accept_changed_code: Flag = False
-    """On a cluster, with `retryOf`: parallelRun steps that failed go on though their code is not that of the rows that
-    are committed; their reports say which mini-batches ran with which."""
+    """Clusters only, with `retryOf`: continues failed parallelRun steps although their code differs from that of the
+    committed rows; their reports list which mini-batches ran with which."""
     ttl_seconds_after_finished: Annotated[int, Whole(0)] | None = None
-    """On a cluster: the run deletes itself this long after its end; outputs and logs stay. Never if not given."""
+    """Clusters only: time after the run's end until it is deleted; outputs and logs are kept. Never if not given."""
 
     @model_validator(mode="after")
     def _one_pipeline(self) -> Self:
         if sum(each is not None for each in (self.pipeline_ref, self.pipeline_spec, self.retry_of)) != 1:
             raise broken("must have exactly one of pipelineRef, pipelineSpec and retryOf")
-        if self.retry_of is not None and "parameters" in self.model_fields_set:  # none at all are some, too
+        if self.retry_of is not None and "parameters" in self.model_fields_set:  # an empty mapping counts as given
             raise broken("must be left out with retryOf: they are those of the run that is retried", field="parameters")
         return self
 
@@ -203,6 +203,6 @@ class PipelineRun(Resource):
     kind: Literal["PipelineRun"]
     """Kind of the resource."""
     spec: PipelineRunSpec
-    """Which pipeline, with which values."""
+    """The pipeline, and values of its parameters."""
     status: PipelineRunStatus | None = None
     """Written by Longshore."""

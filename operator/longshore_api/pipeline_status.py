@@ -15,7 +15,7 @@ StepState = Literal["Pending", "Running", "Succeeded", "Failed", "Skipped", "Can
 
 
 class ReusedFrom(Observed):
-    """The run of a step whose outputs were taken."""
+    """The earlier run of a step whose outputs are reused."""
 
     run_id: str
     """Identifies the pipeline's run."""
@@ -26,7 +26,7 @@ class ReusedFrom(Observed):
 
 
 class Fingerprint(Observed):
-    """All that an earlier run of a step must have in common with this one to be reused."""
+    """Everything in which an earlier run of a step must equal this one to be reused."""
 
     digest: str
     """Digest of the parts."""
@@ -35,53 +35,53 @@ class Fingerprint(Observed):
 
 
 class PipelineStepStatus(Observed):
-    """What became of one step so far."""
+    """Current state and result of one step."""
 
     name: str
     """Name of the step."""
     state: StepState
     """Pending, Running, Succeeded, Failed, Skipped or Cancelled."""
     resource: str = ""
-    """On a cluster: kind and name of the resource that runs the latest attempt, such as ScriptStep/nightly-train."""
+    """Clusters only: kind and name of the latest attempt's resource, such as ScriptStep/nightly-train."""
     reason: str = ""
-    """Why, in one CamelCase word; Reused where an earlier run's outputs were taken."""
+    """Reason of the state, in one CamelCase word; Reused if outputs of an earlier run are reused."""
     message: str = ""
-    """Why, in one sentence."""
+    """Explanation of the reason, in one sentence."""
     reused_from: ReusedFrom | None = None
-    """The run whose outputs were taken."""
+    """The run whose outputs are reused."""
     outputs: list[NamedOutput] = Field(default_factory=list)
-    """Where the outputs are, once the step has succeeded."""
+    """Locations of the outputs, once the step has succeeded."""
     metrics: FreeForm = Field(default_factory=dict)
-    """What the script logged, by name."""
+    """Values that the script logged, by name."""
     git: GitState | None = None
-    """The commit of the source, where that is a repository."""
+    """The commit of the source, if that is a Git repository."""
     start_time: Instant | None = None
-    """When the latest attempt began."""
+    """Start of the latest attempt."""
     completion_time: Instant | None = None
-    """When the step ended."""
+    """End of the step."""
     attempts: int = 0
-    """Attempts begun."""
+    """Number of attempts started."""
     not_reused: str = ""
-    """Why no earlier run's outputs were taken, in one sentence."""
+    """Reason why no outputs of an earlier run are reused, in one sentence."""
     fingerprint: Fingerprint | None = None
-    """What an earlier or later run is compared by."""
+    """Properties that earlier and later runs are compared by."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as the JSON object that a status has, without what is absent."""
+        """Return the JSON object of a PipelineRun's status, without absent fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class StepColumns(Observed):
-    """Strings for the columns of a table."""
+    """Cells of the table that `kubectl get` prints."""
 
     steps: str = ""
-    """Succeeded of all steps, such as "3/5"."""
+    """Succeeded steps of all, such as "3/5"."""
     current: str = ""
-    """Names of the steps that run, those of mini-batches with how many are done: "train, score (120/400)"."""
+    """Names of the running steps, with finished mini-batches if any: "train, score (120/400)"."""
 
 
 class PipelineRunStatus(ResourceStatus):
-    """What became of a PipelineRun so far."""
+    """Current state and result of a PipelineRun."""
 
     conditions: Conditions
     """One per type: Succeeded (its reason is the state), Ready, Stalled, Finished."""
@@ -92,14 +92,14 @@ class PipelineRunStatus(ResourceStatus):
     steps: Annotated[list[PipelineStepStatus], Field(json_schema_extra=keyed_by("name"))]
     """The steps, in an order in which they can run."""
     columns: StepColumns
-    """How far the run is, in words, as tables show it."""
+    """Progress of the run, as shown in tables."""
     start_time: Instant | None = None
-    """When the run began."""
+    """Start of the run."""
     completion_time: Instant | None = None
-    """When it ended, either way."""
+    """End of the run, whatever its result."""
     run_id: str | None = None
     """Identifies the run."""
     run_uri: str | None = None
     """The run's folder."""
     pipeline_spec: FreeForm | None = None
-    """On a cluster: the pipeline as it was when the run began; later changes of it are not for this run."""
+    """Clusters only: the pipeline, frozen when the run began; later changes do not affect this run."""

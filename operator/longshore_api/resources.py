@@ -1,4 +1,4 @@
-"""What a step runs on and with: ComputeCluster, Environment, Model."""
+"""Resources that steps use: ComputeCluster, Environment and Model."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from longshore_api.values import FilledString, LabelValue, PortName, ResourceNam
 
 
 class ComputeClusterSpec(Fields):
-    """How many nodes there may be, and of what size; in a local run, `maxNodes` caps the workers."""
+    """Number and size of nodes; in a local run, `maxNodes` limits the workers."""
 
     vm_size: FilledString | None = None
     """Azure's name of a machine size, such as STANDARD_D2_V2; not together with `resources`."""
     resources: ResourceRequirements | None = None
     """The resources of one node; not together with `vmSize`."""
     gpu: GpuRequest | None = None
-    """The GPUs of one node; if not given those of the `vmSize`, under the name nvidia.com/gpu."""
+    """GPUs of one node; if not given, those of the `vmSize`, as nvidia.com/gpu."""
     vm_priority: Literal["dedicated", "lowpriority"] = "dedicated"
-    """Whether nodes may be reclaimed at any time."""
+    """`lowpriority` nodes may be reclaimed at any time, `dedicated` nodes may not."""
     min_nodes: Annotated[int, Whole(0)] = 0
-    """Nodes that are kept while there is nothing to do."""
+    """Nodes that are kept while no step runs."""
     max_nodes: Annotated[int, Whole(1)] = 4
-    """Nodes at most, over all steps that run at a time."""
+    """Maximum number of nodes, over all steps that run at the same time."""
     idle_seconds_before_scale_down: Annotated[int, Whole(0)] = 1800
-    """How long a node may be idle before it goes."""
+    """Idle time after which a node is removed."""
     node_selector: dict[str, str] = Field(default_factory=dict)
     """Labels of the Kubernetes nodes that pods may run on."""
     tolerations: list[Toleration] = Field(default_factory=list)
-    """Taints of the Kubernetes nodes that pods may run on."""
+    """Tolerations of taints of the Kubernetes nodes that pods may run on."""
     queue_name: LabelValue | None = None
-    """Kueue's LocalQueue that worker pods wait in (label kueue.x-k8s.io/queue-name)."""
+    """LocalQueue of Kueue that admits worker pods (label kueue.x-k8s.io/queue-name)."""
     pod_template: PodTemplate = Field(default_factory=PodTemplate)
-    """What worker pods get besides: labels, affinity, volumes and the like."""
+    """Additions to worker pods, such as labels, affinity and volumes."""
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
@@ -59,15 +59,15 @@ class ComputeCluster(Resource):
 
 
 class EnvironmentSpec(Fields):
-    """Where the entry script finds its packages."""
+    """Image, interpreter and environment variables of scripts."""
 
     image: FilledString | None = None
-    """Container image; a cluster needs one, a local run does not look at it."""
+    """Container image; required on clusters, ignored by local runs."""
     variables: Variables = Field(default_factory=dict)
-    """Environment variables of the entry script's process; those of the step win."""
+    """Environment variables of the script's process; those of the step take precedence."""
     python: FilledString | None = None
-    """The interpreter: inside the image (`python` if not given), or on this machine for a local run (the one that
-    runs Longshore if not given)."""
+    """Python interpreter: inside the image (`python` if not given), or in local runs on your machine (the one that runs
+    Longshore if not given)."""
 
 
 class Environment(Resource):
@@ -82,12 +82,12 @@ class Environment(Resource):
 
 
 class ModelSpec(Fields):
-    """A file or folder that scripts find by name and version."""
+    """A file or folder that scripts look up by name and version."""
 
     name: PortName | None = None
-    """Name that scripts and steps ask for; the resource's own name if not given."""
+    """Name that scripts and steps use; the resource's own name if not given."""
     version: Annotated[int, Whole(1)] = 1
-    """Version; who asks for none gets the highest."""
+    """Version; scripts and steps that name none use the highest."""
     datastore: ResourceName | None = None
     """Datastore that the path is relative to; the default one if not given."""
     path: FilledString
@@ -100,6 +100,6 @@ class Model(Resource):
     kind: Literal["Model"]
     """Kind of the resource."""
     spec: ModelSpec
-    """Name, version and place."""
+    """Name, version and location."""
     status: ResourceStatus | None = None
     """Written by Longshore."""

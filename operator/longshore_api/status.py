@@ -19,7 +19,7 @@ Instant = Annotated[AwareDatetime, PlainSerializer(_seconds_in_utc, return_type=
 
 
 class Observed(BaseModel):
-    """Fields that Longshore writes. Unknown ones, from another version of it, are passed over."""
+    """Fields that Longshore writes. Unknown fields, written by another version, are ignored."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -32,102 +32,102 @@ class Observed(BaseModel):
 
 
 class Condition(Observed):
-    """One thing that is or is not so, with since when and why."""
+    """Whether one statement about a resource is true, since when and why."""
 
     type: str
-    """What it is about: Succeeded, Ready, Stalled or Finished."""
+    """Type of the condition: Succeeded, Ready, Stalled or Finished."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it is so."""
+    """Whether the condition is true."""
     reason: str
-    """Why, in one CamelCase word."""
+    """Reason of the status, in one CamelCase word."""
     message: str = ""
-    """Why, in one sentence."""
+    """Explanation of the reason, in one sentence."""
     last_transition_time: Instant
-    """When `status` last changed."""
+    """Time at which `status` last changed."""
     observed_generation: int
-    """Generation of the spec that this is about."""
+    """Generation of the spec that the condition describes."""
 
 
 Conditions = Annotated[list[Condition], Field(json_schema_extra=keyed_by("type"))]
 
 
 class ResourceStatus(Observed):
-    """What Longshore found out about a resource."""
+    """Status of a resource, written by Longshore."""
 
     observed_generation: int
-    """Generation of the spec that this status is about."""
+    """Generation of the spec that this status describes."""
     conditions: Conditions
     """One per type."""
 
     def condition(self, type_: str) -> Condition | None:
-        """Return the condition of that type, or None."""
+        """Return the condition of type `type_`, or None."""
         return next((each for each in self.conditions if each.type == type_), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the status as the JSON object of the custom resource, without what is absent."""
+        """Return the JSON object of the custom resource's status, without absent fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def to_json(self) -> str:
-        """Return the same as indented JSON text."""
+        """Return the status as indented JSON text, without absent fields."""
         return self.model_dump_json(by_alias=True, exclude_none=True, indent=2)
 
 
 class NodeStateCounts(Observed):
-    """Nodes of a ComputeCluster by what they do."""
+    """Nodes of a ComputeCluster by state."""
 
     idle_node_count: int = 0
-    """Kept ready, without work."""
+    """Ready, without work."""
     leaving_node_count: int = 0
-    """On their way out: they finish what they have and take nothing more."""
+    """Draining: they finish their mini-batches and lease no more."""
     preempted_node_count: int = 0
-    """Taken away by the cluster, and not replaced yet."""
+    """Preempted by the cluster, and not replaced yet."""
     preparing_node_count: int = 0
-    """Asked for, and not at work yet."""
+    """Requested, and not running yet."""
     running_node_count: int = 0
-    """At work."""
+    """Running."""
     unusable_node_count: int = 0
     """Failed, and not replaced yet."""
 
 
 class ComputeClusterStatus(ResourceStatus):
-    """The nodes that a ComputeCluster has."""
+    """Nodes of a ComputeCluster."""
 
     conditions: Conditions
-    """One per type: Ready, whose reason says what nodes are waiting for."""
+    """One per type: Ready, whose reason is what nodes are waiting for."""
     allocation_state: Literal["Steady", "Resizing"]
-    """Whether the number of nodes is the one wanted, or on its way there."""
+    """Steady if the ComputeCluster has its target number of nodes, else Resizing."""
     allocation_state_transition_time: Instant | None = None
-    """When `allocationState` last changed."""
+    """Time at which `allocationState` last changed."""
     current_node_count: int = 0
-    """Nodes there are."""
+    """Current number of nodes."""
     target_node_count: int = 0
-    """Nodes wanted."""
+    """Target number of nodes."""
     node_state_counts: NodeStateCounts
-    """Nodes by what they do."""
+    """Nodes by state."""
 
 
 class MiniBatchCounts(Observed):
-    """Mini-batches by what became of them."""
+    """Mini-batches by state."""
 
     total: int | None = None
-    """All of them; absent until the inputs are listed to the end."""
+    """All mini-batches; absent until the inputs are listed completely."""
     scheduled: int = 0
-    """Cut so far."""
+    """Created so far."""
     running: int = 0
-    """Leased to workers now."""
+    """Currently leased to workers."""
     succeeded: int = 0
-    """Done, their results committed."""
+    """Succeeded; their results are committed."""
     failed: int = 0
-    """Given up after the last try."""
+    """Failed permanently, after the last try."""
     retried: int = 0
     """Tried more than once."""
 
 
 class ItemCounts(Observed):
-    """Files or rows by what became of them."""
+    """Files or rows by result."""
 
     total: int = 0
-    """In the mini-batches that ended."""
+    """Items of the finished mini-batches."""
     succeeded: int = 0
     """Returned by run()."""
     failed: int = 0
@@ -135,19 +135,19 @@ class ItemCounts(Observed):
 
 
 class WorkerCounts(Observed):
-    """Workers that the step asked for and has."""
+    """Workers that the step requests and has."""
 
     wanted: int = 0
-    """Asked for."""
+    """Requested."""
     ready: int = 0
-    """Connected, with at least one process past init()."""
+    """Connected, with at least one process that has completed init()."""
 
 
 class Columns(Observed):
-    """Strings for the columns of a table."""
+    """Cells of the table that `kubectl get` prints."""
 
     done: str
-    """Ended of all mini-batches, such as "120/400"."""
+    """Finished mini-batches of all, such as "120/400"."""
     failed: str
     """Failed mini-batches."""
     rate: str = ""
@@ -155,86 +155,86 @@ class Columns(Observed):
     eta: str = ""
     """Such as "2m30s"; empty while unknown and at the end."""
     workers: str
-    """Ready of wanted workers, such as "2/2"."""
+    """Ready workers of requested ones, such as "2/2"."""
 
 
 class Progress(Observed):
-    """How far the step is."""
+    """Progress of the step."""
 
     mini_batches: MiniBatchCounts
-    """Mini-batches by what became of them."""
+    """Mini-batches by state."""
     items: ItemCounts
-    """Files or rows by what became of them."""
+    """Files or rows by result."""
     workers: WorkerCounts
-    """Workers that the step asked for and has."""
+    """Workers that the step requests and has."""
     rate_per_minute: float | None = None
-    """Mini-batches that end per minute."""
+    """Mini-batches that finish per minute."""
     estimated_remaining_seconds: int | None = None
-    """Until the last mini-batch ends, at that rate."""
+    """Seconds until the last mini-batch finishes, at that rate."""
     last_progress_time: Instant | None = None
-    """When the latest mini-batch ended."""
+    """Time at which the latest mini-batch finished."""
     observed_time: Instant | None = None
-    """When the coordinator counted this. While nothing changes, it is renewed every 30 seconds."""
+    """Time at which the coordinator counted; renewed every 30 seconds while nothing changes."""
     columns: Columns
-    """The same in words, as tables show it."""
+    """The progress as shown in tables."""
 
 
 class DeviceStatus(Observed):
-    """What some processes of a worker were given to compute on."""
+    """Device of some processes of a worker."""
 
     worker: str
     """The worker: its pod, or in a local run its name."""
     device: str
-    """`cpu`; or GPUs, as CUDA_VISIBLE_DEVICES has them, such as `gpu:0`; or `gpu`, any that the container sees."""
+    """`cpu`; or `gpu:` and the value of CUDA_VISIBLE_DEVICES, such as `gpu:0`; or `gpu`, for all of the container."""
     processes: int
-    """How many of the worker's processes were given just that. Those of one GPU share it."""
+    """Number of the worker's processes with this device. Processes with the same GPU share it."""
 
 
 class FirstError(Observed):
-    """The error that came first: most often the cause of all others."""
+    """The earliest error, usually the cause of the others."""
 
     category: str
     """UserError, Timeout, OutOfMemory, CudaOutOfMemory, ProcessDied, WrongReturn, DataError or System."""
     message: str
-    """One sentence."""
+    """Explanation of the error, in one sentence."""
     mini_batch: int | None = None
     """Number of the mini-batch; absent when init() failed."""
     pod: str = ""
-    """Worker that it happened on: its pod, or in a local run its name."""
+    """Worker on which it occurred: its pod, or in a local run its name."""
     traceback: str = ""
     """The last lines of the traceback."""
     items: list[str] | None = None
-    """The mini-batch's first items, at most five: files, or where its rows stand."""
+    """First items of the mini-batch, at most five: files, or positions of its rows."""
 
 
 class OutputStatus(Observed):
-    """Where the results are."""
+    """Location and size of the results."""
 
     uri: str
     """The output folder."""
     file: str | None = None
-    """Name of the one file with all rows (append_row), once it is complete."""
+    """Name of the file with all rows (append_row), once it is complete."""
     rows: int | None = None
     """Rows in that file."""
 
 
 class ParallelRunStepStatus(ResourceStatus):
-    """What became of a ParallelRunStep so far."""
+    """Current state and result of a ParallelRunStep."""
 
     conditions: Conditions
     """One per type: Succeeded (its reason is the state), Ready, Stalled, Finished."""
     progress: Progress
-    """How far the step is."""
+    """Progress of the step."""
     devices: list[DeviceStatus] | None = None
-    """What the processes compute on, of the first workers by name: twenty entries at most."""
+    """Devices of processes, for the first workers by name: at most twenty entries."""
     first_error: FirstError | None = None
-    """The error that came first."""
+    """The earliest error."""
     output: OutputStatus | None = None
-    """Where the results are."""
+    """Location and size of the results."""
     start_time: Instant | None = None
-    """When the step began to run."""
+    """Start of the run."""
     completion_time: Instant | None = None
-    """When it ended, either way."""
+    """End of the run, whatever its result."""
     run_id: str | None = None
     """Identifies the run."""
     run_uri: str | None = None

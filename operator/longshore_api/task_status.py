@@ -17,41 +17,41 @@ class NamedOutput(Observed):
     name: str
     """Name of the output."""
     uri: str
-    """Where it is."""
+    """Location of the output."""
 
 
 class GitState(Observed):
-    """The commit that a step's source was at."""
+    """Commit of a step's source."""
 
     repository: str = ""
-    """Where the repository was cloned from, or its folder."""
+    """URL that the repository was cloned from, or its folder."""
     branch: str = ""
-    """Branch; empty where none was checked out."""
+    """Branch; empty if none was checked out."""
     commit: str = ""
-    """Commit."""
+    """Hash of the commit."""
     dirty: bool = False
-    """Whether there were changes that were not committed."""
+    """Whether the source had uncommitted changes."""
 
 
 class TaskStatus(ResourceStatus):
-    """What became of a task so far."""
+    """Current state and result of a step that one pod runs."""
 
     conditions: Conditions
     """One per type: Succeeded (its reason is the state), Ready, Stalled, Finished."""
     outputs: Annotated[list[NamedOutput], Field(json_schema_extra=keyed_by("name"))] = Field(default_factory=list)
-    """Where the outputs are."""
+    """Locations of the outputs."""
     metrics: FreeForm = Field(default_factory=dict)
-    """What the script logged, by name."""
+    """Values that the script logged, by name."""
     exit_code: int | None = None
-    """Of the script, once it has ended; negative: the signal that ended it."""
+    """Exit code of the script, once it has exited; negative: the number of the signal that killed it."""
     git: GitState | None = None
-    """The commit of the source, where that is a repository."""
+    """The commit of the source, if that is a Git repository."""
     losses: int = 0
-    """Pods that were lost before the task had ended, each replaced by another."""
+    """Number of pods that were lost before the step finished and then replaced."""
     start_time: Instant | None = None
-    """When its first pod ran."""
+    """Time at which its first pod ran."""
     completion_time: Instant | None = None
-    """When it ended, either way."""
+    """End of the step, whatever its result."""
     run_id: str | None = None
     """Identifies the run."""
     run_uri: str | None = None

@@ -1,4 +1,4 @@
-"""Tasks: steps that one pod does, or one process here. ScriptStep runs a script, TransferStep copies between stores."""
+"""Steps that one pod or one local process runs: ScriptStep runs a script, TransferStep copies between stores."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class ScriptOutput(Fields):
     """A folder that exists when the script starts."""
 
     name: PortName
-    """What `$(outputs.NAME)` calls it; unique among the step's outputs."""
+    """The name in `$(outputs.NAME)`; unique among the step's outputs."""
     datastore: ResourceName | None = None
     """Datastore that holds the folder; the default one if not given."""
     mode: Literal["mount", "upload"] = "mount"
-    """Whether the script writes in place, if that can be, or what it wrote is copied there once it has succeeded."""
+    """`mount` lets the script write in place where possible; `upload` copies its files once it has succeeded."""
     overwrite: Flag = True
-    """Whether files of the folder may be replaced."""
+    """Whether existing files of the folder may be replaced."""
 
 
 class ScriptStepSpec(Fields):
@@ -63,7 +63,7 @@ class ScriptStepSpec(Fields):
     script_name: FilledString
     """Path of the script below the source folder."""
     arguments: list[Argument] = Field(default_factory=list)
-    """The script's command line; `$(inputs.NAME)` and `$(outputs.NAME)` become paths of its machine."""
+    """The script's command line; `$(inputs.NAME)` and `$(outputs.NAME)` become local paths."""
     inputs: Annotated[list[ScriptInput], Field(max_length=INPUTS_MAX, json_schema_extra=keyed_by("name"))] = Field(
         default_factory=list
     )
@@ -71,25 +71,25 @@ class ScriptStepSpec(Fields):
     outputs: Annotated[list[ScriptOutput], Field(json_schema_extra=keyed_by("name"))] = Field(default_factory=list)
     """Folders that the script writes."""
     environment: NameRef | None = None
-    """Environment; a local run without one takes the interpreter that runs Longshore."""
+    """Environment; required on clusters. A local run without one uses the interpreter that runs Longshore."""
     environment_variables: Variables = Field(default_factory=dict)
     """Environment variables of the script."""
     params: dict[ParameterName, Argument] = Field(default_factory=dict)
-    """Handed to the script as environment variables AML_PARAMETER_<name>."""
+    """Values that the script receives as environment variables AML_PARAMETER_<name>."""
     compute_target: ResourceName | None = None
-    """ComputeCluster; a local run takes this machine."""
+    """ComputeCluster; required on clusters. A local run uses your machine."""
     models: list[StepModel] = Field(default_factory=list)
-    """Models to lay out under AZUREML_MODEL_DIR and azureml-models/."""
+    """Models to stage in AZUREML_MODEL_DIR and azureml-models/."""
     logging_level: Literal["WARNING", "INFO", "DEBUG"] = "INFO"
     """Level of the script's logger."""
     priority: Annotated[int, Whole(-PRIORITY_MAX, PRIORITY_MAX, rule=PRIORITY_RULE)] = 0
-    """On a cluster: among the steps that wait for nodes of a ComputeCluster the highest goes first, then the oldest."""
+    """Clusters only: order in which steps that wait for nodes of a ComputeCluster start, highest first, then oldest."""
     timeout_seconds: Seconds | None = None
-    """Time limit of the script; none if not given. In a pipeline the step has it, beside `script`."""
+    """Time limit of the script; none if not given. In a pipeline, set it beside `script`."""
     cancel: Flag = False
-    """On a cluster: ends the step for good."""
+    """Clusters only: ends the step permanently."""
     ttl_seconds_after_finished: Annotated[int, Whole(0)] | None = None
-    """On a cluster: the step deletes itself this long after its end; outputs and logs stay. Never if not given."""
+    """Clusters only: time after the step's end until it is deleted; outputs and logs are kept. Never if not given."""
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -112,24 +112,24 @@ class ScriptStep(Resource):
     metadata: StepMetadata
     """Name, namespace, labels and annotations."""
     spec: ScriptStepSpec
-    """What to run, on what."""
+    """Script, inputs, outputs and settings."""
     status: TaskStatus | None = None
     """Written by Longshore."""
 
 
 class TransferSpec(Fields):
-    """Copies a file, or a folder with all below, between stores. Its one output is called `destination`."""
+    """Source and destination of a copy between stores. The step's only output is called `destination`."""
 
     source: DataPlace
-    """What is copied."""
+    """File or folder to copy, with everything below it."""
     destination: DataPlace
-    """What it is called afterwards."""
+    """Location and name of the copy."""
     timeout_seconds: Seconds | None = None
-    """Time limit of the copy; none if not given. In a pipeline the step has it, beside `transfer`."""
+    """Time limit of the copy; none if not given. In a pipeline, set it beside `transfer`."""
     cancel: Flag = False
-    """On a cluster: ends the step for good."""
+    """Clusters only: ends the step permanently."""
     ttl_seconds_after_finished: Annotated[int, Whole(0)] | None = None
-    """On a cluster: the step deletes itself this long after its end; outputs and logs stay. Never if not given."""
+    """Clusters only: time after the step's end until it is deleted; outputs and logs are kept. Never if not given."""
 
 
 class TransferStep(Resource):
@@ -140,6 +140,6 @@ class TransferStep(Resource):
     metadata: StepMetadata
     """Name, namespace, labels and annotations."""
     spec: TransferSpec
-    """What to copy, and where to."""
+    """Source and destination."""
     status: TaskStatus | None = None
     """Written by Longshore."""

@@ -1,4 +1,4 @@
-"""From a mapping (parsed YAML or JSON) to a typed resource, or to sentences that say what is wrong with it."""
+"""Validation of a mapping (parsed YAML or JSON): the result is a typed resource, or sentences about its errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Loc = tuple[int | str, ...]
 
 
 def label(raw: Any) -> str:
-    """Return "Kind/name" as far as the mapping says either, else ""."""
+    """Return "Kind/name", or the one of them that the mapping contains, else ""."""
     if not isinstance(raw, Mapping):
         return ""
     metadata = raw.get("metadata")
@@ -43,9 +43,15 @@ def label(raw: Any) -> str:
 
 
 def parse(raw: Any, *, where: str = "", kinds: Mapping[str, type[Resource]] = KINDS) -> Resource:
-    """Check one document and return its resource; `where` begins every sentence ("steps.yaml document 2").
+    """Validate one document; return its resource.
 
-    Raises InvalidDocuments with every problem of the document.
+    Args:
+        raw: The document, parsed.
+        where: Name of the document, such as "steps.yaml document 2"; begins every sentence.
+        kinds: Models of the accepted kinds.
+
+    Raises:
+        InvalidDocuments: with every problem of the document.
     """
     subject = ", ".join(filter(None, [where, label(raw)]))
     model = _model(raw, subject, kinds)
@@ -56,7 +62,7 @@ def parse(raw: Any, *, where: str = "", kinds: Mapping[str, type[Resource]] = KI
 
 
 def problems_of(error: ValidationError, *, model: type[BaseModel], where: str) -> list[Problem]:
-    """Translate pydantic's errors about `model`; paths begin at that model."""
+    """Translate pydantic's errors about `model` into problems, whose paths begin at that model."""
     return [_problem(each, model=model, where=where) for each in error.errors(include_url=False)]
 
 
@@ -66,7 +72,7 @@ def field_path(loc: Loc) -> str:
 
 
 def _model(raw: Any, subject: str, kinds: Mapping[str, type[Resource]]) -> type[Resource]:
-    """Return the model of a document's kind; says which versions and kinds there are when it has none."""
+    """Return the model of a document's kind; raise InvalidDocuments, with the known kinds, if none matches."""
     known = f"{listed(sorted(kinds))} of {API_VERSION}"
     if not isinstance(raw, Mapping):
         raise InvalidDocuments([Problem(subject, "", f"is {shown(raw)}: must be a mapping with apiVersion and kind")])
@@ -120,7 +126,7 @@ def _text(detail: ErrorDetails, loc: Loc, model: type[BaseModel]) -> str:
 
 
 def _rule(rule: str, *, field: str, value: Any) -> str:
-    """Put the value before the rule where there is one to show."""
+    """Return the rule, after the value if the value is neither absent nor a mapping or list."""
     if field and isinstance(value, Mapping):
         value = value.get(field)
     if value is None or isinstance(value, Mapping | list) or rule.startswith("is "):
@@ -129,13 +135,13 @@ def _rule(rule: str, *, field: str, value: Any) -> str:
 
 
 def _meant(name: str, known: typing.Iterable[str]) -> str:
-    """Return what a misspelt field was meant to be, or which fields there are."""
+    """Return the question whether a similar field was meant, or the list of known fields."""
     names = list(known)
     return _near(name, names) or f" the known fields are {listed(sorted(names))}"
 
 
 def _near(name: str, known: typing.Iterable[str]) -> str:
-    """Return what a misspelt name was meant to be, "" where none is like it."""
+    """Return the question whether a similar name was meant, or "" if no name is similar."""
     spelt = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.replace("_", "").lower(), spelt, n=1, cutoff=0.7)
     return f" did you mean {spelt[near[0]]}?" if near else ""
@@ -150,7 +156,7 @@ def _model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
     found: type[BaseModel] | None = model
     for part in loc:
         if isinstance(part, int):
-            continue  # an element of a list: its model is already in hand
+            continue  # an element of a list has the model of the field
         fields = {} if found is None else {field.alias: field.annotation for field in found.model_fields.values()}
         found = _model_in(fields.get(part))
     return found

@@ -1,4 +1,4 @@
-"""Kinds of values that fields hold, each with the sentence that says what it must be.
+"""Types of field values, each with the sentence that states its rule.
 
 Azure ML takes "5" where it takes 5, and values of parameters always arrive as strings: numbers and switches are read
 from either. Booleans are never numbers here, so that YAML's `yes` does not become a node count of 1.
@@ -32,10 +32,10 @@ def broken(rule: str, *, field: str = "") -> PydanticCustomError:
 
 
 def integer_or_string(spelt: str, **limits: int) -> JsonSchemaValue:
-    """Return the schema of a number, or of a string that `spelt` matches as a whole.
+    """Return the schema of a number, or of a string that the expression `spelt` matches as a whole.
 
-    The limits hold for the number alone: a schema does not look into a string. `spelt` must suit Go's expressions,
-    which the API server uses: no look-ahead, no look-behind.
+    The limits apply to numbers only: a schema does not parse strings. `spelt` must be valid in Go, which the API server
+    is written in: no look-ahead, no look-behind.
     """
     either = [{"type": "integer"}, {"type": "string"}]
     return {"x-kubernetes-int-or-string": True, "anyOf": either, "pattern": f"^({spelt})$", **limits}
@@ -44,7 +44,11 @@ def integer_or_string(spelt: str, **limits: int) -> JsonSchemaValue:
 def parse_size(value: int | str) -> tuple[int, bool]:
     """Read 10, "10", "1024KB", "10MB" or "1GB" (1024-based, any case) as (number, whether a unit was given).
 
-    The number is in bytes when a unit was given. Raises ValueError for anything else, and below 1.
+    Returns:
+        The number (in bytes if a unit was given), and whether a unit was given.
+
+    Raises:
+        ValueError: for any other text, and below 1.
     """
     found = None if isinstance(value, bool) else _SIZE.fullmatch(str(value).strip())
     number = 0 if found is None else int(found[1]) * _UNITS.get((found[2] or "").lower(), 1)
@@ -60,7 +64,7 @@ class Whole:
     minimum: int
     maximum: int = INT_MAX
     words: tuple[str, ...] = ()
-    rule: str = ""  # in the place of the sentence made from the range
+    rule: str = ""  # replaces the sentence that is generated from the range
 
     def read(self, value: Any) -> int | str:
         if isinstance(value, str) and value in self.words:
@@ -106,7 +110,7 @@ class Number:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        # A structural schema cannot say "number or string": the type stays open, the range holds for numbers.
+        # A structural schema cannot express "number or string": the type stays open, the range applies to numbers.
         return {"x-kubernetes-preserve-unknown-fields": True, "minimum": self.minimum, "maximum": self.maximum}
 
 
@@ -145,7 +149,7 @@ class _Flag:
 
 
 class _Argument:
-    """A string; a number or boolean is refused, because YAML has lost the text that a script is to find in sys.argv."""
+    """A string; numbers and booleans are refused, because YAML loses the text that sys.argv must contain."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(_read_argument)
@@ -155,7 +159,7 @@ class _Argument:
 
 
 class _Size:
-    """A count or a size, kept as written: what it means depends on the kind of the inputs."""
+    """A count or a size, kept as written: the kind of the inputs determines its unit."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(_read_size)
@@ -175,7 +179,7 @@ class _Quantity:
 
 
 class _Anything:
-    """A value of any type, kept as it is."""
+    """A value of any type, kept unchanged."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.any_schema()
@@ -185,7 +189,7 @@ class _Anything:
 
 
 class _FreeForm:
-    """An object of Kubernetes' own, passed on as it is."""
+    """An object of Kubernetes, passed on unchanged."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(_read_object)
@@ -232,7 +236,7 @@ def _read_argument(value: Any) -> str:
 
 
 def _read_names(value: Any) -> Any:
-    """Return a list as it is, and that of a string with a JSON list, as parameters of Azure ML's pipelines have it."""
+    """Parse a string with a JSON list, which Azure ML's pipelines pass as parameter; return other values unchanged."""
     if isinstance(value, str) and value.strip().startswith("["):
         try:
             return json.loads(value)
@@ -276,8 +280,8 @@ StepName = Annotated[
         shortest=3,
     ),
 ]
-# Of steps that are resources: a Service is called after one, whose name is 63 characters at most. A pipeline's own
-# names of steps keep to Azure ML's rule, and a run's name is put before them.
+# Steps that are resources give their name to a Service, whose limit is 63 characters. Steps inside a pipeline follow
+# Azure ML's rule; the name of the run is prefixed to theirs.
 StepResourceName = Annotated[
     str,
     Matching(

@@ -135,7 +135,7 @@ def test_a_sentence_names_document_field_value_and_rule():
         (
             "output",
             {"name": "logs"},
-            "spec.output.name is 'logs': must be another name: the run keeps its own files in state and logs",
+            "spec.output.name is 'logs': must be another name: state and logs hold the run's own files",
         ),
         (
             "output",
@@ -230,7 +230,7 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
         (
             "Dataset",
             {"tabular": {"paths": ["a"], "encoding": "utf8x"}},
-            "spec.tabular.encoding is 'utf8x': must be a text encoding that Python knows, such as utf-8 or latin-1",
+            "spec.tabular.encoding is 'utf8x': must be a text encoding of Python, such as utf-8 or latin-1",
         ),
         *(
             (
@@ -244,7 +244,7 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
             (
                 "Dataset",
                 {"tabular": {"paths": ["a"], "columnTypes": {"day": "datetime"}, "dateFormats": {"day": form}}},
-                f"spec.tabular.dateFormats.day is {form!r}: must be a form as strptime has it: %d/%m/%Y",
+                f"spec.tabular.dateFormats.day is {form!r}: must be a strptime format, such as %d/%m/%Y",
             )
             for form in ("", "ISO8601", "mixed", "dd/MM/yyyy")
         ),
@@ -253,7 +253,7 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
                 "Dataset",
                 {"tabular": {"paths": ["a"], "columnTypes": {"id": kind}}},
                 (
-                    f"spec.tabular.columnTypes.id is {kind!r}: must be a type as pandas names it, such as int64, "
+                    f"spec.tabular.columnTypes.id is {kind!r}: must be a pandas type, such as int64, "
                     "Int64, float32, string, boolean or datetime64[ns]"
                 ),
             )
@@ -264,8 +264,8 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
                 "Dataset",
                 {"tabular": {"paths": ["a"], "escapeCharacter": sign}},
                 (
-                    f"spec.tabular.escapeCharacter is {sign!r}: must be one sign of ASCII, such as a backslash, "
-                    "and no quote"
+                    f"spec.tabular.escapeCharacter is {sign!r}: must be one ASCII punctuation character, such as a "
+                    "backslash, and no quote"
                 ),
             )
             for sign in ("", '"', "\\\\", "a", "\n", "§")

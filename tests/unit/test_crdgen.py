@@ -240,7 +240,7 @@ def test_a_value_whose_schema_cannot_say_reference_is_refused():
         field: Annotated[list[str], OrReference]
         """The field."""
 
-    with pytest.raises(ValueError, match="or a reference: a structural schema cannot say that"):
+    with pytest.raises(ValueError, match=r"a structural schema cannot express .* or a reference"):
         structural(Refused)
 
 

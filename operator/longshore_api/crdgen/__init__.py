@@ -1,7 +1,7 @@
-"""Custom resource definitions, made from the models: `python -m longshore_api.crdgen` writes the files of crds/.
+"""Custom resource definitions, generated from the models: `python -m longshore_api.crdgen` writes the files of crds/.
 
-Pure but for `__main__`, which alone writes files and imports yaml. Everything said about a field is said in its model;
-here is only what no model has: the resources' names, columns and the rules between fields in the API server's terms.
+Only `__main__` writes files and imports yaml; the rest is pure. Descriptions and limits of fields are in the models.
+This package adds what no model has: names of the resources, columns, and rules between fields in CEL.
 """
 
 from longshore_api.crdgen.definitions import definitions

@@ -13,7 +13,7 @@ HEADER = "# Generated from operator/longshore_api by `make crds`: change the mod
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents lists below their key, and writes equal parts out each time: aliases are hard to read."""
+    """YAML writer that indents lists below their key and repeats equal parts, because aliases are hard to read."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002
         super().increase_indent(flow, indentless=False)
@@ -31,7 +31,7 @@ def texts() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the files; those of kinds that are no more stay, for the test of freshness to name."""
+    """Write the files. Files of removed kinds stay; the test that compares crds/ with the models names them."""
     for folder in map(Path, sys.argv[1:]):
         for name, text in texts().items():
             (folder / name).write_text(text)

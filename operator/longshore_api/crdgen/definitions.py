@@ -1,4 +1,4 @@
-"""The custom resource definitions: what kubectl calls and shows of each kind, around the schema of its model."""
+"""The custom resource definitions: names and columns of each kind for kubectl, and the schema of its model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUP, _, VERSION = API_VERSION.partition("/")
 
 @dataclass(frozen=True)
 class Column:
-    """One column of `kubectl get`. A field that may be a number or a string is shown as string."""
+    """One column of `kubectl get`. Fields that may be numbers or strings have string columns."""
 
     name: str
     path: str  # JSON path
@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Names:
-    """What kubectl calls a kind, and its columns beside NAME and AGE."""
+    """Names of a kind in kubectl, and its columns besides NAME and AGE."""
 
     plural: str
     short: tuple[str, ...]
@@ -44,14 +44,14 @@ def _of(condition: str, field: str) -> str:
     return f'.status.conditions[?(@.type=="{condition}")].{field}'
 
 
-_READY = Column("READY", _of("Ready", "status"), "Whether it can be used")
-_REASON = Column("REASON", _of("Ready", "reason"), "Why it can or cannot be used")
+_READY = Column("READY", _of("Ready", "status"), "Whether the resource can be used")
+_REASON = Column("REASON", _of("Ready", "reason"), "Why the resource can or cannot be used")
 _MESSAGE = Column("MESSAGE", _of("Ready", "message"), "The reason in a sentence", wide=True)
-_SUCCEEDED = Column("SUCCEEDED", _of("Succeeded", "status"), "Unknown while it runs, then True or False")
-_STATE = Column("REASON", _of("Succeeded", "reason"), "Its state, or why it failed")
+_SUCCEEDED = Column("SUCCEEDED", _of("Succeeded", "status"), "Unknown while the resource runs, then True or False")
+_STATE = Column("REASON", _of("Succeeded", "reason"), "State, or the reason of the failure")
 _WHY = Column("MESSAGE", _of("Succeeded", "message"), "The reason in a sentence", wide=True)
-_COMPUTE = Column("COMPUTE", ".spec.computeTarget", "Its ComputeCluster", wide=True)
-_AGE = Column("AGE", ".metadata.creationTimestamp", "Time since it was created", type="date")
+_COMPUTE = Column("COMPUTE", ".spec.computeTarget", "The ComputeCluster", wide=True)
+_AGE = Column("AGE", ".metadata.creationTimestamp", "Time since the creation of the resource", type="date")
 
 # Short names beginning with ls: other projects have pipelines, datasets, environments and models, too.
 NAMES: Mapping[str, Names] = {
@@ -61,11 +61,11 @@ NAMES: Mapping[str, Names] = {
         (
             _SUCCEEDED,
             _STATE,
-            Column("DONE", ".status.progress.columns.done", "Mini-batches that ended, of all"),
+            Column("DONE", ".status.progress.columns.done", "Finished mini-batches, of all"),
             Column("FAILED", ".status.progress.columns.failed", "Mini-batches that failed permanently"),
-            Column("RATE", ".status.progress.columns.rate", "Mini-batches that end per minute"),
-            Column("ETA", ".status.progress.columns.eta", "Time until the last mini-batch ends, at that rate"),
-            Column("WORKERS", ".status.progress.columns.workers", "Workers that are ready, of those wanted"),
+            Column("RATE", ".status.progress.columns.rate", "Mini-batches that finish per minute"),
+            Column("ETA", ".status.progress.columns.eta", "Time until the last mini-batch finishes, at that rate"),
+            Column("WORKERS", ".status.progress.columns.workers", "Ready workers, of those requested"),
             _COMPUTE,
             Column("OUTPUT", ".status.output.uri", "The output folder", wide=True),
             _WHY,
@@ -90,9 +90,9 @@ NAMES: Mapping[str, Names] = {
         (
             _SUCCEEDED,
             _STATE,
-            Column("STEPS", ".status.columns.steps", "Steps that have succeeded, of all"),
-            Column("CURRENT", ".status.columns.current", "Steps that run"),
-            Column("PIPELINE", ".status.pipeline", "The pipeline that it runs", wide=True),
+            Column("STEPS", ".status.columns.steps", "Succeeded steps, of all"),
+            Column("CURRENT", ".status.columns.current", "Running steps"),
+            Column("PIPELINE", ".status.pipeline", "The pipeline of the run", wide=True),
             _WHY,
         ),
     ),
@@ -101,14 +101,14 @@ NAMES: Mapping[str, Names] = {
         ("amlcompute",),
         (
             Column("STATE", ".status.allocationState", "Steady or Resizing"),
-            Column("NODES", ".status.currentNodeCount", "Nodes there are", type="integer"),
-            Column("TARGET", ".status.targetNodeCount", "Nodes wanted", type="integer"),
-            Column("MIN", ".spec.minNodes", "Nodes kept while there is nothing to do"),
-            Column("MAX", ".spec.maxNodes", "Nodes at most"),
-            Column("BUSY", ".status.nodeStateCounts.runningNodeCount", "Nodes at work", type="integer", wide=True),
-            Column("SIZE", ".spec.vmSize", "Azure's name of the nodes' size", wide=True),
+            Column("NODES", ".status.currentNodeCount", "Current number of nodes", type="integer"),
+            Column("TARGET", ".status.targetNodeCount", "Target number of nodes", type="integer"),
+            Column("MIN", ".spec.minNodes", "Nodes kept while no step runs"),
+            Column("MAX", ".spec.maxNodes", "Maximum number of nodes"),
+            Column("BUSY", ".status.nodeStateCounts.runningNodeCount", "Running nodes", type="integer", wide=True),
+            Column("SIZE", ".spec.vmSize", "Azure's name of the node size", wide=True),
             Column("PRIORITY", ".spec.vmPriority", "Whether nodes may be reclaimed at any time", wide=True),
-            Column("REASON", _of("Ready", "reason"), "What it waits for"),
+            Column("REASON", _of("Ready", "reason"), "What the nodes are waiting for"),
             _MESSAGE,
         ),
     ),
@@ -117,7 +117,7 @@ NAMES: Mapping[str, Names] = {
         ("lsstore",),
         (
             Column("URI", ".spec.uri", "Root of the store"),
-            Column("DEFAULT", ".spec.default", "Taken where none is named", type="boolean"),
+            Column("DEFAULT", ".spec.default", "Whether it is used where no Datastore is named", type="boolean"),
             _READY,
             _REASON,
             _MESSAGE,
@@ -198,7 +198,7 @@ def _definition(kind: str, names: Names) -> dict[str, Any]:
 
 
 def _schema(model: type[BaseModel]) -> Schema:
-    """Return the schema of a kind's objects; of its metadata, Kubernetes lets a definition restrict the name only."""
+    """Return the schema of a kind's objects; Kubernetes lets it restrict no metadata except the name."""
     whole = structural(model)
     fields = whole["properties"]
     status, _ = get_args(model.model_fields["status"].annotation)  # or None

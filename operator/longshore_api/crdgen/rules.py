@@ -1,8 +1,8 @@
-"""Rules between fields, which no schema can state, in CEL: the API server then refuses what the models refuse.
+"""Rules between fields, in CEL: the API server refuses what the models refuse.
 
-Each is the twin of a check in the model that it stands under, with the same words; the models keep all of them, for
-API servers before 1.25 prune CEL. A rule sees its object after defaults are filled in. The API server estimates a
-rule's cost from the lengths that the schema allows: a rule may look through bounded lists and strings only.
+Each rule repeats a check of its model, with the same message. The models keep their checks, because API servers before
+1.25 prune CEL. A rule applies after defaults are filled in. The API server estimates a rule's cost from the lengths
+that the schema allows, so rules search bounded lists and strings only.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from longshore_api.tasks import ScriptStepSpec
 
 @dataclass(frozen=True)
 class Rule:
-    """What must be true of an object, and the sentence for when it is not."""
+    """A condition that an object must satisfy, and the message if it does not."""
 
     cel: str
-    text: str  # as the model says it
-    field: str = ""  # below the object, "" for the object as a whole
+    text: str  # the same as in the model
+    field: str = ""  # field of the object, "" for the whole object
 
     @property
     def message(self) -> str:
-        """The sentence; the API server puts the object's path before it."""
+        """The message; the API server prefixes the path of the object."""
         return f"{self.field} {self.text}".lstrip()
 
 
@@ -119,7 +119,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
     StepOutput: (
         Rule(
             "!(self.name in ['state', 'logs'])",
-            "must be another name: the run keeps its own files in state and logs",
+            "must be another name: state and logs hold the run's own files",
             field="name",
         ),
         Rule(f"!has(self.separator) || {_IS_SEPARATED}", "must be left out with format", field="separator"),
@@ -159,7 +159,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "must be the path of a .py file below the source folder",
             field="entryScript",
         ),
-        Rule(  # among themselves, the inputs' names are held apart by the list's key
+        Rule(  # the list's key already makes the inputs' names unique among themselves
             "!has(self.output) || !self.inputs.exists(each, each.name == self.output.name)",
             "must have names of their own",
             field="inputs",
@@ -172,7 +172,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
         ),
     ),
     ScriptInput: (Rule(_exactly_one("dataset", "file", "from"), "must have exactly one of dataset, file and from"),),
-    ScriptStepSpec: (  # the names of inputs, and those of outputs, are held apart by their lists' keys
+    ScriptStepSpec: (  # the lists' keys already make names of inputs, and of outputs, unique
         Rule(_is_below_a_folder("scriptName"), "must be a path below the source folder", field="scriptName"),
     ),
     PipelineStep: (Rule(_exactly_one(*KINDS_OF_STEPS), "must have exactly one of parallelRun, script and transfer"),),
@@ -181,7 +181,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             _exactly_one("pipelineRef", "pipelineSpec", "retryOf"),
             "must have exactly one of pipelineRef, pipelineSpec and retryOf",
         ),
-        Rule(  # given or not: what a free-form object holds is hidden from rules
+        Rule(  # only presence is checked: rules cannot read the contents of free-form objects
             "!has(self.retryOf) || !has(self.parameters)",
             "must be left out with retryOf: they are those of the run that is retried",
             field="parameters",

@@ -1,7 +1,6 @@
-"""From a pydantic model to a structural schema: no references, no nulls, one type for each field.
+"""Conversion of a pydantic model into a structural schema: no references, no nulls, one type for each field.
 
-Absent is the only way to leave a field out. A field that could be null would have two, and a rule's has() takes null
-for something given.
+A field is left out by being absent, never by null: has() in a rule is true for null.
 """
 
 from __future__ import annotations
@@ -47,8 +46,9 @@ _NULL = {"type": "null"}
 def structural(model: type[BaseModel]) -> Schema:
     """Return the structural schema of a model's objects, rules included.
 
-    Raises ValueError where the model says what a structural schema cannot: a tuple, a union other than
-    integer-or-string.
+    Raises:
+        ValueError: if the model has a type that no structural schema can express: a tuple, or a union other than
+            integer-or-string.
     """
     raw = model.model_json_schema(schema_generator=Described)
     models = raw.pop("$defs", {})
@@ -58,8 +58,8 @@ def structural(model: type[BaseModel]) -> Schema:
 def observed(model: type[BaseModel]) -> Schema:
     """Return the structural schema of a status.
 
-    Nothing is required but the keys of lists, and nothing defaulted: what an older Longshore wrote must not bar its
-    object from being changed after an upgrade, and only what Longshore observed belongs there.
+    Only the keys of lists are required, and no field has a default. So a status that an older Longshore wrote never
+    prevents changes of its object after an upgrade, and a status contains only what Longshore observed.
     """
     return _relaxed(structural(model))
 
@@ -68,7 +68,7 @@ def _inlined(raw: Schema, models: Mapping[str, Schema], *, path: str) -> Schema:
     node = _without_null(raw, path=path)
     if "$ref" in node:
         name = node.pop("$ref").rpartition("/")[2]
-        node = {**models[name], **_rules_of(name), **node}  # what the field says of itself wins
+        node = {**models[name], **_rules_of(name), **node}  # the field's own description takes precedence
     node = _respelt(node)
     if unknown := node.keys() - set(_KNOWN):
         raise ValueError(f"{path}: a structural schema has no {', '.join(sorted(unknown))}")
@@ -82,7 +82,7 @@ def _inlined(raw: Schema, models: Mapping[str, Schema], *, path: str) -> Schema:
 
 
 def _without_null(raw: Schema, *, path: str) -> Schema:
-    """Return the schema with "this or null" as this; the field's own description and default stay."""
+    """Return the schema with "X or null" replaced by X; the field's own description and default stay."""
     if "anyOf" not in raw or "x-kubernetes-int-or-string" in raw:
         return dict(raw)
     variants = [each for each in raw["anyOf"] if each != _NULL]
@@ -92,14 +92,14 @@ def _without_null(raw: Schema, *, path: str) -> Schema:
 
 
 def _respelt(raw: Schema) -> Schema:
-    """Return the schema in Kubernetes' words, as far as it has any: what is left of others is refused."""
+    """Return the schema with keywords of Kubernetes where it has any; the caller refuses all others."""
     node = dict(raw)
     node.pop("title", None)
     if node.get("additionalProperties") is False:
         del node["additionalProperties"]  # the API server prunes unknown fields, or refuses them where asked to
     if node.get("default") in (None, ""):
-        node.pop("default", None)  # it says no more than absence
-    if "patternProperties" in node:  # names of a form: only their values can be described
+        node.pop("default", None)  # equal to absence
+    if "patternProperties" in node:  # only the values can be described, not the pattern of the names
         (node["additionalProperties"],) = node.pop("patternProperties").values()
         node.pop("propertyNames", None)
     if "description" in node:
