@@ -221,3 +221,14 @@ def ended(code, message, phase=None, **more):
 
 def condition_of(status, type_):
     return next((each for each in (status or {}).get("conditions", []) if each["type"] == type_), {})
+
+
+DECLARED = [{"name": "alpha", "type": "number", "default": 0.5}]
+TRAINED = (script("prepare"), script("train", "prepare", arguments=["--alpha", "$(parameters.alpha)"]))
+
+
+def failed(world, *steps, name="nightly", **more):
+    world.ends = {"train": "ScriptFailed", "score": "InitFailed"}
+    world.submit(*steps, name=name, **more)
+    world.run(name)
+    world.ends = {}

@@ -168,3 +168,11 @@ def terminated(name, code, message="", *, reason="", at=None):
     ended = {"exitCode": code, "message": message, "reason": reason or ("Error" if code else "Completed")}
     ended["startedAt"] = START.isoformat()
     return state(name, terminated=ended | ({"finishedAt": at} if at else {}))
+
+
+def uid(world, name="train", of=KIND):
+    return world.kube.objects[of, NAMESPACE, name]["metadata"]["uid"]
+
+
+def change(world, manifest):
+    world.kube.objects[manifest["kind"], NAMESPACE, manifest["metadata"]["name"]]["spec"] |= manifest["spec"]
