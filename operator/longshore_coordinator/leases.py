@@ -20,6 +20,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from longshore_protocol.backoff import pause
+
 # A mini-batch that was lost with its worker this often is suspected of killing workers: further losses use up tries.
 LOSSES_FOR_FREE = 10
 
@@ -189,9 +191,9 @@ class LeaseStore:
             self._wait_again(mini_batch)
             return Outcome.ACCEPTED
         count = self._deferrals[mini_batch] = self._deferrals.get(mini_batch, 0) + 1
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(count - 1, 10))
+        seconds = pause(count, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, jitter=0.0)
         self._move(mini_batch, State.WAITING)
-        heapq.heappush(self._later, (paused_at + pause, mini_batch))
+        heapq.heappush(self._later, (paused_at + seconds, mini_batch))
         return Outcome.ACCEPTED
 
     def give_back(self, agent: str, mini_batch: int, attempt: int) -> Outcome:

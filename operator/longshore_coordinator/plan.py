@@ -34,6 +34,7 @@ from longshore_coordinator.outage import is_outage
 from longshore_coordinator.payloads import Payloads
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol import slices
+from longshore_protocol.backoff import pause
 from longshore_protocol.job import Job
 from longshore_protocol.text import MESSAGE, printable
 from longshore_protocol.wire import Grant
@@ -42,7 +43,7 @@ from longshore_storage.redaction import redacted
 
 _LOT = 1000  # mini-batches handed over at once...
 _LOT_SECONDS = 0.1  # ...or what was cut in this time
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before inputs are listed again: each is double the one before
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before inputs are listed again
 _UNKNOWN = -1
 _LONGEST_NAME = 200  # characters of an item's name in a message
 
@@ -166,22 +167,24 @@ class PlanReader(threading.Thread):
 
     def run(self) -> None:
         """Cut to the end; from the beginning again while a store fails, for as long as the job waits for one."""
-        waited, pause = 0.0, _FIRST_PAUSE
+        waited, failures = 0.0, 0
         while not self._stopping.is_set():
             began, delivered = time.monotonic(), self._delivered
             try:
                 self._read()
             except Exception as error:  # noqa: BLE001  (the event loop decides what it means)
                 if self._delivered > delivered:
-                    waited, pause = 0.0, _FIRST_PAUSE
+                    waited, failures = 0.0, 0
                 waited += min(time.monotonic() - began, _LONGEST_PAUSE)
                 if not is_outage(error) or waited >= self._job.timeouts.storage:
                     self._ended(error)
                     return
                 self._waits(printable(str(error), MESSAGE))
                 self._advance()
-                self._stopping.wait(pause)
-                waited, pause = waited + pause, min(_LONGEST_PAUSE, 2 * pause)
+                failures += 1
+                seconds = pause(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+                self._stopping.wait(seconds)
+                waited += seconds
             else:
                 if not self._stopping.is_set():
                     self._ended(None)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tenacity import AsyncRetrying
+
 from longshore_coordinator.outage import Outage
 from longshore_protocol.wire import STORE
-from longshore_storage.retrying import is_full, may_pass
+from longshore_storage.retrying import backoff, error_of, is_full, may_pass, policy, stop_after_patience
 
 T = TypeVar("T")
 
-_FIRST, _LONGEST = 0.5, 10.0  # seconds between two tries: each pause is double the one before
-_LONGEST_TRY = 120.0  # seconds: a try that took longer was not all trying, the process was stopped
+_FIRST, _LONGEST = 0.5, 10.0  # seconds between two attempts
+_LONGEST_TRY = 120.0  # seconds that an attempt and the pause before it may take, for the rest the process was suspended
 
 
 class StoreWrites:
@@ -47,25 +48,25 @@ class StoreWrites:
 
         With `transient_only`, an error that no further try can mend is raised at once. Raises what the last try raised.
         """
-        waited, pause = 0.0, _FIRST
-        while True:
-            began = time.monotonic()
-            try:
-                result = await asyncio.to_thread(call)
-            except OSError as error:
-                waited += min(time.monotonic() - began, _LONGEST_TRY)
-                is_final = transient_only and not (may_pass(error) or is_full(error))
-                if is_final or self._hurried.is_set() or waited >= (self._limit if limit is None else limit):
-                    raise
-                self._outage.failed(STORE, _reason(what, error))
-            else:
-                self._outage.ended()
-                return result
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._hurried.wait()
-            waited, pause = waited + pause, min(_LONGEST, 2 * pause)
+
+        def is_retried(error: BaseException) -> bool:
+            is_final = transient_only and not (may_pass(error) or is_full(error))
+            return isinstance(error, OSError) and not (is_final or self._hurried.is_set())
+
+        stop = stop_after_patience(self._limit if limit is None else limit, longest=_LONGEST_TRY)
+        result: T = await AsyncRetrying(
+            **policy(is_retried, stop=stop, wait=backoff(_FIRST, _LONGEST)),
+            sleep=self._pause,
+            before_sleep=lambda state: self._outage.failed(STORE, _reason(what, error_of(state))),
+        )(asyncio.to_thread, call)
+        self._outage.ended()
+        return result
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
 
 
-def _reason(what: str, error: OSError) -> str:
-    return f"cannot write {what}: {error.strerror or error}"
+def _reason(what: str, error: BaseException) -> str:
+    return f"cannot write {what}: {getattr(error, 'strerror', None) or error}"

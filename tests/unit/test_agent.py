@@ -158,7 +158,7 @@ def test_what_a_failed_mini_batch_wrote_is_in_the_store_before_another_may_run_i
 
 
 def test_a_mini_batch_whose_files_the_store_refuses_is_deferred(remote, tmp_path, monkeypatch):
-    monkeypatch.setattr("longshore_agent.agent._SEGMENT_TRIES", 1)
+    monkeypatch.setattr("longshore_agent.agent._WRITE_ATTEMPTS", 1)
 
     def refuse(*_):
         raise OSError("no room")
@@ -179,7 +179,7 @@ WRITING_FAILS = [
 
 @pytest.mark.parametrize("error", WRITING_FAILS, ids=str)
 def test_results_whose_rows_cannot_be_written_are_given_back_and_not_failed(error, tmp_path, monkeypatch):
-    monkeypatch.setattr("longshore_agent.agent._SEGMENT_TRIES", 2)
+    monkeypatch.setattr("longshore_agent.agent._WRITE_ATTEMPTS", 2)
     job = replace(fakes.JOB, run_uri=str(tmp_path / "run"))  # whose leases need no renewal meanwhile
     client = Witness(open_store(job.run_uri))
 

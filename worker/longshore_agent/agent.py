@@ -10,10 +10,11 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from tenacity import AsyncRetrying, Retrying, stop_after_attempt
 
 from longshore_agent import gateway, staging
 from longshore_agent.coordinator_client import CoordinatorClient, Orders, Superseded
@@ -27,12 +28,13 @@ from longshore_agent.worker import Worker
 from longshore_protocol import wire
 from longshore_protocol.job import Job
 from longshore_protocol.wire import Completion, Failure
+from longshore_storage.retrying import policy
 from longshore_storage.store import Store, open_store
 
 _T = TypeVar("_T")
 _REPORT_SECONDS = 1.0  # the longest time that a result waits before it is reported
 _HEARTBEAT = 2.0  # seconds between reports while there is nothing to report
-_SEGMENT_TRIES = 5
+_WRITE_ATTEMPTS = 5
 _SLOW_WRITE = 30.0  # seconds after which an unfinished write is reported
 _RECHECK_SECONDS = 0.5  # between two attempts to read files whose mode does not allow it
 _SHIP_SECONDS = 2.0  # between two uploads of changed logs to the run folder
@@ -249,22 +251,14 @@ class Agent:
     async def _write(self, batch: Batch) -> None:
         """Write rows and output files; defer the batch's results when the store keeps failing."""
         rows = await asyncio.to_thread(batch.seal)  # hashes several megabytes
-        why = ""
-        for attempt in range(_SEGMENT_TRIES):
-            if attempt:
-                await asyncio.sleep(0.1 * 2**attempt)
-            try:
-                await self._put(batch, rows)
-            except UnreadableError as error:
-                later = self.worker.outbox.batch
-                others: list[Completion | Failure] = [*batch.failed, *later.completed, *later.failed]
-                batch.refuse(self._suspects.judge(error.files, batch.completed, others))
-                return
-            except OSError as error:
-                why = str(error)
-            else:
-                return
-        batch.defer(why)
+        try:
+            await AsyncRetrying(**policy(_is_retried, stop=stop_after_attempt(_WRITE_ATTEMPTS)))(self._put, batch, rows)
+        except UnreadableError as error:
+            later = self.worker.outbox.batch
+            others: list[Completion | Failure] = [*batch.failed, *later.completed, *later.failed]
+            batch.refuse(self._suspects.judge(error.files, batch.completed, others))
+        except OSError as error:
+            batch.defer(str(error))
 
     async def _put(self, batch: Batch, rows: bytes) -> None:
         """Make results durable. Leases are renewed meanwhile, so that none expires while the store is slow."""
@@ -321,18 +315,13 @@ class Agent:
 
     def _ship_remaining(self) -> None:
         """Upload all logs and the output of failed mini-batches and of shutdown(). Blocking."""
-        last_error: OSError | None = None
-        for attempt in range(_SEGMENT_TRIES):
-            if attempt:
-                time.sleep(0.1 * 2**attempt)
-            try:
-                self._shipper.ship_output()
-                self._shipper.ship_logs(all_of_them=True)
-            except OSError as error:
-                last_error = error
-            else:
-                return
-        sys.stderr.write(f"longshore-agent: some logs or output could not be uploaded: {last_error}\n")
+        try:
+            for attempt in Retrying(**policy(_is_retried, stop=stop_after_attempt(_WRITE_ATTEMPTS))):
+                with attempt:
+                    self._shipper.ship_output()
+                    self._shipper.ship_logs(all_of_them=True)
+        except OSError as error:
+            sys.stderr.write(f"longshore-agent: some logs or output could not be uploaded: {error}\n")
 
     async def _watch(self) -> None:
         """Check timeouts, several times within the shortest of them."""
@@ -371,6 +360,10 @@ async def _unless_stopped(stopping: asyncio.Event, coroutine: Coroutine[Any, Any
         task.cancel()
         stop.cancel()
         await asyncio.gather(task, stop, return_exceptions=True)
+
+
+def _is_retried(error: BaseException) -> bool:
+    return isinstance(error, OSError) and not isinstance(error, UnreadableError)
 
 
 def _write_error(target: str, error: OSError) -> OSError:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
+from tenacity import AsyncRetrying
+
 from longshore_client import api
-from longshore_client.api import CoordinatorApi, Endpoint, Limits, Rejected, jittered
+from longshore_client.api import CoordinatorApi, Endpoint, Limits, Rejected
 from longshore_protocol.job import Job
 from longshore_protocol.reading import read, read_text
 from longshore_protocol.wire import OLDEST_PROTOCOL, PROTOCOL, Grant, unpack_grants
+from longshore_storage.retrying import backoff, policy, stop_after_patience
 
-_LONGEST_TRY = 80.0  # seconds that one call and the pause after it may take
-_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries, jittered by 50 %; the last one repeats
+_LONGEST_TRY = 80.0  # seconds that one call and the pause before it may take
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds between two attempts
 # No total limit: a lease call is a long poll that waits until there is work.
 _LIMITS = Limits(connect=10.0, silence=60.0)
 
@@ -116,27 +118,22 @@ class CoordinatorClient:
 
     async def _post(self, call: str, body: dict[str, Any]) -> bytes:
         data = json.dumps(body, separators=(",", ":")).encode()
-        loop = asyncio.get_running_loop()
-        waited, tries = 0.0, 0
-        while True:
-            began = loop.time()
-            try:
-                return await self._api.call("POST", f"/v1/{call}", data)
-            except Rejected as error:
-                if error.status == HTTPStatus.CONFLICT:
-                    raise Superseded(error.text) from error
-                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status != HTTPStatus.REQUEST_TIMEOUT:
-                    raise Refused(error.text) from error
-                last_error: api.CoordinatorError = error
-            except api.Unreachable as error:
-                last_error = error
-            if waited > self._patience:
-                raise Unreachable(f"no coordinator answered for {self._patience:.0f} s: {last_error}")
-            await asyncio.sleep(_pause(tries))
-            tries += 1
-            waited += min(loop.time() - began, _LONGEST_TRY)  # a longer gap means that this process was suspended
+        stop = stop_after_patience(self._patience, longest=_LONGEST_TRY)
+        again = AsyncRetrying(**policy(_may_pass, stop=stop, wait=backoff(_FIRST_PAUSE, _LONGEST_PAUSE)))
+        try:
+            return await again(self._api.call, "POST", f"/v1/{call}", data)
+        except Rejected as error:
+            if error.status == HTTPStatus.CONFLICT:
+                raise Superseded(error.text) from error
+            if not _may_pass(error):
+                raise Refused(error.text) from error
+            last: api.CoordinatorError = error
+        except api.Unreachable as error:
+            last = error
+        raise Unreachable(f"no coordinator answered for {self._patience:.0f} s: {last}") from last
 
 
-def _pause(tries: int) -> float:
-    """Return the seconds before the next try."""
-    return jittered(_PAUSES[min(tries, len(_PAUSES) - 1)])
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, Rejected):
+        return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.REQUEST_TIMEOUT
+    return isinstance(error, api.Unreachable)

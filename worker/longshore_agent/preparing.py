@@ -11,11 +11,12 @@ from longshore_agent.places import Places, StagingError
 from longshore_agent.threads import Threads
 from longshore_agent.whole_data import WholeData, download_inputs, download_models
 from longshore_protocol import errors, wire
+from longshore_protocol.backoff import pause
 from longshore_protocol.job import Job
 
 _FIRST = 0.5  # seconds until the first report: most downloads are shorter
 _HEARTBEAT = 2.0  # seconds between two reports
-_FIRST_PAUSE, _LONGEST_PAUSE = 3.0, 30.0  # seconds between two tries: each pause is double the one before
+_FIRST_PAUSE, _LONGEST_PAUSE = 3.0, 30.0  # seconds between two attempts
 
 
 class Reports(Protocol):
@@ -42,7 +43,7 @@ async def prepare(job: Job, places: Places, client: Reports, identity: tuple[str
         Refused: The coordinator rejects this agent permanently.
         Unreachable: No coordinator answered in time.
     """
-    progress, threads, pause = _Progress(client, identity), Threads(1), _FIRST_PAUSE
+    progress, threads, failures = _Progress(client, identity), Threads(1), 0
 
     def download() -> WholeData:
         download_models(job.models, places.models, begin=progress.begin)
@@ -62,13 +63,14 @@ async def prepare(job: Job, places: Places, client: Reports, identity: tuple[str
             progress.failures = [wire.Deferral(-1, 0, error.origin, str(error))]
         finally:
             downloading.cancel()
-        resting = asyncio.create_task(asyncio.sleep(pause))
+        failures += 1
+        seconds = pause(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+        resting = asyncio.create_task(asyncio.sleep(seconds))
         try:
             if await progress.report_until(resting):
                 return None
         finally:
             resting.cancel()
-        pause = min(_LONGEST_PAUSE, 2 * pause)
 
 
 class _Progress:

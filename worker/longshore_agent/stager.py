@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from tenacity import AsyncRetrying, stop_after_attempt
+
 from longshore_agent import fetching, query_rows
 from longshore_agent.kept import Kept
 from longshore_agent.origins import origin_of
@@ -296,18 +298,22 @@ class Stager:
 
     async def _patiently(self, url: str, copy: Callable[[], T], check: fetching.Check) -> T:
         """Run a copy in a thread, some more times when it fails. Raises _NotBrought, _Unwanted."""
-        for number in itertools.count():
-            try:
-                return await self._threads.run(copy)
-            except _Unwanted:
-                raise
-            except Exception as error:  # each store's library raises its own
-                if number == _TRIES - 1 or not retrying.may_pass(error):
-                    raise _NotBrought(url, error, await asyncio.to_thread(cause_of, url, error)) from error
-                pause = retrying.pause(number, error)
-            await asyncio.sleep(pause)
+
+        async def sleep(seconds: float) -> None:
+            await asyncio.sleep(seconds)
             check()
-        raise AssertionError("the last try returns or raises")
+
+        def is_retried(error: BaseException) -> bool:
+            return not isinstance(error, _Unwanted) and retrying.may_pass(error)
+
+        options = retrying.policy(is_retried, stop=stop_after_attempt(_TRIES))
+        try:
+            found: T = await AsyncRetrying(**options, sleep=sleep)(self._threads.run, copy)
+        except _Unwanted:
+            raise
+        except Exception as error:  # each store's library raises its own
+            raise _NotBrought(url, error, await asyncio.to_thread(cause_of, url, error)) from error
+        return found
 
 
 def _space(folder: str) -> int:

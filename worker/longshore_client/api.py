@@ -9,7 +9,6 @@ CoordinatorError
 
 from __future__ import annotations
 
-import random
 import ssl
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -129,11 +128,6 @@ class CoordinatorApi:
                     response.connection.transport.abort()  # closing it would wait for the rest
                 raise AnswerTooLong(f"{self._endpoint.url}: the answer is longer than {most} bytes")
         return bytes(found)
-
-
-def jittered(seconds: float, *, by: float = 0.5) -> float:
-    """Return a random pause around `seconds`, so that those which failed together do not return together."""
-    return seconds * random.uniform(1 - by, 1 + by)
 
 
 def _context(authority: str) -> ssl.SSLContext:

@@ -1,7 +1,8 @@
-"""Which troubles of a store pass by themselves, and how long to wait for that.
+"""The one policy for calls that are retried, and which errors of stores are transient.
 
-The stores' libraries try again themselves, as far as they know how; what still comes out of them is judged here, by the
-HTTP status that they all keep somewhere. Nothing here changes anything in a store: who asks again must be free to.
+tenacity makes the attempts: with exponential backoff and jitter, without a pause after the last one, whose error is
+raised. The stores' libraries retry by themselves, as far as they know how; what they still raise is judged here, by the
+HTTP status that they all keep somewhere. Only calls that may be repeated are retried.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.stop import StopBaseT, stop_base
+from tenacity.wait import WaitBaseT
+
+from longshore_protocol.backoff import pause as backoff_pause
 from longshore_storage.errors import DatabaseError
 
 T = TypeVar("T")
@@ -32,20 +38,55 @@ _OF_NETWORK = ("Timeout", "Connection", "Disconnected", "ServiceRequest", "Servi
 _FALSE = ("JSONDecodeError", "UnicodeDecodeError")  # those of them that an answer that was cut off gives
 
 
-def patiently(call: Callable[[], T], *, check: Callable[[], None] = lambda: None) -> T:
-    """Return what `call` returns, made again for as long as its trouble may pass, with growing pauses between.
+class stop_after_patience(stop_base):  # noqa: N801  (named as tenacity names its own)
+    """Stop once attempts and the pauses between them have taken `seconds`.
 
-    `check` is called before each further try; what it raises comes out. Raises what the last call raised.
+    An attempt and the pause before it count for at most `longest` seconds: what takes longer was suspended.
     """
-    for number in range(TRIES - 1):
-        try:
-            return call()
-        except Exception as error:  # each store's library raises its own
-            if not may_pass(error):
-                raise
-            time.sleep(pause(number, error))
-        check()
-    return call()
+
+    def __init__(self, seconds: float, *, longest: float) -> None:
+        self._left, self._longest = seconds, longest
+        self._counted: float | None = None  # monotonic
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        """Count the attempt that has just failed."""
+        assert retry_state.outcome_timestamp is not None, "an attempt has ended"
+        since = retry_state.start_time if self._counted is None else self._counted
+        self._counted = retry_state.outcome_timestamp
+        self._left -= min(self._counted - since, self._longest)
+        return self._left <= 0
+
+
+def backoff(first: float, longest: float) -> WaitBaseT:
+    """Return the `wait` of a policy whose pauses grow from `first` to `longest` seconds."""
+    return lambda state: backoff_pause(state.attempt_number, first=first, longest=longest)
+
+
+def policy(
+    is_transient: Callable[[BaseException], bool], *, stop: StopBaseT, wait: WaitBaseT | None = None
+) -> dict[str, Any]:
+    """Return options for tenacity's Retrying and AsyncRetrying. By default, pauses are those that a store asks for.
+
+    No cancellation is retried, whatever `is_transient` makes of it.
+    """
+    retry = retry_if_exception(lambda error: isinstance(error, Exception) and is_transient(error))
+    return {"retry": retry, "stop": stop, "wait": wait or _store_pause, "reraise": True}
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Return what `call` returns, retried while its error is transient. Raises what the last attempt raised."""
+    return Retrying(**policy(may_pass, stop=stop_after_attempt(TRIES)))(call)
+
+
+def error_of(state: RetryCallState) -> BaseException:
+    """Return the error of the attempt that has just failed."""
+    error = None if state.outcome is None else state.outcome.exception()
+    assert error is not None, "only failures are retried"
+    return error
+
+
+def _store_pause(state: RetryCallState) -> float:
+    return pause(state.attempt_number, error_of(state))
 
 
 def is_full(error: BaseException) -> bool:
@@ -86,12 +127,12 @@ def _is_of_network(error: BaseException) -> bool:
     return isinstance(error, TimeoutError | ConnectionError) or any(mark in name for mark in _OF_NETWORK)
 
 
-def pause(number: int, error: BaseException) -> float:
-    """Return the seconds to wait after try `number`, from 0: of a random length, lest all come back at once."""
+def pause(attempt: int, error: BaseException) -> float:
+    """Return the seconds to wait after an attempt of a store's call, counted from 1, that failed with `error`."""
     asked = _retry_after(error)
     if asked is not None:
         return min(asked, _LONGEST_ASKED) + random.uniform(0.0, _FIRST)
-    return min(_LONGEST, _FIRST * 2.0**number) * random.uniform(0.5, 1.5)
+    return backoff_pause(attempt, first=_FIRST, longest=_LONGEST)
 
 
 def status_of(error: BaseException) -> int | None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from tenacity import Retrying, stop_after_attempt
+
 from longshore_protocol.job import MiniBatchSize, TabularFormat
 from longshore_protocol.slices import coded
-from longshore_storage import retrying
 from longshore_storage.databases import Database, open_database
 from longshore_storage.errors import DatabaseError
+from longshore_storage.retrying import policy
 
 _TRIES = 4
 
@@ -21,19 +22,16 @@ def patient_pieces(url: str, format: TabularFormat, size: MiniBatchSize) -> Iter
 
     Raises DatabaseError, TypeError.
     """
-    for number in range(_TRIES):
-        begun = False
-        try:
-            with closing(open_database(url, name=format.database)) as database:
-                for each in pieces(database, url, format, size):
-                    begun = True
-                    yield each
-        except DatabaseError as error:
-            if begun or number == _TRIES - 1 or not retrying.may_pass(error):
-                raise
-            time.sleep(retrying.pause(number, error))
-        else:
-            return
+    begun = False
+
+    def is_retried(error: BaseException) -> bool:
+        return isinstance(error, DatabaseError) and not (begun or error.is_final)
+
+    for attempt in Retrying(**policy(is_retried, stop=stop_after_attempt(_TRIES))):
+        with attempt, closing(open_database(url, name=format.database)) as database:
+            for each in pieces(database, url, format, size):
+                begun = True
+                yield each
 
 
 def pieces(

@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from longshore_client import api
-from longshore_client.api import CoordinatorApi, CoordinatorError, Limits, Rejected, jittered
+from longshore_client.api import CoordinatorApi, CoordinatorError, Limits, Rejected
 from longshore_operator.cluster.coordinators import AnswerPending, Endpoint, Polled
+from longshore_protocol.backoff import pause
 from longshore_protocol.snapshot import Snapshot
 
 LIMITS = Limits(connect=5.0, silence=5.0, total=5.0, answer=2**22, kept=8.0)
@@ -33,7 +34,7 @@ _BUDGET = 200.0  # polls of all coordinators per second; most are followed by a 
 _AT_ONCE = 100  # polls in flight, so that time limits are those of coordinators, and not of an operator short of CPU
 _JITTER = 0.1  # of an interval, by which some are shorter
 _BACKOFF_JITTER = 0.25  # of a backoff, more or less
-_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 30.0  # seconds after a failure; doubled for each further one
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 30.0  # seconds after a failure
 _QUIET = 30.0  # seconds after which a step is requeued though nothing has changed: its status says how old it is
 _BUFFER = 2**14  # bytes, a TLS record: asyncio's own 256 KiB per connection are all of the operator's memory at 1,000
 _FORGOTTEN = 90.0  # seconds after which a coordinator is no longer polled unless a reconcile has asked about it
@@ -306,8 +307,8 @@ class Poller:
         this process is short of CPU, coordinators are polled as often as they go, and no status is old when written.
         """
         if entry.failures:
-            longest = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** (entry.failures - 1))
-            await asyncio.sleep(jittered(longest, by=_BACKOFF_JITTER))
+            seconds = pause(entry.failures, first=_FIRST_BACKOFF, longest=_LONGEST_BACKOFF, jitter=_BACKOFF_JITTER)
+            await asyncio.sleep(seconds)
             return
         if not entry.wake.is_set():
             with suppress(TimeoutError):

@@ -15,9 +15,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
+from longshore_protocol.backoff import pause
+
 K = TypeVar("K")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 60.0  # seconds after a failure
+_JITTER = 0.1  # of a pause, more or less
 
 _log = logging.getLogger("longshore.operator")
 
@@ -111,18 +114,18 @@ class WorkQueue(Generic[K]):
         try:
             again = self._work(key)
         except Exception as error:  # noqa: BLE001  (whatever it is, the key must not be lost)
-            pause = self._pause(key)
+            seconds = self._pause(key)
             if isinstance(error, self._expected):
-                _log.warning("trying again in %.1f s: %s: %s", pause, type(error).__name__, error)
+                _log.warning("trying again in %.1f s: %s: %s", seconds, type(error).__name__, error)
             else:
-                _log.error("a bug; trying again in %.1f s: %s", pause, type(error).__name__, exc_info=error)
-            return pause
+                _log.error("a bug; trying again in %.1f s: %s", seconds, type(error).__name__, exc_info=error)
+            return seconds
         self._failures.pop(key, None)
         return again
 
     def _pause(self, key: K) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return float(min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE))
+        return pause(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, jitter=_JITTER)
 
     def _take(self) -> tuple[K] | None:
         """Wait for a key that is due and that nobody works on; None when stopped."""
