@@ -2,6 +2,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 SEEDS ?= 1-1000000
+AGAINST ?= HEAD~1
 MINUTES ?= 10
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 TORCH := deploy/examples/torch-digits
@@ -11,7 +12,7 @@ PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirement
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator tests/chart tests/engine
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image chaos bench bench-finish bench-cluster bench-operator clean
+.PHONY: help setup test test-cluster check fmt crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image chaos bench bench-startup bench-finish bench-cluster bench-operator clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,6 +71,9 @@ chaos: setup ## random runs under random faults, each compared with its oracle: 
 
 bench: setup ## compare with multiprocessing.Pool doing the same work
 	python tests/benchmarks/run.py
+
+bench-startup: setup ## compare the start-up time with that of another commit: make bench-startup AGAINST=v0.1.0
+	python tests/benchmarks/startup.py --against $(AGAINST)
 
 bench-finish: setup ## measure memory and time at the end of runs of 300,000 and of a million mini-batches
 	PYTHONPATH=tests python tests/benchmarks/finishing.py

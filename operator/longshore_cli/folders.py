@@ -13,6 +13,7 @@ from longshore_coordinator.ends import finished_end
 from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import Store, local_path, open_store
 
+PIPELINE = "pipeline.json"  # in the folder of a pipeline's run: the run, frozen
 _ABOUT = "state/run.json"
 
 
@@ -98,6 +99,12 @@ def earlier_folder(given: str, *, flag: str = "--resume") -> RunFolder:
     except (OSError, ImportError) as error:
         cause = f"it cannot be read: {error}"
     raise InvalidDocuments([Problem(flag, "", f"is {given!r}: {cause}")])
+
+
+def is_pipeline(path: str) -> bool:
+    """Return whether a folder has a run of a pipeline."""
+    local = local_path(path)
+    return local is not None and os.path.isfile(os.path.join(local, PIPELINE))
 
 
 def _listed(uri: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -12,13 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.errors import InvalidDocuments
 from longshore_cli.interpreter import interpreter
-from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenStep
 from longshore_planner.places import is_database
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.packages import MissingPackageError, missing, require
-from longshore_protocol.script_job import ScriptJob
 from longshore_storage.databases import require_database
 from longshore_storage.store import local_path
 from longshore_storage.systems import require_store
@@ -50,26 +47,9 @@ def missing_packages(job: Job, *, python: str | None, source: str) -> list[str]:
     return list(dict.fromkeys([*_missing(checks), *_missing_in_script(job, python=python, source=source)]))
 
 
-def missing_packages_of_step(step: FrozenStep) -> list[str]:
-    """Return a sentence for each missing package of a pipeline's step."""
-    source = step.source or ""
-    if step.kind == PARALLEL_RUN:
-        return missing_packages(Job.from_json(json.dumps(step.job)), python=step.python, source=source)
-    if step.kind == SCRIPT:
-        job = ScriptJob.from_json(json.dumps(step.job))
-        inputs = [uri for each in job.inputs for uri in each.uris]
-        outputs, models = [each.uri for each in job.outputs], [each.uri for each in job.models]
-        return _missing(_checks([*inputs, *outputs, *models, source]))
-    return _missing(_checks([step.job["source"], step.job["destination"]]))
-
-
-def require_packages(steps: Iterable[FrozenStep]) -> None:
-    """Raise InvalidDocuments where packages are missing that steps of a pipeline need."""
-    problems = [
-        Problem(f"step {step.name!r}", "", sentence) for step in steps for sentence in missing_packages_of_step(step)
-    ]
-    if problems:
-        raise InvalidDocuments(problems)
+def missing_packages_of_locations(uris: Iterable[str]) -> list[str]:
+    """Return a sentence for each missing package of the stores and databases of these locations."""
+    return _missing(_checks(uris))
 
 
 def _locations(job: Job) -> list[str]:

@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,11 +17,12 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_cli.display import default_stream
 from longshore_cli.exit_codes import FAILED, INTERRUPTED, SUCCEEDED, SUCCEEDED_WITH_FAILURES
+from longshore_cli.flags import PIPELINE_FLAGS, refuse
 from longshore_cli.folders import RunFolder, new_folder
 from longshore_cli.interpreter import entry_script_fault, interpreter
-from longshore_cli.packages import require_packages
 from longshore_cli.pipeline_display import ChangeLines, foresight, summary
 from longshore_cli.pipeline_folder import PipelineFolder
+from longshore_cli.pipeline_packages import require_packages
 from longshore_cli.pipeline_sources import copy_code, look_at_code, look_at_contents
 from longshore_cli.terminal import complain, show
 from longshore_planner.catalogue import Documents
@@ -35,8 +36,6 @@ from longshore_planner.pipelines.status import records_of
 from longshore_protocol import clock
 from longshore_protocol.job import Thresholds
 from longshore_storage.store import local_path
-
-PIPELINE_FLAGS = ("pipeline", "regenerate_outputs", "continue_on_step_failure", "content_fingerprint")
 
 
 def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespace, *, now: datetime) -> int:
@@ -112,14 +111,6 @@ def _go_on(folder: PipelineFolder, options: argparse.Namespace) -> int:
         return _explain(frozen, folder, records=records)
     folder.keep(frozen)
     return _execute(frozen, folder, options, records=records, previous=status)
-
-
-def refuse(options: argparse.Namespace, names: Iterable[str], *, rule: str) -> None:
-    """Raise InvalidDocuments for each option of these names that is given."""
-    flags = {"parameters": "-p"}
-    given = [flags.get(name, "--" + name.replace("_", "-")) for name in names if getattr(options, name)]
-    if given:
-        raise InvalidDocuments(Problem(flag, "", rule) for flag in given)
 
 
 def _options(given: Options, options: argparse.Namespace) -> Options:

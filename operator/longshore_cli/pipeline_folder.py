@@ -17,12 +17,13 @@ from dataclasses import dataclass
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline_status import PipelineRunStatus
+from longshore_cli.folders import PIPELINE
 from longshore_planner.pipelines.frozen import FrozenPipeline
 from longshore_planner.pipelines.history import EarlierStep, History
 from longshore_planner.pipelines.status import earlier_steps
 from longshore_storage.store import local_path, open_store
 
-PIPELINE, STATUS, SOURCES, LOCK = "pipeline.json", "status.json", "sources", ".lock"
+STATUS, SOURCES, LOCK = "status.json", "sources", ".lock"
 REMEMBERED = 200  # earlier runs that are looked at, the latest ones
 
 
@@ -91,12 +92,6 @@ class PipelineFolder:
                     yield PipelineRunStatus.model_validate_json(file.read())
             except (OSError, ValueError):
                 continue  # of another version, or gone meanwhile: a run that cannot be read is not reused
-
-
-def is_pipeline(path: str) -> bool:
-    """Tell whether a folder has a run of a pipeline."""
-    local = local_path(path)
-    return local is not None and os.path.isfile(os.path.join(local, PIPELINE))
 
 
 def _is_there(step: EarlierStep) -> bool:

@@ -10,22 +10,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.pipeline import Pipeline, PipelineRun
 from longshore_api.status import ParallelRunStepStatus
+from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_cli.display import default_stream, display, summary
 from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED, SUCCEEDED_WITH_FAILURES
-from longshore_cli.folders import Origin, RunFolder, earlier_folder, new_folder
+from longshore_cli.flags import PIPELINE_FLAGS, refuse
+from longshore_cli.folders import Origin, RunFolder, earlier_folder, is_pipeline, new_folder
 from longshore_cli.heartbeat import Heartbeat, together
 from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.packages import missing_packages
-from longshore_cli.pipeline_command import PIPELINE_FLAGS, refuse, resume_pipeline, run_pipeline
-from longshore_cli.pipeline_folder import is_pipeline
 from longshore_cli.source import source_at_hand, used_code
 from longshore_cli.terminal import complain, show
 from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.verdict import INTERNAL_ERROR, STORAGE_ERROR
 from longshore_planner.documents import load
-from longshore_planner.pipelines.choose import choose
 from longshore_planner.resolve import Resolved, resolve
 from longshore_planner.status import step_status
 from longshore_protocol import snapshot as snapshots
@@ -34,6 +35,9 @@ from longshore_protocol.job import Job
 from longshore_protocol.snapshot import Snapshot, WorkerCounts
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage.store import open_store
+
+# A task is a pipeline of one step.
+_PIPELINES: tuple[type[Resource], ...] = (PipelineRun, Pipeline, ScriptStep, TransferStep)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -56,6 +60,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.accept_changed_code and not options.resume:
         raise InvalidDocuments([Problem("--accept-changed-code", "", "is for --resume and --retry-failed")])
     if options.resume and is_pipeline(options.resume):
+        with importing():
+            from longshore_cli.pipeline_command import resume_pipeline  # late: a ParallelRunStep needs none of it
+
         return resume_pipeline(options)
     flag = "--retry-failed" if options.retry_failed else "--resume"
     folder = earlier_folder(options.resume, flag=flag) if options.resume else new_folder(options.run_dir, now=now)
@@ -63,9 +70,14 @@ def _run(options: argparse.Namespace) -> int:
     parameters = origin.parameters
     paths = options.paths or [Path(each) for each in origin.paths]  # as typed: messages name them
     documents = load(paths, parameters=parameters)
-    chosen = choose(documents, name=options.pipeline, assigned=parameters)
-    if chosen is not None:
-        return run_pipeline(chosen, documents, options, now=now)
+    if options.pipeline is not None or any(documents.of(kind) for kind in _PIPELINES):
+        with importing():
+            from longshore_cli.pipeline_command import run_pipeline
+            from longshore_planner.pipelines.choose import choose
+
+        chosen = choose(documents, name=options.pipeline, assigned=parameters)
+        if chosen is not None:
+            return run_pipeline(chosen, documents, options, now=now)
     refuse(options, PIPELINE_FLAGS, rule="is for pipelines, and the documents have a ParallelRunStep alone")
     resolved = resolve(
         documents,

@@ -11,7 +11,8 @@ from pipelines import document, frozen, script
 
 from longshore_agent import source_copies
 from longshore_api.errors import InvalidDocuments
-from longshore_cli.pipeline_folder import PipelineFolder, is_pipeline
+from longshore_cli.folders import is_pipeline
+from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_sources import copy_code, look_at_contents
 from longshore_planner.pipelines.decide import decide
 from longshore_planner.pipelines.fingerprint import digest, why_not

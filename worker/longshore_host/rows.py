@@ -13,14 +13,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import chain
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from longshore_host.parquet_rows import ParquetRows
 from longshore_host.returned import WrongReturn, are_plain, printing_whole, refuse_tables, texts, whole, whole_frame
 from longshore_host.settings_file import SettingsError, read_settings
 from longshore_protocol.frames import MAX_BODY
 from longshore_protocol.job import SUMMARY_ONLY, Output
 from longshore_protocol.messages import MAX_COLUMNS
+
+if TYPE_CHECKING:
+    from longshore_host.parquet_rows import ParquetRows
 
 __all__ = ["Rendered", "Renderer", "SettingsError", "WrongReturn", "read_settings"]
 
@@ -195,7 +197,7 @@ class _JsonLines:
             return self._encode(_clean(value))
 
 
-_Format = Union[_Text, _Delimited, _JsonLines, ParquetRows]
+_Format = Union[_Text, _Delimited, _JsonLines, "ParquetRows"]
 
 
 def _format(output: Output, settings: Dict[str, Any]) -> _Format:
@@ -206,6 +208,10 @@ def _format(output: Output, settings: Dict[str, Any]) -> _Format:
     if output.format == "jsonl":
         return _JsonLines()
     if output.format == "parquet":
+        from longshore_host.parquet_rows import (
+            ParquetRows,
+        )  # late: it imports hashlib, for which other formats would wait
+
         return ParquetRows()
     raise SettingsError("output format is {!r}; it must be text, csv, tsv, jsonl or parquet".format(output.format))
 
