@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +47,11 @@ def steps(page: str) -> Iterator[File | Command]:
                 yield Command(line, output)
 
 
-def follow(page: str, folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Do what a page says in a folder; yield each command with what it should print and what it printed."""
+def follow(page: str, folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[tuple[str, str, str]]:
+    """Do what a page says in a folder; yield each command with what it should print and what it printed.
+
+    `variables` are what the reader has in the environment besides.
+    """
     code = 0
     path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
     for step in steps(page):
@@ -58,7 +61,7 @@ def follow(page: str, folder: Path) -> Iterator[tuple[str, str, str]]:
         ended = subprocess.run(
             ["bash", "-c", f"(exit {code}); {step.line}"],
             cwd=folder,
-            env={**os.environ, "PATH": path, "COLUMNS": "500"},
+            env={**os.environ, **(variables or {}), "PATH": path, "COLUMNS": "500"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -71,7 +74,8 @@ def follow(page: str, folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _alike(output: str) -> str:
-    """Return an output without what differs from one run or machine to the next: times, and the interpreter."""
+    """Return an output without what differs from one run or machine to the next: times, run ids, the interpreter."""
     output = re.sub(r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS", output)
     output = re.sub(r"\b\d+s\b *", "Ns ", output)
+    output = re.sub(r"\brun-\d{8}-\d{6}-[0-9a-f]+\b", "RUN", output)
     return output.replace(sys.executable, "PYTHON")

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import pytest
 from console_pages import Command, File, steps
-from docsite.assemble import ELSEWHERE, REFERENCE, assemble, with_links_of_site
+from docsite.assemble import CODE_MAP, ELSEWHERE, REFERENCE, assemble, with_links_of_site
 from docsite.pages import pages
 from pydantic import BaseModel
 from reasons_in_code import reasons_in_code
@@ -180,7 +180,7 @@ def test_generated_pages_stand_beside_written_ones(tmp_path: Path):
     (tmp_path / "old.md").write_text("of a page that is no more")
     assemble(REPOSITORY, tmp_path)
     written = {path.relative_to(REPOSITORY / "docs").as_posix() for path in (REPOSITORY / "docs").rglob("*.md")}
-    generated = {f"{REFERENCE}/{name}" for name in pages()}
+    generated = {CODE_MAP, *(f"{REFERENCE}/{name}" for name in pages())}
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")}
     assert found == written | generated | set(ELSEWHERE)
     assert not written & (generated | set(ELSEWHERE))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from console_pages import follow
 from manifests import ROOT
+from s3_server import s3_server
 
 from longshore_coordinator.reports.texts import readme_txt
 
 PAGE = ROOT / "docs" / "start" / "laptop.md"
 FOLDER_PAGE = ROOT / "docs" / "reference" / "run-folder.md"
 CONTINUED = sorted(each for each in PAGE.parents[1].glob("how-to/*.md") if "```console" in each.read_text())
+IN_STORES = PAGE.parents[1] / "how-to" / "connect-stores.md"
 PLACEHOLDERS = {  # of names on the page of the run folder
     "OUTPUT": "totals",
     "FILE": r"parallel_run_step\.txt",
@@ -56,12 +59,22 @@ def test_every_command_prints_what_the_page_says(followed):
     assert sum(line.startswith("longshore ") for line, _, _ in printed) == 3
 
 
+@pytest.fixture(name="variables")
+def what_the_reader_has_in_the_environment(page: Path) -> Iterator[dict[str, str]]:
+    """The page of stores has credentials for one, which runs meanwhile; others have nothing special."""
+    if page != IN_STORES:
+        yield {}
+        return
+    with s3_server() as server:
+        yield server.variables
+
+
 @pytest.mark.parametrize("page", CONTINUED, ids=lambda page: page.stem)
-def test_pages_that_continue_in_the_tutorials_folder(followed, page: Path, tmp_path: Path):
+def test_pages_that_continue_in_the_tutorials_folder(followed, page: Path, variables: dict[str, str], tmp_path: Path):
     for name in ("prices", "total.py", "total.yaml"):
         copy = shutil.copytree if name == "prices" else shutil.copy
         copy(followed[0] / name, tmp_path / name)
-    printed = list(follow(page.read_text(), tmp_path))
+    printed = list(follow(page.read_text(), tmp_path, variables))
     assert [(line, found) for line, _, found in printed] == [(line, expected) for line, expected, _ in printed]
 
 

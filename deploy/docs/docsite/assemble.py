@@ -11,6 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
+from docsite import code_map
 from docsite.pages import pages
 
 ELSEWHERE = {  # page of the site -> file of the repository, outside of docs/
@@ -21,6 +22,7 @@ ELSEWHERE = {  # page of the site -> file of the repository, outside of docs/
     "examples/torch-digits.md": "deploy/examples/torch-digits/README.md",
 }
 REFERENCE = "reference"  # folder of the generated pages
+CODE_MAP = "contributing/code-map.md"
 _LINK = re.compile(r"\[([^\]\[]+)\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
 
@@ -38,6 +40,7 @@ def assemble(repository: Path, target: Path) -> None:
             shutil.copyfile(path, target / name)
     texts |= {page: (repository / source).read_text() for page, source in ELSEWHERE.items()}
     texts |= {f"{REFERENCE}/{name}": text for name, text in pages().items()}
+    texts[CODE_MAP] = code_map.page(repository)
     for name, text in texts.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).write_text(with_links_of_site(text, name))

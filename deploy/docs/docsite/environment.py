@@ -30,7 +30,7 @@ def page() -> str:
         + table(("Variable", "Default", "Meaning"), rows)
         + "\nKubernetes adds the variables and files by which a pod finds the API server; outside of a pod, the "
         "operator reads the kubeconfig as `kubectl` does. "
-        "[Stores and their credentials](../stores.md) has the variables that hold credentials.\n"
+        "[Connect stores](../how-to/connect-stores.md) has the variables that hold credentials.\n"
     )
 
 
