@@ -18,15 +18,18 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from longshore_coordinator.last_words import last_words
-from longshore_coordinator.server import Server
-from longshore_coordinator.service import Coordinator
-from longshore_coordinator.verdict import INTERRUPTED
-from longshore_protocol.job import Job
-from longshore_protocol.snapshot import Snapshot
-from longshore_protocol.termination import leave
-from longshore_protocol.text import MESSAGE, printable
-from longshore_storage.store import open_store
+from longshore_protocol.importing import importing
+
+with importing():  # a step's first mini-batch waits for these
+    from longshore_coordinator.last_words import last_words
+    from longshore_coordinator.server import Server
+    from longshore_coordinator.service import Coordinator
+    from longshore_coordinator.verdict import INTERRUPTED
+    from longshore_protocol.job import Job
+    from longshore_protocol.snapshot import Snapshot
+    from longshore_protocol.termination import leave
+    from longshore_protocol.text import MESSAGE, printable
+    from longshore_storage.store import open_store
 
 _DESCRIPTORS = 65_536  # files that may be open: more than a run has agents
 _GRACE = 30.0  # seconds that running mini-batches get when the pod is to end

@@ -22,22 +22,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from longshore_agent.last_words import last_words
-from longshore_agent.script_data import ScriptDataError, collect, prepare
-from longshore_agent.transfer import error_message, transfer
-from longshore_protocol import clock, script_folder
-from longshore_protocol.script_job import (
-    CANCELLED,
-    FAILED,
-    SUCCEEDED,
-    TIMED_OUT,
-    TRANSFER_FAILED,
-    ScriptJob,
-    ScriptResult,
-)
-from longshore_protocol.termination import leave
-from longshore_storage import beneath
-from longshore_storage.redaction import redacted
+from longshore_protocol.importing import importing
+
+with importing():  # scripts wait for these
+    from longshore_agent.last_words import last_words
+    from longshore_agent.script_data import ScriptDataError, collect, prepare
+    from longshore_agent.transfer import error_message, transfer
+    from longshore_protocol import clock, script_folder
+    from longshore_protocol.script_job import (
+        CANCELLED,
+        FAILED,
+        SUCCEEDED,
+        TIMED_OUT,
+        TRANSFER_FAILED,
+        ScriptJob,
+        ScriptResult,
+    )
+    from longshore_protocol.termination import leave
+    from longshore_storage import beneath
+    from longshore_storage.redaction import redacted
 
 _LOOK = 0.1  # seconds between two looks for a host that has not started
 _START = 10.0  # seconds that a host may still take to start when the pod is to end

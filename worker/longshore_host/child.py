@@ -17,15 +17,18 @@ import threading
 import time
 from typing import Any, Callable, List, Optional, Tuple
 
-from longshore_host import dumps, entry, rows
-from longshore_host.connection import Connection, ConnectionLost, connect
-from longshore_host.devices import device_of
-from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim, reuse_freed_memory
-from longshore_host.logs import LIMIT
-from longshore_protocol import errors, messages, slices
-from longshore_protocol.messages import HostSpec, InputSpec
-from longshore_protocol.reading import read
-from longshore_protocol.wire import process_name
+from longshore_protocol.importing import importing
+
+with importing():  # mini-batches wait for these
+    from longshore_host import dumps, entry, rows
+    from longshore_host.connection import Connection, ConnectionLost, connect
+    from longshore_host.devices import device_of
+    from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim, reuse_freed_memory
+    from longshore_host.logs import LIMIT
+    from longshore_protocol import errors, messages, slices
+    from longshore_protocol.messages import HostSpec, InputSpec
+    from longshore_protocol.reading import read
+    from longshore_protocol.wire import process_name
 
 _NAMED_ITEMS = 5  # of a failed mini-batch, in the log of its error
 _THREADS_SECONDS = 3.0  # that threads of the script get to end after shutdown()
