@@ -12,7 +12,7 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_cli.exit_codes import BAD_INPUT, SUCCEEDED
 from longshore_cli.terminal import complain, show
 from longshore_cli.yaml_text import yaml_text
-from longshore_planner.azureml import NotOfAzureML, Translation, check, translate
+from longshore_planner.azureml import Translation, UnsupportedDocument, check, translate
 from longshore_planner.documents import read_yaml
 
 
@@ -38,7 +38,7 @@ def _translated(file: Path, output: Path | None) -> Translation:
     base = os.path.relpath(file.absolute().parent, Path.cwd() if output is None else output.absolute())
     try:
         translation = translate(contents[0], name=file.stem, base=base, read=lambda path: _read(file.parent / path))
-    except NotOfAzureML as error:
+    except UnsupportedDocument as error:
         raise InvalidDocuments([Problem(str(file), "", str(error))]) from None
     check(translation.documents, where=f"{file}, imported")
     return translation

@@ -13,7 +13,7 @@ from functools import partial
 
 from longshore_api.errors import InvalidDocuments
 from longshore_cli.interpreter import interpreter
-from longshore_planner.places import is_database
+from longshore_planner.locations import is_database
 from longshore_protocol.job import APPEND_ROW, Job
 from longshore_protocol.packages import MissingPackageError, missing, require
 from longshore_storage.databases import require_database

@@ -28,7 +28,7 @@ from longshore_cli.terminal import complain, show
 from longshore_planner.catalogue import Documents
 from longshore_planner.pipelines import records as states
 from longshore_planner.pipelines.choose import Chosen, PipelineDocument
-from longshore_planner.pipelines.decide import foresee
+from longshore_planner.pipelines.decide import predict
 from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import NONE, PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.records import WITH_FAILURES, Record, ended, resumed
@@ -241,6 +241,6 @@ def _report_end(status: PipelineRunStatus, options: argparse.Namespace, frozen: 
 
 def _explain(frozen: FrozenPipeline, folder: PipelineFolder, *, records: dict[str, Record] | None = None) -> int:
     history = folder.history()
-    seen = foresee(frozen, records or {}, history=history, options=frozen.options, now=clock.now())
+    seen = predict(frozen, records or {}, history=history, options=frozen.options, now=clock.now())
     show(foresight(frozen.name, [seen.records[each.name] for each in frozen.steps]))
     return SUCCEEDED

@@ -70,7 +70,7 @@ class LocalPipeline:
                     self._stop(name, stop)
                 for name in decision.start:
                     self._start(name)
-                await self._wait(decision.look_again)
+                await self._wait(decision.next_deadline)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001  (a bug, too, leaves a status)

@@ -48,18 +48,18 @@ def look_at_contents(steps: Iterable[FrozenStep], *, by: str) -> dict[str, Froze
     seen: dict[tuple[str, ...], dict[str, Any]] = {}
     found = {}
     for step in steps:
-        if step.allow_reuse and step.places:
-            for places in map(tuple, step.places.values()):
-                seen[places] = seen.get(places) or asdict(contents_of(places, by=by))
-            contents = {name: seen[tuple(places)] for name, places in step.places.items()}
+        if step.allow_reuse and step.locations:
+            for locations in map(tuple, step.locations.values()):
+                seen[locations] = seen.get(locations) or asdict(contents_of(locations, by=by))
+            contents = {name: seen[tuple(locations)] for name, locations in step.locations.items()}
             found[step.name] = step.with_contents(contents, by=by)
     return found
 
 
 def _data_folders(steps: Iterable[FrozenStep]) -> set[str]:
     """Return the folders of this machine that inputs and models of steps are in, as far as they are named."""
-    places = {path for step in steps for paths in step.places.values() for path in paths}
-    return {folder for each in places if (folder := folder_of(each)) is not None}
+    locations = {path for step in steps for paths in step.locations.values() for path in paths}
+    return {folder for each in locations if (folder := folder_of(each)) is not None}
 
 
 def _copied(source: str, target: str, data: set[str]) -> Code:

@@ -81,25 +81,25 @@ def are_json_lines(step: Document[ParallelRunStep]) -> bool:
     return True
 
 
-def fill_references(step: Document[ParallelRunStep], places: Mapping[str, str]) -> tuple[str, ...]:
+def fill_references(step: Document[ParallelRunStep], locations: Mapping[str, str]) -> tuple[str, ...]:
     """Return the step's arguments with each `$(outputs.NAME)` replaced by that output's place.
 
-    Raises InvalidDocuments for a reference to anything else that `places` does not have.
+    Raises InvalidDocuments for a reference to anything else that `locations` does not have.
     """
     arguments = step.resource.spec.arguments
     problems = [
-        step.problem(f"spec.arguments[{index}]", f"refers to {found[1]}.{found[2]}: {_known(places)}")
+        step.problem(f"spec.arguments[{index}]", f"refers to {found[1]}.{found[2]}: {_known(locations)}")
         for index, argument in enumerate(arguments)
         for found in _REFERENCE.finditer(argument)
-        if f"{found[1]}.{found[2]}" not in places
+        if f"{found[1]}.{found[2]}" not in locations
     ]
     if problems:
         raise InvalidDocuments(problems)
-    return tuple(_REFERENCE.sub(lambda found: places[f"{found[1]}.{found[2]}"], each) for each in arguments)
+    return tuple(_REFERENCE.sub(lambda found: locations[f"{found[1]}.{found[2]}"], each) for each in arguments)
 
 
-def _known(places: Mapping[str, str]) -> str:
-    known = "".join(f", and $({place})" for place in places)
+def _known(locations: Mapping[str, str]) -> str:
+    known = "".join(f", and $({location})" for location in locations)
     return f"arguments of a step by itself can refer to $(parameters.NAME){known}"
 
 

@@ -11,7 +11,7 @@ from longshore_api.errors import Problem, listed
 from longshore_api.parallel_run_step import Source, StepModel
 from longshore_api.resources import Environment, Model
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.places import is_database, is_url, join, locate
+from longshore_planner.locations import is_database, is_url, join, locate
 from longshore_protocol import job
 
 R = TypeVar("R", bound=Resource)
@@ -51,21 +51,22 @@ class References:
             store = self._store(data.datastore, where, f"{path}.datastore")
             if store is None and data.datastore is None:
                 text = "is missing, and no Datastore is the default: format sql needs one whose uri is a database"
-                self.tell(where.problem(f"{path}.datastore", text, missing=Datastore.__name__))
+                self.report(where.problem(f"{path}.datastore", text, missing=Datastore.__name__))
             if store is not None and not is_database(store.resource.spec.uri):
                 rule = "must be postgresql://... or mssql://... for data of format sql"
-                self.tell(store.wrong("spec.uri", store.resource.spec.uri, rule))
+                self.report(store.wrong("spec.uri", store.resource.spec.uri, rule))
             return () if store is None else (store.resource.spec.uri,)
         return tuple(
-            self.place(each, data.datastore, where, f"{path}.paths[{index}]") for index, each in enumerate(data.paths)
+            self.location(each, data.datastore, where, f"{path}.paths[{index}]")
+            for index, each in enumerate(data.paths)
         )
 
-    def place(self, place: str, datastore: str | None, where: Document[Resource], path: str) -> str:
+    def location(self, location: str, datastore: str | None, where: Document[Resource], path: str) -> str:
         """Return a place that is full, or relative to a Datastore, or to the YAML file where there is no Datastore."""
-        if is_url(place) or (place.startswith("/") and datastore is None):
-            return self.locate(place, where, path)
+        if is_url(location) or (location.startswith("/") and datastore is None):
+            return self.locate(location, where, path)
         store = self.datastore(datastore, where, path.rpartition(".")[0] + ".datastore")
-        return self.locate(place, where, path) if store is None else join(store, place)
+        return self.locate(location, where, path) if store is None else join(store, location)
 
     def datastore(self, name: str | None, where: Document[Resource], path: str) -> str | None:
         """Return the root of a Datastore, of the default one for None; None where there is neither."""
@@ -74,7 +75,7 @@ class References:
             return None
         if is_database(store.resource.spec.uri):
             text = f"is {store.name!r}, a database: only tabular data of format sql is in one"
-            self.tell(where.problem(path, text if name is not None else f"is missing, and the default one {text}"))
+            self.report(where.problem(path, text if name is not None else f"is missing, and the default one {text}"))
         return self.locate(store.resource.spec.uri, store, "spec.uri")
 
     def database_name(self, data: TabularDataset) -> str:
@@ -88,7 +89,7 @@ class References:
         defaults = [each for each in self.documents.of(Datastore) if each.resource.spec.default]
         if len(defaults) > 1:
             text = f"is missing, and several Datastores are the default: {listed(each.name for each in defaults)}"
-            self.tell(where.problem(path, text))
+            self.report(where.problem(path, text))
         return next(iter(defaults), None)
 
     def find(self, kind: type[R], name: str, where: Document[Resource], path: str) -> Document[R] | None:
@@ -97,18 +98,18 @@ class References:
         if found is None:
             known = listed(self.documents.names(kind))
             rule = f"there is no such {kind.__name__}; the documents have {known}"
-            self.tell(where.wrong(path, name, rule, missing=kind.__name__))
+            self.report(where.wrong(path, name, rule, missing=kind.__name__))
         return found
 
-    def locate(self, place: str, where: Document[Resource], path: str) -> str:
+    def locate(self, location: str, where: Document[Resource], path: str) -> str:
         """Return a place that is full, or relative to the file of `where`; tell when a local run cannot reach it."""
         try:
-            return locate(place, folder=where.folder)
+            return locate(location, folder=where.folder)
         except ValueError as error:
-            self.tell(where.problem(path, f"is {place!r}: it {error}"))
-            return place
+            self.report(where.problem(path, f"is {location!r}: it {error}"))
+            return location
 
-    def tell(self, problem: Problem) -> None:
+    def report(self, problem: Problem) -> None:
         """Put a problem down, once."""
         if problem not in self.problems:  # several paths may meet the same broken Datastore
             self.problems.append(problem)
@@ -131,7 +132,7 @@ class References:
             rule = f"two Models have this name and version {spec.version}: {listed(each.name for each in twins)}"
             self.problems.append(self.step.wrong(f"{path}.name", given.name, rule))
             return None
-        uri = self.place(spec.path, spec.datastore, model, "spec.path")
+        uri = self.location(spec.path, spec.datastore, model, "spec.path")
         return job.Model(spec.name or model.name, spec.version, uri)
 
 

@@ -14,13 +14,13 @@ from longshore_api.resources import ComputeCluster
 from longshore_api.values import parse_size
 from longshore_planner.arguments import apply_settings, are_json_lines, fill_references
 from longshore_planner.catalogue import Document, Documents
-from longshore_planner.places import join
+from longshore_planner.locations import join
 from longshore_planner.references import References, python_of
 from longshore_planner.script_steps import script_input
 from longshore_protocol import job
 from longshore_protocol.partition_format import PartitionFormat
 
-_OF_A_RUN = ("logs", "state")  # folders in a run's folder
+_RUN_FOLDERS = ("logs", "state")  # folders in a run's folder
 _DEFAULT_FILES = job.MiniBatchSize(job.FILES, 10)
 _DEFAULT_ROWS = job.MiniBatchSize(job.BYTES, 1024**2)
 _DEFAULT_OF_QUERIES = job.MiniBatchSize(job.ROWS, 10_000)
@@ -54,14 +54,16 @@ def resolve(
     inputs = resolver.inputs()
     mini_batch = resolver.mini_batch(inputs)
     output = resolver.output(run_uri, run_id)
-    places = {f"outputs.{spec.output.name}": output.uri} if spec.output else {}
+    locations = {f"outputs.{spec.output.name}": output.uri} if spec.output else {}
     side_inputs = resolver.side_inputs()
-    places |= {f"inputs.{each.name}": f"$(inputs.{each.name})" for each in side_inputs}  # each worker has its own path
+    locations |= {
+        f"inputs.{each.name}": f"$(inputs.{each.name})" for each in side_inputs
+    }  # each worker has its own path
     workers = resolver.workers()
     environment = resolver.references.environment(spec.environment)
     source_uri = resolver.references.source_uri(spec.source)
     models = resolver.references.models(spec.models)
-    arguments = resolver.arguments(places)
+    arguments = resolver.arguments(locations)
     if resolver.problems:
         raise InvalidDocuments(resolver.problems)
     processes = spec.process_count_per_node
@@ -150,8 +152,8 @@ class _Resolver:
             return job.Output(spec.output_action, join(run_uri, "output"))
         store = self.references.datastore(given.datastore, self.step, "spec.output.datastore")
         uri = join(run_uri, given.name) if store is None else join(store, f"longshore/{run_id}/{given.name}")
-        if uri in (join(run_uri, name) for name in _OF_A_RUN):
-            rule = f"must be another name: a run keeps its own files in {listed(_OF_A_RUN)}"
+        if uri in (join(run_uri, name) for name in _RUN_FOLDERS):
+            rule = f"must be another name: a run keeps its own files in {listed(_RUN_FOLDERS)}"
             self.problems.append(self.step.wrong("spec.output.name", given.name, rule))
         return job.Output(
             spec.output_action,
@@ -180,9 +182,9 @@ class _Resolver:
         cluster = self.references.find(ComputeCluster, self.spec.compute_target, self.step, "spec.computeTarget")
         return min(self.spec.node_count, cluster.resource.spec.max_nodes) if cluster else self.spec.node_count
 
-    def arguments(self, places: Mapping[str, str]) -> tuple[str, ...]:
+    def arguments(self, locations: Mapping[str, str]) -> tuple[str, ...]:
         try:
-            return fill_references(self.step, places)
+            return fill_references(self.step, locations)
         except InvalidDocuments as error:
             self.problems += error.problems
             return ()
@@ -222,7 +224,7 @@ class _Resolver:
         try:
             form = None if text is None else PartitionFormat(text)
         except ValueError as error:
-            self.references.tell(where.wrong(f"{path}.partitionFormat", text, str(error)))
+            self.references.report(where.wrong(f"{path}.partitionFormat", text, str(error)))
             return None
         if form is not None and form.is_hive:  # only the paths tell
             return text

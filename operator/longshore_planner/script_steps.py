@@ -10,9 +10,9 @@ from longshore_api.errors import listed
 from longshore_api.inputs import ScriptInput
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document
-from longshore_planner.places import join
+from longshore_planner.locations import join
 from longshore_planner.references import References
-from longshore_planner.step_outputs import is_held
+from longshore_planner.step_outputs import is_placeholder
 from longshore_protocol.job import ScriptInput as JobInput
 from longshore_protocol.script_job import ScriptJob
 from longshore_protocol.script_job import ScriptOutput as JobOutput
@@ -35,7 +35,7 @@ def script_job(
         uri = join(run_uri, each.name) if store is None else join(store, f"longshore/{run_id}/{each.name}")
         if store is None and each.name in ("logs", "outputs", "state"):
             rule = "must be another name: the step keeps its own files in logs, outputs and state"
-            references.tell(document.problem(f"spec.outputs[{index}].name", f"is {each.name!r}: {rule}"))
+            references.report(document.problem(f"spec.outputs[{index}].name", f"is {each.name!r}: {rule}"))
         outputs.append(JobOutput(each.name, uri, each.mode, each.overwrite))
     _check_arguments(spec, references)
     environment = references.environment(spec.environment)
@@ -59,8 +59,8 @@ def script_job(
 def script_input(given: ScriptInput, path: str, references: References) -> JobInput:
     """Return an input with its places; `path` is its field. What is wrong is put down in `references`."""
     if given.from_ is not None:
-        if not is_held(given.from_):
-            references.tell(references.step.wrong(f"{path}.from", given.from_, FROM_RULE))
+        if not is_placeholder(given.from_):
+            references.report(references.step.wrong(f"{path}.from", given.from_, FROM_RULE))
         return JobInput(given.name, (given.from_,), given.mode)
     where, inside, data = references.step, f"{path}.file", given.file
     if given.dataset is not None:
@@ -73,7 +73,7 @@ def script_input(given: ScriptInput, path: str, references: References) -> JobIn
         inside = "spec.file" if spec.file else "spec.tabular"
         if spec.tabular is not None and spec.tabular.query is not None:
             rule = "is rows of a database, which are given to run() only: a script has no access to it"
-            references.tell(references.step.wrong(f"{path}.dataset", given.dataset, rule))
+            references.report(references.step.wrong(f"{path}.dataset", given.dataset, rule))
         return JobInput(given.name, references.paths(described, cast("Any", dataset), inside), given.mode)
     assert data is not None  # the model takes exactly one of the three
     return JobInput(given.name, references.paths(data, where, inside), given.mode)
@@ -83,7 +83,7 @@ def transfer_job(document: Document[TransferStep], references: References) -> di
     """Return source and destination of a transfer; what is wrong is put down in `references`."""
     spec = document.resource.spec
     return {
-        name: references.place(each.path, each.datastore, references.step, f"spec.{name}.path")
+        name: references.location(each.path, each.datastore, references.step, f"spec.{name}.path")
         for name, each in (("source", spec.source), (DESTINATION, spec.destination))
     }
 
@@ -94,4 +94,4 @@ def _check_arguments(spec: ScriptStepSpec, references: References) -> None:
         for kind, name in _DATA.findall(argument):
             if name not in known[kind]:
                 text = f"refers to {kind}.{name}: the step's {kind} are {listed(known[kind])}"
-                references.tell(references.step.problem(f"spec.arguments[{index}]", text))
+                references.report(references.step.problem(f"spec.arguments[{index}]", text))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore_api.errors import InvalidDocuments, Problem
-from longshore_planner.azureml import NotOfAzureML, check, translate
+from longshore_planner.azureml import UnsupportedDocument, check, translate
 from longshore_planner.documents import load
 from longshore_planner.pipelines.choose import choose
 from longshore_planner.resolve import resolve
@@ -93,6 +93,6 @@ def test_an_import_of_azure_ml(content):
     try:
         translation = translate(content, name="job", base=".", read=lambda _: None)
         check(translation.documents, where="job.yml")
-    except (NotOfAzureML, InvalidDocuments) as error:
+    except (UnsupportedDocument, InvalidDocuments) as error:
         refused = error
     assert refused is None or str(refused).strip()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from longshore_operator.settings import Settings
 from longshore_planner.cluster.nodes import NodeShape
-from longshore_planner.cluster.provision import SOURCE, Provision, Volume
+from longshore_planner.cluster.pod_requirements import SOURCE, PodRequirements, Volume
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
@@ -53,7 +53,7 @@ def a_run(**changes):
         ),
     }
     uid = "0f8a7c52-1111-2222-3333-444444444444"
-    return ClusterRun("research", "score", uid, 3, job, Provision(**{**provision, **changes}))
+    return ClusterRun("research", "score", uid, 3, job, PodRequirements(**{**provision, **changes}))
 
 
 SCRIPT_JOB = ScriptJob(
@@ -69,7 +69,7 @@ def a_task(kind="ScriptStep", **changes):
     if kind == "ScriptStep":
         return run
     copy = {"source": "/mnt/longshore/claim/images/in", "destination": "gs://bucket/out", "timeout": 60.0}
-    given = Provision(volumes=provision.volumes, folders=provision.folders, secrets=provision.secrets)
+    given = PodRequirements(volumes=provision.volumes, folders=provision.folders, secrets=provision.secrets)
     return replace(run, run_uri="", job=copy, provision=given)
 
 

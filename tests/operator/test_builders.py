@@ -13,7 +13,7 @@ from frozen import SETTINGS, a_run, a_task, containers, dumped
 from longshore_operator.manifests import names, objects, pods, tasks
 from longshore_operator.manifests import survey as surveys
 from longshore_operator.manifests.subject import Subject
-from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.pipelines.survey import Survey
 from longshore_protocol.survey import SourceToCopy, SurveyRequest
 
@@ -26,7 +26,7 @@ SURVEY = Survey(
         (SourceToCopy("gs://bucket/code.zip", "/mnt/longshore/claim/images/longshore/nightly-0f8a7c52/sources/0"),),
         {"train": {"rows": ["/mnt/longshore/claim/images/in/*.csv"]}},
     ),
-    Provision(volumes=a_run().provision.volumes, folders=a_run().provision.folders, secrets=("gcs-key",)),
+    PodRequirements(volumes=a_run().provision.volumes, folders=a_run().provision.folders, secrets=("gcs-key",)),
     {"train": 0},
 )
 MANIFESTS = {

@@ -21,7 +21,7 @@ from longshore_operator.steps import status as statuses
 from longshore_operator.steps.decide import decide
 from longshore_operator.steps.observed import ObservedStep, Unreachable
 from longshore_planner.cluster.nodes import NodeShape
-from longshore_planner.cluster.provision import Provision, Volume
+from longshore_planner.cluster.pod_requirements import PodRequirements, Volume
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
 from longshore_protocol.snapshot import MiniBatchCounts, Snapshot
@@ -42,7 +42,7 @@ JOB = Job(
     entry_script="score.py",
     workers=2,
 )
-RUN = ClusterRun("n", "score", "uid-of-step", 1, JOB, Provision("image", volumes=(Volume(claim="c"),)))
+RUN = ClusterRun("n", "score", "uid-of-step", 1, JOB, PodRequirements("image", volumes=(Volume(claim="c"),)))
 OBJECTS = {"Secret": "s", "Service": "v", "NetworkPolicy": "p"}
 COORDINATOR = Pod("score-coordinator", "c", "Running")
 WORKERS = (Pod("score-worker-0", "0", "Running", index=0), Pod("score-worker-1", "1", "Running", index=1))

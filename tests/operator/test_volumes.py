@@ -11,8 +11,7 @@ from longshore_api.nodes import TemplateSpec
 from longshore_operator.manifests import parts, pods, tasks
 from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
-from longshore_planner.cluster import provision
-from longshore_planner.cluster.provision import Provision, Volume
+from longshore_planner.cluster.pod_requirements import MOUNTS, PodRequirements, Volume
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_protocol.job import Model, ScriptInput
 from longshore_protocol.script_job import ScriptJob, ScriptOutput
@@ -21,7 +20,7 @@ from longshore_storage import beneath
 DATA, RUNS = "/mnt/longshore/claim/data", "/mnt/longshore/claim/runs/team"
 MORE = "/mnt/longshore/claim/more"
 RUN = f"{RUNS}/longshore/score-1"
-GIVEN = Provision(volumes=(Volume(claim="data"), Volume(claim="runs")), folders=(DATA, RUNS))
+GIVEN = PodRequirements(volumes=(Volume(claim="data"), Volume(claim="runs")), folders=(DATA, RUNS))
 
 
 def access(*reads, writes=(f"{RUN}/logs", f"{RUN}/scores"), given=GIVEN):
@@ -89,7 +88,7 @@ def test_a_datastore_whose_folder_looks_like_a_glob_is_a_datastore():
 
 
 def test_a_run_in_a_datastore_that_is_read_through_an_outer_one_is_hidden():
-    given = Provision(volumes=(Volume(claim="runs"),), folders=("/mnt/longshore/claim/runs", RUNS))
+    given = PodRequirements(volumes=(Volume(claim="runs"),), folders=("/mnt/longshore/claim/runs", RUNS))
     assert seen(access("/mnt/longshore/claim/runs/in", given=given))[f"{RUNS}/longshore"] == HIDDEN
 
 
@@ -104,7 +103,7 @@ def test_volumes_that_nothing_is_written_to_are_read_only_and_keep_their_owners(
 
 def test_folders_of_nodes_are_mounted_in_parts_too():
     root = "/mnt/longshore/host/srv/data"
-    given = Provision(volumes=(Volume(host_path="/srv/data"),), folders=(root,))
+    given = PodRequirements(volumes=(Volume(host_path="/srv/data"),), folders=(root,))
     run = f"{root}/longshore/score-1"
     made = DataAccess(given, (run,), (f"{root}/in",), (f"{run}/logs",))
     assert seen(made) == {
@@ -117,7 +116,7 @@ def test_folders_of_nodes_are_mounted_in_parts_too():
 def test_a_run_that_an_earlier_operator_wrote_down_has_its_volumes_as_a_whole():
     raw = GIVEN.to_dict()
     del raw["folders"]
-    given = Provision.from_dict(json.loads(json.dumps(raw)))
+    given = PodRequirements.from_dict(json.loads(json.dumps(raw)))
     assert seen(access(f"{RUNS}/in", given=given))["/mnt/longshore/claim/runs"] == ("data-1", "", "ro")
     assert f"{RUN}/state" not in seen(access(f"{RUNS}/in", given=given))
 
@@ -189,7 +188,7 @@ def test_containers_of_ours_that_have_a_volume_keep_below_the_datastores(pod):
 
 
 def test_planner_builder_and_storage_are_of_one_mind_about_where_volumes_are():
-    assert provision.MOUNTS == beneath.MOUNTS
+    assert MOUNTS == beneath.MOUNTS
     assert parts.WORK == "/longshore/work"
     assert Settings(image="x").host_paths is False
 

@@ -9,7 +9,7 @@ import yaml
 from azureml_jobs import AZUREML, FILES, cases, command, config, made, parallel, pipeline
 
 from longshore_api import InvalidDocuments
-from longshore_planner.azureml import NotOfAzureML, check, translate
+from longshore_planner.azureml import UnsupportedDocument, check, translate
 
 
 @cases(
@@ -91,7 +91,7 @@ def test_what_is_not_carried_over_is_told(content: Any, expected: str):
 
 @pytest.mark.parametrize("content", [None, 3, [], {}, {"type": "command"}, {"kind": "Pod"}, {"type": "sweep"}])
 def test_what_is_no_job_of_azure_ml_is_refused(content: Any):
-    with pytest.raises(NotOfAzureML, match="is neither a parallel job or a pipeline job"):
+    with pytest.raises(UnsupportedDocument, match="is neither a parallel job or a pipeline job"):
         translate(content, name="x")
 
 
@@ -126,7 +126,7 @@ def test_no_value_anywhere_is_more_than_noted_or_refused_in_a_sentence(name: str
         try:
             found = translate(with_junk(content, path, junk), name="x", read=files.get)
             check(found.documents, where="x.yml")
-        except NotOfAzureML:
+        except UnsupportedDocument:
             assert path in [("type",), ("$schema",), ("entry_script",)], "the kind of file"
         except InvalidDocuments:
             assert path[0] in ("inputs", "jobs", "environment"), "what no default can stand for"

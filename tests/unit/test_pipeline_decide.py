@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from pipelines import frozen, script
 
-from longshore_planner.pipelines.decide import decide, foresee
+from longshore_planner.pipelines.decide import decide, predict
 from longshore_planner.pipelines.frozen import Options
 from longshore_planner.pipelines.history import EarlierStep, History
 from longshore_planner.pipelines.records import Origin, Outcome, Record, ended, resumed
@@ -177,9 +177,9 @@ def test_a_step_that_outlives_its_time_limit_is_stopped():
     copy = {"name": "copy", "transfer": {"source": {"path": "/a"}, "destination": {"path": "/b"}}, "timeoutSeconds": 60}
     pipeline = frozen(copy)
     begun = look(pipeline)
-    assert begun.look_again == NOW + 60
+    assert begun.next_deadline == NOW + 60
     early = look(pipeline, begun.records, now=NOW + 59)
-    assert (dict(early.stop), early.look_again) == ({}, NOW + 60)
+    assert (dict(early.stop), early.next_deadline) == ({}, NOW + 60)
     assert look(pipeline, begun.records, now=NOW + 60).stop["copy"].reason == "Timeout"
 
 
@@ -187,7 +187,7 @@ def test_who_runs_a_script_keeps_its_time():
     pipeline = frozen(script("only", timeoutSeconds=60))
     assert pipeline.step("only").job["timeout"] == 60.0
     begun = look(pipeline)
-    assert begun.look_again is None
+    assert begun.next_deadline is None
     assert not look(pipeline, begun.records, now=NOW + 99).stop
 
 
@@ -313,7 +313,7 @@ def test_a_run_that_goes_on_keeps_what_succeeded_and_begins_all_else_anew():
 def test_what_a_run_will_do_can_be_foreseen():
     history = History(earlier(run_through()))
     changed = frozen(*STEPS[:1], script("train", "prepare", version="2"), *STEPS[2:], run_id="run-2")
-    seen = foresee(changed, {}, history=history, options=Options(), now=NOW)
+    seen = predict(changed, {}, history=history, options=Options(), now=NOW)
     assert seen.verdict.reason == "Succeeded"
     assert [name for name, each in seen.records.items() if each.reused_from is None] == ["train", "compare"]
 

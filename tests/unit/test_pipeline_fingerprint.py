@@ -31,7 +31,7 @@ BASE = {
         ({"entry": "other.py"}, "the script changed from train.py to other.py"),
         ({"arguments": ["--alpha", "x", "0.6"]}, "argument 3 changed from 0.5 to 0.6"),
         ({"arguments": [*BASE["arguments"], "--fast"]}, "arguments were added: --fast"),
-        ({"arguments": ["--alpha"]}, "arguments were taken away: x 0.5"),
+        ({"arguments": ["--alpha"]}, "arguments were removed: x 0.5"),
         ({"params": {"depth": "4"}}, "param depth changed from 3 to 4"),
         (
             {"environment": {"image": "slim:2", "variables": {"A": "1"}}},
@@ -130,7 +130,7 @@ def test_what_only_names_a_change_does_not_make_one():
 def test_several_differences_are_one_sentence_with_the_steps_own_first():
     changed = {**BASE, "steps": {"prepare": "run-2/prepare"}, "version": "2", "arguments": [], "entry": "other.py"}
     assert why_not(changed, BASE) == (
-        "the script changed from train.py to other.py; arguments were taken away: --alpha x 0.5; "
+        "the script changed from train.py to other.py; arguments were removed: --alpha x 0.5; "
         "version changed from '' to '2'; 1 more"
     )
 
@@ -219,7 +219,7 @@ def test_a_query_counts_by_its_text_and_its_database_and_no_contents_are_told():
         inputs = [{"name": "rows", "dataset": "rows"}, {"name": "more", "tabular": {"paths": ["/data/*.csv"]}}]
         spec = {"inputs": inputs, "entryScript": "score.py", "outputAction": "summary_only"}
         (found,) = frozen({"name": "score", "parallelRun": spec}, documents=data).steps
-        assert found.places == {"input more": ["/data/*.csv"]}
+        assert found.locations == {"input more": ["/data/*.csv"]}
         return digest(found.parts)
 
     assert of("SELECT 1") == of("SELECT 1", name="other")

@@ -9,7 +9,7 @@ from pipelines import document, script, template
 
 from longshore_api.errors import InvalidDocuments
 from longshore_planner.catalogue import Documents
-from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.freeze import Cluster, freeze
@@ -60,8 +60,8 @@ def settled(*steps: dict[str, Any], given: dict[str, Any] | None = None, **spec:
     )
 
 
-def provision(pipeline: FrozenPipeline, step: str) -> Provision:
-    return Provision.from_dict(pipeline.step(step).provision or {})
+def provision(pipeline: FrozenPipeline, step: str) -> PodRequirements:
+    return PodRequirements.from_dict(pipeline.step(step).provision or {})
 
 
 def given(pipeline: FrozenPipeline, step: str) -> tuple[list[str], tuple[str, ...]]:

@@ -75,7 +75,7 @@ def test_a_step_is_the_same_with_another_signature_and_another_one_with_another_
 def test_what_inputs_hold_is_looked_at_with_the_secret(make):
     url = SIGNED.format(name="a", secret=SECRET)
     (step,) = frozen_pipeline(make, url).steps
-    assert [url in paths for paths in step.places.values()].count(True) == 1
+    assert [url in paths for paths in step.locations.values()].count(True) == 1
 
 
 RECORDED = {

@@ -7,12 +7,12 @@ import pytest
 from pipelines import frozen, script
 
 from longshore_api.errors import InvalidDocuments
-from longshore_planner.cluster.provision import Provision, Volume
+from longshore_planner.cluster.pod_requirements import PodRequirements, Volume
 from longshore_planner.pipelines import survey
 from longshore_planner.pipelines.fingerprint import digest, why_not
 from longshore_planner.pipelines.frozen import NONE, STAMPS
 from longshore_planner.pipelines.on_cluster import is_copied, with_original, with_source
-from longshore_planner.pipelines.survey import answers, has_file, with_survey
+from longshore_planner.pipelines.survey import has_file, is_result_of, with_survey
 from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyResult
 
 survey_of = partial(survey.survey_of, where="Pipeline/nightly")
@@ -20,7 +20,7 @@ survey_of = partial(survey.survey_of, where="Pipeline/nightly")
 
 def step(name, root="/mnt/longshore/claim/data", *, inputs=(), **provision):
     made = frozen(script(name, inputs=list(inputs))).steps[0]
-    given = Provision(volumes=(Volume(claim="data"),), **provision)
+    given = PodRequirements(volumes=(Volume(claim="data"),), **provision)
     run_uri = f"{root}/longshore/run-1/steps/{name}"
     job = {**made.job, "run_uri": run_uri, "source_uri": "/longshore/source"}
     return replace(made, job=job, provision=given.to_dict(), source="/longshore/source")
@@ -71,13 +71,14 @@ def test_a_survey_is_given_what_the_steps_concerned_are_given_for_their_stores()
         step("three", secrets=("c",), inputs=[{"name": "rows", "file": {"paths": ["/data"]}}]),
     ]
     survey = survey_of(steps, code={"one"}, contents=STAMPS)
-    assert survey.provision == Provision(volumes=(Volume(claim="data"),), secrets=("a", "c"))
+    assert survey.provision == PodRequirements(volumes=(Volume(claim="data"),), secrets=("a", "c"))
     assert survey.request.contents == {"three": {"input rows": ["/data"]}}
 
 
 def test_outputs_of_other_steps_are_not_looked_at():
     steps = [
-        replace(each, provision=Provision().to_dict()) for each in frozen(script("one"), script("two", "one")).steps
+        replace(each, provision=PodRequirements().to_dict())
+        for each in frozen(script("one"), script("two", "one")).steps
     ]
     assert steps[1].parts["inputs"]["from_one"]
     assert survey_of(steps, code=set(), contents=STAMPS) is None
@@ -112,7 +113,7 @@ def test_what_a_survey_did_not_report_equals_nothing(why):
     else:
         survey = survey_of([first], code=set(), contents=STAMPS)
         found, given = SurveyResult(), first
-    assert answers(survey, found)
+    assert is_result_of(survey, found)
     one, two = (with_survey(given, survey, found, run=run).parts for run in ("uid-1", "uid-2"))
     assert digest(one) != digest(two)
     assert why_not(two, one).startswith('input "rows": its files cannot be compared: ')
@@ -150,9 +151,9 @@ def test_a_source_in_an_image_is_no_copy():
 
 def test_a_result_of_another_survey_is_none_of_this_one():
     survey = survey_of([step("one", source_uri="gs://b/c")], code={"one"}, contents=NONE)
-    assert answers(survey, SurveyResult((SourceFound({}),)))
-    assert not answers(survey, SurveyResult())
-    assert not answers(survey, SurveyResult((SourceFound({}),), {"one": {"rows": "1"}}))
+    assert is_result_of(survey, SurveyResult((SourceFound({}),)))
+    assert not is_result_of(survey, SurveyResult())
+    assert not is_result_of(survey, SurveyResult((SourceFound({}),), {"one": {"rows": "1"}}))
 
 
 @pytest.mark.parametrize(

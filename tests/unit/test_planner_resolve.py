@@ -9,7 +9,7 @@ import yaml
 
 from longshore_api import InvalidDocuments
 from longshore_planner.documents import load
-from longshore_planner.places import join, locate
+from longshore_planner.locations import join, locate
 from longshore_planner.resolve import Resolved, resolve
 from longshore_protocol.job import Job, MiniBatchSize, Model, TabularFormat, Timeouts
 

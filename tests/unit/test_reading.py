@@ -17,7 +17,7 @@ from versions import at, default_of, levels
 import longshore_planner
 import longshore_protocol
 from longshore_agent.coordinator_client import Orders, Registration
-from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.frozen import STAMPS, FrozenPipeline
@@ -32,7 +32,7 @@ from longshore_protocol.survey import SurveyRequest, SurveyResult
 
 BY_ITSELF = (
     *(Job, ScriptJob, ScriptResult, ScriptSpec, Snapshot, SurveyRequest, SurveyResult),
-    *(ClusterRun, TaskRun, Provision, FrozenPipeline, ClusterPipeline),
+    *(ClusterRun, TaskRun, PodRequirements, FrozenPipeline, ClusterPipeline),
 )
 INSIDE_MESSAGES = (HostSpec, Registration, Orders)
 KINDS = (*BY_ITSELF, *INSIDE_MESSAGES)
@@ -106,8 +106,8 @@ def test_a_kind_reads_what_it_writes(kind):
     value = sample(kind)
     if kind is SurveyResult:
         assert SurveyResult.unpack(value.pack()) == value
-    elif kind is Provision:
-        assert Provision.from_dict(json.loads(json.dumps(value.to_dict()))) == value
+    elif kind is PodRequirements:
+        assert PodRequirements.from_dict(json.loads(json.dumps(value.to_dict()))) == value
     else:
         assert kind.from_json(value.to_json()) == value
 

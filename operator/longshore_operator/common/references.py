@@ -21,7 +21,7 @@ from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, placement
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
-from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_data import inputs_of
 
 _OPEN = ("Datastore", "Model")  # are referred to by default, or by the names that they have for scripts
@@ -118,12 +118,12 @@ def fetch(kube: Kube, namespace: str, config_maps: Iterable[str], secrets: Itera
     )
 
 
-def needed_by(kube: Kube, namespace: str, provision: Provision) -> Found:
+def needed_by(kube: Kube, namespace: str, provision: PodRequirements) -> Found:
     """Return what exists of the ConfigMap and the Secrets that a run's pods need. Raises ApiError."""
     return fetch(kube, namespace, filter(None, [provision.config_map]), provision.secrets)
 
 
-def missing(provision: Provision, found: Found, *, where: str, field: str, script: str) -> Iterator[Problem]:
+def missing(provision: PodRequirements, found: Found, *, where: str, field: str, script: str) -> Iterator[Problem]:
     """Yield what a run's pods would wait for although it does not exist; `field` names the script."""
     name = provision.config_map
     if name is not None:
@@ -143,7 +143,7 @@ def missing_secrets(secrets: Iterable[str], found: Found, *, where: str) -> Iter
             yield Problem(where, "", text, missing="Secret")
 
 
-def unusable_node(provision: Provision, settings: Settings) -> Problem | None:
+def unusable_node(provision: PodRequirements, settings: Settings) -> Problem | None:
     """Return what is wrong with the free parts of the node's template; None if they are parts of a pod."""
     problem, compute = placement.unreadable(provision.node, settings), provision.node.compute
     return (

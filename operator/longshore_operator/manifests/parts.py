@@ -31,8 +31,8 @@ from kubernetes.client import (
 
 from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
-from longshore_planner.cluster.provision import SOURCE, Provision
-from longshore_planner.places import is_url
+from longshore_planner.cluster.pod_requirements import SOURCE, PodRequirements
+from longshore_planner.locations import is_url
 from longshore_protocol.termination import LOG
 
 OUR_USER, SCRIPT_USER, GROUP = 65532, 65533, 65532
@@ -113,7 +113,7 @@ def environment(**variables: str) -> list[V1EnvVar]:
     return [V1EnvVar(name=name, value=value) for name, value in variables.items()]
 
 
-def credentials(provision: Provision) -> list[V1EnvFromSource] | None:
+def credentials(provision: PodRequirements) -> list[V1EnvFromSource] | None:
     """Return the credentials of the stores that a run uses: for containers of ours, never for the user's."""
     return [V1EnvFromSource(secret_ref=V1SecretEnvSource(name=name)) for name in provision.secrets] or None
 
@@ -138,7 +138,7 @@ def _own_folder(name: str, limit: str) -> V1Volume:
     return V1Volume(name=name, empty_dir=V1EmptyDirVolumeSource(size_limit=limit))
 
 
-def source_volumes(provision: Provision) -> list[V1Volume]:
+def source_volumes(provision: PodRequirements) -> list[V1Volume]:
     """Return the volume with the source folder; none where that is in the image."""
     if provision.source_uri is not None:
         return [_own_folder("source", _SOURCE_SIZE)]
@@ -160,7 +160,7 @@ def our_container(
     *,
     mounts: Sequence[V1VolumeMount],
     env: list[V1EnvVar] | None = None,
-    stores: Provision | None = None,
+    stores: PodRequirements | None = None,
     resources: V1ResourceRequirements | None = None,
     **more: Any,
 ) -> V1Container:

@@ -57,9 +57,9 @@ from longshore_operator.manifests.parts import (
 from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
 from longshore_planner.cluster.nodes import amount
-from longshore_planner.cluster.provision import SOURCE
+from longshore_planner.cluster.pod_requirements import SOURCE
 from longshore_planner.cluster.step_runs import ClusterRun
-from longshore_planner.places import is_url, join
+from longshore_planner.locations import is_url, join
 
 _SOCKET = f"{WORK}/agent.sock"
 _LONGEST_START = 360  # probes, of 10 seconds each: an hour

@@ -50,9 +50,9 @@ from longshore_operator.manifests.parts import (
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
-from longshore_planner.cluster.provision import SOURCE
+from longshore_planner.cluster.pod_requirements import SOURCE
 from longshore_planner.cluster.task_runs import TaskRun
-from longshore_planner.places import join
+from longshore_planner.locations import join
 from longshore_protocol import script_folder
 from longshore_protocol.script_job import UPLOAD, ScriptJob
 

@@ -19,7 +19,7 @@ from kubernetes.client import (
     V1VolumeMount,
 )
 
-from longshore_planner.cluster.provision import RUNS, Provision, Volume
+from longshore_planner.cluster.pod_requirements import RUNS, PodRequirements, Volume
 
 _HIDDEN = "hidden"  # the volume with the empty folders
 _HIDDEN_SIZE = "1Mi"
@@ -30,7 +30,7 @@ _MAGIC = re.compile(r"[*?[]")
 class DataAccess:
     """What a pod does with data on volumes; all locations are paths in pods, or URLs, which concern no volume."""
 
-    provision: Provision
+    provision: PodRequirements
     writes: tuple[str, ...] = ()  # folders that containers of ours write to
     script_reads: tuple[str, ...] = ()  # files, folders and globs that the script reads
     script_writes: tuple[str, ...] = ()  # folders that the script writes to

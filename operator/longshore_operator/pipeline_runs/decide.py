@@ -133,8 +133,8 @@ def _go_on(seen: ObservedRun, frozen: ClusterPipeline, *, now: datetime) -> RunP
     requeue_after: float | None = None if decision.is_suspended else LATE
     if decision.verdict is not None:
         requeue_after = 0.0  # what follows the end is due: the write of this status requeues nothing
-    if decision.look_again is not None:
-        requeue_after = max(0.0, min(decision.look_again - now.timestamp(), LATE))
+    if decision.next_deadline is not None:
+        requeue_after = max(0.0, min(decision.next_deadline - now.timestamp(), LATE))
     if any(each.leaving for each in seen.children.values()):
         requeue_after = SOON
     after = (*_resources(seen, frozen, decision), *cleared(seen.surveys, now=now))

@@ -27,14 +27,14 @@ from longshore_operator.pipeline_runs.sources import RETRY, Sources
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.cluster.layout import default_store
-from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import own_run_id
+from longshore_planner.locations import join
 from longshore_planner.pipelines.choose import PipelineDocument, choose
 from longshore_planner.pipelines.freeze import Cluster, freeze
 from longshore_planner.pipelines.frozen import NONE, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.on_cluster import ClusterPipeline, retried, with_original
 from longshore_planner.pipelines.survey import Survey, survey_of
-from longshore_planner.places import join
 
 _LARGEST = 900 << 10  # bytes of a status: an object has 1.5 MB in etcd, and who set each field is kept in it, too
 _OF_STEP = 600  # of a step in it, besides what it is compared by
@@ -62,7 +62,7 @@ class Draft:
     @property
     def config_maps(self) -> set[str]:
         """Names of the ConfigMaps that are sources of its steps."""
-        found = (Provision.from_dict(each.provision or {}).config_map for each in self._read_steps)
+        found = (PodRequirements.from_dict(each.provision or {}).config_map for each in self._read_steps)
         return {each for each in found if each is not None}
 
     @property
@@ -245,7 +245,7 @@ def _unreadable(frozen: FrozenPipeline, settings: Settings) -> Iterable[Problem]
     """Return what of the ComputeClusters' pod templates is no part of a pod, each once."""
     problems = {}
     for step in frozen.steps:
-        node = Provision.from_dict(step.provision or {}).node
+        node = PodRequirements.from_dict(step.provision or {}).node
         if node.compute and node.compute not in problems and (text := placement.unreadable(node, settings)):
             where = f"{names.COMPUTE_KIND}/{node.compute}"
             problems[node.compute] = Problem(where, "spec.podTemplate.spec", f"is wrong: {text}")

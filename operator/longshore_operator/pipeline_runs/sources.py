@@ -14,7 +14,7 @@ from longshore_operator.manifests import names
 from longshore_operator.manifests.pipeline_runs import source_map
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.surveys import outcome
-from longshore_planner.cluster.provision import Provision, user_location
+from longshore_planner.cluster.pod_requirements import PodRequirements, user_location
 from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
@@ -40,7 +40,7 @@ class Sources:
 
     def frozen(self, step: FrozenStep) -> FrozenStep:
         """Return a step with its source as it is now. One that lies in a store is left to a survey."""
-        provision = Provision.from_dict(step.provision or {})
+        provision = PodRequirements.from_dict(step.provision or {})
         if provision.source_image is not None:
             return with_source(step, {provision.source_image: f"in {provision.image}"})
         if provision.config_map is None:

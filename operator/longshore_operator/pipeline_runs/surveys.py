@@ -18,7 +18,7 @@ from longshore_operator.manifests import names
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.manifests.survey import survey_map, survey_pod
 from longshore_operator.settings import Settings
-from longshore_planner.pipelines.survey import Survey, answers, what
+from longshore_planner.pipelines.survey import Survey, describe, is_result_of
 from longshore_protocol.survey import SurveyResult
 
 READING = "ReadingSources"
@@ -46,7 +46,7 @@ def outcome(survey: Survey, run: str, pods: Iterable[Pod]) -> SurveyResult | str
         found = SurveyResult.unpack(pod.last_words)
     except ValueError:
         return pod.last_words.strip() or None if pod.phase == "Failed" else None
-    return found if answers(survey, found) else None
+    return found if is_result_of(survey, found) else None
 
 
 def waits_for(survey: Survey, run: str, pods: Iterable[Pod]) -> Blocked:
@@ -58,7 +58,7 @@ def waits_for(survey: Survey, run: str, pods: Iterable[Pod]) -> Blocked:
     if pod is not None and pod.is_over:
         why = " ".join(filter(None, [pod.reason, pod.message])) or "no reason reported"
         return Blocked(READING, f"pod {name} exited without a result ({why}); starting a new one")
-    return Blocked(READING, f"pod {name} {what(survey)}, before anything is started")
+    return Blocked(READING, f"pod {name} {describe(survey)}, before anything is started")
 
 
 def surveying(

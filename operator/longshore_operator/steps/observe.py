@@ -34,7 +34,7 @@ from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.steps.observed import ObservedStep, Unreachable
 from longshore_operator.steps.resume import EarlierStep, check_same_folder, run_to_resume
-from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
 
 _PARSED_RUNS = 2048  # kept, of some 20 KiB each: reading one takes a fifth of a reconcile, and it never changes
@@ -187,7 +187,7 @@ def _resolve(
     return problems or replace(run, job=replace(run.job, code=_code(run.provision, found)))
 
 
-def _code(provision: Provision, found: Found) -> dict[str, str]:
+def _code(provision: PodRequirements, found: Found) -> dict[str, str]:
     """Return the digests of the files of a source that is a ConfigMap; {} for any other."""
     return {} if provision.config_map is None else digests_of(found.config_maps[provision.config_map])
 

@@ -10,7 +10,7 @@ from longshore_operator.common.continuations import Continuation, rival
 from longshore_operator.common.reasons import WAITING_FOR_STEP
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names
-from longshore_planner.cluster.provision import user_location
+from longshore_planner.cluster.pod_requirements import user_location
 from longshore_planner.cluster.step_runs import ClusterRun
 
 FIELD = "spec.resumeFrom"

@@ -10,7 +10,7 @@ from longshore_operator.common.pool import Holder
 from longshore_operator.common.reasons import WAITING_FOR_NODES
 from longshore_operator.common.values import Blocked
 from longshore_operator.steps.observed import ObservedStep
-from longshore_planner.cluster.provision import user_location
+from longshore_planner.cluster.pod_requirements import user_location
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import (

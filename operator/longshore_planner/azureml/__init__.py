@@ -7,6 +7,6 @@ noted and left out.
 
 from longshore_planner.azureml.check import check
 from longshore_planner.azureml.notes import Remarked, plain
-from longshore_planner.azureml.translate import NotOfAzureML, Translation, translate
+from longshore_planner.azureml.translate import Translation, UnsupportedDocument, translate
 
-__all__ = ["NotOfAzureML", "Remarked", "Translation", "check", "plain", "translate"]
+__all__ = ["Remarked", "Translation", "UnsupportedDocument", "check", "plain", "translate"]

@@ -10,7 +10,7 @@ from longshore_api.tasks import ScriptStepSpec
 from longshore_planner.azureml.names import port_name
 from longshore_planner.azureml.parallel import ROWS_FILE, output_file
 from longshore_planner.azureml.ports import FILE_TYPES, Data, Output, joined, our_mode
-from longshore_planner.azureml.section import Made
+from longshore_planner.azureml.section import SpecBuilder
 from longshore_planner.azureml.step import LOST, MISSING_SCRIPT, Step
 
 _PYTHON = re.compile(r"(?:\S*/)?python[0-9.]*")
@@ -23,25 +23,25 @@ _LOST = {**LOST, "is_deterministic": ""}
 def command_spec(step: Step) -> dict[str, Any]:
     """Return the spec of the ScriptStep that a command becomes."""
     job, notes = step.job, step.notes
-    made = Made(ScriptStepSpec, notes)
+    made = SpecBuilder(ScriptStepSpec, notes)
     made.put("description", job.text("description") or None)
-    step.source(job.text("code"), made, said=job.said("code"))
-    said = job.said("command")
-    script, line = _script(job.text("command"), step, said=said)
+    step.source(job.text("code"), made, origin=job.field_path("code"))
+    origin = job.field_path("command")
+    script, line = _script(job.text("command"), step, origin=origin)
     remark = "" if script != MISSING_SCRIPT else f"write it: it has to do what {job.text('command') or 'the job'} does"
-    made.put("scriptName", step.script(script, said=said), remark=remark)
-    arguments = _without_shell(step.arguments(line, _path, said=said), step, said=said)
+    made.put("scriptName", step.script(script, origin=origin), remark=remark)
+    arguments = _without_shell(step.arguments(line, _path, origin=origin), step, origin=origin)
     made.put("arguments", arguments or None)
     made.put(
         "inputs", [_input(step, name, each) for name, each in step.inputs.items() if isinstance(each, Data)] or None
     )
     made.put("outputs", [_output(each) for each in step.outputs.values()] or None)
-    step.environment(job.take("environment"), made, said=job.said("environment"))
+    step.environment(job.take("environment"), made, origin=job.field_path("environment"))
     step.variables(made)
     count, size = step.nodes()
     if count not in (None, 1, "1"):
-        notes.lost(job.said("resources.instance_count"), "a script step is one process on one node")
-    step.compute(made, 1, size, given=job.text("compute") or step.default_compute, said=job.said("compute"))
+        notes.lost(job.field_path("resources.instance_count"), "a script step is one process on one node")
+    step.compute(made, 1, size, given=job.text("compute") or step.default_compute, origin=job.field_path("compute"))
     job.rest(_LOST)
     return made.spec()
 
@@ -60,7 +60,7 @@ def plan_outputs(declared: Mapping[str, Mapping[str, str]]) -> dict[str, Output]
     return planned
 
 
-def _script(command: str, step: Step, *, said: str) -> tuple[str, str]:
+def _script(command: str, step: Step, *, origin: str) -> tuple[str, str]:
     """Return the script of a command, and the rest of its line."""
     whole = command.replace("\\\n", " ")
     parts = [part.strip() for part in _NEXT.split(whole) if part.strip()]
@@ -69,15 +69,15 @@ def _script(command: str, step: Step, *, said: str) -> tuple[str, str]:
         return MISSING_SCRIPT, ""  # of a component that cannot be seen, or another kind of job: that is told already
     if len(found) != 1:
         many = "several scripts: make each a step" if found else "no Python script: write one that does it"
-        step.notes.lost(said, f"a step runs one Python script, and this is {many}")
+        step.notes.lost(origin, f"a step runs one Python script, and this is {many}")
         return MISSING_SCRIPT, ""
     part, script, line, flags = found[0]
     for other in parts:
         if other != part:
-            step.notes.lost(f"{said} ({other})", "a step runs one Python script: do it there, or in the image")
+            step.notes.lost(f"{origin} ({other})", "a step runs one Python script: do it there, or in the image")
     if flags:
-        step.notes.tell(
-            said, f"{flags} was guessed to be the script {script}" if "-m" in flags else f"{flags} is left out"
+        step.notes.add(
+            origin, f"{flags} was guessed to be the script {script}" if "-m" in flags else f"{flags} is left out"
         )
     return script, line
 
@@ -104,15 +104,15 @@ def _after(command: str, words: int) -> str:
     return re.sub(rf"^\s*(?:\S+\s*){{{words}}}", "", command)
 
 
-def _without_shell(arguments: list[str], step: Step, *, said: str) -> list[str]:
+def _without_shell(arguments: list[str], step: Step, *, origin: str) -> list[str]:
     for index, each in enumerate(arguments):
         if _SHELL.match(each):
             step.notes.lost(
-                f"{said} ({' '.join(arguments[index:])})", "no shell runs the script: its output is in logs"
+                f"{origin} ({' '.join(arguments[index:])})", "no shell runs the script: its output is in logs"
             )
             return arguments[:index]
         if "$" in each.replace("$(", ""):
-            step.notes.tell(said, f"has {each}: no shell fills in variables, so the script sees it as it is")
+            step.notes.add(origin, f"has {each}: no shell fills in variables, so the script sees it as it is")
     return arguments
 
 
@@ -121,10 +121,10 @@ def _path(name: str, data: Data) -> str:
 
 
 def _input(step: Step, name: str, data: Data) -> dict[str, str]:
-    said = step.job.said(f"inputs.{name}.mode")
+    origin = step.job.field_path(f"inputs.{name}.mode")
     mode = our_mode(data.mode or "ro_mount")
     if mode is None:
-        step.notes.tell(said, f"{data.mode} became mount: the script gets a path")
+        step.notes.add(origin, f"{data.mode} became mount: the script gets a path")
     return {"name": port_name(name), **data.source, **({"mode": mode} if mode == "download" else {})}
 
 

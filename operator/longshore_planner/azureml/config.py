@@ -11,9 +11,9 @@ from typing import Any
 
 from longshore_api.parallel_run_step import ParallelRunStepSpec
 from longshore_api.values import parse_size
-from longshore_planner.azureml.around import Around, document
 from longshore_planner.azureml.names import step_name
-from longshore_planner.azureml.section import Made, Section
+from longshore_planner.azureml.resources import Resources, document
+from longshore_planner.azureml.section import Section, SpecBuilder
 from longshore_planner.azureml.step import Step
 
 _FIELDS = {
@@ -38,41 +38,41 @@ _PARTITIONED = "the partition_format of the dataset stands in the Python code: f
 _IN_CODE = "stand in the Python code that makes the ParallelRunStep: fill them in"
 
 
-def config_step(content: Mapping[str, Any], around: Around, *, name: str) -> dict[str, Any]:
+def config_step(content: Mapping[str, Any], resources: Resources, *, name: str) -> dict[str, Any]:
     """Return the ParallelRunStep that a config becomes; what it does not say is told and left to fill in."""
-    config, notes = Section(content, "", around.notes), around.notes
-    made = Made(ParallelRunStepSpec, notes)
-    step = Step(step_name(name), config, around, {}, {})
+    config, notes = Section(content, "", resources.notes), resources.notes
+    made = SpecBuilder(ParallelRunStepSpec, notes)
+    step = Step(step_name(name), config, resources, {}, {})
     made.put("description", config.text("description") or None)
     tabular = _is_size(config.take("mini_batch_size"))
-    source = {"dataset": around.unknown_dataset("input", tabular=tabular)}
-    partition = {} if tabular else around.guessed_partition(config.take("partition_keys"), source)
+    source = {"dataset": resources.unknown_dataset("input", tabular=tabular)}
+    partition = {} if tabular else resources.guessed_partition(config.take("partition_keys"), source)
     made.put("inputs", [{"name": "input", **source, **partition}], remark=_INPUT)
-    notes.tell("inputs and output", _IN_CODE)
-    notes.tell("arguments and side_inputs", _IN_CODE)
+    notes.add("inputs and output", _IN_CODE)
+    notes.add("arguments and side_inputs", _IN_CODE)
     # Of the two, keys decide alone.
     unused = "mini_batch_size" if config.take("partition_keys") else "partition_keys"
     if partition:
-        notes.tell("partition_keys", _PARTITIONED)
+        notes.add("partition_keys", _PARTITIONED)
     for theirs, ours in _FIELDS.items():
         if theirs != unused:
-            made.put(ours, config.take(theirs), said=config.said(theirs))
+            made.put(ours, config.take(theirs), origin=config.field_path(theirs))
     level = config.text("logging_level")
-    made.put("loggingLevel", level.upper() or None, said="logging_level")
+    made.put("loggingLevel", level.upper() or None, origin="logging_level")
     action = config.text("output_action").lower().rpartition(".")[2]
     made.put(_ACTION, "summary_only", remark="" if action else "a guess, as the config does not say it")
-    made.put(_ACTION, action or None, said="output_action")
+    made.put(_ACTION, action or None, origin="output_action")
     if action == "append_row":
         made.put("output", {"name": "output"}, remark="the name of the output stands in the Python code, too")
-    step.source(config.text("source_directory"), made, said="source_directory")
-    made.put("entryScript", step.script(config.text("entry_script"), said="entry_script"))
-    step.environment(config.take("environment"), made, said="environment")
+    step.source(config.text("source_directory"), made, origin="source_directory")
+    made.put("entryScript", step.script(config.text("entry_script"), origin="entry_script"))
+    step.environment(config.take("environment"), made, origin="environment")
     step.variables(made)
     target = config.take("compute_target")
     if isinstance(target, Mapping):
         target = target.get("name", "")
     nodes = config.take("node_count")
-    step.compute(made, nodes, "", given=str(target or ""), said="compute_target")
+    step.compute(made, nodes, "", given=str(target or ""), origin="compute_target")
     config.rest(_LOST)
     return document("ParallelRunStep", step.name, made.spec())
 

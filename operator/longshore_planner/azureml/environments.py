@@ -27,9 +27,9 @@ def named(asset: str) -> tuple[dict[str, Any], str]:
     return {}, f"fill in image, that of {asset}; a local run does not look at it"
 
 
-def described(given: Mapping[str, Any], *, said: str, notes: Notes) -> tuple[dict[str, Any], str]:
+def described(given: Mapping[str, Any], *, origin: str, notes: Notes) -> tuple[dict[str, Any], str]:
     """Return the spec of an Environment that is described in place, as v1 or v2 has it, and what is to be said."""
-    section = Section(given, said, notes)
+    section = Section(given, origin, notes)
     spec: dict[str, Any] = {}
     image = section.text("image")
     docker = section.section("docker")
@@ -41,7 +41,7 @@ def described(given: Mapping[str, Any], *, said: str, notes: Notes) -> tuple[dic
     if truth(python.take("user_managed_dependencies") or python.take("userManagedDependencies")):
         packages = [each for each in packages if not each.startswith("python.")]  # Azure ML installs none of them
     for name in [*packages, *(f"docker.{each}" for each in built)]:
-        notes.lost(f"{said}.{name}", _INSTALLED)
+        notes.lost(f"{origin}.{name}", _INSTALLED)
     remark = "" if image else _BUILD
     if image:
         spec["image"] = image

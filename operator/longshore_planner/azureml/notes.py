@@ -42,12 +42,12 @@ class Notes:
 
     def lost(self, path: str, why: str) -> None:
         """Note that a field is not carried over; `why` says what to do instead."""
-        self._add(f"{path} is not carried over: {why}")
+        self._append(f"{path} is not carried over: {why}")
 
-    def tell(self, path: str, text: str) -> None:
+    def add(self, path: str, text: str) -> None:
         """Note what was guessed, or what the user has to do, about a field."""
-        self._add(f"{path}: {text}")
+        self._append(f"{path}: {text}")
 
-    def _add(self, line: str) -> None:
+    def _append(self, line: str) -> None:
         if line not in self.lines:  # several steps may share an environment or a store
             self.lines.append(line)

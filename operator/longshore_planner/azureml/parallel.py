@@ -14,7 +14,7 @@ from longshore_api.parallel_run_step import ParallelRunStepSpec
 from longshore_planner.azureml import expressions
 from longshore_planner.azureml.names import port_name
 from longshore_planner.azureml.ports import FILE_TYPES, Data, Output, joined, our_mode
-from longshore_planner.azureml.section import Made
+from longshore_planner.azureml.section import SpecBuilder
 from longshore_planner.azureml.step import LOST, Step
 
 ROWS_FILE = "parallel_run_step.txt"  # where nobody names the file
@@ -46,27 +46,27 @@ def append_row_to(task: Any) -> str:
 def parallel_spec(step: Step) -> dict[str, Any]:
     """Return the spec of the ParallelRunStep that a parallel job is."""
     job, notes = step.job, step.notes
-    made = Made(ParallelRunStepSpec, notes)
+    made = SpecBuilder(ParallelRunStepSpec, notes)
     task = job.section("task")
     made.put("description", job.text("description") or None)
     partitioned, tabular = _partitioned(step, made)
-    _output(step, made, task.take("append_row_to"), task.said("append_row_to"))
-    step.source(task.text("code"), made, said=task.said("code"))
-    made.put("entryScript", step.script(task.text("entry_script"), said=task.said("entry_script")))
-    step.environment(task.take("environment"), made, said=task.said("environment"))
+    _output(step, made, task.take("append_row_to"), task.field_path("append_row_to"))
+    step.source(task.text("code"), made, origin=task.field_path("code"))
+    made.put("entryScript", step.script(task.text("entry_script"), origin=task.field_path("entry_script")))
+    step.environment(task.take("environment"), made, origin=task.field_path("environment"))
     step.variables(made)
     count, size = step.nodes()
-    step.compute(made, count, size, given=job.text("compute") or step.default_compute, said=job.said("compute"))
-    made.put("nodeCount", count, said=job.said("resources.instance_count"))
+    step.compute(made, count, size, given=job.text("compute") or step.default_compute, origin=job.field_path("compute"))
+    made.put("nodeCount", count, origin=job.field_path("resources.instance_count"))
     _sizes(step, made, tabular=tabular)
     _tolerance(step, made)
     text = task.text("program_arguments")
     side = _SideInputs(step, partitioned)
-    arguments = step.arguments(text, side.path, said=task.said("program_arguments"))
+    arguments = step.arguments(text, side.path, origin=task.field_path("program_arguments"))
     for each in arguments:
         flag = each.partition("=")[0]
         if flag in _NO_EFFECT:
-            notes.tell(task.said("program_arguments"), f"{flag} has no effect here, and the script still sees it")
+            notes.add(task.field_path("program_arguments"), f"{flag} has no effect here, and the script still sees it")
     made.put("arguments", arguments or None)
     made.put("sideInputs", list(side.made.values()) or None)
     side.unused()
@@ -75,26 +75,26 @@ def parallel_spec(step: Step) -> dict[str, Any]:
     return made.spec()
 
 
-def _partitioned(step: Step, made: Made) -> tuple[str, bool]:
+def _partitioned(step: Step, made: SpecBuilder) -> tuple[str, bool]:
     """Give the step its input of mini-batches; return its name, and whether it is a table."""
-    said = step.job.said("input_data")
+    origin = step.job.field_path("input_data")
     reference = expressions.whole(step.job.take("input_data"))
     name = reference.name if reference else ""
     data = step.inputs.get(name)
     if not isinstance(data, Data):
         first = next((key for key, each in step.inputs.items() if isinstance(each, Data)), "")
-        step.notes.tell(said, f"is no reference to an input of data: {first or 'a Dataset to fill in'} is taken")
+        step.notes.add(origin, f"is no reference to an input of data: {first or 'a Dataset to fill in'} is taken")
         name, data = first, step.inputs.get(first)
     if not isinstance(data, Data):
-        made.put("inputs", [{"name": "input", "dataset": step.around.unknown_dataset("input", tabular=False)}])
+        made.put("inputs", [{"name": "input", "dataset": step.resources.unknown_dataset("input", tabular=False)}])
         return name, False
     step.used.add(name)
     source = {key: joined(value, data.below) if key == "from" else value for key, value in data.source.items()}
     table = {"tabular": {"format": "csv"}} if data.tabular and "from" in source else {}
     if table:
-        step.notes.tell(said, "is a table that another step writes: CSV is a guess")
+        step.notes.add(origin, "is a table that another step writes: CSV is a guess")
     mode = {} if data.tabular else {"mode": _mode(step, name, data)}
-    partition = {} if data.tabular else step.around.guessed_partition(step.job.take("partition_keys"), source)
+    partition = {} if data.tabular else step.resources.guessed_partition(step.job.take("partition_keys"), source)
     made.put("inputs", [{"name": port_name(name), **source, **table, **mode, **partition}])
     return name, data.tabular
 
@@ -102,18 +102,18 @@ def _partitioned(step: Step, made: Made) -> tuple[str, bool]:
 def _mode(step: Step, name: str, data: Data) -> str:
     mode = our_mode(data.mode or "ro_mount")
     if mode is None:
-        step.notes.tell(
-            step.job.said(f"inputs.{name}.mode"), f"{data.mode} became mount: files are handed out as paths"
+        step.notes.add(
+            step.job.field_path(f"inputs.{name}.mode"), f"{data.mode} became mount: files are handed out as paths"
         )
     return mode or "mount"
 
 
-def _output(step: Step, made: Made, row_output: Any, said: str) -> None:
+def _output(step: Step, made: SpecBuilder, row_output: Any, origin: str) -> None:
     reference = expressions.whole(row_output)
     output = step.outputs.get(reference.name) if reference else None
     made.put("outputAction", "summary_only" if output is None else "append_row")
     if row_output is not None and output is None:
-        step.notes.lost(said, "it is no reference to an output of the job")
+        step.notes.lost(origin, "it is no reference to an output of the job")
     if output is not None:
         made.put("appendRowFileName", output.below or None)
     main = output or next(iter(step.outputs.values()), None)
@@ -124,45 +124,49 @@ def _output(step: Step, made: Made, row_output: Any, said: str) -> None:
     for theirs, each in step.outputs.items():
         if each is not main and each.below:
             text = f"a step has one output: it is the folder {each.below} in {main.port}, which the script has to make"
-            step.notes.tell(step.job.said(f"outputs.{theirs}"), text)
+            step.notes.add(step.job.field_path(f"outputs.{theirs}"), text)
 
 
-def _sizes(step: Step, made: Made, *, tabular: bool) -> None:
+def _sizes(step: Step, made: SpecBuilder, *, tabular: bool) -> None:
     job = step.job
     processes = step.value(job.take("max_concurrency_per_instance"))
     if processes is None:
         made.put("processCountPerNode", "auto", remark=_AUTO)
     else:
-        made.put("processCountPerNode", processes, said=job.said("max_concurrency_per_instance"))
+        made.put("processCountPerNode", processes, origin=job.field_path("max_concurrency_per_instance"))
     size, keys = step.value(job.take("mini_batch_size")), step.value(job.take("partition_keys"))
     if keys is not None:  # Azure ML does not look at a size then
-        made.put("partitionKeys", keys, said=job.said("partition_keys"))
+        made.put("partitionKeys", keys, origin=job.field_path("partition_keys"))
     elif size is None and not tabular:
         made.put("miniBatchSize", 1, remark="a file, as Azure ML has it where nothing is said")
     else:
-        made.put("miniBatchSize", size, said=job.said("mini_batch_size"))
+        made.put("miniBatchSize", size, origin=job.field_path("mini_batch_size"))
 
 
-def _tolerance(step: Step, made: Made) -> None:
+def _tolerance(step: Step, made: SpecBuilder) -> None:
     job = step.job
-    made.put("errorThreshold", step.value(job.take("error_threshold")), said=job.said("error_threshold"))
+    made.put("errorThreshold", step.value(job.take("error_threshold")), origin=job.field_path("error_threshold"))
     failed = step.value(job.take("mini_batch_error_threshold"))
-    made.put("allowedFailedCount", failed, said=job.said("mini_batch_error_threshold"))
+    made.put("allowedFailedCount", failed, origin=job.field_path("mini_batch_error_threshold"))
     retry = job.section("retry_settings")
     retries = step.value(retry.take("max_retries"))
     if isinstance(retries, str) and retries.strip().isdigit():
         retries = int(retries)
     if isinstance(retries, int) and not isinstance(retries, bool):
-        made.put("runMaxTry", 1 + retries, said=retry.said("max_retries"), remark="the first try, and the retries")
+        made.put(
+            "runMaxTry", 1 + retries, origin=retry.field_path("max_retries"), remark="the first try, and the retries"
+        )
     elif retries is not None:
         notes = step.notes
-        notes.lost(retry.said("max_retries"), f"it is {retries}; write runMaxTry, which counts the first try, too")
-    made.put("runInvocationTimeoutSeconds", step.value(retry.take("timeout")), said=retry.said("timeout"))
+        notes.lost(
+            retry.field_path("max_retries"), f"it is {retries}; write runMaxTry, which counts the first try, too"
+        )
+    made.put("runInvocationTimeoutSeconds", step.value(retry.take("timeout")), origin=retry.field_path("timeout"))
     retry.rest(_RETRY_LOST)
     level = step.value(job.take("logging_level"))
     made.put(
         "loggingLevel", level.upper() if isinstance(level, str) and "$(" not in level else level,
-        said=job.said("logging_level"),
+        origin=job.field_path("logging_level"),
     )  # fmt: skip
 
 
@@ -179,7 +183,7 @@ class _SideInputs:
         if name == self.partitioned:
             port = f"{port}_whole"
             text = f"is a side input too, {port}: leave the argument out where run() can do without it"
-            self.step.notes.tell(self.step.job.said(f"inputs.{name}"), text)
+            self.step.notes.add(self.step.job.field_path(f"inputs.{name}"), text)
         mode = {"mode": "download"} if data.mode == "download" else {}
         self.made[port] = {"name": port, **data.source, **mode}
         return joined(f"$(inputs.{port})", data.below)
@@ -188,7 +192,7 @@ class _SideInputs:
         """Note data that nothing refers to."""
         for name, bound in self.step.inputs.items():
             if isinstance(bound, Data) and name not in self.step.used:
-                self.step.notes.lost(self.step.job.said(f"inputs.{name}"), "nothing refers to it")
+                self.step.notes.lost(self.step.job.field_path(f"inputs.{name}"), "nothing refers to it")
 
 
 def plan_outputs(

@@ -10,10 +10,9 @@ from typing import Any
 from longshore_api.errors import shown
 from longshore_api.pipeline import PipelineStep
 from longshore_planner.azureml import command, expressions, parallel
-from longshore_planner.azureml.around import Around, document
+from longshore_planner.azureml.locations import is_asset
 from longshore_planner.azureml.names import Names, port_name, resource_name, step_name
 from longshore_planner.azureml.notes import plain
-from longshore_planner.azureml.places import is_asset
 from longshore_planner.azureml.ports import (
     DATA_TYPES,
     INPUT_LOST,
@@ -25,7 +24,8 @@ from longshore_planner.azureml.ports import (
     bound,
     output_fields,
 )
-from longshore_planner.azureml.section import Made, Section, truth
+from longshore_planner.azureml.resources import Resources, document
+from longshore_planner.azureml.section import Section, SpecBuilder, truth
 from longshore_planner.azureml.step import Step
 
 _LOST = {
@@ -58,14 +58,14 @@ class _Job:
         return f"jobs.{self.key}"
 
 
-def pipeline_documents(content: Mapping[str, Any], around: Around, *, name: str) -> list[dict[str, Any]]:
+def pipeline_documents(content: Mapping[str, Any], resources: Resources, *, name: str) -> list[dict[str, Any]]:
     """Return the Pipeline that a pipeline job becomes, and a PipelineRun where it says how it is to be run."""
-    return _Pipeline(content, around, name=name).documents()
+    return _Pipeline(content, resources, name=name).documents()
 
 
 class _Pipeline:
-    def __init__(self, content: Mapping[str, Any], around: Around, *, name: str) -> None:
-        self.section, self.around, self.notes = Section(content, "", around.notes), around, around.notes
+    def __init__(self, content: Mapping[str, Any], resources: Resources, *, name: str) -> None:
+        self.section, self.resources, self.notes = Section(content, "", resources.notes), resources, resources.notes
         self.name = resource_name(self.section.text("name") or self.section.text("display_name") or name)
         self.parameters: dict[str, dict[str, Any]] = {}  # by their name
         self.bound: dict[str, Binding] = {}  # inputs of the pipeline
@@ -89,8 +89,8 @@ class _Pipeline:
             if key not in self.used:
                 self.notes.lost(f"inputs.{key}", "no job refers to it")
         # What has become a Model is bound, and no parameter any more: a Model's place is what it is.
-        said = repr(plain(steps))
-        parameters = [each for each in self.parameters.values() if f"$(parameters.{each['name']})" in said]
+        text = repr(plain(steps))
+        parameters = [each for each in self.parameters.values() if f"$(parameters.{each['name']})" in text]
         spec = {
             **({"description": description} if description else {}),
             **({"parameters": parameters} if parameters else {}),
@@ -110,8 +110,8 @@ class _Pipeline:
         self.default_compute = compute
         store = settings.text("default_datastore")
         if store:
-            self.around.default_store = store.removeprefix("azureml:")
-            self.around.datastore(self.around.default_store, default=True)
+            self.resources.default_store = store.removeprefix("azureml:")
+            self.resources.datastore(self.resources.default_store, default=True)
         flags = {"continue_on_step_failure": "continueOnStepFailure", "force_rerun": "regenerateOutputs"}
         options = {ours: True for theirs, ours in flags.items() if settings.flag(theirs)}
         settings.rest(_SETTINGS_LOST)
@@ -120,13 +120,13 @@ class _Pipeline:
     def _inputs(self) -> None:
         given = self.section.section("inputs")
         for key, value in given.items():
-            said = given.said(key)
+            origin = given.field_path(key)
             type_ = str(value.get("type", "")) if isinstance(value, Mapping) else ""
             is_open = isinstance(value, Mapping) and not {"path", "default", "value"} & value.keys()
             if is_open and truth(value.get("optional")) is not True and type_ in (*_TYPES, *DATA_TYPES):
-                self._required(key, type_, said=said)
+                self._required(key, type_, origin=origin)
                 continue
-            binding = bound(key, value, self.around, type_="", folder="", said=said)
+            binding = bound(key, value, self.resources, type_="", folder="", origin=origin)
             match binding:
                 case Data(source={"dataset": name}):
                     self._parameter(key, "dataset", name)
@@ -136,14 +136,14 @@ class _Pipeline:
                 case _:
                     self.bound[key] = binding
 
-    def _required(self, key: str, type_: str, *, said: str) -> None:
+    def _required(self, key: str, type_: str, *, origin: str) -> None:
         self._parameter(key, _TYPES.get(type_, "dataset"), None)
         text = f"has no value: longshore run needs -p {port_name(key)}=VALUE"
         if type_ in DATA_TYPES:
             text += ", the name of a Dataset"
             source = {"dataset": f"$(parameters.{port_name(key)})"}
             self.bound[key] = Data(source, tabular=type_ == "mltable")
-        self.notes.tell(said, text)
+        self.notes.add(origin, text)
 
     def _parameter(self, key: str, type_: str, default: Any) -> None:
         name = port_name(key)
@@ -160,7 +160,7 @@ class _Pipeline:
         fields = _fields(raw)
         if not isinstance(raw, Mapping):
             self.notes.lost(f"jobs.{key}", f"it is {shown(raw)}, and a mapping of fields was expected")
-        component, folder = self._component(fields.get("component"), said=f"jobs.{key}.component")
+        component, folder = self._component(fields.get("component"), origin=f"jobs.{key}.component")
         kind = str(component.get("type") or fields.get("type") or ("command" if "command" in fields else ""))
         of_component = {each: value for each, value in component.items() if each not in _COMPONENT_ONLY}
         reuse = {each: component[each] for each in ("is_deterministic",) if each in component}
@@ -170,26 +170,28 @@ class _Pipeline:
         merged.update(own)
         return _Job(key, name, kind, merged, declared["inputs"], declared["outputs"], folder)
 
-    def _component(self, given: Any, *, said: str) -> tuple[Mapping[str, Any], str]:
+    def _component(self, given: Any, *, origin: str) -> tuple[Mapping[str, Any], str]:
         """Return the fields of a component, and the folder of its file; no fields for one that cannot be seen."""
         if given is None:
             return {}, ""
         if isinstance(given, Mapping):
             return given, ""
         path = str(given).strip().removeprefix("file:")
-        content = None if is_asset(path) else self.around.read(posixpath.normpath(path))
+        content = None if is_asset(path) else self.resources.read(posixpath.normpath(path))
         if isinstance(content, Mapping):
             return content, posixpath.dirname(posixpath.normpath(path))
         what = "only the workspace has it" if is_asset(path) else "there is no such YAML file"
-        self.notes.lost(said, f"it is {path}, and {what}: fill in the step's script, or import it with the file beside")
+        self.notes.lost(
+            origin, f"it is {path}, and {what}: fill in the step's script, or import it with the file beside"
+        )
         return {}, ""
 
     def _outputs(self, job: _Job) -> dict[str, Output]:
         declared: dict[str, dict[str, str]] = {}
         own = _fields(job.fields["outputs"])
         for key in dict.fromkeys([*job.declared_outputs, *own]):
-            said = f"{job.path}.outputs.{key}"
-            fields = output_fields(job.declared_outputs.get(key), self.around, said=said)
+            origin = f"{job.path}.outputs.{key}"
+            fields = output_fields(job.declared_outputs.get(key), self.resources, origin=origin)
             given = own.get(key)
             reference = expressions.whole(given.get("path") if isinstance(given, Mapping) else given)
             if reference is not None and reference.parent:
@@ -198,10 +200,10 @@ class _Pipeline:
                     **outer,
                     **({k: v for k, v in given.items() if k != "path"} if isinstance(given, Mapping) else {}),
                 }
-                said = f"outputs.{reference.name}"
+                origin = f"outputs.{reference.name}"
             elif isinstance(given, str):
                 given = {"path": given}
-            of_job = output_fields(given, self.around, said=said)
+            of_job = output_fields(given, self.resources, origin=origin)
             declared[key] = {**fields, **{name: each for name, each in of_job.items() if each}}
         if job.kind == "parallel":
             row_output = parallel.append_row_to(job.fields.get("task"))
@@ -213,7 +215,7 @@ class _Pipeline:
         step = Step(
             job.name,
             section,
-            self.around,
+            self.resources,
             self._bindings(job),
             self.outputs[job.key],
             folder=job.folder,
@@ -222,10 +224,10 @@ class _Pipeline:
         )
         for name in ("inputs", "outputs"):  # they are bound already
             section.take(name)
-        made = Made(PipelineStep, self.notes)
+        made = SpecBuilder(PipelineStep, self.notes)
         made.put("allowReuse", False if section.flag("is_deterministic") is False else None)
         limits = section.section("limits")
-        made.put("timeoutSeconds", limits.take("timeout"), said=limits.said("timeout"))
+        made.put("timeoutSeconds", limits.take("timeout"), origin=limits.field_path("timeout"))
         limits.rest({})
         extras = made.spec()
         if job.kind == "parallel":
@@ -241,48 +243,48 @@ class _Pipeline:
         return {key: self._binding(job, key, own.get(key)) for key in dict.fromkeys([*job.declared_inputs, *own])}
 
     def _binding(self, job: _Job, key: str, given: Any) -> Binding:
-        said = f"{job.path}.inputs.{key}"
+        origin = f"{job.path}.inputs.{key}"
         if given is None:
             declared = _fields(job.declared_inputs.get(key))
-            return bound(key, declared, self.around, type_="", folder=job.folder, said=said)
-        declaration = self._input_section(job.declared_inputs.get(key), said=said)
+            return bound(key, declared, self.resources, type_="", folder=job.folder, origin=origin)
+        declaration = self._input_section(job.declared_inputs.get(key), origin=origin)
         type_, mode, text = declaration.text("type"), declaration.text("mode"), given
         if isinstance(given, Mapping):
             text = next((given[name] for name in ("path", "value", "default") if name in given), None)
         reference = expressions.whole(text)
         if reference is not None and isinstance(given, Mapping):
-            own = self._input_section(given, said=said)
+            own = self._input_section(given, origin=origin)
             type_, mode = own.text("type") or type_, own.text("mode") or mode
         elif isinstance(given, Mapping):
             type_, mode = str(given.get("type", "")) or type_, str(given.get("mode", "")) or mode
         if reference is None:
-            binding = bound(key, given, self.around, type_=type_, folder="", said=said)
+            binding = bound(key, given, self.resources, type_=type_, folder="", origin=origin)
             if isinstance(binding, Value) and isinstance(binding.value, str):
-                return Value(expressions.replaced(binding.value, lambda inner: self._text(inner, said=said)))
+                return Value(expressions.replaced(binding.value, lambda inner: self._text(inner, origin=origin)))
             return binding
         if reference.job:
-            return self._of_job(reference, type_, mode, said=said)
+            return self._of_job(reference, type_, mode, origin=origin)
         if reference.name not in self.bound:
-            self.notes.tell(
-                said, f"refers to the pipeline's input {reference.name}, which there is not: it is left empty"
+            self.notes.add(
+                origin, f"refers to the pipeline's input {reference.name}, which there is not: it is left empty"
             )
             return Absent()
         self.used.add(reference.name)
         binding = self.bound[reference.name]
         return _replaced(binding, binding.source, mode=mode or binding.mode) if isinstance(binding, Data) else binding
 
-    def _input_section(self, fields: Any, *, said: str) -> Section:
+    def _input_section(self, fields: Any, *, origin: str) -> Section:
         """Return the fields of an input whose value is known; what is neither type nor mode is noted."""
-        section = Section(fields if isinstance(fields, Mapping) else None, said, self.notes)
+        section = Section(fields if isinstance(fields, Mapping) else None, origin, self.notes)
         for name in ("type", "mode", "path", "value", "default", "optional"):
             section.take(name)
         section.rest(INPUT_LOST)
         return section
 
-    def _of_job(self, reference: expressions.Reference, type_: str, mode: str, *, said: str) -> Binding:
+    def _of_job(self, reference: expressions.Reference, type_: str, mode: str, *, origin: str) -> Binding:
         output = self.outputs.get(reference.job, {}).get(reference.name)
         if output is None:
-            self.notes.tell(said, f"refers to {reference.job}.{reference.name}, which there is not: it is left empty")
+            self.notes.add(origin, f"refers to {reference.job}.{reference.name}, which there is not: it is left empty")
             return Absent()
         source = {"from": f"$(steps.{self.jobs[reference.job].name}.outputs.{output.port})"}
         return Data(source, mode, type_ == "mltable", output.below)
@@ -291,13 +293,13 @@ class _Pipeline:
         self.used.add(name)
         return self.bound.get(name)
 
-    def _text(self, inner: str, *, said: str) -> str:
+    def _text(self, inner: str, *, origin: str) -> str:
         reference = expressions.read(inner)
         binding = self.bound.get(reference.name) if reference is not None and not reference.job else None
         if reference is not None and isinstance(binding, Value):
             self.used.add(reference.name)
             return str(binding.value)
-        self.notes.tell(said, f"has ${{{{{inner}}}}}, for which there is nothing here: it became empty")
+        self.notes.add(origin, f"has ${{{{{inner}}}}}, for which there is nothing here: it became empty")
         return ""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from longshore_api.errors import shown
-from longshore_planner.azureml.around import Around
+from longshore_planner.azureml.resources import Resources
 from longshore_planner.azureml.section import Section, truth
 
 DATA_TYPES = ("uri_folder", "uri_file", "mltable", "mlflow_model", "custom_model", "triton_model", "path", "data")
@@ -66,16 +66,18 @@ def joined(folder: str, below: str) -> str:
     return f"{folder}/{below}" if below else folder
 
 
-def bound(name: str, given: Any, around: Around, *, type_: str, folder: str, said: str) -> Binding:
+def bound(name: str, given: Any, resources: Resources, *, type_: str, folder: str, origin: str) -> Binding:
     """Return what an input is that is given in place; `type_` is what its component declares, if it has one."""
     if isinstance(given, list) or given is None:
-        around.notes.lost(said, f"it is {shown(given)}, and a path, a value or a mapping was expected")
+        resources.notes.lost(origin, f"it is {shown(given)}, and a path, a value or a mapping was expected")
         return Absent()
     if not isinstance(given, Mapping):
         if type_ in DATA_TYPES or (isinstance(given, str) and given.startswith("azureml:")):
-            return _data(name, str(given), around, type_=type_ or "uri_folder", mode="", folder=folder, said=said)
+            return _data(
+                name, str(given), resources, type_=type_ or "uri_folder", mode="", folder=folder, origin=origin
+            )
         return Value(given)
-    section = Section(given, said, around.notes)
+    section = Section(given, origin, resources.notes)
     own_type, mode, path = section.text("type") or type_, section.text("mode"), section.text("path")
     value = next((each for each in map(section.take, ("value", "default")) if each is not None), None)
     optional = section.take("optional")
@@ -83,29 +85,31 @@ def bound(name: str, given: Any, around: Around, *, type_: str, folder: str, sai
     if path or own_type in DATA_TYPES:
         path = path or (value if isinstance(value, str) else "")
         if path:
-            return _data(name, path, around, type_=own_type or "uri_folder", mode=mode, folder=folder, said=said)
+            return _data(name, path, resources, type_=own_type or "uri_folder", mode=mode, folder=folder, origin=origin)
     if value is not None:
         return Value(value)
     if truth(optional) is not True:
-        around.notes.tell(said, "has neither path nor value: it is left empty")
+        resources.notes.add(origin, "has neither path nor value: it is left empty")
     return Absent()
 
 
-def output_fields(given: Any, around: Around, *, said: str) -> dict[str, str]:
+def output_fields(given: Any, resources: Resources, *, origin: str) -> dict[str, str]:
     """Return type, mode, path and our Datastore of an output that is described in place."""
-    section = Section(given, said, around.notes)
+    section = Section(given, origin, resources.notes)
     fields = {name: section.text(name) for name in ("type", "mode", "path")}
     section.rest(_OUTPUT_LOST)
     if fields["path"] and "datastores/" in fields["path"]:
-        place = around.place(fields["path"], folder="", said=said)
-        fields["datastore"] = around.datastore(place.datastore) if place.datastore else ""
+        location = resources.location(fields["path"], folder="", origin=origin)
+        fields["datastore"] = resources.datastore(location.datastore) if location.datastore else ""
     if fields["path"]:
-        around.notes.lost(f"{said}.path", "each run has a folder of its own in the Datastore, longshore/RUN/OUTPUT")
+        resources.notes.lost(
+            f"{origin}.path", "each run has a folder of its own in the Datastore, longshore/RUN/OUTPUT"
+        )
     if fields["mode"] == "direct":
-        around.notes.tell(f"{said}.mode", "direct became mount")
+        resources.notes.add(f"{origin}.mode", "direct became mount")
     return fields
 
 
-def _data(name: str, path: str, around: Around, *, type_: str, mode: str, folder: str, said: str) -> Data:
-    dataset, tabular = around.dataset(name, path, type_=type_, folder=folder, said=said)
+def _data(name: str, path: str, resources: Resources, *, type_: str, mode: str, folder: str, origin: str) -> Data:
+    dataset, tabular = resources.dataset(name, path, type_=type_, folder=folder, origin=origin)
     return Data({"dataset": dataset}, mode, tabular)

@@ -48,7 +48,7 @@ class Section:
     def __contains__(self, name: str) -> bool:
         return self._content.get(name) is not None
 
-    def said(self, name: str) -> str:
+    def field_path(self, name: str) -> str:
         """Return the path of a field: "jobs.train.resources"."""
         return f"{self.path}.{name}" if self.path else name
 
@@ -63,20 +63,20 @@ class Section:
         if isinstance(value, str | int | float):
             return str(value).strip()
         if value is not None:
-            self.notes.lost(self.said(name), f"it is {shown(value)}, and a string was expected")
+            self.notes.lost(self.field_path(name), f"it is {shown(value)}, and a string was expected")
         return ""
 
     def flag(self, name: str) -> bool | None:
         """Return a field that is true or false, None where there is none."""
         value = self.take(name)
-        said = truth(value)
-        if said is None and value is not None:
-            self.notes.lost(self.said(name), f"it is {shown(value)}, and true or false was expected")
-        return said
+        flag = truth(value)
+        if flag is None and value is not None:
+            self.notes.lost(self.field_path(name), f"it is {shown(value)}, and true or false was expected")
+        return flag
 
     def section(self, name: str) -> Section:
         """Return a field that is a mapping itself."""
-        return Section(self.take(name), self.said(name), self.notes)
+        return Section(self.take(name), self.field_path(name), self.notes)
 
     def items(self) -> list[tuple[str, Any]]:
         """Return all fields, which are read by that."""
@@ -90,24 +90,24 @@ class Section:
                 continue
             why = known.get(name, DESCRIPTIVE.get(name, "Longshore has no such field"))
             if why:
-                self.notes.lost(self.said(name), why)
+                self.notes.lost(self.field_path(name), why)
         self._read |= self._content.keys()
 
 
-class Made:
+class SpecBuilder:
     """Fields of one of our models, in the making: a value that the model would refuse is noted and left out."""
 
     def __init__(self, model: type[BaseModel], notes: Notes) -> None:
         self._model, self._notes = model, notes
         self._values: dict[str, Any] = {}
 
-    def put(self, name: str, value: Any, *, said: str = "", remark: str = "") -> None:
-        """Give a field its value; `said` is the field of theirs that it comes from. None is no value."""
+    def put(self, name: str, value: Any, *, origin: str = "", remark: str = "") -> None:
+        """Give a field its value; `origin` is the field of theirs that it comes from. None is no value."""
         if value is None:
             return
-        rule = "" if not said or _refers(value) else self._refusal(name, value)
+        rule = "" if not origin or _refers(value) else self._refusal(name, value)
         if rule:
-            self._notes.lost(said, f"it is {shown(value)}, and {name} {rule}")
+            self._notes.lost(origin, f"it is {shown(value)}, and {name} {rule}")
             return
         self._values[name] = Remarked(value, remark) if remark else value
 

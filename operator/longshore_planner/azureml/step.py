@@ -9,11 +9,11 @@ from typing import Any
 
 from longshore_api.errors import shown
 from longshore_planner.azureml import expressions
-from longshore_planner.azureml.around import Around
+from longshore_planner.azureml.locations import is_asset, local_url
 from longshore_planner.azureml.notes import Notes
-from longshore_planner.azureml.places import is_asset, local_url
 from longshore_planner.azureml.ports import Absent, Binding, Data, Output, Value, joined
-from longshore_planner.azureml.section import Made, Section
+from longshore_planner.azureml.resources import Resources
+from longshore_planner.azureml.section import Section, SpecBuilder
 
 MISSING_SCRIPT = "to_be_written.py"
 SOURCE = "a folder of this machine: a cluster takes a ConfigMap of it, a store, or the image"
@@ -40,7 +40,7 @@ class Step:
 
     name: str
     job: Section
-    around: Around
+    resources: Resources
     inputs: Mapping[str, Binding]
     outputs: Mapping[str, Output]
     folder: str = ""  # of the YAML file that names code, from that of the whole
@@ -51,7 +51,7 @@ class Step:
     @property
     def notes(self) -> Notes:
         """Where to tell what was not carried over."""
-        return self.around.notes
+        return self.resources.notes
 
     def value(self, given: Any) -> Any:
         """Return a value, or that of the input it refers to."""
@@ -61,42 +61,42 @@ class Step:
         bound = self._bound(reference)
         return bound.value if isinstance(bound, Value) else None
 
-    def arguments(self, text: str, path_of: Callable[[str, Data], str | None], *, said: str) -> list[str]:
+    def arguments(self, text: str, path_of: Callable[[str, Data], str | None], *, origin: str) -> list[str]:
         """Return a command line as a list; `path_of` says what stands for the path of an input."""
         line = expressions.with_optional(text, lambda name: not isinstance(self.inputs.get(name, Absent()), Absent))
         try:
             words = expressions.words(line)
         except ValueError as error:
-            self.notes.tell(said, f"was split at spaces, as the shell would refuse it: {error}")
+            self.notes.add(origin, f"was split at spaces, as the shell would refuse it: {error}")
             words = line.split()
-        return [expressions.replaced(each, lambda inner: self._filled(inner, path_of, said=said)) for each in words]
+        return [expressions.replaced(each, lambda inner: self._filled(inner, path_of, origin=origin)) for each in words]
 
-    def script(self, given: str, *, said: str) -> str:
+    def script(self, given: str, *, origin: str) -> str:
         """Return the path of a script below its source folder, or the name of one that is still to be written."""
         path = given.removeprefix("./")
         if path.endswith(".py") and not path.startswith("/") and ".." not in path.split("/"):
             return path
-        self.notes.lost(said, f"it is {shown(given)}, and a script is a .py file below the source folder")
+        self.notes.lost(origin, f"it is {shown(given)}, and a script is a .py file below the source folder")
         return MISSING_SCRIPT
 
-    def source(self, code: str, made: Made, *, said: str) -> None:
+    def source(self, code: str, made: SpecBuilder, *, origin: str) -> None:
         """Give the step its source folder."""
         if is_asset(code) or "://" in code or code.startswith("git+"):
-            self.notes.lost(said, f"it is {shown(code)}: get it, and name its folder as source.uri")
+            self.notes.lost(origin, f"it is {shown(code)}: get it, and name its folder as source.uri")
             code = ""
-        folder = posixpath.join(self.around.base, self.folder)
+        folder = posixpath.join(self.resources.base, self.folder)
         made.put("source", {"uri": local_url(folder, code.removeprefix("file:") or ".")}, remark=SOURCE)
 
-    def environment(self, given: Any, made: Made, *, said: str) -> None:
+    def environment(self, given: Any, made: SpecBuilder, *, origin: str) -> None:
         """Give the step its environment."""
-        name = self.around.environment(given, folder=self.folder, said=said)
+        name = self.resources.environment(given, folder=self.folder, origin=origin)
         made.put("environment", None if name is None else {"name": name})
 
-    def variables(self, made: Made) -> None:
+    def variables(self, made: SpecBuilder) -> None:
         """Give the step the variables of its environment."""
         given = self.job.section("environment_variables")
-        variables = {key: self._plain_text(value, given.said(key)) for key, value in given.items()}
-        made.put("environmentVariables", variables or None, said=self.job.said("environment_variables"))
+        variables = {key: self._plain_text(value, given.field_path(key)) for key, value in given.items()}
+        made.put("environmentVariables", variables or None, origin=self.job.field_path("environment_variables"))
 
     def nodes(self) -> tuple[Any, str]:
         """Return how many nodes the step takes, None where it does not say, and their size."""
@@ -107,24 +107,26 @@ class Step:
         size = resources.text("instance_type")
         properties = resources.take("properties")
         if properties:
-            self.notes.lost(resources.said("properties"), "say what pods need in the ComputeCluster's podTemplate")
+            self.notes.lost(
+                resources.field_path("properties"), "say what pods need in the ComputeCluster's podTemplate"
+            )
         resources.rest(_RESOURCES_LOST)
         return count, size
 
-    def compute(self, made: Made, count: Any, size: str, *, given: str, said: str) -> None:
-        """Give the step the ComputeCluster that is called `given` in the field `said`."""
+    def compute(self, made: SpecBuilder, count: Any, size: str, *, given: str, origin: str) -> None:
+        """Give the step the ComputeCluster that is called `given` in the field `origin`."""
         number = int(count) if isinstance(count, int | str) and str(count).isdigit() else 1
-        name = self.around.cluster(given, nodes=number, vm_size=size)
+        name = self.resources.cluster(given, nodes=number, vm_size=size)
         if name is None:
-            self.notes.tell(said, "names no nodes: on a cluster, fill in computeTarget with a ComputeCluster")
+            self.notes.add(origin, "names no nodes: on a cluster, fill in computeTarget with a ComputeCluster")
         made.put("computeTarget", name)
 
-    def _plain_text(self, value: Any, said: str) -> str:
+    def _plain_text(self, value: Any, origin: str) -> str:
         value = self.value(value)
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        return expressions.replaced(text, lambda inner: self._filled(inner, lambda name, data: None, said=said))
+        return expressions.replaced(text, lambda inner: self._filled(inner, lambda name, data: None, origin=origin))
 
-    def _filled(self, inner: str, path_of: Callable[[str, Data], str | None], *, said: str) -> str:
+    def _filled(self, inner: str, path_of: Callable[[str, Data], str | None], *, origin: str) -> str:
         reference = expressions.read(inner)
         written = "${{" + inner + "}}"
         if reference is not None and not reference.job:
@@ -135,7 +137,7 @@ class Step:
             filled = _text(reference.name, bound, None if reference.parent else path_of)
             if filled is not None:
                 return filled
-        self.notes.tell(said, f"has {written}, for which there is nothing here: it became empty")
+        self.notes.add(origin, f"has {written}, for which there is nothing here: it became empty")
         return ""
 
     def _bound(self, reference: expressions.Reference) -> Binding | None:

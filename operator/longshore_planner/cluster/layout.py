@@ -18,12 +18,12 @@ from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.cluster.nodes import NodeShape, node_shape
-from longshore_planner.cluster.provision import MOUNTS, SOURCE, Provision, Volume, is_below
+from longshore_planner.cluster.pod_requirements import MOUNTS, SOURCE, PodRequirements, Volume, is_below
 from longshore_planner.cluster.step_data import data_of, described_in, outputs_of
-from longshore_planner.places import is_of_machine, is_url, join
+from longshore_planner.locations import is_of_machine, is_url, join
 
 _READ_ONLY = ("http://", "https://", "postgresql://", "mssql://")
-_NO_WAY_UP = "must stay below its Datastore: no .. in it"
+_NO_PARENT_FOLDER = "must stay below its Datastore: no .. in it"
 
 
 def default_store(documents: Documents) -> str | None:
@@ -46,7 +46,7 @@ class PodLayout:
         *,
         host_paths: bool,
         datastores: Iterable[str | None] = (),
-        places: Iterable[str] = (),
+        locations: Iterable[str] = (),
     ) -> None:
         self._documents = documents
         self._step = step
@@ -54,7 +54,7 @@ class PodLayout:
         self._has_default = any(each.resource.spec.default for each in documents.of(Datastore))
         self._named, self._places = data_of(documents, step.resource)
         self._named |= set(datastores)
-        self._places += places
+        self._places += locations
         self._volumes: set[Volume] = set()
         self._folders: set[str] = set()
         self._secrets: set[str] = set()
@@ -66,19 +66,19 @@ class PodLayout:
         """Return the documents with every place as the pods know it."""
         return Documents(tuple(self._in_pods(each) for each in self._documents))
 
-    def provision(self) -> Provision:
+    def provision(self) -> PodRequirements:
         """Return what the pods are given, once the documents are in them. Raises InvalidDocuments."""
         spec = self._step.resource
         if isinstance(spec, TransferStep):
             self._raise()
-            return self._provided(Provision())
+            return self._provided(PodRequirements())
         assert isinstance(spec, ParallelRunStep | ScriptStep), "there are no other steps"
         environment, node, source = self._environment(spec.spec), self._node(spec.spec), spec.spec.source
         self._raise()
         assert environment is not None, "or there is a problem"
         assert environment.image is not None, "or there is a problem"
         return self._provided(
-            Provision(
+            PodRequirements(
                 image=environment.image,
                 interpreter=environment.python or "python",
                 config_map=source.config_map if source else None,
@@ -118,7 +118,7 @@ class PodLayout:
         if self.problems:
             raise InvalidDocuments(self.problems)
 
-    def _provided(self, provision: Provision) -> Provision:
+    def _provided(self, provision: PodRequirements) -> PodRequirements:
         volumes = tuple(sorted(self._volumes, key=lambda each: each.uri))
         return replace(
             provision,
@@ -133,7 +133,7 @@ class PodLayout:
         spec = store.spec
         if store.metadata.name in self._named or (spec.default and None in self._named):
             return True
-        return any(is_below(place, spec.uri) for place in self._places)
+        return any(is_below(location, spec.uri) for location in self._places)
 
     def _environment(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> Any:
         given = spec.environment
@@ -177,18 +177,18 @@ class PodLayout:
                 spec_ = step.spec.model_copy(update={"source": self._source(step.spec.source)})
                 return replace(document, resource=step.model_copy(update={"spec": spec_}))
             case TransferStep() as transfer:
-                for name, place in (("source", transfer.spec.source), ("destination", transfer.spec.destination)):
-                    self._check_place(document, place.path, place.datastore, f"spec.{name}.path")
+                for name, location in (("source", transfer.spec.source), ("destination", transfer.spec.destination)):
+                    self._check_location(document, location.path, location.datastore, f"spec.{name}.path")
             case Dataset() as dataset:
                 self._check(document, dataset.spec.file or dataset.spec.tabular, "spec")
             case Model() as model:
-                self._check_place(document, model.spec.path, model.spec.datastore, "spec.path")
+                self._check_location(document, model.spec.path, model.spec.datastore, "spec.path")
             case _:
                 pass
         return document
 
     def _datastore(self, document: Document[Resource], spec: DatastoreSpec) -> DatastoreSpec:
-        uri = self._place_in_pods(document, spec.uri, "spec.uri")
+        uri = self._pod_location(document, spec.uri, "spec.uri")
         if not is_url(uri):
             self._folders.add(uri)
         elif spec.secret_ref is not None:  # a volume needs no credentials, so nobody is given them for one
@@ -201,14 +201,14 @@ class PodLayout:
                 self.problems.append(document.wrong("spec.serviceAccountName", account, rule))
         return spec.model_copy(update={"uri": uri})
 
-    def _place_in_pods(self, document: Document[Any], uri: str, path: str) -> str:
+    def _pod_location(self, document: Document[Any], uri: str, path: str) -> str:
         """Return a URL as it is, and a place on a volume, which the run then has, as the path inside its pods."""
         if uri.startswith("pvc:"):
             claim, _, folder = uri.removeprefix("pvc:").lstrip("/").partition("/")
             if not claim:
                 self.problems.append(document.wrong(path, uri, "must name a claim: pvc:CLAIM/FOLDER"))
             if ".." in folder.split("/"):
-                self.problems.append(document.wrong(path, uri, _NO_WAY_UP))
+                self.problems.append(document.wrong(path, uri, _NO_PARENT_FOLDER))
             return self._on(Volume(claim=claim), folder)
         if uri.startswith("file:"):
             folder = posixpath.normpath("/" + uri.removeprefix("file:").lstrip("/"))
@@ -241,7 +241,7 @@ class PodLayout:
                 rule = f"is in no Datastore: create one with spec.uri pvc:{claim}, or move the source into one"
                 self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule, missing=Datastore.__name__))
             else:
-                self._source_uri = self._place_in_pods(self._step, source.uri, f"{path}.uri")
+                self._source_uri = self._pod_location(self._step, source.uri, f"{path}.uri")
         return Source(uri=source.image or SOURCE)
 
     def _is_on_foreign_claim(self, uri: str) -> bool:
@@ -252,19 +252,19 @@ class PodLayout:
     def _check(self, document: Document[Resource], data: FileDataset | TabularDataset | None, path: str) -> None:
         if data is not None:
             kind = "tabular" if isinstance(data, TabularDataset) else "file"
-            for index, place in enumerate(data.paths):
-                self._check_place(document, place, data.datastore, f"{path}.{kind}.paths[{index}]")
+            for index, location in enumerate(data.paths):
+                self._check_location(document, location, data.datastore, f"{path}.{kind}.paths[{index}]")
 
-    def _check_place(self, document: Document[Resource], place: str, datastore: str | None, path: str) -> None:
-        if ".." in place.split("/"):
-            self.problems.append(document.wrong(path, place, _NO_WAY_UP))
-        elif is_url(place):
-            if place.startswith("pvc:") or is_of_machine(place):
+    def _check_location(self, document: Document[Resource], location: str, datastore: str | None, path: str) -> None:
+        if ".." in location.split("/"):
+            self.problems.append(document.wrong(path, location, _NO_PARENT_FOLDER))
+        elif is_url(location):
+            if location.startswith("pvc:") or is_of_machine(location):
                 rule = "must be relative to a Datastore, which says what volume it is on"
-                self.problems.append(document.wrong(path, place, rule))
+                self.problems.append(document.wrong(path, location, rule))
         elif datastore is None and not self._has_default:
             rule = "is relative to a Datastore, and neither is one named nor is one the default"
-            self.problems.append(document.wrong(path, place, rule, missing=Datastore.__name__))
-        elif place.startswith("/") and datastore is None and not place.startswith(MOUNTS + "/"):
+            self.problems.append(document.wrong(path, location, rule, missing=Datastore.__name__))
+        elif location.startswith("/") and datastore is None and not location.startswith(MOUNTS + "/"):
             rule = "must be relative to a Datastore, without a leading /"
-            self.problems.append(document.wrong(path, place, rule))
+            self.problems.append(document.wrong(path, location, rule))

@@ -11,7 +11,7 @@ from longshore_api.parallel_run_step import ParallelRunStep, StepInput
 from longshore_api.resources import Model
 from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_planner.catalogue import Documents
-from longshore_planner.places import is_url
+from longshore_planner.locations import is_url
 
 
 def data_of(documents: Documents, step: Resource) -> tuple[set[str | None], list[str]]:
@@ -33,9 +33,9 @@ def data_of(documents: Documents, step: Resource) -> tuple[set[str | None], list
     ]
     named: set[str | None] = {name for name, _ in outputs_of(step)} or {None}
     named |= {each.datastore for each in (*data, *models)}
-    places = [*(path for each in data for path in each.paths), *(each.path for each in models)]
-    places += (each.rpartition("=")[2] for each in spec.arguments)  # a parameter that is a place may be in one
-    return named, [*places, (spec.source and spec.source.uri) or ""]
+    locations = [*(path for each in data for path in each.paths), *(each.path for each in models)]
+    locations += (each.rpartition("=")[2] for each in spec.arguments)  # a parameter that is a place may be in one
+    return named, [*locations, (spec.source and spec.source.uri) or ""]
 
 
 def described_in(step: ParallelRunStep | ScriptStep) -> Iterator[tuple[str, FileDataset | TabularDataset]]:

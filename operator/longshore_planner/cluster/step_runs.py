@@ -13,8 +13,8 @@ from longshore_api.base import Resource
 from longshore_api.parallel_run_step import ParallelRunStep
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.cluster.layout import PodLayout
-from longshore_planner.cluster.provision import Provision
-from longshore_planner.places import join
+from longshore_planner.cluster.pod_requirements import PodRequirements
+from longshore_planner.locations import join
 from longshore_planner.resolve import resolve
 from longshore_protocol.job import Job
 from longshore_protocol.reading import read_text
@@ -29,7 +29,7 @@ class ClusterRun:
     uid: str  # of the step
     generation: int  # of the spec that it was made from
     job: Job
-    provision: Provision = field(default_factory=Provision)
+    provision: PodRequirements = field(default_factory=PodRequirements)
 
     @property
     def is_resumed(self) -> bool:
@@ -80,7 +80,7 @@ def resolve_on_cluster(
     return ClusterRun(namespace, step.name, uid, generation, on_nodes(job, step.resource, provision), provision)
 
 
-def on_nodes(job: Job, step: ParallelRunStep, provision: Provision) -> Job:
+def on_nodes(job: Job, step: ParallelRunStep, provision: PodRequirements) -> Job:
     """Return the job with what follows from the nodes that it runs on."""
     node = provision.node
     if step.spec.process_count_per_node == "auto":

@@ -12,9 +12,9 @@ from longshore_api.errors import InvalidDocuments
 from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.cluster.layout import PodLayout
-from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import own_run_id
-from longshore_planner.places import join
+from longshore_planner.locations import join
 from longshore_planner.references import References
 from longshore_planner.script_steps import DESTINATION, script_job, transfer_job
 from longshore_protocol.reading import read_text
@@ -33,7 +33,7 @@ class TaskRun:
     run_uri: str  # the run's folder, as pods know it; "" for a transfer
     outputs: dict[str, str]  # name -> place, as pods know it
     job: dict[str, Any]  # a ScriptJob, or source, destination and timeout (seconds) of a transfer
-    provision: Provision = field(default_factory=Provision)
+    provision: PodRequirements = field(default_factory=PodRequirements)
 
     def to_json(self) -> str:
         """Return the run as JSON that `from_json` reads back."""

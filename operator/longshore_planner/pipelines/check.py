@@ -11,7 +11,7 @@ from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.graph import arrange
 from longshore_planner.pipelines.parameters import Filling
 from longshore_planner.script_steps import DESTINATION
-from longshore_planner.step_outputs import Need, hold_places
+from longshore_planner.step_outputs import Need, insert_placeholders
 
 
 def check(pipeline: PipelineDocument) -> list[Problem]:
@@ -24,7 +24,7 @@ def check(pipeline: PipelineDocument) -> list[Problem]:
         for index, step in enumerate(pipeline.spec.steps):
             loc = (*pipeline.loc, "steps", index)
             raw = filling.fill(step.model_dump(by_alias=True, exclude_unset=True), loc=loc)
-            hold(raw, loc, where=pipeline.where, needs=needs, problems=problems)
+            with_placeholders(raw, loc, where=pipeline.where, needs=needs, problems=problems)
         problems = [*unused(pipeline, filling.used), *filling.problems, *problems]
         if problems:
             return problems
@@ -48,13 +48,15 @@ def check_names(pipeline: PipelineDocument) -> None:
         raise InvalidDocuments(problems)
 
 
-def hold(raw: dict[str, Any], loc: Loc, *, where: str, needs: list[Need], problems: list[Problem]) -> dict[str, Any]:
+def with_placeholders(
+    raw: dict[str, Any], loc: Loc, *, where: str, needs: list[Need], problems: list[Problem]
+) -> dict[str, Any]:
     """Return a step with its references to others held; put down what it needs, and what is no reference."""
     name = raw["name"]
     for index, other in enumerate(raw.get("runAfter", [])):
         needs.append(Need(name, other, None, field_path((*loc, "runAfter", index))))
     return {
-        key: hold_places(value, step=name, loc=(*loc, key), needs=needs, problems=problems, where=where)
+        key: insert_placeholders(value, step=name, loc=(*loc, key), needs=needs, problems=problems, where=where)
         if key in KINDS_OF_STEPS
         else value
         for key, value in raw.items()

@@ -37,9 +37,9 @@ class PipelineDocument:
     def path(self, step: str, field: str = "") -> str:
         """Return the path of a field of a step in the document: "spec.steps[1].script.scriptName"."""
         index = next(index for index, each in enumerate(self.spec.steps) if each.name == step)
-        return self.said(f"{field_path((*self.loc, 'steps', index))}.{field}".rstrip("."))
+        return self.document_path(f"{field_path((*self.loc, 'steps', index))}.{field}".rstrip("."))
 
-    def said(self, path: str) -> str:
+    def document_path(self, path: str) -> str:
         """Return a path as the document has it: a task has the fields of the one step that it is."""
         kind = {ScriptStep: SCRIPT, TransferStep: TRANSFER}.get(type(self.document.resource))
         return path.replace(f"spec.steps[0].{kind}", "spec", 1) if kind else path
@@ -72,8 +72,8 @@ def choose(documents: Documents, *, name: str | None, assigned: Mapping[str, str
         steps = [cast("Document[Resource]", each) for each in documents.of(ParallelRunStep)] if every else []
         found = [each for each in (*every, *steps) if not (runs and _kind(each) == "Pipeline")]
         if len(found) > 1:
-            told = listed(f"{_kind(each)}/{each.name}" for each in found)
-            text = f"a run takes one of {told}: name it with --pipeline NAME, or give fewer files"
+            names = listed(f"{_kind(each)}/{each.name}" for each in found)
+            text = f"a run takes one of {names}: name it with --pipeline NAME, or give fewer files"
             raise InvalidDocuments([Problem("documents", "", text)])
     return _chosen(found[0], documents, assigned) if found else None
 

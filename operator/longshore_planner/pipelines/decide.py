@@ -63,7 +63,7 @@ class Decision:
     stop: Mapping[str, Stop] = field(default_factory=dict)  # still RUNNING, until their end is told
     verdict: Verdict | None = None  # nothing runs, and nothing will
     is_suspended: bool = False  # nothing runs, and nothing will until it is resumed
-    look_again: float | None = None  # seconds since 1970: when something changes by itself
+    next_deadline: float | None = None  # seconds since 1970: when something changes by itself
 
 
 def decide(frozen: FrozenPipeline, records: Records, *, history: History, options: Options, now: float) -> Decision:
@@ -73,13 +73,13 @@ def decide(frozen: FrozenPipeline, records: Records, *, history: History, option
     succeeded. When one has failed permanently, nothing more starts but, with `continue_on_step_failure`, what does not
     need it; what runs may finish.
     """
-    deciding = _Deciding(frozen, dict(records), history, options, now)
+    decider = _Decider(frozen, dict(records), history, options, now)
     for step in frozen.steps:  # in order: what is reused lets those behind it go on at once
-        deciding.look_at(step)
-    return deciding.decision()
+        decider.look_at(step)
+    return decider.decision()
 
 
-def foresee(frozen: FrozenPipeline, records: Records, *, history: History, options: Options, now: float) -> Decision:
+def predict(frozen: FrozenPipeline, records: Records, *, history: History, options: Options, now: float) -> Decision:
     """Return how a run will end if each step that it starts succeeds."""
     decision = decide(frozen, records, history=history, options=options, now=now)
     while decision.start:
@@ -101,7 +101,7 @@ def after_stop(stop: Stop | None, outcome: Outcome) -> Outcome:
             return replace(outcome, reason=SUSPENDED, message="what is committed is kept")
 
 
-class _Deciding:
+class _Decider:
     def __init__(
         self, frozen: FrozenPipeline, records: dict[str, Record], history: History, options: Options, now: float
     ) -> None:
@@ -220,15 +220,15 @@ class _Deciding:
         return "there is no earlier run of it" if nearest is None else why_not(parts, nearest.parts)
 
     def decision(self) -> Decision:
-        is_over = all(each.state in ENDED for each in self.records.values()) and not self.start
+        is_finished = all(each.state in ENDED for each in self.records.values()) and not self.start
         is_waiting = not any(each.state == RUNNING for each in self.records.values())
         return Decision(
             records=self.records,
             start=tuple(self.start),
             stop=self.stop,
-            verdict=self._verdict() if is_over and self._nothing_to_retry() else None,
-            is_suspended=self.options.suspend and is_waiting and not (is_over and self._nothing_to_retry()),
-            look_again=min(self.deadlines, default=None),
+            verdict=self._verdict() if is_finished and self._nothing_to_retry() else None,
+            is_suspended=self.options.suspend and is_waiting and not (is_finished and self._nothing_to_retry()),
+            next_deadline=min(self.deadlines, default=None),
         )
 
     def _nothing_to_retry(self) -> bool:

@@ -15,7 +15,7 @@ from longshore_api.errors import listed, shown
 from longshore_storage.redaction import recorded
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_TOLD = 3  # differences in a sentence
+_DIFFERENCES_SHOWN = 3  # differences in a sentence
 _FILES = 3  # names in a list of files
 
 HELD = "held"  # the part that only names what changed in an input: no part of the digest
@@ -63,10 +63,10 @@ def why_not(parts: Mapping[str, Any], nearest: Mapping[str, Any]) -> str:
     found = list(differences(parts, nearest))
     if not found:
         return "nothing changed"
-    told = [each for each, _ in zip(found, range(_TOLD), strict=False)]
-    if len(found) > _TOLD:
-        told.append(f"{len(found) - _TOLD} more")
-    return "; ".join(told)
+    words = [each for each, _ in zip(found, range(_DIFFERENCES_SHOWN), strict=False)]
+    if len(found) > _DIFFERENCES_SHOWN:
+        words.append(f"{len(found) - _DIFFERENCES_SHOWN} more")
+    return "; ".join(words)
 
 
 def distance(parts: Mapping[str, Any], other: Mapping[str, Any]) -> int:
@@ -162,13 +162,14 @@ def _arguments(now: list[str], before: list[str]) -> Iterator[str]:
     if len(now) > len(before):
         yield f"arguments were added: {' '.join(now[len(before) :])}"
     if len(now) < len(before):
-        yield f"arguments were taken away: {' '.join(before[len(now) :])}"
+        yield f"arguments were removed: {' '.join(before[len(now) :])}"
 
 
 def _environment(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
     for name in ("image", "python"):
         if now.get(name) != before.get(name):
-            yield f"the environment's {name} changed from {_told(before.get(name))} to {_told(now.get(name))}"
+            change = f"from {_format_value(before.get(name))} to {_format_value(now.get(name))}"
+            yield f"the environment's {name} changed {change}"
     yield from _values("environment variable", now, before, "variables")
 
 
@@ -177,7 +178,9 @@ def _values(
 ) -> Iterator[str]:
     now, before = parts.get(part, {}), other.get(part, {})
     for name in _changed(parts, other, part):
-        change = f"from {_told(before.get(name), absent=absent)} to {_told(now.get(name), absent=absent)}"
+        change = (
+            f"from {_format_value(before.get(name), absent=absent)} to {_format_value(now.get(name), absent=absent)}"
+        )
         yield f"{what} {name} changed {change}".lstrip()
 
 
@@ -186,7 +189,7 @@ def _changed(parts: Mapping[str, Any], other: Mapping[str, Any], part: str) -> l
     return [name for name in sorted({*now, *before}) if now.get(name) != before.get(name)]
 
 
-def _told(value: Any, *, absent: str = "none") -> str:
+def _format_value(value: Any, *, absent: str = "none") -> str:
     if value is None:
         return absent
     return json.dumps(value) if isinstance(value, dict | list) else str(value)

@@ -13,22 +13,22 @@ from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.pipeline import PipelineStep
 from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Documents
-from longshore_planner.cluster.provision import pod_location, user_location
-from longshore_planner.pipelines.check import check_names, hold, unused
+from longshore_planner.cluster.pod_requirements import pod_location, user_location
+from longshore_planner.locations import is_url, join
+from longshore_planner.pipelines.check import check_names, unused, with_placeholders
 from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.fingerprint import comparable
 from longshore_planner.pipelines.frozen import TRANSFER, FrozenPipeline, FrozenStep, Options
 from longshore_planner.pipelines.graph import arrange
 from longshore_planner.pipelines.parameters import Filling, Given, read_values
 from longshore_planner.pipelines.steps import (
-    ClusterPlace,
-    Place,
+    ClusterContext,
     ResolvedStep,
+    StepContext,
     kind_of,
-    place_of_output,
+    output_location,
     resolve_step,
 )
-from longshore_planner.places import is_url, join
 from longshore_planner.references import References
 from longshore_planner.step_outputs import Need
 
@@ -50,12 +50,14 @@ def freeze(
     contents are not in it yet: `FrozenStep.with_code`. Raises InvalidDocuments with every problem of the first stage
     that has any: names and parameters, the steps by themselves, how they are joined.
     """
-    freezing = _Freezing(pipeline, documents, run_id=run_id, run_uri=run_uri, cores=cores, cluster=cluster)
+    freezer = _Freezer(pipeline, documents, run_id=run_id, run_uri=run_uri, cores=cores, cluster=cluster)
     try:
         values = _values(pipeline, given, documents, on_cluster=cluster is not None)
-        return FrozenPipeline(pipeline.name, run_id, run_uri, values, freezing.steps(values), options)
+        return FrozenPipeline(pipeline.name, run_id, run_uri, values, freezer.steps(values), options)
     except InvalidDocuments as error:
-        raise InvalidDocuments(replace(each, path=pipeline.said(each.path)) for each in error.problems) from None
+        raise InvalidDocuments(
+            replace(each, path=pipeline.document_path(each.path)) for each in error.problems
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -81,22 +83,22 @@ def _values(
         if each.type == "dataset" and documents.find(Dataset, value.value) is None:
             known = listed(documents.names(Dataset))
             text = f"is {value.value!r}: there is no such Dataset; the documents have {known}"
-            references.tell(replace(value.problem(text), missing=Dataset.__name__))
+            references.report(replace(value.problem(text), missing=Dataset.__name__))
         if each.type == "datapath":
             asked = value.value if isinstance(value.value, dict) else {"path": value.value}
-            find = _place_in_pods if on_cluster else _place_here
-            place = find(asked["path"], asked.get("datastore"), references, value.path)
-            values[each.name] = Given(each.name, place, value.where, value.path)
+            find = _pod_location if on_cluster else _local_location
+            location = find(asked["path"], asked.get("datastore"), references, value.path)
+            values[each.name] = Given(each.name, location, value.where, value.path)
     if references.problems:
         raise InvalidDocuments(references.problems)
     return {name: each.value for name, each in values.items()}
 
 
-def _place_here(path: str, datastore: str | None, references: References, field: str) -> str:
-    return references.place(path, datastore, references.step, field)
+def _local_location(path: str, datastore: str | None, references: References, field: str) -> str:
+    return references.location(path, datastore, references.step, field)
 
 
-def _place_in_pods(path: str, datastore: str | None, references: References, field: str) -> str:
+def _pod_location(path: str, datastore: str | None, references: References, field: str) -> str:
     """Return a place as pods know it; whether a Datastore has it is seen where it is used."""
     if is_url(path):
         return pod_location(path)
@@ -108,7 +110,7 @@ def _place_in_pods(path: str, datastore: str | None, references: References, fie
     return path if found is None else pod_location(join(found.resource.spec.uri, path))
 
 
-class _Freezing:
+class _Freezer:
     """Freezes the steps of a pipeline; `problems` collects what is wrong, so that all of it is reported at once."""
 
     def __init__(
@@ -154,7 +156,7 @@ class _Freezing:
         """Fill and check one step by itself."""
         before = len(filling.problems) + len(self.problems)
         raw = filling.fill(step.model_dump(by_alias=True, exclude_unset=True), loc=loc)
-        raw = hold(raw, loc, where=self.pipeline.where, needs=self.needs, problems=self.problems)
+        raw = with_placeholders(raw, loc, where=self.pipeline.where, needs=self.needs, problems=self.problems)
         if len(filling.problems) + len(self.problems) > before:
             return  # its models would only wonder at what is not filled in
         try:
@@ -165,20 +167,22 @@ class _Freezing:
     def resolve(self, step: PipelineStep, loc: Loc) -> None:
         """Resolve one step."""
         run_uri, run_id = join(self.run_uri, f"steps/{step.name}"), f"{self.run_id}-{step.name}"
-        cluster = None if self.cluster is None else self.cluster_place(step.name, self.cluster)
-        place = Place(self.pipeline.document, field_path(loc), self.documents, run_uri, run_id, self.cores, cluster)
+        cluster = None if self.cluster is None else self.cluster_context(step.name, self.cluster)
+        location = StepContext(
+            self.pipeline.document, field_path(loc), self.documents, run_uri, run_id, self.cores, cluster
+        )
         try:
-            self.resolved[step.name] = resolve_step(step, place)
+            self.resolved[step.name] = resolve_step(step, location)
         except InvalidDocuments as error:
             self.problems += [each for each in error.problems if each not in self.problems]
 
-    def cluster_place(self, name: str, cluster: Cluster) -> ClusterPlace:
+    def cluster_context(self, name: str, cluster: Cluster) -> ClusterContext:
         """Return what a step needs to know of where its pods will be: above all where the outputs are that it reads."""
         read = {(each.on, each.output) for each in self.needs if each.step == name and each.output is not None}
-        found = [place_of_output(self.filled[on][0], output) for on, output in read if output and on in self.filled]
-        datastores = frozenset(datastore for datastore, place in found if place is None)
-        places = frozenset(place for _, place in found if place is not None)
-        return ClusterPlace(self.run_id, cluster.host_paths, datastores, places)
+        found = [output_location(self.filled[on][0], output) for on, output in read if output and on in self.filled]
+        datastores = frozenset(datastore for datastore, location in found if location is None)
+        locations = frozenset(location for _, location in found if location is not None)
+        return ClusterContext(self.run_id, cluster.host_paths, datastores, locations)
 
 
 def _checked(raw: dict[str, Any], loc: Loc, where: str) -> PipelineStep:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from longshore_planner.locations import is_database
 from longshore_planner.pipelines.fingerprint import HELD, comparable
-from longshore_planner.places import is_database
-from longshore_planner.step_outputs import fill_places, is_held
+from longshore_planner.step_outputs import fill_placeholders, is_placeholder
 from longshore_protocol.reading import read_text
 
 PARALLEL_RUN, SCRIPT, TRANSFER = "parallelRun", "script", "transfer"
@@ -57,19 +57,19 @@ class FrozenStep:
     git: dict[str, Any] | None = None  # what git said of the source
     python: str | None = None  # the interpreter that the Environment names
     spec: dict[str, Any] = field(default_factory=dict)  # as the resource has it that runs the step on a cluster
-    provision: dict[str, Any] | None = None  # of its pods, as `Provision` has it; None on this machine
+    provision: dict[str, Any] | None = None  # of its pods, as `PodRequirements` has it; None on this machine
     allow_reuse: bool = True
     retries: int = 0
     timeout: float | None = None  # seconds
 
     def job_with(self, outputs: Mapping[tuple[str, str], str]) -> dict[str, Any]:
         """Return the job with the outputs that it reads, by (step, output), in their places."""
-        filled: dict[str, Any] = fill_places(self.job, outputs)
+        filled: dict[str, Any] = fill_placeholders(self.job, outputs)
         return filled
 
     def spec_with(self, outputs: Mapping[tuple[str, str], str]) -> dict[str, Any]:
         """Return the spec of the resource that runs the step, likewise."""
-        filled: dict[str, Any] = fill_places(self.spec, outputs)
+        filled: dict[str, Any] = fill_placeholders(self.spec, outputs)
         return filled
 
     def with_code(self, code: Code) -> FrozenStep:
@@ -78,29 +78,29 @@ class FrozenStep:
         return replace(self, job=job, parts=parts, git=code.git)
 
     @property
-    def places(self) -> dict[str, list[str]]:
+    def locations(self) -> dict[str, list[str]]:
         """The paths of each input and model whose files count: `{"input raw": [...], "model mnist 1": [...]}`.
 
         Outputs of other steps are identified by the runs that made them, and the rows of databases cannot be compared.
         """
         job = self.job  # and not the parts, whose URLs are without secrets
         inputs = [*job.get("inputs", ()), *job.get("side_inputs", ())]
-        places = {f"input {each['name']}": each.get("paths") or each["uris"] for each in inputs}
-        places |= {f"model {each['name']} {each['version']}": [each["uri"]] for each in job.get("models", ())}
+        locations = {f"input {each['name']}": each.get("paths") or each["uris"] for each in inputs}
+        locations |= {f"model {each['name']} {each['version']}": [each["uri"]] for each in job.get("models", ())}
         if self.kind == TRANSFER:
-            places = {"input source": [job["source"]]}
-        found = {name: [each for each in paths if not is_held(each)] for name, paths in places.items()}
+            locations = {"input source": [job["source"]]}
+        found = {name: [each for each in paths if not is_placeholder(each)] for name, paths in locations.items()}
         return {name: paths for name, paths in found.items() if paths and not any(map(is_database, paths))}
 
     def with_contents(self, contents: Mapping[str, Mapping[str, Any]], *, by: str) -> FrozenStep:
         """Return the step with what its inputs and models hold: of each a digest, and what names a difference later.
 
-        `contents` has a `digest` for each name of `places`, and may have `count`, `files` and `unknown` as
+        `contents` has a `digest` for each name of `locations`, and may have `count`, `files` and `unknown` as
         `SurveyResult.held` does; `by` is STAMPS or DIGESTS.
         """
         digests = {name: each["digest"] for name, each in contents.items()}
-        held = {name: comparable({**each, "digest": None}) for name, each in contents.items()}
-        parts = {**self.parts, "contents": digests, HELD: {name: each for name, each in held.items() if each}}
+        details = {name: comparable({**each, "digest": None}) for name, each in contents.items()}
+        parts = {**self.parts, "contents": digests, HELD: {name: each for name, each in details.items() if each}}
         return replace(self, parts=parts if by == STAMPS else {**parts, "contentFingerprint": by})
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from longshore_api.pipeline_status import PipelineStepStatus
-from longshore_planner.cluster.provision import Provision, pod_location, user_location
+from longshore_planner.cluster.pod_requirements import PodRequirements, pod_location, user_location
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, Code, FrozenPipeline, FrozenStep
@@ -19,7 +19,7 @@ from longshore_protocol.reading import read, read_text
 
 KINDS = {PARALLEL_RUN: "ParallelRunStep", SCRIPT: "ScriptStep"}  # of resources that run steps; else a TransferStep
 
-_CONFIG_MAP, _PLACE = "config_map", "source_uri"  # fields of a Provision
+_CONFIG_MAP, _SOURCE_URI = "config_map", "source_uri"  # fields of PodRequirements
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def run_of_step(
     uid is not known before it is there: who reads the run puts it in.
     """
     job = step.job_with({key: pod_location(uri) for key, uri in outputs.items()})
-    provision = Provision.from_dict(step.provision or {})
+    provision = PodRequirements.from_dict(step.provision or {})
     if step.kind == PARALLEL_RUN:
         # The coordinator tells another attempt from a restart by this name.
         own = {"name": name, "code": step.parts.get("code", {}), "runtime": provision.image}
@@ -125,7 +125,7 @@ def is_copied(step: FrozenStep) -> bool:
 
 def _kind_of_source(step: FrozenStep) -> str:
     """Return which field of the provision has the source, if it is one that is copied."""
-    return _PLACE if (step.provision or {}).get(_PLACE) is not None else _CONFIG_MAP
+    return _SOURCE_URI if (step.provision or {}).get(_SOURCE_URI) is not None else _CONFIG_MAP
 
 
 def retried(earlier: ClusterPipeline, statuses: Mapping[str, PipelineStepStatus]) -> tuple[ClusterPipeline, set[str]]:

@@ -121,8 +121,8 @@ def _is_stalled(records: Sequence[Record], details: Mapping[str, Detail]) -> boo
 def _waiting(records: Sequence[Record], details: Mapping[str, Detail]) -> str:
     """Return why the first step that does not go on does not."""
     running = (each.name for each in records if each.state == RUNNING)
-    told = (f". {name}: {details[name].waits}" for name in running if name in details and details[name].waits)
-    return next(told, "")
+    reasons = (f". {name}: {details[name].waits}" for name in running if name in details and details[name].waits)
+    return next(reasons, "")
 
 
 def _current(name: str, details: Mapping[str, Detail]) -> str:
@@ -137,8 +137,8 @@ def progress_sentence(records: Sequence[Record], verdict: Verdict | None) -> str
         "failed": sum(each.state == FAILED for each in ran),
         "reused": sum(each.reused_from is not None for each in ran),
     }
-    told = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    sentence = f"Steps completed: {len(ran)}" + (f" ({told})" if told else "")
+    parts = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    sentence = f"Steps completed: {len(ran)}" + (f" ({parts})" if parts else "")
     running = [each.name for each in records if each.state == RUNNING]
     if running:
         sentence += f", running: {listed(running)}"

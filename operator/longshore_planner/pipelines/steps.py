@@ -21,21 +21,21 @@ from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_api.validation import problems_of
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.cluster.layout import PodLayout
-from longshore_planner.cluster.provision import Provision
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import on_nodes
+from longshore_planner.locations import is_url, join
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER
-from longshore_planner.places import is_url, join
 from longshore_planner.references import References, python_of
 from longshore_planner.resolve import resolve
 from longshore_planner.script_steps import DESTINATION, FROM_RULE, script_job, transfer_job
-from longshore_planner.step_outputs import is_held
+from longshore_planner.step_outputs import is_placeholder
 from longshore_protocol.job import ScriptInput
 
 # Of a step by itself: in a pipeline, the run as a whole has them.
-_OF_A_RUN = ("suspend", "cancel", "resumeFrom", "retryFailed", "acceptChangedCode", "ttlSecondsAfterFinished")
+_RUN_FOLDERS = ("suspend", "cancel", "resumeFrom", "retryFailed", "acceptChangedCode", "ttlSecondsAfterFinished")
 _OF_THE_STEP = ("timeoutSeconds",)  # of a task by itself: in a pipeline, they stand beside it
 # Fields that say nothing about what comes out, or that have a part of the fingerprint to themselves.
-_APART = {
+_NOT_SETTINGS = {
     "description",
     "source",
     "entry_script",
@@ -56,7 +56,7 @@ _APART = {
 
 
 @dataclass(frozen=True)
-class Place:
+class StepContext:
     """Where a step stands and runs."""
 
     pipeline: Document[Resource]
@@ -65,17 +65,17 @@ class Place:
     run_uri: str  # of the step, on this machine
     run_id: str  # of the step
     cores: int
-    cluster: ClusterPlace | None = None  # None: this machine
+    cluster: ClusterContext | None = None  # None: this machine
 
 
 @dataclass(frozen=True)
-class ClusterPlace:
+class ClusterContext:
     """What a step that runs in pods needs to know besides."""
 
     run_id: str  # of the pipeline's run
     host_paths: bool  # whether Datastores may be folders of the nodes
     datastores: frozenset[str | None]  # those that hold outputs which the step reads; None is the default one
-    places: frozenset[str]  # full places of such outputs
+    locations: frozenset[str]  # full places of such outputs
 
 
 @dataclass(frozen=True)
@@ -88,22 +88,24 @@ class ResolvedStep:
     spec: dict[str, Any]  # the step's own spec, as its model has it
     source: str | None = None
     python: str | None = None
-    provision: Provision | None = None  # of its pods; None on this machine
+    provision: PodRequirements | None = None  # of its pods; None on this machine
 
 
-def resolve_step(step: PipelineStep, place: Place) -> ResolvedStep:
+def resolve_step(step: PipelineStep, context: StepContext) -> ResolvedStep:
     """Return the step resolved. Raises InvalidDocuments with every problem found."""
     for kind, raw in ((PARALLEL_RUN, step.parallel_run), (SCRIPT, step.script), (TRANSFER, step.transfer)):
-        _refuse_foreign(kind, raw or {}, place)
+        _refuse_foreign(kind, raw or {}, context)
     try:
         if step.parallel_run is not None:
-            return _parallel_run(step, step.parallel_run, place)
+            return _parallel_run(step, step.parallel_run, context)
         if step.script is not None:
-            return _script(step, step.script, place)
+            return _script(step, step.script, context)
         assert step.transfer is not None  # the model takes exactly one of the three
-        return _transfer(step, step.transfer, place)
+        return _transfer(step, step.transfer, context)
     except InvalidDocuments as error:
-        raise InvalidDocuments(_moved(error.problems, place, f"{place.path}.{kind_of(step)}")) from None
+        raise InvalidDocuments(
+            _with_pipeline_path(error.problems, context, f"{context.path}.{kind_of(step)}")
+        ) from None
 
 
 def kind_of(step: PipelineStep) -> str:
@@ -111,7 +113,7 @@ def kind_of(step: PipelineStep) -> str:
     return PARALLEL_RUN if step.parallel_run is not None else SCRIPT if step.script is not None else TRANSFER
 
 
-def place_of_output(step: PipelineStep, output: str) -> tuple[str | None, str | None]:
+def output_location(step: PipelineStep, output: str) -> tuple[str | None, str | None]:
     """Return the Datastore that an output of a step is in, None for the default one, or else its full place."""
     if step.transfer is not None:
         destination = step.transfer.get(DESTINATION, {})
@@ -122,12 +124,12 @@ def place_of_output(step: PipelineStep, output: str) -> tuple[str | None, str | 
     return next((each.get("datastore") for each in every if each.get("name") == output), None), None
 
 
-def _refuse_foreign(kind: str, raw: dict[str, Any], place: Place) -> None:
-    path = f"{place.path}.{kind}"
-    said = [(name, "is not a field of a pipeline's step: the run as a whole has it") for name in _OF_A_RUN]
+def _refuse_foreign(kind: str, raw: dict[str, Any], context: StepContext) -> None:
+    path = f"{context.path}.{kind}"
+    rules = [(name, "is not a field of a pipeline's step: the run as a whole has it") for name in _RUN_FOLDERS]
     if kind != PARALLEL_RUN:
-        said += [(name, f"belongs to the step: write it beside {kind}") for name in _OF_THE_STEP]
-    foreign = [place.pipeline.problem(f"{path}.{name}", text) for name, text in said if name in raw]
+        rules += [(name, f"belongs to the step: write it beside {kind}") for name in _OF_THE_STEP]
+    foreign = [context.pipeline.problem(f"{path}.{name}", text) for name, text in rules if name in raw]
     if foreign:
         raise InvalidDocuments(foreign)
 
@@ -135,16 +137,16 @@ def _refuse_foreign(kind: str, raw: dict[str, Any], place: Place) -> None:
 # --- the three kinds ---------------------------------------------------------------------------------------------
 
 
-def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
+def _parallel_run(step: PipelineStep, raw: dict[str, Any], context: StepContext) -> ResolvedStep:
     inputs = raw.get("inputs")
     if isinstance(inputs, list):
-        raw = {**raw, "inputs": [_data_of(each, f"spec.inputs[{i}]", place) for i, each in enumerate(inputs)]}
+        raw = {**raw, "inputs": [_data_of(each, f"spec.inputs[{i}]", context) for i, each in enumerate(inputs)]}
     side = raw.get("sideInputs")
     if isinstance(side, list):
-        raw = {**raw, "sideInputs": [_data_of(each, f"spec.sideInputs[{i}]", place) for i, each in enumerate(side)]}
-    document = _document(ParallelRunStep, step.name, raw, place)
-    setting = _setting(document, place)
-    resolved = resolve(setting.documents, run_uri=setting.run_uri, run_id=place.run_id, cores=place.cores)
+        raw = {**raw, "sideInputs": [_data_of(each, f"spec.sideInputs[{i}]", context) for i, each in enumerate(side)]}
+    document = _document(ParallelRunStep, step.name, raw, context)
+    setting = _setting(document, context)
+    resolved = resolve(setting.documents, run_uri=setting.run_uri, run_id=context.run_id, cores=context.cores)
     spec, job = document.resource.spec, resolved.job
     if setting.provision is not None:
         job = on_nodes(job, document.resource, setting.provision)
@@ -165,13 +167,13 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], place: Place) -> Reso
     return setting.resolved(job_json, outputs, parts, source=job.source_uri, python=resolved.python)
 
 
-def _script(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
-    document = _document(ScriptStep, step.name, raw, place)
-    setting, spec = _setting(document, place), document.resource.spec
+def _script(step: PipelineStep, raw: dict[str, Any], context: StepContext) -> ResolvedStep:
+    document = _document(ScriptStep, step.name, raw, context)
+    setting, spec = _setting(document, context), document.resource.spec
     references = References(setting.documents, setting.step)
     timeout = None if step.timeout_seconds is None else float(step.timeout_seconds)
     in_place = cast("Document[ScriptStep]", setting.step)
-    job = script_job(in_place, references, run_uri=setting.run_uri, run_id=place.run_id, timeout=timeout)
+    job = script_job(in_place, references, run_uri=setting.run_uri, run_id=context.run_id, timeout=timeout)
     parts = {
         **_common(spec, references),
         "kind": SCRIPT,
@@ -187,9 +189,9 @@ def _script(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedSt
     return setting.resolved(job.to_dict(), outputs, parts, source=job.source_uri, python=python)
 
 
-def _transfer(step: PipelineStep, raw: dict[str, Any], place: Place) -> ResolvedStep:
-    document = _document(TransferStep, step.name, raw, place)
-    setting = _setting(document, place)
+def _transfer(step: PipelineStep, raw: dict[str, Any], context: StepContext) -> ResolvedStep:
+    document = _document(TransferStep, step.name, raw, context)
+    setting = _setting(document, context)
     references = References(setting.documents, setting.step)
     job = transfer_job(cast("Document[TransferStep]", setting.step), references)
     if references.problems:
@@ -199,13 +201,13 @@ def _transfer(step: PipelineStep, raw: dict[str, Any], place: Place) -> Resolved
     return setting.resolved(job, {DESTINATION: destination}, parts)
 
 
-def _data_of(given: Any, path: str, place: Place) -> Any:
+def _data_of(given: Any, path: str, context: StepContext) -> Any:
     """Return an input that is an output of another step as one with its data described in place."""
     if not isinstance(given, dict) or "from" not in given:
         return given
     taken = {key: value for key, value in given.items() if key not in ("from", "tabular")}
     source, tabular = given["from"], given.get("tabular")
-    _check_from(source, f"{path}.from", place)
+    _check_from(source, f"{path}.from", context)
     if tabular is None:
         return {**taken, "file": {"paths": [source]}}
     if not isinstance(tabular, dict):
@@ -229,7 +231,7 @@ class _Setting:
     step: Document[Resource]
     run_uri: str
     spec: dict[str, Any]
-    provision: Provision | None = None
+    provision: PodRequirements | None = None
 
     def resolved(
         self,
@@ -243,15 +245,15 @@ class _Setting:
         return ResolvedStep(job, outputs, parts, self.spec, source, python, self.provision)
 
 
-def _setting(document: Document[Any], place: Place) -> _Setting:
+def _setting(document: Document[Any], context: StepContext) -> _Setting:
     """Return a step among the documents around it; in pods, where it runs there. Raises InvalidDocuments."""
-    documents, step = _documents_with(place.documents, document), cast("Document[Resource]", document)
+    documents, step = _documents_with(context.documents, document), cast("Document[Resource]", document)
     spec = _own_spec(document.resource)
-    if place.cluster is None:
-        return _Setting(documents, step, place.run_uri, spec)
-    cluster = place.cluster
+    if context.cluster is None:
+        return _Setting(documents, step, context.run_uri, spec)
+    cluster = context.cluster
     layout = PodLayout(
-        documents, step, host_paths=cluster.host_paths, datastores=cluster.datastores, places=cluster.places
+        documents, step, host_paths=cluster.host_paths, datastores=cluster.datastores, locations=cluster.locations
     )
     mounted = layout.documents_in_pods()
     has_folder = not isinstance(document.resource, TransferStep)
@@ -280,32 +282,32 @@ def _own_spec(step: ParallelRunStep | ScriptStep | TransferStep) -> dict[str, An
     return spec
 
 
-def _check_from(source: Any, path: str, place: Place) -> None:
-    if not isinstance(source, str) or not is_held(source):
-        raise InvalidDocuments([place.pipeline.wrong(path, source, FROM_RULE)])
+def _check_from(source: Any, path: str, context: StepContext) -> None:
+    if not isinstance(source, str) or not is_placeholder(source):
+        raise InvalidDocuments([context.pipeline.wrong(path, source, FROM_RULE)])
 
 
-def _document(kind: Any, name: str, raw: dict[str, Any], place: Place) -> Document[Any]:
+def _document(kind: Any, name: str, raw: dict[str, Any], context: StepContext) -> Document[Any]:
     """Return a step as the document that it would be by itself. Raises InvalidDocuments."""
     manifest = {"apiVersion": API_VERSION, "kind": kind.__name__, "metadata": {"name": name}, "spec": raw}
     try:
         resource = kind.model_validate(manifest)
     except ValidationError as error:
-        raise InvalidDocuments(problems_of(error, model=kind, where=place.pipeline.where)) from None
-    return Document(place.pipeline.where, place.pipeline.folder, resource)
+        raise InvalidDocuments(problems_of(error, model=kind, where=context.pipeline.where)) from None
+    return Document(context.pipeline.where, context.pipeline.folder, resource)
 
 
-def _moved(problems: list[Problem], place: Place, path: str) -> list[Problem]:
+def _with_pipeline_path(problems: list[Problem], context: StepContext, path: str) -> list[Problem]:
     """Return problems of the step as problems of the pipeline that it is in; those of other documents stay."""
     return [
-        replace(each, path=path + each.path.removeprefix("spec")) if each.where == place.pipeline.where else each
+        replace(each, path=path + each.path.removeprefix("spec")) if each.where == context.pipeline.where else each
         for each in problems
     ]
 
 
 def _common(spec: ParallelRunStepSpec | ScriptStepSpec, references: References) -> dict[str, Any]:
     """Return the parts of a fingerprint that both kinds of steps with code have."""
-    settings = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_APART)
+    settings = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_SETTINGS)
     environment = references.environment(spec.environment)
     return {
         "arguments": list(spec.arguments),
@@ -332,8 +334,8 @@ def _with_empty(given: Mapping[str, str]) -> dict[str, str]:
 def _given(given: Any) -> dict[str, Any]:
     """Return how an input's data is read: of a query its text, whatever the Datastore of its database is called."""
     table = None if given.tabular is None else {**asdict(given.tabular), "database": ""}
-    said = {"mode": given.mode, "tabular": table, "partition": given.partition_format}
-    return {name: value for name, value in said.items() if value is not None}
+    settings = {"mode": given.mode, "tabular": table, "partition": given.partition_format}
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _whole(given: Iterable[ScriptInput]) -> dict[str, Any]:
@@ -343,8 +345,8 @@ def _whole(given: Iterable[ScriptInput]) -> dict[str, Any]:
 
 def _output(output: Any, references: References) -> dict[str, Any]:
     """Return an output's settings, with the place of its Datastore for its name."""
-    said: dict[str, Any] = output.model_dump(
+    settings: dict[str, Any] = output.model_dump(
         mode="json", by_alias=True, exclude_defaults=True, exclude={"name", "datastore"}
     )
     store = References(references.documents, references.step).datastore(output.datastore, references.step, "spec")
-    return said if store is None else {**said, "datastore": store}
+    return settings if store is None else {**settings, "datastore": store}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem, listed
-from longshore_planner.cluster.provision import Provision, user_location
+from longshore_planner.cluster.pod_requirements import PodRequirements, user_location
 from longshore_planner.pipelines.frozen import NONE, STAMPS, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
 from longshore_protocol.survey import ALL_FILES, SourceFound, SourceToCopy, SurveyRequest, SurveyResult
@@ -27,7 +27,7 @@ class Survey:
     """What is to be looked at, and what the pod is given that does it."""
 
     request: SurveyRequest
-    provision: Provision
+    provision: PodRequirements
     sources: Mapping[str, int] = field(default_factory=dict)  # step -> which of the request's its source is
     out_of_reach: frozenset[str] = frozenset()  # steps whose Datastores name another account than the pod has
 
@@ -39,10 +39,12 @@ class Survey:
 
     def shown(self, sentence: str) -> str:
         """Return a sentence of the pod with places as their users know them."""
-        sources = [place for each in self.request.sources for place in (each.uri, each.target)]
-        inputs = [place for step in self.request.contents.values() for places in step.values() for place in places]
-        for place in sorted({*sources, *inputs}, key=len, reverse=True):
-            sentence = sentence.replace(place, user_location(place))
+        sources = [location for each in self.request.sources for location in (each.uri, each.target)]
+        inputs = [
+            location for step in self.request.contents.values() for locations in step.values() for location in locations
+        ]
+        for location in sorted({*sources, *inputs}, key=len, reverse=True):
+            sentence = sentence.replace(location, user_location(location))
         return sentence
 
 
@@ -66,7 +68,7 @@ def survey_of(
     looked_at: dict[str, dict[str, list[str]]] = {}
     concerned = []
     targets = _Targets(copies)
-    provisions = {step.name: Provision.from_dict(step.provision or {}) for step in steps}
+    provisions = {step.name: PodRequirements.from_dict(step.provision or {}) for step in steps}
     for step in steps:
         provision = provisions[step.name]
         if provision.source_uri is not None and step.name in code:
@@ -75,14 +77,14 @@ def survey_of(
             concerned.append(provision)
     out_of_reach = set()
     for step in steps if contents != NONE else ():
-        if not (step.allow_reuse and step.places):
+        if not (step.allow_reuse and step.locations):
             continue
         provision = provisions[step.name]
         accounts = {each.service_account for each in (*concerned, provision) if each.service_account}
         if len(accounts) > 1:  # one pod looks, and has one account
             out_of_reach.add(step.name)
             continue
-        looked_at[step.name] = step.places
+        looked_at[step.name] = step.locations
         concerned.append(provision)
     if not concerned:
         return None
@@ -99,29 +101,29 @@ def with_survey(step: FrozenStep, survey: Survey, found: SurveyResult, *, run: s
         source = found.sources[number]
         step = with_source(step, source.files, copy=survey.request.sources[number].target, git=source.git)
     contents, held = found.contents.get(step.name, {}), found.held.get(step.name, {})
-    told = {name: {"digest": digest, **_shown(survey, held.get(name, {}))} for name, digest in contents.items()}
+    recorded = {name: {"digest": digest, **_shown(survey, held.get(name, {}))} for name, digest in contents.items()}
     if step.name in survey.out_of_reach:
-        told = {name: {"digest": run, "unknown": _OTHER_ACCOUNT} for name in step.places}
-    elif step.name in survey.request.contents and not told:
-        told = {name: {"digest": run, "unknown": _TOO_MANY} for name in step.places}
-    return step.with_contents(told, by=survey.request.by) if told else step
+        recorded = {name: {"digest": run, "unknown": _OTHER_ACCOUNT} for name in step.locations}
+    elif step.name in survey.request.contents and not recorded:
+        recorded = {name: {"digest": run, "unknown": _TOO_MANY} for name in step.locations}
+    return step.with_contents(recorded, by=survey.request.by) if recorded else step
 
 
 def _shown(survey: Survey, held: Mapping[str, Any]) -> dict[str, Any]:
     return {key: survey.shown(each) if key == "unknown" else each for key, each in held.items()}
 
 
-def answers(survey: Survey, found: SurveyResult) -> bool:
+def is_result_of(survey: Survey, found: SurveyResult) -> bool:
     """Tell whether a result is one of this survey."""
     steps = survey.request.contents
-    is_told = found.contents.keys() == steps.keys() or not found.contents  # that of too many may be left out
-    return len(found.sources) == len(survey.request.sources) and is_told
+    has_contents = found.contents.keys() == steps.keys() or not found.contents  # that of too many may be left out
+    return len(found.sources) == len(survey.request.sources) and has_contents
 
 
 def has_file(source: SourceFound, name: str) -> bool:
     """Tell whether a source has a file, as far as is known: of a folder that is told as one, it may."""
     path = posixpath.normpath(name)
-    folders = {path[: place + 1] for place, letter in enumerate(path) if letter == "/"}
+    folders = {path[: index + 1] for index, letter in enumerate(path) if letter == "/"}
     return not source.files.keys().isdisjoint({path, ALL_FILES, *folders})
 
 
@@ -138,13 +140,13 @@ class _Targets:
         return self._known.setdefault((source, folder), f"{folder}/sources/{self._first + len(self._known)}")
 
 
-def _number(place: str) -> int:
+def _number(location: str) -> int:
     """Return the number of a copy; -1 for what is none."""
-    folder, _, number = place.rpartition("/")
+    folder, _, number = location.rpartition("/")
     return int(number) if folder.endswith("/sources") and number.isdecimal() else -1
 
 
-def _union(provisions: Collection[Provision], where: str) -> Provision:
+def _union(provisions: Collection[PodRequirements], where: str) -> PodRequirements:
     """Return the volumes, Secrets and account of all, and nothing else of them."""
     volumes = {volume for each in provisions for volume in each.volumes}
     folders = {folder for each in provisions for folder in each.folders}
@@ -157,7 +159,7 @@ def _union(provisions: Collection[Provision], where: str) -> Provision:
         )
         raise InvalidDocuments([Problem(where, "", text)])
     ordered = tuple(sorted(volumes, key=lambda each: each.uri))
-    return Provision(
+    return PodRequirements(
         volumes=ordered,
         folders=tuple(sorted(folders)),
         secrets=tuple(sorted(secrets)),
@@ -165,11 +167,11 @@ def _union(provisions: Collection[Provision], where: str) -> Provision:
     )
 
 
-def what(survey: Survey) -> str:
+def describe(survey: Survey) -> str:
     """Say in a few words what is looked at."""
-    told: list[Any] = []
+    parts: list[str] = []
     if sources := len(survey.request.sources):
-        told.append(f"copies {sources} source{'s' * (sources > 1)}")
+        parts.append(f"copies {sources} source{'s' * (sources > 1)}")
     if steps := len(survey.request.contents):
-        told.append(f"lists the inputs of {steps} step{'s' * (steps > 1)}")
-    return " and ".join(told)
+        parts.append(f"lists the inputs of {steps} step{'s' * (steps > 1)}")
+    return " and ".join(parts)

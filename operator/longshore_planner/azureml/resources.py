@@ -9,10 +9,10 @@ from typing import Any
 from longshore_api.base import API_VERSION
 from longshore_api.errors import shown
 from longshore_planner.azureml.environments import described, named
+from longshore_planner.azureml.locations import Location, asset_name, is_asset, local_url, parse_location
 from longshore_planner.azureml.mltable import guessed_table, read_mltable
 from longshore_planner.azureml.names import Names, resource_name
 from longshore_planner.azureml.notes import Notes, Remarked, plain
-from longshore_planner.azureml.places import Place, asset_name, is_asset, local_url, read_place
 
 MLTABLE = "mltable"
 NODES = 4  # at most, as Azure ML has it where nobody says otherwise
@@ -26,7 +26,7 @@ def document(kind: str, name: str, spec: Any) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-class Around:
+class Resources:
     """Makes documents as steps ask for them.
 
     `base` is the folder of the YAML file as our documents will see it. `read` gives the parsed content of a file by
@@ -44,19 +44,19 @@ class Around:
         named = set(_datasets(main))
         return [each for (kind, name), each in self._made.items() if kind != "Dataset" or name in named]
 
-    def place(self, text: str, *, folder: str, said: str) -> Place:
+    def location(self, text: str, *, folder: str, origin: str) -> Location:
         """Read a path that stands in a YAML file of `folder`, which is below that of the whole; see to its store."""
         store = self.default_store or "workspaceblobstore"
         whole = text.replace("${{default_datastore}}", store)
-        return self._seen_to(read_place(whole, folder=posixpath.join(self.base, folder)), said=said)
+        return self._with_datastore(parse_location(whole, folder=posixpath.join(self.base, folder)), origin=origin)
 
-    def _seen_to(self, place: Place, *, said: str) -> Place:
+    def _with_datastore(self, location: Location, *, origin: str) -> Location:
         """Return a place; make its Datastore, and note what was guessed about that."""
-        if place.datastore:
-            self.datastore(place.datastore)
-        if place.remark:
-            self.notes.tell(said, place.remark)
-        return place
+        if location.datastore:
+            self.datastore(location.datastore)
+        if location.remark:
+            self.notes.add(origin, location.remark)
+        return location
 
     def datastore(self, theirs: str, *, default: bool = False) -> str:
         """Return our name of a Datastore; its place is for the user to fill in."""
@@ -64,18 +64,18 @@ class Around:
         if ("Datastore", name) not in self._made:
             uri = Remarked(local_url(self.base, f"datastores/{theirs}"), _FILL_IN_STORE)
             self._made["Datastore", name] = document("Datastore", name, {"uri": uri})
-            self.notes.tell(f"Datastore {name}", "spec.uri is a folder of this machine: fill in where the store is")
+            self.notes.add(f"Datastore {name}", "spec.uri is a folder of this machine: fill in where the store is")
         if default:
             self._made["Datastore", name]["spec"]["default"] = True
         return name
 
-    def dataset(self, hint: str, text: str, *, type_: str, folder: str, said: str) -> tuple[str, bool]:
+    def dataset(self, hint: str, text: str, *, type_: str, folder: str, origin: str) -> tuple[str, bool]:
         """Return the name of a Dataset of a path, and whether it is a table; `hint` is its name where it has none."""
-        place = self.place(text, folder=folder, said=said)
-        name = self._name("Dataset", place.asset or f"{hint}", key=f"{text}|{type_}|{folder}")
+        location = self.location(text, folder=folder, origin=origin)
+        name = self._name("Dataset", location.asset or f"{hint}", key=f"{text}|{type_}|{folder}")
         if ("Dataset", name) not in self._made:
             self._made["Dataset", name] = document("Dataset", name, {})  # before anybody else takes the name
-            self._made["Dataset", name]["spec"] = self._data(place, text, type_=type_, folder=folder, said=said)
+            self._made["Dataset", name]["spec"] = self._data(location, text, type_=type_, folder=folder, origin=origin)
         return name, "tabular" in self._made["Dataset", name]["spec"]
 
     def unknown_dataset(self, hint: str, *, tabular: bool) -> str:
@@ -95,21 +95,21 @@ class Around:
         form = "/".join([*(f"{{{name}}}" for name in names), "*"])
         return {"partitionFormat": Remarked(form, "a guess: what the end of each path says, from the first key on")}
 
-    def environment(self, given: Any, *, folder: str, said: str) -> str | None:
+    def environment(self, given: Any, *, folder: str, origin: str) -> str | None:
         """Return the name of an Environment: a registered one, or one described in place or in a file of `folder`."""
         if isinstance(given, str) and given.endswith((".yml", ".yaml")) and not is_asset(given):
             content = self.read(posixpath.normpath(posixpath.join(folder, given.removeprefix("file:"))))
             given = content if isinstance(content, Mapping) else posixpath.basename(given)
         if given in (None, "", {}):
-            self.notes.tell(said, "is missing: a cluster needs an Environment with an image")
+            self.notes.add(origin, "is missing: a cluster needs an Environment with an image")
             return None
         if isinstance(given, str):
             theirs, (spec, remark) = asset_name(given), named(given)
         elif isinstance(given, Mapping):
             theirs = str(given.get("name") or "environment")
-            spec, remark = described(given, said=said, notes=self.notes)
+            spec, remark = described(given, origin=origin, notes=self.notes)
         else:
-            self.notes.lost(said, f"it is {shown(given)}, and a name or a mapping was expected")
+            self.notes.lost(origin, f"it is {shown(given)}, and a name or a mapping was expected")
             return None
         key = given if isinstance(given, str) else repr(given)
         name = self._name("Environment", theirs.removesuffix(".yml").removesuffix(".yaml"), key=key)
@@ -117,7 +117,7 @@ class Around:
             whole: Any = Remarked(spec, remark) if remark else spec
             self._made["Environment", name] = document("Environment", name, whole)
             if remark:
-                self.notes.tell(f"Environment {name}", "a cluster needs spec.image, with the script's packages in it")
+                self.notes.add(f"Environment {name}", "a cluster needs spec.image, with the script's packages in it")
         return name
 
     def cluster(self, given: str, *, nodes: int, vm_size: str) -> str | None:
@@ -136,7 +136,7 @@ class Around:
                     NODES, "fill in vmSize, such as STANDARD_D2_V2, or resources; and how many there may be"
                 )
                 self._made["ComputeCluster", name]["spec"]["maxNodes"] = limit
-                self.notes.tell(f"ComputeCluster {name}", "fill in vmSize and maxNodes: only the workspace knows them")
+                self.notes.add(f"ComputeCluster {name}", "fill in vmSize and maxNodes: only the workspace knows them")
         spec = self._made["ComputeCluster", name]["spec"]
         if nodes > plain(spec["maxNodes"]):
             old = spec["maxNodes"]
@@ -147,23 +147,23 @@ class Around:
         names = self._names.setdefault(kind, Names(lambda text: resource_name(text.partition("|")[0])))
         return names.of(f"{theirs}|{key}")
 
-    def _data(self, place: Place, text: str, *, type_: str, folder: str, said: str) -> dict[str, Any]:
-        if place.asset:
-            self.notes.tell(
-                said, f"only the workspace knows where {text} is: copy it to {place.path}, or fill in its place"
+    def _data(self, location: Location, text: str, *, type_: str, folder: str, origin: str) -> dict[str, Any]:
+        if location.asset:
+            self.notes.add(
+                origin, f"only the workspace knows where {text} is: copy it to {location.path}, or fill in its place"
             )
-        elif place.local:
-            self.notes.tell(said, "is a path of this machine, which a cluster cannot see: put it in a Datastore there")
-        places, table, partition = [place], None, None
+        elif location.local:
+            self.notes.add(origin, "is a path of this machine, which a cluster cannot see: put it in a Datastore there")
+        locations, table, partition = [location], None, None
         if type_ == MLTABLE:
-            places, table, partition = self._table(place, text, folder=folder, said=said)
-        store = next((each.datastore for each in places if each.datastore), "")
-        for each in places:
+            locations, table, partition = self._table(location, text, folder=folder, origin=origin)
+        store = next((each.datastore for each in locations if each.datastore), "")
+        for each in locations:
             if each.datastore not in ("", store):
                 why = f"a Dataset is in one Datastore, and this one is in {store}: make a Dataset of each, and an input"
-                self.notes.lost(f"{said} ({each.path} in {each.datastore})", why)
-        paths = [each.path for each in places if each.datastore in ("", store)]
-        remark = f"fill in the paths of {text}" if place.asset else ""
+                self.notes.lost(f"{origin} ({each.path} in {each.datastore})", why)
+        paths = [each.path for each in locations if each.datastore in ("", store)]
+        remark = f"fill in the paths of {text}" if location.asset else ""
         data: dict[str, Any] = {"paths": Remarked(paths, remark) if remark else paths}
         if store:
             data = {"datastore": self._name("Datastore", store), **data}
@@ -172,19 +172,23 @@ class Around:
         return {"file": data} if table is None else {"tabular": {**data, **table}}
 
     def _table(
-        self, place: Place, text: str, *, folder: str, said: str
-    ) -> tuple[list[Place], dict[str, Any] | None, str | None]:
-        if place.local and not place.asset and not is_asset(text):
+        self, location: Location, text: str, *, folder: str, origin: str
+    ) -> tuple[list[Location], dict[str, Any] | None, str | None]:
+        if location.local and not location.asset and not is_asset(text):
             where = posixpath.normpath(posixpath.join(folder, text.removeprefix("file:")))
             content = self.read(posixpath.join(where, "MLTable"))
             if content is not None:
                 inside = posixpath.join(self.base, where)
-                places, table, partition = read_mltable(
-                    content, folder=inside, said=f"{said} MLTable", notes=self.notes
+                locations, table, partition = read_mltable(
+                    content, folder=inside, origin=f"{origin} MLTable", notes=self.notes
                 )
-                return [self._seen_to(each, said=f"{said} MLTable.paths") for each in places], table, partition
-        self.notes.tell(said, f"the MLTable file of {text} was not read: CSV files are a guess")
-        guessed, table = guessed_table(place)
+                return (
+                    [self._with_datastore(each, origin=f"{origin} MLTable.paths") for each in locations],
+                    table,
+                    partition,
+                )
+        self.notes.add(origin, f"the MLTable file of {text} was not read: CSV files are a guess")
+        guessed, table = guessed_table(location)
         return [guessed], {"format": Remarked(table["format"], "a guess: csv, jsonl or parquet")}, None
 
 

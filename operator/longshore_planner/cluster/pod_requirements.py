@@ -38,7 +38,7 @@ class Volume:
 
 
 @dataclass(frozen=True)
-class Provision:
+class PodRequirements:
     """What the pods of a run are given."""
 
     image: str = ""  # of the user's container; none for a transfer
@@ -57,16 +57,16 @@ class Provision:
         return asdict(self)
 
     @staticmethod
-    def from_dict(raw: dict[str, Any]) -> Provision:
+    def from_dict(raw: dict[str, Any]) -> PodRequirements:
         """Read what `to_dict` wrote, in this version or an adjacent one. Raises ValueError."""
-        return read(Provision, raw)
+        return read(PodRequirements, raw)
 
 
-def user_location(place: str) -> str:
+def user_location(location: str) -> str:
     """Return a place in pods as its users know it: on a claim, or a folder of the node."""
-    if place.startswith(_CLAIMS):
-        return f"pvc:{place.removeprefix(_CLAIMS)}"
-    return f"file:///{place.removeprefix(_FOLDERS)}" if place.startswith(_FOLDERS) else place
+    if location.startswith(_CLAIMS):
+        return f"pvc:{location.removeprefix(_CLAIMS)}"
+    return f"file:///{location.removeprefix(_FOLDERS)}" if location.startswith(_FOLDERS) else location
 
 
 def pod_location(uri: str) -> str:
@@ -76,7 +76,9 @@ def pod_location(uri: str) -> str:
     return _FOLDERS + uri.removeprefix("file:").lstrip("/") if uri.startswith("file:/") else uri
 
 
-def is_below(place: str, root: str) -> bool:
+def is_below(location: str, root: str) -> bool:
     """Tell whether a place, as users or pods know it, is that of a Datastore, or below it."""
-    place, root = (each if "://" in each else posixpath.normpath(each) for each in map(pod_location, (place, root)))
-    return place == root.rstrip("/") or place.startswith(root.rstrip("/") + "/")
+    location, root = (
+        each if "://" in each else posixpath.normpath(each) for each in map(pod_location, (location, root))
+    )
+    return location == root.rstrip("/") or location.startswith(root.rstrip("/") + "/")

@@ -17,7 +17,7 @@ _EITHER_SLASH = re.compile(r"(?<!:)/{2,}")
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A place as our documents say it, and what was guessed about it."""
 
     path: str  # a URL, or relative to the Datastore
@@ -27,13 +27,13 @@ class Place:
     local: bool = False  # on this machine
 
 
-def read_place(text: str, *, folder: str) -> Place:
+def parse_location(text: str, *, folder: str) -> Location:
     """Read a path; `folder` is where the YAML lies, as our documents see it."""
     text = text.strip()
     if found := _DATASTORE.fullmatch(text):
-        return Place(_EITHER_SLASH.sub("/", found[2] or "") or ALL_BELOW, datastore=found[1])
+        return Location(_EITHER_SLASH.sub("/", found[2] or "") or ALL_BELOW, datastore=found[1])
     if found := _ASSET.fullmatch(text) or _REGISTERED.fullmatch(text):
-        return Place(local_url(folder, f"data/{found[1]}/"), asset=found[1], local=True)
+        return Location(local_url(folder, f"data/{found[1]}/"), asset=found[1], local=True)
     if found := _BLOB.fullmatch(text):
         container, account, domain, path = found.groups()
         return _on_storage(account, domain, container, path)
@@ -41,8 +41,8 @@ def read_place(text: str, *, folder: str) -> Place:
         account, domain, container, path = found.groups()
         return _on_storage(account, domain, container, path)
     if "://" in text and not text.startswith("file:"):
-        return Place(text)
-    return Place(local_url(folder, text.removeprefix("file:")), local=True)
+        return Location(text)
+    return Location(local_url(folder, text.removeprefix("file:")), local=True)
 
 
 def local_url(folder: str, path: str) -> str:
@@ -64,6 +64,6 @@ def is_asset(text: str) -> bool:
     return text.strip().startswith("azureml:")
 
 
-def _on_storage(account: str, domain: str, container: str, path: str) -> Place:
+def _on_storage(account: str, domain: str, container: str, path: str) -> Location:
     url = f"abfs://{container}@{account}.dfs.{domain}/{path}"
-    return Place(url, remark=f"the container {container} of the storage account {account}: reading it needs a key")
+    return Location(url, remark=f"the container {container} of the storage account {account}: reading it needs a key")

@@ -13,25 +13,25 @@ _OF_MACHINE = re.compile(
 )
 
 
-def locate(place: str, *, folder: str) -> str:
+def locate(location: str, *, folder: str) -> str:
     """Return a place as an absolute local path or a URL; `folder` is what a relative one starts from.
 
     `file:code`, `file:../code`, `file:///code` and `code` are local. Raises ValueError, with a sentence, for a place
     that a local run cannot reach.
     """
-    if place.startswith("pvc:"):
+    if location.startswith("pvc:"):
         raise ValueError("is on a volume of a cluster, which a local run cannot reach")
-    if place.startswith("file:"):
-        local = unquote(place.removeprefix("file:"))
+    if location.startswith("file:"):
+        local = unquote(location.removeprefix("file:"))
         if local.startswith("//") and not local.startswith("///"):
             host, _, rest = local[2:].partition("/")
             if host != "localhost":
                 raise ValueError(f"names a machine, {host!r}: write file:{host}/… for a path relative to the YAML file")
             local = "/" + rest
         return join(folder, local) if not local.startswith("/") else posixpath.normpath("/" + local.lstrip("/"))
-    if "://" in place:
-        return place
-    return posixpath.normpath(posixpath.join(folder, place))
+    if "://" in location:
+        return location
+    return posixpath.normpath(posixpath.join(folder, location))
 
 
 def join(base: str, path: str) -> str:
@@ -40,9 +40,9 @@ def join(base: str, path: str) -> str:
     return whole if "://" in base else posixpath.normpath(whole)
 
 
-def is_url(place: str) -> bool:
+def is_url(location: str) -> bool:
     """Tell whether a place says itself which store it is in."""
-    return "://" in place or place.startswith(("file:", "pvc:"))
+    return "://" in location or location.startswith(("file:", "pvc:"))
 
 
 def is_database(url: str) -> bool:
