@@ -6,7 +6,7 @@ import pytest
 from pipelines import document, frozen, script
 
 from longshore_agent.task import _transfer
-from longshore_agent.transfer import why_not
+from longshore_agent.transfer import error_message
 from longshore_planner.pipelines import fingerprint
 from longshore_planner.pipelines.decide import decide
 from longshore_planner.pipelines.frozen import Options
@@ -101,7 +101,7 @@ def test_other_secrets_tell_one_thing_from_another():
 @pytest.mark.usefixtures("restored_signals")
 def test_a_transfer_that_fails_or_is_ended_names_no_secret(tmp_path):
     source, target = SIGNED.format(name="a", secret=SECRET), WITH_PASSWORD.format(name="b", secret=SECRET)
-    assert SECRET not in why_not(source, target, OSError("no"))
+    assert SECRET not in error_message(source, target, OSError("no"))
     absent = f"memory://{tmp_path.name}/a?sig={SECRET}"
     result = _transfer({"source": absent, "destination": str(tmp_path), "timeout": 60.0})
     assert (result.state, SECRET in result.message) == ("failed", False)
