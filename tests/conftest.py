@@ -8,6 +8,7 @@ import signal
 from unittest import mock
 
 import object_stores
+import platforms
 import postgres_server
 import pytest
 import s3_server
@@ -15,6 +16,21 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+_PLATFORM = os.environ.pop("LONGSHORE_TEST_PLATFORM", "")
+if _PLATFORM == platforms.BARE:  # for every process that a test starts
+    os.environ["PYTHONPATH"] = platforms.bare_python_path()
+elif _PLATFORM:
+    raise pytest.UsageError(f'LONGSHORE_TEST_PLATFORM is "{_PLATFORM}"; "{platforms.BARE}" is the only value')
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out, on a simulated platform, the tests that need Linux."""
+    if _PLATFORM:
+        left_out = [each for each in items if each.get_closest_marker("linux")]
+        items[:] = [each for each in items if each not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGCHLD)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import signal
 import sys
@@ -16,7 +15,7 @@ from longshore_cli.workers import Place, Workers, socket_name
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
 from longshore_coordinator.verdict import PLAN_CHANGED, REFUSALS
-from longshore_host.linux import adopt_orphans, children_of, kill_and_reap
+from longshore_host import orphans
 from longshore_protocol.job import Job
 from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import open_store
@@ -45,11 +44,11 @@ async def run_locally(
     lets running mini-batches finish within GRACE, a second one stops them. Raises ResumeRefused when a resumed run has
     another plan or other code, OSError or ValueError when the run folder cannot be used.
     """
-    adopt_orphans()
+    orphans.adopt()
     try:
         return await run_engine(job, python=python, resume=resume, show=show, control=_drain_on_signals)
     finally:
-        kill_and_reap(lambda: children_of(os.getpid()))  # what the scripts started and left, when their host could not
+        orphans.kill_adopted()  # what the scripts started and left, when their host could not
 
 
 async def run_engine(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_steps import PROGRESS_SECONDS, StepRun, attempt_of
 from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.verdict import INTERNAL_ERROR
-from longshore_host.linux import adopt_orphans, children_of, kill_and_reap
+from longshore_host import orphans
 from longshore_planner.pipelines.decide import Decision, Stop, Verdict, after_stop, decide
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenPipeline
 from longshore_planner.pipelines.history import History
@@ -58,7 +57,7 @@ class LocalPipeline:
         The first SIGINT or SIGTERM starts nothing more and lets what runs finish within GRACE, a second one ends it.
         Raises OSError when the run folder cannot be written.
         """
-        adopt_orphans()
+        orphans.adopt()
         self._obey_signals()
         try:
             while True:
@@ -179,4 +178,4 @@ class LocalPipeline:
         self._kill_all()
         if self._running:
             await asyncio.wait(self._running)
-        kill_and_reap(lambda: children_of(os.getpid()))  # what the scripts started and left behind
+        orphans.kill_adopted()  # what the scripts started and left behind

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from longshore_host.linux import hold
+from longshore_host.locks import hold
 
 _PREFIX = "longshore-"
 _LOCK = ".lock"  # held by the command whose folder it is
-_LONGEST_SOCKET = 107  # bytes of the path of a unix socket
+_LONGEST_SOCKET = 103  # bytes of the path of a Unix socket: macOS has room for 104 with the NUL, Linux for 108
 
 
 @contextmanager

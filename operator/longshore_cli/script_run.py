@@ -14,22 +14,20 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
 from longshore_agent.script_data import ScriptDataError, collect, prepare
 from longshore_agent.threads import Threads
 from longshore_cli.workers import last_line, link_packages, send, users_environment
-from longshore_host.linux import started_with
+from longshore_host import orphans, parent_death
 from longshore_host.script import GRACE
-from longshore_protocol import clock, script_folder
+from longshore_protocol import clock
 from longshore_protocol.script_job import FAILED, ScriptJob, ScriptResult
-from longshore_run import metrics
+from longshore_run import context
 
 _LAST_WORDS = 10.0  # seconds that writing the logs of a cancelled script may take
 _SLACK = 5.0  # seconds that a host gets beyond the script's own
-_LOOK = 0.01  # seconds before the next look at what is dying
 
 
 async def run_script(job: ScriptJob, *, python: str | None, work: str) -> ScriptResult:
@@ -75,19 +73,21 @@ async def _run_host(place: str, folder: str, python: str) -> str:
     environment = users_environment(link_packages(Path(place)))
     log = _host_log(place)
     try:
+        link = parent_death.link()
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 python,
                 "-m",
                 "longshore_host.script",
                 folder,
-                str(os.getpid()),
+                link.argument,
                 env=environment,
                 cwd=place,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # out of reach of the terminal's Ctrl-C: who cancels decides how to end
+                pass_fds=link.descriptors,
             )
     except OSError as error:
         return f"The interpreter {python} cannot be started: {error}."
@@ -97,8 +97,10 @@ async def _run_host(place: str, folder: str, python: str) -> str:
         await _end(process)
         raise
     finally:
-        if process.returncode != 0:
-            await _kill_started_with(f"{metrics.VARIABLE}={os.path.join(folder, script_folder.METRICS)}")
+        parent_death.forget(process.pid)
+        if process.returncode != 0:  # it could not kill what the script started
+            mark = os.fsencode(f"{context.VARIABLE}={os.path.join(folder, context.FILE)}")
+            await asyncio.to_thread(orphans.kill_marked, [mark])
     return f"The host of the script ended with {code}, and said: {last_line(log)}"
 
 
@@ -113,16 +115,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 return
     send(process, signal.SIGKILL)
     await process.wait()
-
-
-async def _kill_started_with(entry: str) -> None:
-    """Kill what a script started whose host could not, as it was killed itself.
-
-    The mark in their environment tells them, wherever they are: who is a child of whom changes while they die.
-    """
-    give_up = time.monotonic() + _SLACK
-    while (pids := started_with(entry.encode())) and time.monotonic() < give_up:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        await asyncio.sleep(_LOOK)

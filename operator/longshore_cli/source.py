@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,9 +46,19 @@ def used_code(job: Job, paths: Iterable[str]) -> dict[str, str]:
     data += [model.uri for model in job.models]
     data += [job.output.uri, job.run_uri]
     left_out = {os.path.abspath(file) for path in paths for file in manifests(Path(path))}
-    left_out |= {os.path.realpath(f"/proc/self/fd/{number}") for number in (1, 2)}  # which this command itself writes
     try:
-        return code_digests(job.source_uri, job.entry_script, data=data, left_out=left_out)
+        return code_digests(job.source_uri, job.entry_script, data=data, left_out=left_out, open_files=_own_output())
     except OSError as error:
         text = f"cannot be read: {error.strerror or error}"
         raise InvalidDocuments([Problem(f"source {job.source_uri}", "", text)]) from None
+
+
+def _own_output() -> set[tuple[int, int]]:
+    """Return device and inode of the files that this command writes its stdout and stderr to."""
+    found = set()
+    for number in (1, 2):
+        with contextlib.suppress(OSError):  # it is closed
+            status = os.fstat(number)
+            if stat.S_ISREG(status.st_mode):
+                found.add((status.st_dev, status.st_ino))
+    return found

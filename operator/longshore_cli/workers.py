@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import longshore_host
@@ -19,7 +20,9 @@ import longshore_shims
 from longshore_agent.places import Places, places_of
 from longshore_agent.shipping import Shipper
 from longshore_cli.terminal import complain
+from longshore_host import orphans, parent_death
 from longshore_protocol.job import Job
+from longshore_run import context
 
 _QUICK = 5.0  # seconds: a process that ends sooner than this did not work
 _QUICK_ENDS = 4  # so many quick ends in a row, and the worker is given up
@@ -65,8 +68,8 @@ class Workers:
     def start(self) -> None:
         """Start every worker's agent and host."""
         for name in self._names:
-            self._tasks.append(asyncio.create_task(self._keep(name, "agent", self._agent(name))))
-            self._tasks.append(asyncio.create_task(self._keep(name, "host", self._host(name))))
+            self._tasks.append(asyncio.create_task(self._keep(name, "agent", partial(self._agent, name))))
+            self._tasks.append(asyncio.create_task(self._keep(name, "host", partial(self._host, name))))
 
     async def stop(self) -> None:
         """Wait until the processes have ended by themselves, and end those that do not."""
@@ -81,14 +84,18 @@ class Workers:
             send(process, signal.SIGKILL)
         if pending:
             await asyncio.wait(pending)
+        if not orphans.CAN_ADOPT:  # what killed hosts left; adopted orphans are killed at the command's end
+            mark = os.fsencode(f"{context.VARIABLE}={self._place.scratch}/")
+            await asyncio.to_thread(orphans.kill_marked, [mark])
         await asyncio.to_thread(self._ship_last_words)
 
-    async def _keep(self, worker: str, part: str, start: tuple[Sequence[str], dict[str, str]]) -> None:
-        command, environment = start
+    async def _keep(self, worker: str, part: str, start: Callable[[str], tuple[Sequence[str], dict[str, str]]]) -> None:
         quick_ends = 0
         log = self._log(worker, part)
         while not self._ending and worker not in self._given_up:
             began = time.monotonic()
+            link = parent_death.link()
+            command, environment = start(link.argument)
             with log.open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
                     *command,
@@ -98,9 +105,11 @@ class Workers:
                     stdout=output,
                     stderr=output,
                     start_new_session=True,  # out of reach of the terminal's Ctrl-C: the run decides how to end
+                    pass_fds=link.descriptors,
                 )
             self._running[worker, part] = process
             code = await process.wait()
+            parent_death.forget(process.pid)
             del self._running[worker, part]
             if part == "agent":
                 self._on_gone(worker)
@@ -137,7 +146,7 @@ class Workers:
             except OSError as error:
                 complain(f"the logs of {worker} are not all in {self._job.run_uri}: {error}")
 
-    def _agent(self, worker: str) -> tuple[Sequence[str], dict[str, str]]:
+    def _agent(self, worker: str, parent: str) -> tuple[Sequence[str], dict[str, str]]:
         environment = {
             **os.environ,
             "LONGSHORE_COORDINATOR": self._place.url,
@@ -147,11 +156,11 @@ class Workers:
             "LONGSHORE_WORK_DIR": str(self._place.scratch),
             "TMPDIR": str(self._place.scratch),
         }
-        return [sys.executable, "-m", "longshore_cli.tethered", str(os.getpid()), "longshore_agent"], environment
+        return [sys.executable, "-m", "longshore_cli.tethered", parent, "longshore_agent"], environment
 
-    def _host(self, worker: str) -> tuple[Sequence[str], dict[str, str]]:
+    def _host(self, worker: str, parent: str) -> tuple[Sequence[str], dict[str, str]]:
         environment = users_environment(self._packages)
-        return [self._place.python, "-m", "longshore_host", self._socket(worker), str(os.getpid())], environment
+        return [self._place.python, "-m", "longshore_host", self._socket(worker), parent], environment
 
     def _socket(self, worker: str) -> str:
         return str(self._place.sockets / socket_name(worker))

@@ -302,7 +302,7 @@ def test_what_a_script_leaves_running_ends_with_it_wherever_it_hides(longshore, 
 
     assert ended.code == code
     assert len(list(pids.iterdir())) == 6  # two mini-batches left three processes each
-    assert not [pid.name for pid in pids.iterdir() if _is_alive(int(pid.name))]
+    longshore.wait_until(lambda: not [pid for pid in pids.iterdir() if _is_alive(int(pid.name))])  # reaped, too
     if code:
         assert {each["category"] for each in ended.failed} == {"Timeout"}
 
@@ -377,6 +377,7 @@ def test_a_script_that_raises_in_shutdown_has_done_its_work(longshore):
     assert "RuntimeError: could not close the model" in ended.logs("user/stderr/worker-0/*")
 
 
+@pytest.mark.linux("macOS does not report which processes it ended for memory")
 def test_a_process_that_the_kernel_kills_for_memory_is_told_from_one_that_died_otherwise(longshore, confined):
     longshore.data(*NAMES)
     longshore.manifest(longshore.step("eats_memory.py", runMaxTry=1, errorThreshold=2))

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from longshore_host import child, linux
+from longshore_host import child, memory
 from longshore_protocol.job import Output, TabularFormat
 from longshore_protocol.messages import HostSpec, InputSpec
 
 # Five buffers of 10 MiB a round, as for a mini-batch of a table; prints the share of their pages that were new.
 ROUNDS = """
 import resource, sys
-from longshore_host.linux import reuse_freed_memory
+from longshore_host.memory import reuse_freed_memory
 
 if sys.argv[1] == "reuse":
     reuse_freed_memory()
@@ -59,8 +59,8 @@ def test_settings_in_the_environment_win(settings):
 
 
 def test_another_allocator_stays_as_it_is(monkeypatch):
-    monkeypatch.setattr(linux.ctypes, "CDLL", lambda name: object())
-    linux.reuse_freed_memory()
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    memory.reuse_freed_memory()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from longshore_cli import pipeline_run
 from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_run import LocalPipeline
 from longshore_coordinator.internal_errors import FILE
+from longshore_host import orphans
 from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.records import SUCCEEDED, Outcome
 
@@ -35,8 +36,8 @@ class Attempt:
 def run(tmp_path, monkeypatch):
     """Run a pipeline without starting anything; return its last status, and what is kept in its folder."""
     monkeypatch.setattr(pipeline_run, "attempt_of", Attempt)
-    monkeypatch.setattr(pipeline_run, "adopt_orphans", lambda: None)
-    monkeypatch.setattr(pipeline_run, "kill_and_reap", lambda _: None)
+    monkeypatch.setattr(orphans, "adopt", lambda: None)
+    monkeypatch.setattr(orphans, "kill_adopted", lambda: None)
 
     def run(*steps):
         pipeline = LocalPipeline(

@@ -78,6 +78,6 @@ def test_sockets_lie_in_the_scratch_folder_where_its_path_is_short(tmp_path):
 def test_sockets_of_a_long_path_lie_in_a_short_one_and_leave_nothing(tmp_path):
     long = tmp_path / ("x" * 120)
     with socket_folder(long, longest="worker-12.sock") as folder:
-        assert len(str(folder / "worker-12.sock")) <= 107
+        assert len(str(folder / "worker-12.sock")) <= 103  # as many as macOS takes
         assert folder.is_dir()
     assert not folder.exists()

@@ -61,6 +61,7 @@ class Peer(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._process: int | None = None
         self._is_host = False
+        self._reported_pid = 0
         self.device = ""  # of a child, as it reports it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -129,8 +130,11 @@ class Peer(asyncio.Protocol):
     def pid(self) -> int:
         """The pid of the peer in this pid namespace; 0 if it is not visible here.
 
-        The kernel provides it, because pids that processes of other containers report belong to their own namespaces.
+        On Linux the kernel provides it, because pids that processes of other containers report belong to their own
+        namespaces. macOS has no namespaces, so there it is the pid that the peer reports.
         """
+        if not hasattr(socket, "SO_PEERCRED"):
+            return self._reported_pid
         connected = None if self._transport is None else self._transport.get_extra_info("socket")
         if connected is None:
             return 0
@@ -143,6 +147,7 @@ class Peer(asyncio.Protocol):
             self._transport.close()
 
     def _identify(self, message: list[Any]) -> None:
+        self._reported_pid = message[2]
         if message[0] == messages.HELLO_HOST:
             self._is_host = True
             self._handler.host_connected(self)

@@ -9,51 +9,60 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 
+from longshore_host import orphans, parent_death
 from longshore_host.connection import ConnectionLost, connect
-from longshore_host.linux import adopt_orphans, die_with_parent
 from longshore_host.supervisor import Supervisor
 from longshore_protocol import messages
 from longshore_protocol.reading import read
 from longshore_protocol.wire import PROTOCOL
 
-PAUSE = 0.1  # seconds before the next try when an agent is lost: one that fails at once is not worth more
+PAUSE = 0.1  # seconds before the next attempt to connect after an agent is lost
 PATIENCE = 120.0  # seconds to wait for an agent before giving up
 
 
-class Ending:
-    """What SIGTERM means: the agent was told, too, and says when to stop. Without one, there is nothing to wait for.
+class Termination:
+    """The reaction to SIGTERM.
 
-    A container's first process must say so: what it has no handler for, the kernel does not deliver.
+    The host of a local run ends, with all that it started. In a pod the agent receives the signal as well, and decides
+    when the host stops; the host ends by itself only while it has no agent. A container's first process needs a handler
+    for that: the kernel delivers no other signal to it.
     """
 
-    told = False
-    waits = False  # for an agent
+    def __init__(self, *, is_local: bool) -> None:
+        self._is_local = is_local
+        self._is_requested = False
+        self.waits_for_agent = False
 
-    def tell(self, *_: object) -> None:
+    def request(self, *_: object) -> None:
         """Handle the signal."""
-        self.told = True
-        if self.waits:
+        self._is_requested = True
+        if self.waits_for_agent:
             raise SystemExit(0)
+
+    def is_due(self, *, has_agent: bool) -> bool:
+        """Return whether the host ends now."""
+        return self._is_requested and (self._is_local or not has_agent)
 
 
 def main() -> int:
-    """Run until the agent says stop (0), none is there to say it (0), or none comes back within PATIENCE (1)."""
-    socket_path, ending = sys.argv[1], Ending()
-    if len(sys.argv) > 2:  # started by a local run: end with it
-        die_with_parent(int(sys.argv[2]))
-    else:
-        signal.signal(signal.SIGTERM, ending.tell)
+    """Serve agents until one sends stop or SIGTERM ends the host (0), or none connects within PATIENCE (1)."""
+    socket_path, is_local = sys.argv[1], len(sys.argv) > 2
+    termination = Termination(is_local=is_local)
+    signal.signal(signal.SIGTERM, termination.request)
+    if is_local:
+        parent_death.end_with_parent(sys.argv[2], by=signal.SIGTERM)  # which leaves time to kill what scripts started
     if "LONGSHORE_UMASK" in os.environ:  # a pod's containers may be two users of one group
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
-    adopt_orphans()
+    orphans.adopt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
-        ending.waits = True
-        if ending.told:
+        termination.waits_for_agent = True
+        if termination.is_due(has_agent=False):
             return 0
         connection = connect(socket_path, PATIENCE)
-        ending.waits = False
+        termination.waits_for_agent = False
         if connection is None:
             print("longshore-host: no agent at {} within {:.0f} s".format(socket_path, PATIENCE), file=sys.stderr)
             return 1
@@ -63,7 +72,8 @@ def main() -> int:
         except ConnectionLost:
             time.sleep(PAUSE)
             continue
-        if Supervisor(connection, spec, socket_path=socket_path).run():
+        is_due = partial(termination.is_due, has_agent=True)
+        if Supervisor(connection, spec, socket_path=socket_path, is_ending=is_due).run():
             return 0
         connection.close()
         time.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""One process that runs the entry script: `python -m longshore_host.child SOCKET PROCESS HOST_PID`.
+"""One process that runs the entry script: `python -m longshore_host.child SOCKET PROCESS HOST`.
 
 It imports the script, calls init() once, then run() for each mini-batch the agent sends, in order; with an asynchronous
 script, `at_once` does that. Whatever the script raises becomes a message; whatever kills the process is noticed by the
@@ -20,11 +20,11 @@ from typing import Any, Callable, List, Optional, Tuple
 from longshore_protocol.importing import importing
 
 with importing():  # mini-batches wait for these
-    from longshore_host import dumps, entry, rows
+    from longshore_host import dumps, entry, parent_death, rows
     from longshore_host.connection import Connection, ConnectionLost, connect
     from longshore_host.devices import device_of
-    from longshore_host.linux import die_with_parent, prefer_as_out_of_memory_victim, reuse_freed_memory
     from longshore_host.logs import LIMIT
+    from longshore_host.memory import prefer_as_out_of_memory_victim, reuse_freed_memory
     from longshore_protocol import errors, messages, slices
     from longshore_protocol.messages import HostSpec, InputSpec
     from longshore_protocol.reading import read
@@ -237,8 +237,8 @@ def _start(connection: Connection, spec: HostSpec, process: int) -> Callable[[],
 
 def main() -> int:
     """Run one child process: 0 after an orderly end, 1 when the script could not be used or the agent is gone."""
-    socket_path, process, host = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    die_with_parent(host)
+    socket_path, process = sys.argv[1], int(sys.argv[2])
+    parent_death.end_with_parent(sys.argv[3])
     prefer_as_out_of_memory_victim()
     dumps.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,7 +10,8 @@ from typing import List, Tuple
 
 from longshore_host import script_end
 
-SIGNAL = signal.SIGRTMAX - 1  # scripts and their libraries use the first real-time signals, if any
+# Scripts and their libraries use the first real-time signals, if any. macOS has none.
+SIGNAL = signal.SIGRTMAX - 1 if hasattr(signal, "SIGRTMAX") else signal.SIGUSR2
 SECONDS = 0.5  # for a dump, before the process is killed
 LINES = 20  # of the stacks that are read back
 _OURS = os.path.dirname(os.path.abspath(__file__))

@@ -8,29 +8,23 @@ Ends with 0 when result.json is written, however the script ended.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from typing import BinaryIO, Dict, Optional
 
-from longshore_host import script_end
+from longshore_host import orphans, parent_death, script_end
 from longshore_host.echo import Echo
 from longshore_host.entry import link_models
+from longshore_host.guard import kill_group
 from longshore_host.image_source import copy_source
-from longshore_host.linux import (
-    adopt_orphans,
-    children_of,
-    die_with_parent,
-    hold,
-    kill_and_reap,
-    kill_group,
-    out_of_memory_kills,
-    prefer_as_out_of_memory_victim,
-    reaped,
-)
+from longshore_host.locks import hold
 from longshore_host.logs import CappedLogs
+from longshore_host.memory import out_of_memory_kills, prefer_as_out_of_memory_victim
 from longshore_host.surroundings import python_path
+from longshore_host.wakeups import Wakeups
 from longshore_protocol import clock, script_folder
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import CANCELLED, FAILED, OUT_OF_MEMORY, SUCCEEDED, TIMED_OUT, ScriptResult
@@ -38,7 +32,7 @@ from longshore_run import context, metrics
 
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _LOOK = 1.0  # seconds between two looks at the sizes of logs
-_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)  # blocked, and taken when we look for them
+_CANCEL = {signal.SIGTERM, signal.SIGINT}
 _PRIVATE = "LONGSHORE_"  # settings of ours, which never reach the script
 
 
@@ -47,10 +41,10 @@ class NotStarted(Exception):
 
 
 class Script:
-    """One execution of the script. The signals of `_SIGNALS` are to be blocked in the calling process."""
+    """One execution of the script, which the signals of `_CANCEL` among the wakeups cancel."""
 
-    def __init__(self, spec: ScriptSpec, folder: str) -> None:
-        self._spec = spec
+    def __init__(self, spec: ScriptSpec, folder: str, wakeups: Wakeups) -> None:
+        self._spec, self._wakeups = spec, wakeups
         self._source = os.path.join(folder, script_folder.SOURCE)
         self._folder = folder
         self._metrics = os.path.join(folder, script_folder.METRICS)
@@ -74,7 +68,7 @@ class Script:
         finally:
             if self._code is None:
                 kill_group(self._pid)
-            kill_and_reap(lambda: children_of(os.getpid()))
+            orphans.kill_left(os.fsencode("{}={}".format(context.VARIABLE, self._context_file())))
             self._echo.copy()
             self._logs.cap_now()
         state = self._ending or (FAILED if code else SUCCEEDED)
@@ -101,15 +95,13 @@ class Script:
                 raise NotStarted(text) from error
         if not os.path.isfile(os.path.join(self._source, self._spec.script)):
             raise NotStarted("The script {} is not in the source folder.".format(self._spec.script))
-        host = os.getpid()
 
         def prepare() -> None:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # we may have been started by who ignores it
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            die_with_parent(host)
+            parent_death.end_with_parent(link.argument)
             prefer_as_out_of_memory_victim()
 
         try:
+            link = parent_death.link()
             for name in ("outputs", "logs"):
                 os.makedirs(os.path.join(self._source, name), exist_ok=True)
             environment = self._environment()
@@ -142,11 +134,12 @@ class Script:
         due = None if self._spec.timeout is None else time.monotonic() + self._spec.timeout
         while self._code is None:
             waits = [_LOOK] + [each - time.monotonic() for each in (due, self._kill_at) if each is not None]
-            got = signal.sigtimedwait(_SIGNALS, max(0.0, min(waits)))
+            select.select([self._wakeups.fileno()], [], [], max(0.0, min(waits)))
+            arrived = self._wakeups.take()
             self._reap()
             if self._code is not None:
                 break
-            if got is not None and got.si_signo != signal.SIGCHLD:
+            if arrived & _CANCEL:
                 self._end(CANCELLED)
             if due is not None and time.monotonic() >= due:
                 due = None
@@ -168,10 +161,11 @@ class Script:
             kill_group(self._pid)
 
     def _reap(self) -> None:
-        for pid, code in reaped():
+        for pid, code in orphans.reaped():
             if pid == self._pid:
                 self._code = code
                 kill_group(pid)  # what it left; later, another process may have its id
+                parent_death.forget(pid)
 
     def _context(self) -> context.Context:
         spec = self._spec
@@ -191,8 +185,11 @@ class Script:
         # The script finds the modules of its source folder from whatever folder of it it is in.
         environment["PYTHONPATH"] = python_path(self._source, inherited=environment.get("PYTHONPATH", ""))
         environment[metrics.VARIABLE] = self._metrics
-        environment[context.VARIABLE] = os.path.join(self._folder, context.FILE)
+        environment[context.VARIABLE] = self._context_file()
         return environment
+
+    def _context_file(self) -> str:
+        return os.path.join(self._folder, context.FILE)
 
     def _log(self, name: str) -> BinaryIO:
         os.makedirs(self._spec.log_dir, exist_ok=True)
@@ -204,16 +201,16 @@ class Script:
 def main() -> int:
     """Carry out the command."""
     folder = os.path.abspath(sys.argv[1])
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # first: whoever cancels may do so at once
+    wakeups = Wakeups(signal.SIGCHLD, *_CANCEL)  # first: whoever cancels may do so at once
     if len(sys.argv) > 2:
-        die_with_parent(int(sys.argv[2]), by=signal.SIGTERM)  # which leaves time to end what the script started
+        parent_death.end_with_parent(sys.argv[2], by=signal.SIGTERM)  # which leaves time to end what the script started
     if "LONGSHORE_UMASK" in os.environ:  # a pod's containers may be two users of one group
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
-    adopt_orphans()
+    orphans.adopt()
     lock = hold(os.path.join(folder, script_folder.LOCK))  # whoever takes away what we leave waits for it
     with open(os.path.join(folder, script_folder.SPEC), encoding="utf-8") as file:
         spec = ScriptSpec.from_json(file.read())
-    result = Script(spec, folder).run()
+    result = Script(spec, folder, wakeups).run()
     path = os.path.join(folder, script_folder.RESULT)
     with open(path + ".unfinished", "w", encoding="utf-8") as file:
         file.write(result.to_json())

@@ -12,14 +12,16 @@ import signal
 import subprocess
 import sys
 import time
-from typing import BinaryIO, Dict, Optional, Tuple
+from typing import BinaryIO, Callable, Dict, Optional, Tuple
 
-from longshore_host import dumps, script_end
+from longshore_host import dumps, orphans, parent_death, script_end
 from longshore_host.connection import Connection, ConnectionLost
 from longshore_host.devices import VISIBLE, visible_devices
-from longshore_host.linux import children_of, environment_of, kill_and_reap, kill_group, out_of_memory_kills, reaped
+from longshore_host.guard import kill_group
 from longshore_host.logs import CappedLogs
+from longshore_host.memory import out_of_memory_kills
 from longshore_host.surroundings import python_path
+from longshore_host.wakeups import Wakeups
 from longshore_protocol import messages
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.wire import process_name
@@ -32,10 +34,13 @@ _PRIVATE = ("LONGSHORE_",)  # the agent's own settings never reach the user's pr
 class Supervisor:
     """Runs the children that one agent asks for, until the agent says stop or is gone."""
 
-    def __init__(self, connection: Connection, spec: HostSpec, *, socket_path: str) -> None:
+    def __init__(
+        self, connection: Connection, spec: HostSpec, *, socket_path: str, is_ending: Callable[[], bool]
+    ) -> None:
         self._connection = connection
         self._spec = spec
         self._socket_path = socket_path
+        self._is_ending = is_ending  # looked at after every signal
         self._alive: Dict[int, int] = {}  # pid of each child -> its process number
         self._groups: Dict[int, int] = {}  # process number -> pid, which is its process group too
         self._written: Dict[int, int] = {}  # bytes that the stderr log of each process had when it was spawned
@@ -44,29 +49,26 @@ class Supervisor:
         self._kills_seen = out_of_memory_kills()
 
     def run(self) -> bool:
-        """Serve the agent; return True when it said stop, False when it is gone. No child is left either way."""
-        deaths, wake = os.pipe()
-        os.set_blocking(deaths, False)
-        os.set_blocking(wake, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        earlier = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        """Serve the agent; return True once it sends stop or the host is ending, False if the connection is lost.
+
+        No child is left either way.
+        """
+        wakeups = Wakeups(signal.SIGCHLD)
         try:
-            return self._serve(deaths)
+            return self._serve(wakeups)
         except ConnectionLost:
             return False
         finally:
             self._kill_everything()
-            signal.set_wakeup_fd(earlier)
-            os.close(deaths)
-            os.close(wake)
+            wakeups.close()
 
-    def _serve(self, deaths: int) -> bool:
-        socket = self._connection.fileno()
-        while True:
+    def _serve(self, wakeups: Wakeups) -> bool:
+        socket, signals = self._connection.fileno(), wakeups.fileno()
+        while not self._is_ending():
             patience = 0.0 if self._connection.has_received() else self._patience()
-            ready, _, _ = select.select([socket, deaths], [], [], patience)
-            if deaths in ready:
-                os.read(deaths, 4096)
+            ready, _, _ = select.select([socket, signals], [], [], patience)
+            if signals in ready:
+                wakeups.take()
             self._reap()
             self._kill_dumped()
             if socket in ready or self._connection.has_received():
@@ -83,6 +85,7 @@ class Supervisor:
                     elif header[0] == messages.STOP:
                         return True
             self._logs.cap()
+        return True
 
     def _spawn(self, process: int, slot: int) -> None:
         name = process_name(process)
@@ -91,7 +94,8 @@ class Supervisor:
             os.mkdir(folder)  # and no folder above it: that of an agent which has ended stays removed
         self._context().write(self._spec.work_dir)  # with each: a script may have done what it likes to the last one
         self._logs.watch(context.entry_script_log(self._spec.log_dir, worker=self._spec.worker, process=name))
-        command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), str(os.getpid())]
+        link = parent_death.link()
+        command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), link.argument]
         with self._log("stdout", name) as stdout, self._log("stderr", name) as stderr:
             self._written[process] = stderr.tell()
             # A session of its own: killed as a group, and out of reach of the terminal's Ctrl-C.
@@ -103,6 +107,7 @@ class Supervisor:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
+                pass_fds=link.descriptors,
             )
         child.returncode = 0  # reaped here by waitpid(-1), never by Popen
         self._alive[child.pid] = process
@@ -117,7 +122,7 @@ class Supervisor:
         if devices is not None:
             environment[VISIBLE] = devices
         environment[PROCESS_VARIABLE] = name
-        environment[context.VARIABLE] = os.path.join(spec.work_dir, context.FILE)
+        environment[context.VARIABLE] = self._context_file()
         return environment
 
     def _context(self) -> context.Context:
@@ -168,7 +173,7 @@ class Supervisor:
         return 1.0 if self._alive else None
 
     def _reap(self) -> None:
-        for pid, code in reaped():
+        for pid, code in orphans.reaped():
             process = self._alive.pop(pid, None)
             if process is not None:
                 self._after_death(process, pid, code)
@@ -179,6 +184,7 @@ class Supervisor:
         del self._groups[process]
         self._kill_at.pop(process, None)
         kill_group(pid)
+        parent_death.forget(pid)
         self._kill_orphans(process_name(process))
         shutil.rmtree(os.path.join(self._spec.work_dir, process_name(process)), ignore_errors=True)
         last_line, stacks = self._last_words(process, code)
@@ -193,16 +199,14 @@ class Supervisor:
         last_line, stacks = dumps.last_words(stderr, self._spec.source)
         return last_line or (script_end.last_line(stderr) if code > 0 else ""), stacks
 
-    def _kill_orphans(self, name: Optional[str]) -> None:
-        """Kill what a dead child left behind in sessions of its own (None: whoever's it is), wherever it hid."""
-        mark = None if name is None else "{}={}".format(PROCESS_VARIABLE, name).encode()
-        kill_and_reap(
-            lambda: [
-                pid
-                for pid in children_of(os.getpid())
-                if pid not in self._alive and (mark is None or mark in environment_of(pid).split(b"\0"))
-            ]
-        )
+    def _kill_orphans(self, name: str = "") -> None:
+        """Kill what a dead child left behind in sessions of its own, by the child's name; "": what any child left."""
+        run = os.fsencode("{}={}".format(context.VARIABLE, self._context_file()))
+        process = os.fsencode("{}={}".format(PROCESS_VARIABLE, name)) if name else b""
+        orphans.kill_left(run, process, spare=self._alive)
+
+    def _context_file(self) -> str:
+        return os.path.join(self._spec.work_dir, context.FILE)
 
     def _kill_everything(self) -> None:
         for group in list(self._groups.values()):
@@ -212,8 +216,9 @@ class Supervisor:
                 os.waitpid(pid, 0)
             except ChildProcessError:
                 pass
+            parent_death.forget(pid)
         self._alive.clear()
         self._groups.clear()
-        self._kill_orphans(None)
+        self._kill_orphans()
         self._logs.cap_now()
         shutil.rmtree(self._spec.work_dir, ignore_errors=True)

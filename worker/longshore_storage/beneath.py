@@ -25,7 +25,8 @@ FILE, FOLDER, DEAD, OUTSIDE = "file", "folder", "dead link", "link out of the vo
 SPECIAL = "pipe, socket or device"
 
 _LINKS = 40  # in one name, as many as Linux follows
-_STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_O_PATH = getattr(os, "O_PATH", 0)  # Linux alone has it
+_STEP = _O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LeavesVolumeError(PermissionError):
@@ -147,6 +148,8 @@ def _kind(entry: os.DirEntry[str], folder: str) -> str:
 @contextlib.contextmanager
 def _resolved(path: str, volume: str, *, make: bool = False) -> Iterator[int]:
     """Have a descriptor (O_PATH) of what a path means below its volume. Raises OSError that names the path."""
+    if not _O_PATH:
+        raise OSError(errno.ENOTSUP, f"is on a volume ({VARIABLE}), which only Linux can keep links inside of", path)
     folders: list[int] = []
     try:
         try:
@@ -197,7 +200,7 @@ def _open_volume(volume: str, *, make: bool) -> int:
             return os.dup(found)
     if make:
         make_folder(volume)
-    return os.open(volume, os.O_PATH | os.O_CLOEXEC)
+    return os.open(volume, _O_PATH | os.O_CLOEXEC)
 
 
 def _step(name: str, folder: int, *, make: bool) -> int:

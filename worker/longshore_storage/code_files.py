@@ -21,12 +21,19 @@ _MOST_READ = 256 << 20  # bytes: files behind these count by size and time, too
 _GLOB = re.compile(r"[*?[]")
 
 
-def code_digests(folder: str, entry: str, *, data: Iterable[str], left_out: Collection[str] = ()) -> dict[str, str]:
+def code_digests(
+    folder: str,
+    entry: str,
+    *,
+    data: Iterable[str],
+    left_out: Collection[str] = (),
+    open_files: Collection[tuple[int, int]] = (),
+) -> dict[str, str]:
     """Return the digest of each file of a source folder that is code, by its path below the folder.
 
     Files of the run's own `data` (places of inputs, models and outputs) are no code, nor are those `left_out` (absolute
-    paths). Where the data lies in the folder itself, Python files and the script `entry` are all that counts. Blocks.
-    Raises OSError.
+    paths) and the `open_files` (device and inode) that the caller writes. Where the data lies in the folder itself,
+    Python files and the script `entry` are all that counts. Blocks. Raises OSError.
     """
     below, is_mixed = _data_below(os.path.abspath(folder), data)
     found, left = {}, _MOST_READ
@@ -34,6 +41,8 @@ def code_digests(folder: str, entry: str, *, data: Iterable[str], left_out: Coll
         path = os.path.join(os.path.abspath(folder), name)
         is_script = name == entry or name.endswith(".py")
         if path in left_out or (not is_script and (is_mixed or any(path.startswith(each) for each in below))):
+            continue
+        if open_files and _identity(path) in open_files:
             continue
         found[name], read = file_digest(path, most=min(left, _LARGE))
         left -= read
@@ -60,6 +69,11 @@ def file_digest(path: str, *, most: int = _LARGE) -> tuple[str, int]:
     with open(path, "rb") as file:
         content = file.read()
     return hashlib.sha256(content).hexdigest()[:DIGITS], len(content)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _names(folder: str, entry: str) -> Iterator[str]:

@@ -125,10 +125,17 @@ def open_local(path: str) -> BinaryIO:
 
 def _open_outside_proc(path: str, flags: int) -> int:
     opened = beneath.open_file(path, flags)
-    if not path.startswith(f"{_PROCESSES}/") and os.fstat(opened).st_dev == os.stat(_PROCESSES).st_dev:
+    if not path.startswith(f"{_PROCESSES}/") and os.fstat(opened).st_dev == _device_of_processes():
         os.close(opened)
         raise PermissionError(errno.EACCES, "is a link to what is no data", path)
     return opened
+
+
+def _device_of_processes() -> int | None:
+    try:
+        return os.stat(_PROCESSES).st_dev
+    except FileNotFoundError:  # macOS has none
+        return None
 
 
 def copy_local(path: str, target: str) -> None:

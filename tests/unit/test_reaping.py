@@ -7,7 +7,7 @@ import pytest
 
 BEGIN = """
 import os, signal, subprocess, sys
-from longshore_host.linux import kill_and_reap, reaped
+from longshore_host.orphans import kill_and_reap, reaped
 
 def exists(pid):
     try:
