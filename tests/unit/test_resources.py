@@ -226,7 +226,7 @@ def test_no_interval_means_no_samples(tmp_path):
 def test_a_store_that_takes_nothing_does_not_stop_the_worker(tmp_path, capsys):
     (tmp_path / "logs").write_text("in the way of the folder")
     asyncio.run(sampled(LocalStore(str(tmp_path)), interval=3600.0, samples=1, pids={}))
-    assert capsys.readouterr().err.count("use of resources is not written") == 2
+    assert capsys.readouterr().err.count("resource usage could not be written") == 2
 
 
 def test_a_process_of_this_machine_is_read_until_it_has_ended():

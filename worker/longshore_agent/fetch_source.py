@@ -1,8 +1,8 @@
-"""`python -m longshore_agent.fetch_source URI FOLDER`: lay a script's source folder out, wherever it lies.
+"""`python -m longshore_agent.fetch_source URI FOLDER`: download a script's source into a folder.
 
-URI is a folder or a .zip, a path of this machine or any URL. Runs as the init container of a worker whose source is in
-a store; the user's container has the folder, and no credential. On failure it says why in one sentence, also as the
-container's last words, and ends with 1.
+URI is a local path or a URL of a folder or a .zip file. It runs as an init container of a worker whose source is in a
+store, so that the user's container needs no credentials. On failure it writes one sentence to stderr and to the
+termination log, and exits with 1.
 """
 
 from __future__ import annotations
@@ -19,26 +19,29 @@ from longshore_storage.causes import cause_of
 from longshore_storage.errors import ShownError
 
 _ARCHIVE = ".source.zip"
-_MOST_FILES = 100_000  # in a .zip
-_MOST_BYTES = 4 << 30  # that a .zip is unpacked to
-_RATIO, _SMALL = 200, 100 << 20  # above so many bytes, a .zip that grows so many times is no code
+_MOST_FILES = 100_000  # in a .zip file
+_MOST_BYTES = 4 << 30  # unpacked size of a .zip file
+_RATIO, _SMALL = 200, 100 << 20  # above 100 MB, a .zip file that unpacks to 200 times its size is rejected
 
 
 class SourceError(ShownError):
-    """The source cannot be brought; the message is one sentence that names the place and the cause."""
+    """The source cannot be fetched; the message is one sentence that names its location and the cause."""
 
 
 def fetch_source(uri: str, folder: str) -> None:
-    """Copy the folder `uri`, or unpack the .zip `uri`, into a folder, which is made if it is not there.
+    """Copy the folder `uri`, or unpack the .zip file `uri`, into the local `folder`, which is created. Blocking.
 
-    What an earlier try left is replaced. Blocking. Raises SourceError.
+    Files that an earlier try left are replaced.
+
+    Raises:
+        SourceError: The source cannot be fetched or is not supported.
     """
     try:
         os.makedirs(folder, exist_ok=True)
         _fetch(uri, folder)
     except SourceError:
         raise
-    except ValueError as error:  # our own, with a sentence of its own
+    except ValueError as error:  # raised below, with a message for users
         raise SourceError(f"The source {uri} cannot be brought: {error}.") from error
     except Exception as error:  # each store's library raises its own
         raise SourceError(f"The source {uri} cannot be brought: {cause_of(uri, error)}.") from error
@@ -64,11 +67,17 @@ def _fetch_archive(uri: str, folder: str) -> None:
 
 
 def _unpack(archive: str, folder: str) -> None:
-    """Unpack a zip file: files and folders only, none outside the folder. Raises ValueError, OSError, BadZipFile."""
+    """Unpack a .zip file with regular files and folders only.
+
+    Raises:
+        ValueError: A member is a link or leads out of the folder, or the archive is too large.
+        OSError: A file cannot be written.
+        BadZipFile: The archive is damaged.
+    """
     with zipfile.ZipFile(archive) as packed:
         members = packed.infolist()
         _check_size(members, os.path.getsize(archive))
-        for member in members:  # all are looked at before the first is written
+        for member in members:  # check all of them before writing the first
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise ValueError(f"{member.filename!r} in it is a link, which a source may not have")
             inside(folder, member.filename.rstrip("/"))
@@ -77,7 +86,7 @@ def _unpack(archive: str, folder: str) -> None:
 
 
 def _check_size(members: list[zipfile.ZipInfo], packed: int) -> None:
-    """Raise ValueError for what would fill the disk; no member unpacks to more than it says."""
+    """Raise ValueError for an archive that would fill the disk. No member unpacks to more than its declared size."""
     size = sum(member.file_size for member in members)
     if len(members) > _MOST_FILES:
         raise ValueError(f"it holds {len(members)} files, and a source may have {_MOST_FILES}")
@@ -88,7 +97,7 @@ def _check_size(members: list[zipfile.ZipInfo], packed: int) -> None:
 
 
 def main() -> int:
-    """Carry out the command."""
+    """Run the command; return its exit code."""
     uri, folder = sys.argv[1:]
     if "LONGSHORE_UMASK" in os.environ:
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))

@@ -1,9 +1,9 @@
-"""`python -m longshore_agent.inject PACKAGES`: prepare what the user's container needs and its image lacks.
+"""`python -m longshore_agent.inject PACKAGES`: install Longshore's packages for the user's container.
 
-Copies host and protocol to the folder PACKAGES, which is on the PYTHONPATH there, and imports none of it: it is for
-another interpreter. `--make FOLDER` makes a folder on a volume that is mounted into that container by itself, and
-`--need PATH` checks that a file or folder is there: a kubelet would make what is not, as root. On failure one sentence
-names it, also as the container's termination message, and the command ends with 1.
+It copies host and protocol to the folder PACKAGES, which is on the PYTHONPATH of the user's container. `--make FOLDER`
+creates a folder on a volume, which is mounted into that container separately. `--need PATH` checks that a file or
+folder exists, because the kubelet would create it as root. On failure it writes one sentence to stderr and to the
+termination log, and exits with 1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PACKAGES = ("longshore_host", "longshore_protocol", "longshore_run", "longshore_
 
 
 def inject(folder: str) -> None:
-    """Copy the packages into the folder, in the place of those that an earlier try left. Raises OSError."""
+    """Copy the packages into the folder, replacing those of an earlier try. Raises OSError."""
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
         assert spec is not None, "the wheel holds it"
@@ -33,7 +33,7 @@ def inject(folder: str) -> None:
 
 
 def prepare_folders(made: list[str], needed: list[str]) -> None:
-    """Make folders; check that others are there. Raises OSError."""
+    """Create the folders `made` and check that the paths `needed` exist. Raises OSError."""
     for each in needed:
         beneath.status(each)
     for each in made:
@@ -41,7 +41,7 @@ def prepare_folders(made: list[str], needed: list[str]) -> None:
 
 
 def main() -> int:
-    """Carry out the command."""
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="longshore_agent.inject", description=__doc__)
     parser.add_argument("packages")
     parser.add_argument("--make", action="append", default=[])

@@ -1,4 +1,4 @@
-"""How a task ended, within the few bytes of a termination message."""
+"""Encode the result of a task into the few bytes of a termination message."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from longshore_protocol.script_job import ScriptResult
 from longshore_protocol.termination import LIMIT, shortened
 from longshore_protocol.text import printable
 
-_LONGEST = 1000  # characters of a message for which metrics make room
-_CUTS = (500, 200, 50, 0)  # characters that the longest texts are cut to, one after the other
+_LONGEST = 1000  # characters of the message that take precedence over metrics
+_CUTS = (500, 200, 50, 0)  # characters that texts are cut to, in turn, until the result fits
 
 
 def last_words(result: ScriptResult) -> str:
     """Return the result as JSON of at most LIMIT bytes.
 
-    Metrics are left out, the largest first, until what stays fits; the run's folder has all of them.
+    Metrics are dropped, the largest first, until the rest fits; the run folder has all of them.
     """
-    # What is no text anywhere but in Python, such as half a surrogate pair, would keep the status from being written.
+    # Unpaired surrogates exist in Python texts only, and the API server would reject a status with them.
     text = json.dumps(asdict(result), ensure_ascii=False).encode("utf-8", "replace")
     result = _shortened(ScriptResult.from_json(text.decode()), _LONGEST)
     result = replace(result, message=printable(result.message, LIMIT))
     kept = dict(result.metrics)
-    # With a comma, which only the first has not.
+    # Including the comma before each but the first.
     sizes = {name: len(json.dumps({name: value}, separators=(",", ":"))) - 1 for name, value in kept.items()}
     size = len(replace(result, metrics={}).to_json()) + sum(sizes.values())
     for name in sorted(sizes, key=lambda each: sizes[each], reverse=True):

@@ -1,10 +1,10 @@
-"""What the machine and the worker's processes use, sampled into two tables of the run folder.
+"""Resource usage of the machine and the worker's processes, sampled into two tables of the run folder.
 
     logs/perf/<worker>/node_resource_usage.csv         a row per sample
     logs/perf/<worker>/processes_resource_usage.csv    a row per sample and process
 
-Disk and network counters are the kernel's own: they count from the machine's start, so that a difference between two
-rows is what happened between them, whatever was restarted meanwhile. What the platform does not show gives empty cells.
+Disk and network counters are the kernel's and count from the machine's start, so the difference of two rows is the
+usage between them, across restarts of the agent. Values that the platform does not provide are empty cells.
 """
 
 from __future__ import annotations
@@ -25,15 +25,19 @@ NODE_COLUMNS = (
 )
 PROCESS_COLUMNS = "UTC Time,Process,PID,CPU Seconds,RSS MB"
 
-_LIMIT = 5000  # lines of a table: a month of the default interval, for the machine's
+_LIMIT = 5000  # lines of a table: a month of node samples at the default interval
 
 Cells = Sequence[float | str | None]
 
 
 class ResourceMonitor:
-    """Samples every `interval` seconds (0: never). `clock` gives Unix seconds.
+    """Samples resource usage periodically. A sample that cannot be written is logged and never stops the worker.
 
-    It observes and must not disturb: a store that takes no sample costs a line on stderr, never the worker's work.
+    Args:
+        store: The run folder.
+        worker: Name of the worker.
+        interval: Seconds between samples; 0 disables the monitor.
+        clock: Returns Unix seconds.
     """
 
     def __init__(
@@ -52,9 +56,11 @@ class ResourceMonitor:
         self._cpu: tuple[float, float] | None = None  # of the sample before
 
     async def run(self, pids: Callable[[], dict[str, int]], ending: asyncio.Event) -> None:
-        """Sample now, at every interval, and once `ending` is set; then return.
+        """Sample now, at every interval, and a last time once `ending` is set.
 
-        `pids` names the processes there are; 0 is the pid of one that this machine does not show.
+        Args:
+            pids: Returns the pids of the processes by name; 0 for one that this machine does not show.
+            ending: Set before the processes exit.
         """
         if not self._interval:
             return
@@ -81,11 +87,11 @@ class ResourceMonitor:
             self._node.add([node])
             self._processes.add(processes)
         except OSError as error:
-            sys.stderr.write(f"longshore-agent: use of resources is not written: {error}\n")
+            sys.stderr.write(f"longshore-agent: resource usage could not be written: {error}\n")
 
 
 def cpu_percent(before: tuple[float, float] | None, now: tuple[float, float] | None) -> float | None:
-    """Return how busy all processors together were between two samples, in percent; None when that cannot be told."""
+    """Return the CPU usage between two samples in percent of all processors, or None if unknown."""
     if before is None or now is None or now[1] <= before[1]:
         return None
     return 100.0 * (now[0] - before[0]) / (now[1] - before[1])

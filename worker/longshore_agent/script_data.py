@@ -1,7 +1,7 @@
-"""The data of a script step: brought before its host starts, taken away once it has ended. Blocking.
+"""Stage the data of a script step before its host starts, and upload the results after it exits. Blocking.
 
-The agent does this, which has the credentials of stores; the host, in a container of its own, runs the script between
-the two. What passes between them is the folder that `longshore_protocol.script_folder` describes.
+The agent does both, because it has the credentials of stores. In between, the host runs the script in a container of
+its own. They share the folder that `longshore_protocol.script_folder` describes.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ from longshore_storage.source_files import source_files
 from longshore_storage.store import local_path, open_store
 
 _REFERENCE = re.compile(r"\$\((inputs|outputs)\.([^()\s]+)\)")
-_LONGEST = 20  # characters of a number that readers of JSON have a type for
-_ARTIFACTS = {"outputs": "outputs/", "logs": "logs/user/"}  # folder in the working directory -> place in the run
+_LONGEST = 20  # digits of an integer that JSON readers support
+_ARTIFACTS = {"outputs": "outputs/", "logs": "logs/user/"}  # folder in the working directory -> in the run folder
 
 
 class ScriptDataError(ShownError):
-    """The data of a script cannot be brought or taken away; the message is one sentence that names it and the cause."""
+    """Data of a script cannot be staged or uploaded; the message is one sentence that names it and the cause."""
 
     def __init__(self, message: str, reason: str = INPUT_ERROR) -> None:
         super().__init__(message)
@@ -64,19 +64,26 @@ class ScriptDataError(ShownError):
 
 
 def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> dict[str, Any] | None:
-    """Lay a folder out for the host, in the place of what an earlier try left; return what git says of the source.
+    """Prepare the folder of a script step for its host; return the git state of a local source.
 
-    An output folder that is this run's own is emptied, for what is in it an earlier try left. A source folder in the
-    host's image, `image_source`, is left to the host, which alone can see it. Raises ScriptDataError.
+    The folder is emptied first, as are output folders that belong to this run: an earlier try may have written there.
+
+    Args:
+        job: The script step.
+        folder: The folder that agent and host share.
+        image_source: A source folder in the host's image, which only the host can read; None to stage the job's source.
+
+    Raises:
+        ScriptDataError: A folder cannot be written, or an input, output, model or the source cannot be staged.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    with _told(f"The folder {folder} cannot be made", STORAGE_ERROR):
+    with _script_data_errors(f"The folder {folder} cannot be made", STORAGE_ERROR):
         os.makedirs(folder)
-    with _told(f"The run's folder {job.run_uri} cannot be written to", STORAGE_ERROR):
+    with _script_data_errors(f"The run's folder {job.run_uri} cannot be written to", STORAGE_ERROR):
         mark_run(job.run_uri, job.run_id, [each.uri for each in job.outputs if _is_of_run(each.uri, job)])
     if image_source is None:
-        _bring_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
-    inputs = {each.name: _bring(each, folder) for each in job.inputs}
+        _stage_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
+    inputs = {each.name: _stage_input(each, folder) for each in job.inputs}
     outputs = {each.name: _make_output(job, each, folder) for each in job.outputs}
     paths = {f"inputs.{name}": path for name, path in inputs.items()}
     paths |= {f"outputs.{name}": path for name, path in outputs.items()}
@@ -85,7 +92,7 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
         log_dir=os.path.join(local_path(job.run_uri) or folder, script_folder.LOGS),
         arguments=tuple(_with_paths(each, paths) for each in job.arguments),
         variables={**_variables(job, paths), **job.variables},
-        models=_bring_models(job, folder),
+        models=_download_models(job, folder),
         timeout=job.timeout,
         inputs=inputs,
         outputs=outputs,
@@ -95,24 +102,30 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
     )
     if spec.models:
         spec.variables.setdefault("AZUREML_MODEL_DIR", spec.models[0][2])
-    with _told(f"The folder {folder} cannot be written to", STORAGE_ERROR):
+    with _script_data_errors(f"The folder {folder} cannot be written to", STORAGE_ERROR):
         open_store(folder).put(script_folder.SPEC, spec.to_json().encode())
     source = None if image_source else local_path(job.source_uri)
     return None if source is None else git_state(source)
 
 
 def collect(job: ScriptJob, folder: str, *, git: dict[str, Any] | None, otherwise: str) -> ScriptResult:
-    """Write what the script left to the run's folder and, after a success, its outputs; return the step's result.
+    """Upload logs, artifacts and, after a success, outputs; return the step's result.
 
-    `otherwise` says what happened where the host left no result. A place that cannot be written to fails the step.
+    A failed upload makes a successful step fail.
+
+    Args:
+        job: The script step.
+        folder: The folder that agent and host share.
+        git: Git state of the source, part of the result.
+        otherwise: The message if the host wrote no result.
     """
     result = replace(_result(folder, otherwise=otherwise), git=git)
     try:
-        with _told(f"The logs and artifacts cannot be written to {job.run_uri}", STORAGE_ERROR):
+        with _script_data_errors(f"The logs and artifacts cannot be written to {job.run_uri}", STORAGE_ERROR):
             _ship_artifacts(job, folder)
         for output in job.outputs:
             if result.state == SUCCEEDED and _is_uploaded(output):
-                with _told(f"The output {output.name} cannot be written to {output.uri}", STORAGE_ERROR):
+                with _script_data_errors(f"The output {output.name} cannot be written to {output.uri}", STORAGE_ERROR):
                     ship_folder(_upload_folder(output, folder), open_store(output.uri))
     except ScriptDataError as error:
         if result.state == SUCCEEDED:
@@ -122,7 +135,7 @@ def collect(job: ScriptJob, folder: str, *, git: dict[str, Any] | None, otherwis
 
 
 def _result(folder: str, *, otherwise: str) -> ScriptResult:
-    """Return what the host left; the script, which is the same user, may have written there too."""
+    """Return the host's result, validated: the script runs as the same user and can write the file too."""
     now = clock.now()
     try:
         with open(os.path.join(folder, script_folder.RESULT), encoding="utf-8", opener=beneath.open_file) as file:
@@ -154,7 +167,7 @@ _TIMES = [Field(name, NUMBER, most=LATEST) for name in ("started", "finished")]
 
 
 def _is_sound(result: ScriptResult) -> bool:
-    """Tell whether each field is what its name says: JSON may have been anything."""
+    """Return whether each field of a result has a valid type and value."""
     code = result.exit_code
     return (
         result.state in (SUCCEEDED, FAILED, TIMED_OUT, CANCELLED)
@@ -174,14 +187,14 @@ def _ship_artifacts(job: ScriptJob, folder: str) -> None:
             ship_folder(path, run, prefix=place)
     metrics = os.path.join(folder, script_folder.METRICS)
     if os.path.isfile(metrics) and not os.path.islink(metrics):
-        with open_local(metrics) as file:  # a link by now, if the script took the lock away and runs on
+        with open_local(metrics) as file:  # refuses links, which a script that still runs may create
             run.put(f"logs/{script_folder.METRICS}", file.read())
     logs = os.path.join(folder, script_folder.LOGS)
-    if os.path.isdir(logs):  # else they are in the run's folder already
+    if os.path.isdir(logs):  # otherwise the host wrote them to the run folder
         ship_folder(logs, run, prefix="logs/")
 
 
-def _bring_source(uri: str, folder: str) -> None:
+def _stage_source(uri: str, folder: str) -> None:
     local = local_path(uri)
     if local is None or not beneath.is_folder(local):
         try:
@@ -189,22 +202,22 @@ def _bring_source(uri: str, folder: str) -> None:
         except SourceError as error:
             raise ScriptDataError(str(error)) from error
         return
-    with _told(f"The source {uri} cannot be copied"):
+    with _script_data_errors(f"The source {uri} cannot be copied"):
         os.makedirs(folder)
-        for name in list(source_files(local)):  # all, before any is copied: the folder may be inside of the source
+        for name in list(source_files(local)):  # list all before copying any: the folder may be inside the source
             target = os.path.join(folder, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            copy_local(os.path.join(local, name), target)  # what may be executed still may be
+            copy_local(os.path.join(local, name), target)  # keeps executable bits
             mode = stat.S_IMODE(os.stat(target).st_mode) | stat.S_IRUSR | stat.S_IWUSR
-            os.chmod(target, mode | (mode & stat.S_IRWXU) >> 3)  # the host may be another user of the group
+            os.chmod(target, mode | (mode & stat.S_IRWXU) >> 3)  # the host may run as another user of the group
 
 
-def _bring(given: ScriptInput, folder: str) -> str:
-    with _told(f"The input {given.name} cannot be brought"):
+def _stage_input(given: ScriptInput, folder: str) -> str:
+    with _script_data_errors(f"The input {given.name} cannot be brought"):
         return stage_input(given, inside(os.path.join(folder, script_folder.INPUTS), given.name))
 
 
-def _bring_models(job: ScriptJob, folder: str) -> tuple[tuple[str, int, str], ...]:
+def _download_models(job: ScriptJob, folder: str) -> tuple[tuple[str, int, str], ...]:
     models = os.path.join(folder, script_folder.MODELS)
     try:
         download_models(job.models, models)
@@ -215,8 +228,8 @@ def _bring_models(job: ScriptJob, folder: str) -> tuple[tuple[str, int, str], ..
 
 
 def _make_output(job: ScriptJob, output: ScriptOutput, folder: str) -> str:
-    """Return the folder that the script is to write to, made."""
-    with _told(f"The output {output.name} cannot be written to {output.uri}", STORAGE_ERROR):
+    """Create the folder that the script writes an output to; return its path."""
+    with _script_data_errors(f"The output {output.name} cannot be written to {output.uri}", STORAGE_ERROR):
         store = open_store(output.uri)
         if _is_of_run(output.uri, job):
             store.delete("")
@@ -236,13 +249,13 @@ def _upload_folder(output: ScriptOutput, folder: str) -> str:
 
 
 def _is_of_run(uri: str, job: ScriptJob) -> bool:
-    """Tell whether a place is inside of the run's folder, or of another folder that is called by the run's id."""
-    place, run = (local_path(each) or each for each in (uri, job.run_uri))
-    return place.startswith(run.rstrip("/") + "/") or job.run_id in place.split("/")
+    """Return whether a URI is inside the run folder, or inside another folder named after the run's id."""
+    location, run = (local_path(each) or each for each in (uri, job.run_uri))
+    return location.startswith(run.rstrip("/") + "/") or job.run_id in location.split("/")
 
 
 def _variables(job: ScriptJob, paths: dict[str, str]) -> dict[str, str]:
-    """Return what Azure ML has in a script's environment."""
+    """Return the variables that Azure ML sets in a script's environment."""
     variables = {"AZUREML_RUN_ID": job.run_id, "AZUREML_LOG_LEVEL": job.logging_level}
     variables |= {f"AML_PARAMETER_{name}": value for name, value in job.params.items()}
     variables |= {f"AZUREML_DATAREFERENCE_{name.partition('.')[2]}": path for name, path in paths.items()}
@@ -260,12 +273,12 @@ def _with_paths(argument: str, paths: dict[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def _told(what: str, reason: str = INPUT_ERROR) -> Iterator[None]:
-    """Make one sentence of whatever goes wrong inside: each store's library raises its own."""
+def _script_data_errors(what: str, reason: str = INPUT_ERROR) -> Iterator[None]:
+    """Raise any error inside as a ScriptDataError whose message begins with `what`."""
     try:
         yield
     except Exception as error:
         cause = " ".join(str(error).split()).rstrip(".") or "it gives no reason"
-        if not isinstance(error, OSError | ValueError | StorageError):  # whose texts say what they are
+        if not isinstance(error, OSError | ValueError | StorageError):  # their texts are clear by themselves
             cause = f"{type(error).__name__}: {cause}"
         raise ScriptDataError(f"{what}: {cause}.", reason) from error

@@ -1,8 +1,8 @@
-"""Copies what processes write on this machine into the run's folders, where those are in an object store.
+"""Upload the logs and output that processes write locally to the run's folders in an object store.
 
-Files grow, and objects do not: a file that changed is written again, whole. Logs go now and then, output before any
-mini-batch is reported that it may belong to. What is read here was written by the script: no link is followed, since it
-might lead to what only the agent may read.
+Objects cannot grow, so a changed file is uploaded again as a whole. Logs are uploaded periodically, output before the
+mini-batches that may have written it are reported. The files belong to the script: symbolic links are never followed,
+because they could point to files that only the agent may read.
 """
 
 from __future__ import annotations
@@ -26,27 +26,32 @@ from longshore_protocol.job import Job
 from longshore_storage import beneath
 from longshore_storage.store import Store, open_store
 
-LOG_LIMIT = 16 << 20  # bytes of one log that go to the store: its end
-_LOG_SECONDS = 10.0  # before a log that changed is written again; for one above _PACE bytes proportionally longer
+LOG_LIMIT = 16 << 20  # the most bytes of one log in the store: its end
+_LOG_SECONDS = 10.0  # between two uploads of a changing log; proportionally longer above _PACE bytes
 _PACE = 1 << 20
 _PART = 8 << 20  # bytes of a file in memory at once
-_NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENOTDIR)  # gone, a link, a socket, no folder any more
+_NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENOTDIR)  # deleted, or replaced by a link or socket
 _REFUSED = (errno.EACCES, errno.EPERM)
-_AT_ONCE = 8  # small files that go side by side
+_AT_ONCE = 8  # parallel uploads of small files
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @dataclass
 class _Shipped:
     mark: Mark | None
-    due: float  # monotonic: not to be written again before
+    due: float  # monotonic: the earliest time of the next upload
 
 
 class Shipper:
-    """Ships the logs and the output of one worker.
+    """Uploads the logs and the output of one worker. Thread-safe; all calls block.
 
-    `private` is a folder that no script can write to, and that outlives the agent. Calls block; any thread may make
-    them. Where a folder of the run is a path of this machine, nothing is to be shipped, and nothing happens.
+    Folders of the run that are local need no upload; calls do nothing for them.
+
+    Args:
+        job: The job of the run.
+        places: Local paths of logs and output.
+        worker: Name of the worker.
+        private: A folder that scripts cannot write to and that outlives the agent.
     """
 
     def __init__(self, job: Job, places: Places, *, worker: str, private: str) -> None:
@@ -56,19 +61,27 @@ class Shipper:
         self._output: Store | None = open_store(job.output.uri) if places.copies_output else None
         self._earlier = os.path.join(private, f"longshore-earlier-{job.run_id}-{worker}")
         self._shipped_logs: dict[str, _Shipped] = {}
-        # What an agent that died left unshipped was never reported: others run it, and theirs is to stay.
+        # Output that a dead agent did not upload was never reported: a retry elsewhere writes it, and must win.
         self._shipped_output = _marks(places.output) if places.copies_output else {}
         self._lock = threading.Lock()
 
     def ship_logs(self, *, all_of_them: bool = False) -> None:
-        """Write the logs that changed, those that were written lately left out; or all that changed. Raises OSError."""
+        """Upload the logs that changed and are due.
+
+        Args:
+            all_of_them: Upload all changed logs, also those that were uploaded recently.
+
+        Raises:
+            UnreadableError: The agent may not read some logs; all others were uploaded.
+            OSError: A log cannot be read or uploaded.
+        """
         if self._run is None:
             return
         with self._lock:
             refused: list[Unreadable] = []
             is_due = partial(self._is_due, at_once=all_of_them)
             for name, file in _files(self._places.logs, changed=is_due, refused=refused):
-                mark = _settled_mark(file)
+                mark = _stable_mark(file)
                 data = self._log(self._run, name, file)
                 self._run.put(f"logs/{name}", data)
                 pause = _LOG_SECONDS * max(1.0, len(data) / _PACE)
@@ -77,21 +90,21 @@ class Shipper:
                 raise UnreadableError(refused)
 
     def ship_output(self) -> None:
-        """Write the files below the output folder that are new or changed. Raises OSError as `ship_folder`."""
+        """Upload the new and changed files below the output folder. Raises the exceptions of `ship_folder`."""
         if self._output is None:
             return
         with self._lock:
             ship_folder(self._places.output, self._output, shipped=self._shipped_output)
 
     def _is_due(self, name: str, mark: Mark, *, at_once: bool) -> bool:
-        """Tell whether a log is to be written: it is new, or has changed and was not written lately."""
+        """Return whether to upload a log: it is new, or it changed and its last upload is long enough ago."""
         shipped = self._shipped_logs.get(name)
         return shipped is None or (shipped.mark != mark and (at_once or time.monotonic() >= shipped.due))
 
     def _log(self, store: Store, name: str, file: BinaryIO) -> bytes:
-        """Return what the store is to have of a log: its end, behind what an earlier worker of this name left there."""
+        """Return the end of a log, preceded by the log that an earlier worker of this name uploaded."""
         if not name.endswith(".txt"):
-            return file.read()  # a profile, which is written once
+            return file.read()  # a profile, written once
         earlier = self._earlier_log(store, name)
         size = os.fstat(file.fileno()).st_size
         left_out = max(0, len(earlier) + size - LOG_LIMIT)
@@ -102,7 +115,7 @@ class Shipper:
         return data
 
     def _earlier_log(self, store: Store, name: str) -> bytes:
-        """Return what the store had of a log before this machine had the worker, as a copy here remembers it."""
+        """Return the log in the store from before this worker started, from a local copy after the first call."""
         path = os.path.join(self._earlier, name)
         try:
             with open(path, "rb") as file:
@@ -121,16 +134,23 @@ class Shipper:
 
 
 def ship_folder(folder: str, store: Store, *, prefix: str = "", shipped: dict[str, Mark | None] | None = None) -> None:
-    """Write the ordinary files below a folder to a store, each as `prefix` and its relative name.
+    """Upload the regular files below a folder.
 
-    Those that are as `shipped` has them are left out; it is kept up to date. Raises OSError, UnreadableError once all
-    others are written.
+    Args:
+        folder: The local folder.
+        store: The destination.
+        prefix: The prefix of object names, before each file's relative path.
+        shipped: Marks of files that are uploaded already, which are skipped; updated by this call.
+
+    Raises:
+        UnreadableError: The agent may not read some files; all others were uploaded.
+        OSError: A file cannot be read or uploaded.
     """
     marks = {} if shipped is None else shipped
     refused: list[Unreadable] = []
     underway: deque[tuple[str, Mark | None, Future[None]]] = deque()
 
-    def settle(left: int) -> None:
+    def await_uploads(left: int) -> None:
         while len(underway) > left:
             name, mark, putting = underway.popleft()
             putting.result()
@@ -138,47 +158,47 @@ def ship_folder(folder: str, store: Store, *, prefix: str = "", shipped: dict[st
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for name, file in _files(folder, changed=lambda name, mark: marks.get(name) != mark, refused=refused):
-            mark, size = _settled_mark(file), os.fstat(file.fileno()).st_size
+            mark, size = _stable_mark(file), os.fstat(file.fileno()).st_size
             if size <= _PART:
                 underway.append((name, mark, threads.submit(store.put, prefix + name, file.read(size))))
-                settle(_AT_ONCE)
+                await_uploads(_AT_ONCE)
             else:
                 _copy(file, store, prefix + name, size=size)
                 marks[name] = mark
-        settle(0)
+        await_uploads(0)
     if refused:
         raise UnreadableError(refused)
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A file or folder in a folder that is being walked."""
+class _Entry:
+    """A file or folder found by a walk."""
 
-    name: str  # relative to where the walk began
+    name: str  # relative to the root of the walk
     own_name: str
-    folder: int  # descriptor of its folder, open until the next file
+    folder: int  # descriptor of its folder, open until the next entry
     mark: Mark
     mode: int
     changed: float  # Unix time
 
 
-def _walk(folder: str, refused: list[Unreadable]) -> Iterator[_Seen]:
-    """Yield the ordinary files below a folder, however deep, without opening them; no link is followed.
+def _walk(folder: str, refused: list[Unreadable]) -> Iterator[_Entry]:
+    """Yield the regular files below a folder without opening them or following links.
 
-    Adds folders that may not be read to `refused`. Raises OSError.
+    Adds unreadable folders to `refused`. Raises OSError.
     """
     with beneath.in_folder(folder) as top:
         try:
             descriptor = os.open(top, _FOLDER)
         except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENOTDIR):  # a link took its place
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):  # replaced by a link
                 return
             raise
         yield from _walk_below(descriptor, "", refused)
 
 
-def _walk_below(descriptor: int, prefix: str, refused: list[Unreadable]) -> Iterator[_Seen]:
-    """Yield the files below an open folder, which is closed then. `prefix` is its name with a slash, or empty."""
+def _walk_below(descriptor: int, prefix: str, refused: list[Unreadable]) -> Iterator[_Entry]:
+    """Yield the files below an open folder, then close it. `prefix` is its relative name with a slash, or empty."""
     folders = []
     try:
         with os.scandir(descriptor) as entries:
@@ -186,24 +206,24 @@ def _walk_below(descriptor: int, prefix: str, refused: list[Unreadable]) -> Iter
         for name in names:
             with suppress(FileNotFoundError):
                 found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                seen = _Seen(prefix + name, name, descriptor, _mark(found), found.st_mode, found.st_ctime)
+                entry = _Entry(prefix + name, name, descriptor, _mark(found), found.st_mode, found.st_ctime)
                 if stat.S_ISREG(found.st_mode):
-                    yield seen
+                    yield entry
                 elif stat.S_ISDIR(found.st_mode):
-                    folders.append(seen)
-        for seen in folders:
+                    folders.append(entry)
+        for entry in folders:
             try:
-                inside = _open_folder(seen.own_name, descriptor)
+                inside = _open_folder(entry.own_name, descriptor)
             except OSError as error:
-                _note(error, seen, refused, kind="/")
+                _note(error, entry, refused, kind="/")
             else:
-                yield from _walk_below(inside, f"{seen.name}/", refused)
+                yield from _walk_below(inside, f"{entry.name}/", refused)
     finally:
         os.close(descriptor)
 
 
 def _open_folder(name: str, parent: int) -> int:
-    """Open a folder, and never what a link leads to. Raises OSError, also for one that may be read and not entered."""
+    """Open a folder without following links; return its descriptor. Raises OSError, also without search permission."""
     descriptor = os.open(name, _FOLDER, dir_fd=parent)
     try:
         os.stat(".", dir_fd=descriptor)
@@ -216,36 +236,36 @@ def _open_folder(name: str, parent: int) -> int:
 def _files(
     folder: str, *, changed: Callable[[str, Mark], bool], refused: list[Unreadable]
 ) -> Iterator[tuple[str, BinaryIO]]:
-    """Yield the files below a folder that have changed: their relative names, and each open until the next.
+    """Yield relative name and open file of each changed file below a folder; it is closed before the next one.
 
-    A file that has not changed is not opened. Adds what may not be read to `refused`. Raises OSError.
+    Unchanged files are not opened. Adds unreadable files and folders to `refused`. Raises OSError.
     """
-    for seen in _walk(folder, refused):
-        if not changed(seen.name, seen.mark):
+    for entry in _walk(folder, refused):
+        if not changed(entry.name, entry.mark):
             continue
         try:
-            opened = os.open(seen.own_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=seen.folder)
+            opened = os.open(entry.own_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=entry.folder)
         except OSError as error:
-            _note(error, seen, refused)
+            _note(error, entry, refused)
             continue
         with open(opened, "rb") as file:
             if stat.S_ISREG(os.fstat(opened).st_mode):  # it may have been replaced
-                yield seen.name, file
+                yield entry.name, file
 
 
-def _note(error: OSError, seen: _Seen, refused: list[Unreadable], *, kind: str = "") -> None:
-    """Note why a file or folder cannot be opened, unless it is gone. Raises any other error."""
+def _note(error: OSError, entry: _Entry, refused: list[Unreadable], *, kind: str = "") -> None:
+    """Add a file or folder without read permission to `refused`; ignore a deleted one. Raises any other error."""
     if error.errno in _REFUSED:
-        refused.append(Unreadable(seen.name + kind, seen.mark, seen.mode, seen.changed))
+        refused.append(Unreadable(entry.name + kind, entry.mark, entry.mode, entry.changed))
     elif error.errno not in _NO_FILE:
         raise error
 
 
 def _marks(folder: str) -> dict[str, Mark | None]:
     found: dict[str, Mark | None] = {}
-    with suppress(OSError):  # a folder that cannot be read will be told of when it is to be shipped
-        for seen in _walk(folder, []):
-            found[seen.name] = seen.mark
+    with suppress(OSError):  # the upload reports a folder that cannot be read
+        for entry in _walk(folder, []):
+            found[entry.name] = entry.mark
     return found
 
 
@@ -253,8 +273,8 @@ def _mark(found: os.stat_result) -> Mark:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _settled_mark(file: BinaryIO) -> Mark | None:
-    """Return the mark by which a later change will show; None when the file is being written right now."""
+def _stable_mark(file: BinaryIO) -> Mark | None:
+    """Return a mark that differs after any later change; None while the file is being written."""
     if time.time() - os.fstat(file.fileno()).st_mtime < GRAIN:
         time.sleep(GRAIN)
     mark = _mark(os.fstat(file.fileno()))
@@ -262,7 +282,7 @@ def _settled_mark(file: BinaryIO) -> Mark | None:
 
 
 def _copy(file: BinaryIO, store: Store, name: str, *, size: int) -> None:
-    """Write the first `size` bytes of a file: it may be growing."""
+    """Upload the first `size` bytes of a file, which may be growing."""
     with store.writer(name) as target:
         while size and (part := file.read(min(size, _PART))):
             target.write(part)

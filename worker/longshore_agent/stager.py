@@ -1,8 +1,8 @@
-"""Brings the inputs that lie elsewhere to this machine, ahead of the processes that need them.
+"""Stage the inputs that are not local: download the files of leased mini-batches before a process needs them.
 
-A lease of such an input is held like any other, and given to a process once its slice names local paths only. Its
-files lie in a folder of their own, which goes when the lease does; a Parquet file is kept for others, since many
-mini-batches read it, while there is room. Lives on the event loop; only the copying happens in threads.
+A process gets a lease of such an input once its slice names local paths only. Each lease has a folder for its files,
+which is deleted with it. Parquet files are cached while there is room, because many mini-batches read each of them.
+The stager runs on the event loop; only the downloads run in threads.
 """
 
 from __future__ import annotations
@@ -38,103 +38,116 @@ from longshore_storage.store import local_path
 
 T = TypeVar("T")
 
-_COPIES = 8  # at once
-_AHEAD = 8  # mini-batches per process, at most
-_SHARE = 4  # of the free space, one part in so many is for what is brought ahead, and one for files that are kept
+_COPIES = 8  # parallel downloads
+_AHEAD = 8  # the most mini-batches to stage ahead for one process
+_SHARE = 4  # a quarter of the free space is for files of leases, and a quarter for cached files
 _TRIES = 4
-_LEAVE = 2.0  # seconds that copies get to notice the end
+_LEAVE = 2.0  # seconds that running downloads get to notice their cancellation
 
 
-class Takers(Protocol):
-    """Who is told how staging ended; `Worker` is."""
+class Callbacks(Protocol):
+    """Callbacks for finished staging; implemented by `Worker`."""
 
     def staged(self, lease: Lease) -> None:
-        """The lease's slice is on this machine."""
+        """Handle a lease whose slice is staged."""
 
-    def not_staged(self, lease: Lease, said: tuple[str, str], times: tuple[float, float]) -> None:
-        """The lease's slice cannot be brought, of which category and why; Unix time of the start, and seconds."""
+    def not_staged(self, lease: Lease, error: tuple[str, str], times: tuple[float, float]) -> None:
+        """Handle a lease whose slice cannot be staged.
+
+        Args:
+            lease: The lease.
+            error: Category and message.
+            times: Unix time of the start, and duration in seconds.
+        """
 
     def deferred(self, lease: Lease, origin: str, message: str) -> None:
-        """The lease's slice cannot be fetched for now: a store fails, or a disk of ours (`wire.Deferral.origin`)."""
+        """Handle a lease whose slice cannot be staged because a store or disk fails (`wire.Deferral.origin`)."""
 
 
-class _Unwanted(Exception):
-    """Nobody needs the rest of what is being copied."""
+class _Cancelled(Exception):
+    """The download is not needed any more."""
 
 
-class _NotBrought(ShownError):
-    """A file cannot be brought to this machine; the text is a sentence."""
+class _DownloadError(ShownError):
+    """A file cannot be downloaded; the message is a sentence."""
 
     def __init__(self, url: str, error: Exception, cause: str) -> None:
-        told = retrying.told_by(error)
+        root = retrying.told_by(error)
         what = f'The file "{url}" cannot be brought to this machine'
-        if isinstance(told, DatabaseError):
+        if isinstance(root, DatabaseError):
             what = "The rows of a mini-batch cannot be read"
         super().__init__(f"{what}: {cause}.")
         self.origin = origin_of(error)
 
 
 @dataclass
-class _Errand:
-    """What is being brought for one mini-batch."""
+class _Staging:
+    """The downloads for one mini-batch."""
 
     lease: Lease
     folder: str
-    advance: Callable[[], None]  # to be called for each part that came
-    given_up: bool = False  # a part of it cannot be brought, or all is over
+    advance: Callable[[], None]  # called for each part that was downloaded
+    given_up: bool = False  # one of its files cannot be downloaded, or the stager is closed
 
     def check(self) -> None:
-        """Raise _Unwanted when the rest would be for nothing. Called in threads too."""
+        """Raise _Cancelled if the rest is not needed. Thread-safe."""
         if self.given_up or self.lease.abandoned:
-            raise _Unwanted
+            raise _Cancelled
 
     def step(self) -> None:
-        """Note that a part came, and check. Called in threads too."""
+        """Record a downloaded part, then check. Thread-safe."""
         self.check()
         self.advance()
 
 
 class Stager:
-    """Stages the leases of one worker in `folder`, which is not there, or was left by an agent that was killed."""
+    """Stages the leases of one worker.
+
+    Args:
+        inputs: The inputs of the job.
+        folder: The folder for all staged files. It is emptied first: an earlier agent may have been killed.
+        takers: Called when staging of a lease ends.
+        copies: Local paths of files that were downloaded already, by URL.
+    """
 
     def __init__(
-        self, inputs: Sequence[Input], folder: str, *, takers: Takers, copies: Mapping[str, str] | None = None
+        self, inputs: Sequence[Input], folder: str, *, takers: Callbacks, copies: Mapping[str, str] | None = None
     ) -> None:
         self.remote = frozenset(
             index for index, given in enumerate(inputs) if any(local_path(path) is None for path in given.paths)
-        )  # the inputs that are to be staged, as indices
+        )  # indices of the inputs that need staging
         self._inputs = inputs
         self._folder = folder
-        self._takers = takers
-        self._copies = copies or {}  # of files that were brought before, by URL
+        self._callbacks = takers
+        self._copies = copies or {}
         self._threads = Threads(_COPIES)
         self._numbers = itertools.count()
-        self._underway: dict[asyncio.Task[None], _Errand] = {}
+        self._underway: dict[asyncio.Task[None], _Staging] = {}
         self._closed = False
         self._staged = 0  # bytes in the folders of leases
-        self._room = 0  # bytes that they should not take, and kept files neither
-        self.fetched = 0  # grows with each part that comes
-        self._average: float | None = None  # seconds from a lease to its files, smoothed
+        self._room = 0  # the most bytes of these folders, and of cached files
+        self.fetched = 0  # grows with each downloaded part
+        self._average: float | None = None  # moving average of the seconds that staging takes
         if self.remote:
             shutil.rmtree(folder, ignore_errors=True)
             os.mkdir(folder, mode=0o750)
             self._room = _space(folder) // _SHARE
-        self._kept = Kept(self._keep, self._delete, room=self._room)
+        self._kept = Kept(self._download, self._delete, room=self._room)
 
     def add(self, lease: Lease) -> None:
-        """Bring what a lease needs, then tell."""
+        """Start staging a lease; the callbacks report the outcome."""
         lease.folder = self._new_folder()
-        errand = _Errand(lease, lease.folder, self._advance)
-        task = asyncio.create_task(self._bring(errand))
-        self._underway[task] = errand
+        staging = _Staging(lease, lease.folder, self._advance)
+        task = asyncio.create_task(self._stage(staging))
+        self._underway[task] = staging
         task.add_done_callback(self._underway.pop)
 
     def underway(self) -> list[Lease]:
-        """Return the leases that are not staged yet."""
-        return [errand.lease for errand in self._underway.values() if not errand.lease.abandoned]
+        """Return the leases whose staging has not finished."""
+        return [each.lease for each in self._underway.values() if not each.lease.abandoned]
 
     def release(self, lease: Lease) -> None:
-        """Delete what was brought for a lease: no process needs it any more."""
+        """Delete the staged files of a lease that no process needs any more."""
         if lease.folder is not None:
             self._kept.release(lease.folder)
             self._delete(lease.folder)
@@ -142,10 +155,10 @@ class Stager:
             lease.folder, lease.bytes = None, 0
 
     def ahead(self, slot: Slot) -> int:
-        """Return how many mini-batches to hold for a slot besides what its process has.
+        """Return how many further mini-batches to hold leased for a slot.
 
-        As `Slot.backlog` says, and enough to bring one while the others run; not many, since they fill the disk, and
-        none while it is as full with them as it may be.
+        At least `Slot.backlog`, and enough to stage one while the others run. Limited, because staged files fill the
+        disk: 0 while they take all the room that they may.
         """
         if self._staged > self._room:
             return 0
@@ -155,10 +168,10 @@ class Stager:
         return min(ahead, _AHEAD)
 
     async def close(self) -> None:
-        """End all copies, tell of none, and delete everything."""
+        """Cancel all downloads without callbacks and delete all staged files."""
         self._closed = True
-        for errand in self._underway.values():
-            errand.given_up = True
+        for staging in self._underway.values():
+            staging.given_up = True
         for task in self._underway:
             task.cancel()
         await asyncio.gather(*self._underway, return_exceptions=True)
@@ -175,7 +188,7 @@ class Stager:
 
     def _check(self) -> None:
         if self._closed:
-            raise _Unwanted
+            raise _Cancelled
 
     def _step(self) -> None:
         self._check()
@@ -184,21 +197,21 @@ class Stager:
     def _advance(self) -> None:
         self.fetched += 1
 
-    async def _bring(self, errand: _Errand) -> None:
-        lease, started, begin = errand.lease, clock.now(), time.monotonic()
+    async def _stage(self, staging: _Staging) -> None:
+        lease, started, begin = staging.lease, clock.now(), time.monotonic()
         failure: str | None = None
         origin: str | None = None
         piece: Any = None
         try:
-            errand.check()
-            piece = await self._localized(errand)
-            lease.bytes = await asyncio.to_thread(_size_of, errand.folder)
+            staging.check()
+            piece = await self._localized(staging)
+            lease.bytes = await asyncio.to_thread(_size_of, staging.folder)
             self._staged += lease.bytes
-        except _Unwanted:
+        except _Cancelled:
             pass  # its lease is abandoned
-        except _NotBrought as error:
+        except _DownloadError as error:
             failure, origin = str(error), error.origin
-        except Exception as error:  # noqa: BLE001  (whatever it is, it is this mini-batch's end and not the agent's)
+        except Exception as error:  # noqa: BLE001  (any error must fail the mini-batch, not the agent)
             failure, origin = f"The mini-batch cannot be staged: {type(error).__name__}: {error}.", wire.STORE
         elapsed = time.monotonic() - begin
         if lease.abandoned or failure is not None:
@@ -206,83 +219,88 @@ class Stager:
         if lease.abandoned:
             return
         if failure is not None and origin is not None:
-            self._takers.deferred(lease, origin, failure)
+            self._callbacks.deferred(lease, origin, failure)
             return
         if failure is not None:
-            self._takers.not_staged(lease, (errors.DATA_ERROR, failure), (started, elapsed))
+            self._callbacks.not_staged(lease, (errors.DATA_ERROR, failure), (started, elapsed))
             return
         lease.grant = lease.grant._replace(slice=json.dumps(_redacted(piece)).encode("ascii"))
         self._average = elapsed if self._average is None else 0.8 * self._average + 0.2 * elapsed
-        self._takers.staged(lease)
+        self._callbacks.staged(lease)
 
-    async def _localized(self, errand: _Errand) -> Any:
-        """Return the slice of an errand's lease, naming paths on this machine. Raises _NotBrought, _Unwanted."""
-        grant = errand.lease.grant
+    async def _localized(self, staging: _Staging) -> Any:
+        """Download all files of a lease; return its slice with local paths. Raises _DownloadError and _Cancelled."""
+        grant = staging.lease.grant
         table, piece = self._inputs[grant.input].tabular, json.loads(grant.slice)
         if table is None:
-            files = await self._files(errand, slices.files_of(piece))
+            files = await self._files(staging, slices.files_of(piece))
             return files if isinstance(piece, list) else {**piece, "files": files}
         if "pieces" not in piece:
-            return await self._piece(errand, piece, table, 0)
+            return await self._piece(staging, piece, table, 0)
         pieces = enumerate(piece["pieces"])
-        brought = await self._all(errand, [self._piece(errand, each, table, number) for number, each in pieces])
-        return {**piece, "pieces": brought}
+        local = await self._all(staging, [self._piece(staging, each, table, number) for number, each in pieces])
+        return {**piece, "pieces": local}
 
-    async def _piece(self, errand: _Errand, piece: dict[str, Any], table: TabularFormat, number: int) -> dict[str, Any]:
+    async def _piece(
+        self, staging: _Staging, piece: dict[str, Any], table: TabularFormat, number: int
+    ) -> dict[str, Any]:
         url = piece["path"]
         if local_path(url) is not None or "unreadable" in piece:
             return piece
         if url in self._copies:
             copied = partial(fetching.downloaded, piece, self._copies[url])
-            return await self._patiently(url, copied, errand.check)
+            return await self._patiently(url, copied, staging.check)
         if table.format == "parquet":
-            return fetching.copied_piece(piece, await self._whole(url, piece.get("stamp"), errand))
-        target = f"{errand.folder}/{number}/{fetching.base_name(url)}"
+            return fetching.copied_piece(piece, await self._whole(url, piece.get("stamp"), staging))
+        target = f"{staging.folder}/{number}/{fetching.base_name(url)}"
         if table.format == "sql":
-            rows = partial(query_rows.fetch, piece, table, target, check=errand.check)
-            return await self._patiently(url, rows, errand.check)
-        copy = partial(fetching.rows, piece, slices.format_of(piece, table), target, check=errand.step)
-        return await self._patiently(url, copy, errand.check)
+            rows = partial(query_rows.fetch, piece, table, target, check=staging.check)
+            return await self._patiently(url, rows, staging.check)
+        copy = partial(fetching.rows, piece, slices.format_of(piece, table), target, check=staging.step)
+        return await self._patiently(url, copy, staging.check)
 
-    async def _files(self, errand: _Errand, paths: list[str]) -> list[str]:
+    async def _files(self, staging: _Staging, paths: list[str]) -> list[str]:
         names: Counter[str] = Counter()
 
-        async def bring(url: str) -> str:
+        async def download(url: str) -> str:
             if local_path(url) is not None:
                 return url
             if url in self._copies:
                 return self._copies[url]
             name = fetching.base_name(url)
-            target = f"{errand.folder}/{names[name]}/{name}"  # files of one name lie in folders of their own
+            target = f"{staging.folder}/{names[name]}/{name}"  # files of the same name get a folder each
             names[name] += 1
-            copy = partial(fetching.whole, url, target, check=errand.step)
-            return await self._patiently(url, copy, errand.check)
+            copy = partial(fetching.whole, url, target, check=staging.step)
+            return await self._patiently(url, copy, staging.check)
 
-        return await self._all(errand, map(bring, paths))
+        return await self._all(staging, map(download, paths))
 
-    async def _all(self, errand: _Errand, copies: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-        """Return what copies for one errand give. Raises _NotBrought, _Unwanted."""
+    async def _all(self, staging: _Staging, downloads: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """Await all downloads for one lease; return their results. Raises _DownloadError and _Cancelled."""
 
-        async def bring(copy: Coroutine[Any, Any, T]) -> T:
+        async def attempt(download: Coroutine[Any, Any, T]) -> T:
             try:
-                return await copy
-            except _NotBrought:
-                errand.given_up = True
+                return await download
+            except _DownloadError:
+                staging.given_up = True
                 raise
 
-        # All are waited for: nothing may write into the folder of a mini-batch that has failed.
-        brought = await asyncio.gather(*map(bring, copies), return_exceptions=True)
-        failures = [each for each in brought if isinstance(each, BaseException)]
+        # Wait for all of them: nothing may write into the folder of a mini-batch that has failed.
+        results = await asyncio.gather(*map(attempt, downloads), return_exceptions=True)
+        failures = [each for each in results if isinstance(each, BaseException)]
         if failures:
-            raise next((each for each in failures if not isinstance(each, _Unwanted)), failures[0])
-        return [each for each in brought if not isinstance(each, BaseException)]
+            raise next((each for each in failures if not isinstance(each, _Cancelled)), failures[0])
+        return [each for each in results if not isinstance(each, BaseException)]
 
-    async def _whole(self, url: str, stamp: str | None, errand: _Errand) -> str:
-        """Return the copy of a version of a file that is kept for more mini-batches than the errand's."""
-        return f"{await self._kept.path((url, stamp), errand.folder)}/{fetching.base_name(url)}"
+    async def _whole(self, url: str, stamp: str | None, staging: _Staging) -> str:
+        """Return the path of the cached copy of one version of a file."""
+        return f"{await self._kept.path((url, stamp), staging.folder)}/{fetching.base_name(url)}"
 
-    async def _keep(self, version: tuple[str, str | None]) -> tuple[str, int]:
-        """Return the folder of a new copy of a file, and the file's size in bytes. Raises _NotBrought, _Unwanted."""
+    async def _download(self, version: tuple[str, str | None]) -> tuple[str, int]:
+        """Download a file (URL, stamp) for the cache; return its folder and its size in bytes.
+
+        Raises _DownloadError and _Cancelled.
+        """
         url, stamp = version
         folder = self._new_folder()
         target = f"{folder}/{fetching.base_name(url)}"
@@ -297,38 +315,38 @@ class Stager:
             raise
 
     async def _patiently(self, url: str, copy: Callable[[], T], check: fetching.Check) -> T:
-        """Run a copy in a thread, some more times when it fails. Raises _NotBrought, _Unwanted."""
+        """Run a download in a thread, with retries; return its result. Raises _DownloadError and _Cancelled."""
 
         async def sleep(seconds: float) -> None:
             await asyncio.sleep(seconds)
             check()
 
         def is_retried(error: BaseException) -> bool:
-            return not isinstance(error, _Unwanted) and retrying.may_pass(error)
+            return not isinstance(error, _Cancelled) and retrying.may_pass(error)
 
         options = retrying.policy(is_retried, stop=stop_after_attempt(_TRIES))
         try:
             found: T = await AsyncRetrying(**options, sleep=sleep)(self._threads.run, copy)
-        except _Unwanted:
+        except _Cancelled:
             raise
         except Exception as error:  # each store's library raises its own
-            raise _NotBrought(url, error, await asyncio.to_thread(cause_of, url, error)) from error
+            raise _DownloadError(url, error, await asyncio.to_thread(cause_of, url, error)) from error
         return found
 
 
 def _space(folder: str) -> int:
-    """Return the bytes that may be written below a folder: what is free, or less where its volume has a limit."""
+    """Return the bytes that may be written below a folder: the free space, at most LONGSHORE_SPACE."""
     free = shutil.disk_usage(folder).free
     return min(free, int(os.environ.get("LONGSHORE_SPACE", free)))
 
 
 def _size_of(folder: str) -> int:
-    """Return the bytes of the files below a folder, which may not be there."""
+    """Return the total size of the files below a folder in bytes; 0 if it does not exist."""
     return sum(os.path.getsize(f"{parent}/{name}") for parent, _, names in os.walk(folder) for name in names)
 
 
 def _redacted(piece: Any) -> Any:
-    """Return a slice in which places of stores are without secrets. Values of keys and columns are the script's."""
+    """Return a slice with secrets removed from URLs. Values of keys and columns belong to the script and stay."""
     if isinstance(piece, list) or "files" in piece:
         return piece  # paths on this machine
     if "pieces" in piece:

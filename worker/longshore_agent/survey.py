@@ -1,7 +1,7 @@
-"""`python -m longshore_agent.survey REQUEST`: copy sources, and look at what inputs hold, before a run begins.
+"""`python -m longshore_agent.survey REQUEST`: copy sources and compute digests of inputs before a run begins.
 
-REQUEST is a file with a SurveyRequest. What was found goes to the file --last-words, or else to stdout; on failure one
-sentence does that names the source or the input and the cause, and the command ends with 1.
+REQUEST is a file with a SurveyRequest. The packed SurveyResult is written to the file --last-words, by default to
+stdout. On failure, one sentence that names the source or input and the cause is written instead; the exit code is 1.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from longshore_storage.store import open_store
 
 
 class SurveyError(ShownError):
-    """Something cannot be looked at; the message is one sentence that names it and the cause."""
+    """A source or input cannot be read; the message is one sentence that names it and the cause."""
 
 
 def survey(request: SurveyRequest) -> SurveyResult:
-    """Carry out a request. What an earlier try left is replaced. Blocking. Raises SurveyError."""
-    sources = tuple(_copied(each) for each in request.sources)
+    """Carry out a request; return digests and contents. Copies of an earlier try are replaced. Raises SurveyError."""
+    sources = tuple(_copy(each) for each in request.sources)
     every = {tuple(places) for inputs in request.contents.values() for places in inputs.values()}
     found = {places: asdict(contents_of(places, by=request.by)) for places in every}
     contents: dict[str, dict[str, str]] = {}
@@ -43,13 +43,13 @@ def survey(request: SurveyRequest) -> SurveyResult:
     return SurveyResult(sources, contents, held)
 
 
-def _copied(source: SourceToCopy) -> SourceFound:
-    # A source that holds the store of runs, too, has none of them in it.
+def _copy(source: SourceToCopy) -> SourceFound:
+    # The source may contain the store of runs: leave that out.
     runs = posixpath.dirname(posixpath.dirname(posixpath.dirname(source.target)))
-    with _told(f"The source {source.uri} cannot be copied to {source.target}"):
+    with _survey_errors(f"The source {source.uri} cannot be copied to {source.target}"):
         try:
-            open_store(posixpath.dirname(posixpath.dirname(source.target))).mark()  # of the pipeline's run
-            found = copy_source(source.uri, source.target, but=runs)
+            open_store(posixpath.dirname(posixpath.dirname(source.target))).mark()  # the folder of the PipelineRun
+            found = copy_source(source.uri, source.target, without=runs)
         except SourceError as error:
             raise SurveyError(str(error)) from error
         except TooLargeError as error:
@@ -62,8 +62,8 @@ def _without_digest(found: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Turn what goes wrong into a sentence that begins with `what`."""
+def _survey_errors(what: str) -> Iterator[None]:
+    """Raise any error inside as a SurveyError whose message begins with `what`."""
     try:
         yield
     except SurveyError:
@@ -79,12 +79,12 @@ def _cause(error: Exception) -> str:
 
 
 def main() -> int:
-    """Carry out the command."""
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="longshore_agent.survey", description=__doc__)
     parser.add_argument("request")
     parser.add_argument("--last-words", help="the container's termination log")
     options = parser.parse_args()
-    # The first process of a container gets no signal that it has no handler for. It has nothing to bring to an end.
+    # The kernel drops signals without a handler for the first process of a container. There is nothing to clean up.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     if "LONGSHORE_UMASK" in os.environ:
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))

@@ -1,8 +1,7 @@
-"""What a survey found, within the few bytes that a container may leave behind.
+"""Pack the result of a survey into the few bytes of a container's termination message.
 
-Digests of files that do not fit are folded into one of their folder, "lib/", the deepest folders first. Which ones are
-is decided by names alone, for each source by itself: so that what changed in one source, or was not changed at all,
-never looks like a change of another.
+Digests of files that do not fit are folded into one digest of their folder ("lib/"), the deepest folders first. The
+choice depends on names only, for each source separately: a change in one source never looks like a change of another.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ from longshore_agent.source_copies import DIGITS
 from longshore_protocol.survey import ALL_FILES, ALL_INPUTS, SourceFound, SurveyResult
 from longshore_protocol.termination import LIMIT
 
-_ROOM = 3600  # bytes for digests: the rest is for what git says, and for what the estimates are off by
+_ROOM = 3600  # bytes for digests; the rest is for git states and for errors of the estimates
 _STEP = 512
-_LEAST = 27  # bytes that one digest takes
+_LEAST = 27  # the size of one digest in bytes
 
 
 class TooMuch(Exception):
-    """What was found does not fit even when all of it is folded; the message is one sentence."""
+    """The result does not fit even when all digests are folded; the message is one sentence."""
 
 
 def survey_words(result: SurveyResult) -> str:
-    """Return a result packed, of at most LIMIT bytes, with digests folded as far as need be. Raises TooMuch."""
+    """Return the packed result, at most LIMIT bytes, with digests folded as far as necessary. Raises TooMuch."""
     inputs = {f"{step}/{name}": each for step, found in result.contents.items() for name, each in found.items()}
     room = _ROOM
     if inputs:
         most = max(0, _ROOM - _LEAST * len(result.sources)) // 2
         of_inputs = min(most, -(-_size(inputs) // _STEP) * _STEP)
         inputs, room = fold(inputs, of_inputs), _ROOM - of_inputs
-    # No equal share, and rooms in large steps: so another source or input seldom changes how these sources are told.
+    # Shares are powers of two and grow in large steps, so another source or input seldom changes how others are folded.
     share = room >> max(0, len(result.sources) - 1).bit_length()
     folded = SurveyResult(
         tuple(SourceFound(fold(each.files, share), each.git) for each in result.sources),
@@ -60,9 +59,9 @@ def survey_words(result: SurveyResult) -> str:
 
 
 def fold(digests: Mapping[str, str], room: int) -> dict[str, str]:
-    """Return digests of files by their names, with as few folders as can be for them to take `room` bytes packed.
+    """Return digests by name, with as few folders folded as possible so that they fit into `room` bytes when packed.
 
-    In the last resort there is one of all of them, which may still be more.
+    As the last resort, one digest replaces all of them; it may still exceed `room`.
     """
     parents = {name[:end] for name in digests for end in _ends(name)}
     folders = [*sorted(parents, key=lambda each: (-each.count("/"), each)), ALL_FILES]
@@ -76,18 +75,18 @@ def fold(digests: Mapping[str, str], room: int) -> dict[str, str]:
 
 
 def _without_files(held: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of an input's files but for their own digests."""
+    """Return the contents of an input without the digests of its files."""
     return {key: each for key, each in held.items() if key != "files"}
 
 
 def _of_step(step: str, found: Iterable[str], inputs: Mapping[str, str]) -> dict[str, str]:
-    """Return the digests of a step's inputs from those of all, which may be folded."""
+    """Return the digests of one step's inputs from those of all steps, which may be folded."""
     every = inputs.get(f"{step}/") or inputs.get(ALL_FILES)
     return {ALL_INPUTS: every} if every else {name: inputs[f"{step}/{name}"] for name in found}
 
 
 def _groups(digests: Mapping[str, str], folders: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names that each digest is of, by the outermost folder that they are in, or by themselves."""
+    """Group names by the outermost folded folder that contains them; other names form their own groups."""
     known, groups = set(folders), dict[str, list[str]]()
     for name in sorted(digests):
         whole = [ALL_FILES] if ALL_FILES in known else (name[:end] for end in _ends(name) if name[:end] in known)
@@ -96,12 +95,12 @@ def _groups(digests: Mapping[str, str], folders: Iterable[str]) -> dict[str, lis
 
 
 def _ends(name: str) -> Iterable[int]:
-    """Yield where the names of the folders end that a file is in, the outermost first."""
+    """Yield the end index of each parent folder in a file's name, the outermost first."""
     return (place + 1 for place, letter in enumerate(name) if letter == "/")
 
 
 def _size(names: Iterable[str]) -> int:
-    """Return how many bytes digests of these names take, or nearly: others are in their places, which pack as badly."""
+    """Return roughly how many bytes digests of these names take when packed; random ones stand in for them."""
     text = json.dumps({each: _hashed(each) for each in names}, separators=(",", ":"), ensure_ascii=False)
     return len(base64.b64encode(zlib.compress(text.encode("utf-8", "surrogateescape"), 9)))
 

@@ -1,11 +1,12 @@
-"""`python -m longshore_agent.task prepare|collect|transfer JOB [FOLDER]`: what a task's pod does beside scripts.
+"""`python -m longshore_agent.task prepare|collect|transfer JOB [FOLDER]`: the agent's commands in the pod of a task.
 
-prepare   lays FOLDER out for the host: source, inputs, outputs
-collect   waits for the host's end, then takes away logs, artifacts and outputs
+prepare   prepares FOLDER for the host: source, inputs, outputs
+collect   waits until the host exits, then uploads logs, artifacts and outputs
 transfer  copies a file or a folder between stores
 
-JOB is a file: a ScriptJob, or {"source", "destination", "timeout"}. The result goes to the file --last-words, as a
-ScriptResult: of `prepare` only where it fails, of `collect` only where the host left one. Ends with 0 after a success.
+JOB is a file with a ScriptJob, or for `transfer` with {"source", "destination", "timeout"}. The ScriptResult goes to
+the file --last-words: by `prepare` only on failure, by `collect` only if the host wrote one. The exit code is 0 after a
+success.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ with importing():  # scripts wait for these
     from longshore_storage import beneath
     from longshore_storage.redaction import redacted
 
-_LOOK = 0.1  # seconds between two looks for a host that has not started
-_START = 10.0  # seconds that a host may still take to start when the pod is to end
-_AGAIN = 5.0  # seconds until a copy that went on beyond its end is told again
+_POLL = 0.1  # seconds between two checks for a host that has not started
+_START = 10.0  # seconds to wait for the host to start after the pod received SIGTERM
+_AGAIN = 5.0  # seconds until a copy that ignored its timeout is interrupted again
 _NO_RESULT = "The host of the script was killed, and left no result."
 
 
 def main() -> int:
-    """Carry out the command."""
+    """Run the command; return its exit code."""
     options = _options()
     if "LONGSHORE_UMASK" in os.environ:
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
@@ -64,7 +65,7 @@ def main() -> int:
             result = _transfer(json.loads(job))
     if isinstance(result, ScriptResult):
         leave(options.last_words, last_words(result))
-        _say(f"{result.state}: {result.message}")
+        _log(f"{result.state}: {result.message}")
         result = 0 if result.state == SUCCEEDED else 1
     return result
 
@@ -79,13 +80,13 @@ def _options() -> argparse.Namespace:
         each.add_argument("--last-words", help="the container's termination log")
     for each in (preparing, collecting):
         each.add_argument("folder")
-    places = preparing.add_mutually_exclusive_group()
-    places.add_argument("--source", help="where the source is, if not where the job says")
-    places.add_argument("--image-source", help="the source folder in the host's image, if it is there")
+    sources = preparing.add_mutually_exclusive_group()
+    sources.add_argument("--source", help="location of the source, instead of the one in the job")
+    sources.add_argument("--image-source", help="source folder in the host's image")
     return parser.parse_args()
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     sys.stderr.write(f"longshore-task: {text}\n")
 
 
@@ -93,7 +94,7 @@ def _say(text: str) -> None:
 
 
 def _prepare(job: ScriptJob, options: argparse.Namespace) -> ScriptResult | int:
-    # The first process of a container gets no signal that it has no handler for.
+    # The kernel drops signals without a handler for the first process of a container.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     started = clock.now()
     if options.source:
@@ -109,20 +110,20 @@ def _prepare(job: ScriptJob, options: argparse.Namespace) -> ScriptResult | int:
 
 def _collect(job: ScriptJob, folder: str) -> ScriptResult | int:
     if not _await_host(folder):
-        _say("the pod is to end, and the host never started")
+        _log("the pod is to end, and the host never started")
         return 1
     has_result = os.path.lexists(os.path.join(folder, script_folder.RESULT))
     result = collect(job, folder, git=_git(folder), otherwise=_NO_RESULT)
-    if not has_result:  # its logs are kept; how it ended is for whoever sees what became of the host's container
-        _say(result.message)
+    if not has_result:  # logs are uploaded; the operator derives the outcome from the status of the host's container
+        _log(result.message)
         return 1
     return result
 
 
 def _await_host(folder: str) -> bool:
-    """Wait for the host's end; False for one that does not start and is not going to, as the pod is to end.
+    """Wait until the host exits; return False if it never starts because the pod is terminating.
 
-    SIGTERM comes to the host as well, which ends its script: what is left then is still to be collected.
+    The host receives SIGTERM as well and ends its script, whose results must still be collected.
     """
     give_up: list[float] = []
     signal.signal(signal.SIGTERM, lambda *_: give_up.append(time.monotonic() + _START))
@@ -130,14 +131,14 @@ def _await_host(folder: str) -> bool:
     while not os.path.exists(lock):
         if give_up and time.monotonic() >= give_up[0]:
             return False
-        time.sleep(_LOOK)
+        time.sleep(_POLL)
     with open(lock, "rb", opener=beneath.open_file) as file:
         fcntl.flock(file, fcntl.LOCK_SH)
     return True
 
 
 def _git(folder: str) -> dict[str, Any] | None:
-    """Return what `prepare` noted of the source; the script may have written there since."""
+    """Return the git state that `prepare` wrote, validated: the script can overwrite the file."""
     try:
         with open(os.path.join(folder, script_folder.GIT), encoding="utf-8", opener=beneath.open_file) as file:
             raw = json.load(file)
@@ -151,7 +152,7 @@ def _git(folder: str) -> dict[str, Any] | None:
 # --- a copy ------------------------------------------------------------------------------------------------------
 
 
-class _Ended(BaseException):  # no library takes it for an error of its own
+class _Ended(BaseException):  # not an Exception, so that no library handles it
     def __init__(self, state: str) -> None:
         super().__init__(state)
         self.state = state
@@ -174,7 +175,7 @@ def _transfer(job: dict[str, Any]) -> ScriptResult:
 
 @contextlib.contextmanager
 def _ended_by(timeout: float | None) -> Iterator[None]:
-    """Raise _Ended inside when the time is up, or at SIGTERM: a half-written object is given up as after an error."""
+    """Raise _Ended inside at the timeout or at SIGTERM, so that half-written objects are discarded."""
 
     def end(number: int, _: Any) -> None:
         raise _Ended(TIMED_OUT if number == signal.SIGALRM else CANCELLED)
@@ -194,4 +195,4 @@ def _ended_by(timeout: float | None) -> Iterator[None]:
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    os._exit(code)  # threads of a store's library, which may wait for an answer that nobody needs any more
+    os._exit(code)  # do not wait for threads of a store's library

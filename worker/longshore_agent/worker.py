@@ -34,7 +34,7 @@ _Error = tuple[str, str, str]  # category, message (one line), last lines of the
 
 
 class Worker:
-    """The slots of one worker and the leases they work on. Implements `gateway.Handler` and `stager.Takers`."""
+    """The slots of one worker and the leases they work on. Implements `gateway.Handler` and `stager.Callbacks`."""
 
     def __init__(
         self,
@@ -300,7 +300,7 @@ class Worker:
         if self._outbox.is_full() or (self.is_idle() and not self._outbox.batch.is_empty()):
             self.report_now.set()
 
-    # --- stager.Takers ---------------------------------------------------------------------------------------------
+    # --- stager.Callbacks ---------------------------------------------------------------------------------------------
 
     def staged(self, lease: Lease) -> None:
         """Queue a mini-batch whose input is staged."""
