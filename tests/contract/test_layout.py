@@ -19,6 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("operator", "worker")
 PACKAGES = sorted(each.parent for folder in FOLDERS for each in (ROOT / folder).glob("*/__init__.py"))
 MODULES = sorted(each for package in PACKAGES for each in package.rglob("*.py"))
+DATA_FILES = {  # by their names in the wheel
+    str(each.relative_to(package.parent))
+    for package in PACKAGES
+    for each in package.rglob("*")
+    if each.is_file() and each.suffix not in {".py", ".pyc"}
+}
 MAY_IMPORT = {  # of ours, in the user's image
     "longshore_host": {"longshore_host", "longshore_protocol", "longshore_run", "longshore_shims"},
     "longshore_protocol": {"longshore_protocol"},
@@ -75,7 +81,9 @@ def test_the_wheel_holds_the_packages_and_never_the_folders(tmp_path: Path):
     pytest.importorskip("hatchling")
     python("-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
     (wheel,) = tmp_path.glob("*.whl")
-    top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert names >= DATA_FILES
+    top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {package.name for package in PACKAGES}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from longshore_planner.cluster import vm_sizes
 from longshore_planner.cluster.vm_sizes import VmSize, find, nearest, requests
 
-ALL = sorted(vm_sizes._SIZES.values(), key=lambda size: size.name)
+ALL = sorted(vm_sizes._sizes().values(), key=lambda size: size.name)
 
 
 @pytest.mark.parametrize(

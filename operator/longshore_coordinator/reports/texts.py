@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.resources import files
 
 from longshore_coordinator.reports.kinds import Kind
 from longshore_coordinator.reports.records import Names, Outcome, Tried, duration, utc
@@ -13,48 +14,7 @@ _KINDS = 100  # kinds of error that a summary shows
 
 def readme_txt() -> str:
     """Return the text that explains the layout of the logs."""
-    return """\
-Logs of a ParallelRunStep. Times are UTC. A node is a worker; processNNN is the NNN-th process that its agent started,
-replacements counted on. An agent that starts again, as for a resumed run, counts from 000: the files are continued.
-
-When a run failed, read in this order: job_error.txt, user/error.txt, user/error/<node>/processNNN.txt.
-
-job_result.txt                             the verdict, its reason and the counts
-job_error.txt                              why the run failed; absent when it succeeded
-job_progress_overview.<yyyymmddhh>.txt     how far the run was, about every ten seconds, one file per hour
-metrics.jsonl                              mini-batches and items in all, remaining and failed, at the same moments
-user/error.txt                             all errors in user code and input data, grouped by type and lines of code,
-                                           with an example each; absent when there were none
-user/error/<node>/processNNN.txt           every traceback that left run(), by mini-batch and attempt
-user/stdout/<node>/processNNN.stdout.txt   what the entry script printed and logged
-user/stderr/<node>/processNNN.stderr.txt   its standard error, and the traceback of a failed import or init()
-                                           (a stream that grew above 16 MB holds its last 4 MB)
-user/entry_script_log/<node>/processNNN.log.txt
-                                           what it logged by the logger of azureml_user's EntryScript
-sys/error.txt                              errors of storage, network and Longshore itself, grouped; absent without any
-sys/internal_error.txt                     tracebacks of Longshore's own bugs; absent without any
-sys/node/<node>/processNNN.txt             what the process picked and finished, in the order of time
-sys/node/<node>/processNNN.profile         its profile, when the step sets profilingModule
-sys/node/<node>/agent.txt, host.txt        what the worker's own two processes had to say; of a local run only
-sys/job_report/processed_mini-batches.csv  one row per attempt: counts, seconds, status, error
-sys/job_report/process_summary.csv         one row per process
-sys/job_report/node_summary.csv            one row per node
-sys/job_report/code.json                   which mini-batches were run with which code and settings; absent where all
-                                           had the same
-sys/job_report/timing.json                 when the run started, first leased, last committed, finished; Unix seconds
-perf/<node>/node_resource_usage.csv        use of the machine, every resourceMonitorIntervalSeconds; disk and network
-                                           count from the machine's start
-perf/<node>/processes_resource_usage.csv   the same of agent, host and processes: CPU seconds and resident memory
-
-In the folder above:
-failed.jsonl                               one line per mini-batch with failed items, and its items: it failed for
-                                           good, or run() returned fewer results than items
-status.json                                the final status, of a local run
-state/                                     the ledger, from which an unfinished run is resumed: change nothing there
-
-Tuning: elapsed far above run-method seconds means that loading is slow; process seconds far below run-method seconds
-mean that run() waits; a picked count above 1 means retries.
-"""
+    return files(__package__).joinpath("readme.txt").read_text(encoding="utf-8")
 
 
 def result_text(outcome: Outcome) -> str:

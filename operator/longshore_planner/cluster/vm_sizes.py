@@ -1,86 +1,17 @@
-"""Azure's machine sizes, and what a worker pod asks for to have such a machine to itself. Pure.
+"""Azure's machine sizes, and what a worker pod asks for to have such a machine to itself.
 
-Cores, memory and GPUs are those of Azure's pages on sizes of virtual machines. A GPU is what the machine shows: of K80
-and M60 cards, which are two each, a half.
+vm_sizes.csv has cores, memory and GPUs from Azure's pages on sizes of virtual machines. A GPU is what the machine
+shows: of K80 and M60 cards, which are two each, a half.
 """
 
 from __future__ import annotations
 
+import csv
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-_GENERAL = ((2, 8), (4, 16), (8, 32), (16, 64), (32, 128), (48, 192), (64, 256))
-_GENERAL_TO_96 = (*_GENERAL, (96, 384))
-_MEMORY = ((2, 16), (4, 32), (8, 64), (16, 128), (20, 160), (32, 256), (48, 384))
-_COMPUTE = ((1, 2), (2, 4), (4, 8), (8, 16), (16, 32))
-_COMPUTE_V2 = (*_COMPUTE[1:], (32, 64), (48, 96), (64, 128), (72, 144))
-
-# Series whose names tell the cores: pattern of the name, (cores, GiB) of each size.
-_BY_CORES: Sequence[tuple[str, Sequence[tuple[int, float]]]] = (
-    ("A{}_v2", ((1, 2), (2, 4), (4, 8), (8, 16))),
-    ("A{}m_v2", ((2, 16), (4, 32), (8, 64))),
-    ("D{}_v3", _GENERAL),
-    ("D{}s_v3", _GENERAL),
-    ("D{}_v4", _GENERAL),
-    ("D{}s_v4", _GENERAL),
-    ("D{}a_v4", _GENERAL_TO_96),
-    ("D{}as_v4", _GENERAL_TO_96),
-    ("D{}_v5", _GENERAL_TO_96),
-    ("D{}s_v5", _GENERAL_TO_96),
-    ("E{}_v3", (*_MEMORY, (64, 432))),
-    ("E{}s_v3", (*_MEMORY, (64, 432))),
-    ("E{}_v4", (*_MEMORY, (64, 504))),
-    ("E{}s_v4", (*_MEMORY, (64, 504))),
-    ("E{}_v5", (*_MEMORY, (64, 512), (96, 672))),
-    ("E{}s_v5", (*_MEMORY, (64, 512), (96, 672))),
-    ("F{}", _COMPUTE),
-    ("F{}s", _COMPUTE),
-    ("F{}s_v2", _COMPUTE_V2),
-)
-
-# Series that number their sizes, each with the letters of both kinds of storage: number, cores, GiB.
-_NUMBERED = (
-    (1, 1, 3.5),
-    (2, 2, 7),
-    (3, 4, 14),
-    (4, 8, 28),
-    (5, 16, 56),
-    (11, 2, 14),
-    (12, 4, 28),
-    (13, 8, 56),
-    (14, 16, 112),
-    (15, 20, 140),
-)
-
-# Name, cores, GiB, GPUs.
-_WITH_GPUS = (
-    ("NC6", 6, 56, 1),
-    ("NC12", 12, 112, 2),
-    ("NC24", 24, 224, 4),
-    ("NC24r", 24, 224, 4),
-    ("NC6s_v2", 6, 112, 1),
-    ("NC12s_v2", 12, 224, 2),
-    ("NC24s_v2", 24, 448, 4),
-    ("NC24rs_v2", 24, 448, 4),
-    ("NC6s_v3", 6, 112, 1),
-    ("NC12s_v3", 12, 224, 2),
-    ("NC24s_v3", 24, 448, 4),
-    ("NC24rs_v3", 24, 448, 4),
-    ("NC4as_T4_v3", 4, 28, 1),
-    ("NC8as_T4_v3", 8, 56, 1),
-    ("NC16as_T4_v3", 16, 110, 1),
-    ("NC64as_T4_v3", 64, 440, 4),
-    ("NC24ads_A100_v4", 24, 220, 1),
-    ("NC48ads_A100_v4", 48, 440, 2),
-    ("NC96ads_A100_v4", 96, 880, 4),
-    ("ND96asr_v4", 96, 900, 8),
-    ("ND96amsr_A100_v4", 96, 1900, 8),
-    ("NV6", 6, 56, 1),
-    ("NV12", 12, 112, 2),
-    ("NV24", 24, 224, 4),
-)
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -98,12 +29,12 @@ def find(name: str) -> VmSize | None:
 
     Upper and lower case are the same, as are - and _; `Standard_` may be left out: "STANDARD-DS3-V2", "ds3_v2".
     """
-    return _SIZES.get(_key(name))
+    return _sizes().get(_key(name))
 
 
 def nearest(name: str) -> list[str]:
     """Return up to three names of the catalogue that resemble this one, the most similar first."""
-    return [_SIZES[key].name for key in difflib.get_close_matches(_key(name), _SIZES, n=3, cutoff=0.6)]
+    return [_sizes()[key].name for key in difflib.get_close_matches(_key(name), _sizes(), n=3, cutoff=0.6)]
 
 
 def requests(size: VmSize) -> dict[str, str]:
@@ -154,19 +85,11 @@ def _key(name: str) -> str:
     return re.sub(r"^standard_", "", name.strip().lower().replace("-", "_"))
 
 
-def _all() -> Iterator[VmSize]:
-    for pattern, sizes in _BY_CORES:
-        for cores, memory in sizes:
-            yield _size(pattern.format(cores), cores, memory)
-    for number, cores, memory in _NUMBERED:
-        for letters in ("D", "DS"):
-            yield _size(f"{letters}{number}_v2", cores, memory)
-    for name, cores, memory, gpus in _WITH_GPUS:
-        yield _size(name, cores, memory, gpus)
+@cache
+def _sizes() -> dict[str, VmSize]:
+    """Return the catalogue, which vm_sizes.csv holds."""
+    from importlib.resources import files  # late: most commands ask for no size
 
-
-def _size(name: str, cores: float, memory: float, gpus: int = 0) -> VmSize:
-    return VmSize(f"Standard_{name}", cores, memory, gpus)
-
-
-_SIZES = {_key(size.name): size for size in _all()}
+    rows = csv.DictReader(files(__package__).joinpath("vm_sizes.csv").read_text(encoding="utf-8").splitlines())
+    sizes = (VmSize(row["name"], float(row["cores"]), float(row["memory_gib"]), int(row["gpus"])) for row in rows)
+    return {_key(size.name): size for size in sizes}
