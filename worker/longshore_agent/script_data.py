@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from longshore_agent.fetch_source import SourceError, fetch_source
+from longshore_agent.file_names import require_distinct
 from longshore_agent.git_state import git_state
 from longshore_agent.places import StagingError, model_path
 from longshore_agent.script_inputs import stage_input
@@ -83,6 +84,10 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
         mark_run(job.run_uri, job.run_id, [each.uri for each in job.outputs if _is_of_run(each.uri, job)])
     if image_source is None:
         _stage_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
+    with _script_data_errors("The inputs cannot be staged"):
+        require_distinct(folder, [each.name for each in job.inputs])
+    with _script_data_errors("The outputs cannot be staged"):
+        require_distinct(folder, [each.name for each in job.outputs])
     inputs = {each.name: _stage_input(each, folder) for each in job.inputs}
     outputs = {each.name: _make_output(job, each, folder) for each in job.outputs}
     paths = {f"inputs.{name}": path for name, path in inputs.items()}

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 
 from longshore_agent.fetching import base_name
+from longshore_agent.file_names import require_distinct
 from longshore_agent.trees import fetch_file_to, inside
 from longshore_protocol.job import MOUNT, ScriptInput
 from longshore_storage.listing import list_files
@@ -45,6 +46,7 @@ def stage_input(given: ScriptInput, folder: str) -> str:
             return target
         found.append((uri, files))
     targets = names_below(found)
+    require_distinct(folder, targets)
     link = given.mode == MOUNT
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for _ in threads.map(lambda name: _stage_file(targets[name], inside(folder, name), link=link), targets):

@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from longshore_agent.fetching import base_name
+from longshore_agent.file_names import require_distinct
 from longshore_storage.files import fetch_file
 from longshore_storage.listing import list_files
 from longshore_storage.retrying import patiently
@@ -31,7 +32,7 @@ def fetch_tree(uri: str, folder: str) -> bool:
 
     Raises:
         ListingError: `uri` does not exist or cannot be listed.
-        ValueError: A file's name leads out of `folder`.
+        ValueError: A file's name leads out of `folder`, or two names are one on its disk.
         OSError: A file cannot be read or written. Stores' libraries raise errors of their own.
     """
     root = (local_path(uri) or uri).rstrip("/")
@@ -41,7 +42,9 @@ def fetch_tree(uri: str, folder: str) -> bool:
         return False
     if not found:
         raise FileNotFoundError(f"there are no files in {uri}")
-    targets = [inside(folder, each.removeprefix(root + "/")) for each in found]
+    names = [each.removeprefix(root + "/") for each in found]
+    require_distinct(folder, names)
+    targets = [inside(folder, name) for name in names]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for _ in threads.map(fetch_file_to, found, targets):
             pass  # iterating raises the errors of the threads

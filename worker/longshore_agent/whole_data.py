@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from longshore_agent.file_names import require_distinct
 from longshore_agent.origins import origin_of
 from longshore_agent.places import StagingError
 from longshore_agent.script_inputs import names_below, stage_input
@@ -70,12 +71,14 @@ def download_inputs(job: Job, folder: str, *, begin: Begin = lambda what: None) 
         what = f"the side input {side.name}"
         begin(what)
         with _staging_errors(what, side.uris[0]):
+            require_distinct(folder, [*data.side_inputs, side.name])
             data.side_inputs[side.name] = _download_once(side, os.path.join(folder, side.name), read_only=True)
     for given in job.inputs:
         if given.mode == DOWNLOAD and any(local_path(path) is None for path in given.paths):
             what, own = f"the input {given.name}", os.path.join(folder, given.name)
             begin(what)
             with _staging_errors(what, given.paths[0]):
+                require_distinct(folder, [*data.side_inputs, *data.downloads, given.name])
                 without = (job.run_uri, job.output.uri)
                 data.copies.update(_download(given, own, Selection(runs=False, without=without)))
             data.downloads[given.name] = own
@@ -121,6 +124,7 @@ def _download(given: Input, folder: str, selection: Selection) -> dict[str, str]
     """Download all files of an input that are not local; return their paths by URL."""
     found = [(path, list(list_files(path, selection))) for path in given.paths]
     names = names_below(found)
+    require_distinct(folder, names)
     targets = {file: inside(folder, name) for name, file in names.items() if local_path(file) is None}
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         sizes = list(threads.map(_fetch, targets, targets.values()))
