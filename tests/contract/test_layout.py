@@ -34,6 +34,7 @@ MAY_IMPORT = {  # of ours, in the user's image
 IN_USERS_IMAGE = [each for each in MODULES if MAY_IMPORT.keys() & set(each.parts)]
 
 LONGEST_MODULE = 450  # lines: above 350 a module should be looked at, above this it is no longer one thing
+LONGEST_TESTS = 500  # lines of a file of tests, which has one subject
 LONGEST_RECIPE = 3  # lines
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TESTS = sorted(each for each in (ROOT / "tests").rglob("*.py") if "data" not in each.relative_to(ROOT).parts)
@@ -126,6 +127,10 @@ def test_every_make_target_is_explained_and_short():
     assert phony
     assert set(re.findall(r"^([a-z-]+):.*## \S", text, re.MULTILINE)) == set(phony[1].split())
     assert max(block.count("\n\t") for block in text.split("\n\n")) <= LONGEST_RECIPE
+
+
+def test_a_file_of_tests_has_one_subject():
+    assert [relative(each) for each in TESTS if len(each.read_text().splitlines()) > LONGEST_TESTS] == []
 
 
 def test_modules_that_tests_share_have_a_name_each():

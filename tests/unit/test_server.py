@@ -1,93 +1,25 @@
-"""The coordinator over HTTP, as an agent meets it."""
+"""The coordinator over HTTP, as an agent meets it: who is let in, versions, bad messages, and the end."""
 
 import asyncio
 import json
-import queue
 import threading
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
 import aiohttp
 import pytest
-from fakes import completed, served, summary_job
+from fakes import completed, summary_job
+from serving import TOKEN, serving
 
 from longshore_agent import coordinator_client
 from longshore_agent.coordinator_client import CoordinatorClient
 from longshore_coordinator import ends, finish, service
 from longshore_coordinator import server as server_module
-from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.ledger import Ledger
-from longshore_coordinator.service import Coordinator
 from longshore_protocol import errors, wire
 from longshore_protocol.job import Job, Thresholds, Timeouts
 from longshore_protocol.snapshot import Snapshot
-from longshore_protocol.wire import Completion, Failure, unpack_grants
-
-TOKEN = "the run's secret"
-
-
-class Listing:
-    """A listing that goes on when it is told to."""
-
-    def __init__(self):
-        self._names = queue.SimpleQueue()
-        self.count = 0
-
-    def add(self, count=1):
-        for _ in range(count):
-            self._names.put(f"/in/{self.count}")
-            self.count += 1
-
-    def end(self):
-        self._names.put(None)
-
-    def __call__(self, _):
-        for name in iter(self._names.get, None):
-            yield Slice(0, 1, json.dumps([name]).encode())
-
-
-class Caller:
-    """Speaks to a server under test; one agent's view."""
-
-    def __init__(self, session, url, coordinator, listing):
-        self.session, self.url, self.coordinator, self.listing = session, url, coordinator, listing
-        self.identity = {}
-
-    async def post(self, call, body, *, status=200, headers=None):
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with self.session.post(f"/v1/{call}", data=data, headers=headers) as response:
-            answer = await response.read()
-            assert response.status == status, answer
-            return answer
-
-    async def register(self, worker="w0"):
-        answer = json.loads(await self.post("register", {"worker": worker, "boot": "x", "protocol": wire.PROTOCOL}))
-        self.identity = {"agent": answer["agent"], "epoch": answer["epoch"]}
-        return answer
-
-    async def lease(self, want=1):
-        orders, grants = unpack_grants(await self.post("lease", {**self.identity, "want": want}))
-        return grants, orders
-
-    async def report(self, **what):
-        return json.loads(await self.post("report", wire.report(*self.identity.values(), **what)))
-
-    async def snapshot(self):
-        async with self.session.get("/v1/snapshot") as response:
-            return Snapshot.from_json(await response.text())
-
-
-@asynccontextmanager
-async def serving(folder, **changes):
-    listing = Listing()
-    coordinator = Coordinator(summary_job(folder, **changes), cut=listing)
-    await coordinator.open()
-    try:
-        async with served(coordinator, token=TOKEN) as (session, url):
-            yield Caller(session, url, coordinator, listing)
-    finally:
-        listing.end()
+from longshore_protocol.wire import Completion, Failure
 
 
 def of_version(protocols, monkeypatch, *modules):
@@ -241,157 +173,6 @@ def test_an_agent_whose_worker_registered_again_is_not_known_any_more(tmp_path):
             (grant,), _ = await caller.lease()
             await caller.post("register", {"worker": "w0", "boot": "y", "protocol": wire.PROTOCOL})
             await caller.post("report", wire.report(*old.values(), completed=completed(grant)), status=409)
-
-    asyncio.run(scenario())
-
-
-def test_a_lease_call_waits_for_work_and_wakes_when_some_appears(tmp_path):
-    async def scenario():
-        async with serving(tmp_path) as caller:
-            await caller.register()
-            waiting = asyncio.create_task(caller.lease(10))
-            await caller.snapshot()
-            assert not waiting.done()
-            caller.listing.add()
-            (grant,), orders = await waiting
-            assert (grant.mini_batch, grant.attempt, grant.slice, orders) == (0, 1, b'["/in/0"]', {})
-
-    asyncio.run(scenario())
-
-
-def test_a_lease_call_wakes_when_another_gives_back_what_it_held(tmp_path):
-    async def scenario():
-        async with serving(tmp_path) as caller:
-            caller.listing.add()
-            await caller.register("w0")
-            first = caller.identity
-            (grant,), _ = await caller.lease()
-            await caller.register("w1")
-            waiting = asyncio.create_task(caller.lease())
-            await caller.post("report", wire.report(*first.values(), returned=[[grant.mini_batch, grant.attempt]]))
-            (again,), _ = await waiting
-            assert (again.mini_batch, again.attempt) == (0, 2)
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(("call", "orders"), [("drain", {"drain": True}), ("interrupt", {"stop": True})])
-def test_a_lease_call_wakes_when_the_run_is_to_end(tmp_path, call, orders):
-    async def scenario():
-        async with serving(tmp_path) as caller:
-            await caller.register()
-            waiting = asyncio.create_task(caller.lease())
-            await caller.snapshot()
-            getattr(caller.coordinator, call)()
-            assert await waiting == ([], orders)
-            assert await caller.report() == orders
-
-    asyncio.run(scenario())
-
-
-def test_one_worker_is_drained_and_the_others_lease_on(tmp_path):
-    async def scenario():
-        async with serving(tmp_path) as caller:
-            await caller.register("w0")
-            drained = caller.identity
-            waiting = asyncio.create_task(caller.lease())
-            await caller.snapshot()
-            for _ in range(2):  # to say it again changes nothing
-                assert await caller.post("drain", {"worker": "w0"}) == b"{}"
-            assert await waiting == ([], {"drain": True})
-            assert json.loads(await caller.post("report", wire.report(*drained.values()))) == {"drain": True}
-            await caller.register("w1")
-            caller.listing.add()
-            (grant,), orders = await caller.lease()
-            assert (grant.mini_batch, orders) == (0, {})
-            assert await caller.report() == {}
-            caller.identity = drained
-            assert await caller.lease() == ([], {"drain": True})
-
-    asyncio.run(scenario())
-
-
-def test_what_a_drained_worker_gave_back_is_leased_to_others_and_what_it_ran_counts(tmp_path):
-    async def scenario():
-        async with serving(tmp_path) as caller:
-            caller.listing.add(2)
-            caller.listing.end()
-            await caller.coordinator.plan_complete()
-            await caller.register("w0")
-            drained = caller.identity
-            (ran, unstarted), _ = await caller.lease(2)
-            await caller.post("drain", {"worker": "w0"})
-            await caller.report(returned=[[unstarted.mini_batch, unstarted.attempt]])
-            assert await caller.report(completed=completed(ran)) == {"drain": True}
-            await caller.post("bye", drained)
-            await caller.register("w1")
-            (again,), _ = await caller.lease()
-            assert (again.mini_batch, again.attempt) == (unstarted.mini_batch, 2)
-            counts = (await caller.snapshot()).mini_batches
-            assert (counts.succeeded, counts.running, counts.retried) == (1, 1, 0)
-
-    asyncio.run(scenario())
-
-
-def test_a_drain_is_for_the_agent_that_a_worker_has_then_and_not_for_a_later_one(tmp_path):
-    async def scenario():
-        async with serving(tmp_path) as caller:
-            assert await caller.post("drain", {"worker": "w0"}) == b"{}"  # there is none yet
-            caller.listing.add(2)
-            await caller.register("w0")
-            (first,), orders = await caller.lease()
-            assert (first.mini_batch, orders) == (0, {})
-            caller.listing.end()
-            await caller.post("drain", {"worker": "w0"})
-            assert await caller.lease() == ([], {"drain": True})
-            body = {"worker": "w0", "boot": "another", "protocol": wire.PROTOCOL}
-            answer = json.loads(await caller.post("register", body))
-            caller.identity = {"agent": answer["agent"], "epoch": answer["epoch"]}
-            (again,), orders = await caller.lease()
-            assert (again.mini_batch, orders) == (0, {})
-
-    asyncio.run(scenario())
-
-
-def test_the_end_of_the_run_is_told_to_a_drained_worker_too(tmp_path):
-    async def scenario():
-        async with serving(tmp_path) as caller:
-            await caller.register()
-            await caller.post("drain", {"worker": "w0"})
-            caller.coordinator.interrupt()
-            assert await caller.report() == {"stop": True}
-
-    asyncio.run(scenario())
-
-
-def test_the_snapshot_names_at_most_a_hundred_idle_workers(tmp_path):
-    async def scenario():
-        async with serving(tmp_path) as caller:
-            caller.listing.add()
-            caller.listing.end()
-            await caller.register("busy")
-            await caller.lease()
-            await caller.coordinator.plan_complete()
-            for number in reversed(range(120)):
-                await caller.register(f"w{number:03d}")
-            idle = (await caller.snapshot()).idle_workers
-            assert idle == tuple(f"w{number:03d}" for number in range(100))
-
-    asyncio.run(scenario())
-
-
-def test_who_hung_up_while_it_waited_is_leased_nothing(tmp_path):
-    async def scenario():
-        async with serving(tmp_path) as caller:
-            await caller.register("w0")
-            waiting = asyncio.create_task(caller.lease())
-            await caller.snapshot()
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-            await caller.register("w1")
-            caller.listing.add()
-            (grant,), _ = await caller.lease()
-            assert (grant.mini_batch, grant.attempt) == (0, 1)
 
     asyncio.run(scenario())
 

@@ -1,0 +1,24 @@
+"""Documents of a step and of what it refers to."""
+
+from collections.abc import Callable
+from typing import Any
+
+from longshore_planner.resolve import Resolved
+
+Resolve = Callable[..., Resolved]
+
+STEP: dict[str, Any] = {
+    "inputs": [{"name": "mnist", "dataset": "mnist"}],
+    "output": {"name": "inferences"},
+    "entryScript": "digits.py",
+    "outputAction": "append_row",
+}
+FILES = {"file": {"paths": ["images/**/*.png"]}}
+ROWS = {"tabular": {"paths": ["rows/*.csv"], "columnTypes": {"id": "int64"}}}
+
+
+def document(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+MNIST = document("Dataset", "mnist", FILES)
