@@ -8,11 +8,10 @@ RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 TORCH := deploy/examples/torch-digits
 # More than there are cores: what tests start waits for much of its time.
 PROCESSES = $$(python -c "import os; print(os.cpu_count() + 1)")
-PACKAGES := --editable '.[dev]' --requirement deploy/examples/digits/requirements.txt
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator tests/chart tests/engine
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image chaos bench bench-startup bench-finish bench-cluster bench-operator clean
+.PHONY: help setup test test-cluster check fmt lock crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image chaos bench bench-startup bench-finish bench-cluster bench-operator clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +31,9 @@ check: setup ## lint, formatting, types, import contracts, and the host's Python
 
 fmt: setup ## format, and repair what ruff can
 	ruff format . && ruff check --fix .
+
+lock: .venv/bin/uv ## bring uv.lock in step with pyproject.toml; UPGRADE=--upgrade takes the newest releases of all
+	uv lock $(UPGRADE)
 
 crds: setup ## make the custom resource definitions in crds/ and the chart from the models
 	python -m longshore_api.crdgen crds charts/longshore/files/crds
@@ -89,10 +91,12 @@ clean: ## remove .venv, runs, caches and what the example made
 	rm -rf .venv .venv-torch longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/ready: pyproject.toml deploy/examples/digits/requirements.txt
+.venv/ready: pyproject.toml uv.lock | .venv/bin/uv
+	uv sync --quiet --locked --inexact --compile-bytecode --extra dev --group examples && touch $@
+
+.venv/bin/uv:
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo 'make setup $(NEEDS)' >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	pip install --quiet --disable-pip-version-check $(PACKAGES) && touch $@
+	$(PYTHON) -m venv .venv && pip install --quiet --disable-pip-version-check uv
 
 .venv-torch/ready: pyproject.toml $(TORCH)/requirements.txt $(TORCH)/train-requirements.txt
 	$(PYTHON) -m venv .venv-torch
