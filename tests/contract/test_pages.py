@@ -218,7 +218,7 @@ def test_requests_of_machine_sizes_are_those_of_the_catalogue():
         assert size is not None
         gpus = f", {size.gpus} GPU" if size.gpus else ""
         asked = vm_sizes.requests(size)
-        assert machine == f"{size.cores} cores, {size.memory_gib} GiB{gpus}"
+        assert machine == f"{size.cores:g} cores, {size.memory_gib:g} GiB{gpus}"
         assert requested == f"{asked['cpu']}, {asked['memory']}{gpus}"
 
 
