@@ -76,9 +76,8 @@ class Workers:
         self._ending = True
         for (worker, part), process in list(self._running.items()):
             if part == "host" and (worker, "agent") not in self._running:
-                send(process, signal.SIGKILL)  # nobody is left to tell it the end
-            else:
-                send(process, signal.SIGCONT)  # one that was stopped cannot end by itself
+                send(process, signal.SIGTERM)  # no agent is left to send it stop
+            send(process, signal.SIGCONT)  # a stopped process cannot end by itself
         _, pending = await asyncio.wait(self._tasks, timeout=_LEAVE) if self._tasks else (set(), set())
         for process in list(self._running.values()):
             send(process, signal.SIGKILL)
