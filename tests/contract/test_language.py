@@ -26,7 +26,6 @@ NOT_SWEPT = {  # packages whose texts predate the rules: remove a package once i
     "longshore_cli",
     "longshore_client",
     "longshore_coordinator",
-    "longshore_host",
     "longshore_operator",
     "longshore_planner",
     "longshore_protocol",

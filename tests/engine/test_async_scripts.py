@@ -284,5 +284,5 @@ def test_a_coroutine_that_a_plain_run_returns_is_told_apart_from_a_result(scored
     ended = scored(script, ["a"], runMaxTry=1)
     assert ended.first_error["category"] == "WrongReturn"
     assert ended.first_error["message"] == (
-        "run() returned a coroutine, which nobody waits for; an asynchronous run() is defined by async def"
+        "run() returned a coroutine, which is not awaited; define an asynchronous run() with async def"
     )

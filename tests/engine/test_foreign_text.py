@@ -70,7 +70,7 @@ def test_an_error_that_names_such_a_file_is_the_script_s_and_printable(odd, scri
 def test_an_exception_that_cannot_be_printed_is_the_script_s_too(odd):
     ended = odd(RAISES_WHEN_LOOKED_AT)
     assert ended.first_error["category"] == "UserError"
-    assert ended.first_error["message"] == "Odd: (an exception whose text cannot be had: its __str__ raises)"
+    assert ended.first_error["message"] == "Odd: (an exception without text: its __str__ raises)"
 
 
 def test_an_init_that_raises_such_a_text_fails_with_it(odd):

@@ -145,5 +145,5 @@ def get_finished_batch_result():
 """
     ended = scored(script, ["a"])
     assert ended.rows == ["row"]
-    said = "longshore: get_finished_batch_result() has a result of 7, which is not under way\n"
+    said = "longshore: get_finished_batch_result() has a result of 7, which is not running\n"
     assert ended.logs("user/stderr/worker-0/*") == said

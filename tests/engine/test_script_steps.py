@@ -237,7 +237,7 @@ def test_what_is_printed_without_end_is_bounded_and_its_end_stays(steps):
 
 def test_output_that_is_no_text_is_kept_as_it_is(steps):
     result = steps.run("import os, sys\nos.write(1, b'\\xff\\x00')\nos.write(2, b'\\xfe last')\nsys.exit(2)")
-    assert result.message.endswith("It last wrote to stderr: \N{REPLACEMENT CHARACTER} last")
+    assert result.message.endswith("Its last line on stderr: \N{REPLACEMENT CHARACTER} last")
     assert (steps.run_dir / "logs" / "stdout.txt").read_bytes() == b"\xff\x00"
 
 

@@ -32,7 +32,7 @@ def stderr_of(folder, body, *, before=""):
 
 @pytest.mark.parametrize(("body", "line"), CRASHES.values(), ids=CRASHES.keys())
 def test_a_crash_names_the_line_of_the_script(tmp_path, body, line):
-    last, stacks = dumps.last_words(stderr_of(tmp_path, body), str(tmp_path))
+    last, stacks = dumps.last_error(stderr_of(tmp_path, body), str(tmp_path))
 
     assert last.startswith(line)
     assert stacks.startswith("Current thread 0x")
@@ -42,7 +42,7 @@ def test_a_crash_names_the_line_of_the_script(tmp_path, body, line):
 def test_the_main_thread_is_first_among_the_stacks_of_a_dump(tmp_path):
     thread = "threading.Thread(target=threading.Event().wait, daemon=True).start()"
 
-    last, stacks = dumps.last_words(
+    last, stacks = dumps.last_error(
         stderr_of(tmp_path, "signal.raise_signal(dumps.SIGNAL)", before=thread), str(tmp_path)
     )
 
@@ -54,7 +54,7 @@ def test_the_main_thread_is_first_among_the_stacks_of_a_dump(tmp_path):
 def test_only_the_last_dump_counts(tmp_path):
     text = stderr_of(tmp_path, "[signal.raise_signal(dumps.SIGNAL), print(file=sys.stderr), ctypes.string_at(0)]")
 
-    last, stacks = dumps.last_words(text, str(tmp_path))
+    last, stacks = dumps.last_error(text, str(tmp_path))
 
     assert last == "Segmentation fault in score.py, line 6, in run"
     assert stacks.count("Current thread") == 1
@@ -63,7 +63,7 @@ def test_only_the_last_dump_counts(tmp_path):
 def test_an_exception_before_a_dump_is_named(tmp_path):
     before = "try: {}[1]\nexcept KeyError: import traceback; traceback.print_exc()"
 
-    last, stacks = dumps.last_words(
+    last, stacks = dumps.last_error(
         stderr_of(tmp_path, "signal.raise_signal(dumps.SIGNAL)", before=before), str(tmp_path)
     )
 
@@ -73,7 +73,7 @@ def test_an_exception_before_a_dump_is_named(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "a warning\n", "Thread 1 (most recent call first):\n"])
 def test_a_text_without_a_dump_has_no_last_words(text):
-    assert dumps.last_words(text, "/source") == ("", "")
+    assert dumps.last_error(text, "/source") == ("", "")
 
 
 def test_our_own_frames_are_left_out_and_the_rest_is_bounded():
@@ -81,7 +81,7 @@ def test_our_own_frames_are_left_out_and_the_rest_is_bounded():
     frames = [f'  File "{ours}/child.py", line 1 in serve'] + [f'  File "/s/deep.py", line {n} in f' for n in range(90)]
     text = "\n".join(["Current thread 0x00007f00 (most recent call first):", *frames, "x" * 9000])
 
-    _, stacks = dumps.last_words(text, "/s")
+    _, stacks = dumps.last_error(text, "/s")
 
     assert ours not in stacks
     assert len(stacks.splitlines()) == dumps.LINES

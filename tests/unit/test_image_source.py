@@ -48,7 +48,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
 
 @pytest.mark.parametrize("target", ["source", "below/source", ""])
 def test_a_copy_inside_of_itself_is_refused(image, target):
-    with pytest.raises(ValueError, match="the copy would lie in it"):
+    with pytest.raises(ValueError, match="the copy would be inside of it"):
         copy_source(str(image), str(image / target))
 
 

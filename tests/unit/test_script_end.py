@@ -59,7 +59,7 @@ def test_a_line_of_megabytes_is_cut():
         ("failed", 1, {"stderr": PLAIN + "KeyError: 'x'\n"}, "KeyError: 'x'"),
         ("failed", 3, {}, "The script a.py ended with exit code 3."),
         ("failed", 2, {"stderr": "usage: a.py\na.py: error: no\n\n"},
-         "The script a.py ended with exit code 2. It last wrote to stderr: a.py: error: no"),
+         "The script a.py ended with exit code 2. Its last line on stderr: a.py: error: no"),
         ("failed", -signal.SIGSEGV, {}, "The script a.py was killed by SIGSEGV."),
         ("failed", -40, {}, "The script a.py was killed by signal 40."),
         ("failed", -signal.SIGKILL, {"killed_for_memory": True}, "The script a.py was killed because memory ran out."),

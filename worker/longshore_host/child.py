@@ -1,8 +1,8 @@
 """One process that runs the entry script: `python -m longshore_host.child SOCKET PROCESS HOST`.
 
-It imports the script, calls init() once, then run() for each mini-batch the agent sends, in order; with an asynchronous
-script, `at_once` does that. Whatever the script raises becomes a message; whatever kills the process is noticed by the
-host.
+It imports the script and calls init() once. Then it calls run() for each mini-batch that the agent sends, in order; for
+an asynchronous script, `concurrent_runs` does that. An error of the script becomes a message; the host notices when the
+process dies.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ with importing():  # mini-batches wait for these
     from longshore_protocol.reading import read
     from longshore_protocol.wire import process_name
 
-_NAMED_ITEMS = 5  # of a failed mini-batch, in the log of its error
-_THREADS_SECONDS = 3.0  # that threads of the script get to end after shutdown()
+_NAMED_ITEMS = 5  # items of a failed mini-batch that the log of its error names
+_THREADS_SECONDS = 3.0  # for threads of the script to end after shutdown()
 _clock, _cpu_clock = time.perf_counter, time.process_time
 
 
 class Child:
-    """The loop of one process, and what it has in common with those of `at_once`."""
+    """The loop of one process, and its parts that `concurrent_runs` shares."""
 
     def __init__(self, connection: Connection, spec: HostSpec, script: entry.EntryScript, process: int) -> None:
         self.connection = connection
@@ -49,7 +49,7 @@ class Child:
         self.renderer = rows.Renderer(spec.output, settings)
 
     def serve(self) -> None:
-        """Run what the agent sends until it says shutdown. Raises ConnectionLost, SystemExit from the script."""
+        """Run mini-batches until the agent sends shutdown. Raises ConnectionLost, SystemExit of the script."""
         while True:
             for header, body in self.connection.receive_ready():
                 if header[0] == messages.RUN:
@@ -60,7 +60,7 @@ class Child:
                     return
 
     def shut_down(self) -> None:
-        """Let the script end in order, and say so."""
+        """Call the script's shutdown() and report the end of this process."""
         if self.script.shutdown is not None:
             self.script.call(self.script.shutdown)
         self.connection.send([messages.BYE])
@@ -78,7 +78,7 @@ class Child:
                 items = piece["files"]
             count = len(items)
             running = _clock()
-            if not count:  # no record begins in this cut: where it fell is no concern of the script's
+            if not count:  # no record begins in this cut, so the script has nothing to run
                 result: Any = []
             elif self.script.takes_context:
                 result = self.script.run(items, self.context(mini_batch, attempt, given, items, piece))
@@ -100,7 +100,7 @@ class Child:
     def context(
         self, mini_batch: int, attempt: int, given: InputSpec, items: Any, piece: Any
     ) -> entry.MiniBatchContext:
-        """Return the second argument of a run() that begins now."""
+        """Return the context for a run() that begins now."""
         deadline = time.time() + self.run_timeout
         made = entry.MiniBatchContext(
             mini_batch=mini_batch, attempt=attempt, given=given, items=items, deadline=deadline
@@ -120,7 +120,17 @@ class Child:
         run: float,
         cpu: float,
     ) -> None:
-        """Say that a mini-batch is done: `times` are the Unix time of its begin and seconds, as are the other two."""
+        """Report a finished mini-batch.
+
+        Args:
+            mini_batch: Its number.
+            attempt: The attempt, from 1.
+            rendered: Its rows.
+            items: The number of its items.
+            times: The Unix time of its begin, and the seconds since then.
+            run: The seconds in run().
+            cpu: The seconds of processor time.
+        """
         self.connection.send(
             [
                 messages.DONE,
@@ -146,27 +156,37 @@ class Child:
         where: Tuple[InputSpec, Any],
         items: int,
         times: Tuple[float, float],
-        said: Optional[Tuple[str, str, str]] = None,
+        report: Optional[Tuple[str, str, str]] = None,
     ) -> None:
-        """Say that a mini-batch, this slice of an input, failed, for `said` or what the error says."""
+        """Report a failed mini-batch.
+
+        Args:
+            mini_batch: Its number.
+            attempt: The attempt, from 1.
+            error: The exception.
+            where: The input and the slice of it.
+            items: The number of its items, -1 while unknown.
+            times: The Unix time of its begin, and the seconds since then.
+            report: Category, message and traceback; None for those of the error.
+        """
         given, piece = where
         try:
             self._log_error(mini_batch, attempt, error, slices.item_names(piece, _NAMED_ITEMS))
-        except Exception as trouble:  # noqa: BLE001  (a full disk, or an exception that raises when it is looked at)
-            _note("the traceback of mini-batch {} is not in the log: {!r}".format(mini_batch, trouble))
-        words = said or _explain(error, slices.files_of(piece) if given.tabular is None else [])
-        self.connection.send([messages.FAILED, mini_batch, attempt, items, *words, *times])
+        except Exception as failure:  # noqa: BLE001  (a full disk, or an exception that raises when it is formatted)
+            _log("the traceback of mini-batch {} is not in the log: {!r}".format(mini_batch, failure))
+        described = report or _describe(error, slices.files_of(piece) if given.tabular is None else [])
+        self.connection.send([messages.FAILED, mini_batch, attempt, items, *described, *times])
 
     def _log_error(self, mini_batch: int, attempt: int, error: BaseException, items: List[str]) -> None:
         os.makedirs(os.path.dirname(self._errors_log), exist_ok=True)
         with open(self._errors_log, "a", encoding="utf-8", errors="backslashreplace") as file:
-            if file.tell() < LIMIT:  # the first tracebacks tell most, and a disk is not endless
+            if file.tell() < LIMIT:  # the first tracebacks matter most, and the disk is limited
                 text = "mini-batch {}, attempt {}: {}\n{}\n\n"
                 file.write(text.format(mini_batch, attempt, ", ".join(items), entry.full_traceback(error)))
 
 
 def _table_loader(spec: HostSpec) -> Any:
-    """Return what reads tables, with all that it imports; None where no input is tabular.
+    """Import what reads tables and return the function that does; None if no input is tabular.
 
     Raises EntryScriptError when the environment lacks a package: before the first mini-batch, not once for each.
     """
@@ -187,15 +207,15 @@ def _table_loader(spec: HostSpec) -> Any:
     return load
 
 
-def _explain(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
-    """Return category, one-line message and traceback of what run() or its surroundings raised."""
+def _describe(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
+    """Return category, one-line message and traceback of an error in or around run()."""
     try:
-        return _words(error, items)
-    except Exception:  # noqa: BLE001  (the script's own exception classes may raise wherever they are looked at)
+        return _describe_safely(error, items)
+    except Exception:  # noqa: BLE001  (the script's exception classes may raise in any method)
         return errors.USER_ERROR, "{}: {}".format(type(error).__name__, entry.NO_TEXT), ""
 
 
-def _words(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
+def _describe_safely(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
     if isinstance(error, rows.WrongReturn):
         return errors.WRONG_RETURN, str(error), ""
     if type(error).__name__ == "SliceError":  # from the late-imported longshore_host.tabular
@@ -206,7 +226,7 @@ def _words(error: BaseException, items: List[Any]) -> Tuple[str, str, str]:
     return entry.category_of(error, items), entry.one_line(error), entry.short_traceback(error)
 
 
-def _note(text: str) -> None:
+def _log(text: str) -> None:
     """Write a line to stderr, which a script may have closed."""
     try:
         sys.stderr.write("longshore: {}\n".format(text))
@@ -215,9 +235,9 @@ def _note(text: str) -> None:
 
 
 def _start(connection: Connection, spec: HostSpec, process: int) -> Callable[[], None]:
-    """Prepare the process and the script, and return what serves the agent. Raises EntryScriptError."""
+    """Prepare the process and the script; return the function that serves the agent. Raises EntryScriptError."""
     began = _clock()
-    # What is printed survives a kill, and names of files that are no UTF-8 can be printed.
+    # Printed lines survive a kill, and names of files that are not UTF-8 can be printed.
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     entry.set_up_logging(spec.logging_level)
     entry.link_models(spec.models, os.environ)
@@ -228,7 +248,7 @@ def _start(connection: Connection, spec: HostSpec, process: int) -> Callable[[],
     if child.script.shape is entry.Shape.IN_ORDER:
         connection.send([messages.READY, _clock() - began])
         return child.serve
-    from longshore_host.at_once import Coroutines, Queue  # no other script waits for what it imports
+    from longshore_host.concurrent_runs import Coroutines, Queue  # late: other scripts need none of its imports
 
     loop = Coroutines(child) if child.script.shape is entry.Shape.COROUTINES else Queue(child)
     connection.send([messages.READY, _clock() - began, loop.grace])
@@ -236,7 +256,7 @@ def _start(connection: Connection, spec: HostSpec, process: int) -> Callable[[],
 
 
 def main() -> int:
-    """Run one child process: 0 after an orderly end, 1 when the script could not be used or the agent is gone."""
+    """Run one child process; return 0 after an orderly end, 1 for an unusable script or a lost agent."""
     socket_path, process = sys.argv[1], int(sys.argv[2])
     parent_death.end_with_parent(sys.argv[3])
     prefer_as_out_of_memory_victim()
@@ -245,7 +265,7 @@ def main() -> int:
     connection = connect(socket_path, 30.0)
     if connection is None:
         return 1
-    # A copy that the script forks, and that comes back here, must neither answer in our name nor read what is ours.
+    # A copy that the script forks, and that returns here, must neither answer the agent nor read its messages.
     os.register_at_fork(after_in_child=connection.give_up)
     try:
         connection.send([messages.HELLO_CHILD, process, os.getpid(), device_of(os.environ)])
@@ -263,7 +283,7 @@ def main() -> int:
             _profile(spec, process, serve)
     except ConnectionLost:
         return 1
-    except SystemExit:  # the script's, in run(): the agent waits for this process to end
+    except SystemExit:  # from run(): the agent waits for the end of this process
         _end_without_threads(1)
         raise
     _end_without_threads(0)
@@ -271,14 +291,11 @@ def main() -> int:
 
 
 def _end_without_threads(code: int) -> None:
-    """See to it that the process ends although the script left threads running that the interpreter would wait for.
-
-    `code` is the exit code that it has then.
-    """
-    through = threading.Event()
+    """End the process with exit code `code` even if the script left threads that the interpreter would wait for."""
+    threads_ended = threading.Event()
 
     def watch() -> None:
-        if through.wait(_THREADS_SECONDS):
+        if threads_ended.wait(_THREADS_SECONDS):
             return
         left = [each.name for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon]
         text = (
@@ -290,12 +307,14 @@ def _end_without_threads(code: int) -> None:
         sys.stderr.flush()
         os._exit(code)
 
-    atexit.register(through.set)  # called once the interpreter has waited for all threads, and before other handlers
+    atexit.register(
+        threads_ended.set
+    )  # called once the interpreter has waited for all threads, and before other handlers
     threading.Thread(target=watch, name="longshore-end", daemon=True).start()
 
 
 def _profile(spec: HostSpec, process: int, serve: Callable[[], None]) -> None:
-    """Serve under the step's profilingModule; one file of statistics per process."""
+    """Serve under the step's profilingModule and write the statistics of this process to a file."""
     profile = __import__(str(spec.profiling_module)).Profile()
     folder = os.path.join(spec.log_dir, "sys", "node", spec.worker)
     os.makedirs(folder, exist_ok=True)

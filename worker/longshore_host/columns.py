@@ -1,7 +1,7 @@
-"""Columns of a DataFrame: of a declared type exactly or not at all, and inferred without loss.
+"""Types of the columns of a DataFrame: exactly as declared, or inferred without loss.
 
-What a value becomes depends on the value and the declared type alone, never on the rows that it is read with: pandas
-guesses formats, rounds and wraps by what else is in a column.
+The result of a conversion depends on the value and the declared type only, never on other rows: pandas guesses formats,
+rounds and wraps depending on the rest of the column.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 Series = Any  # of pandas, whose stubs know no columns of unknown type
 
-EXACT = 2**53  # integers up to here are floats, too; this float may have been the integer behind it
+EXACT = 2**53  # floats represent all integers up to here; this float may have been the next integer
 _SHOWN = 80  # characters of a value in a message
 _FLOATS = ("float", "float32", "float64")
 _NARROW = re.compile(r"u?int(8|16|32)|int(64)?")
-_LARGEST = {2: 65520.0, 4: 3.4028235677973366e38}  # where floats of so many bytes become infinite
+_LARGEST = {2: 65520.0, 4: 3.4028235677973366e38}  # bytes of a float type -> the value from which on it is infinite
 
 
 class BadValue(ValueError):
-    """A value that its column's type does not hold; the text is what its record does: `has ... in column ...`."""
+    """A value that its column's type cannot hold; the message continues "the record ...": `has ... in column ...`."""
 
     def __init__(self, text: str, row: int) -> None:
-        """Take the text and the row's place in the column, from 0."""
+        """Store the message and the row's index in the column, from 0."""
         super().__init__(text)
         self.row = row
 
 
 def parsed_type(kind: str) -> str:
-    """Return the type as which pandas' csv parser is to read a column of a declared type, so that no value changes.
+    """Return the type with which pandas' csv parser reads a column of a declared type without changing a value.
 
-    It is the declared one, or "int64" for narrower integers, which earlier versions wrap; or else "str".
+    That is the declared type, "int64" for narrower integers, which earlier versions wrap, or else "str".
     """
     if kind in ("string", "object") or kind in _FLOATS:
         return kind
@@ -49,9 +49,9 @@ def parsed_type(kind: str) -> str:
 
 
 def may_be_rounded(values: Series) -> bool:
-    """Tell whether integers of a csv column may have been parsed as floats, as pandas does where one is "1.0".
+    """Return whether integers of a csv column may have been parsed as floats, as pandas does if one is "1.0".
 
-    All integers from 2**53 on are then ones that a float can be.
+    A float can then represent each integer from 2**53 on.
     """
     if values.dtype.kind not in "iu" or not len(values):
         return False
@@ -62,26 +62,26 @@ def may_be_rounded(values: Series) -> bool:
 
 
 def may_be_truth(values: Series) -> bool:
-    """Tell whether all numbers of a csv column may have been parsed from true and false, which are none."""
+    """Return whether all numbers of a csv column may have been parsed from true and false."""
     if values.dtype.kind not in "iuf" or not len(values):
         return False
     return bool((values.isin([0, 1]) | values.isna()).all())
 
 
 def may_be_cut(values: Series) -> bool:
-    """Tell whether a float of a csv column may have been parsed from a number beyond all floats."""
+    """Return whether a float of a csv column may have been parsed from a number too large for a float."""
     return values.dtype.kind == "f" and bool((values.abs() == math.inf).any())
 
 
 def is_lossy(values: Series) -> bool:
-    """Tell whether a column of inferred type may have been integers that floats cannot be."""
+    """Return whether a column of inferred type may have been integers that floats cannot represent."""
     return values.dtype == float and bool((values.abs() >= EXACT).any())
 
 
 def may_be_integers(values: Series, missing: FrozenSet[str]) -> bool:
-    """Tell whether a csv column of inferred type has texts because pandas gave up on integers beyond 2**63.
+    """Return whether a csv column of inferred type has texts because pandas could not parse integers beyond 2**63.
 
-    It does so beside negative ones and missing values, and then keeps the texts that mean `missing` ones as they are.
+    That happens beside negative integers and missing values; the texts that mean `missing` values are then kept.
     """
     if values.dtype.kind != "O" or not len(values):
         return False
@@ -92,13 +92,13 @@ def may_be_integers(values: Series, missing: FrozenSet[str]) -> bool:
 
 
 def without(texts: Series, missing: Callable[[str], bool]) -> Series:
-    """Return a column of texts in which those that are `missing` are missing values."""
+    """Replace the texts that are `missing` by missing values; return the column."""
     gone = [isinstance(text, str) and missing(text) for text in texts.tolist()]
     return texts.mask(gone) if any(gone) else texts
 
 
 def integers(texts: Series) -> Optional[Series]:
-    """Return a column of texts as Python's integers, None for missing ones; None where one is no integer."""
+    """Return a column of texts as Python integers and None for missing values; None if a text is not an integer."""
     found = [None if gone else text for text, gone in zip(texts.tolist(), texts.isna().tolist())]
     if not all(text is None or cells.INTEGER.fullmatch(text) for text in found):
         return None
@@ -106,14 +106,14 @@ def integers(texts: Series) -> Optional[Series]:
 
 
 def inferred(values: Series) -> Series:
-    """Return a column of objects as the type that pandas infers, unless an integer would not survive that."""
+    """Return a column of objects with the type that pandas infers, unless that changes an integer."""
     found = values.infer_objects()
     lost = found.dtype == float and any(type(each) is int and abs(each) > EXACT for each in values)
     return values if lost else found
 
 
 def joined(frames: List[pandas.DataFrame]) -> pandas.DataFrame:
-    """Return the rows of all frames as one; integers that would become floats which they cannot be become objects."""
+    """Concatenate frames; integers that a float cannot represent become objects where they would become floats."""
     import pandas
 
     frames = [frame for frame in frames if len(frame)] or frames[:1]  # a column without a value has no type
@@ -127,7 +127,7 @@ def joined(frames: List[pandas.DataFrame]) -> pandas.DataFrame:
 
 
 def typed(frame: pandas.DataFrame, format: TabularFormat, only: Optional[Container[str]] = None) -> pandas.DataFrame:
-    """Return the frame with the columns that it has of the declared types converted, or only some. Raises BadValue."""
+    """Convert the columns of declared types, or those in `only`; return the frame. Raises BadValue."""
     for name, kind in format.column_types.items():
         if name in frame and (only is None or name in only):
             frame[name] = convert(frame[name], kind, format.date_formats.get(name, ""))
@@ -135,10 +135,13 @@ def typed(frame: pandas.DataFrame, format: TabularFormat, only: Optional[Contain
 
 
 def convert(values: Series, kind: str, date_format: str = "") -> Series:
-    """Return a column as the type `kind`, missing values included; times have `date_format`, or else are ISO 8601.
+    """Convert a column to the type `kind`, including missing values; return it.
 
-    A time without an offset is local to the zone that the type names. Raises BadValue for the first value that is not
-    exactly of this type, TypeError for a type that pandas does not know.
+    Times have `date_format`, or ISO 8601 if that is empty. A time without an offset is local to the zone of the type.
+
+    Raises:
+        BadValue: A value, of which this is the first, cannot be converted exactly.
+        TypeError: pandas does not know the type.
     """
 
     def make(some: Series) -> Series:
@@ -149,18 +152,18 @@ def convert(values: Series, kind: str, date_format: str = "") -> Series:
     except MemoryError:
         raise
     except Exception as error:
-        make(values.iloc[:0])  # a type that is none fails here too, with its own words
+        make(values.iloc[:0])  # an unknown type fails here too, with its own message
         row = _first_bad(values, make)
         raise BadValue(_explain(values.iloc[row : row + 1], kind, date_format, make), row) from error
 
 
 def _first_bad(values: Series, make: Callable[[Series], Any]) -> int:
-    good, bad = 0, len(values)  # so many of the first values convert, and so many do not
+    good, bad = 0, len(values)  # lengths: the first `good` values convert, the first `bad` ones do not
     while bad - good > 1:
         middle = (good + bad) // 2
         try:
             make(values.iloc[:middle])
-        except Exception:  # noqa: BLE001  (whatever it is, it is what `convert` got)
+        except Exception:  # noqa: BLE001  (`convert` got the same error)
             bad = middle
         else:
             good = middle
@@ -168,7 +171,7 @@ def _first_bad(values: Series, make: Callable[[Series], Any]) -> int:
 
 
 def _explain(one: Series, kind: str, date_format: str, make: Callable[[Series], Any]) -> str:
-    """Return what is wrong with the one value."""
+    """Return why the one value cannot be converted."""
     reason = "which is not {}".format(kind)
     try:
         make(one)
@@ -195,7 +198,7 @@ def _made(values: Series, kind: str) -> Series:
         return values
     if isinstance(dtype, pandas.SparseDtype):
         return _made(values, str(dtype.subtype)).astype(dtype)
-    if family == "U":  # what an earlier pandas calls str: its csv parser makes objects of texts and NaN
+    if family == "U":  # the str type of earlier versions of pandas: objects that are texts or NaN
         return _series([math.nan if each is None else each for each in _each(values, str)], values, object)
     if isinstance(dtype, pandas.StringDtype):
         return _series(_each(values, str), values, dtype)
@@ -203,7 +206,7 @@ def _made(values: Series, kind: str) -> Series:
 
 
 def _others(values: Series, kind: str, dtype: Any) -> Series:
-    """Return a column as a type that is neither text nor number. Raises Refused, and what pandas raises."""
+    """Convert a column to a type other than text and numbers. Raises Refused, and errors of pandas."""
     import pandas
 
     if getattr(dtype, "kind", "O") == "m":
@@ -217,7 +220,7 @@ def _others(values: Series, kind: str, dtype: Any) -> Series:
 
 
 def _numbers(values: Series, kind: str, dtype: Any) -> Series:
-    """Return a column as a type of numbers or booleans. Raises Refused, ValueError, TypeError."""
+    """Convert a column to a type of numbers or booleans. Raises Refused, ValueError, TypeError."""
     import pandas
 
     is_nullable = pandas.api.types.is_extension_array_dtype
@@ -238,7 +241,7 @@ def _numbers(values: Series, kind: str, dtype: Any) -> Series:
 
 
 def _are_outside(found: List[Any], dtype: Any) -> bool:
-    """Tell whether a type is too small for one of the numbers."""
+    """Return whether a number exceeds the range of a type."""
     if dtype.kind in "iu":
         bits = 8 * dtype.itemsize
         low, high = (0, 2**bits - 1) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)

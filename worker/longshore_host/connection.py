@@ -41,12 +41,12 @@ class Connection:
         return self._received.pop(0)[0]
 
     def receive_ready(self) -> List[Tuple[List[Any], bytes]]:
-        """Return the frames that came with an earlier one; else read once, waiting for bytes. Raises ConnectionLost."""
+        """Return the frames received so far, or wait for the next ones. Raises ConnectionLost."""
         frames, self._received = self._received or self._read(), []
         return frames
 
     def has_received(self) -> bool:
-        """Tell whether messages are here already, of which select() knows nothing."""
+        """Return whether messages have been received that select() does not report."""
         return bool(self._received)
 
     def _read(self) -> List[Tuple[List[Any], bytes]]:
@@ -59,7 +59,7 @@ class Connection:
         return self._decoder.feed(data)
 
     def _lost(self, why: str) -> ConnectionLost:
-        # At once: event loops and exit handlers of a copy would meddle with what the process waits for.
+        # Without cleanup: event loops and exit handlers of a forked copy would interfere with those of the process.
         if self._is_copy:
             os._exit(1)
         return ConnectionLost(why)
@@ -75,7 +75,7 @@ class Connection:
 
 
 def connect(path: str, patience: float) -> Optional[Connection]:
-    """Connect to the agent's socket, waiting up to `patience` seconds for an agent that is starting; None: in vain."""
+    """Connect to the agent's socket and return the connection; None if no agent listens within `patience` seconds."""
     give_up = time.monotonic() + patience
     pause = 0.002
     while True:

@@ -1,4 +1,4 @@
-"""From the bytes of csv records to a DataFrame, by pandas' parser, and without what it guesses, wraps and rounds."""
+"""Parse csv records into a DataFrame with pandas' parser, without its guessing, wrapping and rounding."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ _FEED, _RETURN = b"\n\r"
 
 
 def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[int], None]) -> pandas.DataFrame:
-    """Return the rows of a csv file.
+    """Parse the rows of a csv file into a DataFrame.
 
-    `first` is the first record of the file, which names the columns or shows how many there are. `check` is called with
-    the number of rows before their values are converted. Raises columns.BadValue, and what pandas and `check` raise.
+    Args:
+        first: The first record of the file, which has the names or the number of the columns.
+        rows: The records to parse.
+        format: The format of the file.
+        check: Called with the number of rows before their values are converted.
+
+    Raises:
+        columns.BadValue: A value does not have the type of its column.
+        Exception: Any error of pandas or `check`.
     """
     import pandas
 
@@ -31,23 +38,23 @@ def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[
         return pandas.DataFrame()
     header = names(first, format)
     rows, separator, encoding = records.with_short_separator(records.mark_nulls(rows, format), format)
-    if rows[:1] > b"\x7f":  # perhaps a byte order mark within a file, of which the parser would rob the first row
+    if rows[:1] > b"\x7f":  # perhaps a byte order mark within a file, which the parser would strip from the first row
         rows = b"\n" + rows
     read: Any = partial(
         pandas.read_csv,
         names=list(header),
         header=None,
-        # The same texts with every version of pandas, and for partition keys.
+        # The same texts for each version of pandas, and for partition keys.
         keep_default_na=False,
         na_values=sorted(cells.missing_texts(format)),
         **_options(separator, encoding, format.escape),
     )
     types = {name: kind for name in header for kind in [format.type_of(name)] if kind is not None}
     with warnings.catch_warnings():
-        # A row with more fields than the header is an error wherever it comes; pandas only warns at the first row.
+        # A row with more fields than the header is an error anywhere; pandas only warns if it is the first one.
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         warnings.simplefilter("error", RuntimeWarning)  # a number that its type does not hold
-        # A number that means a missing value does so however it is written; the parser knows some ways only.
+        # A number may mean a missing value in every spelling; the parser knows only some.
         has_numbers = bool(cells.missing_numbers(format))
         frame, parsed = _parse_types(read, rows, types, as_texts=has_numbers)
         for name in types if has_numbers else ():
@@ -69,9 +76,9 @@ def parse(first: bytes, rows: bytes, format: TabularFormat, *, check: Callable[[
 
 
 def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, as_texts: bool) -> Tuple[pandas.DataFrame, Set[str]]:
-    """Return the columns, and the names of those of `types` that have their type; others are texts, or of a wider one.
+    """Parse the rows; return the columns, and the names of those that have their declared type already.
 
-    `as_texts` is for columns whose numbers may be missing values.
+    Other columns are texts or have a wider type. `as_texts` reads all as texts, since numbers may mean missing values.
     """
     wanted = {name: "str" if as_texts else columns.parsed_type(kind) for name, kind in types.items()}
     try:
@@ -82,7 +89,7 @@ def _parse_types(read: Any, rows: bytes, types: Dict[str, str], *, as_texts: boo
         if not doubtful:
             return frame, {name for name, kind in types.items() if wanted[name] == kind}
     except (ValueError, TypeError, OverflowError, RuntimeWarning):
-        pass  # the value that is wrong is found among texts, and whatever else it is happens there again
+        pass  # reading texts finds the wrong value, or raises the same error again
     return read(io.BytesIO(rows), dtype=dict.fromkeys(types, str)), set()
 
 
@@ -95,7 +102,7 @@ def count_lines(rows: bytes) -> int:
 
 
 def are_returns_of_line_ends(rows: bytes) -> bool:
-    """Tell whether a line feed follows each carriage return of whole lines, of which the last has its end."""
+    """Return whether a line feed follows each carriage return; `rows` must end with a line feed."""
     import numpy
 
     values = numpy.frombuffer(rows, numpy.uint8)
@@ -103,7 +110,7 @@ def are_returns_of_line_ends(rows: bytes) -> bool:
 
 
 def _has_truth(rows: bytes) -> bool:
-    """Tell whether the word true or false occurs, in any case."""
+    """Return whether the word true or false occurs, in any case."""
     lower = rows.lower()  # a pattern that ignores case takes twenty times as long
     return b"true" in lower or b"false" in lower
 

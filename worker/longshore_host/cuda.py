@@ -1,4 +1,4 @@
-"""A GPU without memory left: how an exception is known for that, without importing what raised it."""
+"""Recognize exceptions for a full GPU without importing the library that raised them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ WHAT_TO_DO = (
     "the GPU has too little memory for this: make miniBatchSize smaller, or let fewer processes share a GPU, by "
     "processCountPerNode"
 )
-# What CUDA itself refuses, such as one process more on a full GPU, is no OutOfMemoryError. Nor is anything before 1.13.
+# Errors of CUDA itself, such as for one more process on a full GPU, and all before PyTorch 1.13, are RuntimeErrors.
 _TEXTS = ("CUDA out of memory", "CUDA error: out of memory")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception is PyTorch's for a GPU whose memory is full, or derived from that."""
+    """Return whether an exception is, or derives from, PyTorch's for a full GPU."""
     for each in type(error).__mro__:
         if each.__name__ == "OutOfMemoryError" and (each.__module__ or "").split(".")[0] == "torch":
             return True

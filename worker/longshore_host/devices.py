@@ -1,4 +1,4 @@
-"""Which of a worker's GPUs each process is to use. Processes know their GPUs by CUDA_VISIBLE_DEVICES alone."""
+"""Assign the GPUs of a worker to its processes through CUDA_VISIBLE_DEVICES."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import os
 from typing import List, Mapping, Optional
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-_GIVEN = "NVIDIA_VISIBLE_DEVICES"  # set by who gives devices to the container: ids of its GPUs, or "all", "void", ...
+_GIVEN = "NVIDIA_VISIBLE_DEVICES"  # set by the container runtime: ids of the container's GPUs, or "all", "void", ...
 _IDS = ("GPU-", "MIG-")
 
 
 def visible_devices(slot: int, *, processes: int, gpus: int, environment: Mapping[str, str]) -> Optional[str]:
-    """Return what CUDA_VISIBLE_DEVICES is to be for the process in a slot, counted from 0; None: leave it as it is.
+    """Return CUDA_VISIBLE_DEVICES for the process in a slot; None to leave the variable unchanged.
 
-    A process has one GPU, which it may share with others; where processes are fewer than GPUs, they share out all of
-    them. Who comes after it in the slot has the same. `environment` is the container's: devices that it names by a list
-    of its own are what is shared out, none where it names none.
+    Each process has one GPU, which it may share with others; fewer processes than GPUs divide all GPUs among them. A
+    later process in the slot has the same ones.
+
+    Args:
+        slot: The slot, from 0.
+        processes: The number of slots.
+        gpus: The number of GPUs.
+        environment: That of the container. If it lists devices, those are assigned; an empty list assigns none.
     """
     if not gpus:
         return None
@@ -27,9 +32,9 @@ def visible_devices(slot: int, *, processes: int, gpus: int, environment: Mappin
 
 
 def device_of(environment: Mapping[str, str], *, files: str = "/dev") -> str:
-    """Return what a process of that environment was given: "cpu", or its GPUs as the variable names them: "gpu:0,1".
+    """Return the devices of a process with this environment: "cpu", or its GPUs by their names, such as "gpu:0,1".
 
-    "gpu" is all that there are, where nothing is said and `files`, the folder of device files, shows some.
+    "gpu" means all GPUs: no variable restricts them, and the folder `files` has device files of some.
     """
     if VISIBLE not in environment:
         return "gpu" if glob.glob(os.path.join(files, "nvidia[0-9]*")) else "cpu"
@@ -40,7 +45,7 @@ def device_of(environment: Mapping[str, str], *, files: str = "/dev") -> str:
 def _devices(gpus: int, environment: Mapping[str, str]) -> List[str]:
     if VISIBLE in environment:
         listed = _listed(environment[VISIBLE])
-        return [] if listed[:1] == ["-1"] else listed  # CUDA's word for none
+        return [] if listed[:1] == ["-1"] else listed  # means none to CUDA
     given = _listed(environment.get(_GIVEN, ""))
     if given and all(each.startswith(_IDS) for each in given):
         return given

@@ -1,4 +1,4 @@
-"""The stacks of a process's threads: dumped into its stderr when it crashes or before it is killed, and read back."""
+"""Dump the stacks of a process's threads into its stderr when it crashes or before it is killed, and parse them."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<fu
 
 
 def enable() -> None:
-    """Let this process dump its stacks when it crashes, and on SIGNAL."""
+    """Make this process dump its stacks when it crashes, and on SIGNAL."""
     faulthandler.enable()
     faulthandler.register(SIGNAL, all_threads=True)
 
 
-def request(pid: int, stderr: str, why: str) -> None:
-    """Ask a process to dump the stacks of its threads into its stderr, a file, under a line that says why."""
+def request(pid: int, stderr: str, reason: str) -> None:
+    """Request a dump of the stacks of a process's threads into the file `stderr`, below a line with the reason."""
     try:
         with open(stderr, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write("longshore: {}; the process is killed. Stacks of its threads:\n".format(why))
+            file.write("longshore: {}; the process is killed. Stacks of its threads:\n".format(reason))
         os.kill(pid, SIGNAL)
     except OSError:
         pass  # it has ended, or the disk is full: it is killed without a dump
 
 
-def last_words(text: str, source: str) -> Tuple[str, str]:
-    """Return from a process's stderr the line that names its last exception or fatal error, and its last stacks.
+def last_error(text: str, source: str) -> Tuple[str, str]:
+    """Parse a process's stderr; return the line of its last exception or fatal error, and its last stacks.
 
-    Both are "" where the text has none. Of a fatal error the line names the place in the folder `source`, where the
-    current thread was there. The main thread, or that of a fatal error, is first among the stacks; the frames of this
-    package are left out, and at most LINES lines are returned.
+    Either is "" if the text has none. The line of a fatal error includes the position of the current thread in the
+    folder `source`, if it was there. The main thread, or that of a fatal error, is first among the stacks; frames of
+    this package are left out, and at most LINES lines are returned.
     """
     lines = text.splitlines()
     heads = [number for number, line in enumerate(lines) if _THREAD.fullmatch(line)]
@@ -50,13 +50,13 @@ def last_words(text: str, source: str) -> Tuple[str, str]:
     stacks = _users_stacks(lines[begin:])
     if fatal and fatal[-1] < begin:
         stacks.sort(key=lambda stack: not stack[0].startswith("Current"))
-        return lines[fatal[-1]][len(_FATAL) :] + _place(stacks, source), _bounded(stacks)
+        return lines[fatal[-1]][len(_FATAL) :] + _position(stacks, source), _bounded(stacks)
     before = "\n".join(lines[:begin])
     return script_end.traceback_line(before) or "", _bounded(stacks)
 
 
 def _first_of_last_dump(lines: List[str], heads: List[int]) -> int:
-    """Return the line with which the last dump begins: its stacks follow one another, with a blank line at most."""
+    """Return the index of the last dump's first line; only blank lines are between the stacks of one dump."""
     begin = len(lines)
     for head in reversed(heads):
         between = lines[head + 1 : begin]
@@ -67,7 +67,7 @@ def _first_of_last_dump(lines: List[str], heads: List[int]) -> int:
 
 
 def _users_stacks(lines: List[str]) -> List[List[str]]:
-    """Return the stacks, each with its head, the main thread's first; without our frames, and what has no others."""
+    """Return the stacks with their heads, the main thread's first, without frames of this package and empty stacks."""
     stacks: List[List[str]] = []
     for line in lines:
         frame = _FRAME.fullmatch(line)
@@ -78,8 +78,8 @@ def _users_stacks(lines: List[str]) -> List[List[str]]:
     return [stack for stack in stacks if len(stack) > 1]
 
 
-def _place(stacks: List[List[str]], source: str) -> str:
-    """Return where the first thread was, as the end of a sentence."""
+def _position(stacks: List[List[str]], source: str) -> str:
+    """Return the position of the first thread as the end of a sentence."""
     frames = [_FRAME.fullmatch(line) for line in (stacks[0][1:] if stacks else ())]
     found = [each for each in frames if each is not None]
     if not found:

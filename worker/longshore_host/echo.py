@@ -1,25 +1,25 @@
-"""Repeats what a script prints on the host's own stdout and stderr: `kubectl logs` shows what a container prints."""
+"""Copy the output of a script to the host's own stdout and stderr, which `kubectl logs` shows."""
 
 from __future__ import annotations
 
 import os
 from typing import List
 
-_PART = 1024 * 1024  # bytes of a file that are repeated at a time
+_PART = 1024 * 1024  # bytes copied at a time
 
 
 class Echo:
-    """Follows log files that somebody else appends to; call `copy` from time to time, and once at the end."""
+    """Follows log files that the script appends to; call `copy` periodically, and once at the end."""
 
     def __init__(self) -> None:
         self._followed: List[_Followed] = []
 
     def follow(self, path: str, *, start: int, to: int) -> None:
-        """Repeat what a file gets behind byte `start` on the open file number `to`."""
+        """Copy what is appended to a file after byte `start` to the descriptor `to`."""
         self._followed.append(_Followed(path, start, to))
 
     def copy(self) -> None:
-        """Repeat what came since; never raises: that nobody may read it is no fault of the script's."""
+        """Copy what was appended since the last call. Never raises: a closed stdout must not fail the script."""
         for each in self._followed:
             try:
                 each.copy()
@@ -34,7 +34,7 @@ class _Followed:
     def copy(self) -> None:
         with open(self._path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            self._next = min(self._next, size)  # it may have been cut down: what is left was repeated before
+            self._next = min(self._next, size)  # it may have been truncated: what is left was copied before
             file.seek(self._next)
             while True:
                 part = file.read(_PART)

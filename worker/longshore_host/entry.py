@@ -1,4 +1,4 @@
-"""The entry script: its surroundings, its import, and its functions.
+"""The entry script: its environment, its import, and its functions.
 
 The contract is Azure ML's: `init()` once per process (optional), `run(mini_batch)` or `run(mini_batch, context)` once
 per delivery, `shutdown()` once at an orderly end (optional). An asynchronous script, which works on many mini-batches
@@ -23,14 +23,14 @@ from longshore_host import cuda
 from longshore_protocol import errors
 from longshore_protocol.messages import HostSpec, InputSpec
 
-TRACEBACK_LINES = 20  # of the user's traceback that travel into status and reports; the log has all of it
-NO_TEXT = "(an exception whose text cannot be had: its __str__ raises)"
-LINE_CHARACTERS = 500  # of each: an exception's text may be megabytes
+TRACEBACK_LINES = 20  # last lines of the user's traceback in status and reports; the log has all lines
+NO_TEXT = "(an exception without text: its __str__ raises)"
+LINE_CHARACTERS = 500  # per line: the text of an exception may have megabytes
 MODEL_DIR = "AZUREML_MODEL_DIR"
 
 
 class EntryScriptError(Exception):
-    """The entry script cannot be used; the message says why."""
+    """The entry script cannot be used; the message has the reason."""
 
     def __init__(self, message: str, *, category: str = errors.USER_ERROR, trace: str = "") -> None:
         super().__init__(message)
@@ -59,14 +59,14 @@ class MiniBatchContext:
 
     @property
     def dataset(self) -> Any:
-        """The files or rows of this mini-batch, by the methods of a dataset of Azure ML."""
-        from longshore_shims.mini_batch import dataset_of  # here: few scripts ask
+        """The files or rows of this mini-batch, with the methods of an Azure ML dataset."""
+        from longshore_shims.mini_batch import dataset_of  # late: few scripts use it
 
         return dataset_of(self.input_name, self._places, self._items, is_table=self._is_table)
 
 
 class Shape(enum.Enum):
-    """How a script is fed."""
+    """How a script receives mini-batches."""
 
     IN_ORDER = "run() returns the result"
     COROUTINES = "run() is a coroutine function"
@@ -80,7 +80,7 @@ class EntryScript:
         script = os.path.basename(path)
         run, enqueue = getattr(module, "run", None), getattr(module, "enqueue", None)
         finished = getattr(module, "get_finished_batch_result", None)
-        # Scripts that have both say by an argument which is meant.
+        # An argument selects one for scripts that have both.
         if callable(enqueue) and callable(finished) and (not callable(run) or _wants_async(arguments)):
             self.shape = Shape.QUEUE
             self.finished: Callable[[], Any] = finished
@@ -104,16 +104,16 @@ class EntryScript:
                 raise EntryScriptError("{}() in {} is a coroutine function, and run() is none".format(name, script))
 
     def call(self, function: Callable[[], Any]) -> None:
-        """Call init() or shutdown() to its end."""
+        """Call init() or shutdown(), and await it if it is a coroutine function."""
         result = function()
         if self.loop is not None and inspect.isawaitable(result):
             self.loop.run_until_complete(result)
 
 
 def load(spec: HostSpec) -> EntryScript:
-    """Import the entry script and call its init().
+    """Import the entry script and call its init(); return it.
 
-    Raises EntryScriptError, with the user's traceback, for whatever goes wrong in it.
+    Raises EntryScriptError, with the user's traceback, for any error in the script.
     """
     path = os.path.join(spec.source, spec.entry_script)
     sys.argv = [path, *spec.arguments]
@@ -127,7 +127,7 @@ def load(spec: HostSpec) -> EntryScript:
     except BaseException as error:
         raise _describe("importing {} failed".format(os.path.basename(path)), error) from error
     if script.shape is Shape.COROUTINES:
-        import asyncio  # here: no other script waits for it
+        import asyncio  # late: other scripts need it not
 
         script.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(script.loop)
@@ -151,9 +151,9 @@ def set_up_logging(level: str) -> None:
 def link_models(
     models: Iterable[Tuple[str, int, str]], environment: MutableMapping[str, str], *, folder: str = "."
 ) -> None:
-    """Lay models (name, version, path) into a working directory as azureml-models/<name>/<version>. Raises OSError.
+    """Link models (name, version, path) into a working directory as azureml-models/<name>/<version>. Raises OSError.
 
-    Where AZUREML_MODEL_DIR is a model that is one file, it becomes that folder, in which there is nothing else.
+    If AZUREML_MODEL_DIR is a model of one file, it is changed to that folder, which has nothing else.
     """
     for name, version, path in models:
         versions = os.path.join(folder, "azureml-models", name)
@@ -182,7 +182,7 @@ def full_traceback(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the exception as "ValueError: the message", on one line; of a GPU that is full, with what to do."""
+    """Return the exception as "ValueError: the message" on one line; for a full GPU, with the remedy."""
     try:
         text = " ".join(str(error).split())
     except Exception:  # noqa: BLE001  (the script's own exception classes may fail even here)
@@ -192,7 +192,7 @@ def one_line(error: BaseException) -> str:
 
 
 def category_of(error: BaseException, items: List[Any]) -> str:
-    """Return whose fault an exception of init() or run() is; `items` are the mini-batch's files."""
+    """Return the error category of an exception of init() or run(); `items` are the files of the mini-batch."""
     if isinstance(error, MemoryError):
         return errors.OUT_OF_MEMORY
     if cuda.is_out_of_memory(error):
@@ -203,14 +203,14 @@ def category_of(error: BaseException, items: List[Any]) -> str:
 
 
 def _describe(what: str, error: BaseException) -> EntryScriptError:
-    said = "{}: {}".format(what, one_line(error))
-    return EntryScriptError(said, category=category_of(error, []), trace=short_traceback(error))
+    message = "{}: {}".format(what, one_line(error))
+    return EntryScriptError(message, category=category_of(error, []), trace=short_traceback(error))
 
 
 def _import(path: str) -> ModuleType:
     stem = os.path.splitext(path)[0]
-    # Its own name, so that what it defines can be pickled; unless that name is taken (a script called json.py), or is
-    # that of the package beside it, which `import` prefers.
+    # Under its own name, objects of its classes can be pickled. That is impossible if another module has the name (a
+    # script called json.py), or a package beside it, which `import` prefers.
     is_taken = os.path.basename(stem) in sys.modules or os.path.isfile(os.path.join(stem, "__init__.py"))
     name = "entry_script_" * is_taken + os.path.basename(stem)
     found = importlib.util.spec_from_file_location(name, path)
@@ -223,27 +223,27 @@ def _import(path: str) -> ModuleType:
 
 
 def _wants_async(arguments: Sequence[str]) -> bool:
-    """Tell whether Azure ML's flag is among the arguments, by itself or with a value that means yes."""
-    flag, said = "--amlbi_async_mode", ""
+    """Return whether Azure ML's flag is among the arguments, without a value or with one that means true."""
+    flag, given = "--amlbi_async_mode", ""
     for place, argument in enumerate(arguments):
         name, assigned, value = argument.partition("=")
         if name == flag:
             after = arguments[place + 1] if place + 1 < len(arguments) else "--"
-            said = value if assigned else "true" if after.startswith("--") else after
-    return said.lower() in ("true", "1", "yes", "on")
+            given = value if assigned else "true" if after.startswith("--") else after
+    return given.lower() in ("true", "1", "yes", "on")
 
 
 def _is(kind: Callable[[Any], bool], function: Any) -> bool:
-    """Tell whether a function, the one below a partial, or the call of an object, is of a kind that inspect knows."""
+    """Return whether a function is of a kind of `inspect`: itself, below a partial, or as __call__ of an object."""
     while isinstance(function, functools.partial):
         function = function.func
-    return kind(function) or kind(getattr(type(function), "__call__", None))  # noqa: B004  (it is looked into)
+    return kind(function) or kind(getattr(type(function), "__call__", None))  # noqa: B004  (its kind is checked)
 
 
 def _takes_context(run: Callable[..., Any], name: str) -> bool:
     try:
         parameters = inspect.signature(run).parameters.values()
-    except (TypeError, ValueError):  # a builtin or an extension's function tells nothing of itself
+    except (TypeError, ValueError):  # a builtin, or a function of an extension module
         return False
     positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     required = [each for each in positional if each.default is each.empty]

@@ -29,7 +29,7 @@ def watched(lines: BinaryIO) -> Dict[int, int]:
 
 
 def kill_group(group: int, number: int = signal.SIGKILL) -> None:
-    """Send a signal to every process of a group; one that is gone is no error."""
+    """Send a signal to every process of a group; do nothing if the group has ended."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # macOS refuses it for a group of zombies

@@ -1,4 +1,4 @@
-"""Copies a script's source folder out of the host's own image, which nobody else can see."""
+"""Copy a script's source folder out of the host's image, which only the host can read."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _ALL = stat.S_IRWXU | stat.S_IRWXG
 
 
 def copy_source(source: str, target: str) -> None:
-    """Copy the folder `source` to `target`, in the place of what is there; links stay links.
+    """Replace `target` by a copy of the folder `source`; links stay links.
 
-    The copy may be written to by user and group, whatever the image allows. Raises OSError, ValueError.
+    User and group may write to the copy, whatever the modes in the image are. Raises OSError, ValueError.
     """
     source, target = os.path.realpath(source), os.path.realpath(target)
     if not os.path.isdir(source):
         raise ValueError("there is no such folder")
     if (target + os.sep).startswith(source.rstrip(os.sep) + os.sep):
-        raise ValueError("the copy would lie in it")
+        raise ValueError("the copy would be inside of it")
     shutil.rmtree(target, ignore_errors=True)
     try:
         shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(*_NO_SOURCE))
@@ -32,4 +32,4 @@ def copy_source(source: str, target: str) -> None:
             path = os.path.join(folder, name)
             if not os.path.islink(path):
                 mode = stat.S_IMODE(os.stat(path).st_mode) | stat.S_IRUSR | stat.S_IWUSR
-                os.chmod(path, mode | (mode & stat.S_IRWXU) >> 3)  # the group may what the user may
+                os.chmod(path, mode | (mode & stat.S_IRWXU) >> 3)  # the group gets the user's permissions

@@ -1,4 +1,4 @@
-"""Locks that tell others when a process has ended, even if it was killed."""
+"""Locks that are released when a process ends, even if it is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds the logs of processes that print without end."""
+"""Limit the size of logs of processes that print without end."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import time
 from typing import List
 
-LIMIT = 16 * 1024 * 1024  # bytes a stream may grow to before its older part is dropped
-KEPT = 4 * 1024 * 1024  # bytes of its end that stay
+LIMIT = 16 * 1024 * 1024  # bytes of a log before its older part is dropped
+KEPT = 4 * 1024 * 1024  # bytes at its end that are kept
 
 
 class CappedLogs:
-    """Cuts log files that grew past LIMIT down to their last KEPT bytes.
+    """Truncates log files longer than LIMIT to their last KEPT bytes.
 
-    The writers hold the files open for appending, so they go on behind what is left. What is printed in the very
-    moment of the cut may be lost or change places: a bounded disk is worth that.
+    The writers have the files open for appending, so they continue after the rest. Lines that are printed during the
+    truncation may be lost or out of order.
     """
 
     def __init__(self) -> None:
@@ -22,24 +22,24 @@ class CappedLogs:
         self._next = 0.0
 
     def watch(self, path: str) -> None:
-        """Bound this file from now on."""
+        """Limit this file from now on."""
         if path not in self._paths:
             self._paths.append(path)
 
     def cap(self) -> None:
-        """Cut what has grown too long; looks at most once a second."""
+        """Truncate files that are too long; check at most once a second."""
         if time.monotonic() >= self._next:
             self.cap_now()
 
     def cap_now(self) -> None:
-        """Cut what has grown too long, whenever the last look was: for when nobody writes any more."""
+        """Truncate files that are too long, whenever the last check was; for after the last write."""
         self._next = time.monotonic() + 1.0
         for path in self._paths:
             try:
                 if os.path.getsize(path) > LIMIT:
                     _cut(path)
             except OSError:
-                continue  # removed meanwhile, or the disk is full: the next look may do better
+                continue  # removed meanwhile, or the disk is full: try again at the next check
 
 
 def _cut(path: str) -> None:
@@ -47,5 +47,5 @@ def _cut(path: str) -> None:
         file.seek(-KEPT, os.SEEK_END)
         tail = file.read(KEPT)
         file.truncate(0)
-    with open(path, "ab") as file:  # behind what a writer may have added meanwhile
+    with open(path, "ab") as file:  # after what a writer may have appended meanwhile
         file.write(tail)

@@ -14,7 +14,7 @@ _LARGEST_MMAP_THRESHOLD = 32 << 20  # bytes; where glibc itself raises the thres
 
 
 def prefer_as_out_of_memory_victim() -> None:
-    """Let the kernel take this process first when memory runs out: it can be replaced, the host cannot."""
+    """Make the kernel kill this process first when memory runs out: it can be replaced, the host cannot."""
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
@@ -25,7 +25,7 @@ def prefer_as_out_of_memory_victim() -> None:
 def reuse_freed_memory() -> None:
     """Set glibc's allocator to keep up to 64 MiB of freed memory, which large allocations then use again.
 
-    Otherwise each mini-batch maps and clears the pages of its buffers anew, at a fifth of the time that parsing takes.
+    Otherwise each mini-batch maps and clears the pages of its buffers, which takes a fifth of the time of parsing.
     glibc reaches these values itself, but only after blocks of that size were freed. Settings in the environment win,
     and an allocator without mallopt() stays as it is.
     """
@@ -38,7 +38,7 @@ def reuse_freed_memory() -> None:
 
 
 def out_of_memory_kills() -> int:
-    """Return how many processes of this control group the kernel has killed for memory so far (0: cannot tell)."""
+    """Return how many processes of this control group the kernel has killed for memory so far; 0 if that is unknown."""
     for path, key in _out_of_memory_counters():
         try:
             with open(path) as file:
@@ -66,5 +66,5 @@ def _out_of_memory_counters() -> List[List[str]]:
         elif controllers == "":
             counters.append(["/sys/fs/cgroup" + path + "/memory.events", "oom_kill"])
             counters.append(["/sys/fs/cgroup/memory.events", "oom_kill"])
-    counters.append(["/proc/vmstat", "oom_kill"])  # the whole machine: better a guess than none
+    counters.append(["/proc/vmstat", "oom_kill"])  # of the whole machine: an approximation
     return counters

@@ -1,4 +1,4 @@
-"""From rows of a Parquet file to a DataFrame in which no integer is rounded."""
+"""Read rows of a Parquet file into a DataFrame without rounding an integer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read(file: BinaryIO, slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
-    """Return the rows of a slice; columns of a declared type are not converted to it. Raises what pyarrow raises."""
+    """Return the rows of a slice, not yet converted to declared types. Raises the errors of pyarrow."""
     import pandas
     import pyarrow
     import pyarrow.parquet
@@ -24,13 +24,13 @@ def read(file: BinaryIO, slice: Dict[str, Any], format: TabularFormat) -> pandas
     table = pyarrow.concat_tables([table.slice(begin, end - begin) for begin, end in ranges])
     frame: pandas.DataFrame = table.to_pandas()
     _keep_integers(frame, table, format)
-    # An index that pandas stored with names holds the user's data (often the key of a row): it becomes columns again.
+    # An index that pandas stored with names has data of the user, often the key of a row: restore it as columns.
     is_count = isinstance(frame.index, pandas.RangeIndex) or list(frame.index.names) == [None]
     return frame.reset_index(drop=is_count)
 
 
 def _keep_integers(frame: pandas.DataFrame, table: Any, format: TabularFormat) -> None:
-    """Keep integers beside missing values, where their column has a type or is beyond what floats hold."""
+    """Keep integers beside missing values, if their column has a declared type or floats cannot represent them."""
     import pandas
     import pyarrow.types
 
@@ -50,7 +50,7 @@ def _keep_integers(frame: pandas.DataFrame, table: Any, format: TabularFormat) -
 
 
 def _is_lossy(array: Any) -> bool:
-    """Tell whether lists, maps or structures have integers that floats cannot be, as they become beside nulls."""
+    """Return whether lists, maps or structures have nulls, and integers that floats cannot represent."""
     import pyarrow.compute
     import pyarrow.types as kinds
 

@@ -1,4 +1,4 @@
-"""Rows as Parquet: each mini-batch's as one whole file, which the coordinator joins."""
+"""Write the rows of each mini-batch as one Parquet file; the coordinator joins these files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from longshore_protocol.segments import NO_VALUE
 
 
 class ParquetRows:
-    """Turns results of run() into Parquet files. NaN is a missing value, in a list as in a DataFrame."""
+    """Converts results of run() to Parquet files. NaN is a missing value, in lists and in DataFrames."""
 
     def __init__(self) -> None:
-        """Raise SettingsError where the environment has no pyarrow."""
+        """Import pyarrow. Raises SettingsError if it is not installed."""
         try:
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -26,7 +26,7 @@ class ParquetRows:
         self._write_table: Any = pq.write_table
 
     def elements(self, values: Sequence[Any]) -> Tuple[bytes, str]:
-        """Return the rows of a list: dicts and named tuples have columns, others are one called result."""
+        """Return the rows of a list: dicts and named tuples have columns, other elements are in the column result."""
         refuse_tables(values)
         records = [value._asdict() if hasattr(value, "_asdict") else value for value in values]
         if all(isinstance(record, Mapping) for record in records):
@@ -55,7 +55,7 @@ class ParquetRows:
         return arrays
 
     def _file(self, make: Any, objects: Dict[str, List[Any]]) -> Tuple[bytes, str]:
-        """Return the file of what `make` makes; `objects` are the values of columns whose type Arrow inferred."""
+        """Return the table of `make` as a file; `objects` are the values of columns whose type Arrow inferred."""
         try:
             table = make()
             for place, field in enumerate(table.schema):
@@ -70,7 +70,7 @@ class ParquetRows:
         return sink.getvalue().to_pybytes(), ""
 
     def _described(self, table: Any) -> Any:
-        """Return the table without categories, which differ between mini-batches, and with marks for empty columns."""
+        """Replace categories by values, as they differ between mini-batches, and mark columns without values."""
         types, fields, columns = self._arrow.types, [], []
         for field, column in zip(table.schema, table.columns):
             if types.is_dictionary(field.type):
@@ -81,7 +81,7 @@ class ParquetRows:
         return self._arrow.Table.from_arrays(columns, schema=self._arrow.schema(fields))
 
     def _exact(self, column: Any, values: List[Any], name: str) -> Any:
-        """Return a column whose times are the values'. Raises ValueError for a mixture that Arrow would level."""
+        """Return a column with the exact times of the values. Raises ValueError for mixtures that Arrow would unify."""
         types, kind = self._arrow.types, column.type
         if not (types.is_date(kind) or types.is_timestamp(kind) or types.is_duration(kind)):
             return column

@@ -1,4 +1,4 @@
-"""From the file that an agent wrote for a slice of a query to a DataFrame, whose types are those of the database."""
+"""Read the file that an agent wrote for a slice of a query into a DataFrame with the types of the database."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
 
 def read(path: str, types: Dict[str, str]) -> pandas.DataFrame:
-    """Return the rows; columns that `types` names stay objects, for whoever knows those types to convert them.
+    """Return the rows; columns of the declared `types` stay objects, which the caller converts.
 
-    Integers among NULLs are floats, as pandas has it, unless one of them would not be the same number then. Decimals,
-    dates and times of day stay Python's. Of two columns of one name the second is called "name.1". Raises OSError,
-    and what pickle raises.
+    Integers beside NULLs become floats, as usual in pandas, unless that changes one of them. Decimals, dates and times
+    of day stay Python objects. The second of two columns of one name is called "name.1".
+
+    Raises:
+        OSError: The file cannot be read.
+        pickle.UnpicklingError: The file is damaged.
     """
     import pandas
 

@@ -1,7 +1,7 @@
-"""What run() returned, before it becomes text: nothing of it is abbreviated.
+"""Prepare results of run() for conversion to text without abbreviation.
 
-numpy, pandas, PyTorch and their like shorten what they print, in the middle and in the digits. Their values are printed
-whole, or turned into lists, or refused.
+numpy, pandas, PyTorch and similar libraries abbreviate printed values, in the middle and in the digits. Their values
+are printed completely, converted to lists, or refused.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ _SEQUENCES, _MAPPINGS = frozenset((list, tuple)), frozenset((dict,))
 _LIBRARIES = frozenset(
     ("cupy", "jax", "jaxlib", "numpy", "pandas", "polars", "pyarrow", "scipy", "tensorflow", "torch")
 )
-_TO_LISTS = ("toarray", "tolist", "to_pylist", "to_list", "numpy")  # what they call it, the first one counts
-_NUMPYS_OWN = {"precision": 8, "floatmode": "maxprec"}  # options that round; others are the script's wish
+_TO_LISTS = (
+    "toarray",
+    "tolist",
+    "to_pylist",
+    "to_list",
+    "numpy",
+)  # names of the conversion to lists; the first one counts
+_NUMPYS_OWN = {"precision": 8, "floatmode": "maxprec"}  # defaults that round; others were set by the script
 
 
 class WrongReturn(Exception):
-    """run() returned something that is not rows, or rows that the output's format cannot hold."""
+    """run() returned a value that is not rows, or rows that the output format cannot represent."""
 
 
 def refuse_tables(values: Sequence[Any]) -> None:
@@ -34,14 +40,14 @@ def refuse_tables(values: Sequence[Any]) -> None:
         if kind not in _PLAIN and _is_table(kind):
             place = next(place for place, value in enumerate(values) if type(value) is kind)
             message = (
-                "element {} of what run() returned is a {}: return one DataFrame in the place of a list of them, such "
+                "element {} of what run() returned is a {}: return one DataFrame instead of a list of them, such "
                 "as pandas.concat(results)"
             )
             raise WrongReturn(message.format(place, kind.__name__))
 
 
 def texts(values: Sequence[Any]) -> List[str]:
-    """Return str() of each element, whole. Raises WrongReturn, and what an element's own `__str__` raises."""
+    """Return str() of each element without abbreviation. Raises WrongReturn, and errors of an element's `__str__`."""
     kinds = set(map(type, values))
     if kinds <= _TEXT:
         return list(values)
@@ -52,7 +58,7 @@ def texts(values: Sequence[Any]) -> List[str]:
 
 
 def are_plain(values: Iterable[Any]) -> bool:
-    """Tell whether the values print whole by themselves."""
+    """Return whether str() abbreviates none of the values."""
     if _LIBRARIES.isdisjoint(sys.modules):
         return True
     kinds = set(map(type, values))
@@ -60,7 +66,7 @@ def are_plain(values: Iterable[Any]) -> bool:
 
 
 def _are_plain_inside(values: Sequence[Any], kinds: Set[type]) -> bool:
-    """Tell whether the values of these types print whole by themselves, or hold nothing else than what does."""
+    """Return whether str() abbreviates none of the values of these types, nor the elements in them."""
     if kinds <= _SEQUENCES:
         return are_plain(chain.from_iterable(values))
     if kinds <= _MAPPINGS:
@@ -69,13 +75,13 @@ def _are_plain_inside(values: Sequence[Any], kinds: Set[type]) -> bool:
 
 
 def _is_number_of_numpy(kind: type) -> bool:
-    """Tell whether values of a type are printed with all digits, whatever numpy's options for arrays are."""
+    """Return whether values of a type print with all digits regardless of numpy's options for arrays."""
     numpy: Any = sys.modules.get("numpy")
     return numpy is not None and issubclass(kind, (numpy.number, numpy.bool_))
 
 
 def whole_frame(frame: Any) -> Any:
-    """Return a DataFrame whose cells print whole within `printing_whole`. Raises WrongReturn."""
+    """Return a DataFrame whose cells print without abbreviation within `printing_whole`. Raises WrongReturn."""
     copied = None
     for place, dtype in enumerate(frame.dtypes.tolist()):
         if dtype.kind == "O" and dtype.name == "object":
@@ -87,7 +93,7 @@ def whole_frame(frame: Any) -> Any:
 
 
 def printing_whole() -> ContextManager[Any]:
-    """Return a context in which numpy prints arrays whole, with all digits unless the script set its own options."""
+    """Return a context in which numpy prints complete arrays, with all digits unless the script set options."""
     numpy: Any = sys.modules.get("numpy")
     if numpy is None:
         return contextlib.nullcontext()
@@ -100,7 +106,7 @@ def printing_whole() -> ContextManager[Any]:
 
 
 def whole(value: Any) -> Any:
-    """Return a value whose str() within `printing_whole` has all of it. Raises WrongReturn for tables."""
+    """Return a value that str() does not abbreviate within `printing_whole`. Raises WrongReturn for tables."""
     kind = type(value)
     if isinstance(value, (list, tuple)):
         if _PLAIN.issuperset(map(type, value)):

@@ -1,7 +1,7 @@
-"""Rows: what run() returned, as bytes of the output file.
+"""Convert results of run() to bytes of the output file.
 
-A `Renderer` is made once per process and called once per mini-batch. pandas is looked at only where the script has
-imported it, pyarrow is imported only for Parquet output.
+Each process has one `Renderer`, which is called once per mini-batch. pandas is used only if the script has imported it;
+pyarrow is imported only for Parquet output.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TOO_LARGE = (
     "run() returned {} bytes of rows and a mini-batch may have at most {}: make mini-batches smaller, or write large "
     "results to files in the output folder"
 )
-_KEPT_HEADERS = 100  # of a script whose tables have other columns each time
+_KEPT_HEADERS = 100  # limit for scripts whose tables have different columns each time
 _TOO_WIDE = "the names of the columns have {} characters in all and may have at most {}: return fewer columns"
 _SEPARATORS = {"text": " ", "csv": ",", "tsv": "\t"}
 
@@ -41,24 +41,24 @@ class Rendered(NamedTuple):
 
     succeeded: int  # len(result)
     data: bytes  # UTF-8 lines that each end with a newline, or one whole Parquet file; b"" for no rows
-    header: str  # the header line with its newline; without one if it is not to be written, "" for unknown columns
+    header: str  # the header line with a newline; without one if it is not written, "" for unknown columns
 
 
 class Renderer:
-    """Turns results of run() into rows, as an output and the script's settings file ask for."""
+    """Converts results of run() to rows in the format of an output and of the script's settings file."""
 
     def __init__(self, output: Output, settings: Optional[Dict[str, Any]] = None) -> None:
-        """Take the output and what `read_settings` found.
+        """Prepare the format of an output with the result of `read_settings`.
 
-        Raises SettingsError for an unknown format, and for Parquet where the environment has no pyarrow.
+        Raises SettingsError for an unknown format, and for Parquet without pyarrow.
         """
         self._format = None if output.action == SUMMARY_ONLY else _format(output, settings or {})
 
     def render(self, result: Any) -> Rendered:
-        """Return the rows of what run() returned.
+        """Return the rows of a result of run().
 
-        Raises WrongReturn for a result that is not a sized sequence or DataFrame, or that the format cannot hold;
-        what an element's own `__str__` raises passes through.
+        Raises WrongReturn for a result that is not a sized sequence or DataFrame, or that the format cannot represent.
+        Errors of an element's `__str__` pass through.
         """
         table = _is_frame(result)
         if not table and type(result) is not list:
@@ -83,7 +83,7 @@ class Renderer:
 
 
 class _Text:
-    """Azure ML's own: str(element) for lists, columns with a space between them for DataFrames."""
+    """Azure ML's default: str(element) for lists, columns separated by a space for DataFrames."""
 
     def __init__(self, output: Output, settings: Dict[str, Any]) -> None:
         self._arguments: Dict[str, Any] = {"sep": _SEPARATORS[output.format], "index": False}
@@ -111,8 +111,8 @@ class _Text:
         key = repr((list(names), list(frame.index.names)))
         header = self._headers.get(key)
         if header is None:
-            # A table without rows gives the header alone: to cut it off the whole text would need a parser, since
-            # names of columns may hold newlines.
+            # A table without rows yields the header alone. Cutting it off the whole text would need a parser, since
+            # names of columns may contain newlines.
             header = frame.iloc[:0].to_csv(header=self.header or True, **self._arguments)
             if len(self._headers) < _KEPT_HEADERS:
                 self._headers[key] = header
@@ -120,7 +120,7 @@ class _Text:
 
 
 class _Delimited:
-    """csv and tsv: fields quoted where needed. DataFrames are written as with text, only with another separator."""
+    """csv and tsv: fields quoted where needed. DataFrames are written as in `_Text`, with another separator."""
 
     def __init__(self, output: Output, settings: Dict[str, Any]) -> None:
         self._text = _Text(output, settings)
@@ -155,7 +155,7 @@ class _Delimited:
 
 
 class _Lines:
-    """Takes the records of a csv.writer, one call each, and ends them with a newline alone."""
+    """Collects the records of a csv.writer, one per call, each with a newline as its end."""
 
     def __init__(self) -> None:
         self.lines: List[str] = []
@@ -178,7 +178,7 @@ class _JsonLines:
             try:
                 lines.append(self._line(record))
             except (TypeError, ValueError) as error:
-                raise WrongReturn("element {} of what run() returned is no JSON: {}".format(place, error)) from error
+                raise WrongReturn("element {} of what run() returned is not JSON: {}".format(place, error)) from error
         # Half a surrogate pair becomes its JSON escape.
         return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"), ""
 
@@ -193,7 +193,7 @@ class _JsonLines:
     def _line(self, value: Any) -> str:
         try:
             return self._encode(value)
-        except (TypeError, ValueError):  # NaN, infinity, or keys of a kind that JSON has not
+        except (TypeError, ValueError):  # NaN, infinity, or keys of a type that JSON lacks
             return self._encode(_clean(value))
 
 
@@ -227,8 +227,8 @@ def _require_sequence(result: Any) -> None:
         name = "a generator (it uses yield)" if hasattr(result, "gi_frame") else "an iterator"
         raise WrongReturn("run() returned {}; {}".format(name, _REQUIRED))
     if hasattr(result, "cr_frame"):
-        result.close()  # else Python itself complains
-        message = "run() returned a coroutine, which nobody waits for; an asynchronous run() is defined by async def"
+        result.close()  # otherwise Python prints a warning
+        message = "run() returned a coroutine, which is not awaited; define an asynchronous run() with async def"
         raise WrongReturn(message)
     if result is None:
         raise WrongReturn("run() returned None; {}".format(_REQUIRED))
@@ -259,7 +259,7 @@ def _require_text(header: str) -> None:
 
 def _encode(text: str) -> bytes:
     try:
-        return text.encode("utf-8", "surrogateescape")  # gives file names that are no UTF-8 their bytes back
+        return text.encode("utf-8", "surrogateescape")  # file names that are not UTF-8 get their bytes back
     except UnicodeEncodeError as error:
         raise WrongReturn("what run() returned cannot be written as UTF-8: {}".format(error)) from error
 
@@ -300,7 +300,7 @@ def _cells(column: Any) -> List[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON can hold for a value that it cannot; raises TypeError."""
+    """Return a JSON value for one that JSON lacks. Raises TypeError."""
     kind = type(value)
     if kind.__name__ in ("NAType", "NaTType"):  # pandas' missing values
         return None

@@ -1,8 +1,9 @@
-"""`python -m longshore_host.script FOLDER [PARENT]`: run the script of a script step, and say how it ended.
+"""`python -m longshore_host.script FOLDER [PARENT]`: run the script of a script step and report its result.
 
-FOLDER is laid out as `longshore_protocol.script_folder` says. The host's own interpreter runs the script, in a session
-of its own, and nothing that the script started outlives it. SIGTERM, or the end of the process PARENT, cancels it.
-Ends with 0 when result.json is written, however the script ended.
+`longshore_protocol.script_folder` describes the layout of FOLDER. The host's own interpreter runs the script, in a
+session of its own, and nothing that the script started outlives it. SIGTERM cancels it, and so does the death of the
+parent process, whose `parent_death.Link` has the argument PARENT. Exits with 0 once result.json is written, whatever
+the result is.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from longshore_host.image_source import copy_source
 from longshore_host.locks import hold
 from longshore_host.logs import CappedLogs
 from longshore_host.memory import out_of_memory_kills, prefer_as_out_of_memory_victim
-from longshore_host.surroundings import python_path
+from longshore_host.python_path import python_path
 from longshore_host.wakeups import Wakeups
 from longshore_protocol import clock, script_folder
 from longshore_protocol.script_folder import ScriptSpec
@@ -31,9 +32,9 @@ from longshore_protocol.script_job import CANCELLED, FAILED, OUT_OF_MEMORY, SUCC
 from longshore_run import context, metrics
 
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
-_LOOK = 1.0  # seconds between two looks at the sizes of logs
+_INTERVAL = 1.0  # seconds between two checks of the sizes of logs
 _CANCEL = {signal.SIGTERM, signal.SIGINT}
-_PRIVATE = "LONGSHORE_"  # settings of ours, which never reach the script
+_PRIVATE = "LONGSHORE_"  # prefix of settings that the script does not receive
 
 
 class NotStarted(Exception):
@@ -57,7 +58,7 @@ class Script:
         self._kill_at: Optional[float] = None  # monotonic
 
     def run(self) -> ScriptResult:
-        """Run the script to its end, or to that of its time. Nothing that it started is left."""
+        """Run the script until it ends, is cancelled or exceeds its timeout; return the result and leave no process."""
         started, kills = clock.now(), out_of_memory_kills()
         try:
             written = self._start()
@@ -85,7 +86,7 @@ class Script:
         return ScriptResult(state, code, message, metrics.read(self._metrics), started, clock.now(), reason=reason)
 
     def _start(self) -> int:
-        """Start the script, and return how many bytes stderr.txt had before. Raises NotStarted."""
+        """Start the script; return the size of stderr.txt before, in bytes. Raises NotStarted."""
         if self._spec.image_source is not None:
             try:
                 copy_source(self._spec.image_source, self._source)
@@ -113,7 +114,12 @@ class Script:
                     self._echo.follow(stdout.name, start=stdout.tell(), to=sys.stdout.fileno())
                     self._echo.follow(stderr.name, start=written, to=sys.stderr.fileno())
                 child = subprocess.Popen(
-                    [sys.executable, "-u", self._spec.script, *self._spec.arguments],  # -u: last words survive a kill
+                    [
+                        sys.executable,
+                        "-u",
+                        self._spec.script,
+                        *self._spec.arguments,
+                    ],  # -u: output before a kill is kept
                     cwd=self._source,
                     env=environment,
                     stdin=subprocess.DEVNULL,
@@ -125,15 +131,15 @@ class Script:
         except (OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: a NUL in an argument
             text = "The script {} cannot be started: {}.".format(self._spec.script, script_end.cause(error))
             raise NotStarted(text) from error
-        child.returncode = 0  # reaped here by waitpid(-1), never by Popen
+        child.returncode = 0  # `orphans.reaped` reaps it, not Popen
         self._pid = child.pid
         return written
 
     def _watch(self) -> int:
-        """Wait for the script's end, and bring it about when it is due. Returns the exit code."""
+        """Wait for the script, and end it when it is cancelled or exceeds its timeout; return the exit code."""
         due = None if self._spec.timeout is None else time.monotonic() + self._spec.timeout
         while self._code is None:
-            waits = [_LOOK] + [each - time.monotonic() for each in (due, self._kill_at) if each is not None]
+            waits = [_INTERVAL] + [each - time.monotonic() for each in (due, self._kill_at) if each is not None]
             select.select([self._wakeups.fileno()], [], [], max(0.0, min(waits)))
             arrived = self._wakeups.take()
             self._reap()
@@ -152,11 +158,11 @@ class Script:
         return self._code
 
     def _end(self, state: str) -> None:
-        """Ask the script to end, the first time that it is to; a second time is the end of all patience."""
+        """Send SIGTERM to the script at the first call; kill it at the second one."""
         if self._ending is None:
             self._ending, self._kill_at = state, time.monotonic() + GRACE
             kill_group(self._pid, signal.SIGTERM)
-            kill_group(self._pid, signal.SIGCONT)  # one that is stopped cannot end by itself
+            kill_group(self._pid, signal.SIGCONT)  # a stopped process does not receive SIGTERM
         else:
             kill_group(self._pid)
 
@@ -164,7 +170,7 @@ class Script:
         for pid, code in orphans.reaped():
             if pid == self._pid:
                 self._code = code
-                kill_group(pid)  # what it left; later, another process may have its id
+                kill_group(pid)  # its group; later, another process may get the id
                 parent_death.forget(pid)
 
     def _context(self) -> context.Context:
@@ -199,15 +205,15 @@ class Script:
 
 
 def main() -> int:
-    """Carry out the command."""
+    """Run the script of the folder on the command line; return 0."""
     folder = os.path.abspath(sys.argv[1])
-    wakeups = Wakeups(signal.SIGCHLD, *_CANCEL)  # first: whoever cancels may do so at once
+    wakeups = Wakeups(signal.SIGCHLD, *_CANCEL)  # first: a cancellation may arrive at once
     if len(sys.argv) > 2:
         parent_death.end_with_parent(sys.argv[2], by=signal.SIGTERM)  # which leaves time to end what the script started
     if "LONGSHORE_UMASK" in os.environ:  # a pod's containers may be two users of one group
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
     orphans.adopt()
-    lock = hold(os.path.join(folder, script_folder.LOCK))  # whoever takes away what we leave waits for it
+    lock = hold(os.path.join(folder, script_folder.LOCK))  # the process that collects the outputs waits for it
     with open(os.path.join(folder, script_folder.SPEC), encoding="utf-8") as file:
         spec = ScriptSpec.from_json(file.read())
     result = Script(spec, folder, wakeups).run()

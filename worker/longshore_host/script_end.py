@@ -1,4 +1,4 @@
-"""Says in one sentence how a script ended, from its exit code and the last that it wrote to stderr."""
+"""Describe the end of a script in one sentence, from its exit code and the end of its stderr."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Optional
 from longshore_protocol.script_job import CANCELLED, SUCCEEDED, TIMED_OUT
 from longshore_protocol.text import MESSAGE, printable
 
-CHARACTERS = 500  # of a line: an exception's text may be megabytes
-_TAIL = 256 * 1024  # bytes of stderr that are looked at
+CHARACTERS = 500  # per line: the text of an exception may have megabytes
+_TAIL = 256 * 1024  # bytes at the end of stderr that are read
 
 _HEAD = "Traceback (most recent call last):"
 _GROUP_HEAD, _GROUP_MARGIN = "  + Exception Group " + _HEAD, "  | "
-# What a traceback without a head ends with: Python finds no frame to show where the script itself cannot be read.
+# The last line of a traceback without a head: Python has no frame to show for a script that it cannot parse.
 _BARE = re.compile(r"(SyntaxError|IndentationError|TabError)(: |$)")
 
 
@@ -28,9 +28,9 @@ def sentence(
     timeout: Optional[float] = None,
     killed_for_memory: bool = False,
 ) -> str:
-    """Return the message of a result, printable: the line a traceback ends with, where that is why, or a sentence."""
-    said = _sentence(script, state, code, stderr=stderr, timeout=timeout, killed_for_memory=killed_for_memory)
-    return printable(said, MESSAGE)
+    """Return the printable message of a result: the last line of the traceback that ended the script, or a sentence."""
+    text = _sentence(script, state, code, stderr=stderr, timeout=timeout, killed_for_memory=killed_for_memory)
+    return printable(text, MESSAGE)
 
 
 def _sentence(
@@ -47,8 +47,8 @@ def _sentence(
     if code < 0:
         return "The script {} was killed by {}.".format(script, _signal(-code))
     last = last_line(stderr)
-    said = " It last wrote to stderr: {}".format(last) if last else ""
-    return traceback_line(stderr) or "The script {} ended with exit code {}.{}".format(script, code, said)
+    end = " Its last line on stderr: {}".format(last) if last else ""
+    return traceback_line(stderr) or "The script {} ended with exit code {}.{}".format(script, code, end)
 
 
 def traceback_line(text: str) -> Optional[str]:
@@ -71,11 +71,11 @@ def last_line(text: str) -> str:
 
 
 def tail(path: str, *, start: int) -> str:
-    """Return the end of a file that something was written to behind byte `start`; "" when it cannot be read."""
+    """Return the end of what was written to a file after byte `start`; "" if it cannot be read."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            begin = start if start <= size else 0  # it was cut down meanwhile: all of it is new
+            begin = start if start <= size else 0  # it was truncated meanwhile: all of it is new
             file.seek(max(begin, size - _TAIL))
             return file.read().decode("utf-8", "replace")
     except OSError:
@@ -83,7 +83,7 @@ def tail(path: str, *, start: int) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """Return why something failed, as a part of a sentence."""
+    """Return the text of an error as a part of a sentence."""
     return " ".join(str(error).split()).rstrip(".")[:CHARACTERS] or type(error).__name__
 
 

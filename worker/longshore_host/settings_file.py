@@ -1,6 +1,6 @@
-"""`parallel_run_step.settings.json`: how a script sets the arguments of DataFrame.to_csv.
+"""`parallel_run_step.settings.json`, in which a script sets arguments of DataFrame.to_csv.
 
-Azure ML reads the file from beside the entry script, and scripts that came from there carry it. It looks like this:
+Azure ML reads the file from the folder of the entry script, and so does Longshore:
 
     {"append_row": {"pandas.DataFrame.to_csv": {"sep": ",", "header": true}}}
 """
@@ -13,7 +13,7 @@ from typing import Any, Dict, Optional
 
 FILE_NAME = "parallel_run_step.settings.json"
 _WHERE = ("append_row", "pandas.DataFrame.to_csv")
-_FIXED = {  # arguments that would break the one output file, and why
+_FIXED = {  # arguments that would break the output file -> why
     "path_or_buf": "the rows go to the step's output file",
     "lineterminator": "each row ends with one newline",
     "line_terminator": "each row ends with one newline",
@@ -22,7 +22,7 @@ _FIXED = {  # arguments that would break the one output file, and why
 
 
 class SettingsError(ValueError):
-    """What the step or its settings file asks of the output cannot be done here."""
+    """The step or its settings file has output settings that are not supported."""
 
 
 def read_settings(folder: str) -> Optional[Dict[str, Any]]:

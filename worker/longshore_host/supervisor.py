@@ -1,6 +1,6 @@
-"""The host's loop: spawn children, watch them, kill them with everything they started.
+"""The host's loop: spawn children, watch them, and kill them with everything that they started.
 
-One thread, one select(): the agent's commands, the deaths of children, and once a second the sizes of their logs.
+One thread with one select() handles the agent's commands, the deaths of children, and once a second their logs' sizes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from longshore_host.devices import VISIBLE, visible_devices
 from longshore_host.guard import kill_group
 from longshore_host.logs import CappedLogs
 from longshore_host.memory import out_of_memory_kills
-from longshore_host.surroundings import python_path
+from longshore_host.python_path import python_path
 from longshore_host.wakeups import Wakeups
 from longshore_protocol import messages
 from longshore_protocol.messages import HostSpec
@@ -28,11 +28,11 @@ from longshore_protocol.wire import process_name
 from longshore_run import context
 
 PROCESS_VARIABLE = context.PROCESS  # names the child in the environment of all that it starts
-_PRIVATE = ("LONGSHORE_",)  # the agent's own settings never reach the user's process
+_PRIVATE = ("LONGSHORE_",)  # prefix of settings that the user's process does not receive
 
 
 class Supervisor:
-    """Runs the children that one agent asks for, until the agent says stop or is gone."""
+    """Runs the children that one agent requests, until it sends stop or its connection is lost."""
 
     def __init__(
         self, connection: Connection, spec: HostSpec, *, socket_path: str, is_ending: Callable[[], bool]
@@ -79,7 +79,7 @@ class Supervisor:
                         except FileNotFoundError:
                             if os.path.isdir(self._spec.work_dir):
                                 raise
-                            return True  # the agent has ended since, and has removed its folder
+                            return True  # the agent has ended and removed its folder
                     elif header[0] == messages.KILL:
                         self._kill(header[1], header[2])
                     elif header[0] == messages.STOP:
@@ -91,14 +91,14 @@ class Supervisor:
         name = process_name(process)
         folder = os.path.join(self._spec.work_dir, name)
         if not os.path.isdir(folder):
-            os.mkdir(folder)  # and no folder above it: that of an agent which has ended stays removed
-        self._context().write(self._spec.work_dir)  # with each: a script may have done what it likes to the last one
+            os.mkdir(folder)  # without parents: the folder of an agent that has ended must stay removed
+        self._context().write(self._spec.work_dir)  # for each child: a script may have changed it
         self._logs.watch(context.entry_script_log(self._spec.log_dir, worker=self._spec.worker, process=name))
         link = parent_death.link()
         command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), link.argument]
         with self._log("stdout", name) as stdout, self._log("stderr", name) as stderr:
             self._written[process] = stderr.tell()
-            # A session of its own: killed as a group, and out of reach of the terminal's Ctrl-C.
+            # In a session of its own it is killed as a group, and gets no Ctrl-C from the terminal.
             child = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -109,7 +109,7 @@ class Supervisor:
                 start_new_session=True,
                 pass_fds=link.descriptors,
             )
-        child.returncode = 0  # reaped here by waitpid(-1), never by Popen
+        child.returncode = 0  # `orphans.reaped` reaps it, not Popen
         self._alive[child.pid] = process
         self._groups[process] = child.pid
 
@@ -150,7 +150,7 @@ class Supervisor:
         return open(path, "ab")
 
     def _kill(self, process: int, why: str) -> None:
-        """Kill a process: at once, or after a dump of its stacks under the line `why`."""
+        """Kill a process: at once, or after a dump of its stacks below a line with the reason `why`."""
         group = self._groups.get(process)
         if group is None:
             return
@@ -167,7 +167,7 @@ class Supervisor:
             kill_group(self._groups[process])
 
     def _patience(self) -> Optional[float]:
-        """Return the seconds until something is due, None for nothing."""
+        """Return the seconds until the next deadline, None for no deadline."""
         if self._kill_at:
             return max(0.0, min(1.0, min(self._kill_at.values()) - time.monotonic()))
         return 1.0 if self._alive else None
@@ -187,16 +187,16 @@ class Supervisor:
         parent_death.forget(pid)
         self._kill_orphans(process_name(process))
         shutil.rmtree(os.path.join(self._spec.work_dir, process_name(process)), ignore_errors=True)
-        last_line, stacks = self._last_words(process, code)
+        last_line, stacks = self._last_error(process, code)
         self._connection.send([messages.EXITED, process, code, killed_for_memory, last_line, stacks])
 
-    def _last_words(self, process: int, code: int) -> Tuple[str, str]:
-        """Return what the process left in its stderr, as `messages.EXITED` has it."""
+    def _last_error(self, process: int, code: int) -> Tuple[str, str]:
+        """Return the last line and the stacks in the stderr of a process, for `messages.EXITED`."""
         written = self._written.pop(process, 0)
         if code == 0:
             return "", ""
         stderr = script_end.tail(self._log_path("stderr", process_name(process)), start=written)
-        last_line, stacks = dumps.last_words(stderr, self._spec.source)
+        last_line, stacks = dumps.last_error(stderr, self._spec.source)
         return last_line or (script_end.last_line(stderr) if code > 0 else ""), stacks
 
     def _kill_orphans(self, name: str = "") -> None:

@@ -1,6 +1,6 @@
-"""From one slice of a tabular file to the DataFrame that `run()` is given.
+"""Read one slice of a tabular file into the DataFrame that `run()` receives.
 
-pandas and pyarrow belong to the user's environment and are imported only when a slice is read.
+pandas and pyarrow are part of the user's environment, and imported only when a slice is read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEEP_FILES = "Leave input files unchanged while a run reads them, and start a n
 
 
 class SliceError(Exception):
-    """A slice that could not be read; its text is one sentence. Of category System, a later attempt may read it."""
+    """A slice could not be read; the message is one sentence. In category System, a later attempt may succeed."""
 
     def __init__(self, text: str, category: str = errors.DATA_ERROR) -> None:
         super().__init__(text)
@@ -33,7 +33,7 @@ class SliceError(Exception):
 
 
 class _BadRecord(ValueError):
-    """A record that no parser takes; `at` is where it begins among the rows that were read, in bytes."""
+    """A record that cannot be parsed; `at` is its offset among the rows that were read, in bytes."""
 
     def __init__(self, text: str, at: int) -> None:
         super().__init__(text)
@@ -41,14 +41,20 @@ class _BadRecord(ValueError):
 
 
 def load(slice: Dict[str, Any], format: TabularFormat) -> Any:
-    """Return the rows of a slice, in the order of its pieces and their files: a DataFrame, indexed 0 to n - 1.
+    """Return the rows of a slice of local files, in the order of its pieces and their files.
 
-    Where the format says so, a list of dicts, each with the fields that its line has; no package is needed then.
+    That is a DataFrame, indexed 0 to n - 1, or a list of dicts if the format requests it; dicts have the fields of
+    their line, and need no package. A csv file without header has the columns Column1, Column2, and so on. Columns from
+    the path of the file come last.
 
-    A slice is what `longshore_protocol.slices` says, of local files. A csv without header has the columns Column1,
-    Column2, …; columns that a path tells come last. Raises SliceError for rows that cannot be read, and for an
-    environment without the package that reads them; MemoryError as it is. "copy_of", if in a piece, is the piece of
-    another machine's file that this one was copied from: the one that its user knows.
+    Args:
+        slice: The slice (see `longshore_protocol.slices`). "copy_of" in a piece is the original of a downloaded copy,
+            which messages name.
+        format: The format of the files.
+
+    Raises:
+        SliceError: The rows cannot be read, or the environment lacks the package that reads them.
+        MemoryError: The rows do not fit into memory.
     """
     pieces = slices.pieces_of(slice)
     frames = [_load(piece, slices.format_of(piece, format)) for piece in pieces]
@@ -59,13 +65,13 @@ def load(slice: Dict[str, Any], format: TabularFormat) -> Any:
         return frames[0]
     if format.as_dicts:
         return [row for rows in frames for row in rows]
-    if format.format != "jsonl":  # whose rows have what fields they like
+    if format.format != "jsonl":  # whose rows may have different fields
         _check_columns([(piece, frame) for piece, frame in zip(pieces, frames) if len(frame)])
     return _joined(frames, format)
 
 
 def _set_keys(frame: pandas.DataFrame, keys: Dict[str, Any], format: TabularFormat) -> None:
-    """Let the cells of key columns be the keys: their type is that of all rows, and not of those of one mini-batch."""
+    """Replace the cells of key columns by the keys, whose type was inferred from all rows, not from one mini-batch."""
     import pandas
 
     for name, value in keys.items():
@@ -77,7 +83,7 @@ def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
     try:
         rows = _read(piece, format)
         return _with_fields(rows, piece) if format.as_dicts else _with_columns(rows, piece, format)
-    except (MemoryError, SliceError):  # the data is well; or the text says it all
+    except (MemoryError, SliceError):  # not an error of the data, or complete already
         raise
     except ImportError as error:
         package = "pyarrow" if "pyarrow" in str(error) else "pandas"
@@ -90,7 +96,7 @@ def _load(piece: Dict[str, Any], format: TabularFormat) -> Any:
         message = 'The file "{}" could not be read as {}: row {}, counted from {}, {}.'
         known = _known(piece)
         raise SliceError(message.format(known["path"], format.format, error.row, _place(known), error)) from error
-    except Exception as error:  # whatever a parser raises: the data is unreadable
+    except Exception as error:  # any error of a parser: the data is unreadable
         message = 'The file "{}" could not be read as {} from {} on: {}.'
         known = _known(piece)
         text = message.format(known["path"], format.format, _place(known), _cause(error))
@@ -161,25 +167,25 @@ def _joined(frames: List[pandas.DataFrame], format: TabularFormat) -> pandas.Dat
 
 
 def _with_fields(rows: List[Dict[str, Any]], piece: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """Return the rows with what the path of their file tells."""
-    told = slices.values(piece.get("columns", {}))
-    for row in rows if told else ():
-        _check_told(told, row)
-        row.update(told)
+    """Add the columns from the path of the file to the rows; return them."""
+    from_path = slices.values(piece.get("columns", {}))
+    for row in rows if from_path else ():
+        _check_names(from_path, row)
+        row.update(from_path)
     return rows
 
 
 def _with_columns(frame: pandas.DataFrame, piece: Dict[str, Any], format: TabularFormat) -> pandas.DataFrame:
-    """Return the frame with the columns that the path of its file tells."""
-    told = slices.values(piece.get("columns", {}))
-    _check_told(told, frame)
-    for name, value in told.items():
+    """Add the columns from the path of the file to the frame; return it."""
+    from_path = slices.values(piece.get("columns", {}))
+    _check_names(from_path, frame)
+    for name, value in from_path.items():
         frame[name] = value
-    return columns.typed(frame, format, only=told)
+    return columns.typed(frame, format, only=from_path)
 
 
-def _check_told(told: Dict[str, Any], names: Any) -> None:
-    for name in told:
+def _check_names(from_path: Dict[str, Any], names: Any) -> None:
+    for name in from_path:
         if name in names:
             raise ValueError('the column "{}" is in the file, and in partitionFormat or pathColumn too'.format(name))
 
@@ -275,7 +281,7 @@ def _part(file: BinaryIO, start: int, end: int) -> Tuple[int, bytes]:
 
 
 def _bad_record(error: Exception, rows: bytes, header: bytes, format: TabularFormat) -> Optional[_BadRecord]:
-    """Return the record that a parser stumbled over, None where nobody can tell."""
+    """Return the record that caused an error of a parser, None if that is unknown."""
     if isinstance(error, _BadRecord):
         return error
     if isinstance(error, columns.BadValue):
@@ -320,7 +326,7 @@ def _start_of(row: int, rows: bytes, format: TabularFormat) -> int:
 
 
 def _place_in_file(at: int, parts: List[Tuple[int, bytes]], piece: Dict[str, Any]) -> int:
-    """Return where a byte of the rows is in the file that the user knows."""
+    """Return the offset of a byte of the rows in the original file."""
     for number, (start, rows) in enumerate(parts):
         if at < len(rows):
             shift = piece.get("shift", 0)
@@ -349,7 +355,7 @@ def _parse_lines(rows: bytes, encoding: str) -> List[Dict[str, Any]]:
             try:
                 row = json.loads(line.decode(encoding))
             except UnicodeDecodeError:
-                raise  # which says more
+                raise  # its message is more precise
             except ValueError as error:
                 raise _BadRecord("is not JSON: {}".format(error), start) from error
             if not isinstance(row, dict):
@@ -366,13 +372,13 @@ def _read_parquet(slice: Dict[str, Any], format: TabularFormat) -> pandas.DataFr
 
 
 def _known(piece: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the piece of the file that the user knows."""
+    """Return the piece of the original file, if this is one of a copy."""
     known: Dict[str, Any] = piece.get("copy_of", piece)
     return known
 
 
 def _place(slice: Dict[str, Any]) -> str:
-    """Say where in its file a slice begins."""
+    """Return the position of a slice's begin in its file as text."""
     if "keys" in slice:
         return "its first row"
     if "row_groups" not in slice:
@@ -383,6 +389,6 @@ def _place(slice: Dict[str, Any]) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Return an exception as part of a sentence: what it says, in one line, without a full stop."""
+    """Return type and text of an exception in one line, without a full stop, as part of a sentence."""
     text = " ".join(str(error).split()).rstrip(".")
     return "{}: {}".format(type(error).__name__, text) if text else type(error).__name__

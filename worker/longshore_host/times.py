@@ -1,4 +1,4 @@
-"""Columns of times: texts in one stated form, or else in ISO 8601, with or without a zone."""
+"""Convert columns of times: texts in a declared format or ISO 8601, with or without a time zone."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ _PERIOD = re.compile(r"\d{4}(-\d\d|-?Q[1-4])?", re.ASCII)
 
 
 class Refused(ValueError):
-    """Why a value is not of a type: "which is ...", with the remedy."""
+    """A value does not have a type; the message is the reason with the remedy: "which is ..."."""
 
 
 def is_date(kind: str) -> bool:
-    """Tell whether a declared type is a time."""
+    """Return whether a declared type is a type of times."""
     return kind.startswith("datetime")
 
 
 def convert(values: Series, kind: str, date_format: str) -> Series:
-    """Return a column as the type of times `kind`.
+    """Convert a column to the type of times `kind`; return it. Texts have `date_format`, or ISO 8601 if that is empty.
 
-    Texts have `date_format`, or are ISO 8601 where that is "". Raises Refused, what pandas raises for a value that is
-    no such time, and TypeError for a type that is not known.
+    Raises:
+        Refused: A value cannot be converted exactly.
+        TypeError: The type is unknown.
+        ValueError: A text is not a time; pandas raises other errors, too.
     """
     import pandas
 
@@ -47,7 +49,7 @@ def convert(values: Series, kind: str, date_format: str) -> Series:
 
 
 def _by_offset(values: Series, date_format: str) -> List[Tuple[Series, bool]]:
-    """Return the values with an offset and those without, each beside which of both it is."""
+    """Divide values into those with an offset and those without; return each, with True for an offset."""
     import pandas
 
     if getattr(values.dtype, "kind", "") == "M":
@@ -81,7 +83,7 @@ def _in_zone(stamps: Series, kind: str, zone: str, *, has_offset: bool) -> Serie
 
 
 def _exactly(stamps: Series, dtype: Any, kind: str) -> Series:
-    """Return times as of another unit. Raises Refused for one that would be cut to that."""
+    """Convert times to another unit. Raises Refused for one that the unit would truncate."""
     found = stamps.astype(dtype)
     if found.dtype != stamps.dtype and not (found == stamps).all():
         unit, zone = _parts(kind)
@@ -91,7 +93,7 @@ def _exactly(stamps: Series, dtype: Any, kind: str) -> Series:
 
 
 def spans(values: Series, dtype: Any, kind: str) -> Series:
-    """Return a column as spans of time. Raises Refused for one that the unit would cut, and what pandas raises."""
+    """Convert a column to durations. Raises Refused for one that the unit would truncate, and errors of pandas."""
     import pandas
 
     given: Any = pandas.to_timedelta(values)
@@ -102,7 +104,7 @@ def spans(values: Series, dtype: Any, kind: str) -> Series:
 
 
 def require_periods(values: Series) -> None:
-    """Raise Refused for a text whose period would have to be guessed."""
+    """Raise Refused for a text whose period is ambiguous."""
     for each in values[~values.isna()].tolist():
         if isinstance(each, str) and not (_PERIOD.fullmatch(each) or ISO_TIME.fullmatch(each)):
             raise Refused("which is neither a time in ISO 8601 nor a part of one, such as 2011-05 or 2011Q2")
@@ -117,7 +119,7 @@ def _parts(kind: str) -> Tuple[str, str]:
 
 
 def _has_offset(value: Any) -> bool:
-    """Tell whether a value that is a time has an offset. Raises Refused for one that is none."""
+    """Return whether a time has an offset. Raises Refused for a value that is not a time."""
     if isinstance(value, str):
         match = ISO_TIME.fullmatch(value)
         if match is not None:
@@ -130,14 +132,14 @@ def _has_offset(value: Any) -> bool:
 
 
 def _require_text(value: Any, date_format: str) -> None:
-    """Raise Refused for what cannot have a form; pandas takes two words for the present."""
+    """Raise Refused for values that have no date format; pandas parses two words as the current time."""
     is_text = isinstance(value, str) and value.lower() not in ("now", "today")
     if not is_text and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise Refused('which does not have the form "{}" of its dateFormats'.format(date_format))
 
 
 def reason(error: Exception, kind: str, date_format: str) -> str:
-    """Return why a value is not of a type, in the words of Refused, for what pandas raised."""
+    """Return the message of Refused for an error of pandas."""
     import pandas
 
     if isinstance(error, (pandas.errors.OutOfBoundsDatetime, OverflowError)):
