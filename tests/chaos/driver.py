@@ -220,19 +220,16 @@ class Chaos:
         if event.victim != scenarios.COMMAND:
             victim = self._victim(event)
             if victim is not None:
-                victim.send(signal.SIGKILL)
+                fire.send(victim, signal.SIGKILL)
             return
         with suppress(ProcessLookupError):
             self._command.signal(signal.SIGKILL)
         self._resume_after(self._finished(self._command))
 
     def _stop(self, event: Event) -> None:
-        if event.victim == scenarios.COMMAND:
-            victim = fire.Process(self._command.pid, fire.start_of(self._command.pid))
-        else:
-            victim = self._victim(event)
-        if victim is not None and victim.send(signal.SIGSTOP):
-            self._faults.later(event.seconds, partial(victim.send, signal.SIGCONT))
+        victim = fire.find(self._command.pid) if event.victim == scenarios.COMMAND else self._victim(event)
+        if victim is not None and fire.send(victim, signal.SIGSTOP):
+            self._faults.later(event.seconds, partial(fire.send, victim, signal.SIGCONT))
 
     def _victim(self, event: Event) -> Any:
         found = fire.processes(event.victim, self._command, self._bench.processes())

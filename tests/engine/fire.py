@@ -7,67 +7,59 @@ machine.
 from __future__ import annotations
 
 import heapq
-import os
 import random
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
+
+import psutil
 
 CHILD, HOST, AGENT, COORDINATOR = "child", "host", "agent", "coordinator"
 _MODULES = {"longshore_host.child": CHILD, "longshore_host": HOST, "longshore_agent": AGENT}
 _PATIENCE = 120.0  # seconds: far longer than anything takes on a loaded machine
 
 
-@dataclass(frozen=True)
-class Process:
-    """A process, told by its start from a later one with the same pid."""
+def find(pid: int) -> psutil.Process | None:
+    """Return the process with an id; None for one that is gone. A later one with the same id is another."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid)
+    return None
 
-    pid: int
-    start: int  # clock ticks since boot
 
-    def send(self, number: signal.Signals) -> bool:
-        """Send a signal; return whether the process was still there."""
-        if self.state() in "XZ":
+def send(process: psutil.Process, number: signal.Signals) -> bool:
+    """Send a signal; return whether the process was still there."""
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        try:
-            os.kill(self.pid, number)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def state(self) -> str:
-        """Return the kernel's letter for what it does: T is stopped, Z is dead and X is gone."""
-        fields = _stat(self.pid)
-        return fields[0] if fields and int(fields[19]) == self.start else "X"
-
-    def arguments(self) -> list[str]:
-        """Return its command line."""
-        return _strings(f"/proc/{self.pid}/cmdline")
-
-    def environment(self) -> list[str]:
-        """Return its environment, as NAME=VALUE."""
-        return _strings(f"/proc/{self.pid}/environ")
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return False
+    return True
 
 
-def start_of(pid: int) -> int:
-    """Return when a process started, in clock ticks since boot; 0 for one that is gone."""
-    fields = _stat(pid)
-    return int(fields[19]) if fields else 0
+def is_stopped(process: psutil.Process) -> bool:
+    """Return whether a process was stopped by a signal."""
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
 
 
-def processes(kind: str, command: Any, pids: list[int]) -> list[Process]:
+def processes(kind: str, command: Any, pids: list[int]) -> list[psutil.Process]:
     """Return the processes of a kind, of these pids, that a command has started: the oldest comes first."""
     found = []
     for pid in pids:
-        fields = _stat(pid)
-        parent = int(fields[1]) if fields else 0
-        if _kind(pid) == kind and command.pid == (_parent(parent) if kind == CHILD else parent):
-            found.append(Process(pid, int(fields[19])))
-    return sorted(found, key=lambda process: (process.start, process.pid))
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            each = psutil.Process(pid)
+            arguments = each.cmdline()
+            parent = psutil.Process(each.ppid()) if kind == CHILD else each
+            if _kind(arguments) == kind and command.pid == parent.ppid():
+                found.append(each)
+    return sorted(found, key=lambda process: (process.create_time(), process.pid))
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,7 @@ class Arsonist:
         self._command = command
         self._acts = acts
         self._calls = calls
-        self._stopped: list[tuple[float, int, Process]] = []  # heap: what is released first, by monotonic time
+        self._stopped: list[tuple[float, int, psutil.Process]] = []  # heap: what is released first, by monotonic time
 
     def __enter__(self) -> Self:
         return self
@@ -145,15 +137,15 @@ class Arsonist:
 
     def _strike(self, act: Act) -> bool:
         found = processes(act.victim, self._command, self._longshore.processes())
-        candidates = [process for process in found if process.state() != "T"]
+        candidates = [process for process in found if not is_stopped(process)]
         if not candidates:
             return False
         victim = candidates[int(act.pick * len(candidates))]
         if act.kind == "kill":
-            return victim.send(signal.SIGKILL)
+            return send(victim, signal.SIGKILL)
         # On the list first: whatever happens now, it will be released.
         heapq.heappush(self._stopped, (time.monotonic() + act.seconds, victim.pid, victim))
-        return victim.send(signal.SIGSTOP)
+        return send(victim, signal.SIGSTOP)
 
     def _kill_coordinator(self) -> None:
         self._command.signal(signal.SIGKILL)
@@ -171,31 +163,8 @@ class Arsonist:
 
     def _release(self, *, all_of_them: bool = False) -> None:
         while self._stopped and (all_of_them or self._stopped[0][0] <= time.monotonic()):
-            heapq.heappop(self._stopped)[2].send(signal.SIGCONT)
+            send(heapq.heappop(self._stopped)[2], signal.SIGCONT)
 
 
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        return b""  # it ended meanwhile
-
-
-def _stat(pid: int) -> list[str]:
-    """Return a process's state, parent and so on, as /proc/PID/stat has them after the name; empty when it is gone."""
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].decode().split()
-
-
-def _parent(pid: int) -> int:
-    fields = _stat(pid)
-    return int(fields[1]) if fields else 0
-
-
-def _kind(pid: int) -> str:
-    arguments = _strings(f"/proc/{pid}/cmdline")
+def _kind(arguments: list[str]) -> str:
     return next((kind for module, kind in _MODULES.items() if module in arguments), "")
-
-
-def _strings(path: str) -> list[str]:
-    """Return strings that each end in NUL."""
-    return _read(path).decode(errors="replace").split("\0")[:-1]

@@ -7,8 +7,9 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
-from fire import AGENT, CHILD, Process, processes
+from fire import AGENT, CHILD, is_stopped, processes, send
 from varied import Varied
 
 from longshore_coordinator.service import Coordinator
@@ -56,7 +57,7 @@ def test_an_agent_that_slept_past_its_leases_cannot_commit_what_was_run_for_it(l
     try:  # until its lease has expired, and the other worker has run the mini-batch too
         longshore.wait_until(lambda: [each for _, each in varied.ended_calls()].count(mini_batch) == 2)
     finally:
-        sleeper.send(signal.SIGCONT)
+        send(sleeper, signal.SIGCONT)
     varied.assert_exactly_once(command.wait(), oracle)
     [(committer, completion)] = [each for each in varied.committed() if each[1].mini_batch == mini_batch]
     assert committer != worker
@@ -90,23 +91,23 @@ def test_a_coordinator_that_is_started_after_the_end_tells_the_same_end(longshor
     varied.assert_exactly_once(first, varied.oracle())
 
 
-def put_an_agent_to_sleep(longshore, command, varied) -> tuple[Process, str, int]:
+def put_an_agent_to_sleep(longshore, command, varied) -> tuple[psutil.Process, str, int]:
     """Stop an agent; return it, its worker's name, and a mini-batch that was run to the end without its knowing."""
     longshore.wait_until(lambda: varied.number_of_calls() > 20)
     child = processes(CHILD, command, longshore.processes())[0]
-    worker = Path(child.arguments()[-3]).stem  # the name of the agent's socket
+    worker = Path(child.cmdline()[-3]).stem  # the name of the agent's socket
     [agent] = [
         each
         for each in processes(AGENT, command, longshore.processes())
-        if f"LONGSHORE_WORKER={worker}" in each.environment()
+        if each.environ().get("LONGSHORE_WORKER") == worker
     ]
     while True:  # until it is stopped while its process has something to run
-        assert agent.send(signal.SIGSTOP), "the run ended too early"
-        longshore.wait_until(lambda: agent.state() == "T")
+        assert send(agent, signal.SIGSTOP), "the run ended too early"
+        longshore.wait_until(lambda: is_stopped(agent))
         heard = len(varied.ended_calls())  # what ends from now on, it cannot know
         for _ in range(50):
             unheard = [mini_batch for pid, mini_batch in varied.ended_calls()[heard:] if pid == child.pid]
             if unheard:
                 return agent, worker, unheard[0]
             time.sleep(0.01)
-        agent.send(signal.SIGCONT)
+        send(agent, signal.SIGCONT)
