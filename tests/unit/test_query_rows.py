@@ -199,7 +199,7 @@ def test_azure_sql_is_asked_encrypted_and_for_reading(monkeypatch):
 def test_a_password_in_what_a_library_says_is_blotted_out(monkeypatch):
     monkeypatch.setenv("LONGSHORE_SQL_SALES_PASSWORD", "pa ss")
     error = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("no login with pa ss\nLINE 1: SELECT"))
-    told = Database(sqlalchemy.create_engine("sqlite://"), URL)._told(error)
+    told = Database(sqlalchemy.create_engine("sqlite://"), URL)._database_error(error)
     assert str(told) == "the database sqlite:// says: no login with ***"
     assert not told.is_final
 
@@ -216,7 +216,7 @@ def test_a_password_in_what_a_library_says_is_blotted_out(monkeypatch):
 )
 def test_a_login_that_is_refused_is_not_tried_again(said, is_final):
     error = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception(said))
-    assert Database(sqlalchemy.create_engine("sqlite://"), URL)._told(error).is_final is is_final
+    assert Database(sqlalchemy.create_engine("sqlite://"), URL)._database_error(error).is_final is is_final
 
 
 def test_a_database_that_is_not_there_yet_is_asked_again(monkeypatch):

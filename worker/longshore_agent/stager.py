@@ -72,7 +72,7 @@ class _DownloadError(ShownError):
     """A file cannot be downloaded; the message is a sentence."""
 
     def __init__(self, url: str, error: Exception, cause: str) -> None:
-        root = retrying.told_by(error)
+        root = retrying.root_error(error)
         what = f'The file "{url}" cannot be brought to this machine'
         if isinstance(root, DatabaseError):
             what = "The rows of a mini-batch cannot be read"

@@ -1,5 +1,5 @@
-"""Objects in folders, over fsspec: the only way Longshore touches data.
+"""Access to all data through one interface over fsspec.
 
-Asks nothing of a store that object stores do not give: whole objects are written at once, created only if absent,
-read by range, listed by prefix and deleted. Nothing is renamed, nothing appended. Knows nothing of jobs or leases.
+It uses only operations that object stores support: write or create whole objects, read ranges, list by prefix, delete.
+It never renames or appends. It does not depend on jobs or leases.
 """

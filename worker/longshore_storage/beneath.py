@@ -1,11 +1,10 @@
-"""Files on volumes that scripts write to: no link leads out of a volume.
+"""File access on volumes that scripts can write to, without following links out of the volume.
 
-On a cluster, scripts leave what they like on a volume, and containers of ours that read it hold credentials, or see
-more than the script may. Whatever lies below a volume's folder is therefore resolved name by name, each relative to the
-descriptor of the folder before it: a link may lead to another place below the folder, and one that leads elsewhere is
-refused, also where it is swapped in between two calls. Volumes are the folders that the environment variable
-LONGSHORE_VOLUMES lists, separated by colons, and all of MOUNTS. On any other path links are followed as ever: a local
-run works with the files and the rights of its user.
+On a cluster, scripts can create any file on a volume, and Longshore's containers that read it have credentials or more
+access than the script. Paths on a volume are therefore resolved name by name, each relative to the descriptor of its
+parent folder. A link to another path on the volume is followed; a link out of it raises LeavesVolumeError, even if it
+is created between two calls. Volumes are the folders in the environment variable LONGSHORE_VOLUMES, separated by
+colons, and everything below MOUNTS. On other paths, links are followed as usual: a local run has its user's rights.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 
-MOUNTS = "/mnt/longshore"  # where the pods of a run have their volumes
+MOUNTS = "/mnt/longshore"  # parent folder of the volumes in the pods of a run
 VARIABLE = "LONGSHORE_VOLUMES"
 # Kinds of entries.
 FILE, FOLDER, DEAD, OUTSIDE = "file", "folder", "dead link", "link out of the volume"
 SPECIAL = "pipe, socket or device"
 
-_LINKS = 40  # in one name, as many as Linux follows
+_LINKS = 40  # links in one path, the limit of Linux
 _O_PATH = getattr(os, "O_PATH", 0)  # Linux alone has it
 _STEP = _O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -34,28 +33,30 @@ class LeavesVolumeError(PermissionError):
 
 
 def volume_of(path: str) -> str | None:
-    """Return the folder that nothing may lead out of for a path; None for a path that is on no volume."""
+    """Return the volume that contains a path, or None."""
     found = (root for root in _volumes(os.environ.get(VARIABLE, "")) if path == root or path.startswith(root + "/"))
     return next(found, None)
 
 
 def open_file(path: str, flags: int) -> int:
-    """Open an existing file as `os.open` does, and as an `opener` of `open`.
+    """Open an existing file and return its descriptor; usable as the `opener` of `open`.
 
-    Raises OSError; on a volume also for a link that leads out of it, and for what is neither a file nor a folder.
+    Raises:
+        LeavesVolumeError: On a volume, a link leads out of it.
+        OSError: The file cannot be opened; on a volume, also if it is neither a file nor a folder.
     """
     volume = volume_of(path)
     if volume is None:
         return os.open(path, flags)
     with _resolved(path, volume) as found:
         mode = os.fstat(found).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe would never answer
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading a pipe could block forever
             raise PermissionError(errno.EACCES, "is neither a file nor a folder", path)
         return os.open(_own(found), flags | os.O_CLOEXEC)
 
 
 def status(path: str) -> os.stat_result:
-    """Return what `os.stat` does. Raises OSError as `open_file`."""
+    """Return the `os.stat` result of a path. Raises the exceptions of `open_file`."""
     volume = volume_of(path)
     if volume is None:
         return os.stat(path)
@@ -64,27 +65,27 @@ def status(path: str) -> os.stat_result:
 
 
 def is_folder(path: str) -> bool:
-    """Tell whether a folder is there; False for a link that leads out of its volume."""
+    """Return whether a path is a folder; False for a link out of its volume."""
     return stat.S_ISDIR(_mode(path))
 
 
 def is_file(path: str) -> bool:
-    """Tell whether a file is there; False for a link that leads out of its volume."""
+    """Return whether a path is a regular file; False for a link out of its volume."""
     return stat.S_ISREG(_mode(path))
 
 
 def entries(folder: str) -> list[tuple[str, str]]:
     """Return the name and the kind of each entry of a folder, in any order. Raises OSError."""
     with in_folder(folder) as path, os.scandir(path) as found:
-        # Most are files, which scandir says of itself, and there may be millions.
+        # Fast path for files, of which there may be millions: scandir returns their type.
         return [(each.name, FILE if each.is_file(follow_symlinks=False) else _kind(each, folder)) for each in found]
 
 
 @contextlib.contextmanager
 def in_folder(folder: str, *, make: bool = False) -> Iterator[str]:
-    """Have a path inside the `with` that means this very folder, whatever becomes of the names that led to it.
+    """Yield a path that refers to this folder even if its name or its parents change meanwhile.
 
-    `make` makes those that are not there. Raises OSError as `open_file`.
+    `make` creates missing folders. Raises the exceptions of `open_file`.
     """
     volume = volume_of(folder)
     if volume is None:
@@ -93,11 +94,11 @@ def in_folder(folder: str, *, make: bool = False) -> Iterator[str]:
         yield folder
         return
     with _resolved(folder, volume, make=make) as found:
-        yield f"{_own(found)}/."  # a folder, and no link to one
+        yield f"{_own(found)}/."  # the folder itself, not a link to it
 
 
 def make_folder(path: str) -> None:
-    """Make a folder and those above it so that they survive a power cut, as what is written there does."""
+    """Create a folder and its parents durably. Raises OSError."""
     if not os.path.isdir(path):
         make_folder(os.path.dirname(path))
         with contextlib.suppress(FileExistsError):
@@ -106,7 +107,7 @@ def make_folder(path: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Make a new name in a folder survive a power cut."""
+    """Make new names in a folder durable. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -128,7 +129,7 @@ def _volumes(listed: str) -> tuple[str, ...]:
 
 
 def _own(descriptor: int) -> str:
-    """Return a path of what a descriptor of this process has open."""
+    """Return a path that refers to an open descriptor of this process."""
     return f"/proc/self/fd/{descriptor}"
 
 
@@ -147,7 +148,7 @@ def _kind(entry: os.DirEntry[str], folder: str) -> str:
 
 @contextlib.contextmanager
 def _resolved(path: str, volume: str, *, make: bool = False) -> Iterator[int]:
-    """Have a descriptor (O_PATH) of what a path means below its volume. Raises OSError that names the path."""
+    """Yield an O_PATH descriptor of a path on a volume. Raises OSError that names the path."""
     if not _O_PATH:
         raise OSError(errno.ENOTSUP, f"is on a volume ({VARIABLE}), which only Linux can keep links inside of", path)
     folders: list[int] = []
@@ -163,7 +164,7 @@ def _resolved(path: str, volume: str, *, make: bool = False) -> Iterator[int]:
 
 
 def _resolve(name: str, volume: str, folders: list[int], *, make: bool) -> None:
-    """Add a descriptor for each name on the way from the volume, so that the last one is what the name means."""
+    """Append a descriptor for each part of the path; the last one refers to the path itself."""
     folders.append(_open_volume(volume, make=make))
     names, links = deque(name.split("/")), 0
     while names:
@@ -193,7 +194,7 @@ def _resolve(name: str, volume: str, folders: list[int], *, make: bool) -> None:
 
 
 def _open_volume(volume: str, *, make: bool) -> int:
-    """Return a descriptor of a volume's folder, which may lie on another volume."""
+    """Return a descriptor of a volume's folder, which may be on another volume."""
     outer = volume_of(os.path.dirname(volume))
     if outer is not None:
         with _resolved(volume, outer, make=make) as found:
@@ -216,4 +217,4 @@ def _step(name: str, folder: int, *, make: bool) -> int:
 
 
 def _leaves_volume() -> LeavesVolumeError:
-    return LeavesVolumeError(errno.EACCES, "is, or lies behind, a link that leads out of its volume")
+    return LeavesVolumeError(errno.EACCES, "is a link, or is behind a link, that leads out of its volume")

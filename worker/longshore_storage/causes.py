@@ -1,6 +1,6 @@
-"""What is missing when a store refuses: the bucket, the object, the permission or the credential. In words.
+"""Messages for errors of stores: a missing bucket or object, missing permission, or rejected credentials.
 
-The libraries' own words are passed on only where none of this is so: they name requests and not what a user gave.
+The message of a store's library is used only for other errors, because it names requests instead of the user's URL.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from longshore_protocol.packages import MissingPackageError
 from longshore_storage.errors import ChangedFileError, DatabaseError
 from longshore_storage.redaction import redacted
-from longshore_storage.retrying import chain, status_of, told_by
+from longshore_storage.retrying import chain, root_error, status_of
 from longshore_storage.store import local_path
 from longshore_storage.systems import file_system
 
@@ -32,28 +32,28 @@ _AZURE = ("az", "abfs", "abfss")
 
 
 def cause_of(url: str, error: BaseException) -> str:
-    """Return why what is at a URL cannot be used: the end of a sentence, without its full stop.
+    """Return the cause of an error at a URL as a clause without a full stop. Blocking; never raises.
 
-    Of an object that is not there, the store may be asked whether its bucket is. Blocking; raises nothing.
+    For a missing object, this asks the store whether the bucket exists.
     """
     if isinstance(error, DatabaseError | ChangedFileError | MissingPackageError):
         return str(error).rstrip(".")
     known = known_cause(url, error)
     if known is not None:
         return known
-    told = told_by(error)
-    if isinstance(told, FileNotFoundError):
+    root = root_error(error)
+    if isinstance(root, FileNotFoundError):
         return _absence(url)
-    text = redacted(" ".join(str(told).split()).rstrip("."))
-    return f"{type(told).__name__}: {text}" if text else type(told).__name__
+    text = redacted(" ".join(str(root).split()).rstrip("."))
+    return f"{type(root).__name__}: {text}" if text else type(root).__name__
 
 
 def known_cause(url: str, error: BaseException) -> str | None:
-    """Return what is missing, as far as the error itself tells; None where it does not."""
+    """Return the cause that the error itself identifies, as a clause, or None."""
     if local_path(url) is not None:
         return None
     codes = _codes(error)
-    bucket, kind, name = _place(url)
+    bucket, kind, name = _bucket_of(url)
     where = f'the {kind} "{bucket}"'
     if codes & _NO_BUCKET:
         return f'there is no {kind} "{bucket}"'
@@ -74,25 +74,25 @@ def _refusal(codes: frozenset[str], status: int | None, text: str, where: str) -
 
 
 def lacks_credentials(error: BaseException) -> bool:
-    """Return whether a store refuses the credentials themselves, as when they have expired, or there are none."""
+    """Return whether credentials are missing or rejected, for example because they have expired."""
     return bool(_codes(error) & (_BAD_CREDENTIAL | _NO_CREDENTIAL)) or status_of(error) == 401
 
 
-def tells_bucket(error: BaseException) -> bool:
-    """Tell whether an error says that it is the bucket that is not there."""
+def lacks_bucket(error: BaseException) -> bool:
+    """Return whether an error states that the bucket does not exist."""
     return bool(_codes(error) & _NO_BUCKET)
 
 
 def _absence(url: str) -> str:
     if local_path(url) is not None or "://" not in url or url.startswith(("http", "memory:")):
         return "it is not there"
-    bucket, kind, name = _place(url)
+    bucket, kind, name = _bucket_of(url)
     try:
         fs, _ = file_system(url)
         fs.info(bucket)
     except FileNotFoundError:
         return f'there is no {kind} "{bucket}"'
-    except Exception:  # noqa: BLE001  (who may not ask about the bucket may yet have read from it)
+    except Exception:  # noqa: BLE001  (credentials may allow reads and deny this request)
         return "it is not there"
     return _no_object(name, f'the {kind} "{bucket}"', url)
 
@@ -102,7 +102,7 @@ def _no_object(name: str, where: str, url: str) -> str:
 
 
 def _codes(error: BaseException) -> frozenset[str]:
-    """Return what stores and libraries call what happened."""
+    """Return the error codes and exception names of an error and its causes."""
     found: set[str] = set()
     for each in chain(error):
         response = getattr(each, "response", None)
@@ -114,12 +114,12 @@ def _codes(error: BaseException) -> frozenset[str]:
 
 
 def _is_unconnected(error: BaseException) -> bool:
-    """Tell whether adlfs was given nothing to connect by, or what is no connection string."""
+    """Return whether adlfs found no credentials, or an invalid connection string."""
     return any(isinstance(each, ValueError) and "connect to account" in str(each) for each in chain(error))
 
 
-def _place(url: str) -> tuple[str, str, str]:
-    """Return the bucket of a URL, what its store calls such a thing, and the name in it."""
+def _bucket_of(url: str) -> tuple[str, str, str]:
+    """Return the bucket of a URL, the store's noun for a bucket, and the object's name."""
     scheme, parts = _scheme(url), urlsplit(url)
     if scheme in ("http", "https"):
         return parts.hostname or "", "server", parts.path

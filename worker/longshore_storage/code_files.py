@@ -1,4 +1,4 @@
-"""Digests of the code that a run uses in place, to find out whether it changed when the run is resumed."""
+"""Digests of the code that a run uses in place, to detect changes when the run is resumed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import islice
 from longshore_storage.source_files import IGNORE_FILES, source_files
 from longshore_storage.store import local_path
 
-ALL_FILES = "./"  # stands for the files of a source that has more than MOST_FILES
+ALL_FILES = "./"  # the key for the combined digest of more than MOST_FILES files
 MOST_FILES = 1000
 DIGITS = 32  # of a digest, hexadecimal
 
@@ -29,11 +29,19 @@ def code_digests(
     left_out: Collection[str] = (),
     open_files: Collection[tuple[int, int]] = (),
 ) -> dict[str, str]:
-    """Return the digest of each file of a source folder that is code, by its path below the folder.
+    """Return the digest of each code file of a source folder, by its relative path. Blocking.
 
-    Files of the run's own `data` (places of inputs, models and outputs) are no code, nor are those `left_out` (absolute
-    paths) and the `open_files` (device and inode) that the caller writes. Where the data lies in the folder itself,
-    Python files and the script `entry` are all that counts. Blocks. Raises OSError.
+    If the folder itself is a location of data, only Python files and the script `entry` are code.
+
+    Args:
+        folder: The source folder.
+        entry: The relative path of the entry script.
+        data: Locations of the run's inputs, models and outputs, whose files are not code.
+        left_out: Absolute paths of further files that are not code.
+        open_files: Device and inode of files that the caller writes, which are not code.
+
+    Raises:
+        OSError: A file cannot be read.
     """
     below, is_mixed = _data_below(os.path.abspath(folder), data)
     found, left = {}, _MOST_READ
@@ -50,7 +58,7 @@ def code_digests(
 
 
 def bounded(files: Mapping[str, str], entry: str) -> dict[str, str]:
-    """Return the digests of files, or for more than MOST_FILES that of the script `entry` and one of all."""
+    """Return the digests; for more than MOST_FILES, that of `entry` and a combined one for all files."""
     if len(files) <= MOST_FILES:
         return dict(files)
     text = "\n".join(f"{name}\0{digest}" for name, digest in sorted(files.items()))
@@ -59,9 +67,9 @@ def bounded(files: Mapping[str, str], entry: str) -> dict[str, str]:
 
 
 def file_digest(path: str, *, most: int = _LARGE) -> tuple[str, int]:
-    """Return the digest of a file, and how many bytes were read for it. Raises OSError.
+    """Return the digest of a file and the number of bytes read. Raises OSError.
 
-    Of one that has `most` bytes or more, size and time stand for it.
+    For a file of `most` bytes or more, size and modification time replace the digest.
     """
     status = os.stat(path)
     if status.st_size >= most:
@@ -82,15 +90,15 @@ def _names(folder: str, entry: str) -> Iterator[str]:
         for name in islice(source_files(folder), _MOST_SEEN):
             if name != entry and name not in IGNORE_FILES:
                 yield name
-    except ValueError:  # an ignore file that is not text: what it names is not known
+    except ValueError:  # an ignore file that is not text
         return
 
 
-def _data_below(folder: str, places: Iterable[str]) -> tuple[list[str], bool]:
-    """Return the data places inside a folder, and whether the folder itself, or one around it, is such a place."""
+def _data_below(folder: str, locations: Iterable[str]) -> tuple[list[str], bool]:
+    """Return the data locations inside a folder, and whether the folder or one of its parents is such a location."""
     below, is_mixed = [], False
-    for place in places:
-        local = local_path(place)
+    for location in locations:
+        local = local_path(location)
         if local is None:
             continue
         magic = None if os.path.exists(local) else _GLOB.search(local)

@@ -1,7 +1,7 @@
-"""What the files of some places hold: digests that change when a file is added, removed or changed.
+"""Digests of the files at some locations, which change when a file is added, removed or changed.
 
-By default files count by their stamps (size and time, or a store's etag), which a listing tells; they are read only
-where their digests are asked for and their store keeps none.
+By default, digests are computed from stamps (size and modification time, or etag), which listings contain. Files are
+read only if digests of their contents are requested and their store keeps none.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from longshore_storage.store import local_path
 
 STAMPS, DIGESTS = "stamps", "digests"
 
-MOST_FILES = 1_000_000  # in the places of one input: listing more would keep a run from starting
-MOST_NAMED = 1000  # files whose own digests are kept, to name the one that changed
+MOST_FILES = 1_000_000  # of one input: listing more would delay the start of the run
+MOST_NAMED = 1000  # the most files with digests of their own, which name the changed file
 
 _DIGITS, _DIGITS_OF_FILE = 32, 8  # hexadecimal
 _PART = 1 << 20  # bytes
@@ -33,20 +33,25 @@ _UNREADABLE = (OSError, StorageError, ValueError, ImportError)
 
 @dataclass(frozen=True)
 class Contents:
-    """What some places held at one time."""
+    """The contents of some locations at one time."""
 
-    digest: str  # of all files; equal to no other one where `unknown` says why they cannot be compared
+    digest: str  # of all files; random if `unknown` is set
     count: int = 0  # files
     files: dict[str, str] = field(default_factory=dict)  # name -> short digest; {} for more than MOST_NAMED
-    unknown: str = ""
+    unknown: str = ""  # why the contents cannot be compared
 
 
 def contents_of(places: Iterable[str], *, by: str = STAMPS, most: int = MOST_FILES) -> Contents:
-    """Return what all files hold that the places mean, by their stamps or their digests.
+    """Return the contents of all files at the locations. Blocking; never raises errors of storage.
 
-    Run folders below a place do not count, as for a run that reads it. A place that does not exist counts as such. One
-    that cannot be read, whose store tells nothing but sizes, or that has more than `most` files with those before it,
-    makes the contents unknown. Blocks.
+    Run folders are skipped, as by a run that reads the location. A location that does not exist is part of the digest.
+    The contents are unknown if a location cannot be read, if its store reports only sizes, or if there are too many
+    files.
+
+    Args:
+        places: Files, folders, globs or URLs.
+        by: STAMPS or DIGESTS.
+        most: The most files to list.
     """
     places = list(places)
     total, count, files = hashlib.sha256(), 0, dict[str, str]()
@@ -71,20 +76,20 @@ def _unknown(why: str) -> Contents:
 
 
 def _name(path: str, root: str) -> str:
-    """Return what a file is called among those of its place; what follows a question mark in a URL may be a secret."""
+    """Return the name of a file relative to its location, without the query of a URL, which may contain secrets."""
     name = path.removeprefix(root) if path.startswith(root) else path.rpartition("/")[2]
     return name.partition("?")[0] if path.startswith(("http://", "https://")) else name
 
 
 class _NoStampError(StorageError):
-    """A store tells nothing of a file but its size."""
+    """A store reports nothing of a file but its size."""
 
 
 def _stamped(place: str) -> Iterator[tuple[str, Stamp | None]]:
     try:
         yield from list_stamped(place, Selection(runs=False))
     except AbsentError:
-        yield place, None  # its data may come later, or the step says what is wrong
+        yield place, None  # the data may arrive later; otherwise the step reports the error
 
 
 def _line(path: str, stamp: Stamp | None, by: str) -> bytes:
@@ -110,7 +115,7 @@ def _digest(path: str) -> str:
 
 
 def _root(place: str) -> str:
-    """Return what the paths of all files of a place begin with, up to their names."""
+    """Return the folder prefix that the paths of all files of a location have in common."""
     path = local_path(place) or place
     magic = _GLOB.search(path)
     return path[: magic.start()].rpartition("/")[0] + "/" if magic else path.rstrip("/") + "/"

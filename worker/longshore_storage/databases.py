@@ -1,7 +1,7 @@
-"""Databases that rows are read from, over SQLAlchemy: PostgreSQL, and Azure SQL or any SQL Server.
+"""Read-only access to databases over SQLAlchemy: PostgreSQL, Azure SQL and SQL Server.
 
-Nothing is ever written. User and password come from the environment and are in no URL, so that nobody can show them
-by showing that; what libraries say is cleaned of them all the same, and is never chained to our own errors.
+User and password come from the environment and are never part of a URL, so that showing a URL reveals nothing. They
+are also removed from the messages of drivers, whose exceptions are never chained.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _AT_ONCE = 500  # rows in memory
 _CONNECT_SECONDS = 30
 _VARIABLE = "LONGSHORE_SQL_"
 _DRIVERS = {"postgresql": "psycopg", "mssql": "pymssql"}  # scheme -> package
-# How a server refuses a login, in the words of PostgreSQL and of SQL Server: both say it as they say what may pass.
+# Rejected logins in messages of PostgreSQL and SQL Server, which use the same exceptions for transient errors.
 _REFUSED = re.compile(
     "authentication failed|FATAL:.* does not exist|no pg_hba.conf entry|Login failed|Cannot open database"
 )
 _OF_LIBRARY = re.compile(r"DB-Lib error message \d+, severity \d+:\n")
-_PASSWORDS = ("PGPASSWORD", "PGSSLPASSWORD")  # those that PostgreSQL's client reads by itself
+_PASSWORDS = ("PGPASSWORD", "PGSSLPASSWORD")  # read by PostgreSQL's client itself
 
 
 class Database:
-    """One database; connections are made when they are needed, at most `engine`'s pool has of them, and kept."""
+    """One database. Connections are opened on demand, pooled and limited by `engine`."""
 
     def __init__(self, engine: sqlalchemy.Engine, url: str) -> None:
         self._engine = engine
@@ -40,9 +40,10 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[sqlalchemy.Connection]:
-        """Yield a connection that reads one state of the database, where it can, and streams what it reads.
+        """Yield a connection that streams results, for PostgreSQL from one snapshot of the database.
 
-        Raises DatabaseError, for what is done with the connection too.
+        Raises:
+            DatabaseError: The connection fails, or a statement inside the block fails.
         """
         import sqlalchemy
 
@@ -53,21 +54,21 @@ class Database:
             with self._engine.connect() as connection:
                 yield connection.execution_options(**options)
         except sqlalchemy.exc.SQLAlchemyError as error:
-            raise self._told(error) from None
+            raise self._database_error(error) from None
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self._engine.dispose()
 
-    def _told(self, error: Exception) -> DatabaseError:
+    def _database_error(self, error: Exception) -> DatabaseError:
         from sqlalchemy import exc
 
-        said = _said(getattr(error, "orig", None) or error)
+        text = _message_of(getattr(error, "orig", None) or error)
         for secret in _secrets():
-            said = said.replace(secret, "***")
+            text = text.replace(secret, "***")
         may_pass = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError)
-        may_pass = may_pass and _REFUSED.search(said) is None
-        return DatabaseError(f"the database {self._url} says: {said}", is_final=not may_pass)
+        may_pass = may_pass and _REFUSED.search(text) is None
+        return DatabaseError(f"the database {self._url} says: {text}", is_final=not may_pass)
 
 
 def require_database(url: str) -> None:
@@ -81,9 +82,15 @@ def require_database(url: str) -> None:
 
 
 def open_database(url: str, *, name: str, connections: int = 1) -> Database:
-    """Return the database of a Datastore, by its URL and its name; nobody is called yet.
+    """Return the database of a Datastore without connecting to it.
 
-    Raises DatabaseError where `longshore[sql]` is not installed, and for a URL that is none of a database.
+    Args:
+        url: The database's URL, without credentials.
+        name: Name of the Datastore, which selects the variables with user and password.
+        connections: The most connections.
+
+    Raises:
+        DatabaseError: `longshore[sql]` is not installed, or `url` is not a database URL.
     """
     try:
         require_database(url)
@@ -100,7 +107,7 @@ def open_database(url: str, *, name: str, connections: int = 1) -> Database:
             hide_parameters=True,
             pool_size=connections,
             max_overflow=0,
-            pool_pre_ping=True,  # a kept connection may have been cut meanwhile
+            pool_pre_ping=True,  # a pooled connection may have been closed meanwhile
         )
     except (sqlalchemy.exc.SQLAlchemyError, KeyError):
         raise DatabaseError(f"{url} is no URL of a database", is_final=True) from None
@@ -108,10 +115,10 @@ def open_database(url: str, *, name: str, connections: int = 1) -> Database:
 
 
 def _arguments(backend: str, name: str) -> tuple[str, dict[str, Any]]:
-    """Return the driver and what it is told besides host, port and database."""
+    """Return the driver of a backend and its connection arguments besides host, port and database."""
     user, password = (_variable(name, each) for each in ("USER", "PASSWORD"))
     login = {key: each for key, each in (("user", user), ("password", password)) if each is not None}
-    if backend == "postgresql":  # what is left out, its library takes from PGUSER, PGPASSWORD, PGSSLMODE and others
+    if backend == "postgresql":  # its library reads PGUSER, PGPASSWORD, PGSSLMODE and others by itself
         return "postgresql+psycopg", {"connect_timeout": _CONNECT_SECONDS, "application_name": "longshore", **login}
     return {"mssql": "mssql+pymssql"}[backend], {
         "login_timeout": _CONNECT_SECONDS,
@@ -123,7 +130,7 @@ def _arguments(backend: str, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _variable(name: str, what: str) -> str | None:
-    """Return the variable of one Datastore, or else the one of all."""
+    """Return the value of a Datastore's own variable, or of the one for all Datastores."""
     own = re.sub("[^A-Z0-9]", "_", name.upper())
     return os.environ.get(f"{_VARIABLE}{own}_{what}", os.environ.get(f"{_VARIABLE}{what}"))
 
@@ -135,13 +142,13 @@ def _secrets() -> Iterator[str]:
             yield value
 
 
-def _said(error: BaseException) -> str:
-    """Return what a driver says, in one line, without the query and without its library's own remarks."""
+def _message_of(error: BaseException) -> str:
+    """Return the message of a driver's error in one line, without the query and the library's remarks."""
     primary = getattr(getattr(error, "diag", None), "message_primary", None)  # PostgreSQL's
     if primary:
         return " ".join(str(primary).split()).rstrip(".")
     messages = [each.decode("utf-8", "replace") for each in _flat(error.args) if isinstance(each, bytes)]  # FreeTDS'
-    # What the server says comes first, if it said anything; then the library's own words, over and over.
+    # The server's message, if any, is first; repeated messages of the library follow.
     text = next(filter(str.strip, _OF_LIBRARY.split(" ".join(messages))), str(error))
     return " ".join(text.partition("\nLINE ")[0].split()).rstrip(".") or type(error).__name__
 

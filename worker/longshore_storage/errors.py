@@ -1,11 +1,11 @@
-"""What can go wrong with places.
+"""Errors of storage.
 
 StorageError
 ├── ListingError      a path of an input cannot be listed
-│   └── AbsentError   because nothing is there
-└── DatabaseError     a database cannot be asked
+│   └── AbsentError   because it does not exist
+└── DatabaseError     a database cannot be queried
 
-ChangedFileError      a file is not the version that the plan was made of
+ChangedFileError      a file differs from the version in the plan
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from longshore_storage.redaction import redacted
 
 
 class ShownError(Exception):
-    """An error whose text is for people: secrets in the URLs that it names are hidden."""
+    """An error with a message for users; secrets in its URLs are replaced."""
 
     def __init__(self, text: str) -> None:
         super().__init__(redacted(text))
 
 
 class StorageError(ShownError):
-    """A place that cannot be used; its text is one sentence that names place and cause."""
+    """A location cannot be used; the message is one sentence that names it and the cause."""
 
 
 class ListingError(StorageError):
-    """A path that does not exist, or that cannot be read."""
+    """A path does not exist or cannot be read."""
 
 
 class AbsentError(ListingError):
-    """A path that does not exist."""
+    """A path does not exist."""
 
 
 class ChangedFileError(ValueError):
-    """A file that changed since the run was planned; its text is a clause about "it"."""
+    """A file changed since the run was planned; the message is a clause whose subject is "it"."""
 
 
 class DatabaseError(StorageError):
-    """A database that cannot be reached, or that refuses a query: who says what; no password is in it."""
+    """A database cannot be reached or rejects a query; the message names it and contains no password."""
 
     def __init__(self, text: str, *, is_final: bool) -> None:
         super().__init__(text)
-        self.is_final = is_final  # asking again would be for nothing
+        self.is_final = is_final  # a retry cannot succeed

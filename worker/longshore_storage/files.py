@@ -1,4 +1,4 @@
-"""Single files of an input, by the names that `listing` gives them."""
+"""Read, copy and identify single files by the paths and URLs that `listing` yields."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _BUFFER = 1 << 20  # bytes
 _SMALL_BUFFER = 1 << 16
 _PROCESSES = "/proc"  # what of it belongs to a process is for that process alone
 _AHEAD = 4 << 20
-_LARGE = 1 << 20  # from here on a file may come in several answers, between which it may change
+_LARGE = 1 << 20  # bytes; larger files are downloaded in several requests, between which they may change
 _STRANGE_FILES = 1000
 
 
 class CutOffError(OSError):
-    """What came of a file is not the file."""
+    """The downloaded bytes differ from the file in the store."""
 
 
 class Version(NamedTuple):
-    """A file as it is at one moment."""
+    """The version of a file."""
 
-    size: int | None  # bytes; None for what a server makes while it sends it
+    size: int | None  # bytes; None if the server generates the file on the fly
     stamp: str  # see `longshore_protocol.stamps`
 
 
 def file_size(path: str, **options: Any) -> int:
-    """Return a file's size in bytes without reading it; `options` go to its file system.
+    """Return a file's size in bytes without reading it; `options` are passed to its file system.
 
-    Raises OSError, also for what a server makes while it sends it.
+    Raises OSError, also if the server does not report a size.
     """
     size = file_version(path, **options).size
     if size is None:
@@ -50,7 +50,7 @@ def file_size(path: str, **options: Any) -> int:
 
 
 def file_version(path: str, **options: Any) -> Version:
-    """Return a file's size and stamp without reading it; `options` go to its file system. Raises OSError."""
+    """Return a file's size and stamp without reading it; `options` are passed to its file system. Raises OSError."""
     local = local_path(path)
     if local is not None:
         return _local_version(beneath.status(local))
@@ -59,17 +59,19 @@ def file_version(path: str, **options: Any) -> Version:
 
 
 def file_stamp(path: str, **options: Any) -> str:
-    """Return a text that is another once a file's content is: its size and time, or what its store has for that.
+    """Return a text that changes with a file's content: its size and modification time, or the store's etag.
 
-    `options` go to its file system. Raises OSError.
+    `options` are passed to its file system. Raises OSError.
     """
     return stamps.lasting(file_version(path, **options).stamp)
 
 
 def check_version(path: str, planned: str, **options: Any) -> None:
-    """Raise ChangedFileError if a file's stamp is not the `planned` one; OSError if it cannot be read.
+    """Check that a file still has the `planned` stamp; `options` are passed to its file system.
 
-    `options` go to its file system, whose cache is not asked.
+    Raises:
+        ChangedFileError: The file changed.
+        OSError: The file cannot be read.
     """
     if local_path(path) is None:
         file_system(path, **options)[0].invalidate_cache()
@@ -77,30 +79,30 @@ def check_version(path: str, planned: str, **options: Any) -> None:
 
 
 def compare_versions(planned: str, found: str) -> None:
-    """Raise ChangedFileError if two stamps are not those of one version of a file."""
+    """Raise ChangedFileError if two stamps belong to different versions of a file."""
     if not stamps.is_same(planned, found):
         raise ChangedFileError(f"it changed since the run was planned: {stamps.difference(planned, found)}")
 
 
 def open_file(path: str, *, read_ahead: bool = True, **options: Any) -> BinaryIO:
-    """Open a file for seeking and reading; `options` go to its file system.
+    """Open a file for reading and seeking; `options` are passed to its file system.
 
-    Without `read_ahead`, little more is asked of a store than what is read. Raises FileNotFoundError, OSError.
+    Without `read_ahead`, requests to a store are little larger than the reads. Raises FileNotFoundError and OSError.
     """
     return open_version(path, read_ahead=read_ahead, **options)[0]
 
 
 def open_version(path: str, *, read_ahead: bool = True, **options: Any) -> tuple[BinaryIO, Version]:
-    """Open a file as `open_file` does; return it with its version. Raises FileNotFoundError, OSError."""
+    """Open a file as `open_file` does; return it with its version. Raises FileNotFoundError and OSError."""
     local = local_path(path)
     if local is not None:
         file = open_local(local)
         return file, _local_version(os.fstat(file.fileno()))
     fs, inside = file_system(path, **options)
     version = _version(patiently(lambda: fs.info(inside)))
-    if version.size is None:  # as a server may do that makes what it sends
+    if version.size is None:  # the server generates the file on the fly
         return cast("BinaryIO", fs.open(inside, "rb")), version
-    # Not fsspec's own files: those read line by line far too slowly, and take a part that was cut off for the end.
+    # Not fsspec's files: they read lines slowly, and treat a truncated response as the end of the file.
     ranges = Ranges(fs, inside, url=path, size=version.size)
     return cast("BinaryIO", io.BufferedReader(ranges, _AHEAD if read_ahead else _SMALL_BUFFER)), version
 
@@ -139,7 +141,7 @@ def _device_of_processes() -> int | None:
 
 
 def copy_local(path: str, target: str) -> None:
-    """Copy a file of this machine to another path, with its mode. Raises OSError as `open_local` does."""
+    """Copy a local file to another path with its mode. Raises the exceptions of `open_local`."""
     with open_local(path) as reading, open(target, "wb") as writing:
         shutil.copyfileobj(reading, writing, _BUFFER)
         os.chmod(target, os.fstat(reading.fileno()).st_mode & 0o777)
@@ -169,12 +171,12 @@ def fetch_file(
     try:
         before = fs.info(inside)
     except FileNotFoundError:
-        before = {}  # there are servers that answer GET alone; a file that is not there will not come either
+        before = {}  # some servers support only GET; a missing file fails below
     if planned is not None and before:
         compare_versions(planned, stamp_of(before))
     fs.get_file(inside, target, callback=Callback(hooks={"check": lambda *_, **__: check()}))
     size, encoded = os.path.getsize(target), before.get("contentEncoding") or before.get("ContentEncoding")
-    if before.get("size") is None or encoded:  # what comes may be unpacked on its way
+    if before.get("size") is None or encoded:  # the client may decompress the response
         return
     if size != before["size"]:
         raise CutOffError(f"{size} bytes of it came, and it has {before['size']}")
@@ -184,7 +186,7 @@ def fetch_file(
             raise CutOffError("it changed while it was copied")
         return
     found = _md5(target)
-    if found != wanted.md5 and (wanted.is_declared or not _came_so_before(path, found)):
+    if found != wanted.md5 and (wanted.is_declared or not _had_digest_before(path, found)):
         raise CutOffError("what came is not what the store has: their MD5 digests differ")
 
 
@@ -193,12 +195,12 @@ def _stamp_now(fs: Any, inside: str) -> str:
     return stamp_of(fs.info(inside))
 
 
-# Of files whose ETag looks like a digest and is none, as where a store encrypts with keys of its users: what came.
+# Digests of downloaded files whose ETag looks like an MD5 but is not, for example with customer-managed encryption.
 _strange: OrderedDict[str, str] = OrderedDict()
 
 
-def _came_so_before(path: str, digest: str) -> bool:
-    """Tell whether a file came with this digest the last time too: then what differs is no digest."""
+def _had_digest_before(path: str, digest: str) -> bool:
+    """Return whether the previous download had the same digest: then the ETag is not an MD5."""
     earlier = _strange.pop(path, None)
     _strange[path] = digest
     while len(_strange) > _STRANGE_FILES:

@@ -1,7 +1,6 @@
-"""Folders of a machine or a store, as a walk through them asks: what a path is, and which names a folder has.
+"""Local and remote folders for directory walks: the kind of a path, and the names in a folder.
 
-The libraries of stores list folders of a machine's kind. Objects whose names no such folder has ("a//b") are asked for
-in other ways: none is left out.
+The libraries of stores emulate directories and omit objects with names such as "a//b". These classes list them too.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from longshore_storage import beneath
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import ListingError
 from longshore_storage.files import file_stamp
-from longshore_storage.retrying import patiently, status_of, told_by
+from longshore_storage.retrying import patiently, root_error, status_of
 from longshore_storage.store import local_path
 from longshore_storage.systems import AZURE, Digest, digest_of, file_system, has_stamp, stamp_of
 
@@ -27,17 +26,22 @@ _ABSENT = (404, 410)  # HTTP statuses
 
 
 class Stamp(NamedTuple):
-    """What is known of a file's content without reading it."""
+    """The version of a file, known without reading it."""
 
-    text: str | None  # size and time, or what its store has for that; None where it has nothing but the size
-    digest: Digest | None  # that its store keeps
+    text: str | None  # size and modification time or etag; None if the store knows only the size
+    digest: Digest | None  # kept by the store
 
 
 def folders_of(path: str, left_out: Counter[str], options: dict[str, Any], *, with_stamps: bool = False) -> Folders:
-    """Return the folders that a path is among; `left_out` counts what is neither file nor folder.
+    """Return the folders interface for a path.
 
-    `options` go to the file system of a URL; `with_stamps` is for those who ask for the stamps of files. Raises what
-    the file system's library raises.
+    Args:
+        path: A local path or a URL.
+        left_out: Counts entries that are neither file nor folder, by kind.
+        options: Options of the file system of a URL.
+        with_stamps: Keep the stamps of listed files, for `Folders.stamp`.
+
+    Errors of the file system's library are raised unchanged.
     """
     if local_path(path) is not None:
         return LocalFolders(left_out)
@@ -46,42 +50,42 @@ def folders_of(path: str, left_out: Counter[str], options: dict[str, Any], *, wi
 
 
 class Folders(ABC):
-    """What a walk asks of a store. Folders are named with or without a slash at the end."""
+    """The operations of a directory walk. Folder names may end with a slash."""
 
     @abstractmethod
     def kind(self, path: str) -> str | None:
-        """Return "file" or "folder", None where there is nothing."""
+        """Return "file" or "folder", or None if the path does not exist."""
 
     @abstractmethod
     def names(self, folder: str) -> list[str]:
-        """Return the names in a folder, those of folders with a slash behind, sorted.
+        """Return the sorted names in a folder; names of folders end with a slash.
 
-        The slash makes their order that of the full paths: "a-b" is before "a/c".
+        With the slash, they sort as full paths do: "a-b" is before "a/c".
         """
 
     @abstractmethod
     def identity(self, folder: str) -> object:
-        """Return what all paths of one folder have in common. Raises OSError."""
+        """Return a value that is equal for all paths of one folder. Raises OSError."""
 
     @abstractmethod
     def identity_if_there(self, folder: str) -> object:
-        """Return the identity of any folder, None for one that is not in this store."""
+        """Return the identity of any folder, or None if it does not exist in this store."""
 
     @abstractmethod
     def upwards(self, folder: str) -> list[str]:
-        """Return a folder and those above it."""
+        """Return a folder and its parents, the innermost first."""
 
     @abstractmethod
     def stamp(self, path: str) -> Stamp:
-        """Return the stamp of a file that was listed. Raises OSError, and what the store's library does."""
+        """Return the stamp of a listed file. Raises OSError, or errors of the store's library."""
 
     def absence(self, path: str) -> str:
-        """Return what is to be said of a path that does not exist, behind that."""
+        """Return an explanation to append to the message that a path does not exist, or ""."""
         return ""
 
 
 class LocalFolders(Folders):
-    """Folders of this machine, and of volumes."""
+    """Local folders, also on mounted volumes."""
 
     def __init__(self, left_out: Counter[str]) -> None:
         self._left_out = left_out
@@ -100,7 +104,7 @@ class LocalFolders(Folders):
                 found.append(name + "/")
             elif kind == beneath.SPECIAL:
                 self._left_out[SPECIAL] += 1
-            else:  # a link that leads nowhere, or out of its volume, fails its mini-batch, and is not hidden
+            else:  # including broken links and links out of the volume: they fail their mini-batch visibly
                 found.append(name)
         found.sort()
         return found
@@ -128,7 +132,7 @@ class LocalFolders(Folders):
 
 
 class RemoteFolders(Folders):
-    """Folders of any store that fsspec knows."""
+    """Folders of any fsspec file system."""
 
     def __init__(self, url: str, options: dict[str, Any], *, with_stamps: bool = False) -> None:
         import fsspec  # late: a run on local files does without it
@@ -146,7 +150,7 @@ class RemoteFolders(Folders):
         except FileNotFoundError as error:
             if status_of(error) in (None, *_ABSENT):
                 return None
-            raise told_by(error) from None  # it was not asked about, whatever fsspec calls it
+            raise root_error(error) from None  # fsspec reports other failures as a missing file
         return "folder" if found == "directory" or (self._slash and path.endswith("/")) else "file"
 
     def names(self, folder: str) -> list[str]:
@@ -175,7 +179,7 @@ class RemoteFolders(Folders):
         return found
 
     def _keep(self, folder: str, stamps: dict[str, Stamp]) -> None:
-        """Remember the stamps of a folder's files, and forget those of folders that are not above it."""
+        """Cache the stamps of a folder's files; drop those of folders that do not contain it."""
         if self._stamps is not None:
             self._stamps = {above: each for above, each in self._stamps.items() if folder.startswith(above)}
             self._stamps[folder] = stamps
@@ -189,7 +193,7 @@ class RemoteFolders(Folders):
         return Stamp(stamp_of(info) if has_stamp(info) else None, digest_of(info))
 
     def _behind(self, path: str, slashes: str) -> list[str]:
-        """Return the names in a folder that is called by slashes alone, which no library lists as a folder."""
+        """Return the names in a folder whose name consists of slashes, which libraries do not list."""
         prefix = f"{path}/{slashes}"
         full = patiently(lambda: self._fs.find(path, prefix=slashes))
         names = [each.removeprefix(prefix).partition("/") for each in full if each.startswith(prefix)]
@@ -212,9 +216,9 @@ class RemoteFolders(Folders):
 
 
 class AzureFolders(RemoteFolders):
-    """Azure's Blob service, asked of Azure's own library.
+    """Azure's Blob service, listed through Azure's own library.
 
-    What adlfs lists of a folder lacks blobs in folders without a name, and in those that are called as a blob is.
+    adlfs omits blobs in folders with an empty name, and in folders with the same name as a blob.
     """
 
     def names(self, folder: str) -> list[str]:
@@ -223,13 +227,13 @@ class AzureFolders(RemoteFolders):
         path = self._inside(folder).rstrip("/") + folder[len(folder.rstrip("/")) :]
         container, slash, prefix = path.partition("/")
         if not slash:
-            return super().names(folder)  # of the account: its containers
+            return super().names(folder)  # the containers of the account
         found: dict[str, Stamp | None] = patiently(lambda: sync(self._fs.loop, self._blobs, container, prefix))
         self._keep(folder, {name: stamp for name, stamp in found.items() if stamp is not None})
         return sorted(found)
 
     async def _blobs(self, container: str, prefix: str) -> dict[str, Stamp | None]:
-        """Return the names below a prefix, and the stamps of those that are blobs."""
+        """Return the names directly below a prefix, each with the stamp of a blob or None for a prefix."""
         async with self._fs.service_client.get_container_client(container=container) as client:
             blobs = client.walk_blobs(name_starts_with=prefix, include=["metadata"])
             found = {each.name[len(prefix) :]: _stamp_of_blob(each) async for each in blobs if not _marks_folder(each)}
@@ -238,7 +242,7 @@ class AzureFolders(RemoteFolders):
 
 
 def _stamp_of_blob(blob: Any) -> Stamp | None:
-    """Return the stamp of a blob, None for a prefix of blobs."""
+    """Return the stamp of a blob, or None for a prefix of blobs."""
     etag = getattr(blob, "etag", None)
     return (
         Stamp(stamp_of({"size": blob.size, "etag": etag}), digest_of({"content_settings": blob.content_settings}))
@@ -248,12 +252,12 @@ def _stamp_of_blob(blob: Any) -> Stamp | None:
 
 
 def _marks_folder(blob: Any) -> bool:
-    """Return whether a blob stands for a folder, as stores with real folders list them."""
+    """Return whether a blob represents a folder, as in accounts with a hierarchical namespace."""
     metadata = getattr(blob, "metadata", None) or {}
     return any(key.lower() == "hdi_isfolder" and value == "true" for key, value in metadata.items())
 
 
 def _is_right_below(url: str, folder: str) -> bool:
-    """Tell whether a link of a page leads to something in its folder: pages of servers link to other orders too."""
+    """Return whether a link in a directory page leads to an entry of the folder, not to a sort order or elsewhere."""
     parent, _, name = url.rpartition("/")
     return parent == folder and not name.startswith(("?", "#"))

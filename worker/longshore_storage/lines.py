@@ -1,4 +1,4 @@
-"""Text objects that grow by lines, in stores that cannot append."""
+"""Text objects that grow line by line in stores without append."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from longshore_storage.store import Store
 
 
 class Lines:
-    """One text object; every `add` rewrites it whole, with what earlier writers of the same object left in it.
+    """One text object that every `add` rewrites as a whole, including lines of earlier writers.
 
-    Above `limit` lines the oldest are dropped, so that a run of weeks neither fills the store nor slows down. `header`
-    is the first line and is never dropped; "" for none.
+    Args:
+        store: The store of the object.
+        name: The object's name.
+        limit: The most lines to keep; the oldest are dropped.
+        header: The first line, which is never dropped; "" for none.
     """
 
     def __init__(self, store: Store, name: str, *, limit: int, header: str = "") -> None:
@@ -20,10 +23,10 @@ class Lines:
         self._store = store
         self._limit = limit
         self._header = header
-        self._lines: deque[bytes] | None = None  # None: what earlier writers left is not read yet
+        self._lines: deque[bytes] | None = None  # None: lines of earlier writers are not read yet
 
     def add(self, lines: Iterable[bytes]) -> None:
-        """Add lines, each ended by a newline. Blocks; raises OSError."""
+        """Add lines, each ending with a newline. Blocking; raises OSError."""
         if self._lines is None:
             self._lines = deque(self._written(), maxlen=self._limit)
         self._lines.extend(lines)

@@ -1,15 +1,13 @@
-"""The files that a path of an input means, in the order of their full paths.
+"""List the files of an input's path in the order of their full paths.
 
-A path is a file, a folder (all files in it, however deep) or a glob with `*`, `?`, `[...]` and `**`, as the shell
-reads them: a leading dot is matched by a leading dot only, and `**` stands for any number of folders. A path that
-exists as it is written is no glob, whatever characters it has. Over HTTP, where all is files, a folder is what ends
-with a slash and answers with a page of links to what is in it.
+A path is a file, a folder (all files below it) or a glob with `*`, `?`, `[...]` and `**`, interpreted as by the shell:
+only a leading dot in the pattern matches a leading dot, and `**` matches any number of folders. A path that exists
+literally is never a glob. Over HTTP, a folder is a URL that ends with a slash and returns a page of links.
 
-A `Selection` leaves out what is no input: run folders, hidden names, a run's own output. It counts what it leaves out.
+A `Selection` skips files that are not inputs: run folders, hidden names and the run's own output. It counts what it
+skips. On a volume that scripts write to, links out of the volume are not followed (`beneath`).
 
-On a volume that scripts write to, no link leads out of it (`beneath`).
-
-Folders are read one by one, each when its turn comes: the first file is there before the last folder is listed.
+Folders are listed lazily: the first file is available before the last folder is listed.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from longshore_storage.store import MARKER, UNFINISHED, local_path
 
 _MAGIC = re.compile(r"[*?[]")
 
-# Why names are left out, as `Selection.left_out` counts them.
+# Reasons for skipping names, the keys of `Selection.left_out`.
 HIDDEN = 'hidden (a leading "." or "_")'
 RUN = "run folder (read where the path names it)"
 OWN = "output of this run"
@@ -39,41 +37,46 @@ OWN = "output of this run"
 
 @dataclass
 class Selection:
-    """Which files count below the folders that a path means. What a path names without wildcards always counts."""
+    """Which files below a folder or glob are listed. A path without wildcards is always listed itself."""
 
-    hidden: bool = True  # whether names with a leading "." or "_" count; "_a=1" is a partition, and is never hidden
-    runs: bool = True  # whether folders that `Store.mark` marked count, with all below
-    without: tuple[str, ...] = ()  # folders that never count, with all below
-    left_out: Counter[str] = field(default_factory=Counter)  # names, a folder being one, by reason
+    hidden: bool = True  # whether to list names with a leading "." or "_"; partitions such as "_a=1" always are
+    runs: bool = True  # whether to list folders that `Store.mark` marked
+    without: tuple[str, ...] = ()  # folders that are never listed
+    left_out: Counter[str] = field(default_factory=Counter)  # skipped files and folders, by reason
 
     @property
     def summary(self) -> str:
-        """What was left out, as `2 x hidden (...), 1 x run folder`."""
+        """The skipped names, as `2 x hidden (...), 1 x run folder`."""
         return ", ".join(f"{number} x {reason}" for reason, number in sorted(self.left_out.items()))
 
 
 def list_files(path: str, selection: Selection | None = None, **options: Any) -> Iterator[str]:
-    """Yield the files that `path` means, each once, in the order of their full paths by code points.
+    """Yield the files of a path, each once, in the order of their full paths by code points.
 
-    A local path, or a `file:` URL, yields absolute local paths; another fsspec URL yields URLs of the same form, and
-    `options` go to its file system. Links to files are files, as are links that lead nowhere; links to folders are
-    followed, but not into a folder that the walk is in. A glob that matches nothing yields nothing. All files count
-    without a `selection`.
-    Raises ListingError, once the iterator is advanced, for a path that does not exist (AbsentError) or cannot be read.
+    Links to files and broken links are yielded as files. Links to folders are followed, except into a folder that the
+    walk is in. A glob that matches nothing yields nothing.
+
+    Args:
+        path: A local path or `file:` URL, which yields absolute local paths, or another fsspec URL, which yields URLs.
+        selection: The files to list; by default all.
+        options: Options of the URL's file system.
+
+    Raises:
+        AbsentError: The path does not exist. Raised when the iterator is advanced.
+        ListingError: The path cannot be read.
     """
     for _, file in _found(path, selection or Selection(), options):
         yield file
 
 
 def list_stamped(path: str, selection: Selection | None = None, **options: Any) -> Iterator[tuple[str, Stamp | None]]:
-    """Yield each file as `list_files` does, with its stamp; None for a broken link, or a file that was just removed.
+    """Yield each file as `list_files` does, with its stamp, or None for a broken link or a file that was just removed.
 
-    Stores return stamps with the names of a folder; only where they do not, they are asked about each file.
-    Raises ListingError as `list_files` does.
+    Most stores list stamps with the names; others receive a request for each file. Raises ListingError.
     """
-    for place, file in _found(path, selection or Selection(), options, with_stamps=True):
+    for folders, file in _found(path, selection or Selection(), options, with_stamps=True):
         try:
-            yield file, place.stamp(file)
+            yield file, folders.stamp(file)
         except (FileNotFoundError, NotADirectoryError):
             yield file, None
         except Exception as error:  # each store's library raises its own
@@ -83,12 +86,12 @@ def list_stamped(path: str, selection: Selection | None = None, **options: Any) 
 def _found(
     path: str, selection: Selection, options: dict[str, Any], *, with_stamps: bool = False
 ) -> Iterator[tuple[Folders, str]]:
-    """Yield each file with the folders that it is among. Raises ListingError."""
+    """Yield each file with the interface to its folders. Raises ListingError."""
     local = local_path(path)
     try:
-        place = folders_of(path, selection.left_out, options, with_stamps=with_stamps)
-        for file in _files(place, path if local is None else local, selection):
-            yield place, file
+        folders = folders_of(path, selection.left_out, options, with_stamps=with_stamps)
+        for file in _files(folders, path if local is None else local, selection):
+            yield folders, file
     except ListingError:
         raise
     except Exception as error:  # each store's library raises its own
@@ -102,7 +105,7 @@ def _cause(path: str, error: Exception) -> str:
 
 
 def folder_of(path: str) -> str | None:
-    """Return the local folder that a path means, or whose files a glob may match; None for a file, and other stores."""
+    """Return the local folder of a path or the fixed parent folder of a glob; None for files and remote paths."""
     local = local_path(path)
     if local is None or os.path.isdir(local):
         return local
@@ -111,50 +114,50 @@ def folder_of(path: str) -> str | None:
     return None if literal is None else "/".join(parts[:literal]) or "/"
 
 
-def _files(place: Folders, path: str, selection: Selection) -> Iterator[str]:
-    kind = place.kind(path)
+def _files(folders: Folders, path: str, selection: Selection) -> Iterator[str]:
+    kind = folders.kind(path)
     path = path.rstrip("/") if path.strip("/") and not path.endswith("://") else path
     if kind == "file":
         yield path
     elif kind == "folder":
-        yield from _Walk(place, selection).files(path if path.endswith("/") else path + "/", _Everything())
+        yield from _Walk(folders, selection).files(path if path.endswith("/") else path + "/", _Everything())
     elif _MAGIC.search(path):
         parts = path.split("/")
         literal = next(number for number, part in enumerate(parts) if _MAGIC.search(part))
         root = "/".join([*parts[:literal], ""])
-        if place.kind(root) == "folder":
-            yield from _Walk(place, selection).files(root, _Glob(tuple(parts[literal:])))
+        if folders.kind(root) == "folder":
+            yield from _Walk(folders, selection).files(root, _Glob(tuple(parts[literal:])))
     else:
-        raise AbsentError(f'The path "{path}" does not exist{place.absence(path)}.')
+        raise AbsentError(f'The path "{path}" does not exist{folders.absence(path)}.')
 
 
 class _Walk:
-    """A walk through the folders of a place, which leaves out what a selection does."""
+    """A depth-first walk that skips what a selection excludes."""
 
-    def __init__(self, place: Folders, selection: Selection) -> None:
-        self._place, self._selection = place, selection
-        self._own = {there for each in selection.without if (there := place.identity_if_there(each)) is not None}
+    def __init__(self, folders: Folders, selection: Selection) -> None:
+        self._folders, self._selection = folders, selection
+        self._own = {own for each in selection.without if (own := folders.identity_if_there(each)) is not None}
 
     def files(self, root: str, pattern: _Pattern) -> Iterator[str]:
         """Yield the files below `root` that match, depth first; `root` ends with a slash. Raises ListingError."""
-        place = self._place
-        if self._own and any(place.identity_if_there(each) in self._own for each in place.upwards(root)):
+        folders = self._folders
+        if self._own and any(folders.identity_if_there(each) in self._own for each in folders.upwards(root)):
             text = "lies in the output of this run, which is no input; name another path"
             raise ListingError(f'The path "{root}" {text}.')
-        # One entry per folder on the way down: its path, its identity, the names that are left, the pattern inside it.
-        open_folders = [(root, place.identity(root), iter(place.names(root)), pattern)]
+        # One entry for each folder on the path: its path, identity, remaining names, and the pattern inside it.
+        open_folders = [(root, folders.identity(root), iter(folders.names(root)), pattern)]
         while open_folders:
             folder, _, names, pattern = open_folders[-1]
             for name in names:
                 if not name.endswith("/"):
-                    # Most names need no further look, and there may be millions.
+                    # Fast path: there may be millions of names.
                     if pattern.takes(name) and (name[0] not in "._" or self._counts(name, pattern)):
                         yield folder + name
                     continue
                 inside = pattern.within(name[:-1])
                 if inside is None or not self._counts(name[:-1], pattern):
                     continue
-                identity = place.identity(folder + name)
+                identity = folders.identity(folder + name)
                 if all(identity != above for _, above, _, _ in open_folders):
                     below = self._names(folder + name, identity)
                     open_folders.append((folder + name, identity, iter(below), inside))
@@ -163,7 +166,7 @@ class _Walk:
                 open_folders.pop()
 
     def _counts(self, name: str, pattern: _Pattern) -> bool:
-        """Return whether a name counts, as far as the name decides."""
+        """Return whether to list a name, judged by the name alone."""
         if name == MARKER and not self._selection.runs:
             return False
         if self._selection.hidden or not _is_hidden(name) or pattern.spells(name):
@@ -172,11 +175,11 @@ class _Walk:
         return False
 
     def _names(self, folder: str, identity: object) -> list[str]:
-        """Return the names in a folder below the root, none where the folder is left out."""
+        """Return the names in a folder below the root; [] if the selection excludes the folder."""
         if identity in self._own:
             self._selection.left_out[OWN] += 1
             return []
-        names = self._place.names(folder)
+        names = self._folders.names(folder)
         if MARKER in names and not self._selection.runs:
             self._selection.left_out[RUN] += 1
             return []
@@ -188,18 +191,18 @@ def _is_hidden(name: str) -> bool:
 
 
 class _Pattern(ABC):
-    """What is wanted of one folder."""
+    """A pattern for the names in one folder."""
 
     @abstractmethod
     def takes(self, name: str) -> bool:
-        """Tell whether a file of this name is wanted."""
+        """Return whether a file of this name matches."""
 
     @abstractmethod
     def within(self, name: str) -> _Pattern | None:
-        """Return what is wanted of the sub-folder of this name, None for nothing."""
+        """Return the pattern for the subfolder of this name, or None if nothing in it can match."""
 
     def spells(self, name: str) -> bool:
-        """Return whether the pattern itself has the first letter of a hidden name."""
+        """Return whether the pattern spells out the first letter of a hidden name."""
         return False
 
 
@@ -212,13 +215,13 @@ class _Everything(_Pattern):
 
 
 class _Glob(_Pattern):
-    """The rests of a glob that may begin in one folder: several, where `**` may have ended or not."""
+    """The alternative remainders of a glob in one folder; `**` may or may not have ended."""
 
     def __init__(self, *rests: tuple[str, ...]) -> None:
         found: dict[tuple[str, ...], None] = {}
         for rest in rests:
             found[rest] = None
-            while rest[0] == "**" and len(rest) > 1:  # it may stand for no folder at all
+            while rest[0] == "**" and len(rest) > 1:  # `**` may match no folder
                 rest = rest[1:]
                 found[rest] = None
         self._deep = [rest for rest in found if rest[0] == "**"]
@@ -240,5 +243,5 @@ class _Glob(_Pattern):
 
 @lru_cache
 def _matcher(part: str) -> Callable[[str], object]:
-    """Return the function that tells whether a name matches one part of a glob."""
+    """Return a predicate for names that match one part of a glob."""
     return re.compile(("" if part.startswith(".") else r"(?!\.)") + translate(part)).match

@@ -1,7 +1,7 @@
 """A folder in an object store, over fsspec.
 
-What the libraries of the stores do differently is made equal here: their own exceptions become OSError, no listing is
-remembered, an object that is being written is not seen before it is whole.
+This module hides the differences between the stores' libraries: their exceptions become OSError, listings are never
+cached, and an object becomes visible only when it is complete.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from longshore_storage.causes import cause_of, known_cause, tells_bucket
+from longshore_storage.causes import cause_of, known_cause, lacks_bucket
 from longshore_storage.redaction import redacted
 from longshore_storage.retrying import patiently
 from longshore_storage.store import MARKER, MARKER_TEXT, Store
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     import fsspec
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-# Stores that create an object only if it is absent, as one step: S3 and Azure by If-None-Match, Google by generation 0.
+# Stores with an atomic create-if-absent: S3 and Azure through If-None-Match, Google through generation 0.
 _EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
-_BLOCK = 4 << 20  # bytes asked for at once when an object is read bit by bit
-_HELD = 8 << 20  # bytes of an object that is written in one piece
-_AT_ONCE = 16  # objects that are read side by side
+_BLOCK = 4 << 20  # bytes of one request when an object is read in parts
+_HELD = 8 << 20  # the largest object in bytes that is buffered and written by one request
+_AT_ONCE = 16  # objects that are read in parallel
 
 T = TypeVar("T")
 
 
 class ObjectStore(Store):
-    """A folder of any store that fsspec knows."""
+    """A folder in any fsspec file system."""
 
     def __init__(self, uri: str, **options: Any) -> None:
         self.uri = uri
-        # No listing is remembered: what others write must show at once.
+        # Listings are not cached, because writes of others must be visible immediately.
         self._fs, self._root = file_system(uri, **{"use_listings_cache": False, **options})
 
     def make(self) -> None:
-        """Do nothing: in an object store a folder is there when an object is."""
+        """Do nothing: object stores have no folders."""
 
     def prove(self) -> None:
         protocol = self.uri.partition("://")[0]
@@ -52,7 +52,7 @@ class ObjectStore(Store):
             raise OSError(
                 f"{self.uri} cannot hold a run: {protocol}:// stores give no exclusive right to a name; take {known}"
             )
-        # The second one must fail. Stores that speak S3 and are not Amazon's may not know the condition, and ignore it.
+        # The second creation must fail. Some S3-compatible stores ignore the condition.
         self.mark()
         if self.create(MARKER, MARKER_TEXT + secrets.token_hex(8).encode()):
             raise OSError(
@@ -61,15 +61,15 @@ class ObjectStore(Store):
 
     def put(self, name: str, data: bytes) -> None:
         try:
-            _ask(self.child(name), lambda: self._fs.pipe_file(self._path(name), data))
-        except FileNotFoundError as error:  # it is the bucket that is not there
+            _call(self.child(name), lambda: self._fs.pipe_file(self._path(name), data))
+        except FileNotFoundError as error:  # the bucket does not exist
             raise OSError(f"{self.child(name)}: {cause_of(self.child(name), error)}") from error
 
     def create(self, name: str, data: bytes) -> bool:
         try:
-            _ask(self.child(name), lambda: self._create(name, data))
+            _call(self.child(name), lambda: self._create(name, data))
         except FileExistsError:
-            # It may be ours: the library, or we, asked again when an answer was lost on its way.
+            # This call may have created it: a request is retried when its response is lost.
             with contextlib.suppress(FileNotFoundError):
                 return self.get(name) == data
             return False
@@ -81,24 +81,24 @@ class ObjectStore(Store):
         try:
             self._fs.pipe_file(self._path(name), data, mode="create")
         except OSError as error:
-            # Not every store names the condition, which s3fs looks for; and two creations may meet, which passes.
+            # s3fs recognizes only some stores' errors. Concurrent creations are a temporary conflict.
             if _s3_code(error) == "PreconditionFailed":
                 raise FileExistsError(name) from error
             if _s3_code(error) == "ConditionalRequestConflict":
-                raise _Met(str(error)) from None  # without its status, which is that of an end
+                raise _ConflictError(str(error)) from None  # without the HTTP status, so that it is retried
             raise
 
     def get(self, name: str) -> bytes:
-        return cast("bytes", _ask(self.child(name), lambda: self._fs.cat_file(self._path(name))))
+        return cast("bytes", _call(self.child(name), lambda: self._fs.cat_file(self._path(name))))
 
     def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
         rest = iter(names)
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            while some := list(islice(rest, 4 * _AT_ONCE)):  # not all: they are many, and who asks may be slow
+            while some := list(islice(rest, 4 * _AT_ONCE)):  # bounded: the consumer may be slow
                 yield from threads.map(self.get, some)
 
     def exists(self, name: str) -> bool:
-        # Not fsspec's own: that takes any error for absence.
+        # Not fsspec's `exists`, which returns False for any error.
         return self._size(name) is not None
 
     def names(self, folder: str = "") -> list[str]:
@@ -109,7 +109,7 @@ class ObjectStore(Store):
         size = self._size(name)
         if size is None:
             raise FileNotFoundError(f"there is no object {self.child(name)}")
-        # Not fsspec's own files: their errors are each library's, and some read every piece twice.
+        # Not fsspec's files: their errors differ between libraries, and some read every block twice.
         return io.BufferedReader(Ranges(self._fs, self._path(name), url=self.child(name), size=size), _BLOCK)
 
     @contextlib.contextmanager
@@ -132,15 +132,15 @@ class ObjectStore(Store):
                 self._fs.rm(found)
 
         try:
-            _ask(self.child(folder), remove)
-        except FileNotFoundError:  # one of them was deleted meanwhile, and perhaps the rest was left
-            _ask(self.child(folder), remove)
+            _call(self.child(folder), remove)
+        except FileNotFoundError:  # one was deleted concurrently; others may be left
+            _call(self.child(folder), remove)
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
     def _find(self, folder: str) -> list[str]:
-        return _ask(self.child(folder), lambda: self._found(folder))
+        return _call(self.child(folder), lambda: self._found(folder))
 
     def _found(self, folder: str) -> list[str]:
         self._fs.invalidate_cache()
@@ -150,25 +150,25 @@ class ObjectStore(Store):
             return []
 
     def _size(self, name: str) -> int | None:
-        """Return an object's size in bytes; None where there is none."""
+        """Return an object's size in bytes, or None if it does not exist."""
 
         def info() -> dict[str, Any]:
             self._fs.invalidate_cache()
             return cast("dict[str, Any]", self._fs.info(self._path(name)))
 
         try:
-            found = _ask(self.child(name), info)
+            found = _call(self.child(name), info)
         except FileNotFoundError:
             return None
         return int(found["size"]) if found["type"] == "file" else None
 
 
-class _Met(OSError):
-    """Two creations of one object met; a further try shows which of them was the first."""
+class _ConflictError(OSError):
+    """Two creations of one object conflicted; a retry shows which was first."""
 
 
 class Ranges(io.RawIOBase):
-    """An object of `size` bytes, read by ranges; one that is shorter by then is an OSError."""
+    """A seekable reader of an object of `size` bytes. Raises OSError if the object has become shorter."""
 
     def __init__(self, fs: fsspec.AbstractFileSystem, path: str, *, url: str, size: int) -> None:
         self._fs = fs
@@ -195,7 +195,7 @@ class Ranges(io.RawIOBase):
         end = min(self._place + len(view), self._size)
         if end <= self._place:
             return 0
-        data = _ask(self._url, partial(self._part, self._place, end))
+        data = _call(self._url, partial(self._part, self._place, end))
         view[: len(data)] = data
         self._place += len(data)
         return len(data)
@@ -208,9 +208,12 @@ class Ranges(io.RawIOBase):
 
 
 class _Sink(io.RawIOBase):
-    """An object that is being written, part by part. A small one is held back: that can be written again as a whole.
+    """A writer of one object. A small object is buffered, so that its single request can be retried.
 
-    `shows` tells that the store would show what is not closed yet: then all is held back.
+    Args:
+        open_: Opens the object for writing.
+        url: The object's URL, for messages.
+        shows: Buffer everything, because the store makes unfinished objects visible.
     """
 
     def __init__(self, open_: Callable[[], Any], *, url: str, shows: bool) -> None:
@@ -242,7 +245,7 @@ class _Sink(io.RawIOBase):
         return size
 
     def finish(self) -> bytes | None:
-        """Make the object appear; or return what is to be in it, where that was held back."""
+        """Complete the object and return None, or return its contents if they were buffered."""
         if self._file is None:
             return self._held.getvalue()
         with _as_os_error(self._url):
@@ -250,26 +253,26 @@ class _Sink(io.RawIOBase):
         return None
 
     def discard(self) -> None:
-        """Let nothing appear."""
+        """Discard the object."""
         if self._file is not None:
-            with contextlib.suppress(Exception):  # what is left of it is no object, and the store's to clear away
+            with contextlib.suppress(Exception):  # the store removes incomplete uploads
                 self._file.discard()
-            self._file.closed = True  # else the garbage collector would close, and so finish, the object
+            self._file.closed = True  # otherwise the garbage collector closes it, which completes the object
 
 
-def _ask(url: str, call: Callable[[], T]) -> T:
+def _call(url: str, call: Callable[[], T]) -> T:
     with _as_os_error(url):
         return patiently(call)
 
 
 @contextlib.contextmanager
 def _as_os_error(url: str) -> Iterator[None]:
-    """Raise what a store's library raises as OSError, which callers know."""
+    """Raise errors of a store's library as OSError."""
     try:
         yield
     except Exception as error:
         known = known_cause(url, error)
-        if isinstance(error, FileExistsError) or (isinstance(error, FileNotFoundError) and not tells_bucket(error)):
+        if isinstance(error, FileExistsError) or (isinstance(error, FileNotFoundError) and not lacks_bucket(error)):
             raise
         if known is not None:
             raise OSError(f"{redacted(url)}: {known}") from error
@@ -280,6 +283,6 @@ def _as_os_error(url: str) -> Iterator[None]:
 
 
 def _s3_code(error: OSError) -> str:
-    """Return the code of the S3 error that was the cause, "" where there is none."""
+    """Return the code of the S3 error that caused an error, or ""."""
     response = getattr(error.__cause__, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

@@ -1,4 +1,4 @@
-"""The statements that cut the rows of a query by one of its columns."""
+"""SQL statements that split the rows of a query by one of its columns."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from sqlalchemy import ColumnElement, Executable, FromClause, Select
 
 
 def counts(query: str, split_by: str) -> Select[int, int]:
-    """Ask how many rows there are, and how many of them have a key."""
+    """Return a statement for the number of rows, and of rows with a non-NULL key."""
     count = sqlalchemy.func.count
     return sqlalchemy.select(count(), count(_key(split_by))).select_from(_rows(query))
 
 
 def boundaries(query: str, split_by: str, *, rows: int) -> Select[Any]:
-    """Ask for the key of every `rows`-th row, the first included, in order, and for the first row that has this key.
+    """Return a statement for the key of every `rows`-th row, beginning with the first, in key order.
 
-    Rows are counted from 1, by their keys, those without one left out.
+    Each row of the result also has the number of the first row with this key. Rows with a non-NULL key are numbered
+    from 1 in key order.
     """
     key, rank = _key(split_by), sqlalchemy.func.rank
     number = sqlalchemy.func.row_number().over(order_by=key).label("longshore_number")
@@ -29,12 +30,16 @@ def boundaries(query: str, split_by: str, *, rows: int) -> Select[Any]:
 
 
 def part(query: str, split_by: str | None, keys: list[Any] | None) -> Executable:
-    """Ask for the rows whose keys are from the first of `keys` to below the second, in the order of their keys.
+    """Return a statement for the rows of one slice.
 
-    None is no bound; rows without a key are those of an empty list, and None instead of a list is all rows.
+    Args:
+        query: The user's SELECT statement.
+        split_by: The split column; None for the whole query.
+        keys: [low, high] selects low <= key < high in key order; None is no bound. [] selects rows whose key is NULL.
+            None instead of a list selects all rows.
     """
     if keys is None or split_by is None:
-        return _text(query)  # as it stands: it may do what no query inside another one may
+        return _text(query)  # unchanged: not every statement is valid as a subquery
     key = _key(split_by)
     rows = sqlalchemy.select(sqlalchemy.text("*")).select_from(_rows(query))
     if not keys:
@@ -52,7 +57,7 @@ def _key(split_by: str) -> ColumnElement[Any]:
 
 
 def _bound(key: Any) -> ColumnElement[Any]:
-    return sqlalchemy.literal(key, sqlalchemy.types.NullType())  # as the driver sends it: a cast could change it
+    return sqlalchemy.literal(key, sqlalchemy.types.NullType())  # without a cast, which could change the value
 
 
 def _rows(query: str) -> FromClause:
@@ -60,5 +65,5 @@ def _rows(query: str) -> FromClause:
 
 
 def _text(query: str) -> sqlalchemy.TextClause:
-    """Return a query in which nothing is a parameter, and that may end with a comment."""
+    """Return the user's query with colons escaped, so that none is a parameter; it may end with a comment."""
     return sqlalchemy.text(query.strip().rstrip("; \t\r\n").replace(":", r"\:") + "\n")

@@ -1,4 +1,4 @@
-"""Secrets in URLs: presigned addresses, SAS tokens and passwords, hidden wherever a URL is shown or recorded."""
+"""Remove secrets (signatures of presigned URLs, SAS tokens, passwords) from URLs that are shown or recorded."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 
 HIDDEN = "***"
 _USER = r"(?P<user>[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@:\"'<>]*:)[^\s/?#@\"'<>]+@"
-# A parameter of a query is a secret by its name: sig, X-Amz-Signature, X-Goog-Credential, access_token, api-key, ...
+# A query parameter is a secret if its name contains one of these: sig, X-Goog-Credential, access_token, api-key, ...
 _NAMES = "sig|sign|token|secret|passw|pwd|credential|key|auth|code|jwt|hmac|session"
 _PARAMETER = rf"(?P<name>[?&;][^\s=&;?#\"'<>]*(?:{_NAMES})[^\s=&;?#\"'<>]*=)[^\s&;#\"'<>]*"
 _ANY = re.compile(f"{_USER}|{_PARAMETER}", re.IGNORECASE)
 _QUERY = re.compile(r"(?P<place>[a-z][a-z0-9+.-]*://[^\s?#\"]*)\?(?P<query>[^\s#\"]*)", re.IGNORECASE)
-_DIGITS = 16  # hexadecimal, of the digest that stands for a secret
+_DIGITS = 16  # hexadecimal digits of the digest that replaces a secret
 _SIGNATURES = frozenset(("x-amz-signature", "x-goog-signature", "signature", "sig"))
-# What S3, CloudFront, Google and Azure add to the address of an object when they sign it.
+# Parameters that S3, CloudFront, Google and Azure add to a URL when they sign it.
 _OF_SIGNATURE = re.compile(
     r"x-(amz|goog)-.*|awsaccesskeyid|googleaccessid|key-pair-id|policy|signature|expires"
     r"|s(ig|v|r|p|t|e|i|ip|pr|dd|ks|kt|ke|kv|koid|ktid)",
@@ -23,9 +23,9 @@ _OF_SIGNATURE = re.compile(
 
 
 def redacted(text: str) -> str:
-    """Return a text with the passwords and signatures of the URLs in it replaced by HIDDEN; names stay.
+    """Return a text in which passwords and secret query parameters of URLs are replaced by HIDDEN.
 
-    Parameters that no secret is called by stay too: they may tell one file from another.
+    Other parameters stay, because they may identify a file.
     """
     if "://" not in text:
         return text
@@ -33,18 +33,17 @@ def redacted(text: str) -> str:
 
 
 def unsigned(text: str) -> str:
-    """Return a text with the URLs in it as they name things: without what signing adds to them, and without passwords.
+    """Return a text in which URLs have no signatures, no other parameters of signing, and no passwords.
 
-    Of an address that is not signed every parameter stays, one called key or code, too.
+    All parameters of an unsigned URL stay, also one named "key" or "code".
     """
     return _QUERY.sub(_unsigned, text) if "://" in text else text
 
 
 def recorded(text: str) -> str:
-    """Return a text without secrets that equals that of another one only where their URLs name the same things.
+    """Return a text without secrets that is equal for two texts only if their URLs identify the same objects.
 
-    What signs an address does not count, nor does a password. Of other secrets, which may be part of the name, a
-    digest of the text stands behind it.
+    Signatures and passwords are ignored. For other secrets, which may identify an object, a digest is appended.
     """
     named = re.sub(_USER, rf"\g<user>{HIDDEN}@", unsigned(text), flags=re.IGNORECASE)
     shown = redacted(named)

@@ -1,8 +1,8 @@
 """The one policy for calls that are retried, and which errors of stores are transient.
 
 tenacity makes the attempts: with exponential backoff and jitter, without a pause after the last one, whose error is
-raised. The stores' libraries retry by themselves, as far as they know how; what they still raise is judged here, by the
-HTTP status that they all keep somewhere. Only calls that may be repeated are retried.
+raised. The stores' libraries retry some errors themselves. The errors that they still raise are classified here by the
+HTTP status that they contain. Only idempotent calls are retried.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ T = TypeVar("T")
 
 TRIES = 6
 _FIRST, _LONGEST = 0.25, 8.0  # seconds: each pause is about double the one before
-_LONGEST_ASKED = 30.0  # what a store may ask for by Retry-After
-_LATER = (408, 425, 429)  # the errors of the 400s that may pass
-_NEVER = (501, 505)  # those of the 500s that will not
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # it is this machine that cannot take the data
+_LONGEST_ASKED = 30.0  # the longest accepted Retry-After, in seconds
+_LATER = (408, 425, 429)  # transient statuses below 500
+_NEVER = (501, 505)  # permanent statuses from 500 on
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors of a local disk
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError,
           ValueError, TypeError, LookupError)  # fmt: skip
-# Parts of names of what the stores' libraries raise where no answer came, or not all of it.
+# Parts of the names of exceptions that stores' libraries raise without a complete response.
 _OF_NETWORK = ("Timeout", "Connection", "Disconnected", "ServiceRequest", "ServiceResponse", "Payload",
                "IncompleteRead", "CutOff")  # fmt: skip
-_FALSE = ("JSONDecodeError", "UnicodeDecodeError")  # those of them that an answer that was cut off gives
+_FALSE = ("JSONDecodeError", "UnicodeDecodeError")  # ValueErrors that a truncated response causes
 
 
 class stop_after_patience(stop_base):  # noqa: N801  (named as tenacity names its own)
@@ -90,30 +90,30 @@ def _store_pause(state: RetryCallState) -> float:
 
 
 def is_full(error: BaseException) -> bool:
-    """Return whether it is a disk of this machine that does not take the data."""
-    told = told_by(error)
-    return isinstance(told, OSError) and told.errno in FULL
+    """Return whether a local disk is full or read-only."""
+    root = root_error(error)
+    return isinstance(root, OSError) and root.errno in FULL
 
 
 def may_pass(error: BaseException) -> bool:
-    """Tell whether a further try may end otherwise."""
+    """Return whether a retry may succeed."""
     if isinstance(error, DatabaseError):
         return not error.is_final
     status = status_of(error)
     if status is not None:
         return status in _LATER or (status >= 500 and status not in _NEVER)
-    told = told_by(error)
+    root = root_error(error)
     if is_full(error):
         return False
-    name = type(told).__name__
-    is_refusal = "Credential" in name or str(told).startswith("Forbidden:")  # so does gcsfs tell a 403
-    return name in _FALSE or not (isinstance(told, _FINAL) or is_refusal)
+    name = type(root).__name__
+    is_refusal = "Credential" in name or str(root).startswith("Forbidden:")  # a 403 of gcsfs
+    return name in _FALSE or not (isinstance(root, _FINAL) or is_refusal)
 
 
 def fails_for_now(error: BaseException) -> bool:
-    """Return whether a store or the network evidently fails for now; unlike `may_pass`, in doubt it does not.
+    """Return whether `error` or one of its causes is clearly a temporary failure of a store or the network.
 
-    Looks at the causes of `error`, too.
+    Unlike `may_pass`, it returns False in doubt.
     """
     if status_of(error) is not None:
         return may_pass(error)
@@ -136,7 +136,7 @@ def pause(attempt: int, error: BaseException) -> float:
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error was made of; None where there was none."""
+    """Return the HTTP status that caused an error, or None."""
     for each in chain(error):
         answer = _answer(each).get("HTTPStatusCode")  # botocore's
         for found in (answer, getattr(each, "status", None), getattr(each, "status_code", None), _code(each)):
@@ -145,13 +145,13 @@ def status_of(error: BaseException) -> int | None:
     return None
 
 
-def told_by(error: BaseException) -> BaseException:
-    """Return what tells most: fsspec calls a file missing whatever kept it from asking for its size."""
+def root_error(error: BaseException) -> BaseException:
+    """Return the cause of a FileNotFoundError, if any: fsspec raises it for every failure to get a file's size."""
     return error.__cause__ or error if isinstance(error, FileNotFoundError) else error
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it was made of, the last one last."""
+    """Yield an error and its chain of causes."""
     found: BaseException | None = error
     for _ in range(5):
         if found is None:
@@ -171,7 +171,7 @@ def _answer(error: BaseException) -> dict[str, Any]:
 
 
 def _retry_after(error: BaseException) -> float | None:
-    """Return the seconds that the store asked for."""
+    """Return the seconds in a response's Retry-After, or None."""
     for each in chain(error):
         response = getattr(each, "response", None)  # azure's
         for headers in (

@@ -1,7 +1,7 @@
-"""One folder of objects.
+"""Stores: one folder of objects each, local or remote.
 
-A local folder behaves like an object store here: an object is absent or whole, whatever is killed meanwhile.
-Names are relative to the folder, with "/" between their parts.
+A local folder behaves like an object store: an object is absent or complete, even if the writer is killed. Names are
+relative to the folder; "/" separates their parts.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ from urllib.parse import unquote
 from longshore_storage import beneath
 
 UNFINISHED = ".unfinished-"  # a local file that is being written; never listed, never read
-MARKER = ".longshore"  # an object that marks the folder that it is in as a run's: no run takes it for input
+MARKER = ".longshore"  # marks its folder as part of a run, so that listings of inputs skip it
 MARKER_TEXT = b"Longshore keeps a run in this folder, or its output. No run takes what is here for input by itself.\n"
 
 
 def local_path(uri: str) -> str | None:
-    """Return the path that a URI means on this machine (absolute), or None when the URI names another store."""
+    """Return the absolute local path of a path or `file:` URI, or None for a URI of another store."""
     if uri.startswith("file:"):
         path = uri.removeprefix("file:")
         if path.startswith("//"):
-            path = path[path.find("/", 2) :]  # without the host's name; a "?" or "#" is part of the path
+            path = path[path.find("/", 2) :]  # drop the host; "?" and "#" are part of the path
         return os.path.abspath(unquote(path))
     return None if "://" in uri else os.path.abspath(uri)
 
 
 def open_store(uri: str, **options: Any) -> Store:
-    """Return the store for a local path or an fsspec URL; `options` go to the fsspec file system.
+    """Return the store for a local path or an fsspec URL; `options` are passed to the fsspec file system.
 
-    Raises ValueError for a scheme that fsspec does not know, ImportError when the scheme's package is not installed.
+    Raises:
+        ValueError: fsspec does not know the URL's scheme.
+        ImportError: The package for the scheme is not installed.
     """
     path = local_path(uri)
     if path is not None:
@@ -46,65 +48,65 @@ def open_store(uri: str, **options: Any) -> Store:
 
 
 class Store(ABC):
-    """A folder of objects that are written whole and never changed in part."""
+    """A folder of objects, which are written as a whole and never changed in part."""
 
     uri: str
 
     def child(self, name: str) -> str:
-        """Return the URI of the object called `name`."""
+        """Return the URI of the object `name`."""
         return f"{self.uri.rstrip('/')}/{name}"
 
     @abstractmethod
     def put(self, name: str, data: bytes) -> None:
-        """Write a whole object, durably, in the place of an earlier one. Raises OSError."""
+        """Write an object durably, replacing an earlier one. Raises OSError."""
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> bool:
-        """Write a whole object, durably, unless one is there already: then change nothing and return False.
+        """Create an object durably; return False, without a change, if it exists.
 
-        In an object store one with the very same bytes counts as written now, for answers get lost: bytes that two may
-        write do not tell who was the first.
+        In an object store, an existing object with equal bytes counts as created, because a retry after a lost response
+        must succeed. Two writers of equal bytes may therefore both get True. Raises OSError.
         """
 
     @abstractmethod
     def get(self, name: str) -> bytes:
-        """Return an object's bytes. Raises FileNotFoundError, OSError."""
+        """Return an object's bytes. Raises FileNotFoundError and OSError."""
 
     def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
-        """Yield the bytes of many objects, in the order of the names. Raises FileNotFoundError, OSError."""
+        """Yield the bytes of many objects in the order of `names`. Raises FileNotFoundError and OSError."""
         return map(self.get, names)
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Tell whether the object is there."""
+        """Return whether the object exists. Raises OSError."""
 
     @abstractmethod
     def names(self, folder: str = "") -> list[str]:
-        """Return the names of all objects below `folder`, sorted; an absent folder holds none."""
+        """Return the sorted names of all objects below `folder`; [] if it does not exist. Raises OSError."""
 
     @abstractmethod
     def open(self, name: str) -> BinaryIO:
-        """Open an object for seeking and reading. Raises FileNotFoundError, OSError."""
+        """Open an object for reading and seeking. Raises FileNotFoundError and OSError."""
 
     @abstractmethod
     def writer(self, name: str) -> contextlib.AbstractContextManager[BinaryIO]:
-        """Write a large object in a `with`: it appears, durably, when the block ends, and not at all if it raises."""
+        """Return a context manager that writes a large object; it appears, durably, when the block succeeds."""
 
     @abstractmethod
     def delete(self, folder: str) -> None:
-        """Delete an object, or all objects below a folder; absent ones are no error."""
+        """Delete an object, or all objects below a folder; ignore absent ones. Raises OSError."""
 
     @abstractmethod
     def make(self) -> None:
-        """Make the folder where the store has folders. Raises OSError."""
+        """Create the folder, if the store has folders. Raises OSError."""
 
     def mark(self) -> None:
-        """Mark the folder as a run's, so that no listing of a folder around it takes it for input. Raises OSError."""
+        """Mark the folder as part of a run, so that listings of inputs skip it. Raises OSError."""
         self.create(MARKER, MARKER_TEXT)
 
     @abstractmethod
     def prove(self) -> None:
-        """See that `create` really leaves alone what is there, which a ledger rests on. Raises OSError if not."""
+        """Verify that `create` never overwrites an object, which the ledger relies on. Raises OSError if it does."""
 
 
 class LocalStore(Store):
@@ -118,7 +120,7 @@ class LocalStore(Store):
             pass
 
     def prove(self) -> None:
-        """Do nothing: a link is made once, on every file system that has links."""
+        """Do nothing: creating a hard link fails on every file system if the name exists."""
 
     def put(self, name: str, data: bytes) -> None:
         with self.writer(name) as file:
@@ -128,7 +130,7 @@ class LocalStore(Store):
         with self._target(name, make=True) as target:
             unfinished = _write_unfinished(target, data)
             try:
-                os.link(unfinished, target)  # the one call that fails when the target is there
+                os.link(unfinished, target)  # fails atomically if the target exists
             except FileExistsError:
                 return False
             finally:
@@ -182,7 +184,7 @@ class LocalStore(Store):
 
     @contextlib.contextmanager
     def _target(self, name: str, *, make: bool = False) -> Iterator[str]:
-        """Have the path of an object to be written or deleted, in a folder that `make` makes if need be."""
+        """Yield the path for writing or deleting an object; `make` creates its folder."""
         folder, last = os.path.split(self._path(name))
         with beneath.in_folder(folder, make=make) as path:
             yield os.path.join(path, last)
@@ -192,7 +194,7 @@ class LocalStore(Store):
 
 
 def _write_unfinished(target: str, data: bytes, *, sync: bool = True) -> str:
-    """Write bytes beside a target, whose folder is there; return the path of the file."""
+    """Write bytes to a temporary file next to a target, whose folder must exist; return its path."""
     path = os.path.join(os.path.dirname(target), UNFINISHED + secrets.token_hex(8))
     try:
         with open(path, "xb") as file:
@@ -215,6 +217,6 @@ def _names_below(top: str) -> Iterator[str]:
 
 
 def _raise_unless_absent(error: OSError) -> None:
-    """Keep an unreadable folder from passing for an empty one."""
+    """Raise the error of an unreadable folder, which would otherwise look empty."""
     if not isinstance(error, FileNotFoundError):
         raise error

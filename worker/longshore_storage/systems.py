@@ -1,6 +1,6 @@
-"""The file systems of fsspec, each set up as Longshore needs it, and what they tell of a file made equal.
+"""Configured fsspec file systems, and a uniform view of the metadata that they return for a file.
 
-Credentials are never among our options: each library finds its own, in the environment or from the machine.
+Options never contain credentials: each library finds them in the environment or from the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import fsspec
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    # Its legacy mode takes a 429 for final.
+    # The legacy retry mode does not retry a 429.
     "s3": {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 5}}},
 }
 _OPTIONS["s3a"] = _OPTIONS["s3"]
@@ -28,7 +28,7 @@ _PACKAGES = {  # scheme -> the package that opens it, and the extra that install
     **dict.fromkeys(AZURE, ("adlfs", "azure")),
 }
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
-# What the stores' libraries call it, the strongest first; a store that has none of them tells by size alone.
+# Metadata keys that identify a version, the strongest first. Without any of them, the size must do.
 _STAMPS = (
     "ETag",
     "etag",
@@ -44,38 +44,38 @@ _STAMPS = (
 
 
 class Digest(NamedTuple):
-    """The MD5 of an object, in hexadecimal digits; of what only looks like one, it is not declared."""
+    """The MD5 of an object in hexadecimal; `is_declared` is false for an ETag that only looks like one."""
 
     md5: str
     is_declared: bool
 
 
 def stamp_of(info: dict[str, Any]) -> str:
-    """Return a text that is another once an object's content is, of what its store says of it."""
+    """Return a text that changes with an object's content, from the metadata of its store."""
     found = next((info[key] for key in _STAMPS if info.get(key)), None)
     return f"{info.get('size')} {found}"
 
 
 def has_stamp(info: dict[str, Any]) -> bool:
-    """Return whether a store says more of an object than its size."""
+    """Return whether the metadata identifies a version by more than the size."""
     return any(info.get(key) for key in _STAMPS)
 
 
 def digest_of(info: dict[str, Any]) -> Digest | None:
-    """Return the digest that a store keeps of an object, of what it says of it; None where it keeps none."""
+    """Return the digest in the metadata of an object, or None."""
     settings = info.get("content_settings")  # Azure's
     declared = info.get("md5Hash") or info.get("Content-MD5") or (settings or {}).get("content_md5")
     if declared:
         raw = base64.b64decode(declared) if isinstance(declared, str) else bytes(declared)
         return Digest(raw.hex(), is_declared=True)
     etag = str(info.get("ETag") or "").strip('"')
-    if "StorageClass" in info and re.fullmatch("[0-9a-f]{32}", etag):  # S3's, of an object that came in one part
+    if "StorageClass" in info and re.fullmatch("[0-9a-f]{32}", etag):  # an S3 object that was uploaded in one part
         return Digest(etag, is_declared=False)
     return None
 
 
 def require_store(url: str) -> None:
-    """Import the packages that open a URL; its scheme may be one that nobody knows.
+    """Import the packages that open a URL; ignore unknown schemes.
 
     Raises:
         MissingPackageError: One of them cannot be imported. The message names it and its extra.
@@ -96,14 +96,16 @@ def require_store(url: str) -> None:
 
 
 def file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Return the file system of a URL, and the path in it; `options` go to it.
+    """Return the file system of a URL and the path in it; `options` are passed to the file system.
 
-    Raises ValueError for a scheme that fsspec does not know, MissingPackageError when the scheme's package is missing.
+    Raises:
+        ValueError: fsspec does not know the URL's scheme.
+        MissingPackageError: The package for the scheme is not installed.
     """
     try:
         return _file_system(url, **options)
     except ImportError:
-        require_store(url)  # which says what is missing
+        require_store(url)  # raises an error that names the package
         raise
 
 
@@ -112,13 +114,15 @@ def _file_system(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, s
 
     protocol = url.partition("://")[0]
     options = {**_OPTIONS.get(protocol, {}), **options}
-    if "::" in url and "://" not in url.partition("::")[2]:  # a name with two colons, which fsspec takes for a chain
+    if (
+        "::" in url and "://" not in url.partition("::")[2]
+    ):  # a name with two colons, which fsspec would parse as a chain
         kind = fsspec.get_filesystem_class(protocol)
         fs, path = kind(**{**kind._get_kwargs_from_urls(url), **options}), str(kind._strip_protocol(url))  # noqa: SLF001
     else:
         fs, path = cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(url, **options))
     if protocol in AZURE:
-        # adlfs hands no such setting on, and Azure's own first pause is 15 s.
+        # adlfs does not pass on retry settings, and the default first pause of Azure's library is 15 s.
         policy = fs.service_client._config.retry_policy  # noqa: SLF001
         policy.initial_backoff, policy.increment_base, policy.random_jitter_range = 0.5, 2, 0.25
         policy.total_retries = 5

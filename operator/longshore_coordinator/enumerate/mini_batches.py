@@ -25,7 +25,7 @@ from longshore_protocol.slices import coded
 from longshore_storage import listing
 from longshore_storage.errors import DatabaseError, ListingError
 from longshore_storage.listing import Selection
-from longshore_storage.retrying import told_by
+from longshore_storage.retrying import root_error
 from longshore_storage.store import local_path
 
 _OF_FILE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
@@ -133,7 +133,7 @@ def _is_of_file(path: str, error: Exception) -> bool:
     """Tell whether an error is one file's own, rather than that of its volume or store, or of settings."""
     if isinstance(error, PathError):
         return False
-    if isinstance(told_by(error), FileNotFoundError) or type(error).__module__.startswith("pyarrow"):
+    if isinstance(root_error(error), FileNotFoundError) or type(error).__module__.startswith("pyarrow"):
         return True
     if isinstance(error, OSError):
         is_damaged = error.errno is None and "thrift" in str(error)  # a Parquet footer, as pyarrow reports it
