@@ -105,7 +105,7 @@ def test_a_fault_is_named_with_its_byte(path, rows, fault, unit, value):
     [
         (b"id,x\r" + b"1,2\r" * 500, CSV, RETURN.format(5)),
         (b'id,"x\n' + b"1,2\n" * 500, QUOTED, "ends inside a quoted field"),
-        (b"id," + b"x" * 2000 + b"\n1,2\n", CSV, "has more than 1000 bytes, and is the first one of its file"),
+        (b"id," + b"x" * 2000 + b"\n1,2\n", CSV, "has more than 1000 bytes and is the first record of its file"),
         (b"\n" * 5000 + b"id,x\r1,2\r", CSV, RETURN.format(5)),
     ],
 )

@@ -278,7 +278,7 @@ def test_more_sources_than_can_be_told_of_are_refused():
 
 @pytest.mark.parametrize("text", ["", "x", "eJw=", "The source x cannot be brought.", "bm8="])
 def test_what_is_no_result_is_a_value_error(text):
-    with pytest.raises(ValueError, match="no result of a survey"):
+    with pytest.raises(ValueError, match="not the result of a survey"):
         SurveyResult.unpack(text)
 
 

@@ -1,10 +1,10 @@
-"""One call of a coordinator's HTTP API: limits are values, failures are types. Callers decide about retries.
+"""HTTP client for a coordinator's API: limits are values, failures are exception types, callers decide on retries.
 
 CoordinatorError
-|-- Unreachable       no connection, or no whole answer within the limits; a later call may get one
+|-- Unreachable       no connection, or no complete response within the limits; a retry may succeed
 |-- InvalidAuthority  the certificate of the authority cannot be read
-|-- AnswerTooLong     the answer has more bytes than the caller reads
-`-- Rejected          the coordinator answered with a status other than 200
+|-- AnswerTooLong     the response exceeds `Limits.answer`
+`-- Rejected          the coordinator responded with a status other than 200
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class CoordinatorError(Exception):
 
 
 class Unreachable(CoordinatorError):
-    """The coordinator did not answer in time, or the connection failed."""
+    """The coordinator did not respond in time, or the connection failed."""
 
 
 class InvalidAuthority(CoordinatorError):
-    """`Endpoint.authority` is no certificate."""
+    """`Endpoint.authority` is not a valid certificate."""
 
 
 class AnswerTooLong(CoordinatorError):
-    """The answer exceeds `Limits.answer`."""
+    """The response exceeds `Limits.answer`."""
 
 
 class Rejected(CoordinatorError):
-    """The coordinator answered with an HTTP status other than 200."""
+    """The coordinator responded with an HTTP status other than 200."""
 
     def __init__(self, url: str, status: int, text: str) -> None:
         super().__init__(f"{url}: HTTP {status}: {text}")
@@ -46,12 +46,12 @@ class Rejected(CoordinatorError):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a coordinator listens, and the credentials for it."""
+    """The address of a coordinator and the credentials for it."""
 
     url: str  # scheme, host and port
     token: str = field(repr=False)
-    authority: str | None = field(default=None, repr=False)  # PEM; it alone is trusted. None: the system's authorities
-    name: str | None = None  # which the certificate must have; None: the host of the URL
+    authority: str | None = field(default=None, repr=False)  # PEM of the only trusted authority; None: the system's
+    name: str | None = None  # expected name in the certificate; None: the host of the URL
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,21 @@ class Limits:
     """Limits of every call; None for no limit."""
 
     connect: float  # seconds until TCP and TLS are established
-    silence: float | None = None  # seconds between two pieces of an answer
+    silence: float | None = None  # seconds between two parts of a response
     total: float | None = None  # seconds of the whole call
-    answer: int | None = None  # bytes of an answer
+    answer: int | None = None  # bytes of a response
     kept: float = 5.0  # seconds that an idle connection is kept; fewer than the coordinator keeps it
 
 
 class CoordinatorApi:
     """Calls one coordinator over persistent connections.
 
-    Create and use it within one event loop; `async with` closes its connections. Answers are neither redirected nor
-    decompressed: whoever can make pods may listen in a coordinator's place.
+    Create and use it within one event loop; `async with` closes its connections. It neither follows redirects nor
+    decompresses responses, because any user who can create pods could impersonate a coordinator.
     """
 
     def __init__(self, endpoint: Endpoint, limits: Limits) -> None:
-        """Raises InvalidAuthority."""
+        """Create a client. Raises InvalidAuthority."""
         self._endpoint = endpoint
         self._limits = limits
         self._tls = True if endpoint.authority is None else _context(endpoint.authority)
@@ -96,7 +96,13 @@ class CoordinatorApi:
             await self._session.close()
 
     async def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """Send one request; return the body of its answer. Raises CoordinatorError."""
+        """Send one request; return the response's body.
+
+        Raises:
+            Unreachable: The coordinator did not respond in time, or the connection failed.
+            Rejected: The status is not 200.
+            AnswerTooLong: The response exceeds `Limits.answer`.
+        """
         assert self._session is not None, "used outside its `async with`"
         url = self._endpoint.url
         try:
@@ -134,4 +140,4 @@ def _context(authority: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cadata=authority)
     except ssl.SSLError as error:
-        raise InvalidAuthority(f"the authority is no certificate: {error}") from error
+        raise InvalidAuthority(f"the certificate authority is not a valid certificate: {error}") from error

@@ -1,5 +1,5 @@
-"""What coordinator, agent and host say to one another.
+"""Messages between coordinator, agent and host: values and their encodings, without I/O.
 
-Standard library only, Python 3.7 and later: this package travels into the user's image beside `longshore_host`.
-Nothing in here does I/O; it holds values and their encodings.
+Standard library only, Python 3.7 and later: this package is installed in the user's image together with
+`longshore_host`.
 """

@@ -1,6 +1,6 @@
-"""What the text of one cell means: missing, a number, true or false, a time.
+"""Parse the text of one cell: a missing value, a number, a boolean or a time.
 
-One rule for the reader of rows and for the partition keys, so that a key equals the cell that the script gets.
+Reading rows and computing partition keys share these rules, so that a key equals the value that the script receives.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Callable, FrozenSet
 
 from longshore_protocol.job import TabularFormat
 
-NULL = "\x1aNULL\x1a"  # what `records.mark_nulls` writes for a missing value
-# pandas' own list, which grew over its versions: the list is fixed here, whatever version reads.
+NULL = "\x1aNULL\x1a"  # the text that `records.mark_nulls` writes for a missing value
+# The default list of pandas, which grew over its versions. It is fixed here, independent of the installed version.
 _DEFAULT_MISSING = frozenset(
     [
         "",
@@ -48,7 +48,7 @@ ISO_TIME = re.compile(
 INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)
-_LARGEST_EXPONENT = 40  # of a number that may be an integer of any type
+_LARGEST_EXPONENT = 40  # of numbers that may be integers
 _PARTS = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,9}))?)?)?)?"
     r" ?(?:(Z)|([+-])(\d\d):?(\d\d)?)?",
@@ -57,18 +57,18 @@ _PARTS = re.compile(
 
 
 def missing_texts(format: TabularFormat) -> FrozenSet[str]:
-    """Return the texts of a csv cell that mean a missing value, after quotes are removed; see `missing`."""
+    """Return the texts, without quotes, that represent a missing value in csv; see `missing`."""
     nulls = frozenset([NULL] if format.escape else [])
     return nulls | frozenset(format.na_values) | (_DEFAULT_MISSING if format.keep_default_na else frozenset())
 
 
 def missing_numbers(format: TabularFormat) -> FrozenSet[float]:
-    """Return the numbers that mean a missing value, however they are written: as in pandas, -9 means -9.0 too."""
+    """Return the numbers that represent a missing value in any notation: as in pandas, -9 includes -9.0."""
     return frozenset(float(text) for text in format.na_values if is_number(text))
 
 
 def missing(format: TabularFormat) -> Callable[[str], bool]:
-    """Return the function that tells whether the text of a csv cell means a missing value."""
+    """Return a predicate for texts of csv cells that represent a missing value."""
     texts, numbers = missing_texts(format), missing_numbers(format)
     if not numbers:
         return texts.__contains__
@@ -76,12 +76,12 @@ def missing(format: TabularFormat) -> Callable[[str], bool]:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a text means a number."""
+    """Return whether a text is a number."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def read_integer(text: str) -> int:
-    """Return the integer that a text means, also one written as 1.0 or 1e3. Raises ValueError."""
+    """Return a text as an integer, also if written as 1.0 or 1e3. Raises ValueError."""
     if INTEGER.fullmatch(text):
         return int(text)
     if not _NUMBER.fullmatch(text):
@@ -90,22 +90,22 @@ def read_integer(text: str) -> int:
 
 
 def whole_number(number: decimal.Decimal) -> int:
-    """Return a number as an integer. Raises ValueError for one that is none."""
+    """Return a number as an integer. Raises ValueError if it has a fraction or is too large."""
     if not number.is_finite() or number.adjusted() > _LARGEST_EXPONENT or number != int(number):
         raise ValueError("{} is no integer".format(number))
     return int(number)
 
 
 def read_float(text: str) -> float:
-    """Return the float that a text means. Raises ValueError."""
+    """Return a text as a float. Raises ValueError."""
     number = float(text) if _NUMBER.fullmatch(text) or _NO_NUMBER.fullmatch(text) else None
-    if number is None or (math.isinf(number) and _NUMBER.fullmatch(text)):  # a number that floats have no place for
+    if number is None or (math.isinf(number) and _NUMBER.fullmatch(text)):  # a number out of the range of floats
         raise ValueError('"{}" is no number of a float'.format(text))
     return number
 
 
 def read_boolean(text: str) -> bool:
-    """Return the truth value that a text means: true or false in any case, 1 or 0. Raises ValueError."""
+    """Return a text as a boolean: true or false in any case, 1 or 0. Raises ValueError."""
     plain = text.strip().lower()
     if plain in ("true", "1", "1.0"):
         return True
@@ -115,12 +115,17 @@ def read_boolean(text: str) -> bool:
 
 
 def read_time(text: str, date_format: str = "") -> datetime.datetime:
-    """Return the time that a text means: in `date_format` (as strptime has it), or without one in ISO 8601.
+    """Return a text as a time; it is aware if the text has an offset.
 
-    It has a zone where the text has an offset. Raises ValueError, also for a fraction that microseconds cannot hold.
+    Args:
+        text: The text of the cell.
+        date_format: A format for strptime; "" for ISO 8601.
+
+    Raises:
+        ValueError: The text does not match the format, or is more precise than a microsecond.
     """
     if date_format:
-        return datetime.datetime.strptime(text, date_format)  # noqa: DTZ007  (a form need not have an offset)
+        return datetime.datetime.strptime(text, date_format)  # noqa: DTZ007  (the format may have no offset)
     parts = _PARTS.fullmatch(text) if ISO_TIME.fullmatch(text) else None
     if parts is None:
         raise ValueError('"{}" is not a time in ISO 8601'.format(text))

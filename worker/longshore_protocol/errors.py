@@ -1,6 +1,6 @@
-"""The categories of failure, one spelling from the child's message to `status.firstError`.
+"""Categories of failures, with one spelling from a child's message to `status.firstError`.
 
-The category decides who has to act: the script's author, the data's owner, or the operator of the cluster.
+The category determines who must act: the author of the script, the owner of the data, or the cluster's administrator.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Optional
 USER_ERROR = "UserError"  # init(), run() or the import raised
 TIMEOUT = "Timeout"  # run() or init() took longer than allowed
 OUT_OF_MEMORY = "OutOfMemory"  # MemoryError, or the kernel killed the process for memory
-CUDA_OUT_OF_MEMORY = "CudaOutOfMemory"  # init() or run() raised PyTorch's exception for a GPU that is full
+CUDA_OUT_OF_MEMORY = "CudaOutOfMemory"  # init() or run() raised PyTorch's exception for a full GPU
 PROCESS_DIED = "ProcessDied"  # the process ended by itself or by a signal
 WRONG_RETURN = "WrongReturn"  # run() returned None, a scalar, a generator, or too few rows
 DATA_ERROR = "DataError"  # the mini-batch could not be read
@@ -45,7 +45,7 @@ _TRANSIENT = frozenset(
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether a file of this machine could not be read because its disk or volume fails for now.
+    """Return whether reading a local file failed because its disk or volume has a temporary failure.
 
     Looks at the causes of `error` too: parsers wrap what reading raised.
     """
@@ -60,5 +60,5 @@ def is_transient(error: BaseException) -> bool:
 
 
 def run_took_longer(limit: float) -> str:
-    """Say that a run() was above its limit in seconds."""
+    """Return the message for a run() that exceeded its limit in seconds."""
     return "run() took longer than runInvocationTimeoutSeconds ({:g} s)".format(limit)

@@ -1,4 +1,4 @@
-"""Faster imports for processes whose start somebody waits for."""
+"""Faster imports for processes whose start the user waits for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Iterator
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Import modules without garbage collection, and exempt what they made from it until the process ends.
+    """Import modules without garbage collection, and exempt their objects from it until the process exits.
 
     Modules, classes and functions live as long as the process. Searching them for garbage while others are imported,
     and again when the interpreter exits, takes an eighth of a short run's time.

@@ -1,8 +1,8 @@
-"""The job: one ParallelRunStep with every name resolved, as coordinator and agent read it.
+"""The job: a ParallelRunStep with all references resolved, as coordinator and agents use it.
 
-Whoever starts a coordinator (the operator, or `longshore run`) resolves the custom resources into a `Job` and hands
-it over; the coordinator sends the same JSON to each agent that registers. Durations are seconds, sizes are bytes,
-places are absolute local paths or fsspec URLs.
+The operator or `longshore run` resolves the custom resources into a `Job` and passes it to the coordinator, which sends
+the same JSON to each agent that registers. Durations are in seconds, sizes in bytes, and locations are absolute local
+paths or fsspec URLs.
 """
 
 from __future__ import annotations
@@ -32,47 +32,47 @@ class TabularFormat:
     date_formats: Dict[str, str] = field(default_factory=dict)  # column name -> strptime format; others are ISO 8601
     keep_default_na: bool = True  # pandas' own texts for missing values count, see `cells.missing_texts` (csv)
     na_values: List[str] = field(default_factory=list)  # further texts for missing values (csv)
-    infer_types: bool = True  # columns without a type have one that their texts tell; else they are text (csv)
+    infer_types: bool = True  # infer the types of columns without one; otherwise they are text (csv)
     path_column: Optional[str] = None  # the name of a column with the path of each row's file
     multi_line: bool = False  # quoted fields may hold newlines (csv)
-    escape: Optional[str] = None  # makes the character behind it an ordinary one (csv)
-    as_dicts: bool = False  # the script is given a list of dicts, and no DataFrame (jsonl)
+    escape: Optional[str] = None  # makes the following character an ordinary one (csv)
+    as_dicts: bool = False  # pass a list of dicts to the script instead of a DataFrame (jsonl)
     query: Optional[str] = None  # a SELECT statement (sql)
-    split_by: Optional[str] = None  # the column of its rows that they are cut by; None: they are one mini-batch (sql)
-    database: str = ""  # what its Datastore is called, as the variables with its user and password are (sql)
+    split_by: Optional[str] = None  # the column that splits the rows; None: all rows are one mini-batch (sql)
+    database: str = ""  # name of its Datastore, part of the names of the variables with user and password (sql)
 
     def type_of(self, column: str) -> Optional[str]:
-        """Return the pandas dtype that a column has by declaration; None for one whose values tell."""
+        """Return the declared pandas dtype of a column, or None to infer it."""
         return self.column_types.get(column, None if self.infer_types else "str")
 
 
 @dataclass(frozen=True)
 class Input:
-    """One partitioned input; its files in the stable order of their full paths."""
+    """One partitioned input. Its files are in the order of their full paths."""
 
     name: str
     paths: Tuple[str, ...]  # absolute local paths or URLs: a file, a folder (read recursively) or a glob (`**` too);
     # of a query, one URL: that of the database
     mode: str = "mount"  # "mount", "download" or "direct"
     tabular: Optional[TabularFormat] = None  # None: a file input
-    partition_format: Optional[str] = None  # what the end of a file's path says, see `partition_format`
+    partition_format: Optional[str] = None  # values in the end of a file's path, see `partition_format`
 
 
 @dataclass(frozen=True)
 class ScriptInput:
-    """Data that the script finds at a path of its machine, which `$(inputs.NAME)` in its arguments stands for.
+    """Data at a local path of the script, which replaces `$(inputs.NAME)` in its arguments.
 
-    One URI of a file is that file; one of a folder that folder; globs and several URIs are a folder of what they mean.
+    One URI is that file or folder. Globs and several URIs become a folder with all of their files.
     """
 
     name: str
     uris: Tuple[str, ...]  # files, folders (read recursively) or globs
-    mode: str = MOUNT  # "mount": where it is, if it is a path of the machine; "download": always a copy
+    mode: str = MOUNT  # "mount": used in place if local; "download": always a copy
 
 
 @dataclass(frozen=True)
 class MiniBatchSize:
-    """How large a mini-batch is: `unit` is "files" (file inputs), "bytes" or "rows" (tabular inputs)."""
+    """The size of a mini-batch: `unit` is "files" (file inputs), "bytes" or "rows" (tabular inputs)."""
 
     unit: str
     value: int
@@ -80,20 +80,20 @@ class MiniBatchSize:
 
 @dataclass(frozen=True)
 class Output:
-    """Where results go and how rows are written."""
+    """The output folder and the format of its rows."""
 
     action: str  # "append_row" or "summary_only"
     uri: str  # the output folder; it exists when the script starts
     file_name: str = "parallel_run_step.txt"  # with append_row only
     format: str = "text"  # "text", "csv", "tsv", "jsonl" or "parquet"
-    header: bool = False  # the columns' names once, as first line
+    header: bool = False  # write the column names as first line
     separator: Optional[str] = None  # None: the format's own (text " ", csv ",", tsv tab)
     name: str = "output"
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a step gives up; -1 and None switch a threshold off. Counts are of terminal failures."""
+    """Thresholds of permanent failures at which a step fails; -1 and None disable a threshold."""
 
     error_threshold: int = -1  # failed items
     allowed_failed_count: int = -1  # failed mini-batches
@@ -104,16 +104,16 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """All in seconds."""
+    """Timeouts in seconds."""
 
     run_invocation: float = 60.0  # one call of run()
-    task_overhead: float = 30.0  # loading a mini-batch and handing over its result
+    task_overhead: float = 30.0  # loading a mini-batch and returning its result
     init: float = 600.0  # import of the entry script and init()
     first_task_creation: Optional[float] = (
         None  # the first mini-batch must be cut within this; None: while listing halts
     )
     progress_update: Optional[float] = None  # None: 3 x (run_invocation + task_overhead)
-    storage: float = 600.0  # a store that fails may keep every mini-batch from ending for this long
+    storage: float = 600.0  # without any success while a store fails
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Job:
-    """One ParallelRunStep, resolved."""
+    """One resolved ParallelRunStep."""
 
     name: str
     run_id: str
@@ -146,7 +146,7 @@ class Job:
     concurrency_per_process: int = 16  # mini-batches at once in a process of an async entry script
     partition_keys: Tuple[str, ...] = ()  # each combination of their values is a mini-batch, whatever `mini_batch` is
     coalesce: bool = False  # tabular inputs: a mini-batch may have the rows of several small files
-    gpus_per_worker: int = 0  # shared out among its processes; 0: what they inherit is left alone
+    gpus_per_worker: int = 0  # distributed among its processes; 0: they inherit the environment
     max_tries: int = 3
     thresholds: Thresholds = field(default_factory=Thresholds)
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -154,14 +154,14 @@ class Job:
     resource_monitor_interval: float = 600.0  # 0: off
     profiling_module: Optional[str] = None  # "cProfile" or "profile"
     metrics_name_prefix: str = ""
-    sample: Optional[int] = None  # run this many mini-batches only
-    experiment: str = ""  # the pipeline that it is a step of...
-    parent_id: str = ""  # ...and the id of that one's run
+    sample: Optional[int] = None  # run only this many mini-batches
+    experiment: str = ""  # the pipeline of the step
+    parent_id: str = ""  # id of the pipeline's run
     retry_failed: bool = False  # resume a run that succeeded, too, to retry its failed mini-batches
     accept_changed_code: bool = False  # resume a run though its code or settings changed
-    code: Dict[str, str] = field(default_factory=dict)  # files of the source -> digests; {}: not known, but...
-    code_uri: str = ""  # ...where workers fetch them from: the coordinator lists it
-    runtime: str = ""  # the interpreter, or the image, that runs the script
+    code: Dict[str, str] = field(default_factory=dict)  # file of the source -> digest; {}: unknown, see code_uri
+    code_uri: str = ""  # location of the source that workers fetch, which the coordinator lists
+    runtime: str = ""  # the interpreter or image that runs the script
 
     def to_json(self) -> str:
         """Return the job as one JSON document that `from_json` reads back."""

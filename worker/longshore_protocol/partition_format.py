@@ -1,8 +1,8 @@
-"""What the end of a file's path says: `partitionFormat`, in Azure ML's language.
+"""Parse values from the end of a file's path: `partitionFormat`, with Azure ML's syntax.
 
 A format describes a path from its first placeholder, or from a literal folder before that, to the path's end.
-`{name}` stands for text within one folder or file name; `{name:yyyy/MM/dd/HH/mm/ss}`, or some of these with any
-text between, for a time; `*` for any text within one name, which is not kept. All else stands for itself.
+`{name}` matches text within one folder or file name. `{name:yyyy/MM/dd/HH/mm/ss}`, or some of these units with any text
+between them, matches a time. `*` matches any text within one name, which is ignored. All other text matches itself.
 
 The format `hive` describes the folders `name=value` right above a file, as Hive and Spark write them: names and values
 are percent-decoded, and `__HIVE_DEFAULT_PARTITION__` is a missing value.
@@ -24,14 +24,14 @@ _UNIT = re.compile("|".join(_UNITS))
 
 
 class PartitionFormat:
-    """A format, ready to be applied. Raises ValueError, whose text is a rule, for one that is none."""
+    """A compiled format. Raises ValueError for an invalid one; the message is the violated rule."""
 
     def __init__(self, text: str) -> None:
         self.is_hive = text == HIVE
-        self.names: Tuple[str, ...] = ()  # in their order; of `hive`, each path has its own
+        self.names: Tuple[str, ...] = ()  # in order; empty for `hive`, whose paths have their own
         if self.is_hive:
             return
-        self._times: Dict[str, List[str]] = {}  # names of those that are times: their units, in order
+        self._times: Dict[str, List[str]] = {}  # name of a time -> its units in order
         names: List[str] = []
         pattern, place = "", 0
         for found in _PLACEHOLDER.finditer(text):
@@ -51,9 +51,9 @@ class PartitionFormat:
         self._match = re.compile("(?:^|/)" + pattern.lstrip("/") + r"\Z", re.DOTALL).search
 
     def read(self, path: str) -> Optional[Dict[str, Any]]:
-        """Return the values that a path has, by name: str, datetime.datetime, or None for a missing value.
+        """Return the values in a path by name, or None if the path does not match the format.
 
-        None where the path has not this form.
+        Values are str or datetime.datetime, or None for a missing value.
         """
         if self.is_hive:
             return _hive_values(path)
@@ -91,12 +91,12 @@ class PartitionFormat:
 
 
 def _hive_values(path: str) -> Optional[Dict[str, Any]]:
-    """Return the values of the unbroken run of `name=value` folders that ends at the file; None without any.
+    """Return the values of the `name=value` folders directly above a file.
 
-    None as well for a name that is there twice, and for bytes that are no UTF-8.
+    Returns None if there are none, for a duplicate name, and for bytes that are not UTF-8.
     """
     if path.startswith(("http://", "https://")):
-        path = unquote(path)  # of a folder that a server calls a%2Fb, such a URL has a%252Fb
+        path = unquote(path)  # the URL of a folder "a%2Fb" contains a%252Fb
     found: List[Tuple[str, Any]] = []
     try:
         for folder in reversed(path.split("/")[:-1]):

@@ -1,12 +1,12 @@
-"""Where the records of delimited and JSON-lines files begin and end, in bytes.
+"""Find the byte boundaries of records in delimited and JSON-lines files.
 
-One rule for cutter and reader: the slice [start, end) of a file holds the records whose first byte lies in it, and the
-header belongs to no slice. So any cut of a file gives each record to exactly one slice, and a cut that lies between
-two records already is moved nowhere. A line ends with the byte 0x0A, before which there may be carriage returns.
+Cutting and reading share one rule: the slice [start, end) of a file contains the records whose first byte is in it, and
+the header belongs to no slice. So any cut assigns each record to exactly one slice, and a cut between two records stays
+where it is. A line ends with the byte 0x0A, optionally preceded by carriage returns.
 
-Parsers of csv follow other rules: most end a record at any carriage return, and let any quote hold line ends. Where
-that makes a difference there is a fault (`find_fault`), which cutter and reader refuse, so both see the same rows. The
-functions seek and read the binary file that they are given, and open none.
+csv parsers follow other rules: most end a record at any carriage return, and accept line ends inside any quotes. A
+record for which this matters is a fault (`find_fault`) and is rejected, so cutting and reading see the same rows. The
+functions seek and read a given binary file and open none.
 """
 
 from __future__ import annotations
@@ -23,24 +23,43 @@ from longshore_protocol.job import TabularFormat
 
 BEGINS_INSIDE = "begins inside a quoted field: set supportMultiLine if fields hold line ends"
 
-_STATEFUL = ("hz", "iso2022", "utf-7")  # their characters borrow the bytes of the quote, between shifts
-_ASCII_TRAILS = ("shift_jis", "cp932", "big5", "cp950", "gb", "cp949", "johab")  # characters may end with such a byte:
+_STATEFUL = ("hz", "iso2022", "utf-7")  # characters contain the bytes of ASCII quotes between shift sequences
+_ASCII_TRAILS = (
+    "shift_jis",
+    "cp932",
+    "big5",
+    "cp950",
+    "gb",
+    "cp949",
+    "johab",
+)  # characters may end with a byte in _TRAILS
 _TRAILS = range(0x40, 0x7F)
-_CLOSED, _QUOTED, _ESCAPED = range(3)  # what is open at the end of lines: nothing, a quote, a line end that was escaped
+_CLOSED, _QUOTED, _ESCAPED = range(
+    3
+)  # states at the end of a line: no quote open, a quote open, or the line end escaped
 _STRAY_RETURN = re.compile(rb"\r(?![\r\n]|\Z)")
 _WHITESPACE = " \t\r\n"
-_LONG = 1 << 12  # from this number of bytes on, looking at all quotes at once pays
+_LONG = 1 << 12  # bytes from which on checking all quotes at once is faster
 _LONGEST_HEADER = 16 << 20  # bytes
 _LOOK_BACK = 1 << 16  # bytes
-_STAND_INS = (b"\x1f", b"\x1e", b"\x1d", b"\x1c", b"\x01", b"\x02", b"\x03", b"\x04")  # for longer separators
-_BLOCK = 1 << 17  # bytes looked at in one step: they stay in the processor's cache
+_STAND_INS = (
+    b"\x1f",
+    b"\x1e",
+    b"\x1d",
+    b"\x1c",
+    b"\x01",
+    b"\x02",
+    b"\x03",
+    b"\x04",
+)  # replacements for longer separators
+_BLOCK = 1 << 17  # bytes searched at once, which fit into the CPU cache
 
 
 def is_splittable(format: TabularFormat) -> bool:
-    r"""Tell whether the bytes that cut a text in this format are always newlines, quotes, separators and escapes.
+    r"""Return whether a file in this format can be cut: bytes of newlines, quotes and separators are unambiguous.
 
-    They are in UTF-8 and in what extends ASCII byte by byte, and are not in UTF-16 and UTF-32: such a file is read
-    whole. Raises LookupError for an encoding that Python does not know.
+    They are in UTF-8 and in single-byte extensions of ASCII, but not in UTF-16 and UTF-32, whose files are read as a
+    whole. Raises LookupError for an encoding that Python does not support.
     """
     name = codecs.lookup(format.encoding).name
     if name == "utf-8-sig":
@@ -53,28 +72,28 @@ def is_splittable(format: TabularFormat) -> bool:
 
 
 def has_header(format: TabularFormat) -> bool:
-    """Tell whether the first record of each file names the columns."""
+    """Return whether the first record of each file is a header."""
     return format.format == "csv" and format.header
 
 
 def without_mark(first: bytes) -> bytes:
-    """Return the first bytes of a file without the byte order mark of UTF-8."""
+    """Return the first bytes of a file without the UTF-8 byte order mark."""
     return first[len(codecs.BOM_UTF8) :] if first.startswith(codecs.BOM_UTF8) else first
 
 
 def aligned_range(file: BinaryIO, start: int, end: int, size: int) -> Tuple[int, int]:
-    """Return the byte range of the records that begin in [start, end) of a file of `size` bytes, for plain lines.
+    """Return the byte range of the records that begin in [start, end) of a file of `size` bytes, one record per line.
 
-    A bound inside a line moves to the end of that line; start == end of the result means that no record begins there.
+    A bound inside a line moves to the end of that line. The range is empty if no record begins in it.
     """
     return _line_start(file, start, size), _line_start(file, end, size)
 
 
 def header_line(file: BinaryIO, format: TabularFormat) -> bytes:
-    """Return the bytes up to and with the first record that is not blank: their number is where the first row begins.
+    """Return the bytes up to and including the first non-blank record; rows begin behind them.
 
-    A byte order mark and blank lines before the record are part of it, as parsers skip both. Empty for a file without
-    any record. No more than 16 MiB of a record are read: what is longer is a fault.
+    They include a byte order mark and blank lines before the record, which parsers skip. Empty for a file without
+    records. At most 16 MiB of a record are read; a longer one is a fault.
     """
     file.seek(0)
     end = next((end for end, blank, _ in _records(_first_lines(file), format, 0) if not blank), 0)
@@ -93,10 +112,11 @@ def _first_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def each_record(file: BinaryIO, format: TabularFormat, *, start: int = 0) -> Iterator[Tuple[int, bool, bytes]]:
-    """Return an iterator over records from `start` on: where each ends, whether it is a blank line, and its bytes.
+    """Return an iterator over the records from byte `start`, which must be the start of a record.
 
-    The newline of a record is a part of it. `start` must be where a record begins. Newlines inside quotes belong to
-    their record with `multi_line` only. Parsers make no row of a blank line. A byte order mark is no part of the bytes.
+    Yields (end, is_blank, record): the byte offset of the record's end, whether it is a blank line, which is no row,
+    and its bytes with the newline but without a byte order mark. Newlines inside quotes belong to the record only with
+    `multi_line`.
     """
     file.seek(start)
     return _records(file, format, start)
@@ -106,7 +126,7 @@ def _records(lines: Iterable[bytes], format: TabularFormat, start: int) -> Itera
     blanks = _blank_bytes(format)
     quotes = _quotes(format) if _spans_lines(format) else None
     position, is_open = start, _CLOSED
-    earlier: List[bytes] = []  # lines of a record that is not at its end
+    earlier: List[bytes] = []  # earlier lines of an unfinished record
     for line in lines:
         position += len(line)
         if not start and position == len(line):
@@ -122,12 +142,12 @@ def _records(lines: Iterable[bytes], format: TabularFormat, start: int) -> Itera
         else:
             yield position, is_blank, line
     if is_open:
-        # A quote that is never closed: the rest of the file is one record, as parsers see it.
+        # An unclosed quote: parsers treat the rest of the file as one record.
         yield position, False, b"".join(earlier)
 
 
 def count_records(lines: bytes, format: TabularFormat) -> int:
-    """Return the number of records in whole csv lines; blank lines are none."""
+    """Return the number of records in complete csv lines, without blank lines."""
     if _spans_lines(format):
         return sum(not is_blank for _, is_blank, _ in each_record(io.BytesIO(lines), format))
     blanks = _blank_bytes(format)
@@ -135,7 +155,7 @@ def count_records(lines: bytes, format: TabularFormat) -> int:
 
 
 def split_record(text: str, format: TabularFormat) -> List[str]:
-    """Return the fields of a csv record, given without its line end, of whatever length they are."""
+    """Return the fields of a csv record without its line end; fields may have any length."""
     if '"' not in text and not (format.escape and format.escape in text):
         return text.split(format.separator)
     separator = format.separator
@@ -147,14 +167,16 @@ def split_record(text: str, format: TabularFormat) -> List[str]:
         csv.field_size_limit(max(limit, len(text)))
         return next(csv.reader([text], delimiter=separator, escapechar=format.escape))
     finally:
-        csv.field_size_limit(limit)  # it is the whole process's, and the user's own setting
+        csv.field_size_limit(limit)  # the setting is process-wide and belongs to the user
 
 
 def with_short_separator(lines: bytes, format: TabularFormat) -> Tuple[bytes, str, str]:
-    """Return whole csv records with a separator of one byte, that separator, and the encoding that they are in.
+    """Return complete csv records with a separator of one byte, that separator, and their encoding.
 
-    The parser of pandas that takes longer ones takes quotes for a part of their fields, and rounds floats. Raises
-    ValueError for lines in which every character occurs that could stand for the separator.
+    The pandas parser for longer separators treats quotes as part of fields and rounds floats.
+
+    Raises:
+        ValueError: The records contain all replacement characters.
     """
     if len(format.separator.encode()) == 1:
         return lines, format.separator, format.encoding
@@ -168,13 +190,15 @@ def _with_stand_in(text: str, format: TabularFormat) -> Tuple[bytes, str]:
         if each not in lines:
             separator, escape = format.separator.encode(), (format.escape or "").encode()
             return _made_quotes(separator, escape).with_separator(lines, each), each.decode()
-    raise ValueError("all control characters occur that could stand for its separator: choose one of one character")
+    raise ValueError(
+        "it contains all control characters that could replace its separator; use a separator of one character"
+    )
 
 
 def mark_nulls(lines: bytes, format: TabularFormat) -> bytes:
-    r"""Return whole csv records with `cells.NULL` for each field that is an escape character and N.
+    r"""Return complete csv records with `cells.NULL` for each unquoted field \N (escape character and N).
 
-    So databases write a missing value: \N, without quotes. Parsers would make it the letter.
+    Databases write missing values this way; parsers would read the letter N.
     """
     if not format.escape or "{}N".format(format.escape).encode() not in lines:
         return lines
@@ -182,36 +206,45 @@ def mark_nulls(lines: bytes, format: TabularFormat) -> bytes:
 
 
 def find_fault(lines: bytes, format: TabularFormat, *, is_first: bool = False) -> Optional[Tuple[int, str]]:
-    """Return where the first record of whole csv lines that parsers see otherwise begins, and what it has; or None.
+    """Find the first record in complete csv lines that parsers would read differently.
 
-    The text goes on "the record at byte 7 ...". `is_first` tells that the lines are the beginning of a file, up to its
-    first record.
+    Args:
+        lines: The lines.
+        format: Their format.
+        is_first: The lines are the start of a file, up to its first record.
+
+    Returns:
+        Byte offset and fault of the record, or None. The fault is the predicate of a sentence about the record.
     """
     start = 0
     for end, _, record in each_record(io.BytesIO(lines), format):
         if is_first and b"\0" in record:
-            text = "has a zero byte, which no text in {} has: set encoding, to utf-16 perhaps"
+            text = "has a zero byte, which text in {} never has: set encoding, for example to utf-16"
             return start, text.format(format.encoding)
         fault = _fault(record, format)
         if fault is not None:
             return start, fault
         if is_first and len(record) >= _LONGEST_HEADER:
-            return start, "has more than {} bytes, and is the first one of its file".format(_LONGEST_HEADER)
+            return start, "has more than {} bytes and is the first record of its file".format(_LONGEST_HEADER)
         start = end
     return None
 
 
 def may_begin_inside_quote(rows: bytes, format: TabularFormat) -> bool:
-    """Tell whether whole csv lines may begin with the rest of a field that a line before them opened."""
+    """Return whether complete csv lines may begin inside a field that an earlier line opened."""
     if not rows or _spans_lines(format):
         return False
     return b'"' not in rows or _quotes(format).closes_field(rows)
 
 
 def begins_inside_quote(file: BinaryIO, start: int, first_row: int, format: TabularFormat) -> bool:
-    """Tell whether a line before `start` opens a quote that none closes; at most 64 KiB are searched.
+    """Return whether a line before `start` opens a quote that is not closed. Searches at most 64 KiB.
 
-    `start` is where a line begins, and rows begin at `first_row`.
+    Args:
+        file: The csv file.
+        start: Byte offset of the start of a line.
+        first_row: Byte offset of the first row.
+        format: The format of the file.
     """
     from_ = max(first_row, start - _LOOK_BACK)
     file.seek(from_)
@@ -226,9 +259,9 @@ def begins_inside_quote(file: BinaryIO, start: int, first_row: int, format: Tabu
 
 
 def record_starts(file: BinaryIO, format: TabularFormat, *, start: int, step: int) -> Iterator[int]:
-    """Yield the first record start at or after each multiple of `step` bytes behind `start`, then the file's end.
+    """Yield the offset of the first record at or after each multiple of `step` bytes behind `start`, then the end.
 
-    `start` must be where a record begins; each number is yielded once. The file is read once, from `start` on.
+    `start` must be the start of a record. Each offset is yielded once. The file is read once from `start`.
     """
     quotes = _quotes(format) if _spans_lines(format) else None
     file.seek(start)
@@ -236,7 +269,7 @@ def record_starts(file: BinaryIO, format: TabularFormat, *, start: int, step: in
     while lines:
         target = (position // step + 1) * step
         while lines and (position < target or is_open):
-            # Whole lines, and never past the line in which the target lies.
+            # Read complete lines up to the line that contains the target.
             wanted = min(_BLOCK, target - position - 1)
             lines = (file.read(wanted) if wanted > 0 else b"") + file.readline()
             if quotes is not None:
@@ -248,7 +281,7 @@ def record_starts(file: BinaryIO, format: TabularFormat, *, start: int, step: in
 
 
 def _line_start(file: BinaryIO, position: int, size: int) -> int:
-    """Return where the first line at or after `position` begins."""
+    """Return the offset of the first line start at or after `position`."""
     if position <= 0 or position >= size:
         return max(0, min(position, size))
     file.seek(position - 1)  # a newline right before the position means that a line begins there
@@ -256,17 +289,17 @@ def _line_start(file: BinaryIO, position: int, size: int) -> int:
 
 
 def _blank_bytes(format: TabularFormat) -> bytes:
-    """Return the bytes that a blank line may consist of: of tabs, a tab-separated line has empty fields."""
+    """Return the bytes that may make up a blank line; tabs are excluded if they are the separator."""
     return _WHITESPACE.replace(format.separator, "").encode() if format.format == "csv" else _WHITESPACE.encode()
 
 
 def _spans_lines(format: TabularFormat) -> bool:
-    """Tell whether a record may have several lines."""
+    """Return whether a record may span several lines."""
     return format.format == "csv" and format.multi_line
 
 
 def _fault(record: bytes, format: TabularFormat) -> Optional[str]:
-    """Return what parsers see otherwise in a record, as `find_fault` does."""
+    """Return the fault of one record, as in `find_fault`."""
     if b'"' not in record and b"\r" not in record and not format.escape:
         return None
     quotes = _quotes(format)
@@ -297,11 +330,11 @@ def _made_quotes(separator: bytes, escape: bytes) -> _Quotes:
 
 
 class _Quotes:
-    """Follows the quotes of a csv file over whole lines.
+    """Tracks open quotes over complete lines of a csv file.
 
-    A quote opens only at the start of a field and is an ordinary character elsewhere (3.5" pipe); inside, two stand
-    for one. Counting quotes alone would be wrong from the first such inch mark to the end of the file. What follows an
-    escape character is ordinary, but an escape character behind a closing quote is ordinary itself.
+    A quote opens a field only at its start and is an ordinary character elsewhere (3.5" pipe). Inside a quoted field,
+    two quotes represent one. Merely counting quotes would be wrong after the first such inch mark. The character after
+    an escape character is ordinary; so is an escape character behind a closing quote.
     """
 
     def __init__(self, separator: bytes, escape: bytes) -> None:
@@ -331,22 +364,22 @@ class _Quotes:
         self._null = re.compile(start + rb"(?:(" + mark + rb"N" + end + rb')|"' + inside + rb")|" + ordinary)
 
     def with_nulls(self, lines: bytes, null: bytes) -> bytes:
-        """Return whole records with other bytes for the escape character and N, where they are a field."""
+        """Return complete records in which `null` replaces each field that is the escape character and N."""
         return self._null.sub(lambda found: null if found.group(1) else found.group(), lines)
 
     def with_separator(self, lines: bytes, other: bytes) -> bytes:
-        """Return whole records with other bytes for the separators, which are no part of a quoted field."""
+        """Return complete records in which `other` replaces each separator outside of quoted fields."""
         return self._separator.sub(lambda found: other if found.group("separator") else found.group(), lines)
 
     def open_after(self, lines: bytes, is_open: int) -> int:
-        """Return what is open after `lines`; `is_open` tells it of their start."""
+        """Return the state after `lines`, given the state `is_open` before them."""
         has_escape = bool(self._escape) and self._escape in lines
         if b'"' not in lines and not has_escape:
             return _QUOTED if is_open == _QUOTED else _CLOSED
         if len(lines) > _LONG and not has_escape and is_open != _ESCAPED:
             parts = lines.split(b'"')
             ends_open = bool(is_open) is (len(parts) % 2 == 1)
-            if _are_well_placed(parts, self._edges, is_open=bool(is_open), ends_open=ends_open):
+            if _are_at_field_edges(parts, self._edges, is_open=bool(is_open), ends_open=ends_open):
                 return _QUOTED if ends_open else _CLOSED
         position = 0
         if is_open == _QUOTED:
@@ -366,18 +399,18 @@ class _Quotes:
         return _QUOTED if match.group(1) is not None else _ESCAPED if match.group(2) is not None else _CLOSED
 
     def closes_field(self, lines: bytes) -> bool:
-        """Tell whether the first quote that is single, if a quote was open before, is followed by the field's end."""
+        """Return whether, assuming an open quote, the first closing quote is at the end of a field."""
         end = self._rest.match(lines)
         if end is None or end.group(1) is not None:
             return False
         return lines.startswith(self._edges, end.end()) or end.end() == len(lines)
 
 
-def _are_well_placed(parts: List[bytes], edges: Tuple[bytes, ...], *, is_open: bool, ends_open: bool) -> bool:
-    """Tell whether quotes that part whole lines open and close fields only: then their number decides what is open.
+def _are_at_field_edges(parts: List[bytes], edges: Tuple[bytes, ...], *, is_open: bool, ends_open: bool) -> bool:
+    """Return whether all quotes in complete lines open or close fields, so that their parity gives the state.
 
-    That is so when what lies between a closing and an opening quote reaches from edge to edge of fields, or is
-    nothing (a doubled quote). Mostly it is one of a few separators, so that looking at each once is fast.
+    This holds if the text between each closing and opening quote begins and ends at field edges, or is empty (a doubled
+    quote). Few distinct texts occur there, so checking each one once is fast.
     """
     outside = set(parts[2 - is_open : -1 : 2])
     if not is_open:

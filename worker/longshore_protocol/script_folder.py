@@ -1,16 +1,16 @@
-"""The folder that the agent prepares for a script step, and that its host works in.
+"""The folder of a script step, which the agent prepares and the host works in.
 
 spec.json        what to run; written by the agent before the host starts
 source/          a copy of the source folder: the script's working directory
-git.json         what git says of the source
-inputs/<name>/   inputs that were brought
-outputs/<name>/  outputs that are uploaded
-models/          models that were brought
-logs/            stdout.txt and stderr.txt, where the run's folder is in a store
-context.json     what `longshore_run` and `longshore_shims` tell the script of its step
-metrics.jsonl    what the script logs by `longshore_run`
-result.json      how it ended: whole, or not there
-host.lock        locked (flock) by the host for as long as it lives: the kernel releases it, whatever killed the host
+git.json         git state of the source
+inputs/<name>/   downloaded inputs
+outputs/<name>/  outputs to be uploaded
+models/          downloaded models
+logs/            stdout.txt and stderr.txt, if the run folder is in a store
+context.json     the step's context for `longshore_run` and `longshore_shims`
+metrics.jsonl    metrics that the script logs through `longshore_run`
+result.json      the result, written atomically
+host.lock        locked (flock) while the host is alive; the kernel releases it when the host dies
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ LOGS, STDOUT, STDERR, METRICS = "logs", "stdout.txt", "stderr.txt", "metrics.jso
 
 @dataclass(frozen=True)
 class ScriptSpec:
-    """What the host needs to know of a script step: no credential, no URL. All places are paths of this machine."""
+    """The specification of a script step for its host: local paths only, no credentials, no URLs."""
 
     script: str  # path inside source/
-    log_dir: str  # stdout.txt and stderr.txt are continued there
+    log_dir: str  # stdout.txt and stderr.txt are appended to there
     arguments: Tuple[str, ...] = ()
     variables: Dict[str, str] = field(default_factory=dict)  # added to the environment of the script
     models: Tuple[Tuple[str, int, str], ...] = ()  # name, version, path
     timeout: Optional[float] = None  # seconds; None: no limit
     inputs: Dict[str, str] = field(default_factory=dict)  # name -> file or folder
     outputs: Dict[str, str] = field(default_factory=dict)  # name -> folder
-    experiment: str = ""  # the pipeline, or the step where it is by itself
+    experiment: str = ""  # the pipeline, or the step if it runs alone
     parent_id: str = ""  # the id of the pipeline's run
     image_source: Optional[str] = None  # the source folder in the host's own image: the host copies it to source/
 

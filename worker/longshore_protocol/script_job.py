@@ -1,7 +1,7 @@
-"""One script step: what is to be run, and what became of it.
+"""A resolved script step and its result.
 
-Whoever runs a pipeline resolves a script step into a `ScriptJob` and gets a `ScriptResult` back. Durations are seconds,
-times are seconds since 1970, places are absolute local paths or fsspec URLs.
+The operator or `longshore run` resolves a script step into a `ScriptJob`; running it gives a `ScriptResult`. Durations
+are in seconds, times in seconds since 1970, and locations are absolute local paths or fsspec URLs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ TRANSFER_FAILED = "TransferFailed"
 
 @dataclass(frozen=True)
 class ScriptOutput:
-    """A folder that exists when the script starts, and that `$(outputs.NAME)` in its arguments stands for."""
+    """An output folder, created before the script starts; its path replaces `$(outputs.NAME)` in the arguments."""
 
     name: str
     uri: str
-    mode: str = MOUNT  # "mount": written in place, if it is a path of the machine; "upload": after success only
+    mode: str = MOUNT  # "mount": written in place if local; "upload": uploaded after success
     overwrite: bool = True  # False: the folder must be empty when the step begins
 
 
 @dataclass(frozen=True)
 class ScriptJob:
-    """One script step, resolved."""
+    """One resolved script step."""
 
     name: str
     run_id: str
@@ -44,10 +44,10 @@ class ScriptJob:
     variables: Dict[str, str] = field(default_factory=dict)  # environment of the script
     params: Dict[str, str] = field(default_factory=dict)  # the same as AML_PARAMETER_<name>
     models: Tuple[Model, ...] = ()
-    timeout: Optional[float] = None  # of the script alone, not of bringing its data; None: no limit
+    timeout: Optional[float] = None  # seconds, of the script without staging; None: no limit
     logging_level: str = "INFO"
-    experiment: str = ""  # the pipeline that it is a step of...
-    parent_id: str = ""  # ...and the id of that one's run
+    experiment: str = ""  # the pipeline of the step
+    parent_id: str = ""  # id of the pipeline's run
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the job as a JSON object. `asdict` would copy each string: a pipeline may have hundreds of jobs."""
@@ -73,16 +73,16 @@ class ScriptJob:
 
 @dataclass(frozen=True)
 class ScriptResult:
-    """How one execution of a script step ended."""
+    """The result of one execution of a script step."""
 
     state: str  # "succeeded", "failed", "timed_out" or "cancelled"
-    exit_code: Optional[int]  # negative: the signal that ended the script; None: it was never started
-    message: str  # one sentence, or the line with which the script's traceback ends
+    exit_code: Optional[int]  # negative: the signal that killed the script; None: it never started
+    message: str  # one sentence, or the last line of the script's traceback
     metrics: Dict[str, Any]  # name -> number, string, or list of those or of rows
     started: float  # seconds since 1970
     finished: float
-    git: Optional[Dict[str, Any]] = None  # repository, branch, commit (strings), dirty (bool): of the source's folder
-    reason: str = ""  # of one that failed, where it was not the script's own doing: one of the words above
+    git: Optional[Dict[str, Any]] = None  # repository, branch, commit (strings), dirty (bool) of the source
+    reason: str = ""  # one of the reasons above, if the failure was not the script's own
 
     def to_json(self) -> str:
         """Return the result as one JSON document that `from_json` reads back."""

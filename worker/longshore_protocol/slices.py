@@ -1,4 +1,4 @@
-"""What a mini-batch consists of, as the JSON that travels from the plan to the process that runs it.
+"""Slices: the contents of a mini-batch as JSON, from the plan to the process that runs it.
 
     files               ["/a", "/b"]
     records of a file   {"path", "start", "end"}, in bytes: the records that begin there, see `records`
@@ -12,13 +12,13 @@
     of several files    {"pieces": [any of these, ...]}
     of a partition      {"partition": {key: value}, "files" or "pieces": [...]}
 
-A piece of a file has its version as "stamp", see `stamps`: rows of another version are never read for it. Slices of
-plans that earlier versions of Longshore made have none. Files of a file input have none either: the script opens them.
+A piece of a file contains the file's version as "stamp" (see `stamps`); rows of other versions are never read. Slices
+in plans of earlier versions of Longshore have no stamps. File inputs have none either, because the script opens them.
 
-A piece of a file that lacks the header which the first file of its input has has the columns as "names": [name, ...].
-A piece whose file's path tells columns has them as "columns": {name: value}. Values of keys and columns are JSON's own,
-or {"datetime": ...}, {"date": ...}, {"decimal": ...} and their like with a string. Each row of a query is in one piece,
-whatever was written since it was cut, and however exactly a driver gives keys: pieces that meet are cut by one value.
+"names": [name, ...] has the columns of a file without a header whose input has one in its first file only. "columns":
+{name: value} has columns from the file's path. Values of keys and columns are JSON values, or {"datetime": text},
+{"date": text}, {"decimal": text} and so on. Each row of a query is in exactly one piece, even after later writes and
+with drivers that round keys, because adjacent pieces share one bound.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
 if TYPE_CHECKING:
     from longshore_protocol.job import TabularFormat
 
-_KINDS: Dict[str, Tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {  # a datetime is a date, too: it is first
+_KINDS: Dict[
+    str, Tuple[type, Callable[[Any], str], Callable[[str], Any]]
+] = {  # datetime first: it is a subclass of date
     "datetime": (datetime.datetime, datetime.datetime.isoformat, datetime.datetime.fromisoformat),
     "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
     "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
@@ -55,19 +57,19 @@ def pieces_of(slice: Any) -> List[Dict[str, Any]]:
 
 
 def format_of(piece: Dict[str, Any], format: TabularFormat) -> TabularFormat:
-    """Return how the file of a piece is read, which may lack the header that the first file of its input has."""
+    """Return the format of a piece's file: without a header if only the first file of the input has one."""
     return replace(format, header=False, names=list(piece["names"])) if "names" in piece else format
 
 
 def first_path(slice: Any) -> str:
-    """Return the file that a slice begins with."""
+    """Return the path of the first file of a slice."""
     is_files = isinstance(slice, list) or "files" in slice
     path: str = files_of(slice)[0] if is_files else pieces_of(slice)[0]["path"]
     return path
 
 
 def item_names(slice: Any, limit: int) -> List[str]:
-    """Return how messages name the first items of a slice, `limit` at most: files, or the files that rows are in."""
+    """Return descriptions of the first `limit` items of a slice for messages: files, or files with ranges of rows."""
     is_files = isinstance(slice, list) or "files" in slice
     if is_files:
         return files_of(slice)[:limit]
@@ -87,22 +89,22 @@ def _rows_name(piece: Dict[str, Any]) -> str:
 
 
 def values(coded: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the values of a slice's "partition" or "columns" as Python has them."""
+    """Decode the values of a slice's "partition" or "columns"; return them by name."""
     return {name: decoded(value) for name, value in coded.items()}
 
 
 def coded(value: Any) -> Any:
-    """Return a value as JSON that `values` reads back. Raises TypeError for what is no value of a key."""
+    """Encode a value as JSON that `decoded` reads back. Raises TypeError for an unsupported type."""
     if value is None or isinstance(value, (str, int, float)):  # bool is an int
         return value
     for name, (kind, write, _) in _KINDS.items():
         if isinstance(value, kind):
             return {name: write(value)}
-    raise TypeError("a value of type {} is no key".format(type(value).__name__))
+    raise TypeError("values of type {} are not supported as keys".format(type(value).__name__))
 
 
 def decoded(coded: Any) -> Any:
-    """Return the value that `coded` wrote."""
+    """Return the value that `coded` encoded."""
     if isinstance(coded, dict):
         [(kind, text)] = coded.items()
         return _KINDS[kind][2](text)

@@ -1,6 +1,6 @@
-"""The coordinator's state in one message: what the status of a ParallelRunStep is computed from.
+"""A snapshot of a coordinator's state, from which the status of a ParallelRunStep is computed.
 
-The coordinator never talks to the Kubernetes API: whoever owns the status asks for a snapshot. Times are Unix seconds.
+The coordinator never calls the Kubernetes API; the owner of the status requests snapshots. Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from longshore_protocol.reading import read_text
 
 PENDING, RUNNING, DRAINING, ASSEMBLING = "Pending", "Running", "Draining", "Assembling"
 SUCCEEDED, FAILED, INTERRUPTED = "Succeeded", "Failed", "Interrupted"
-SUCCEEDED_WITH_FAILURES = "SucceededWithFailures"  # a reason: the state is SUCCEEDED, and too many items failed
+SUCCEEDED_WITH_FAILURES = "SucceededWithFailures"  # a reason of the state SUCCEEDED: too many items failed
 
 MOST_IDLE = 100  # names in `Snapshot.idle_workers`
 MOST_DEVICES = 20  # entries of `Snapshot.devices`
 
-ENDED = (SUCCEEDED, FAILED, INTERRUPTED)  # states that no other follows; an interrupted run is resumed as a new epoch
+ENDED = (SUCCEEDED, FAILED, INTERRUPTED)  # final states; an interrupted run is resumed as a new epoch
 
 
 @dataclass(frozen=True)
 class MiniBatchCounts:
-    """Mini-batches by what became of them."""
+    """Numbers of mini-batches by state."""
 
-    total: Optional[int] = None  # None until the inputs are listed to the end
+    total: Optional[int] = None  # None until all inputs are listed
     scheduled: int = 0  # cut so far
-    running: int = 0  # leased now
+    running: int = 0  # currently leased
     succeeded: int = 0  # committed
-    failed: int = 0  # given up after the last try
+    failed: int = 0  # permanently, after the last try
     retried: int = 0  # tried more than once
 
 
 @dataclass(frozen=True)
 class ItemCounts:
-    """Items (files or rows) of the mini-batches that ended."""
+    """Numbers of items (files or rows) in finished mini-batches."""
 
     total: int = 0
     succeeded: int = 0
@@ -44,7 +44,7 @@ class ItemCounts:
 
 @dataclass(frozen=True)
 class WorkerCounts:
-    """Workers asked for, and connected with a process past init()."""
+    """Numbers of requested workers, and of connected ones with a process past init()."""
 
     wanted: int = 0
     ready: int = 0
@@ -52,16 +52,16 @@ class WorkerCounts:
 
 @dataclass(frozen=True)
 class Device:
-    """What some processes of a worker were given to compute on."""
+    """A device, and how many processes of a worker use it."""
 
     worker: str
-    device: str  # as `longshore_host.devices.device_of` puts it
+    device: str  # as reported by `longshore_host.devices.device_of`
     processes: int
 
 
 @dataclass(frozen=True)
 class FirstError:
-    """The error that came first."""
+    """The first error of a run."""
 
     category: str  # one of errors.CATEGORIES
     message: str  # one sentence
@@ -73,36 +73,36 @@ class FirstError:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where one run of a ParallelRunStep is."""
+    """The state of one run of a ParallelRunStep."""
 
     state: str  # one of the constants above
     run_id: str
     run_uri: str
     output_uri: str  # the output folder
-    epoch: int  # of the coordinator that says so
+    epoch: int  # of the coordinator that created the snapshot
     reason: str = ""  # one CamelCase word, such as ErrorThresholdExceeded; "" is the state itself
     message: str = ""  # one sentence
-    waiting_reason: str = ""  # why nothing runs while something could, one CamelCase word; "" when it runs
+    waiting_reason: str = ""  # why nothing runs, one CamelCase word; "" while something runs
     waiting_message: str = ""  # the same in one sentence
-    observed: Optional[float] = None  # when this was so
+    observed: Optional[float] = None  # time of the snapshot
     started: Optional[float] = None
     finished: Optional[float] = None
-    last_progress: Optional[float] = None  # a mini-batch ended
+    last_progress: Optional[float] = None  # when a mini-batch last ended
     rate_per_minute: Optional[float] = None  # mini-batches that end
     mini_batches: MiniBatchCounts = field(default_factory=MiniBatchCounts)
     items: ItemCounts = field(default_factory=ItemCounts)
     workers: WorkerCounts = field(default_factory=WorkerCounts)
-    # Names, sorted, of at most MOST_IDLE workers that are connected and hold no lease, while nothing waits to be leased
-    # and nothing more will come: each can go at once.
+    # Sorted names of at most MOST_IDLE connected workers without a lease, once no mini-batch is waiting and none will
+    # be added: they can be removed immediately.
     idle_workers: Tuple[str, ...] = ()
-    devices: Tuple[Device, ...] = ()  # by worker, at most MOST_DEVICES; of workers that are gone, too
+    devices: Tuple[Device, ...] = ()  # by worker, at most MOST_DEVICES, including workers that have exited
     first_error: Optional[FirstError] = None
-    output_file: Optional[str] = None  # the one file with all rows (append_row), once it is complete
+    output_file: Optional[str] = None  # the file with all rows (append_row), once complete
     rows: Optional[int] = None  # in that file
 
     @property
     def listed(self) -> bool:
-        """Whether the inputs are listed to the end."""
+        """Whether all inputs are listed."""
         return self.mini_batches.total is not None
 
     def to_json(self) -> str:

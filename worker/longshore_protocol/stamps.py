@@ -1,10 +1,10 @@
-"""Which version of a file a plan was made of: a stamp, a short text that travels in each piece of a slice.
+"""Stamps: short texts that identify the version of a file in a plan, stored in each piece of a slice.
 
     local files    SIZE MTIME, and INODE@VOLUME where the file system keeps inode numbers
-    in a store     SIZE and the ETag, digest or time of change that the store gives
+    in a store     SIZE and the ETag, digest or modification time from the store
 
-SIZE is in bytes, MTIME in nanoseconds. VOLUME names one mounted file system of one running kernel: other nodes, other
-mounts and restored backups number the same files differently, so inodes are compared within one volume only.
+SIZE is in bytes, MTIME in nanoseconds. VOLUME identifies one mounted file system of one running kernel: inode numbers
+differ between nodes, mounts and restored backups, so they are compared within one volume only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Dict
 
-# File systems whose inode numbers last as long as their files. Those of FUSE and of SMB may change at any time.
+# File systems with stable inode numbers. Those of FUSE and SMB may change at any time.
 _KEEP_INODES = frozenset({"ext2", "ext3", "ext4", "xfs", "zfs", "f2fs", "tmpfs", "nfs", "nfs4", "ceph", "lustre"})
 _INODE = re.compile(r" \d+@[0-9a-f]{12}\Z")
 _LOCAL = re.compile(r"(\d+) (\d+)( \d+@[0-9a-f]{12})?")
@@ -31,19 +31,19 @@ def of_status(status: os.stat_result) -> str:
 
 
 def lasting(stamp: str) -> str:
-    """Return the part of a stamp that is the same on every machine and after a restart."""
+    """Return a stamp without its inode: the part that is equal on every machine and after a restart."""
     return _INODE.sub("", stamp)
 
 
 def is_same(planned: str, found: str) -> bool:
-    """Tell whether two stamps are those of one version of a file."""
-    if planned.rpartition("@")[2] == found.rpartition("@")[2]:  # of one volume, or of a store
+    """Return whether two stamps identify the same version of a file."""
+    if planned.rpartition("@")[2] == found.rpartition("@")[2]:  # on the same volume, or in a store
         return planned == found
     return lasting(planned) == lasting(found)
 
 
 def difference(planned: str, found: str) -> str:
-    """Return what differs between two stamps, as a clause: "it had 4 bytes and has 3"."""
+    """Describe the difference of two stamps; return a clause such as "it had 4 bytes and has 3"."""
     size, _, version = planned.partition(" ")
     size_now, _, version_now = found.partition(" ")
     if size != size_now:
@@ -57,7 +57,7 @@ def difference(planned: str, found: str) -> str:
 
 
 def modified_at(stamp: str) -> str:
-    """Return when a local file was last modified, in UTC; "" for a file in a store."""
+    """Return the modification time of a local file in UTC, or "" for a file in a store."""
     local = _LOCAL.fullmatch(stamp)
     if local is None:
         return ""
@@ -71,7 +71,7 @@ def modified_at(stamp: str) -> str:
 
 @lru_cache(maxsize=256)
 def _volume(device: int) -> str:
-    """Return the name of the volume of a device, 12 hexadecimal digits; "" where inode numbers do not last."""
+    """Return an id of a device's volume (12 hexadecimal digits), or "" if its inode numbers are not stable."""
     if _file_systems().get("{}:{}".format(os.major(device), os.minor(device))) not in _KEEP_INODES:
         return ""
     name = "{} {}".format(_kernel(), device)
@@ -79,7 +79,7 @@ def _volume(device: int) -> str:
 
 
 def _file_systems() -> Dict[str, str]:
-    """Return the type of each mounted file system by its device, MAJOR:MINOR; empty where the kernel has no list."""
+    """Return the type of each mounted file system by its device (MAJOR:MINOR); empty without /proc."""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
             lines = [line.split() for line in file]
@@ -89,7 +89,7 @@ def _file_systems() -> Dict[str, str]:
 
 
 def _kernel() -> str:
-    """Return a text that is another for each start of each machine."""
+    """Return a text that is unique for each boot of each machine."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()

@@ -1,7 +1,7 @@
-"""What is to be looked at before a pipeline's run begins on a cluster, and what was found.
+"""Requests and results of the survey before a pipeline run begins on a cluster.
 
-The operator writes a request, which a pod that has the stores' volumes and credentials carries out. Places are as pods
-know them. What was found is the container's termination message: packed, because the kubelet keeps few bytes of it.
+The operator writes a request; a pod with the volumes and credentials of the stores carries it out. Locations are those
+of the pod. The result is the container's termination message, packed because the kubelet keeps only a few bytes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Dict, Optional, Tuple
 
 from longshore_protocol.reading import read_text
 
-# Names in what was found, where digests were folded together: of all files of a source, of all inputs of a step.
+# Names of combined digests: of all files of a source, and of all inputs of a step.
 ALL_FILES, ALL_INPUTS = "./", "*"
 
 
 @dataclass(frozen=True)
 class SourceToCopy:
-    """A source folder or .zip, and where its copy is to be."""
+    """A source folder or .zip file, and the location of its copy."""
 
     uri: str
     target: str
@@ -28,14 +28,14 @@ class SourceToCopy:
 
 @dataclass(frozen=True)
 class SurveyRequest:
-    """What is to be looked at."""
+    """The sources to copy, and the inputs and models to compute digests of."""
 
     sources: Tuple[SourceToCopy, ...] = ()
-    contents: Dict[str, Dict[str, Any]] = field(default_factory=dict)  # step -> input or model -> list of places
-    by: str = "stamps"  # what counts of their files: "stamps" or "digests"
+    contents: Dict[str, Dict[str, Any]] = field(default_factory=dict)  # step -> input or model -> locations
+    by: str = "stamps"  # what to compute digests from: "stamps" or "digests" of files
 
     def to_json(self) -> str:
-        """Return the request as one JSON document that `from_json` reads back: the same for the same request."""
+        """Return the request as one JSON document that `from_json` reads back; equal requests give equal documents."""
         return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
 
     @staticmethod
@@ -46,7 +46,7 @@ class SurveyRequest:
 
 @dataclass(frozen=True)
 class SourceFound:
-    """A source as it was copied. A name that ends with a slash is a folder, with one digest for all that is in it."""
+    """A copied source. A name that ends with a slash is a folder with one digest for all of its files."""
 
     files: Dict[str, str]  # path below the folder -> digest
     git: Optional[Dict[str, Any]] = None  # repository, branch, commit (strings), dirty (bool)
@@ -54,10 +54,10 @@ class SourceFound:
 
 @dataclass(frozen=True)
 class SurveyResult:
-    """What was found: of each source in the request's order, and of each step's inputs and models by their names.
+    """The copied sources in the order of the request, and the contents of inputs and models by step and name.
 
-    `contents` has a digest of each; `held` what names a difference later, as far as there was room for it: `count` of
-    files, their own digests (`files`), or why they cannot be compared (`unknown`).
+    `contents` has their digests. `held` describes them for later comparisons, as far as there is room: `count` of
+    files, digests of single files (`files`), or why they cannot be compared (`unknown`).
     """
 
     sources: Tuple[SourceFound, ...] = ()
@@ -76,4 +76,4 @@ class SurveyResult:
             unpacked = zlib.decompress(base64.b64decode(text, validate=True)).decode("utf-8", "surrogateescape")
             return read_text(SurveyResult, unpacked)
         except (ValueError, zlib.error) as error:
-            raise ValueError("this is no result of a survey") from error
+            raise ValueError("the text is not the result of a survey") from error

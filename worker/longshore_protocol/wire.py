@@ -1,8 +1,8 @@
-"""The messages between agents and coordinator, and the records they share with the ledger.
+"""The messages between agents and coordinator, and the records that they share with the ledger.
 
-All are JSON objects over HTTP. A mini-batch is known by its number (its place in the plan, from 0) and each delivery
-of it by its attempt number (from 1): every completion and failure must name both, and is refused when a later attempt
-was handed out. Records that come by the thousand travel as lists, in the order of their fields.
+All are JSON objects over HTTP. A mini-batch is identified by its number (its index in the plan, from 0), and each
+delivery of it by its attempt number (from 1). Completions and failures contain both and are rejected once a later
+attempt was granted. Records that occur by the thousand are lists in the order of their fields.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from longshore_protocol import frames
 from longshore_protocol.job import Timeouts
 
-# The newest and the oldest protocol of this version. An agent registers with both of its own, and the coordinator
-# answers with the newest that the two have in common. A new field of an object that has a default needs no new number:
-# readers ignore what they do not know. A change of a record that travels as a list needs one, and the version that
-# makes it speaks the number before it, too: agents and coordinators are replaced one after another.
+# The newest and the oldest protocol that this version supports. An agent registers with both, and the coordinator
+# responds with the newest protocol in common. Readers ignore unknown fields, so a new field with a default needs no new
+# number. A changed list record does, and the version that changes it must support the previous number too, because
+# agents and coordinators are upgraded one after another.
 PROTOCOL, OLDEST_PROTOCOL = 2, 2
-# Where infrastructure fails: at the run's own store, or a disk of ours; or at the store of an input.
+# The origin of an infrastructure failure: the run's store or a local disk; or the store of an input.
 STORE, INPUT = "store", "input"
 BRINGING = "bringing"  # instead of a process's state: the worker downloads "what" before it starts processes
 
@@ -26,21 +26,21 @@ _LONGEST_LEASE = 60.0  # seconds
 
 
 def lease_term(timeouts: Timeouts) -> float:
-    """Return the seconds that a lease lasts: what one mini-batch may take, but at most a minute.
+    """Return the duration of a lease in seconds: the time limit of one mini-batch, but at most a minute.
 
-    Agents renew what they still want several times within a term, so a silent agent is noticed within a minute however
-    long run() may take.
+    Agents renew leases several times within this term, so a dead agent is detected within a minute even if run() may
+    take longer.
     """
     return min(timeouts.run_invocation + timeouts.task_overhead, _LONGEST_LEASE)
 
 
 def process_name(process: int) -> str:
-    """Return the name that logs and reports use for a worker's n-th process, replacements counted on."""
+    """Return the name of a worker's n-th process in logs and reports; replacements continue the numbering."""
     return "process{:03d}".format(process)
 
 
 def common_protocol(newest: int, oldest: int) -> Optional[int]:
-    """Return the newest protocol that this version has in common with an agent's; None where there is none."""
+    """Return the newest protocol that this version and an agent have in common, or None."""
     common = min(newest, PROTOCOL)
     return common if common >= max(oldest, OLDEST_PROTOCOL) else None
 
@@ -51,20 +51,19 @@ class Grant(NamedTuple):
     mini_batch: int
     attempt: int
     input: int  # index into Job.inputs
-    # JSON, made once by the coordinator and read by the process that runs it; agents pass it on unread, unless what it
-    # names is not on their machine. File input: a list of paths. Text: {"path", "start", "end"}, in bytes. Parquet:
-    # {"path", "row_groups": [first, end], "rows": [first, end] or null}.
+    # JSON from the coordinator, decoded only by the process that runs it, and by agents that must download its files.
+    # See `slices`.
     slice: bytes
 
 
 def pack_grants(orders: Dict[str, Any], grants: Sequence[Grant]) -> bytes:
-    """Return the answer to a lease call: a frame of [orders, [(mini-batch, attempt, input, length), ...]], slices."""
+    """Encode the response to a lease call: a frame of [orders, [(mini-batch, attempt, input, length), ...]], slices."""
     header = [orders, [(each.mini_batch, each.attempt, each.input, len(each.slice)) for each in grants]]
     return frames.encode(header, b"".join([each.slice for each in grants]))
 
 
 def unpack_grants(answer: bytes) -> Tuple[Dict[str, Any], List[Grant]]:
-    """Read what `pack_grants` wrote. Raises FrameError, ValueError when it is something else."""
+    """Decode the response of `pack_grants`; return orders and grants. Raises FrameError and ValueError."""
     ((orders, heads), body) = frames.decode(answer)
     grants = []
     at = 0
@@ -75,18 +74,18 @@ def unpack_grants(answer: bytes) -> Tuple[Dict[str, Any], List[Grant]]:
 
 
 class Completion(NamedTuple):
-    """One finished run(): where its rows lie and what it took. Times are whole microseconds, which travel fast."""
+    """A successful attempt: the location of its rows, and its times in whole microseconds, which encode fast."""
 
     mini_batch: int
     attempt: int
-    offset: int  # of the first row's byte in the segment
+    offset: int  # of its rows in the segment, in bytes
     length: int  # bytes of rows; 0 with summary_only
     succeeded: int  # len(result)
     items: int  # len(mini_batch)
     header: int  # index into the report's headers, -1 for none
     process: int
     started_us: int  # Unix time
-    elapsed_us: int  # loading, run() and handing over
+    elapsed_us: int  # loading, run() and returning the result
     run_us: int
     cpu_us: int
 
@@ -97,7 +96,7 @@ class Completion(NamedTuple):
 
     @property
     def elapsed(self) -> float:
-        """Seconds of loading, run() and handing over."""
+        """Seconds of loading, run() and returning the result."""
         return self.elapsed_us / 1e6
 
     @property
@@ -112,12 +111,12 @@ class Completion(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """One attempt that did not end in a result."""
+    """A failed attempt."""
 
     mini_batch: int
     attempt: int
     items: int  # len(mini_batch), -1 when it could not be loaded
-    process: int  # -1: it failed before any process had it
+    process: int  # -1: it failed before a process received it
     category: str  # one of errors.CATEGORIES
     message: str  # one line
     traceback: str  # last lines, "" for none
@@ -127,9 +126,9 @@ class Failure(NamedTuple):
 
 
 class Deferral(NamedTuple):
-    """One attempt that failing infrastructure ended: the mini-batch waits again and keeps all its tries."""
+    """An attempt that failing infrastructure ended: the mini-batch is requeued and keeps all of its tries."""
 
-    mini_batch: int  # -1: it concerns the worker, and no mini-batch
+    mini_batch: int  # -1: it concerns the worker instead of a mini-batch
     attempt: int
     origin: str  # STORE or INPUT
     message: str  # one line: what failed, and why
@@ -154,11 +153,21 @@ def report(
 ) -> Dict[str, Any]:
     """Return the body of POST /v1/report.
 
-    `segment` holds the rows of `completed`; it is `bytes` long, and `digests` are theirs (`segments.encode_digests`).
-    `returned` and `held` are [mini_batch, attempt] pairs: given back unstarted, and still wanted (their leases are
-    renewed). `deferred` are attempts that infrastructure ended. `init_failed` tells of processes that never came to
-    run(); their mini_batch is -1. `processes` is what each of the worker's processes does, for the status. `fetched`
-    grows while inputs are fetched.
+    Args:
+        agent: Name of the registration.
+        epoch: Epoch of the registration.
+        segment: Name of the object with the rows of `completed`.
+        bytes: Size of the segment.
+        digests: Digests of the rows of each of `completed` (`segments.encode_digests`).
+        headers: Column headers that `completed` refers to.
+        completed: Successful attempts.
+        failed: Failed attempts.
+        returned: [mini_batch, attempt] of released leases that no process began.
+        deferred: Attempts that infrastructure ended.
+        held: [mini_batch, attempt] of leases to renew.
+        init_failed: Processes whose init() failed; their mini_batch is -1.
+        processes: Status of each process of the worker.
+        fetched: A counter that grows while inputs are downloaded.
     """
     return {
         "agent": agent,
