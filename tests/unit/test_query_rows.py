@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pickle
+import time
 from collections import Counter
 from decimal import Decimal
 from uuid import UUID
@@ -221,7 +222,7 @@ def test_a_login_that_is_refused_is_not_tried_again(said, is_final):
 
 def test_a_database_that_is_not_there_yet_is_asked_again(monkeypatch):
     pauses = []
-    monkeypatch.setattr(sql.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     with pytest.raises(InputError, match="Connection refused"):
         list(cut(job("postgresql://127.0.0.1:1/sales")))
     assert len(pauses) == 3
@@ -229,7 +230,7 @@ def test_a_database_that_is_not_there_yet_is_asked_again(monkeypatch):
 
 def test_what_an_sql_server_says_is_read_out_of_its_librarys_words():
     of_library = b"DB-Lib error message 20018, severity 16:\nGeneral SQL Server error\n"
-    said = databases._said(Exception((208, b"Invalid object name 'nope'." + of_library * 2)))
+    said = databases._message_of(Exception((208, b"Invalid object name 'nope'." + of_library * 2)))
     assert said == "Invalid object name 'nope'"
     with (
         pytest.raises(
