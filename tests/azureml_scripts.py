@@ -247,7 +247,7 @@ SCRIPTS = {
         logs={
             "user/stdout/*/*": [
                 "arguments: ['--model_name']\n",
-                "trouble: There is no model absent. The step's models are: none.",
+                'trouble: Model "absent" does not exist; the step\'s models are: none.',
             ]
         },
     ),

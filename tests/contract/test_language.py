@@ -24,13 +24,10 @@ NOT_SWEPT = {  # packages whose texts predate the rules: remove a package once i
     "localcluster",
     "longshore_agent",
     "longshore_cli",
-    "longshore_client",
     "longshore_coordinator",
     "longshore_operator",
     "longshore_planner",
     "longshore_protocol",
-    "longshore_run",
-    "longshore_shims",
     "longshore_storage",
 }
 EXCEPTIONS: Mapping[str, str] = {  # text that must stay: part of it -> why

@@ -65,7 +65,7 @@ def test_a_model_that_the_step_does_not_list_is_told_with_those_that_it_does(azu
     ended = azureml(SCORES_TABLE, **models, arguments=["--model_name", "digits"])
     assert ended.code == 1
     assert ended.first_error["message"].startswith(
-        "init() failed: ModelNotFoundException: There is no model digits. The step's models are: iris (version 2)."
+        'init() failed: ModelNotFoundException: Model "digits" does not exist; the step\'s models are: iris (version 2)'
     )
 
 
@@ -80,8 +80,8 @@ def run(mini_batch):
 """, errorThreshold=0)  # fmt: skip
     assert ended.code == 1
     assert ended.first_error["message"] == (
-        "NotInsideAStep: azureml.core.ComputeTarget is not there inside a step of Longshore: where a step runs is said "
-        "in its document: computeTarget and environment."
+        "NotInsideAStep: azureml.core.ComputeTarget is not available inside a Longshore step: set computeTarget and "
+        "environment in the step's document."
     )
 
 
@@ -114,8 +114,8 @@ def run(mini_batch):
     {call}
     return mini_batch
 """
-NAMED = "what is written below an output is named, for later steps, by the path of a Model or a Dataset document."
-KEPT = "what is to be kept is written below the output folder, or to ./outputs of a script step."
+NAMED = "write to an output, and refer to it in later steps by the path of a Model or a Dataset document."
+KEPT = "write files to the output folder, or to ./outputs of a script step."
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,8 @@ KEPT = "what is to be kept is written below the output folder, or to ./outputs o
 def test_what_registers_or_uploads_is_told_what_to_do_instead(azureml, call, name, alternative):
     ended = azureml(REGISTERS.format(call=call), errorThreshold=0, runMaxTry=1)
     assert (
-        ended.first_error["message"] == f"NotInsideAStep: {name} is not there inside a step of Longshore: {alternative}"
+        ended.first_error["message"]
+        == f"NotInsideAStep: {name} is not available inside a Longshore step: {alternative}"
     )
 
 

@@ -103,7 +103,7 @@ def test_outside_of_a_run_metrics_are_printed(monkeypatch, capsys):
 def test_a_metric_that_cannot_be_written_does_not_end_the_script(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(metrics.VARIABLE, str(tmp_path / "absent" / "metrics.jsonl"))
     Run.get_context().log("accuracy", 0.5)
-    assert "the metric is lost: accuracy: 0.5: [Errno 2]" in capsys.readouterr().err
+    assert "metric accuracy: 0.5 could not be written: [Errno 2]" in capsys.readouterr().err
 
 
 def test_a_number_that_json_has_no_room_for_becomes_a_text(path):

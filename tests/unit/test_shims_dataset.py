@@ -34,10 +34,12 @@ def test_a_dataset_is_an_input_of_the_step(tmp_path, monkeypatch):
     context = Context("/logs", inputs=(Given("images", ("/in/*",)),))
     monkeypatch.setenv(VARIABLE, context.write(str(tmp_path)))
     assert Dataset.get_by_name(None, name="images").name == "images"
-    with pytest.raises(InputNotFoundException, match=r"There is no input image\. The step's inputs are: images\."):
+    with pytest.raises(
+        InputNotFoundException, match=r"Input \"image\" does not exist; the step's inputs are: images\."
+    ):
         Dataset.get_by_name("workspace", "image")
     for call in (lambda: Dataset.File.from_files("x"), lambda: Dataset.get_by_id(None, "1")):
-        with pytest.raises(NotInsideAStep, match="a step's data are its inputs and outputs"):
+        with pytest.raises(NotInsideAStep, match=r"use Dataset\.get_by_name or run.input_datasets"):
             call()
 
 
@@ -52,7 +54,7 @@ def test_paths_are_those_below_the_dataset(files):
 
 def test_rows_of_a_database_have_no_files():
     given = dataset("postgresql://db/sales", tabular={"format": "sql", "query": "SELECT 1"})
-    with pytest.raises(UserErrorException, match=r"images is rows of a database, which only run\(\) gets"):
+    with pytest.raises(UserErrorException, match=r"images is a query of a database; only run\(\) receives its rows"):
         given.to_pandas_dataframe()
 
 
@@ -88,7 +90,7 @@ def test_a_mount_point_may_be_named(files, tmp_path):
         assert mounted.mount_point == str(tmp_path / "here")
         assert (tmp_path / "here/a/b/2.txt").read_text() == "a/b/2.txt"
     assert not (tmp_path / "here").exists()
-    with pytest.raises(UserErrorException, match=r"is no place to mount a dataset: it is not empty\."):
+    with pytest.raises(UserErrorException, match=r"is not empty, so a dataset cannot be mounted there\."):
         dataset(files).mount(str(files / "a")).start()
     assert len(dataset(files).to_path()) == 3
 
@@ -119,7 +121,9 @@ def test_parquet_is_a_table_and_a_picture_is_none(tmp_path):
     pandas.DataFrame({"n": [1]}).to_parquet(tmp_path / "t.parquet")
     assert dataset(tmp_path / "t.parquet").to_pandas_dataframe().to_dict("list") == {"n": [1]}
     (tmp_path / "t.png").touch()
-    with pytest.raises(UserErrorException, match=r"t\.png cannot be read as a table: its name ends with none of \.csv"):
+    with pytest.raises(
+        UserErrorException, match=r"t\.png cannot be read as a table: its name must end with one of \.csv"
+    ):
         dataset(tmp_path / "t.png").to_pandas_dataframe()
 
 

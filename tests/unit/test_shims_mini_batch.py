@@ -67,9 +67,7 @@ def test_rows_are_those_of_the_mini_batch_and_the_callers_own():
     assert list(dataset.skip(1).take(1).to_pandas_dataframe()["n"]) == [2]
     assert list(dataset.skip(2).to_pandas_dataframe().index) == [0]
     assert repr(dataset) == "<3 rows of the input images of the step>"
-    sentence = (
-        r"MiniBatchRows\.to_path is not there inside a step of Longshore: the mini-batch of a table is rows, which"
-    )
+    sentence = r"MiniBatchRows\.to_path is not available inside a Longshore step: call to_pandas_dataframe"
     with pytest.raises(NotInsideAStep, match=sentence):
         dataset.to_path()
 

@@ -60,17 +60,17 @@ def test_what_is_not_there_is_looked_for_beside_the_script_and_then_told_with_wh
         str(caught.value)
         == caught.value.message
         == (
-            "There is no model digits. The step's models are: deep (version 1), iris (version 2), iris (version 10), "
-            "net (version 1). A step lists those that it needs in spec.models."
+            'Model "digits" does not exist; the step\'s models are: deep (version 1), '
+            "iris (version 2), iris (version 10), net (version 1). List the models that a step needs in spec.models."
         )
     )
     assert isinstance(caught.value, UserErrorException)
-    with pytest.raises(ModelNotFoundException, match=r"no model iris, version 7\. "):
+    with pytest.raises(ModelNotFoundException, match=r'Model "iris", version 7, does not exist'):
         Model.get_model_path("iris", version=7)
 
 
 def test_where_there_is_no_model_that_is_said():
-    with pytest.raises(ModelNotFoundException, match=r"The step's models are: none\."):
+    with pytest.raises(ModelNotFoundException, match=r"the step's models are: none\."):
         Model(None, "iris")
 
 
@@ -100,7 +100,7 @@ def test_a_model_object_knows_its_version_and_can_be_copied(folder):
 def test_what_a_model_cannot_do_here_is_said_with_the_alternative():
     model = Model(None, "iris")
     for call in (lambda: Model.register(None, "iris"), lambda: model.deploy(None), lambda: model.add_tags({})):
-        with pytest.raises(NotInsideAStep, match=r"^Model\.\w+ is not there inside a step of Longshore: \w"):
+        with pytest.raises(NotInsideAStep, match=r"^Model\.\w+ is not available inside a Longshore step: \w"):
             call()
 
 
@@ -113,7 +113,7 @@ def test_names_that_only_submitting_needs_can_be_imported_and_refuse_to_be_used(
     assert known
     for each in known:
         for use in (lambda each=each: absent(each)(), lambda each=each: absent(each).get):
-            sentence = f"{each}[.a-z]* is not there inside a step of Longshore: {ALTERNATIVES[each]}"
+            sentence = f"{each}[.a-z]* is not available inside a Longshore step: {ALTERNATIVES[each]}"
             with pytest.raises(NotInsideAStep, match=sentence):
                 use()
     with pytest.raises(ImportError):
@@ -124,4 +124,4 @@ def test_absent_is_absent_for_hasattr_and_an_azureml_error_for_except():
     compute = importlib.import_module(PUBLIC).ComputeTarget
     assert not hasattr(compute, "attach")
     assert issubclass(NotInsideAStep, AzureMLException)
-    assert repr(compute).endswith("core.ComputeTarget, which is not there inside a step>")
+    assert repr(compute).endswith("core.ComputeTarget, not available inside a step>")

@@ -89,9 +89,9 @@ def test_an_input_that_there_is_not_is_told_with_those_that_there_are(step):
     assert found.get("image") is None
     with pytest.raises(InputNotFoundException) as caught:
         found["image"]
-    assert str(caught.value) == "There is no input image. The step's inputs are: images, far."
+    assert str(caught.value) == 'Input "image" does not exist; the step\'s inputs are: images, far.'
     assert "far" in found
-    with pytest.raises(UserErrorException, match=r"The input far lies in a store, at s3://bucket/in/\*, and has no p"):
+    with pytest.raises(UserErrorException, match=r"The input far is in a store, at s3://bucket/in/\*, and has no l"):
         found["far"]
 
 
@@ -120,19 +120,40 @@ def test_outside_of_a_step_a_run_is_an_offline_one(capsys):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda run: run.get_details(), "Run.get_details is not there inside a step of Longshore: it needs Azure ML's"),
-        (lambda run: run.upload_file("a", "a"), "Run.upload_file is not there inside a step of Longshore: what is to "),
+        (
+            lambda run: run.get_details(),
+            "Run.get_details is not available inside a Longshore step: it needs Azure ML's",
+        ),
+        (
+            lambda run: run.upload_file("a", "a"),
+            "Run.upload_file is not available inside a Longshore step: write files",
+        ),
         (
             lambda run: run.upload_folder("a", "."),
-            "Run.upload_folder is not there inside a step of Longshore: what is ",
+            "Run.upload_folder is not available inside a Longshore step: write files ",
         ),
-        (lambda run: run.log_image("a", "a.png"), "Run.log_image is not there inside a step of Longshore: what is to "),
-        (lambda run: run.register_model("m"), "Run.register_model is not there inside a step of Longshore: what is w"),
-        (lambda run: run.fail(), "Run.fail is not there inside a step of Longshore: a step fails by an exception of "),
-        (lambda run: run.experiment.submit(None), "StepExperiment.submit is not there inside a step of Longshore: a s"),
-        (lambda run: Run.list(None), "Run.list is not there inside a step of Longshore: it needs Azure ML's own "),
-        (lambda run: Workspace.from_config().compute_targets, "Workspace.compute_targets is not there inside a step"),
-        (lambda run: Workspace.create("w"), "Workspace.create is not there inside a step of Longshore: it needs Azure"),
+        (
+            lambda run: run.log_image("a", "a.png"),
+            "Run.log_image is not available inside a Longshore step: write files",
+        ),
+        (
+            lambda run: run.register_model("m"),
+            "Run.register_model is not available inside a Longshore step: write to an output",
+        ),
+        (
+            lambda run: run.fail(),
+            "Run.fail is not available inside a Longshore step: raise an exception to fail a step",
+        ),
+        (
+            lambda run: run.experiment.submit(None),
+            "StepExperiment.submit is not available inside a Longshore step: a s",
+        ),
+        (lambda run: Run.list(None), "Run.list is not available inside a Longshore step: it needs Azure ML's own "),
+        (lambda run: Workspace.from_config().compute_targets, "Workspace.compute_targets is not available inside a"),
+        (
+            lambda run: Workspace.create("w"),
+            "Workspace.create is not available inside a Longshore step: it needs Azure",
+        ),
     ],
 )
 def test_what_only_azure_can_do_is_told_with_the_alternative(step, call, sentence):
@@ -209,15 +230,17 @@ class Plot:
 def test_a_name_that_leads_out_is_refused(script, name):
     run, folder = script
     (folder / "file").touch()
-    with pytest.raises(UserErrorException, match="is no name below outputs or logs"):
+    with pytest.raises(UserErrorException, match="is not a path below outputs or logs"):
         run.upload_file(name, "file")
 
 
 def test_what_is_not_there_cannot_be_kept(script):
     run, _ = script
-    with pytest.raises(UserErrorException, match=r"absent\.pkl is no file that could be kept as outputs/m\.pkl\."):
+    with pytest.raises(
+        UserErrorException, match=r"absent\.pkl is not a file, so it cannot be kept as outputs/m\.pkl\."
+    ):
         run.upload_file("outputs/m.pkl", "absent.pkl")
-    with pytest.raises(UserErrorException, match=r"absent is no folder that could be kept as m\."):
+    with pytest.raises(UserErrorException, match=r"absent is not a folder, so it cannot be kept as m\."):
         run.upload_folder("m", "absent")
 
 

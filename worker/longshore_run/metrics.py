@@ -1,4 +1,4 @@
-"""The file of a run's metrics: JSON lines `{"name": .., "value": ..}`, appended by any of the script's processes."""
+"""The metrics file of a run: JSON lines `{"name": .., "value": ..}`, appended by all processes of the script."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Dict, List
 
 VARIABLE = "LONGSHORE_METRICS"  # names the file in the script's environment
 
-NAMES = 200  # that are read: a status has no room for more
-VALUES = 1000  # that are read of a name: its last ones
-CHARACTERS = 500  # of a text
+NAMES = 200  # the most names that are read, because the size of a status is limited
+VALUES = 1000  # the most values of a name that are read: the last ones
+CHARACTERS = 500  # the longest text
 _INT_END = 2**63
 
 
 def line(name: str, value: Any) -> bytes:
-    """Return the line of a metric: a number, a text, a dict (one row), or a list of these."""
+    """Encode a metric as one line; the value is a number, a text, a dict (one row), or a list of these."""
     return json.dumps({"name": str(name)[:CHARACTERS], "value": _plain(value)}).encode() + b"\n"
 
 
 def append(path: str, data: bytes) -> None:
-    """Add a line, in one write, so that the lines of several processes do not mix. Raises OSError."""
+    """Append a line with one write, so that lines of several processes do not mix. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         os.write(descriptor, data)
@@ -30,9 +30,9 @@ def append(path: str, data: bytes) -> None:
 
 
 def read(path: str) -> Dict[str, Any]:
-    """Return the metrics of a file by name; a name that was logged more than once, or by lists or rows, has a list.
+    """Return the metrics in a file by name; names logged several times, or with lists or rows, have a list.
 
-    No file is no metrics, and a line that is none is passed over: anything may have been written there. Raises OSError.
+    A missing file gives {}. Invalid lines are ignored, because scripts can write anything. Raises OSError.
     """
     found: Dict[str, List[Any]] = {}
     single: Dict[str, bool] = {}
@@ -60,17 +60,17 @@ def _take(data: bytes, found: Dict[str, List[Any]], single: Dict[str, bool]) -> 
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it; numpy's numbers become numbers, and what JSON cannot say becomes text."""
+    """Return a value as a JSON value: numbers of numpy become numbers, and unsupported values become text."""
     if isinstance(value, dict):
         return {str(name)[:CHARACTERS]: _plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     if not isinstance(value, (bool, int, float, str)) and hasattr(value, "tolist"):
-        value = value.tolist()  # of a numpy array too
+        value = value.tolist()  # also numpy arrays
         if isinstance(value, list):
             return _plain(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not -_INT_END <= value < _INT_END:
-        return str(value)[:CHARACTERS]  # few readers of JSON have a number for it
+        return str(value)[:CHARACTERS]  # few JSON readers support it
     return value if isinstance(value, (bool, int, float)) else str(value)[:CHARACTERS]

@@ -1,16 +1,16 @@
-"""Stand-ins for the parts of Azure ML's packages that scripts use inside a step: `azureml.core`, `azureml_user`.
+"""Shims for the parts of Azure ML's packages that scripts use inside a step: `azureml.core`, `azureml_user`.
 
-They are found only where the real packages are not. In a step they are there by themselves; elsewhere, as in a test of
-an entry script on a laptop, two lines put them on the path:
+They are imported only if the real packages are not installed. Steps install them automatically. Elsewhere, for example
+in a test of an entry script on a laptop, two lines do:
 
     import longshore_shims
     longshore_shims.install()
 
-Standard library only, Python 3.7 and later, and of Longshore nothing but `longshore_run`; pandas is imported where a
-table is asked for. Written from the public documentation of what scripts may call.
+Standard library only, Python 3.7 and later; the only other package of Longshore is `longshore_run`. pandas is imported
+when a script requests a table. Written from the public documentation of Azure ML.
 
-path/       the packages by their public names: thin modules, never on sys.path
-start/      what a step's interpreters do when they start: `install()`
+path/       the packages under their public names: thin modules, never on sys.path
+start/      the sitecustomize module of a step's interpreters, which calls `install()`
 """
 
 from longshore_shims.finder import install

@@ -1,6 +1,6 @@
-"""Names of azureml.core that can be imported, and say what to do instead when they are used.
+"""Names of azureml.core that can be imported but raise an error with an alternative when they are used.
 
-Scripts import more than they use inside a step: one that also submits itself must not fail at its first lines.
+Scripts import more than they use inside a step. A script that also submits itself must not fail at its imports.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from typing import Any, Callable, NoReturn
 
 from longshore_shims.errors import NotInsideAStep
 
-_SUBMITTED = "a step cannot submit other work; write a Pipeline, or a ParallelRunStep, and run that"
-_SURROUNDINGS = "where a step runs is said in its document: computeTarget and environment"
-_CREDENTIALS = "a step has no workspace to sign in to; what else it needs comes in its environmentVariables"
-_DATA = "a step's data are its inputs and outputs; ask for them by Dataset.get_by_name or run.input_datasets"
-_DEPLOYED = "Longshore deploys no services"
-_KEPT = "what is to be kept is written below the output folder, or to ./outputs of a script step"
-_NAMED = "what is written below an output is named, for later steps, by the path of a Model or a Dataset document"
+_SUBMITTED = "a step cannot submit other work; write a Pipeline or a ParallelRunStep and run it"
+_SURROUNDINGS = "set computeTarget and environment in the step's document"
+_CREDENTIALS = "a step has no workspace to sign in to; pass other credentials in its environmentVariables"
+_DATA = "use Dataset.get_by_name or run.input_datasets for the step's inputs"
+_DEPLOYED = "Longshore does not deploy services"
+_KEPT = "write files to the output folder, or to ./outputs of a script step"
+_NAMED = "write to an output, and refer to it in later steps by the path of a Model or a Dataset document"
 
 ALTERNATIVES = {
     "ComputeTarget": _SURROUNDINGS,
@@ -39,7 +39,7 @@ ALTERNATIVES = {
     # of Run, Model, Dataset and Workspace
     "submit": _SUBMITTED,
     "experiment": "an offline run has none",
-    "fail": "a step fails by an exception of its script",
+    "fail": "raise an exception to fail a step",
     "register": _NAMED,
     "register_model": _NAMED,
     "upload_file": _KEPT,
@@ -55,19 +55,19 @@ ALTERNATIVES = {
     "File": _DATA,
     "Tabular": _DATA,
     "get_by_id": _DATA,
-    "MiniBatchRows": "the mini-batch of a table is rows, which to_pandas_dataframe() returns",
+    "MiniBatchRows": "call to_pandas_dataframe() for the rows of a table's mini-batch",
 }
-_ELSE = "it needs Azure ML's own packages, and a workspace to talk to"
+_ELSE = "it needs Azure ML's own packages and a workspace"
 
 
 def refuse(name: str) -> NoReturn:
-    """Raise NotInsideAStep for a qualified name."""
+    """Raise NotInsideAStep for a qualified name, with the alternative."""
     why = next((ALTERNATIVES[part] for part in reversed(name.split(".")) if part in ALTERNATIVES), _ELSE)
-    raise NotInsideAStep("{} is not there inside a step of Longshore: {}.".format(name, why))
+    raise NotInsideAStep("{} is not available inside a Longshore step: {}.".format(name, why))
 
 
 class Absent:
-    """Stands for a class or a value that there is not: any use of it raises NotInsideAStep."""
+    """A placeholder for a class or value that does not exist inside a step: any use raises NotInsideAStep."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -76,16 +76,16 @@ class Absent:
         refuse(self._name)
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):  # Python itself asks for these, of any object
+        if name.startswith("__"):  # Python looks these up on any object
             raise AttributeError(name)
         refuse("{}.{}".format(self._name, name))
 
     def __repr__(self) -> str:
-        return "<{}, which is not there inside a step>".format(self._name)
+        return "<{}, not available inside a step>".format(self._name)
 
 
 class _RefusingType(type):
-    """The same for what the class does not have."""
+    """A metaclass that raises NotInsideAStep for missing class attributes."""
 
     def __getattr__(cls, name: str) -> NoReturn:
         if name.startswith("__"):
@@ -94,7 +94,7 @@ class _RefusingType(type):
 
 
 class Refusing(metaclass=_RefusingType):
-    """A class that raises NotInsideAStep for what its objects do not have."""
+    """A base class that raises NotInsideAStep for missing attributes."""
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
@@ -103,7 +103,7 @@ class Refusing(metaclass=_RefusingType):
 
 
 def absent_names(module: str, *names: str) -> Callable[[str], Absent]:
-    """Return the `__getattr__` of a module in which these names are absent, and others not even known."""
+    """Return a module's `__getattr__` that returns a placeholder for each of these names."""
 
     def find(name: str) -> Absent:
         if name not in names:

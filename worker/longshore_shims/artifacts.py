@@ -1,4 +1,4 @@
-"""What a script gives its run to keep: files below outputs/ and logs/ of a script step's working directory."""
+"""Artifacts of a run: files below outputs/ and logs/ of a script step's working directory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ _KEPT = ("outputs", "logs")
 
 
 def keep(call: str, name: str, source: Any) -> str:
-    """Keep a file, or what a stream holds, by a name, in the place of what has it; return the path.
+    """Copy a file or the contents of a stream to an artifact, replacing it; return its path.
 
-    A name that is not below outputs/ or logs/ is put below outputs/. Outside of a step, only the name is printed, and
-    returned. Raises UserErrorException for a name that leads out of there and for a file that is not there,
-    NotInsideAStep for `call` in a ParallelRunStep.
+    Outside of a step, this only prints and returns the name.
+
+    Args:
+        call: The Azure ML method, for messages.
+        name: The artifact's path, relative to outputs/ unless it begins with outputs/ or logs/.
+        source: The path of a file, or a readable stream.
+
+    Raises:
+        UserErrorException: The name leads out of the artifacts, or the file does not exist.
+        NotInsideAStep: The process is part of a ParallelRunStep, which has no artifacts.
     """
-    target = _place(call, name)
+    target = _artifact_path(call, name)
     if target is None:
         return name
     if hasattr(source, "read"):
@@ -28,39 +35,39 @@ def keep(call: str, name: str, source: Any) -> str:
         with open(target, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
     elif not os.path.isfile(source):
-        raise UserErrorException("{} is no file that could be kept as {}.".format(source, name))
+        raise UserErrorException("{} is not a file, so it cannot be kept as {}.".format(source, name))
     elif not (os.path.exists(target) and os.path.samefile(source, target)):
         shutil.copyfile(source, target)
     return target
 
 
 def keep_folder(call: str, name: str, folder: str) -> List[str]:
-    """Keep all files of a folder, and return their paths. Raises as `keep` does."""
+    """Copy all files of a folder to artifacts; return their paths. Raises the exceptions of `keep`."""
     if not os.path.isdir(folder):
-        raise UserErrorException("{} is no folder that could be kept as {}.".format(folder, name))
+        raise UserErrorException("{} is not a folder, so it cannot be kept as {}.".format(folder, name))
     found = [os.path.join(where, each) for where, _, names in os.walk(folder) for each in sorted(names)]
     return [keep(call, "{}/{}".format(name, os.path.relpath(path, folder)), path) for path in found]
 
 
 def keep_plot(call: str, name: str, plot: Any) -> str:
-    """Keep what matplotlib draws, as a PNG. Raises as `keep` does."""
-    target = _place(call, name + ".png")
+    """Save a matplotlib figure as a PNG artifact; return its path. Raises the exceptions of `keep`."""
+    target = _artifact_path(call, name + ".png")
     if target is None:
         return name
     plot.savefig(target, format="png")
     return target
 
 
-def _place(call: str, name: str) -> Optional[str]:
+def _artifact_path(call: str, name: str) -> Optional[str]:
     step = context.current()
     if step is None:
-        print("kept: {}".format(name))  # noqa: T201  (all that there is to do)
+        print("kept: {}".format(name))  # noqa: T201  (the only effect outside of a step)
         return None
     if not step.artifacts:
         refuse(call)
     path = os.path.normpath(name)
     if os.path.isabs(path) or path.split(os.sep)[0] in (os.pardir, os.curdir):
-        raise UserErrorException("{!r} is no name below outputs or logs.".format(name))
+        raise UserErrorException("{!r} is not a path below outputs or logs.".format(name))
     if path.split(os.sep)[0] not in _KEPT:
         path = os.path.join("outputs", path)
     target = os.path.join(step.artifacts, path)

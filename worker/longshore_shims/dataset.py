@@ -1,4 +1,4 @@
-"""Dataset: the inputs of a step, by their names, as files and as tables."""
+"""Dataset: the inputs of a step by name, as files and tables."""
 
 from __future__ import annotations
 
@@ -21,60 +21,61 @@ _WILD = re.compile(r"[*?\[]")
 
 
 class Dataset(Refusing):
-    """Where a step's datasets are asked for."""
+    """Access to the datasets of a step."""
 
     @staticmethod
     def get_by_name(workspace: Any, name: str, version: Any = "latest") -> StepDataset:
-        """Return the input of that name. Raises InputNotFoundException, whose text lists the inputs there are."""
+        """Return the input with this name. Raises InputNotFoundException, whose message lists the inputs."""
         return StepDataset(given(name))
 
 
 class StepDataset(Refusing):
-    """One input of the step, or some of its files or rows."""
+    """One input of the step, or a part of its files or rows."""
 
     def __init__(self, given: Given, parts: Tuple[slice, ...] = ()) -> None:
         self._given = given
-        self._parts = parts  # what take() and skip() left, one after the other
+        self._parts = parts  # the slices of take() and skip(), in order
         self.name = given.name
 
     def __repr__(self) -> str:
         return "<input {} of the step: {}>".format(self.name, ", ".join(self._given.paths))
 
     def take(self, count: int) -> StepDataset:
-        """Return the first files; of a table, its first rows."""
+        """Return the first `count` files, or rows of a table."""
         return self._restricted(slice(0, count))
 
     def skip(self, count: int) -> StepDataset:
-        """Return all files but the first; of a table, all rows but the first."""
+        """Return all but the first `count` files, or rows of a table."""
         return self._restricted(slice(count, None))
 
     def to_path(self) -> List[str]:
-        """Return the files' paths below the dataset, each beginning with a slash. Raises UserErrorException."""
+        """Return the files' paths relative to the dataset, with a leading slash. Raises UserErrorException."""
         return ["/" + name for name, _ in self._files()]
 
     def mount(self, mount_point: Optional[str] = None, **_: Any) -> MountContext:
-        """Return what lays the files out for as long as it is started."""
+        """Return a context manager that provides the files at a mount point."""
         return MountContext(self, mount_point)
 
     def download(self, target_path: Optional[str] = None, overwrite: bool = False, **_: Any) -> List[str]:
-        """Copy the files below a folder, a temporary one if none is given, and return the copies' paths.
+        """Copy the files to a folder, by default a temporary one; return the paths of the copies.
 
-        Raises UserErrorException where one is there already and `overwrite` is not set: then nothing is copied.
+        Raises:
+            UserErrorException: A file exists already and `overwrite` is False; nothing is copied then.
         """
         folder = _temporary_folder() if target_path is None else os.path.abspath(target_path)
         files = [(os.path.join(folder, name), path) for name, path in self._files()]
         there = next((target for target, _ in files if os.path.lexists(target)), None)
         if there is not None and not overwrite:
-            raise UserErrorException("{} exists already, and overwrite is not set.".format(there))
+            raise UserErrorException("{} exists already; set overwrite=True to replace it.".format(there))
         for target, path in files:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy(path, target)
         return [target for target, _ in files]
 
     def to_pandas_dataframe(self, *_: Any, **__: Any) -> Any:
-        """Return the rows of all files as one pandas.DataFrame: of csv, tsv, jsonl and parquet files.
+        """Return the rows of all files (csv, tsv, jsonl, parquet) as one pandas.DataFrame.
 
-        Raises UserErrorException for others.
+        Raises UserErrorException for other files.
         """
         is_table = self._given.tabular is not None
         files = self._all_files() if is_table else self._files()
@@ -83,17 +84,18 @@ class StepDataset(Refusing):
             frame = frame.iloc[part].reset_index(drop=True)
         return frame
 
-    def lay_out(self, folder: Optional[str]) -> Tuple[str, Optional[str]]:
-        """Return where the files can be seen as they are in the dataset, and the folder that was made for it, if any.
+    def link_files(self, folder: Optional[str]) -> Tuple[str, Optional[str]]:
+        """Provide the files under one path; return it, and the folder that was created for it, if any.
 
-        One file is that file, one folder that folder. Anything else is a folder of links.
+        A single file or folder is used in place. Otherwise, the path is a folder of symbolic links: `folder`, by
+        default a temporary one.
         """
         path = self._given.paths[0]
         if folder is None and len(self._given.paths) == 1 and not self._parts and os.path.exists(path):
             return path, None
         made = _temporary_folder() if folder is None else os.path.abspath(folder)
-        if os.path.isdir(made) and os.listdir(made):  # it is removed in the end
-            raise UserErrorException("{} is no place to mount a dataset: it is not empty.".format(made))
+        if os.path.isdir(made) and os.listdir(made):  # stop() deletes the folder
+            raise UserErrorException("{} is not empty, so a dataset cannot be mounted there.".format(made))
         for name, path in self._files():
             target = os.path.join(made, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -104,7 +106,7 @@ class StepDataset(Refusing):
         return StepDataset(self._given, (*self._parts, part))
 
     def _files(self) -> List[Tuple[str, str]]:
-        """Return (path below the dataset, path) of each of its files."""
+        """Return (path relative to the dataset, path) of each file."""
         files = self._all_files()
         for part in self._parts if self._given.tabular is None else ():
             files = files[part]
@@ -120,7 +122,7 @@ class StepDataset(Refusing):
 
 
 class MountContext:
-    """Files of a dataset, at `mount_point` between start() and stop(). `with` does both."""
+    """A context manager that provides the files of a dataset at `mount_point` between start() and stop()."""
 
     def __init__(self, dataset: StepDataset, mount_point: Optional[str]) -> None:
         self._dataset = dataset
@@ -130,15 +132,15 @@ class MountContext:
 
     @property
     def mount_point(self) -> str:
-        """The folder, or the file where the dataset is one; empty before start()."""
+        """The folder, or the file of a single-file dataset; empty before start()."""
         return self._mount_point
 
     def start(self) -> None:
-        """Lay the files out. Raises UserErrorException, for a mount point that is not empty too."""
-        self._mount_point, self._made = self._dataset.lay_out(self._wanted)
+        """Provide the files. Raises UserErrorException, for example for a mount point that is not empty."""
+        self._mount_point, self._made = self._dataset.link_files(self._wanted)
 
     def stop(self) -> None:
-        """Remove what start() made; the files themselves stay."""
+        """Delete the links that start() created; the files stay."""
         if self._made is not None:
             shutil.rmtree(self._made, ignore_errors=True)
             self._made = None
@@ -156,15 +158,15 @@ def given(name: str) -> Given:
     step = context.current()
     inputs = {} if step is None else {each.name: each for each in step.inputs}
     if name not in inputs:
-        there = ", ".join(inputs) or "none"
-        raise InputNotFoundException("There is no input {}. The step's inputs are: {}.".format(name, there))
+        names = ", ".join(inputs) or "none"
+        raise InputNotFoundException('Input "{}" does not exist; the step\'s inputs are: {}.'.format(name, names))
     return inputs[name]
 
 
 def as_script_input(given: Given) -> Any:
-    """Return what a script sees of an input: the path of files, the dataset of a table. Raises UserErrorException.
+    """Return an input as scripts receive it: the path of files, or the dataset of a table.
 
-    Of globs and several places it is the folder that they have in common.
+    For globs and several locations, the path is their common folder. Raises UserErrorException.
     """
     if given.tabular is not None:
         return StepDataset(given)
@@ -173,26 +175,26 @@ def as_script_input(given: Given) -> Any:
 
 
 def local_paths(given: Given) -> Tuple[str, ...]:
-    """Return the places of an input as paths. Raises UserErrorException for one in a store."""
+    """Return the local paths of an input. Raises UserErrorException if it is in a store or a database."""
     url = next(filter(is_url, given.paths), None)
     if given.tabular is not None and given.tabular.get("query") is not None:
-        message = "The input {} is rows of a database, which only run() gets, with the mini-batches."
+        message = "The input {} is a query of a database; only run() receives its rows, in mini-batches."
         raise UserErrorException(message.format(given.name))
     if url is not None:
         raise UserErrorException(
-            "The input {} lies in a store, at {}, and has no path here: run() gets its files with the mini-batches, "
-            "and a script step gets a copy.".format(given.name, url)
+            "The input {} is in a store, at {}, and has no local path: run() receives its files in mini-batches, "
+            "and a script step receives a copy.".format(given.name, url)
         )
     return given.paths
 
 
-def is_url(place: str) -> bool:
-    """Tell whether a place is one of a store."""
-    return _URL.match(place) is not None
+def is_url(location: str) -> bool:
+    """Return whether a location is in a store."""
+    return _URL.match(location) is not None
 
 
 def base_of(path: str) -> str:
-    """Return the folder that the names of a place's files are relative to."""
+    """Return the folder that the names of a path's files are relative to."""
     if os.path.isdir(path):
         return path
     wild = None if os.path.exists(path) else _WILD.search(path)

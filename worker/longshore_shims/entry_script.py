@@ -1,4 +1,4 @@
-"""EntryScript: what an entry script may ask of the process it runs in."""
+"""EntryScript: the folders and the logger of an entry script's process."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Any, Optional, Tuple, Union
 
 from longshore_run import context
 
-NAME = "ParallelRunStep"  # of the logger
+NAME = "ParallelRunStep"  # name of the logger
 _FORMAT = "%(asctime)s|%(levelname)s|%(process)d|%(message)s"
 _FIRST = "process000"
 
 
 class EntryScript:
-    """The one object of its process that knows the step's folders and has a logger; pickled, it is that of its reader.
+    """A singleton with the step's folders and a logger. Unpickling returns the singleton of the process.
 
-    Outside of a step the logger writes to stderr, and the folders are temporary ones that end with the process.
+    Outside of a step, the logger writes to stderr, and the folders are temporary and deleted at exit.
     """
 
     _only: Optional[EntryScript] = None
     _is_set_up = False
 
     def __new__(cls, *_: object, **__: object) -> EntryScript:
-        """Return the one object, made when it is first asked for."""
+        """Return the singleton, created on the first call."""
         if cls._only is None:
             cls._only = super().__new__(cls)
         return cls._only
 
     def __init__(self, logging_level: Union[int, str, None] = None) -> None:
-        """Take the level that is given from now on."""
+        """Set the level of the logger, if given."""
         if not self._is_set_up:
             self._set_up()
             self._is_set_up = True
@@ -58,7 +58,7 @@ class EntryScript:
         for folder in (self._log_dir, self._output_dir):
             os.makedirs(folder, exist_ok=True)
         self._logger = logging.getLogger(NAME)
-        self._logger.propagate = False  # else all of it were in the process's stdout, too
+        self._logger.propagate = False  # otherwise the process's stdout would repeat all messages
         self._logger.setLevel(os.environ.get("AZUREML_LOG_LEVEL", "INFO"))
         self._logger.addHandler(self._handler(step))
 
@@ -68,31 +68,31 @@ class EntryScript:
         else:
             path = context.entry_script_log(step.log_dir, worker=step.worker, process=self._agent_name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            handler = logging.FileHandler(path, encoding="utf-8")  # appends: a replaced process goes on with its file
+            handler = logging.FileHandler(path, encoding="utf-8")  # appends to the file of a replaced process
         handler.setFormatter(logging.Formatter(_FORMAT))
         return handler
 
     @property
     def logger(self) -> logging.Logger:
-        """The logger of the script; its handlers and its level are the script's to change."""
+        """The logger of the script, which may change its handlers and level."""
         return self._logger
 
     @property
     def log_dir(self) -> str:
-        """The folder of all entry scripts' logs of the run."""
+        """The folder with the logs of all entry scripts of the run."""
         return self._log_dir
 
     @property
     def output_dir(self) -> str:
-        """The step's output folder; it exists."""
+        """The step's output folder, which exists."""
         return self._output_dir
 
     @property
     def working_dir(self) -> str:
-        """The folder that the processes of a worker have in common, which goes with the worker."""
+        """The folder that the processes of a worker share, deleted with the worker."""
         return self._working_dir
 
     @property
     def agent_name(self) -> str:
-        """The name of this process, as logs and reports have it."""
+        """The name of this process in logs and reports."""
         return self._agent_name

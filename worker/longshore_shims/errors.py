@@ -1,20 +1,20 @@
-"""What the stand-ins raise, by the names of `azureml.exceptions`.
+"""Exceptions of the shims, named as in `azureml.exceptions`.
 
     AzureMLException
      `- UserErrorException
          |- ModelNotFoundException
-         |- InputNotFoundException     ours: the step has no such input
-         |- RunEnvironmentException    not part of a run, and that was not allowed
-         `- NotInsideAStep             ours: what only the real packages, with a workspace to talk to, can do
+         |- InputNotFoundException     Longshore's own: the step has no such input
+         |- RunEnvironmentException    the process is not part of a run
+         `- NotInsideAStep             Longshore's own: needs the real packages and a workspace
 
-Scripts catch them as they did.
+Scripts that catch Azure ML's exceptions catch these.
 """
 
 from __future__ import annotations
 
 
 class AzureMLException(Exception):
-    """Any error of these packages. Scripts read its text as `message`."""
+    """Base class of all errors. Scripts read its text as `message`."""
 
     def __init__(self, exception_message: str = "") -> None:
         super().__init__(exception_message)
@@ -25,15 +25,15 @@ class AzureMLException(Exception):
 
 
 class UserErrorException(AzureMLException):
-    """What was asked for cannot be had."""
+    """A request that cannot be fulfilled."""
 
 
 class ModelNotFoundException(UserErrorException):
-    """There is no such model; the message lists those that there are."""
+    """The step has no such model; the message lists its models."""
 
 
 class InputNotFoundException(UserErrorException, KeyError):
-    """The step has no such input; the message lists those that it has. A KeyError: `input_datasets` is a mapping."""
+    """The step has no such input; the message lists its inputs. A KeyError, because `input_datasets` is a mapping."""
 
 
 class RunEnvironmentException(UserErrorException):
@@ -41,4 +41,4 @@ class RunEnvironmentException(UserErrorException):
 
 
 class NotInsideAStep(UserErrorException, AttributeError):
-    """Longshore has no such thing; the message says what to do instead. hasattr() takes it for what it is: absent."""
+    """Not available in Longshore; the message names an alternative. An AttributeError, so that hasattr() is False."""

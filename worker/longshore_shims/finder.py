@@ -1,8 +1,7 @@
-"""How stand-ins are found: by a finder that is asked last.
+"""A module finder, last in order, for the shims of Azure ML's packages.
 
-A folder at the end of sys.path would do for one that nobody else provides. But `azureml` is shared by many
-distributions: where one of them is installed, its package hides whatever lies in folders behind it. Asked last, and
-module by module, we add what is missing and hide nothing.
+A folder at the end of sys.path is not enough: many distributions share the package `azureml`, and an installed one
+hides the same package in later folders. A finder that runs last, for each module, adds the missing ones and hides none.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ _PACKAGES = ("azureml", "azureml_user")
 
 
 class LastFinder:
-    """Finds a module of ours where no other finder of sys.meta_path found one of that name."""
+    """Finds the shim of a module that no other finder in sys.meta_path has found."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
-        """Return how to load the module; None if we have none of that name."""
+        """Return the spec of the shim, or None."""
         package, *inside = name.split(".")
         if package not in _PACKAGES:
             return None
@@ -30,6 +29,6 @@ class LastFinder:
 
 
 def install() -> None:
-    """Let this process import the stand-ins of what is not installed."""
+    """Make the shims of missing packages importable in this process."""
     if not any(isinstance(each, LastFinder) for each in sys.meta_path):
         sys.meta_path.append(LastFinder())

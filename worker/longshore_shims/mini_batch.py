@@ -1,4 +1,4 @@
-"""The dataset of one mini-batch, which the context of run() offers: an input restricted to what run() was given."""
+"""The dataset of one mini-batch, part of the context of run(): an input restricted to the mini-batch's items."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from longshore_shims.dataset import StepDataset, base_of, is_url
 
 
 def dataset_of(name: str, places: Sequence[str], items: Any, *, is_table: bool) -> Union[StepDataset, MiniBatchRows]:
-    """Return the dataset of a mini-batch of the input `name` that lies at `places`.
+    """Return the dataset of a mini-batch.
 
-    `items` is what run() is given: a list of paths, or of a table rows, as a DataFrame or a list of dicts.
+    Args:
+        name: Name of the input.
+        places: Locations of the input.
+        items: The argument of run(): a list of paths, or rows of a table as a DataFrame or a list of dicts.
+        is_table: Whether the input is a table.
     """
     return MiniBatchRows(name, items) if is_table else MiniBatchFiles(name, places, items)
 
 
 class MiniBatchFiles(StepDataset):
-    """The files of a mini-batch, in its order; their names below the dataset are those that the input has for them."""
+    """The files of a mini-batch in its order, with their paths relative to the input."""
 
     def __init__(self, name: str, places: Sequence[str], files: List[str], parts: Tuple[slice, ...] = ()) -> None:
         super().__init__(Given(name, tuple(files)), parts)
@@ -35,7 +39,7 @@ class MiniBatchFiles(StepDataset):
         for path in self._given.paths:
             below = next((each for each in bases if path.startswith(os.path.join(each, ""))), os.path.dirname(path))
             name = os.path.relpath(path, below)
-            seen[name] += 1  # those of a store come without their folders, and may be called alike
+            seen[name] += 1  # downloaded files have no folders, so their names may be equal
             named.append((name if seen[name] == 1 else "{}/{}".format(seen[name], name), path))
         return named
 
@@ -59,7 +63,7 @@ class MiniBatchRows(Refusing):
         return MiniBatchRows(self.name, self._rows[count:])
 
     def to_pandas_dataframe(self, *_: Any, **__: Any) -> Any:
-        """Return the rows as a pandas.DataFrame of the caller's own."""
+        """Return a copy of the rows as a pandas.DataFrame."""
         if isinstance(self._rows, list):
             import pandas
 

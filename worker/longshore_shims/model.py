@@ -1,4 +1,4 @@
-"""Model: the models of a step, by their names."""
+"""Model: the models of a step by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = "azureml-models"  # in the working directory: <name>/<version>/
 
 
 class Model(Refusing):
-    """One version of a model: `name`, `version`, `id`, and `path`, the file or the folder that it is."""
+    """One version of a model: `name`, `version`, `id`, and the `path` of its file or folder."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class Model(Refusing):
 
     @staticmethod
     def get_model_path(model_name: str, version: Optional[int] = None, _workspace: Any = None) -> str:
-        """Return the file of a model that is one file, else its folder.
+        """Return the path of a model: its file if it has only one, otherwise its folder.
 
-        It is looked for in azureml-models/<name>/<version> (the highest version if none is given), among the step's
-        models, and in ./<name>. Raises ModelNotFoundException.
+        Searches azureml-models/<name>/<version>, the step's models, and ./<name>. Without `version`, the highest one is
+        used. Raises ModelNotFoundException.
         """
         try:
             return _find(model_name, None if version is None else int(version))[1]
@@ -54,7 +54,7 @@ class Model(Refusing):
 
     @staticmethod
     def list(workspace: Any = None, name: Optional[str] = None, latest: bool = False, **_: Any) -> List[Model]:
-        """Return the step's models, the latest version of each first."""
+        """Return the step's models by name, the latest version first."""
         found = _models()
         names = sorted({each for each, _ in found} if name is None else {name})
         made = []
@@ -64,11 +64,11 @@ class Model(Refusing):
         return made
 
     def download(self, target_dir: str = ".", exist_ok: bool = False, exists_ok: Optional[bool] = None) -> str:
-        """Copy the model into a folder and return the copy's path. Raises UserErrorException where there is one."""
+        """Copy the model into a folder; return the copy's path. Raises UserErrorException if it exists already."""
         target = os.path.join(target_dir, os.path.basename(self.path) if os.path.isfile(self.path) else self.name)
         if os.path.lexists(target):
             if not (exist_ok or exists_ok):
-                raise UserErrorException("{} exists already, and exist_ok is not set.".format(target))
+                raise UserErrorException("{} exists already; set exist_ok=True to replace it.".format(target))
             shutil.rmtree(target) if os.path.isdir(target) else os.remove(target)
         os.makedirs(target_dir, exist_ok=True)
         shutil.copytree(self.path, target) if os.path.isdir(self.path) else shutil.copy(self.path, target)
@@ -81,17 +81,14 @@ def _find(name: str, version: Optional[int]) -> Tuple[int, str]:
     versions = [each for known, each in models if known == name and version in (None, each)]
     if versions:
         return max(versions), models[name, max(versions)]
-    asked = name if version is None else "{}, version {}".format(name, version)
-    there = ", ".join("{} (version {})".format(*each) for each in sorted(models)) or "none"
-    raise ModelNotFoundException(
-        "There is no model {}. The step's models are: {}. A step lists those that it needs in spec.models.".format(
-            asked, there
-        )
-    )
+    wanted = 'Model "{}"'.format(name) + ("" if version is None else ", version {},".format(version))
+    known = ", ".join("{} (version {})".format(*each) for each in sorted(models)) or "none"
+    text = "{} does not exist; the step's models are: {}. List the models that a step needs in spec.models."
+    raise ModelNotFoundException(text.format(wanted, known))
 
 
 def _models() -> Dict[Tuple[str, int], str]:
-    """Return the paths of all models by name and version; what lies in the working directory counts before the step."""
+    """Return the paths of all models by name and version; those in the working directory take precedence."""
     step = context.current()
     found = {} if step is None else {(name, version): path for name, version, path in step.models}
     for name in _listed(FOLDER):
@@ -102,7 +99,7 @@ def _models() -> Dict[Tuple[str, int], str]:
 
 
 def _one(folder: str) -> str:
-    """Return the file of a folder that holds nothing but one, else the folder."""
+    """Return the only file of a folder, or the folder if it has other entries."""
     names = _listed(folder)
     file = os.path.join(folder, names[0]) if len(names) == 1 else folder
     return file if os.path.isfile(file) else folder

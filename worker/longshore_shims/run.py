@@ -1,4 +1,4 @@
-"""Run: the step's run, with what scripts written for Azure ML ask of theirs."""
+"""Run: the run of a step, with the methods that scripts for Azure ML use."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from longshore_shims.workspace import StepExperiment, experiment
 
 
 class Run(longshore_run.Run, Refusing):
-    """One run: a step's, the pipeline's that it is in, or a part of a step's that the script gave a name.
+    """The run of a step, of its pipeline, or a child run that the script created.
 
-    All of them log to the step: Longshore keeps the metrics of steps. In a ParallelRunStep, whose many processes have
-    none in common, what is logged is printed, and is in the logs of the process.
+    All of them log metrics to the step. In a ParallelRunStep, metrics are printed to the log of the process, because
+    its processes share no metrics.
     """
 
     def __init__(self, run_id: str, *, metrics_file: Optional[str] = None, name: str = "") -> None:
         super().__init__(run_id, metrics_file=metrics_file)
         self.name = name or run_id
         self.tags: Dict[str, str] = {}
-        self._parent: Optional[Run] = None  # of a part: the run that it is part of
+        self._parent: Optional[Run] = None  # of a child run
 
     @classmethod
     def get_context(cls, allow_offline: bool = True, used_for_context_manager: bool = False, **_: Any) -> Run:
-        """Return the run of the step that this process is part of, an offline one if it is part of none.
+        """Return the run of this process's step, or an offline run outside of a step.
 
-        Raises RunEnvironmentException outside of a step when that is not allowed.
+        Raises:
+            RunEnvironmentException: The process is not part of a step and `allow_offline` is False.
         """
         metrics_file = os.environ.get(metrics.VARIABLE)
         if context.VARIABLE in os.environ or metrics_file is not None:
@@ -44,7 +45,7 @@ class Run(longshore_run.Run, Refusing):
 
     @property
     def parent(self) -> Run:
-        """The run of the pipeline that the step is in; of a step by itself, its own; of a part, the whole."""
+        """The run of the step's pipeline, or the run itself without a pipeline; of a child run, its parent."""
         if self._parent is not None:
             return self._parent
         step = context.current()
@@ -53,12 +54,12 @@ class Run(longshore_run.Run, Refusing):
 
     @property
     def experiment(self) -> StepExperiment:
-        """What the run is listed under; it knows a workspace."""
+        """The experiment of the run, which has a workspace."""
         return experiment()
 
     @property
     def input_datasets(self) -> Mapping[str, Any]:
-        """The step's inputs by name: the path of a file or a folder; of a table, its dataset."""
+        """The step's inputs by name: the path of a file or folder, or the dataset of a table."""
         return _Inputs()
 
     @property
@@ -68,30 +69,30 @@ class Run(longshore_run.Run, Refusing):
         return {} if step is None else dict(step.outputs)
 
     def child_run(self, name: Optional[str] = None, run_id: Optional[str] = None, outputs: Any = None) -> Run:
-        """Return a run by a name or an id of its own; what it logs is logged by the step."""
+        """Return a child run with its own name or id, which logs metrics to the step."""
         part_id = run_id or "{}_{}".format(self.id, uuid.uuid4())
         part = Run(part_id, metrics_file=self._metrics_file, name=name or "")
         part._parent = self
         return part
 
     def log_table(self, name: str, value: Mapping[str, Any], description: str = "") -> None:
-        """Log a table by its columns: each a list, or one value for all rows."""
+        """Log a table by columns: each is a list, or one value for all rows."""
         columns = {each: list(cells) if isinstance(cells, (list, tuple)) else cells for each, cells in value.items()}
         count = max([len(cells) for cells in columns.values() if isinstance(cells, list)] or [1])
         for row in range(count):
             self.log_row(name, **{each: _cell(cells, row) for each, cells in columns.items()})
 
     def log_residuals(self, name: str, value: Any, description: str = "") -> None:
-        """Log what describes a model: a dict, or JSON of one."""
+        """Log a description of a model: a dict, or its JSON."""
         content = json.loads(value) if isinstance(value, str) else dict(value)
         self.log_list(name, [content])
 
     log_accuracy_table = log_confusion_matrix = log_predictions = log_residuals
 
     def log_image(self, name: str, path: Optional[str] = None, plot: Any = None, description: str = "") -> None:
-        """Keep a picture in outputs/, as `name` with the ending of its file, or as the PNG of what matplotlib draws.
+        """Keep an image as an artifact: a file, with its extension, or a matplotlib figure as a PNG.
 
-        Raises as upload_file() does.
+        Raises the exceptions of upload_file().
         """
         if path is not None:
             keep("Run.log_image", name + os.path.splitext(path)[1], path)
@@ -99,32 +100,33 @@ class Run(longshore_run.Run, Refusing):
             keep_plot("Run.log_image", name, plot)
 
     def upload_file(self, name: str, path_or_stream: Any, datastore_name: Optional[str] = None) -> None:
-        """Keep a file, or what a stream holds, with the run of a script step; below outputs/ if `name` is not.
+        """Keep a file or the contents of a stream as an artifact of a script step; below outputs/ by default.
 
-        Raises NotInsideAStep in a ParallelRunStep, whose files are written below the output folder, UserErrorException
-        for a file that is not there.
+        Raises:
+            NotInsideAStep: The process is part of a ParallelRunStep, which writes files to its output folder.
+            UserErrorException: The file does not exist.
         """
         keep("Run.upload_file", name, path_or_stream)
 
     def upload_files(self, names: Iterable[str], paths: Iterable[str], *_: Any, **__: Any) -> None:
-        """Keep several files."""
+        """Keep several files as artifacts. Raises the exceptions of upload_file()."""
         for name, path in zip(names, paths):
             keep("Run.upload_files", name, path)
 
     def upload_folder(self, name: str, path: str, datastore_name: Optional[str] = None) -> None:
-        """Keep all files of a folder. Raises as upload_file() does."""
+        """Keep all files of a folder as artifacts. Raises the exceptions of upload_file()."""
         keep_folder("Run.upload_folder", name, path)
 
     def complete(self, *_: Any, **__: Any) -> None:
-        """Do nothing: a step is complete when its script ends, and so are its parts."""
+        """Do nothing: a step and its child runs are complete when the script ends."""
 
     def tag(self, key: str, value: Any = None) -> None:
-        """Note a tag on this object, and print it: nothing but the process's log keeps it."""
+        """Set a tag on this object and print it; only the log of the process records it."""
         self.tags[key] = str(value)
-        print("tag of {}: {}={}".format(self.name, key, value))  # noqa: T201  (all that there is to do)
+        print("tag of {}: {}={}".format(self.name, key, value))  # noqa: T201  (the only record of it)
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
-        """Do the same with several."""
+        """Set several tags."""
         for key, value in tags.items():
             self.tag(key, value)
 
@@ -142,19 +144,19 @@ def _cell(cells: Any, row: int) -> Any:
 
 
 class OfflineRun(Run):
-    """What get_context() returns outside of a step: it prints what is logged."""
+    """The run outside of a step, which prints metrics."""
 
     def __init__(self) -> None:
         super().__init__("OfflineRun_{}".format(uuid.uuid4()))
 
     @property
     def experiment(self) -> NoReturn:
-        """Raise NotInsideAStep: scripts find out by it that they are not in one."""
+        """Raise NotInsideAStep, by which scripts detect an offline run."""
         refuse("OfflineRun.experiment")
 
 
 class _Inputs(Mapping[str, Any]):
-    """The step's inputs. What lies in a store has no path, and says so only to who asks for it."""
+    """The step's inputs. Only access to an input in a store raises an error."""
 
     def __init__(self) -> None:
         step = context.current()

@@ -1,4 +1,4 @@
-"""Reads whole files as one table. For `to_pandas_dataframe`; the tables of mini-batches are the host's."""
+"""Read complete files as one table, for `to_pandas_dataframe`. The host reads the tables of mini-batches."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ _BY_ENDING = {
 
 
 def read_table(paths: List[str], form: Optional[Dict[str, Any]]) -> Any:
-    """Return the rows of files as a pandas.DataFrame; without a form, names' endings say it.
+    """Return the rows of files as one pandas.DataFrame.
 
-    Raises UserErrorException for a file of an unknown kind, ImportError where there is no pandas.
+    Args:
+        paths: The files.
+        form: Their format; None to derive it from the file name extensions.
+
+    Raises:
+        UserErrorException: A file name extension is not supported.
+        ImportError: pandas is not installed.
     """
     import pandas
 
@@ -32,7 +38,7 @@ def _form_of(path: str) -> Dict[str, Any]:
     ending = os.path.splitext(path)[1].lower()
     if ending not in _BY_ENDING:
         raise UserErrorException(
-            "{} cannot be read as a table: its name ends with none of {}.".format(path, ", ".join(_BY_ENDING))
+            "{} cannot be read as a table: its name must end with one of {}.".format(path, ", ".join(_BY_ENDING))
         )
     return _BY_ENDING[ending]
 

@@ -1,4 +1,4 @@
-"""Workspace and Experiment: what a step is in, as far as Longshore has names for it."""
+"""Workspace and Experiment of a step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from longshore_shims.model import Model
 
 
 class Workspace(Refusing):
-    """Stands for the place that the step runs in. There is one; subscription and resource group are names only."""
+    """The workspace of a step. There is only one; subscription and resource group are mere names."""
 
     def __init__(
         self, subscription_id: str = "", resource_group: str = "", workspace_name: str = "", *_: Any, **__: Any
@@ -26,14 +26,14 @@ class Workspace(Refusing):
 
     @classmethod
     def from_config(cls, *_: Any, **__: Any) -> Workspace:
-        """Return the workspace; a config.json, or where one would be, does not matter."""
+        """Return the workspace; config.json is not read."""
         return cls()
 
     @classmethod
     def get(
         cls, name: str, auth: Any = None, subscription_id: str = "", resource_group: str = "", **_: Any
     ) -> Workspace:
-        """Return the workspace, by the names that were given."""
+        """Return the workspace with the given names."""
         return cls(subscription_id, resource_group, name)
 
     @property
@@ -49,7 +49,7 @@ class Workspace(Refusing):
 
 
 class StepExperiment(Refusing):
-    """What runs are listed under: the pipeline, or the step where it is in none."""
+    """The experiment of runs: named after the pipeline, or the step if it runs alone."""
 
     def __init__(self, workspace: Workspace, name: str) -> None:
         self.workspace = workspace
@@ -60,6 +60,6 @@ class StepExperiment(Refusing):
 
 
 def experiment() -> StepExperiment:
-    """Return the experiment of the step that this process is part of."""
+    """Return the experiment of this process's step."""
     step = context.current()
     return StepExperiment(Workspace(), "" if step is None else step.experiment)

@@ -1,6 +1,6 @@
-"""Runs when an interpreter of a step starts: each that finds this folder on its PYTHONPATH, the script's children too.
+"""Install the shims when an interpreter of a step starts, including child processes of the script.
 
-Python has one module of this name. The one that the image may have comes after ours, as if ours were not there.
+Python imports only one module of this name, so this one then runs the image's own sitecustomize, if any.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.util import module_from_spec
 from longshore_shims.finder import START, install
 
 
-def _go_on() -> None:
+def _run_next() -> None:
     sys.path[:] = [each for each in sys.path if os.path.abspath(each) != START]
     found = PathFinder.find_spec("sitecustomize", sys.path)
     if found is not None and found.loader is not None:
@@ -23,4 +23,4 @@ def _go_on() -> None:
 
 
 install()
-_go_on()
+_run_next()

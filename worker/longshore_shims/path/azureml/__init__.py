@@ -1,1 +1,1 @@
-"""Longshore's stand-in for what scripts use of Azure ML inside a step. Other parts of `azureml` are not there."""
+"""Longshore's shim for the parts of `azureml` that scripts use inside a step."""

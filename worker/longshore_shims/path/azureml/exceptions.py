@@ -1,4 +1,4 @@
-"""The errors of the stand-ins, by their Azure ML names."""
+"""The exceptions of the shims under their Azure ML names."""
 
 from longshore_shims.errors import (
     AzureMLException,

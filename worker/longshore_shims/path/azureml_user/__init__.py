@@ -1,1 +1,1 @@
-"""Longshore's stand-in for the package that Azure ML lays beside an entry script."""
+"""Longshore's shim for the package that Azure ML installs next to an entry script."""

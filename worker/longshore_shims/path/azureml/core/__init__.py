@@ -1,4 +1,4 @@
-"""What scripts use of azureml.core inside a step; the rest can be imported, and says what to do when it is used."""
+"""The parts of azureml.core for scripts inside a step; other names raise an error with an alternative when used."""
 
 from longshore_shims.absent import absent_names
 from longshore_shims.dataset import Dataset

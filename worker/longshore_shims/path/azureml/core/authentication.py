@@ -1,4 +1,4 @@
-"""Names that can be imported, and say what to do instead when they are used."""
+"""Names that can be imported but raise an error with an alternative when used."""
 
 from longshore_shims.absent import absent_names
 

@@ -1,4 +1,4 @@
-"""What a step is in."""
+"""The workspace of a step."""
 
 from longshore_shims.workspace import Workspace
 

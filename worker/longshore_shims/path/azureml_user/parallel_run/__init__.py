@@ -1,4 +1,4 @@
-"""What an entry script may ask of the process it runs in."""
+"""The folders and the logger of an entry script's process."""
 
 from longshore_shims.entry_script import EntryScript
 
