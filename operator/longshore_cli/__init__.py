@@ -1,5 +1,5 @@
-"""The `longshore` command. May import every other package; only `python -m longshore` imports it.
+"""The `longshore` command. May import every other package; only `python -m longshore` imports this one.
 
-`longshore run` is the same coordinator, agents and hosts that run in pods, started as processes of this machine.
-Nothing heavy is imported before it is needed: a short run should take no longer than its processes take to start.
+`longshore run` starts the coordinator, agents and hosts that run in pods as processes of this machine.
+Heavy modules are imported late, so that a short run takes no longer than its processes take to start.
 """

@@ -1,4 +1,4 @@
-"""`longshore`: the command line."""
+"""Entry point and argument parser of the `longshore` command."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from typing import Any
 
 from longshore import __version__
 from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
-from longshore_cli.terminal import ErrorLog, complain
+from longshore_cli.terminal import ErrorLog, print_error
 from longshore_protocol.importing import importing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code (`exit_codes`)."""
+    """Run the command; return its exit code (see `exit_codes`)."""
     options = make_parser().parse_args(arguments)
     if sys.platform == "win32":  # no fork, no Unix sockets, no process groups to kill
-        complain("Longshore does not run on Windows itself; install and run it in WSL (Windows Subsystem for Linux)")
+        print_error("Longshore does not run on Windows; install and run it in WSL (Windows Subsystem for Linux)")
         return BAD_INPUT
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: no name of a file ends the command
+        sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr: file names may not be UTF-8
     errors, root = ErrorLog(), logging.getLogger()
     root.addHandler(errors)
     try:
         return _carry_out(options)
-    except KeyboardInterrupt:  # before anything was started; from then on the run decides how to end
-        complain("interrupted")
+    except KeyboardInterrupt:  # only before a run starts: a run handles SIGINT itself
+        print_error("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of stdout, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
-        logging.getLogger("longshore.cli").exception("an error of Longshore itself")
-        complain(f"an error of Longshore itself: {type(error).__name__}: {error}")
+        logging.getLogger("longshore.cli").exception("internal error")
+        print_error(f"internal error: {type(error).__name__}: {error}; please report it as a bug")
         return FAILED
     finally:
         root.removeHandler(errors)
         if errors.path:
-            complain(f"warnings and errors, with their tracebacks, are in {errors.path}")
+            print_error(f"warnings and errors were logged, with tracebacks, to {errors.path}")
 
 
 def _carry_out(options: argparse.Namespace) -> int:
@@ -52,23 +52,24 @@ def _carry_out(options: argparse.Namespace) -> int:
 
         return import_command(options)
     with importing():
-        from longshore_cli.run_command import run_command  # late, both: --help needs none of it
+        from longshore_cli.run_command import run_command  # both imported late: --help needs neither
 
     return run_command(options)
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line, of which the reference of the command line is generated."""
+    """Return the argument parser, from which the CLI reference page is generated."""
     parser = argparse.ArgumentParser(prog="longshore", description="Parallel batch scoring with two functions.")
     parser.add_argument("--version", action="version", version=f"longshore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
         help="run a ParallelRunStep, a ScriptStep or a Pipeline on this machine",
-        description="Run the ParallelRunStep, ScriptStep or Pipeline of some manifests on this machine. "
-        "Exit code 0: succeeded, 1: failed, 2: bad input, 130: interrupted; --resume continues.",
+        description="Run the ParallelRunStep, ScriptStep or Pipeline that the manifests define on this machine. "
+        "Exit code 0: succeeded; 1: failed; 2: bad input; 3: succeeded, but too many items failed; 130: interrupted, "
+        "and --resume continues the run.",
     )
-    run.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="YAML files, or folders of them")
+    run.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="YAML file or folder of YAML files")
     run.add_argument(
         "-p",
         dest="parameters",
@@ -76,40 +77,47 @@ def make_parser() -> argparse.ArgumentParser:
         default=[],
         type=_assignment,
         metavar="NAME=VALUE",
-        help="value of $(parameters.NAME); may be given several times",
+        help="value of $(parameters.NAME); repeat the option to set several",
     )
-    where = run.add_mutually_exclusive_group()
-    where.add_argument("--run-dir", metavar="DIR", help="new folder for the run, or a URL (default: longshore-runs/…)")
-    where.add_argument("--resume", metavar="DIR", help="go on with the run in DIR; redo nothing committed")
-    where.add_argument(
+    folder = run.add_mutually_exclusive_group()
+    folder.add_argument(
+        "--run-dir", metavar="DIR", help="new folder or URL for the run (default: a new folder in longshore-runs)"
+    )
+    folder.add_argument("--resume", metavar="DIR", help="resume the run in DIR; keep its committed mini-batches")
+    folder.add_argument(
         "--retry-failed",
         metavar="DIR",
-        help="run the failed mini-batches of the run in DIR again, also after it has succeeded",
+        help="retry the failed mini-batches of the run in DIR, even if the run succeeded",
     )
     run.add_argument(
         "--accept-changed-code",
         action="store_true",
-        help="with --resume and --retry-failed: go on though code or settings changed since",
+        help="with --resume or --retry-failed: continue although code or settings have changed",
     )
-    run.add_argument("--pipeline", metavar="NAME", help="the Pipeline or PipelineRun to run, where there are several")
     run.add_argument(
-        "--regenerate-outputs", "--no-reuse", action="store_true", help="run every step of a pipeline; reuse nothing"
+        "--pipeline", metavar="NAME", help="Pipeline or PipelineRun to run, if the manifests define several"
+    )
+    run.add_argument(
+        "--regenerate-outputs",
+        "--no-reuse",
+        action="store_true",
+        help="run every step of a pipeline; reuse no earlier output",
     )
     run.add_argument(
         "--content-fingerprint",
         choices=("none", "stamps", "digests"),
-        help="what of a pipeline's input files and models must be unchanged for reuse: their paths alone, sizes and "
-        "times (default), or what is in them",
+        help="what must be unchanged in a pipeline's input files and models for a step to be reused: none, their paths "
+        "only; stamps, also sizes and modification times (default); digests, also their contents",
     )
     run.add_argument(
         "--continue-on-step-failure",
         action="store_true",
-        help="when a step of a pipeline fails, still run what does not depend on it",
+        help="when a step of a pipeline fails, still run the steps that do not depend on it",
     )
-    run.add_argument("--sample", type=_positive, metavar="N", help="run the first N mini-batches only")
-    run.add_argument("--explain", action="store_true", help="print what would be done, and do nothing")
-    run.add_argument("--json", action="store_true", help="print the final status as JSON, and nothing else, on stdout")
-    run.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    run.add_argument("--sample", type=_positive, metavar="N", help="run only the first N mini-batches")
+    run.add_argument("--explain", action="store_true", help="print the plan of the run without running it")
+    run.add_argument("--json", action="store_true", help="print only the final status on stdout, as JSON")
+    run.add_argument("-q", "--quiet", action="store_true", help="do not print progress")
     _add_import(commands)
     return parser
 
@@ -117,33 +125,33 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_import(commands: Any) -> None:
     parser = commands.add_parser(
         "import",
-        help="make manifests of another system's YAML",
-        description="Make manifests of another system's YAML, and tell what could not be carried over.",
+        help="convert another system's YAML to manifests",
+        description="Convert another system's YAML to manifests, and list on stderr the settings that need attention.",
     )
     systems = parser.add_subparsers(dest="system", required=True, metavar="SYSTEM")
     azureml = systems.add_parser(
         "azureml",
-        help="of Azure ML's parallel jobs, pipeline jobs and ParallelRunConfigs",
-        description="Make manifests of a parallel job or a pipeline job of Azure ML v2, or of a ParallelRunConfig of "
-        "v1 as save_to_yaml() writes it. What was not carried over, or guessed, is told on stderr. "
-        "Exit code 0: done, 2: bad input.",
+        help="convert Azure ML's parallel jobs, pipeline jobs and ParallelRunConfigs",
+        description="Convert a parallel job or a pipeline job of Azure ML v2, or a ParallelRunConfig of v1 as "
+        "save_to_yaml() writes it, to manifests. Settings that were not converted or were guessed are listed on "
+        "stderr. Exit code 0: converted; 2: bad input.",
     )
-    azureml.add_argument("file", type=Path, metavar="FILE", help="YAML file; other files that it names are read, too")
+    azureml.add_argument("file", type=Path, metavar="FILE", help="YAML file; files that it refers to are read as well")
     azureml.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="write one file per document there (default: all to stdout)"
+        "--output", type=Path, metavar="FOLDER", help="folder for one file per document (default: print all to stdout)"
     )
 
 
 def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} must have the form NAME=VALUE")
     return name, value
 
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of mini-batches, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of mini-batches, 1 or more")
     return int(text)
 
 

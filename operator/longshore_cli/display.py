@@ -1,4 +1,4 @@
-"""How a run is shown while it runs: a live display on a terminal, else a plain line every ten seconds."""
+"""Progress display of a local run: a live display on a terminal, otherwise one line every ten seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from longshore_api.status import ParallelRunStepStatus
-from longshore_cli.heartbeat import Show, Watched
+from longshore_cli.heartbeat import Display, ObservedRun
 from longshore_cli.terminal import show
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import Snapshot
@@ -18,16 +18,16 @@ _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.1
 
 
-def display(stream: TextIO, *, name: str, quiet: bool) -> Show:
-    """Return what shows a run of the step `name` on a stream."""
+def make_display(stream: TextIO, *, name: str, quiet: bool) -> Display:
+    """Return the display that prints the progress of the step `name` to `stream`."""
     if quiet:
-        return _nothing
+        return _show_nothing
     if stream.isatty():
         return _Live(stream, name)
     return _Plain(stream, name)
 
 
-async def _nothing(_: Watched) -> None:
+async def _show_nothing(_: ObservedRun) -> None:
     return
 
 
@@ -35,17 +35,17 @@ class _Plain:
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream, self._name = stream, name
 
-    async def __call__(self, watched: Watched) -> None:
+    async def __call__(self, run: ObservedRun) -> None:
         while True:
             await asyncio.sleep(_PLAIN_SECONDS)
-            show(progress_sentence(self._name, _status(watched.snapshot())), stream=self._stream)
+            show(progress_sentence(self._name, _status(run.snapshot())), stream=self._stream)
 
 
 class _Live:
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream, self._name = stream, name
 
-    async def __call__(self, watched: Watched) -> None:
+    async def __call__(self, run: ObservedRun) -> None:
         from rich.console import Console  # late: only a terminal needs it
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -53,14 +53,14 @@ class _Live:
             SpinnerColumn(),
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[counts]}", markup=False),  # it holds text of scripts and stores
+            TextColumn("{task.fields[counts]}", markup=False),  # not markup: it contains text from scripts and stores
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=Console(file=self._stream), transient=True, refresh_per_second=10) as progress:
             task = progress.add_task(self._name, total=None, counts="starting")
             try:
                 while True:
-                    status = _status(watched.snapshot())
+                    status = _status(run.snapshot())
                     counts = status.progress.mini_batches
                     progress.update(
                         task,
@@ -70,11 +70,11 @@ class _Live:
                     )
                     await asyncio.sleep(_LIVE_SECONDS)
             finally:
-                progress.update(task, counts=_counts(_status(watched.snapshot())))
+                progress.update(task, counts=_counts(_status(run.snapshot())))
 
 
 def progress_sentence(name: str, status: ParallelRunStepStatus) -> str:
-    """Return one line that says how far a run is."""
+    """Return the progress of a run as one line with the time of day in UTC."""
     now = datetime.now(UTC).strftime("%H:%M:%S")
     return f"{now} {name}: {_counts(status)}"
 
@@ -100,9 +100,9 @@ def _status(snapshot: Snapshot) -> ParallelRunStepStatus:
 
 
 def summary(status: ParallelRunStepStatus, *, name: str, run_dir: str) -> str:
-    """Return what a run has come to, for its user to read at the end."""
+    """Return the summary of a finished run: verdict, counts, first error, locations and the next command."""
     succeeded = status.condition("Succeeded")
-    assert succeeded is not None, "every status has it"
+    assert succeeded is not None, "every status has this condition"
     lines = [f"{name}: {succeeded.reason}. {succeeded.message}".rstrip(". ") + "."]
     counts, items = status.progress.mini_batches, status.progress.items
     known = counts.scheduled if counts.total is None else counts.total
@@ -127,12 +127,12 @@ def summary(status: ParallelRunStepStatus, *, name: str, run_dir: str) -> str:
             lines.append(f"  output        {status.output.uri}")
     lines.append(f"  logs          {run_dir}/logs")
     if succeeded.status != "True":
-        lines.append(f"  go on with    longshore run --resume {shlex.quote(run_dir)}")
+        lines.append(f"  resume with   longshore run --resume {shlex.quote(run_dir)}")
     elif counts.failed:
         lines.append(f"  retry with    longshore run --retry-failed {shlex.quote(run_dir)}")
     return "\n".join(lines)
 
 
 def default_stream(*, json: bool) -> TextIO:
-    """Return where progress goes: stdout, unless that is for the status object alone."""
+    """Return the stream for progress: stderr if `json` reserves stdout for the status, else stdout."""
     return sys.stderr if json else sys.stdout

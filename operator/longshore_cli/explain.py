@@ -1,4 +1,4 @@
-"""`--explain`: what a run would do, without doing it."""
+"""The plan that `longshore run --explain` prints for a ParallelRunStep."""
 
 from __future__ import annotations
 
@@ -18,15 +18,21 @@ from longshore_storage.store import open_store
 
 
 def explain(job: Job, *, python: str, committed: int | None) -> str:
-    """Return the plan of a job in words. `committed` counts the mini-batches that a resumed run would not redo.
+    """List all inputs and return the plan of a job as text.
 
-    Lists the inputs to their end. Raises InputError, EmptyInputError.
+    Args:
+        job: the job to describe.
+        python: path of the interpreter that would run the entry script.
+        committed: number of mini-batches that a resumed run would keep, or None for a new run.
+
+    Raises:
+        InputError, EmptyInputError: an input cannot be listed or contains no files.
     """
     sizes: dict[int, list[int]] = {index: [] for index in range(len(job.inputs))}
     is_counted = True
     selected = selections(job)
     for each in islice(cut(job, selected=selected), job.sample):
-        sizes[each.input].append(_size(each))
+        sizes[each.input].append(_measure(each))
         is_counted = is_counted and each.items is not None
     every = [size for of_input in sizes.values() for size in of_input]
     lines = [f"step          {job.name}"]
@@ -49,16 +55,16 @@ def explain(job: Job, *, python: str, committed: int | None) -> str:
     return "\n".join(lines)
 
 
-def _size(each: Slice) -> int:
-    """Return the items of a mini-batch, or its bytes where nobody counted its rows."""
+def _measure(each: Slice) -> int:
+    """Return the number of items of a mini-batch, or its size in bytes if its rows are not counted."""
     if each.items is not None:
         return each.items
-    return sum(_bytes(piece) for piece in pieces_of(json.loads(each.payload)))
+    return sum(_count_bytes(piece) for piece in pieces_of(json.loads(each.payload)))
 
 
-def _bytes(piece: dict[str, Any]) -> int:
+def _count_bytes(piece: dict[str, Any]) -> int:
     if "keys" in piece or "unreadable" in piece:
-        return 0  # of a query that nobody splits: only reading it can tell
+        return 0  # the size of a query that is not split, or of an unreadable file, is unknown before it is read
     ranges = piece["ranges"] if "ranges" in piece else [(piece["start"], piece["end"])]
     return sum(int(end - start) for start, end in ranges)
 
@@ -95,6 +101,6 @@ def _reuse(committed: int | None) -> str:
 
 
 def committed_in(run_dir: str) -> int:
-    """Return how many mini-batches the run in a folder has committed. Raises OSError, ValueError."""
-    ledger = Ledger(open_store(run_dir), epoch=1_000_000)  # later than any: all that is there counts
+    """Return the number of committed mini-batches of the run in a folder. Raises OSError, ValueError."""
+    ledger = Ledger(open_store(run_dir), epoch=1_000_000)  # later than any claimed epoch, so that all records count
     return len({raw[0] for _, _, _, completions in ledger.done() for raw in completions})

@@ -1,4 +1,4 @@
-"""Run folders: a new one for each run, and what a resumed run needs to know of the one it goes on with."""
+"""Run folders of local runs: creation of new ones, and the records that a resumed run reads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from longshore_coordinator.ends import finished_end
 from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import Store, local_path, open_store
 
-PIPELINE = "pipeline.json"  # in the folder of a pipeline's run: the run, frozen
-_ABOUT = "state/run.json"
+PIPELINE = "pipeline.json"  # the frozen run, in the run folder of a pipeline
+_RUN_FILE = "state/run.json"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run was started from, as the command line named it."""
+    """The documents and options that a run was started with."""
 
     paths: tuple[str, ...]  # of the documents, absolute
     parameters: dict[str, str]
@@ -28,32 +28,32 @@ class Origin:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder and identity."""
+    """The folder and ID of a run."""
 
     uri: str  # an absolute path, or a URL
     run_id: str
 
     def has_begun(self) -> bool:
-        """Return whether a run was begun in the folder. Raises OSError."""
-        return self._store().exists(_ABOUT)
+        """Return whether the folder contains a run. Raises OSError."""
+        return self._store().exists(_RUN_FILE)
 
-    def remember(self, step: str, origin: Origin | None = None) -> None:
-        """Record whose run this is and what it was started from, for a later --resume. Raises OSError."""
-        about = {"runId": self.run_id, "step": step, **({} if origin is None else {"origin": asdict(origin)})}
+    def begin(self, step: str, origin: Origin | None = None) -> None:
+        """Mark the folder as a run folder and record the run's ID, step and origin for --resume. Raises OSError."""
+        record = {"runId": self.run_id, "step": step, **({} if origin is None else {"origin": asdict(origin)})}
         self._store().mark()
-        self._store().put(_ABOUT, json.dumps(about).encode())
+        self._store().put(_RUN_FILE, json.dumps(record).encode())
 
-    def origin(self) -> Origin | None:
-        """Return what the run was started from; None for a step of a pipeline, and for a run of an earlier version."""
-        origin = json.loads(self._store().get(_ABOUT)).get("origin")
+    def read_origin(self) -> Origin | None:
+        """Return the recorded origin, or None for a pipeline step or a run of an earlier version. Raises OSError."""
+        origin = json.loads(self._store().get(_RUN_FILE)).get("origin")
         return None if origin is None else Origin(tuple(origin["paths"]), origin["parameters"], origin["sample"])
 
-    def keep(self, status: str) -> None:
-        """Write down the status that a run ended with. Raises OSError."""
+    def write_status(self, status: str) -> None:
+        """Write status.json. Raises OSError."""
         self._store().put("status.json", status.encode())
 
-    def success(self) -> Snapshot | None:
-        """Return the last snapshot of a run that has succeeded; None while there is something to resume."""
+    def read_success(self) -> Snapshot | None:
+        """Return the final snapshot of a succeeded run, or None if the run can be resumed. Raises OSError."""
         return finished_end(self._store())
 
     def _store(self) -> Store:
@@ -61,54 +61,55 @@ class RunFolder:
 
 
 def new_folder(given: str | None, *, now: datetime) -> RunFolder:
-    """Return the folder for a new run: a path or a URL. Raises InvalidDocuments when the given one is in use."""
+    """Return the folder for a new run, a path or a URL. Raises InvalidDocuments if the given folder is not empty."""
     stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
     run_id = f"run-{stamp}-{secrets.token_hex(2)}"
     if given is None:
-        return RunFolder(_in_utf_8(os.path.abspath(f"longshore-runs/{run_id}")), run_id)
+        return RunFolder(_require_utf_8(os.path.abspath(f"longshore-runs/{run_id}")), run_id)
     path = local_path(given)
-    _in_utf_8(path or given)
+    _require_utf_8(path or given)
     if path is None:
-        is_used = bool(_listed(given))
+        is_used = bool(_list_names(given))
     else:
         is_used = os.path.exists(path) and (not os.path.isdir(path) or bool(os.listdir(path)))
     if is_used:
-        rule = "must be an empty or a new folder; to go on with a run that is there, say --resume"
+        rule = "must be new or empty; use --resume to continue the run in an existing folder"
         raise InvalidDocuments([Problem("--run-dir", "", f"is {given!r}: {rule}")])
     return RunFolder(path or given.rstrip("/"), run_id)
 
 
-def _in_utf_8(uri: str) -> str:
-    """Return a folder's path or URL. Raises InvalidDocuments for one that no status could name."""
+def _require_utf_8(uri: str) -> str:
+    """Return `uri` unchanged. Raises InvalidDocuments if it is not UTF-8, because no status could contain it."""
     try:
         uri.encode()
     except UnicodeEncodeError:
-        rule = "must be UTF-8 from the root on; name another folder"
+        rule = "must be a UTF-8 path, including its parent folders; choose another folder"
         raise InvalidDocuments([Problem("--run-dir", "", f"is {uri!r}: {rule}")]) from None
     return uri
 
 
 def earlier_folder(given: str, *, flag: str = "--resume") -> RunFolder:
-    """Return the folder of the run to resume, which `flag` names. Raises InvalidDocuments when there is none in it."""
+    """Return the folder of the run to resume. Raises InvalidDocuments, naming `flag`, if it contains no run."""
     uri = local_path(given) or given.rstrip("/")
     try:
-        about = json.loads(open_store(uri).get(_ABOUT))
-        return RunFolder(uri, about["runId"])
+        record = json.loads(open_store(uri).get(_RUN_FILE))
+        return RunFolder(uri, record["runId"])
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-        cause = "there is no run in it"
+        cause = "the folder contains no run; use the folder that an earlier run printed"
     except (OSError, ImportError) as error:
-        cause = f"it cannot be read: {error}"
+        cause = f"the folder cannot be read: {error}"
     raise InvalidDocuments([Problem(flag, "", f"is {given!r}: {cause}")])
 
 
 def is_pipeline(path: str) -> bool:
-    """Return whether a folder has a run of a pipeline."""
+    """Return whether a folder contains a run of a pipeline."""
     local = local_path(path)
     return local is not None and os.path.isfile(os.path.join(local, PIPELINE))
 
 
-def _listed(uri: str) -> list[str]:
+def _list_names(uri: str) -> list[str]:
     try:
         return open_store(uri).names()
     except (OSError, ValueError, ImportError) as error:
-        raise InvalidDocuments([Problem("--run-dir", "", f"is {uri!r}: it cannot be used: {error}")]) from None
+        text = f"is {uri!r}: the folder cannot be listed: {error}"
+        raise InvalidDocuments([Problem("--run-dir", "", text)]) from None

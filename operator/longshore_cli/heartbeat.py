@@ -1,4 +1,4 @@
-"""The status of a local run while it runs: who runs it, when it was last heard of, and what each process does."""
+"""Periodic writes of a local run's status.json: its command, the time of the heartbeat and its processes' states."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ SECONDS = 5.0  # between two heartbeats
 _log = logging.getLogger("longshore.cli")
 
 
-class Watched(Protocol):
-    """What is shown of a run; a `Coordinator` is one."""
+class ObservedRun(Protocol):
+    """The state of a run that displays read; implemented by `Coordinator`."""
 
     def snapshot(self) -> Snapshot:
-        """Return where the run is."""
+        """Return the current state of the run."""
 
     def processes(self) -> list[dict[str, Any]]:
-        """Return what each process of each worker does."""
+        """Return the state of each worker's processes."""
 
 
-Show = Callable[[Watched], Coroutine[Any, Any, None]]  # runs beside a run until it is cancelled
+Display = Callable[[ObservedRun], Coroutine[Any, Any, None]]  # runs concurrently with a run, until it is cancelled
 
 
 class Heartbeat:
-    """Keeps the file status.json of a run folder up to date, for those who look from outside."""
+    """Keeps status.json in a run folder up to date, for readers outside the command."""
 
     def __init__(self, folder: RunFolder, *, output_uri: str) -> None:
         self._folder = folder
@@ -49,67 +49,66 @@ class Heartbeat:
         self._started = datetime.now(UTC)
 
     def begin(self) -> None:
-        """Write the status of a run that starts. Raises OSError."""
+        """Write the first status of a run. Raises OSError."""
         folder = self._folder
         first = Snapshot(PENDING, folder.run_id, folder.uri, self._output_uri, 0, started=self._started.timestamp())
-        folder.keep(self._text(first, []))
+        folder.write_status(self._format_status(first, []))
 
-    async def __call__(self, watched: Watched) -> None:
-        """Write the status every few seconds, until cancelled. The folder may fail: the run itself says so."""
+    async def __call__(self, run: ObservedRun) -> None:
+        """Write the status every few seconds until cancelled; ignore write errors, which the run itself reports."""
         while True:
-            snapshot, processes = watched.snapshot(), watched.processes()
+            snapshot, processes = run.snapshot(), run.processes()
             if snapshot.reason == SUPERSEDED:
-                return  # the folder is another command's
-            writing = asyncio.ensure_future(
-                asyncio.to_thread(self._keep, self._text(snapshot, processes), epoch=snapshot.epoch)
-            )
+                return  # the folder belongs to another command now
+            text = self._format_status(snapshot, processes)
+            writing = asyncio.ensure_future(asyncio.to_thread(self._write, text, epoch=snapshot.epoch))
             try:
                 with suppress(OSError):
                     await asyncio.shield(writing)
                 await asyncio.sleep(SECONDS)
             finally:
-                await asyncio.wait({writing})  # else it could come after the last status, and replace that
+                await asyncio.wait({writing})  # a write that outlived this task could replace the final status
 
-    def _keep(self, text: str, *, epoch: int) -> None:
-        """Write the status, unless the folder is another command's: one that was stopped does not know that yet."""
+    def _write(self, text: str, *, epoch: int) -> None:
+        """Write the status unless another command has taken over the run, as it may while this one is suspended."""
         if not is_superseded(open_store(self._folder.uri), epoch):
-            self._folder.keep(text)
+            self._folder.write_status(text)
 
-    def _text(self, snapshot: Snapshot, processes: list[dict[str, Any]]) -> str:
+    def _format_status(self, snapshot: Snapshot, processes: list[dict[str, Any]]) -> str:
         now = datetime.now(UTC)
         command = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "arguments": redacted(shlex.join(sys.argv[1:])),
-            "started": _text_of(self._started),
-            "heartbeat": _text_of(now),
-            "processes": [_process(each, now) for each in processes],
+            "started": _format_time(self._started),
+            "heartbeat": _format_time(now),
+            "processes": [_describe_process(each, now) for each in processes],
         }
         return json.dumps({**step_status(snapshot, previous=None, now=now).to_dict(), "command": command}, indent=2)
 
 
-def together(*shows: Show) -> Show:
-    """Return what shows a run in each of these ways; one that fails is logged, and the others go on."""
+def combine_displays(*displays: Display) -> Display:
+    """Return a display that runs all `displays`; one that raises is logged, and the others continue."""
 
-    async def guarded(each: Show, watched: Watched) -> None:
+    async def run_guarded(display: Display, run: ObservedRun) -> None:
         try:
-            await each(watched)
-        except Exception:  # noqa: BLE001  (a run does not end of how it is shown)
+            await display(run)
+        except Exception:  # noqa: BLE001  (a display must not end the run)
             _log.exception("a display of the run failed")
 
-    async def show(watched: Watched) -> None:
-        await asyncio.gather(*(guarded(each, watched) for each in shows))  # cancelled, it waits for all of them
+    async def combined(run: ObservedRun) -> None:
+        await asyncio.gather(*(run_guarded(each, run) for each in displays))  # when cancelled, waits for all of them
 
-    return show
+    return combined
 
 
-def _process(reported: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _describe_process(reported: dict[str, Any], now: datetime) -> dict[str, Any]:
     since = now - timedelta(seconds=reported.get("seconds") or 0.0)
     described: dict[str, Any] = {name: reported[name] for name in ("worker", "process", "state") if name in reported}
     if reported.get("mini_batch") is not None:
         described["miniBatch"] = reported["mini_batch"]
-    return {**described, "since": _text_of(since)}
+    return {**described, "since": _format_time(since)}
 
 
-def _text_of(instant: datetime) -> str:
+def _format_time(instant: datetime) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""What is looked at on this machine before a script is started: its interpreter, and the script itself."""
+"""Checks of a script and its interpreter on this machine, before anything is started."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 
 from longshore_api.errors import InvalidDocuments, Problem
 
-_CALLED = ({"run"}, {"enqueue", "get_finished_batch_result"})  # what a script must define, one or the other
+_REQUIRED_NAMES = ({"run"}, {"enqueue", "get_finished_batch_result"})  # a script must define one of these sets
 
 
 def interpreter(python: str | None) -> str:
-    """Return the interpreter for a script. Raises InvalidDocuments when it is not on this machine."""
+    """Return the path of the interpreter for a script. Raises InvalidDocuments if it is not on this machine."""
     if python is None:
         return sys.executable
     found = shutil.which(python)
     if found is None:
-        rule = "there is no such interpreter on this machine"
+        rule = "no such interpreter on this machine; install it or give another path"
         raise InvalidDocuments([Problem("Environment", "spec.python", f"is {python!r}: {rule}")])
     return found
 
 
 def entry_script_fault(folder: str, script: str) -> str | None:
-    """Return the rule that an entry script breaks: it must be there and define run(). None if all is well."""
+    """Return the rule that an entry script breaks (the file must exist and define run()), or None if it is valid."""
     path = Path(folder) / script
     try:
         text = path.read_text(encoding="utf-8")
@@ -32,8 +32,8 @@ def entry_script_fault(folder: str, script: str) -> str | None:
     except OSError as error:
         return f"there is no such file in the source folder {folder} ({error.strerror})"
     except (SyntaxError, ValueError):
-        return None  # perhaps the script's interpreter knows more than ours: let it say what is wrong
+        return None  # the script's interpreter may accept newer syntax than ours; if not, it reports the error
     names = set(table.get_identifiers())
-    if not any(each <= names for each in _CALLED) and "import *" not in text:
+    if not any(each <= names for each in _REQUIRED_NAMES) and "import *" not in text:
         return "it must define run(mini_batch)"
     return None

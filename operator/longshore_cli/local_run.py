@@ -1,16 +1,16 @@
-"""One local run: a coordinator in this process, workers beside it, until the verdict."""
+"""A local run of a ParallelRunStep: a coordinator in this process and workers in child processes."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from longshore_cli.heartbeat import Show
+from longshore_cli.heartbeat import Display
 from longshore_cli.scratch import scratch_folder, socket_folder
+from longshore_cli.terminal import print_error
 from longshore_cli.workers import Place, Workers, socket_name
 from longshore_coordinator.server import Server
 from longshore_coordinator.service import Coordinator
@@ -20,11 +20,11 @@ from longshore_protocol.job import Job
 from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import open_store
 
-GRACE = 30.0  # seconds that running mini-batches get when a run is interrupted
+GRACE = 30.0  # seconds for running mini-batches to finish when a run is interrupted
 
 
 class ResumeRefused(Exception):
-    """The run cannot be resumed as it is now, for the verdict `reason`; the message says why. Nothing was run."""
+    """The run cannot be resumed, for the verdict `reason`; nothing was run."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -36,19 +36,27 @@ async def run_locally(
     *,
     python: str,
     resume: bool,
-    show: Show,
+    display: Display,
 ) -> Snapshot:
-    """Run the job on this machine and return its last snapshot.
+    """Run a job on this machine; return its last snapshot.
 
-    `show` watches the coordinator beside the job until it is cancelled. The first SIGINT or SIGTERM
-    lets running mini-batches finish within GRACE, a second one stops them. Raises ResumeRefused when a resumed run has
-    another plan or other code, OSError or ValueError when the run folder cannot be used.
+    On the first SIGINT or SIGTERM, running mini-batches have GRACE to finish; the second stops them.
+
+    Args:
+        job: the job to run.
+        python: path of the interpreter for the entry script.
+        resume: whether the run folder contains a run to resume.
+        display: shows the coordinator's state; is cancelled at the end of the run.
+
+    Raises:
+        ResumeRefused: the plan or the code differs from that of the resumed run.
+        OSError, ValueError: the run folder cannot be used.
     """
     orphans.adopt()
     try:
-        return await run_engine(job, python=python, resume=resume, show=show, control=_drain_on_signals)
+        return await run_engine(job, python=python, resume=resume, display=display, control=_drain_on_signals)
     finally:
-        orphans.kill_adopted()  # what the scripts started and left, when their host could not
+        orphans.kill_adopted()  # processes that scripts left running and that their host could not end
 
 
 async def run_engine(
@@ -56,12 +64,13 @@ async def run_engine(
     *,
     python: str,
     resume: bool,
-    show: Show,
+    display: Display,
     control: Callable[[Coordinator], None],
 ) -> Snapshot:
-    """Run the job as `run_locally` does, beside others in this process: `control` is given the means to end it.
+    """Run a job as `run_locally` does, but leave signals and leftover processes to the caller.
 
-    What the scripts left behind is for the caller to kill, once nothing else runs.
+    `control` is called once with the coordinator, which the caller may drain or interrupt. Several runs may share this
+    process; the caller kills what their scripts left running after all of them have finished.
     """
     coordinator = Coordinator(job, resumed_by_user=resume)
     await coordinator.open()
@@ -75,7 +84,7 @@ async def run_engine(
         socket_folder(scratch, longest=socket_name(f"worker-{job.workers}")) as sockets,
     ):
         return await _run_with_workers(
-            job, coordinator, scratch=scratch, sockets=sockets, python=python, show=show, control=control
+            job, coordinator, scratch=scratch, sockets=sockets, python=python, display=display, control=control
         )
 
 
@@ -86,7 +95,7 @@ async def _run_with_workers(
     scratch: Path,
     sockets: Path,
     python: str,
-    show: Show,
+    display: Display,
     control: Callable[[Coordinator], None],
 ) -> Snapshot:
     token = secrets.token_urlsafe(32)
@@ -101,33 +110,32 @@ async def _run_with_workers(
         over=lambda: bool(coordinator.orders()),
     )
     control(coordinator)
-    showing = asyncio.ensure_future(show(coordinator))
+    displaying = asyncio.ensure_future(display(coordinator))
     try:
         workers.start()
         return await coordinator.run()
     finally:
         await workers.stop()
         await server.stop()
-        showing.cancel()
-        (shown,) = await asyncio.gather(showing, return_exceptions=True)
-        if isinstance(shown, Exception):  # it is only a display
-            coordinator.internal_errors.note(shown)
+        displaying.cancel()
+        (result,) = await asyncio.gather(displaying, return_exceptions=True)
+        if isinstance(result, Exception):  # a failed display must not fail the run
+            coordinator.internal_errors.note(result)
             await asyncio.to_thread(coordinator.internal_errors.write)
 
 
 def _drain_on_signals(coordinator: Coordinator) -> None:
     loop = asyncio.get_running_loop()
-    asked = False
+    is_draining = False
 
     def interrupt() -> None:
-        nonlocal asked
-        if asked:
+        nonlocal is_draining
+        if is_draining:
             coordinator.interrupt()
             return
-        asked = True
+        is_draining = True
         coordinator.drain()
-        told = f"longshore: what runs may finish within {GRACE:.0f} s; interrupt again to stop at once"
-        print(told, file=sys.stderr, flush=True)
+        print_error(f"interrupted: running mini-batches have {GRACE:.0f} s to finish; interrupt again to stop at once")
         loop.call_later(GRACE, coordinator.interrupt)
 
     for number in (signal.SIGINT, signal.SIGTERM):

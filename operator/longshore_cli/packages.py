@@ -1,4 +1,4 @@
-"""Optional packages that a run needs, in this process and in that of its script: checked before anything is started."""
+"""Checks, before anything is started, that the optional packages a run needs are installed for us and its script."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from longshore_storage.databases import require_database
 from longshore_storage.store import local_path
 from longshore_storage.systems import require_store
 
-_PATIENCE = 30.0  # seconds that another interpreter may take to look for packages
-_LOOK = """
+_PROBE_TIMEOUT = 30.0  # seconds for another interpreter to look for packages
+_PROBE = """
 import importlib.util, sys
 sys.path.insert(0, sys.argv[1])
 print(*(each for each in sys.argv[2:] if importlib.util.find_spec(each) is None))
@@ -30,7 +30,7 @@ print(*(each for each in sys.argv[2:] if importlib.util.find_spec(each) is None)
 
 @dataclass(frozen=True)
 class _Need:
-    """An optional package, and what needs it."""
+    """An optional package and the subject that needs it."""
 
     package: str
     extra: str
@@ -38,29 +38,32 @@ class _Need:
 
 
 def missing_packages(job: Job, *, python: str | None, source: str) -> list[str]:
-    """Return a sentence for each missing package of a ParallelRunStep.
+    """Return one sentence per package that a ParallelRunStep needs and that is not installed.
 
-    `python` is the interpreter that the Environment names, `source` the location of the script's folder.
+    Args:
+        job: the job of the step.
+        python: interpreter that the Environment names, or None for this one.
+        source: location of the script's folder.
     """
-    checks = list(_checks(_locations(job)))
+    checks = list(_store_checks(_locations(job)))
     checks += [partial(require, each.package, extra=each.extra, subject=each.subject) for each in _parquet(job)[:1]]
-    return list(dict.fromkeys([*_missing(checks), *_missing_in_script(job, python=python, source=source)]))
+    return list(dict.fromkeys([*_run_checks(checks), *_missing_in_script(job, python=python, source=source)]))
 
 
 def missing_packages_of_locations(uris: Iterable[str]) -> list[str]:
-    """Return a sentence for each missing package of the stores and databases of these locations."""
-    return _missing(_checks(uris))
+    """Return one sentence per package that the stores and databases of these locations need and that is not installed."""
+    return _run_checks(_store_checks(uris))
 
 
 def _locations(job: Job) -> list[str]:
-    """Return the locations that a job reads and writes, those of the user first."""
+    """Return the locations that a job reads and writes, the user's own first."""
     uris = [uri for each in job.inputs for uri in each.paths]
     uris += [uri for each in job.side_inputs for uri in each.uris]
     return [*uris, *(each.uri for each in job.models), job.source_uri, job.output.uri, job.run_uri]
 
 
-def _checks(uris: Iterable[str]) -> Iterator[Callable[[], None]]:
-    """Yield what imports the packages of each store and database, for the first location of each scheme."""
+def _store_checks(uris: Iterable[str]) -> Iterator[Callable[[], None]]:
+    """Yield a function per URI scheme that imports the packages of its store or database."""
     first: dict[str, str] = {}
     for uri in uris:
         if local_path(uri) is None:
@@ -69,7 +72,8 @@ def _checks(uris: Iterable[str]) -> Iterator[Callable[[], None]]:
         yield partial(require_database if is_database(uri) else require_store, uri)
 
 
-def _missing(checks: Iterable[Callable[[], None]]) -> list[str]:
+def _run_checks(checks: Iterable[Callable[[], None]]) -> list[str]:
+    """Call each check and return the messages of those that raise MissingPackageError."""
     found = []
     for check in checks:
         try:
@@ -88,37 +92,42 @@ def _parquet(job: Job) -> list[_Need]:
 
 
 def _missing_in_script(job: Job, *, python: str | None, source: str) -> list[str]:
+    """Return one sentence per package that the script's interpreter lacks."""
     tables = [each.name for each in job.inputs if each.tabular is not None and not each.tabular.as_dicts]
     needs = [_Need("pandas", "tables", f'Tabular input "{name}"') for name in tables] + _parquet(job)
     if not needs:
         return []
     try:
         path = interpreter(python)
-    except InvalidDocuments:  # which is reported where the interpreter is needed
+    except InvalidDocuments:  # reported later, by the check of the interpreter itself
         return []
     absent = _absent({each.package for each in needs}, python=path, source=source, variables=job.variables)
     first: dict[str, _Need] = {}
     for need in needs:
         first.setdefault(need.package, need)
-    return [_sentence(need, python=path) for package, need in first.items() if package in absent]
+    return [_format_missing(need, python=path) for package, need in first.items() if package in absent]
 
 
 def _absent(packages: set[str], *, python: str, source: str, variables: dict[str, str]) -> set[str]:
-    """Return the packages that an interpreter does not find; none of them where it cannot tell."""
+    """Return the `packages` that an interpreter does not find; an empty set if the interpreter cannot be run."""
     if python == sys.executable:
         packages = {each for each in packages if importlib.util.find_spec(each) is None}
     if not packages:
         return set()
-    command = [python, "-c", _LOOK, local_path(source) or "", *sorted(packages)]
+    command = [python, "-c", _PROBE, local_path(source) or "", *sorted(packages)]
     environment = {**os.environ, **variables}
     with suppress(OSError, subprocess.SubprocessError):
-        looked = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=True)
-        return packages & set(looked.stdout.split())
+        probe = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=True
+        )
+        return packages & set(probe.stdout.split())
     return set()
 
 
-def _sentence(need: _Need, *, python: str) -> str:
+def _format_missing(need: _Need, *, python: str) -> str:
     if python == sys.executable:
         return missing(need.package, extra=need.extra, subject=need.subject)
-    where = f"the package {need.package} in the environment of {python}"
-    return f"{need.subject} needs {where}; install it with: {python} -m pip install {need.package}"
+    return (
+        f"{need.subject} needs the package {need.package} in the environment of {python}; "
+        f"install it with: {python} -m pip install {need.package}"
+    )

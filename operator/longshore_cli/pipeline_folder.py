@@ -1,9 +1,9 @@
-"""The run folder of a pipeline, and what the folders beside it tell of earlier runs.
+"""The run folder of a pipeline, and the history of earlier runs in its sibling folders.
 
-pipeline.json     the run, frozen
-status.json       how far it is, or how it ended
-sources/          the code of the steps, as it was when the run began
-steps/<name>/     each step's own run folder, with its outputs
+pipeline.json     the frozen run
+status.json       its current or final status
+sources/          copies of the steps' code, made when the run began
+steps/<name>/     the run folder of each step, with its outputs
 """
 
 from __future__ import annotations
@@ -24,77 +24,82 @@ from longshore_planner.pipelines.status import earlier_steps
 from longshore_storage.store import local_path, open_store
 
 STATUS, SOURCES, LOCK = "status.json", "sources", ".lock"
-REMEMBERED = 200  # earlier runs that are looked at, the latest ones
+HISTORY_RUNS = 200  # latest earlier runs whose outputs may be reused
 
 
 @dataclass(frozen=True)
 class PipelineFolder:
-    """A folder of this machine with one run of a pipeline."""
+    """The local folder of one run of a pipeline."""
 
     path: str
 
     @property
     def sources(self) -> str:
-        """The folder for copies of the steps' code."""
+        """Path of the folder for copies of the steps' code."""
         return os.path.join(self.path, SOURCES)
 
-    def keep(self, frozen: FrozenPipeline) -> None:
-        """Write down what is run. Raises OSError."""
+    def write_frozen(self, frozen: FrozenPipeline) -> None:
+        """Write pipeline.json. Raises OSError."""
         open_store(self.path).put(PIPELINE, frozen.to_json().encode())
 
-    def keep_status(self, status: PipelineRunStatus) -> None:
-        """Write down how far the run is. Raises OSError."""
+    def write_status(self, status: PipelineRunStatus) -> None:
+        """Write status.json. Raises OSError."""
         open_store(self.path).put(STATUS, status.to_json().encode())
 
     def read(self) -> tuple[FrozenPipeline, PipelineRunStatus | None]:
-        """Return what is run, and how far it was; None if it was killed before it was told. Raises InvalidDocuments."""
+        """Return the frozen run and its last status, None if there is none yet. Raises InvalidDocuments."""
         store = open_store(self.path)
         try:
             frozen = FrozenPipeline.from_json(store.get(PIPELINE).decode())
             status = PipelineRunStatus.model_validate_json(store.get(STATUS)) if store.exists(STATUS) else None
         except (OSError, ValueError) as error:
-            text = f"is {self.path!r}: the run in it cannot be read: {error}"
+            text = f"is {self.path!r}: the run in this folder cannot be read: {error}"
             raise InvalidDocuments([Problem("--resume", "", text)]) from None
         if os.path.realpath(frozen.run_uri) != os.path.realpath(self.path):
-            text = f"is {self.path!r}: the run in it was begun in {frozen.run_uri}, where its outputs are told to be"
+            text = (
+                f"is {self.path!r}: the run was started in {frozen.run_uri}, which its outputs refer to; "
+                "move the folder back"
+            )
             raise InvalidDocuments([Problem("--resume", "", text)])
         return frozen, status
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other commands from the run while this one has it. Raises InvalidDocuments when another one has."""
+    def lock(self) -> Iterator[None]:
+        """Hold the folder's lock file. Raises InvalidDocuments if another command holds it, OSError."""
         os.makedirs(self.path, exist_ok=True)
         open_store(self.path).mark()
         with open(os.path.join(self.path, LOCK), "w", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                text = f"is {self.path!r}: another command runs it"
+                text = f"is {self.path!r}: another command is running it; wait for that command or interrupt it"
                 raise InvalidDocuments([Problem("--resume", "", text)]) from None
             yield
 
     def history(self) -> History:
-        """Return the steps of earlier runs, in the folders beside this one, whose outputs are still there."""
-        return History(step for status in self._beside() for step in earlier_steps(status) if _is_there(step))
+        """Return the steps of earlier runs in sibling folders whose outputs still exist."""
+        statuses = self._read_sibling_statuses()
+        return History(step for status in statuses for step in earlier_steps(status) if _outputs_exist(step))
 
-    def _beside(self) -> Iterator[PipelineRunStatus]:
+    def _read_sibling_statuses(self) -> Iterator[PipelineRunStatus]:
+        """Yield the statuses of earlier runs, latest first; skip those that cannot be read."""
         parent = os.path.dirname(self.path)
         found = []
         for name in os.listdir(parent) if os.path.isdir(parent) else []:
             folder = os.path.join(parent, name)
             path = os.path.join(folder, STATUS)
             if folder != self.path and os.path.isfile(os.path.join(folder, PIPELINE)):
-                with suppress(OSError):  # a run that was killed before it had a status
+                with suppress(OSError):  # the run was killed before it wrote a status
                     found.append((os.stat(path).st_mtime_ns, path))
-        for _, path in heapq.nlargest(REMEMBERED, found):
+        for _, path in heapq.nlargest(HISTORY_RUNS, found):
             try:
                 with open(path, "rb") as file:
                     yield PipelineRunStatus.model_validate_json(file.read())
             except (OSError, ValueError):
-                continue  # of another version, or gone meanwhile: a run that cannot be read is not reused
+                continue  # written by another version, or deleted meanwhile
 
 
-def _is_there(step: EarlierStep) -> bool:
-    """Tell whether outputs can be taken: those on this machine may have been deleted."""
+def _outputs_exist(step: EarlierStep) -> bool:
+    """Return whether none of a step's local outputs has been deleted."""
     local = [path for uri in step.outputs.values() if (path := local_path(uri)) is not None]
     return all(map(os.path.exists, local))

@@ -1,4 +1,4 @@
-"""Optional packages that the steps of a pipeline need: checked before any of them starts."""
+"""Check, before a pipeline starts, that the optional packages its steps need are installed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from longshore_protocol.script_job import ScriptJob
 
 
 def require_packages(steps: Iterable[FrozenStep]) -> None:
-    """Raise InvalidDocuments where packages are missing that steps of a pipeline need."""
+    """Raise InvalidDocuments if packages that the steps of a pipeline need are not installed."""
     problems = [
         Problem(f"step {step.name!r}", "", sentence) for step in steps for sentence in _missing_packages_of(step)
     ]
@@ -22,7 +22,7 @@ def require_packages(steps: Iterable[FrozenStep]) -> None:
 
 
 def _missing_packages_of(step: FrozenStep) -> list[str]:
-    """Return a sentence for each missing package of a pipeline's step."""
+    """Return one sentence per package that a pipeline step needs and that is not installed."""
     source = step.source or ""
     if step.kind == PARALLEL_RUN:
         return missing_packages(Job.from_json(json.dumps(step.job)), python=step.python, source=source)

@@ -1,17 +1,17 @@
-"""One run of a pipeline on this machine: does what the planner decides, until the verdict."""
+"""Execution of one pipeline run on this machine: start and stop steps as the planner decides, until the verdict."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_cli.pipeline_folder import PipelineFolder
-from longshore_cli.pipeline_steps import PROGRESS_SECONDS, StepRun, attempt_of
+from longshore_cli.pipeline_steps import PROGRESS_SECONDS, StepRun, make_attempt
+from longshore_cli.terminal import print_error
 from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.verdict import INTERNAL_ERROR
 from longshore_host import orphans
@@ -23,7 +23,7 @@ from longshore_planner.pipelines.status import pipeline_status
 from longshore_protocol import clock
 from longshore_storage.store import open_store
 
-GRACE = 30.0  # seconds that running steps get when a run is interrupted
+GRACE = 30.0  # seconds for running steps to finish when a run is interrupted
 
 Show = Callable[[PipelineRunStatus], None]
 
@@ -52,19 +52,19 @@ class LocalPipeline:
         self._errors = InternalErrors(open_store(folder.path))
 
     async def run(self) -> PipelineRunStatus:
-        """Run to the verdict, or until the run is interrupted or suspended; return the last status.
+        """Run until the verdict, an interruption or a suspension; return the last status.
 
-        The first SIGINT or SIGTERM starts nothing more and lets what runs finish within GRACE, a second one ends it.
-        Raises OSError when the run folder cannot be written.
+        On the first SIGINT or SIGTERM, start no more steps and wait up to GRACE for running ones; on the second, kill
+        them. Raises OSError if the run folder cannot be written.
         """
         orphans.adopt()
-        self._obey_signals()
+        self._handle_signals()
         try:
             while True:
                 decision = self._decide()
+                status = self._update_status(decision)  # before steps start, so that no started step is unrecorded
                 if decision.verdict is not None or decision.is_suspended:
-                    return self._told(decision)
-                self._told(decision)  # what is started is written down before it is
+                    return status
                 for name, stop in decision.stop.items():
                     self._stop(name, stop)
                 for name in decision.start:
@@ -72,12 +72,13 @@ class LocalPipeline:
                 await self._wait(decision.next_deadline)
         except OSError:
             raise
-        except Exception as error:  # noqa: BLE001  (a bug, too, leaves a status)
-            await self._end_all()
+        except Exception as error:  # noqa: BLE001  (a bug must also end in a status)
+            await self._kill_and_wait()
             records = {each.name: self._records.get(each.name) or Record(each.name) for each in self._frozen.steps}
-            return self._told(Decision(records, verdict=Verdict(INTERNAL_ERROR, self._internal_error(error))))
+            verdict = Verdict(INTERNAL_ERROR, self._report_internal_error(error))
+            return self._update_status(Decision(records, verdict=verdict))
         finally:
-            await self._end_all()
+            await self._kill_and_wait()
 
     def _decide(self) -> Decision:
         now = clock.now()
@@ -85,8 +86,8 @@ class LocalPipeline:
         self._records = decision.records
         return decision
 
-    def _told(self, decision: Decision) -> PipelineRunStatus:
-        """Keep and show the status, if it is another one."""
+    def _update_status(self, decision: Decision) -> PipelineRunStatus:
+        """Write and show the status if it has changed; return it."""
         now = datetime.now(UTC)
         details = {each.step.name: each.detail for each in self._running.values() if each.detail is not None}
         status = pipeline_status(
@@ -94,29 +95,29 @@ class LocalPipeline:
         )
         if status != self._status:
             self._status = status
-            self._folder.keep_status(status)
+            self._folder.write_status(status)
             self._show(status)
         return status
 
     def _start(self, name: str) -> None:
         outputs = {(each.name, key): uri for each in self._records.values() for key, uri in each.outputs.items()}
         accept = self._options.accept_changed_code
-        attempt = attempt_of(self._frozen.step(name), outputs, accept_changed_code=accept)
-        self._running[asyncio.create_task(self._outcome(attempt))] = attempt
+        attempt = make_attempt(self._frozen.step(name), outputs, accept_changed_code=accept)
+        self._running[asyncio.create_task(self._run_attempt(attempt))] = attempt
 
-    async def _outcome(self, attempt: StepRun) -> Outcome:
+    async def _run_attempt(self, attempt: StepRun) -> Outcome:
         try:
             return await attempt.run()
-        except Exception as error:  # noqa: BLE001  (a bug is the end of this step, and no other)
-            return Outcome(FAILED, INTERNAL_ERROR, self._internal_error(error))
+        except Exception as error:  # noqa: BLE001  (a bug in one step must not end the others)
+            return Outcome(FAILED, INTERNAL_ERROR, self._report_internal_error(error))
 
-    def _internal_error(self, error: Exception) -> str:
+    def _report_internal_error(self, error: Exception) -> str:
         sentence = self._errors.note(error)
         self._errors.write()
         return sentence
 
     def _stop(self, name: str, stop: Stop) -> None:
-        """End a step as it is to be ended; asked again, it changes nothing."""
+        """Drain a suspended step, kill any other; do nothing if the same stop was already requested."""
         if self._stops.get(name) == stop:
             return
         self._stops[name] = stop
@@ -125,9 +126,9 @@ class LocalPipeline:
                 attempt.drain() if stop.reason == SUSPENDED else attempt.kill()
 
     async def _wait(self, until: float | None) -> None:
-        """Wait for the end of a step, a signal, a moment (seconds since 1970), or the time to look at progress.
+        """Wait for a step to finish, a signal, the time `until` (Unix seconds) or the next progress update.
 
-        Steps that have ended are taken in.
+        Records the outcomes of steps that have finished.
         """
         self._changed.clear()
         changed = asyncio.create_task(self._changed.wait())
@@ -142,9 +143,9 @@ class LocalPipeline:
             changed.cancel()
         for task in done:
             if task is not changed:
-                self._take_in(task)  # type: ignore[arg-type]  # the others are all attempts
+                self._record_outcome(task)  # type: ignore[arg-type]  # all tasks but `changed` are attempts
 
-    def _take_in(self, task: asyncio.Task[Outcome]) -> None:
+    def _record_outcome(self, task: asyncio.Task[Outcome]) -> None:
         step = self._running.pop(task).step
         outcome = after_stop(self._stops.pop(step.name, None), task.result())
         record = self._records[step.name]
@@ -153,7 +154,7 @@ class LocalPipeline:
             step.name: ended(record, outcome, outputs=step.outputs, now=clock.now()),
         }
 
-    def _obey_signals(self) -> None:
+    def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
 
         def interrupt() -> None:
@@ -161,8 +162,7 @@ class LocalPipeline:
                 self._kill_all()
                 return
             self._options = replace(self._options, suspend=True)
-            told = f"longshore: what runs may finish within {GRACE:.0f} s; interrupt again to stop at once"
-            print(told, file=sys.stderr, flush=True)
+            print_error(f"interrupted: running steps have {GRACE:.0f} s to finish; interrupt again to stop at once")
             loop.call_later(GRACE, self._kill_all)
             self._changed.set()
 
@@ -173,9 +173,9 @@ class LocalPipeline:
         for attempt in self._running.values():
             attempt.kill()
 
-    async def _end_all(self) -> None:
-        """Leave nothing running, whatever ended the run."""
+    async def _kill_and_wait(self) -> None:
+        """Kill all running steps and every process that their scripts started."""
         self._kill_all()
         if self._running:
             await asyncio.wait(self._running)
-        orphans.kill_adopted()  # what the scripts started and left behind
+        orphans.kill_adopted()  # processes that scripts started and left running

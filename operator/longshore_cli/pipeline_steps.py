@@ -1,4 +1,4 @@
-"""Running one attempt of a pipeline's step on this machine, and ending it before its time."""
+"""Attempts of a pipeline's steps on this machine: run, drain and kill them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from longshore_api.errors import InvalidDocuments
 from longshore_cli.folders import RunFolder
-from longshore_cli.heartbeat import Heartbeat, Watched, together
+from longshore_cli.heartbeat import Heartbeat, ObservedRun, combine_displays
 from longshore_cli.interpreter import interpreter
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenStep
 from longshore_planner.pipelines.records import CANCELLED, FAILED, PENDING, SUCCEEDED, TIMEOUT, Outcome
@@ -31,55 +31,55 @@ if TYPE_CHECKING:
     from longshore_coordinator.service import Coordinator
 
 RESULT = "result.json"
-PROGRESS_SECONDS = 2.0  # between two looks at how far a step of mini-batches is
+PROGRESS_SECONDS = 2.0  # between two progress updates of a ParallelRunStep
 
 _STATES = {
     script_job.SUCCEEDED: (SUCCEEDED, SUCCEEDED),
     script_job.FAILED: (FAILED, "ScriptFailed"),
     script_job.TIMED_OUT: (FAILED, TIMEOUT),
-    script_job.CANCELLED: (FAILED, CANCELLED),  # by somebody else: of what the run itself ends there is no result
+    script_job.CANCELLED: (FAILED, CANCELLED),  # by another process: a script that this run cancels leaves no result
 }
 
 
 class StepRun(ABC):
-    """One attempt of a step. Make one, await `run()`; meanwhile `drain()` or `kill()` ends it early."""
+    """One attempt of a step. Await `run()`; meanwhile, `drain()` or `kill()` ends it early."""
 
     def __init__(
         self, step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, accept_changed_code: bool = False
     ) -> None:
         self.step, self.accept_changed_code = step, accept_changed_code
-        self.detail: Detail | None = None  # how far a step of mini-batches is
+        self.detail: Detail | None = None  # progress of a ParallelRunStep
         self.job = step.job_with(outputs)
 
     @abstractmethod
     async def run(self) -> Outcome:
-        """Run to the end; whatever goes wrong is an outcome. Of one that was ended early, the outcome is PENDING."""
+        """Run to the end and return the outcome, also of a failure; PENDING if the attempt was ended early."""
 
-    def drain(self) -> None:  # noqa: B027  (a step that has nothing to go on with later runs to its end)
-        """Let what was begun finish, and begin no more: the step goes on later with what is committed."""
+    def drain(self) -> None:  # noqa: B027  (a step that cannot be resumed runs to its end)
+        """Finish running mini-batches and start no more, so that the step can be resumed later."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End it now."""
+        """End the attempt immediately."""
 
 
-def attempt_of(
+def make_attempt(
     step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, accept_changed_code: bool = False
 ) -> StepRun:
-    """Return what runs an attempt of a step; `outputs` are those of the steps before, by (step, output)."""
+    """Return a new attempt of a step; `outputs` maps (step, output) to the URIs of earlier steps' outputs."""
     kind = {PARALLEL_RUN: _ParallelRun, SCRIPT: _Script}.get(step.kind, _Transfer)
     return kind(step, outputs, accept_changed_code=accept_changed_code)
 
 
-def left_by_earlier(step: FrozenStep) -> Outcome | None:
-    """Return how a step ended in a command that was killed before it could tell; None if it had not ended."""
+def read_earlier_outcome(step: FrozenStep) -> Outcome | None:
+    """Return the success that an earlier, killed command left in the step's run folder; None if there is none."""
     if step.kind == PARALLEL_RUN:
-        snapshot = _folder(step.job).success()
-        return None if snapshot is None else _of_snapshot(snapshot, git=step.git)
+        snapshot = _run_folder(step.job).read_success()
+        return None if snapshot is None else _convert_snapshot(snapshot, git=step.git)
     if step.kind == SCRIPT:
         with suppress(OSError, ValueError, TypeError):
             result = ScriptResult.from_json(open_store(step.job["run_uri"]).get(RESULT).decode())
-            return _of_script(result) if result.state == script_job.SUCCEEDED else None
+            return _convert_script_result(result) if result.state == script_job.SUCCEEDED else None
     return None
 
 
@@ -88,17 +88,17 @@ class _ParallelRun(StepRun):
         self, step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, accept_changed_code: bool = False
     ) -> None:
         super().__init__(step, outputs, accept_changed_code=accept_changed_code)
-        self._end: list[str] = []  # what was asked for before there was a coordinator to ask
+        self._requests: list[str] = []  # "drain" and "interrupt", kept until there is a coordinator to call
         self._coordinator: Coordinator | None = None
 
     async def run(self) -> Outcome:
-        from longshore_cli.local_run import ResumeRefused, run_engine  # late: a run that reuses all needs no server
+        from longshore_cli.local_run import ResumeRefused, run_engine  # late: not needed if all steps are reused
 
-        folder = _folder(self.job)
+        folder = _run_folder(self.job)
         try:
             resume = folder.has_begun()
             if not resume:
-                folder.remember(self.step.name)
+                folder.begin(self.step.name)
             python = interpreter(self.step.python)
             job = replace(
                 Job.from_json(json.dumps(self.job)),
@@ -106,37 +106,37 @@ class _ParallelRun(StepRun):
                 runtime=python,
                 accept_changed_code=self.accept_changed_code,
             )
-            show = together(Heartbeat(folder, output_uri=job.output.uri), self._watch)
-            snapshot = await run_engine(job, python=python, resume=resume, show=show, control=self._control)
-            folder.keep(step_status(snapshot, previous=None, now=datetime.now(UTC)).to_json())
+            display = combine_displays(Heartbeat(folder, output_uri=job.output.uri), self._update_detail)
+            snapshot = await run_engine(job, python=python, resume=resume, display=display, control=self._control)
+            folder.write_status(step_status(snapshot, previous=None, now=datetime.now(UTC)).to_json())
         except ResumeRefused as error:
             return Outcome(FAILED, error.reason, str(error))
         except (OSError, ValueError, ImportError, InvalidDocuments) as error:
             return Outcome(FAILED, "StorageError", f"the step cannot be started: {error}")
-        return _of_snapshot(snapshot, git=self.step.git)
+        return _convert_snapshot(snapshot, git=self.step.git)
 
-    async def _watch(self, watched: Watched) -> None:
+    async def _update_detail(self, run: ObservedRun) -> None:
         while True:
-            snapshot = watched.snapshot()
+            snapshot = run.snapshot()
             columns = step_status(snapshot, previous=None, now=datetime.now(UTC)).progress.columns
             self.detail = Detail(resource="", progress=columns.done, waits=snapshot.waiting_message)
             await asyncio.sleep(PROGRESS_SECONDS)
 
     def drain(self) -> None:
-        self._ask("drain")
+        self._request("drain")
 
     def kill(self) -> None:
-        self._ask("interrupt")
+        self._request("interrupt")
 
     def _control(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
-        for each in self._end:
+        for each in self._requests:
             getattr(coordinator, each)()
 
-    def _ask(self, what: str) -> None:
-        self._end.append(what)
+    def _request(self, method: str) -> None:
+        self._requests.append(method)
         if self._coordinator is not None:
-            getattr(self._coordinator, what)()
+            getattr(self._coordinator, method)()
 
 
 class _Script(StepRun):
@@ -144,19 +144,19 @@ class _Script(StepRun):
     _killed = False
 
     async def run(self) -> Outcome:
-        from longshore_cli.script_run import run_script  # late: a run that reuses all needs nothing of the agent
+        from longshore_cli.script_run import run_script  # imported late: a run that reuses all steps needs no agent
 
         job = ScriptJob.from_json(json.dumps(self.job))
         store = open_store(job.run_uri)
         try:
             store.delete(RESULT)
-            for output in job.outputs:  # what an attempt before this one left; the place is this run's own
+            for output in job.outputs:  # remove the output of an earlier attempt; the location belongs to this run
                 await asyncio.to_thread(open_store(output.uri).delete, "")
             if self._killed:
                 return Outcome(PENDING, "Interrupted")
             python = None if self.step.python is None else interpreter(self.step.python)
             self._task = asyncio.ensure_future(run_script(job, python=python, work=os.path.join(job.run_uri, "work")))
-            # Of the source as it was frozen: the copy that runs is in no repository.
+            # The git state of the frozen source: the copy that runs is not in a repository.
             result = replace(await self._task, git=self.step.git)
             store.put(RESULT, result.to_json().encode())
         except asyncio.CancelledError:
@@ -165,7 +165,7 @@ class _Script(StepRun):
             return Outcome(PENDING, "Interrupted")
         except (OSError, ValueError, ImportError, InvalidDocuments) as error:
             return Outcome(FAILED, "StorageError", f"the step cannot be started: {error}")
-        return _of_script(result)
+        return _convert_script_result(result)
 
     def kill(self) -> None:
         self._killed = True
@@ -183,7 +183,7 @@ class _Transfer(StepRun):
         threads, began = Threads(1), time.monotonic()
         source, destination = self.job["source"], self.job["destination"]
         try:
-            count = await threads.run(lambda: transfer(source, destination, check=self._check))
+            count = await threads.run(lambda: transfer(source, destination, check=self._raise_if_killed))
         except _KilledError:
             return Outcome(PENDING, "Interrupted")
         except Exception as error:  # noqa: BLE001  (each store's library raises its own)
@@ -195,20 +195,20 @@ class _Transfer(StepRun):
     def kill(self) -> None:
         self._killed = True
 
-    def _check(self) -> None:
+    def _raise_if_killed(self) -> None:
         if self._killed:
             raise _KilledError
 
 
 class _KilledError(Exception):
-    """A copy was to end."""
+    """The transfer was killed."""
 
 
-def _folder(job: Mapping[str, Any]) -> RunFolder:
+def _run_folder(job: Mapping[str, Any]) -> RunFolder:
     return RunFolder(job["run_uri"], job["run_id"])
 
 
-def _of_snapshot(snapshot: Snapshot, *, git: Mapping[str, Any] | None) -> Outcome:
+def _convert_snapshot(snapshot: Snapshot, *, git: Mapping[str, Any] | None) -> Outcome:
     if snapshot.state == "Succeeded":
         return Outcome(SUCCEEDED, snapshot.reason or SUCCEEDED, snapshot.message, git=git)
     state = PENDING if snapshot.reason == "Interrupted" else FAILED
@@ -219,7 +219,7 @@ def _of_snapshot(snapshot: Snapshot, *, git: Mapping[str, Any] | None) -> Outcom
     return Outcome(state, snapshot.reason or snapshot.state, message, git=git)
 
 
-def _of_script(result: ScriptResult) -> Outcome:
+def _convert_script_result(result: ScriptResult) -> Outcome:
     state, reason = _STATES[result.state]
     message = "" if state == SUCCEEDED else result.message
     return Outcome(state, reason, message, result.metrics, result.git)

@@ -1,8 +1,8 @@
-"""Runs one script step on this machine: its data is brought, a host runs the script, what it left is taken away.
+"""Execution of a script step on this machine: stage its inputs, run the script under a host, collect its outputs.
 
 longshore run
  `- python -m longshore_host.script    cancelled by SIGTERM, and by the end of the command
-     `- python -u train.py             session of its own: killed as a group, with all that escaped from it
+     `- python -u train.py             session of its own: killed as a group, with all processes that left the group
 """
 
 from __future__ import annotations
@@ -26,20 +26,26 @@ from longshore_protocol import clock
 from longshore_protocol.script_job import FAILED, ScriptJob, ScriptResult
 from longshore_run import context
 
-_LAST_WORDS = 10.0  # seconds that writing the logs of a cancelled script may take
-_SLACK = 5.0  # seconds that a host gets beyond the script's own
+_LOG_TIMEOUT = 10.0  # seconds for writing the logs of a cancelled script
+_SLACK = 5.0  # seconds that a host gets in addition to its script's
 
 
 async def run_script(job: ScriptJob, *, python: str | None, work: str) -> ScriptResult:
-    """Run a script step and return how it ended; whatever goes wrong with it is a result, and no exception.
+    """Run a script step; return its result, also of a failure.
 
-    `python` is the interpreter, None for this one. Below the folder `work` the step has one of its own until it ends.
-    Cancelled, it ends the script, at first with SIGTERM, and leaves nothing of it running; the script's logs stay.
-    Raises OSError when there can be no folder in `work`.
+    When cancelled, end the script (first with SIGTERM), kill its remaining processes and keep its logs.
+
+    Args:
+        job: the script step.
+        python: path of the interpreter, or None for this one.
+        work: parent folder of the step's temporary folder.
+
+    Raises:
+        OSError: no folder can be created in `work`.
     """
     started = clock.now()
-    place = _make_place(work)
-    folder = os.path.join(place, "step")
+    scratch = _make_scratch(work)
+    folder = os.path.join(scratch, "step")
     threads = Threads(1)
     try:
         try:
@@ -47,31 +53,31 @@ async def run_script(job: ScriptJob, *, python: str | None, work: str) -> Script
         except ScriptDataError as error:
             return ScriptResult(FAILED, None, str(error), {}, started, clock.now(), reason=error.reason)
         try:
-            otherwise = await _run_host(place, folder, python or sys.executable)
+            otherwise = await _run_host(scratch, folder, python or sys.executable)
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS):
+                async with asyncio.timeout(_LOG_TIMEOUT):
                     await threads.run(partial(collect, job, folder, git=git, otherwise=""))
             raise
         return await threads.run(partial(collect, job, folder, git=git, otherwise=otherwise))
     finally:
         await asyncio.to_thread(threads.end, _SLACK)
-        await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
 
-def _make_place(work: str) -> str:
+def _make_scratch(work: str) -> str:
     os.makedirs(work, exist_ok=True)
     return tempfile.mkdtemp(prefix="longshore-script-", dir=os.path.abspath(work))
 
 
-def _host_log(place: str) -> Path:
-    return Path(place, "host.txt")
+def _host_log(scratch: str) -> Path:
+    return Path(scratch, "host.txt")
 
 
-async def _run_host(place: str, folder: str, python: str) -> str:
-    """Run the host to its end; return what is to be said if it left no result."""
-    environment = users_environment(link_packages(Path(place)))
-    log = _host_log(place)
+async def _run_host(scratch: str, folder: str, python: str) -> str:
+    """Run the host to its end; return the error message for the case that it left no result."""
+    environment = users_environment(link_packages(Path(scratch)))
+    log = _host_log(scratch)
     try:
         link = parent_death.link()
         with log.open("wb") as output:
@@ -82,11 +88,11 @@ async def _run_host(place: str, folder: str, python: str) -> str:
                 folder,
                 link.argument,
                 env=environment,
-                cwd=place,
+                cwd=scratch,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # out of reach of the terminal's Ctrl-C: who cancels decides how to end
+                start_new_session=True,  # not reached by the terminal's Ctrl-C: the caller cancels us
                 pass_fds=link.descriptors,
             )
     except OSError as error:
@@ -94,23 +100,23 @@ async def _run_host(place: str, folder: str, python: str) -> str:
     try:
         code = await process.wait()
     except asyncio.CancelledError:
-        await _end(process)
+        await _end_host(process)
         raise
     finally:
         parent_death.forget(process.pid)
-        if process.returncode != 0:  # it could not kill what the script started
+        if process.returncode != 0:  # the host could not kill the processes of its script
             mark = os.fsencode(f"{context.VARIABLE}={os.path.join(folder, context.FILE)}")
             await asyncio.to_thread(orphans.kill_marked, [mark])
-    return f"The host of the script ended with {code}, and said: {last_line(log)}"
+    return f"The host process of the script exited with code {code}; its last output was: {last_line(log)}"
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a host in an orderly way: at once when we are cancelled again, by force when it takes too long."""
-    for patience in (GRACE + _SLACK, _SLACK):  # a host that is told twice gives its script no more time
+async def _end_host(process: asyncio.subprocess.Process) -> None:
+    """Terminate a host gracefully; kill it if it takes too long. A second cancellation skips the grace period."""
+    for timeout in (GRACE + _SLACK, _SLACK):  # on its second SIGTERM, a host kills its script immediately
         send(process, signal.SIGTERM)
-        send(process, signal.SIGCONT)  # one that is stopped cannot end by itself
+        send(process, signal.SIGCONT)  # a stopped process could not handle SIGTERM
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await process.wait()
                 return
     send(process, signal.SIGKILL)

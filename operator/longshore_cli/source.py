@@ -1,4 +1,4 @@
-"""A step's source that lies elsewhere, or is packed, brought to this machine for as long as a command takes."""
+"""A step's source on this machine: download of remote sources, unpacking of archives, digests of the code."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from longshore_storage.store import local_path
 
 
 @contextlib.contextmanager
-def source_at_hand(resolved: Resolved) -> Iterator[Resolved]:
-    """Give the step with its source in a folder of this machine. Raises InvalidDocuments when it cannot be there."""
+def local_source(resolved: Resolved) -> Iterator[Resolved]:
+    """Yield the step with its source in a local folder, a temporary one if needed. Raises InvalidDocuments."""
     uri = resolved.job.source_uri
     if local_path(uri) is not None and not uri.lower().endswith(".zip"):
         yield resolved
         return
-    from longshore_agent.fetch_source import SourceError, fetch_source  # late: most sources are at hand
+    from longshore_agent.fetch_source import SourceError, fetch_source  # imported late: most sources are local folders
 
     with scratch_folder("source") as scratch:
         folder = str(scratch / "source")
@@ -36,8 +36,8 @@ def source_at_hand(resolved: Resolved) -> Iterator[Resolved]:
         yield replace(resolved, job=replace(resolved.job, source_uri=folder))
 
 
-def used_code(job: Job, paths: Iterable[str]) -> dict[str, str]:
-    """Return the digests of the code that a job uses, which its documents at `paths` are no part of.
+def digest_job_code(job: Job, paths: Iterable[str]) -> dict[str, str]:
+    """Return the digests of a job's source files by name, without its data and the manifests at `paths`.
 
     Raises InvalidDocuments for a source that cannot be read.
     """

@@ -1,4 +1,4 @@
-"""What the command prints: foreign text in it is neither markup nor control of the terminal."""
+"""Printing to the terminal, with control characters in text from scripts and stores escaped."""
 
 from __future__ import annotations
 
@@ -10,36 +10,33 @@ from typing import TextIO
 
 from longshore_protocol.text import printable
 
-_LONGEST = 1 << 20  # characters that are printed at once
+_MAX_CHARACTERS = 1 << 20  # printed at once
 
 
 def show(text: str, *, stream: TextIO | None = None, warns: bool = False) -> None:
-    """Print lines, made printable, to a stream (None: stdout). Raises BrokenPipeError.
+    """Print lines to `stream` (default: stdout), with control characters escaped. Raises BrokenPipeError.
 
-    With `warns` the first line is yellow, on a terminal that may have colors.
+    With `warns`, the first line is yellow on a terminal, unless NO_COLOR is set.
     """
     stream = stream or sys.stdout
-    text = printable(text, _LONGEST, lines=True)
+    text = printable(text, _MAX_CHARACTERS, lines=True)
     if warns and stream.isatty() and not os.environ.get("NO_COLOR"):
         first, newline, rest = text.partition("\n")
         text = f"\x1b[33m{first}\x1b[0m{newline}{rest}"
     print(text, file=stream, flush=True)
 
 
-def complain(sentence: str) -> None:
-    """Print a sentence about what is wrong, made printable, to stderr."""
+def print_error(sentence: str) -> None:
+    """Print a sentence to stderr after the name of the command, with control characters escaped."""
     show(f"longshore: {sentence}", stream=sys.stderr)
 
 
 class ErrorLog(logging.Handler):
-    """Writes what Python's loggers report, tracebacks included, to a file and not to the terminal.
-
-    The file is created with the first record.
-    """
+    """Logging handler that writes warnings and errors to a temporary file, which it creates with the first record."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.path = ""  # of the file, "" while there is none
+        self.path = ""  # of the log file, "" before the first record
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -50,4 +47,4 @@ class ErrorLog(logging.Handler):
             with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(self.format(record) + "\n")
         except OSError:
-            self.path = self.path or "(no log: the folder for temporary files cannot be written)"
+            self.path = self.path or "(no file: the temporary folder cannot be written)"

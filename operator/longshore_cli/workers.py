@@ -19,7 +19,7 @@ import longshore_run
 import longshore_shims
 from longshore_agent.places import Places, places_of
 from longshore_agent.shipping import Shipper
-from longshore_cli.terminal import complain
+from longshore_cli.terminal import print_error
 from longshore_host import orphans, parent_death
 from longshore_protocol.job import Job
 from longshore_run import context
@@ -143,7 +143,7 @@ class Workers:
             try:
                 Shipper(self._job, places, worker=worker, private=str(self._place.scratch)).ship_logs()
             except OSError as error:
-                complain(f"the logs of {worker} are not all in {self._job.run_uri}: {error}")
+                print_error(f"the logs of {worker} are not all in {self._job.run_uri}: {error}")
 
     def _agent(self, worker: str, parent: str) -> tuple[Sequence[str], dict[str, str]]:
         environment = {

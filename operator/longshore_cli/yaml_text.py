@@ -1,4 +1,4 @@
-"""Documents as YAML that people read: short values in one line, and remarks as comments above what they concern."""
+"""Readable YAML for documents: short values on one line, remarks as comments above the value they concern."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import yaml
 from longshore_planner.azureml import Remarked, plain
 
 _WIDTH = 110
-_OPEN = ("spec", "steps", "parallelRun", "script")  # one field a line, however short
+_BLOCK_KEYS = ("spec", "steps", "parallelRun", "script")  # always written with one field per line
 
 
 def yaml_text(document: Any) -> str:
-    """Return a document as text."""
+    """Return a document, which may contain `Remarked` values, as YAML text."""
     return "\n".join(_mapping(document, "")) + "\n"
 
 
@@ -25,7 +25,7 @@ def _mapping(value: dict[str, Any], indent: str) -> Iterator[str]:
         yield from _comment(each, indent)
         inner = each.value if isinstance(each, Remarked) else each
         line = f"{indent}{_flow(key)}: {_flow(inner)}"
-        fits = key not in _OPEN and not _has_remarks(inner) and len(line) <= _WIDTH
+        fits = key not in _BLOCK_KEYS and not _has_remarks(inner) and len(line) <= _WIDTH
         if fits or not inner or not isinstance(inner, dict | list):
             yield line
         else:
@@ -39,7 +39,7 @@ def _list(value: list[Any], indent: str) -> Iterator[str]:
         inner = each.value if isinstance(each, Remarked) else each
         if isinstance(inner, dict) and inner and (_has_remarks(inner) or len(_flow(inner)) > _WIDTH - len(indent)):
             first, *others = _mapping(inner, indent + "  ")
-            if first.lstrip().startswith("#"):  # the dash has to stand before a field
+            if first.lstrip().startswith("#"):  # a dash before a comment would end up inside it
                 yield f"{indent}-"
                 yield first
             else:

@@ -57,6 +57,6 @@ def test_type_checkers_read_the_package():
 )
 def test_on_windows_each_command_names_wsl_and_does_nothing(arguments: list[str], tmp_path: Path):
     ended = run([sys.executable, "-c", ON_WINDOWS, *arguments], tmp_path)
-    sentence = "Longshore does not run on Windows itself; install and run it in WSL (Windows Subsystem for Linux)"
+    sentence = "Longshore does not run on Windows; install and run it in WSL (Windows Subsystem for Linux)"
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"longshore: {sentence}\n")
     assert not list(tmp_path.iterdir())

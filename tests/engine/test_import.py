@@ -129,8 +129,8 @@ def test_a_pipeline_job_runs_from_stdout_as_from_a_folder_and_takes_parameters(a
             "type: command\ncommand: python x.py\n",
             "bad.yml: is neither a parallel job or a pipeline job of Azure ML v2, nor ",
         ),
-        ("type: parallel\n---\ntype: parallel\n", "bad.yml: holds 2 YAML documents: must hold one"),
-        ("", "bad.yml: holds 0 YAML documents: must hold one"),
+        ("type: parallel\n---\ntype: parallel\n", "bad.yml: contains 2 YAML documents; it must contain exactly one"),
+        ("", "bad.yml: contains 0 YAML documents; it must contain exactly one"),
     ],
     ids=["no YAML", "no mapping", "another kind of job", "two documents", "nothing"],
 )
@@ -153,5 +153,8 @@ def test_an_import_never_writes_over_a_file(azureml):
     azureml.write("manifests/parallelrunstep-score-forms.yaml", "mine")
     ended = imported(azureml, "parallel_job.yml", "--output", "manifests")
     assert ended.returncode == 2
-    assert "it holds parallelrunstep-score-forms.yaml already" in ended.stderr
+    assert (
+        'it already contains "parallelrunstep-score-forms.yaml"; choose another folder or delete the file'
+        in ended.stderr
+    )
     assert (azureml.folder / "manifests/parallelrunstep-score-forms.yaml").read_text() == "mine"

@@ -187,9 +187,9 @@ def test_a_run_folder_in_a_store_that_is_in_use_is_refused_and_one_without_a_run
     longshore.manifest(longshore.step())
     bench.store().put("something", b"x")
     assert (ended := longshore.run()).code == 2
-    assert "must be an empty or a new folder" in ended.stderr
+    assert "must be new or empty" in ended.stderr
     assert (ended := longshore.resume()).code == 2
-    assert "there is no run in it" in ended.stderr
+    assert "the folder contains no run" in ended.stderr
 
 
 def test_a_source_that_does_not_come_is_told_in_one_sentence(longshore, bench):

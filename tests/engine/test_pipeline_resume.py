@@ -66,7 +66,7 @@ def test_two_commands_cannot_have_one_run(sums):
     sums.wait_until(lambda: sums.calls()["make"])
     other = sums.start("--resume", "runs/1", paths=[], json=False).wait()
     assert other.code == 2
-    assert "another command runs it" in other.stderr
+    assert "another command is running it" in other.stderr
     sums.release("make")
     assert command.wait(patience=TRAINING).code == 0
 
@@ -76,7 +76,7 @@ def test_a_run_that_has_succeeded_has_nothing_to_go_on_with(sums):
     sums.forget()
     again = sums.run("--resume", "runs/1", paths=[])
     assert (again.code, again.status) == (0, first.status)
-    assert "has succeeded already" in again.stderr
+    assert "has already succeeded" in again.stderr
     assert not sums.calls()
 
 
@@ -84,7 +84,7 @@ def test_what_was_settled_cannot_be_given_anew(sums):
     run(sums, "1", "-p", "count=2")
     ended = sums.run("--resume", "runs/1", "-p", "count=3", paths=[], json=False)
     assert ended.code == 2
-    assert ended.stderr.startswith("longshore: -p: is not for a run of a pipeline that goes on")
+    assert ended.stderr.startswith("longshore: -p: cannot be changed when a pipeline is resumed")
 
 
 @pytest.mark.parametrize("seed", range(3))

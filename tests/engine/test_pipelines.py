@@ -279,7 +279,7 @@ def test_what_is_wrong_is_refused_and_leaves_nothing_behind(sums, change, senten
     [
         (["-p", "cuont=3"], r"-p cuont: no document refers to"),
         (["-p", "count=three"], r"-p count: is 'three': must be a whole number"),
-        (["--sample", "1"], r"--sample: is for one ParallelRunStep"),
+        (["--sample", "1"], r"--sample: is only supported for a single ParallelRunStep"),
         (["--pipeline", "smus"], r"--pipeline: is 'smus': the documents have Pipeline/sums"),
     ],
 )
@@ -295,5 +295,5 @@ def test_flags_of_pipelines_are_refused_where_there_is_none(longshore):
     ended = longshore.run("--regenerate-outputs", json=False)
     assert (ended.code, ended.stderr.partition(":")[2]) == (
         2,
-        " --regenerate-outputs: is for pipelines, and the documents have a ParallelRunStep alone\n",
+        " --regenerate-outputs: is only supported for pipelines, and this is a ParallelRunStep\n",
     )

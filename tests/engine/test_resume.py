@@ -86,7 +86,7 @@ def test_the_command_that_is_printed_resumes_the_run_as_it_is_typed(noted):
     noted.write("broken.2", "")
     noted.manifest(noted.noted_step(runMaxTry=1, errorThreshold=0, miniBatchSize="$(parameters.size)"))
     failed = noted.run("--sample", "3", "-p", "size=1", json=False)
-    (command,) = re.findall(r"go on with +longshore (run .*)", failed.stdout)
+    (command,) = re.findall(r"resume with +longshore (run .*)", failed.stdout)
     (noted.folder / "broken.2").unlink()
 
     resumed = noted.run(*shlex.split(command)[1:], paths=())
@@ -107,7 +107,7 @@ def test_a_run_that_does_not_record_its_documents_asks_for_them(noted):
     refused = noted.resume(paths=())
 
     assert (refused.code, refused.stdout) == (2, "")
-    assert refused.stderr == "longshore: PATH: is missing: name a YAML file, or a folder of them\n"
+    assert refused.stderr == "longshore: PATH: is missing; name a YAML file or a folder of YAML files\n"
 
 
 def test_a_run_that_has_succeeded_is_left_as_it_is_when_resumed(longshore):
@@ -120,7 +120,7 @@ def test_a_run_that_has_succeeded_is_left_as_it_is_when_resumed(longshore):
     assert again.code == 0
     assert again.status == first.status
     assert again.stderr == (
-        f"longshore: the run in {longshore.run_dir} has succeeded already: there is nothing to resume\n"
+        f"longshore: the run in {longshore.run_dir} has already succeeded; there is nothing to resume\n"
     )
 
 

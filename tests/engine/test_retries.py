@@ -79,7 +79,7 @@ def test_a_success_with_failures_says_how_they_are_retried(scores):
     hint = scores.run(json=False).stdout.splitlines()[-1]
     assert hint == f"  retry with    longshore run --retry-failed {scores.run_dir}"
     told = scores.resume()
-    assert "nothing to resume; retry its 1 failed mini-batches with --retry-failed" in told.stderr
+    assert "nothing to resume; use --retry-failed to retry its 1 failed mini-batches" in told.stderr
     scores.mends(3)
     ended = scores.retry(paths=())  # as the hint says it
     assert (ended.code, ended.output) == (0, rows())
@@ -182,4 +182,4 @@ def test_a_pipeline_is_not_retried_as_a_step(scores):
     assert scores.run().code == 0
     told = scores.retry(json=False)
     assert told.code == 2
-    assert "it takes the run of a ParallelRunStep, and this is one of a pipeline" in told.stderr
+    assert "this is the run of a pipeline; use --resume, which retries failed steps" in told.stderr

@@ -330,7 +330,7 @@ def test_what_is_killed_leaves_nothing_running(steps, victim):
         os.kill(host, signal.SIGKILL)
         result = steps.result(command)
         assert (result.state, result.exit_code) == ("failed", None)
-        assert result.message.startswith("The host of the script ended with -9")
+        assert result.message.startswith("The host process of the script exited with code -9")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_bug_after_the_start_is_a_verdict_and_the_run_can_be_resumed(tmp_path,
         assert (last.state, last.reason) == ("Failed", "InternalError")
         file = tmp_path / "run" / FILE
         assert last.message == (
-            rf"an error of Longshore itself: KeyError: 'a bug \x1b[31m'; its traceback is in {tmp_path}/run/{FILE}"
+            rf"internal error: KeyError: 'a bug \x1b[31m'; its traceback is in {tmp_path}/run/{FILE}"
         )
         assert "in bug" in file.read_text()
         again = Coordinator(
@@ -110,7 +110,7 @@ def test_a_store_that_takes_no_traceback_costs_nothing_but_the_file(tmp_path, ca
     for number in range(30):
         errors.note(ValueError(f"{number}\udcff"))
     errors.write()
-    assert "cannot be written" in caplog.text
+    assert "cannot write" in caplog.text
     assert "ValueError: 29\\xff" in caplog.text
     caplog.text.encode()  # a log is UTF-8
 

@@ -60,7 +60,7 @@ def test_steps_without_mini_batches_have_no_progress():
 WHY = "square succeeded with too many failed items: 7 of 8 succeeded; 1 of 8 items failed (12.5 %): /in/7"
 ENDS = {  # the reason, what is said of the run, the state of its step, and how often the sentence is on the screen
     "too many failed items": ("SucceededWithFailures", WHY, "Succeeded", 1),
-    "an error of Longshore itself": ("InternalError", "an error of Longshore itself: KeyError: 'x'", "Running", 1),
+    "internal error": ("InternalError", "internal error: KeyError: 'x'", "Running", 1),
     "a cancelled run": ("Cancelled", "the run was cancelled", "Skipped", 1),
     "a step that failed": ("StepFailed", "square failed: ValueError: no. See there", "Failed", 0),
     "success": ("Succeeded", "", "Succeeded", 0),

@@ -35,7 +35,7 @@ class Attempt:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Run a pipeline without starting anything; return its last status, and what is kept in its folder."""
-    monkeypatch.setattr(pipeline_run, "attempt_of", Attempt)
+    monkeypatch.setattr(pipeline_run, "make_attempt", Attempt)
     monkeypatch.setattr(orphans, "adopt", lambda: None)
     monkeypatch.setattr(orphans, "kill_adopted", lambda: None)
 
@@ -79,6 +79,6 @@ def test_a_bug_between_steps_ends_the_run_with_a_status(run, tmp_path, monkeypat
     status, kept = run(script("one"), script("two", "one"))
     assert status.condition("Succeeded").reason == "InternalError"
     assert status.condition("Finished").status == "True"
-    assert "an error of Longshore itself: TypeError: a bug" in kept["conditions"][0]["message"]
+    assert "internal error: TypeError: a bug" in kept["conditions"][0]["message"]
     assert "a bug" in (tmp_path / FILE).read_text()
     assert caplog.records

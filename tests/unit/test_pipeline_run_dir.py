@@ -43,12 +43,12 @@ def no_room_for_the_code(folder, patch):
 
 
 def no_room_for_the_pipeline(folder, patch):
-    patch.setattr(PipelineFolder, "keep", full)
+    patch.setattr(PipelineFolder, "write_frozen", full)
     return folder / "run", "No space left on device"
 
 
 def no_room_for_the_status(folder, patch):
-    patch.setattr(PipelineFolder, "keep_status", full)
+    patch.setattr(PipelineFolder, "write_status", full)
     return folder / "run", "No space left on device"
 
 
@@ -62,7 +62,7 @@ def test_a_run_folder_that_cannot_be_used_is_told(manifest, tmp_path, monkeypatc
     told = capsys.readouterr().err
     assert f"longshore: the run folder {folder} cannot be used: " in told
     assert cause in told
-    assert "Longshore itself" not in told
+    assert "internal error" not in told
 
 
 def test_a_run_folder_that_cannot_be_used_any_more_is_told_when_its_run_is_resumed(tmp_path, capsys):
@@ -79,5 +79,5 @@ def test_a_run_folder_that_cannot_be_used_any_more_is_told_when_its_run_is_resum
 def test_a_folder_whose_record_is_none_has_no_run(tmp_path, about):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "run.json").write_text(about)
-    with pytest.raises(InvalidDocuments, match="there is no run in it"):
+    with pytest.raises(InvalidDocuments, match="the folder contains no run"):
         earlier_folder(str(tmp_path))

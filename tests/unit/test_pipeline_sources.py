@@ -13,7 +13,7 @@ from longshore_agent import source_copies
 from longshore_api.errors import InvalidDocuments
 from longshore_cli.folders import is_pipeline
 from longshore_cli.pipeline_folder import PipelineFolder
-from longshore_cli.pipeline_sources import copy_code, look_at_contents
+from longshore_cli.pipeline_sources import copy_code, digest_contents
 from longshore_planner.pipelines.decide import decide
 from longshore_planner.pipelines.fingerprint import digest, why_not
 from longshore_planner.pipelines.frozen import DIGESTS, STAMPS, Options
@@ -120,7 +120,7 @@ def data(request, tmp_path):
 
 
 def parts(step, *, by=STAMPS):
-    return look_at_contents([step], by=by)["only"].parts
+    return digest_contents([step], by=by)["only"].parts
 
 
 @pytest.mark.parametrize("kind", ["script", "parallelRun", "side input", "model", "transfer"])
@@ -165,11 +165,11 @@ def test_a_file_written_again_is_another_one_by_its_time_and_the_same_by_its_dig
 
 def test_outputs_of_other_steps_are_not_listed():
     pipeline = frozen(script("first"), script("second", "first"))
-    assert look_at_contents(pipeline.steps, by=STAMPS) == {}
+    assert digest_contents(pipeline.steps, by=STAMPS) == {}
 
 
 def test_a_step_that_is_never_reused_is_not_listed(data):
-    assert look_at_contents([data.step(allowReuse=False)], by=STAMPS) == {}
+    assert digest_contents([data.step(allowReuse=False)], by=STAMPS) == {}
 
 
 def test_files_that_cannot_be_compared_equal_nothing(data, monkeypatch):
@@ -216,7 +216,7 @@ def test_what_cannot_be_listed_never_passes_for_unchanged(tmp_path, monkeypatch,
     if gone == "removed":
         (folder / "a.csv").unlink()
     elif gone == "no permission":
-        monkeypatch.setattr(os, "scandir", refuse)
+        monkeypatch.setattr(os, "scandir", reject_options)
     elif gone == "a broken link":
         (folder / "a.csv").unlink()
         (folder / "a.csv").symlink_to("nowhere")
@@ -233,7 +233,7 @@ def test_what_cannot_be_listed_never_passes_for_unchanged(tmp_path, monkeypatch,
         assert contents.contents_of([place]).digest != after.digest
 
 
-def refuse(_):
+def reject_options(_):
     raise PermissionError(13, "Permission denied")
 
 
@@ -247,8 +247,8 @@ def finished_run(parent, run_id):
     done = {"only": replace(begun.records["only"], state="Succeeded", outputs={"out": output}, ended=1.0)}
     over = decide(pipeline, done, history=History(), options=Options(), now=1.0)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    folder.keep(pipeline)
-    folder.keep_status(pipeline_status(pipeline, over, started=now, now=now, previous=None))
+    folder.write_frozen(pipeline)
+    folder.write_status(pipeline_status(pipeline, over, started=now, now=now, previous=None))
     return folder, pipeline.steps[0].parts | {"steps": {}}
 
 
@@ -272,22 +272,22 @@ def test_a_folder_that_cannot_be_read_is_no_run(tmp_path):
     with open(os.path.join(folder.path, "status.json"), "w") as file:
         file.write("{")
     assert PipelineFolder(str(tmp_path / "run-2")).history().equal(parts, step="only") is None
-    with pytest.raises(InvalidDocuments, match="the run in it cannot be read"):
+    with pytest.raises(InvalidDocuments, match="the run in this folder cannot be read"):
         folder.read()
 
 
 def test_a_run_that_was_moved_does_not_go_on_elsewhere(tmp_path):
     folder, _ = finished_run(tmp_path, "run-1")
     os.rename(folder.path, tmp_path / "moved")
-    with pytest.raises(InvalidDocuments, match="the run in it was begun in"):
+    with pytest.raises(InvalidDocuments, match="the run was started in"):
         PipelineFolder(str(tmp_path / "moved")).read()
 
 
 def test_a_run_is_one_commands_at_a_time(tmp_path):
     folder = PipelineFolder(str(tmp_path))
-    with folder.held(), pytest.raises(InvalidDocuments, match="another command runs it"), folder.held():
+    with folder.lock(), pytest.raises(InvalidDocuments, match="another command is running it"), folder.lock():
         pass
-    with folder.held():
+    with folder.lock():
         pass
 
 
@@ -332,8 +332,8 @@ def test_a_large_source_is_reported_with_its_largest_entries(code, monkeypatch, 
     code("train")
     told = capsys.readouterr().err
     assert told == (
-        f"longshore: the source {code.source} holds 5 MB, which each run copies (data/ 4 MB, model.pkl 1 MB, "
-        "train.py 0 MB): name what is no code in a file .amlignore there\n"
+        f"longshore: the source {code.source} has 5 MB, which each run copies (data/ 4 MB, model.pkl 1 MB, "
+        "train.py 0 MB); list the files that are not code in a file .amlignore there\n"
     )
     monkeypatch.setattr(source_copies, "LARGEST", 4 << 20)
     with pytest.raises(InvalidDocuments, match=r"holds more than 4 MB \(data/ 4 MB, model.pkl 1 MB, train.py 0 MB\)"):

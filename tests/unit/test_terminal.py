@@ -14,10 +14,10 @@ import pytest
 
 from longshore_cli import local_run, run_command
 from longshore_cli.__main__ import main
-from longshore_cli.display import display, summary
-from longshore_cli.heartbeat import together
+from longshore_cli.display import make_display, summary
+from longshore_cli.heartbeat import combine_displays
 from longshore_cli.local_run import run_engine
-from longshore_cli.terminal import ErrorLog, complain, show
+from longshore_cli.terminal import ErrorLog, print_error, show
 from longshore_coordinator.internal_errors import FILE
 from longshore_planner.status import step_status
 from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
@@ -54,7 +54,7 @@ def test_what_looks_like_markup_is_shown_as_it_is_on_a_terminal(message):
     run = SimpleNamespace(snapshot=take, processes=list)
 
     async def scenario():
-        showing = asyncio.create_task(display(stream, name="step", quiet=False)(run))
+        showing = asyncio.create_task(make_display(stream, name="step", quiet=False)(run))
         async with asyncio.timeout(60):
             await shown.wait()
         showing.cancel()
@@ -69,7 +69,7 @@ def test_what_looks_like_markup_is_shown_as_it_is_on_a_terminal(message):
 def test_what_would_control_a_terminal_is_shown_as_its_escape(capsys, text):
     status = step_status(snapshot(text), previous=None, now=datetime.now(UTC))
     show(summary(status, name="step", run_dir="/run"))
-    complain(text)
+    print_error(text)
     out, err = capsys.readouterr()
     assert text not in out + err
     assert "\\x" in out + err or "\\u" in out + err
@@ -98,8 +98,9 @@ def test_an_error_of_ours_in_the_command_is_a_sentence_and_its_traceback_is_in_a
     out, err = capsys.readouterr()
     (log,) = tmp_path.iterdir()
     first, second = err.splitlines()
-    assert first.startswith(f"longshore: an error of Longshore itself: {type(error).__name__}")
-    assert second == f"longshore: warnings and errors, with their tracebacks, are in {log}"
+    assert first.startswith(f"longshore: internal error: {type(error).__name__}")
+    assert first.endswith("; please report it as a bug")
+    assert second == f"longshore: warnings and errors were logged, with tracebacks, to {log}"
     assert "in bug" in log.read_text()
     assert out == ""
     assert not [each for each in logging.getLogger().handlers if isinstance(each, ErrorLog)]
@@ -188,7 +189,7 @@ def test_a_display_that_fails_ends_no_run(tmp_path, monkeypatch, caplog):
     async def show(_):
         raise KeyError("a bug of the display")
 
-    last = asyncio.run(run_engine(job(tmp_path), python="python", resume=False, show=show, control=lambda _: None))
+    last = asyncio.run(run_engine(job(tmp_path), python="python", resume=False, display=show, control=lambda _: None))
     assert last.reason == "EmptyInput"
     assert "a bug of the display" in caplog.text
     assert "a bug of the display" in (tmp_path / "run" / FILE).read_text()
@@ -204,7 +205,7 @@ def test_a_display_that_fails_stops_no_other(caplog):
         await asyncio.Event().wait()
 
     async def scenario():
-        showing = asyncio.create_task(together(fail, go_on)(None))
+        showing = asyncio.create_task(combine_displays(fail, go_on)(None))
         async with asyncio.timeout(60):
             await went_on.wait()
         assert not showing.done()
@@ -222,7 +223,7 @@ def test_a_display_that_fails_stops_no_other(caplog):
 @pytest.mark.usefixtures("step")
 def test_a_run_folder_whose_name_no_status_could_hold_is_refused(capsys, given):
     assert main(["run", "step.yaml", *given]) == 2
-    assert "must be UTF-8 from the root on; name another folder" in capsys.readouterr().err
+    assert "must be a UTF-8 path, including its parent folders; choose another folder" in capsys.readouterr().err
 
 
 def test_a_current_folder_whose_name_no_status_could_hold_is_refused(step, monkeypatch, capsys):
