@@ -81,7 +81,7 @@ async def work(coordinator: Coordinator) -> None:
         if grants:
             report = wire.report(agent, epoch, completed=completed(*grants))
             orders = coordinator.report(report)
-    coordinator.bye(agent)
+    coordinator.deregister(agent)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -51,7 +51,7 @@ def missing_packages(job: Job, *, python: str | None, source: str) -> list[str]:
 
 
 def missing_packages_of_locations(uris: Iterable[str]) -> list[str]:
-    """Return one sentence per package that the stores and databases of these locations need and that is not installed."""
+    """Return one sentence per missing package of the stores and databases of these locations."""
     return _run_checks(_store_checks(uris))
 
 

@@ -135,7 +135,7 @@ class Workers:
         return places_of(self._job, worker=worker, shared=str(self._place.scratch))
 
     def _ship_last_words(self) -> None:
-        """Write what agents and hosts had to say, and what agents that were killed left, where the run's folder is."""
+        """Copy the logs of agents and hosts, also of killed ones, to the run folder."""
         for worker in self._names:
             places = self._places(worker)
             if not places.copies_logs:
@@ -189,7 +189,7 @@ def link_packages(folder: Path) -> str:
 
 
 def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    """Send a signal to a process; one that is gone is no error."""
+    """Send a signal to a process; do nothing if it has exited."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):  # not send_signal: it may reap what the event loop is to reap
             os.kill(process.pid, number)
@@ -198,4 +198,4 @@ def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
 def last_line(log: Path) -> str:
     """Return the last line of a process's log."""
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "(its log is empty)"

@@ -1,5 +1,5 @@
-"""Cuts the inputs into mini-batches, leases them out, and writes down what is done.
+"""The coordinator: cuts inputs into mini-batches, leases them to agents and records what is done in the ledger.
 
-The only writer of the ledger. Knows neither Kubernetes nor the custom resources: it is handed a `Job` and answers
-agents over HTTP. `leases`, `run`, `accounts`, `agents` and `verdict` do no I/O: time is passed in.
+It is the only writer of the ledger. It knows neither Kubernetes nor the custom resources: it receives a `Job` and
+serves agents over HTTP. `leases`, `run`, `accounts`, `agents` and `verdict` do no I/O and take the time as an argument.
 """

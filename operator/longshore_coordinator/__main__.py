@@ -1,8 +1,8 @@
-"""`python -m longshore_coordinator`: the coordinator's pod.
+"""`python -m longshore_coordinator`: the process of the coordinator's pod.
 
-Reads the job and the run's secret from files, serves HTTPS until the verdict, leaves the last snapshot as the
-container's termination message, and after a verdict stays up a little so that it can be asked for too. Exit code 0 says
-that this coordinator's work is over; anything else that the next start is to go on from the ledger.
+It reads the job and the run's secret from files, serves HTTPS until the verdict, and writes the last snapshot as the
+container's termination message. After a verdict it serves the snapshot a few seconds longer. With exit code 0 the
+coordinator has finished; with any other code, the next start resumes the run from the ledger.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 from longshore_protocol.importing import importing
 
 with importing():  # a step's first mini-batch waits for these
-    from longshore_coordinator.last_words import last_words
     from longshore_coordinator.server import Server
     from longshore_coordinator.service import Coordinator
+    from longshore_coordinator.termination_message import termination_message
     from longshore_coordinator.verdict import INTERRUPTED
     from longshore_protocol.job import Job
     from longshore_protocol.snapshot import Snapshot
@@ -31,26 +31,28 @@ with importing():  # a step's first mini-batch waits for these
     from longshore_protocol.text import MESSAGE, printable
     from longshore_storage.store import open_store
 
-_DESCRIPTORS = 65_536  # files that may be open: more than a run has agents
-_GRACE = 30.0  # seconds that running mini-batches get when the pod is to end
+_DESCRIPTORS = 65_536  # limit of open files: more than a run has agents
+_GRACE = 30.0  # seconds for running mini-batches to finish when the pod is terminated
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The contract with whoever makes the pod."""
+    """The command-line arguments, which the operator sets in the pod."""
 
-    job: Path  # a Job as JSON
-    secret: Path  # a folder with token, tls.crt and tls.key
+    job: Path  # file with a Job as JSON
+    secret: Path  # folder with token, tls.crt and tls.key
     port: int
     linger: float  # seconds to stay up after the verdict
-    last_words: str | None  # the container's termination log
+    last_words: str | None  # file of the container's termination message
 
 
 async def serve(settings: Settings) -> Snapshot:
-    """Serve one run to its verdict and return the last snapshot.
+    """Serve one run until its verdict; return the last snapshot.
 
-    The first SIGTERM drains; one after the verdict ends at once. Raises OSError or ValueError when job, secret or run
-    folder cannot be used.
+    SIGTERM drains the run; after the verdict, it ends the process immediately.
+
+    Raises:
+        OSError, ValueError: the job, the secret or the run folder cannot be used.
     """
     job = Job.from_json(settings.job.read_text())
     token = (settings.secret / "token").read_text().strip()
@@ -66,9 +68,9 @@ async def serve(settings: Settings) -> Snapshot:
     _drain_on_sigterm(coordinator, ending)
     try:
         last = await coordinator.run()
-        leave(settings.last_words, last_words(last))
+        leave(settings.last_words, termination_message(last))
         print(f"longshore-coordinator: {last.reason or last.state}: {last.message}", flush=True)
-        if last.reason != INTERRUPTED:  # which nobody has to ask for: another coordinator goes on
+        if last.reason != INTERRUPTED:  # an interrupted run has no result to serve: another coordinator resumes it
             await _linger(ending, settings.linger)
     finally:
         await server.stop()
@@ -76,38 +78,38 @@ async def serve(settings: Settings) -> Snapshot:
 
 
 def main() -> int:
-    """Run one coordinator; 1 when there is no verdict yet."""
+    """Run one coordinator; return the exit code, 1 if the run must be resumed by the next start."""
     if "LONGSHORE_UMASK" in os.environ:
         os.umask(int(os.environ["LONGSHORE_UMASK"], 8))
-    settings = _settings()
+    settings = _parse_arguments()
     _raise_descriptor_limit()
-    # Until there is something to drain. The first process of a container gets no signal that it has no handler for, and
-    # the ledger may take long to read: its pod would outlive its deletion by the whole grace.
+    # Until there is something to drain, exit on SIGTERM. The kernel does not deliver it to a container's first process
+    # without a handler, and reading a ledger may take long: a deleted pod would live on for its whole grace period.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     try:
         last = asyncio.run(serve(settings))
-    except Exception as error:  # noqa: BLE001  (a bug, too, has a termination message)
+    except Exception as error:  # noqa: BLE001  (a bug must also end in a termination message)
         cause = str(error)
         if not isinstance(error, (OSError, ValueError)):
             traceback.print_exception(error)
-            cause = f"an error of Longshore itself, whose traceback is in its log: {type(error).__name__}: {error}"
-        text = f"the coordinator cannot work: {printable(cause, MESSAGE)}"
+            cause = f"internal error, with its traceback in the coordinator's log: {type(error).__name__}: {error}"
+        text = f"the coordinator failed: {printable(cause, MESSAGE)}"
         leave(settings.last_words, text)
         print(f"longshore-coordinator: {text}", file=sys.stderr)
         return 1
-    # A superseded one ends for good: started again, it would supersede its successor.
+    # A superseded coordinator must not be restarted: it would supersede its successor.
     return 1 if last.reason == INTERRUPTED else 0
 
 
 def _raise_descriptor_limit() -> None:
-    """Let this process open as many files as it may: each agent holds a few connections."""
+    """Raise the limit of open files as far as allowed, because each agent keeps a few connections open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
-def _settings() -> Settings:
+def _parse_arguments() -> Settings:
     parser = argparse.ArgumentParser(prog="longshore_coordinator", description=__doc__)
     parser.add_argument("--job", type=Path, required=True)
     parser.add_argument("--secret", type=Path, required=True)

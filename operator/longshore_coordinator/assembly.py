@@ -1,7 +1,7 @@
-"""The one output file, put together from the rows that the agents left in segments.
+"""Assembly of the output file from the rows that agents wrote to segments.
 
-The file holds the rows in mini-batch order and is a function of them alone: how many workers there were, what they
-wrote where and what was lost on the way leaves no trace in it.
+The file contains the rows in mini-batch order and depends on nothing else: not on the number of workers, the segments
+or the attempts.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ from longshore_storage.store import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_OPEN_SEGMENTS = 64  # each may hold a read-ahead buffer of a few MB with an object store
+_OPEN_SEGMENTS = 64  # each may have a read-ahead buffer of a few MB in an object store
 _CHUNK = 4 << 20  # bytes copied at once
-_TAIL = 64 << 10  # bytes in which nearly every Parquet footer lies
+_TAIL = 64 << 10  # bytes that contain nearly every Parquet footer
 _FOOTER_END = 8  # the last bytes of a Parquet file: the footer's length and the magic number
-_GROUP_ROWS = 1 << 16  # a row group is closed behind the mini-batch that reaches this many rows...
-_MOST_PARTS = 100  # files for rows that cannot be one
-_UNKNOWN = -1  # bytes of a segment, in ledgers that do not say
-_GROUP_BYTES = 64 << 20  # ...or this many bytes of Parquet, which bounds memory where rows are large
+_GROUP_ROWS = 1 << 16  # a row group ends after the mini-batch that reaches this many rows...
+_GROUP_BYTES = 64 << 20  # ...or this many bytes of Parquet, which bounds memory if rows are large
+_MOST_PARTS = 100  # files for rows that cannot form one file
+_UNKNOWN = -1  # length of a segment, in ledgers that do not record it
 
 
 _Write = Callable[[Iterable[Piece], BinaryIO], object]
-_Part = tuple["array[int]", _Write]  # the mini-batches of some rows that are one file, and what writes that
+_Part = tuple["array[int]", _Write]  # the mini-batches of one part, and the function that writes it
 
 
 class AssemblyError(Exception):
-    """The rows of the mini-batches do not make one file, or a segment does not hold what the ledger says."""
+    """The rows of the mini-batches cannot form one file, or a segment does not match the ledger."""
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """What the output file holds."""
+    """The size of the output file."""
 
     rows: int
     bytes: int
 
 
 def require_packages(job: Job) -> None:
-    """Raise AssemblyError where this process lacks a package that assembling the job's output needs."""
+    """Raise AssemblyError if a package that assembly of the job's output needs cannot be imported here."""
     if job.output.action == APPEND_ROW and job.output.format == "parquet":
         try:
             for name in ("pyarrow", "pyarrow.parquet"):
@@ -67,12 +67,20 @@ def require_packages(job: Job) -> None:
 
 
 def assemble(segments: Store, target: Store, job: Job, pieces: Iterable[Piece]) -> Assembled:
-    """Write the output file of an append_row step; it appears whole or not at all, in the place of an earlier one.
+    """Write the output file of an append_row step atomically, verifying the rows; return its size. Blocks.
 
-    `pieces` come in mini-batch order and are iterated several times. Rows are verified as they are copied. Where the
-    rows cannot be one file, those that go together are files in a folder beside it. Blocks while it reads and writes.
-    Raises AssemblyError, also for a segment that is not as long as the ledger says and for rows with another digest;
-    OSError; ImportError for Parquet without pyarrow.
+    If the rows cannot form one file, writes one file per set of columns to a folder beside it.
+
+    Args:
+        segments: store of the segments.
+        target: store of the output.
+        job: the job.
+        pieces: the rows in mini-batch order, iterated several times.
+
+    Raises:
+        AssemblyError: the rows cannot form one file, or a segment does not match the ledger.
+        OSError: a store failed.
+        ImportError: Parquet output without pyarrow.
     """
     join = _join_tables if job.output.format == "parquet" else _join_lines
     target.delete(_parts_folder(job))
@@ -86,7 +94,7 @@ def assemble(segments: Store, target: Store, job: Job, pieces: Iterable[Piece]) 
 
 def _join_lines(reader: _Segments, pieces: Iterable[Piece], file: BinaryIO) -> Assembled:
     rows = size = 0
-    leader: Piece | None = None  # the first mini-batch with rows, or with names of its columns: the others must agree
+    leader: Piece | None = None  # the first mini-batch with rows, or with column names, which the others must match
     for piece in _with_rows(pieces):
         if leader is None:
             leader = piece
@@ -105,12 +113,12 @@ def _join_lines(reader: _Segments, pieces: Iterable[Piece], file: BinaryIO) -> A
 
 
 def _header_line(header: str) -> bytes:
-    """Return what of a header is written: names without a newline only tell the columns."""
+    """Return the header line to write; names without a newline describe the columns but are not written."""
     return header.encode() if header.endswith("\n") else b""
 
 
 def _may_follow(first: str, second: str) -> bool:
-    """Tell whether rows with these two headers are one file: where none is written, and one has no names."""
+    """Return whether rows with these headers may share a file: if neither is written, and one is empty."""
     return not (first and second) and not (first + second).endswith("\n")
 
 
@@ -135,22 +143,22 @@ def _write_tables(reader: _Segments, pieces: Iterable[Piece], schema: pa.Schema,
 
 
 def _write_parts(reader: _Segments, target: Store, job: Job, pieces: Iterable[Piece]) -> str:
-    """Write the rows that go together as a file each; return a clause that says where they are and how to go on."""
+    """Write one file per set of columns; return a clause with their location and the remedy."""
     parts = (_table_parts if job.output.format == "parquet" else _line_parts)(reader, pieces)
-    go_on = "to get one file, return the same columns and types from run() for each mini-batch"
+    remedy = "to get one file, return the same columns and types from run() for each mini-batch"
     if len(parts) > _MOST_PARTS:
-        return f"they have more than {_MOST_PARTS} different sets of columns and are kept in the run's folder; {go_on}"
+        return f"they have more than {_MOST_PARTS} different sets of columns and are kept in the run folder; {remedy}"
     suffix = os.path.splitext(job.output.file_name)[1]
     for number, (mini_batches, write) in enumerate(parts, 1):
         members = set(mini_batches)
         with target.writer(f"{_parts_folder(job)}/{number}{suffix}") as file:
             write((piece for piece in _with_rows(pieces) if piece.mini_batch in members), file)
-    where = target.child(_parts_folder(job))
-    return f'the rows are kept in {len(parts)} files in "{where}", one for each set of columns; {go_on}'
+    folder = target.child(_parts_folder(job))
+    return f'the rows are kept in {len(parts)} files in "{folder}", one for each set of columns; {remedy}'
 
 
 def _table_parts(reader: _Segments, pieces: Iterable[Piece]) -> list[_Part]:
-    """Return the mini-batches whose tables have the same types; of too many such parts, only some too many."""
+    """Return the parts of tables with equal types; stop at _MOST_PARTS + 1."""
     parts: list[tuple[Columns, array[int]]] = []
     for piece in _with_rows(pieces):
         schema = _read_schema(reader, piece)
@@ -173,7 +181,7 @@ def _table_parts(reader: _Segments, pieces: Iterable[Piece]) -> list[_Part]:
 
 
 def _line_parts(reader: _Segments, pieces: Iterable[Piece]) -> list[_Part]:
-    """Return the mini-batches with the same header, which each file then has."""
+    """Return the parts of rows with equal headers; each file then starts with its header."""
     parts: dict[str, array[int]] = {}
     for piece in _with_rows(pieces):
         parts.setdefault(piece.header, array("q")).append(piece.mini_batch)
@@ -198,7 +206,7 @@ def _with_rows(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 
 def _groups(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Cut the pieces where a row group ends; a mini-batch with more rows than a group may hold is split later."""
+    """Yield the pieces of each row group; pyarrow splits a mini-batch with more rows than a group may have."""
     group: list[Piece] = []
     rows = size = 0
     for piece in pieces:
@@ -237,11 +245,11 @@ def _read_table(reader: _Segments, piece: Piece) -> pa.Table:
 
 
 def _unreadable(piece: Piece, error: Exception) -> str:
-    return f"segment {piece.segment} holds no readable Parquet file for mini-batch {piece.mini_batch}: {error}"
+    return f"segment {piece.segment} has no readable Parquet data for mini-batch {piece.mini_batch}: {error}"
 
 
 class _Segments:
-    """Reads ranges of segments and keeps those open that were used last: neighbours alternate between a few."""
+    """Reads ranges of segments, keeping the last used ones open, because neighbours alternate between a few."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -256,28 +264,31 @@ class _Segments:
                 closing.callback(file.close)
 
     def copy(self, piece: Piece, target: BinaryIO) -> None:
-        """Copy a piece's rows, and verify them. What was written of wrong ones is discarded with the file."""
+        """Copy a piece's rows while verifying them; an error discards the file with what was copied.
+
+        Raises AssemblyError, OSError.
+        """
         file = self._file(piece)
         file.seek(piece.offset)
         left, digest = piece.length, begin_digest()
         while left:
             data = file.read(min(left, _CHUNK))
             if not data:
-                raise AssemblyError(f"{_damaged(piece)}: it ends {left} bytes before the end of these rows")
+                raise AssemblyError(f"{_format_damage(piece)}: it ends {left} bytes before the end of these rows")
             digest.update(data)
             target.write(data)
             left -= len(data)
         if piece.digest and digest.digest() != piece.digest:
-            raise AssemblyError(f"{_damaged(piece)}: their digest is another")
+            raise AssemblyError(f"{_format_damage(piece)}: their digest differs")
 
     def read(self, piece: Piece) -> bytes:
-        """Return a piece's bytes, verified."""
+        """Return a piece's verified bytes. Raises AssemblyError, OSError."""
         buffer = io.BytesIO()
         self.copy(piece, buffer)
         return buffer.getvalue()
 
     def tail(self, piece: Piece, size: int) -> bytes:
-        """Return a piece's last bytes, `size` of them where it has as many; not verified, `read` does that."""
+        """Return a piece's last `size` bytes, or all if it has fewer, without verifying them."""
         size = min(size, piece.length)
         file = self._file(piece)
         file.seek(piece.offset + piece.length - size)
@@ -296,13 +307,13 @@ class _Segments:
         self._open[piece.segment] = file
         size = file.seek(0, io.SEEK_END)
         if piece.segment_bytes not in (size, _UNKNOWN):
-            raise AssemblyError(f"{_damaged(piece)}: it has {size} bytes and had {piece.segment_bytes}")
+            raise AssemblyError(f"{_format_damage(piece)}: it has {size} bytes instead of {piece.segment_bytes}")
         if len(self._open) > _OPEN_SEGMENTS:
             self._open.popitem(last=False)[1].close()
         return file
 
     def _open_file(self, segment: str) -> BinaryIO:
-        """Open a segment; where descriptors have run out, close the others that are open, one after the other."""
+        """Open a segment, closing other segments while the process has no free descriptor."""
         while True:
             try:
                 return self._store.open(segment)
@@ -312,5 +323,5 @@ class _Segments:
                 self._open.popitem(last=False)[1].close()
 
 
-def _damaged(piece: Piece) -> str:
-    return f"segment {piece.segment} does not hold the rows of mini-batch {piece.mini_batch} as they were committed"
+def _format_damage(piece: Piece) -> str:
+    return f"segment {piece.segment} does not contain the committed rows of mini-batch {piece.mini_batch}"

@@ -1,4 +1,4 @@
-"""Waiting until something changed: for whoever looks again then, and not at a fixed pace."""
+"""Notification of coroutines that wait for a change of the run's state."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import asyncio
 
 
 class Changes:
-    """Wakes all who wait. Lives on one event loop: who looks and then waits, without an await between, misses none."""
+    """Wakes all waiting coroutines of one event loop.
+
+    A coroutine that checks a state and then waits, without an await in between, misses no change.
+    """
 
     def __init__(self) -> None:
         self._next = asyncio.Event()  # replaced at each change
 
-    def tell(self) -> None:
-        """Something changed: those who wait look again."""
+    def notify(self) -> None:
+        """Wake all waiting coroutines."""
         self._next.set()
         self._next = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """Return after the next change, or after so many seconds."""
+        """Wait for the next change, at most `seconds`."""
         try:
-            async with asyncio.timeout(seconds):  # wait_for may lose a cancellation up to Python 3.11
+            async with asyncio.timeout(seconds):  # not wait_for, which may lose a cancellation up to Python 3.11
                 await self._next.wait()
         except TimeoutError:
             return

@@ -1,9 +1,9 @@
-"""What the rows of a run depend on besides its inputs: its code and settings, recorded in the ledger by each epoch.
+"""The code and settings that a run's rows depend on, recorded in the ledger by each epoch.
 
-A run whose code or settings changed since is not resumed unless its user accepts that: rows of both would stand in one
-output. A file that was added counts if it is a module. Models and side inputs count by name, version and place, and by
-the stamps of their files where these can be listed. The environment's variables are kept as digests, because they may
-hold secrets, as are arguments with the secrets of URLs.
+A run whose code or settings have changed is not resumed unless its user accepts that, because the output would mix rows
+of both. A new file counts as a change if it is a module. Models and side inputs are compared by name, version and
+location, and by the stamps of their files if these can be listed. Environment variables, and arguments with secrets in
+URLs, are recorded as digests only.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from longshore_storage.store import Store
 
 REPORT = "logs/sys/job_report/code.json"
 
-_SHOWN = 5  # differences in a sentence
-_MOST_LISTED = 10_000  # files of a model or side input whose stamps are compared: more take too long at each start
-_LONGEST = 80  # characters of a value in a sentence
+_MAX_SHOWN = 5  # differences in a message
+_MAX_LISTED = 10_000  # files of a model or side input whose stamps are compared: more take too long at each start
+_MAX_VALUE = 80  # characters of a value in a message
 
 
 def code_of(job: Job) -> dict[str, Any]:
     """Return the code and settings of a job as a record of the ledger: {"shown": {...}, "digests": {...}}.
 
-    Keys of both name what they are the value or the digest of. Blocks: lists models and side inputs.
+    The keys of both describe their values in words. Blocks, because it lists models and side inputs.
     """
     shown = {"the entry script": job.entry_script, "the interpreter": job.runtime}
     digests = {_file(name): digest for name, digest in bounded(job.code, job.entry_script).items()}
@@ -48,17 +48,17 @@ def code_of(job: Job) -> dict[str, Any]:
         digests |= _contents("the source", [job.code_uri], names_files=True)
     for model in job.models:
         name = f'the model "{model.name}"'
-        shown |= {f"the version of {name}": str(model.version), f"the location of {name}": _place(model.uri)}
+        shown |= {f"the version of {name}": str(model.version), f"the location of {name}": _format_location(model.uri)}
         digests |= _contents(name, [model.uri])
     for side in job.side_inputs:
         name = f'the side input "{side.name}"'
-        shown[f"the location of {name}"] = ", ".join(map(_place, side.uris))
+        shown[f"the location of {name}"] = ", ".join(map(_format_location, side.uris))
         digests |= _contents(name, side.uris)
     return {"shown": {name: value for name, value in shown.items() if value}, "digests": digests}
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return each difference between two records in a few words."""
+    """Return the differences between two records, one clause each."""
     found = []
     for kind in ("digests", "shown"):
         then, new = before.get(kind, {}), now.get(kind, {})
@@ -77,29 +77,30 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def refusal(found: list[str]) -> str:
-    """Return why a run is not resumed, and how it can be."""
-    told = "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+    """Return the message for a run that is not resumed because of the differences `found`."""
+    more = len(found) - _MAX_SHOWN
+    differences = "; ".join(found[:_MAX_SHOWN]) + (f"; and {more} more" if more > 0 else "")
     return (
-        f"its rows were made with other code or settings: {told}. Undo the change, start a new run, or go on with rows "
-        "of both (--accept-changed-code, on a cluster spec.acceptChangedCode: true)"
+        f"its rows were made with other code or settings: {differences}. Undo the change, start a new run, or accept "
+        "rows of both (--accept-changed-code, on a cluster spec.acceptChangedCode: true)"
     )
 
 
 @dataclass
 class UsedCode:
-    """Code with which mini-batches were completed."""
+    """One version of the code, and the mini-batches that were completed with it."""
 
     epochs: list[int]
-    code: dict[str, Any] | None  # None: completed before codes were recorded
-    mini_batches: list[list[int]]  # first and last number of each range, in order
+    code: dict[str, Any] | None  # None if the epochs did not record it
+    mini_batches: list[list[int]]  # sorted ranges, [first, last] each
 
     def count(self) -> int:
-        """Return how many mini-batches these are."""
+        """Return the number of mini-batches."""
         return sum(last - first + 1 for first, last in self.mini_batches)
 
 
 def used_codes(records: Iterable[dict[str, Any]]) -> list[UsedCode]:
-    """Return each code that completed mini-batches of a run, in the order in which they were first used."""
+    """Return the versions of the code that completed mini-batches of a run, in the order of their first use."""
     used: list[tuple[list[int], dict[str, Any] | None, list[int]]] = []
     current: tuple[int, dict[str, Any] | None] = (0, None)
     seen = bytearray()  # a byte a mini-batch
@@ -112,7 +113,7 @@ def used_codes(records: Iterable[dict[str, Any]]) -> list[UsedCode]:
 
 
 def write_code_report(store: Store, ledger: Ledger) -> str:
-    """Write which mini-batches came of which code; return that in a few words, "" for a run of one code.
+    """Write the report of the mini-batches of each version of the code; return a clause about it, "" for one version.
 
     Raises OSError.
     """
@@ -130,13 +131,13 @@ def write_code_report(store: Store, ledger: Ledger) -> str:
     ]
     store.put(REPORT, json.dumps(report, indent=1).encode())
     counts = ", ".join(str(each.count()) for each in used)
-    return f"{len(used)} codes made the rows ({counts} mini-batches): see {REPORT}"
+    return f"{len(used)} versions of the code made the rows ({counts} mini-batches); {REPORT} lists them"
 
 
 def _use(
     used: list[tuple[list[int], dict[str, Any] | None, list[int]]], epoch: int, code: dict[str, Any] | None
 ) -> list[int]:
-    """Return the numbers of the mini-batches of a code, to which those of an epoch are added."""
+    """Return the list of mini-batches of a version of the code, for the caller to extend; add it if it is new."""
     for epochs, known, numbers in used:
         if known == code or (known is not None and code is not None and not changes(known, code)):
             if epoch not in epochs:
@@ -147,7 +148,7 @@ def _use(
 
 
 def _unseen(numbers: Iterable[int], seen: bytearray) -> Iterator[int]:
-    """Yield the numbers that are not marked in `seen`, and mark them."""
+    """Yield the numbers that are not marked in `seen`, marking them."""
     for number in numbers:
         if number >= len(seen):
             seen.extend(bytes(number + 1 - len(seen)))
@@ -166,9 +167,9 @@ def _ranges(numbers: Iterable[int]) -> list[list[int]]:
     return found
 
 
-def _contents(name: str, places: Iterable[str], *, names_files: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield what some places hold, if it is known, and with `names_files` what each file of few does."""
-    found = contents_of(places, most=_MOST_LISTED)
+def _contents(name: str, locations: Iterable[str], *, names_files: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the digest of the contents of some locations, if known; with `names_files`, also that of each file."""
+    found = contents_of(locations, most=_MAX_LISTED)
     if not found.unknown:
         if names_files:
             yield from ((f'{_CONTENT}{_A_FILE}{file}"', digest) for file, digest in found.files.items())
@@ -176,7 +177,7 @@ def _contents(name: str, places: Iterable[str], *, names_files: bool = False) ->
 
 
 def _is_unknown(name: str, then: dict[str, str], now: dict[str, str]) -> bool:
-    """Return whether what a place held is not known of one of two times."""
+    """Return whether the contents of a location are missing in one of two records."""
     return name.startswith(_CONTENT) and not (name in then and name in now)
 
 
@@ -186,7 +187,7 @@ _MODULES = (".py", ".so")
 
 
 def _counts_when_added(name: str) -> bool:
-    """Return whether something new makes other rows: a file that nothing read before does only as a module."""
+    """Return whether an addition can change rows; a new source file can only if it is a module."""
     return not name.startswith(_A_FILE) or name.endswith(tuple(f'{suffix}"' for suffix in _MODULES))
 
 
@@ -194,7 +195,7 @@ def _file(name: str) -> str:
     return f"one of the more than {MOST_FILES:,} source files" if name == ALL_FILES else f'{_A_FILE}{name}"'
 
 
-def _place(uri: str) -> str:
+def _format_location(uri: str) -> str:
     return redacted(unsigned(uri))
 
 
@@ -203,4 +204,4 @@ def _digest(text: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    return json.dumps(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}...", ensure_ascii=False)
+    return json.dumps(value if len(value) <= _MAX_VALUE else f"{value[:_MAX_VALUE]}...", ensure_ascii=False)

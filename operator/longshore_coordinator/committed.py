@@ -1,4 +1,4 @@
-"""Where the rows of each committed mini-batch lie, from one pass over the ledger: 44 bytes a mini-batch."""
+"""Locations of the rows of each committed mini-batch, read in one pass over the ledger: 44 bytes per mini-batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from longshore_protocol.segments import DIGEST_BYTES, decode_digests
 
 # segment (from 1; 0: not committed), header (from 1; 0: none), rows, offset, length, digest
-_PLACE = struct.Struct(f"<IIQQQ{DIGEST_BYTES}s")
+_LOCATION = struct.Struct(f"<IIQQQ{DIGEST_BYTES}s")
 _NO_DIGEST = bytes(DIGEST_BYTES)
 _UNNUMBERED = -1
 _UNKNOWN = -1
@@ -21,20 +21,20 @@ class Piece(NamedTuple):
     """The rows of one committed mini-batch. Offset and length are bytes in the segment."""
 
     mini_batch: int
-    segment: str  # name in the store of segments
+    segment: str  # name in the run folder's store
     offset: int
     length: int
     rows: int
-    header: str  # the columns' line with its newline; without one it is not written; "" for none
-    segment_bytes: int = _UNKNOWN  # of the whole segment; below 0 in ledgers that do not say
-    digest: bytes = b""  # of the rows; empty in ledgers that do not say
+    header: str  # line of column names; written to the output only if it ends with a newline; "" for none
+    segment_bytes: int = _UNKNOWN  # of the whole segment; negative if the ledger does not record it
+    digest: bytes = b""  # of the rows; empty if the ledger does not record it
 
 
 class Committed:
-    """All committed rows, in mini-batch order; may be iterated any number of times."""
+    """All committed rows in mini-batch order; iterable any number of times."""
 
     def __init__(self) -> None:
-        self._places = bytearray()
+        self._locations = bytearray()
         self._count = 0
         self._segments = _Segments()
         self._headers: list[str] = [""]
@@ -42,10 +42,10 @@ class Committed:
 
     @staticmethod
     def of(records: Iterable[dict[str, Any]]) -> Committed:
-        """Read the valid records of a ledger. The first completion of a mini-batch counts.
+        """Read the valid records of a ledger; the first completion of a mini-batch counts.
 
-        A displaced coordinator may have accepted another, later in the ledger. Raises ValueError for a record whose
-        digests do not match its completions.
+        A superseded coordinator may have accepted a second one, later in the ledger. Raises ValueError for a record
+        whose digests do not match its completions.
         """
         committed = Committed()
         for record in records:
@@ -59,8 +59,8 @@ class Committed:
     def __iter__(self) -> Iterator[Piece]:
         name = self._segments.name
         sizes = self._segments.bytes
-        for number, place in enumerate(_PLACE.iter_unpack(self._places)):
-            segment, header, rows, offset, length, digest = place
+        for number, location in enumerate(_LOCATION.iter_unpack(self._locations)):
+            segment, header, rows, offset, length, digest = location
             if segment:
                 known = b"" if digest == _NO_DIGEST else digest
                 yield Piece(
@@ -68,8 +68,8 @@ class Committed:
                 )
 
     def digest(self) -> str:
-        """Return what tells this set of rows, and their places, from any other."""
-        found = hashlib.sha256(self._places)
+        """Return the SHA-256, in hex, over the locations and headers of all rows."""
+        found = hashlib.sha256(self._locations)
         for part in (self._headers, *self._segments.identity()):
             found.update(repr(part).encode("utf-8", "surrogatepass"))
         return found.hexdigest()
@@ -79,14 +79,14 @@ class Committed:
         segment = self._segments.add(entry["segment"], entry.get("bytes", _UNKNOWN))
         digests = decode_digests(entry.get("digests", ""), count=len(raws))
         for (number, _, offset, length, rows, _, header, *_), digest in zip(raws, digests, strict=True):
-            at = number * _PLACE.size
-            if at >= len(self._places):
-                self._places.extend(bytes(at + _PLACE.size - len(self._places)))
-            elif _PLACE.unpack_from(self._places, at)[0]:
+            at = number * _LOCATION.size
+            if at >= len(self._locations):
+                self._locations.extend(bytes(at + _LOCATION.size - len(self._locations)))
+            elif _LOCATION.unpack_from(self._locations, at)[0]:
                 continue
             self._count += 1
             which = headers[header] if header >= 0 else 0
-            _PLACE.pack_into(self._places, at, segment, which, rows, offset, length, digest)
+            _LOCATION.pack_into(self._locations, at, segment, which, rows, offset, length, digest)
 
     def _header(self, text: str) -> int:
         if text not in self._header_numbers:
@@ -96,7 +96,7 @@ class Committed:
 
 
 class _Segments:
-    """Names and sizes of segments. Names are kept as agent and count: slow mini-batches have a segment each."""
+    """Names and sizes of segments. A name is stored as agent and number, because there may be one per mini-batch."""
 
     def __init__(self) -> None:
         self.bytes = array("q")

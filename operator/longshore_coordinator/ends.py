@@ -1,11 +1,11 @@
-"""The ends of a run that succeeded, and the retries of its failed mini-batches. Blocking.
+"""Records of a run's successes and of the retries of its failed mini-batches. All functions block.
 
-    state/succeeded.json           the last snapshot of the run when it first succeeded
-    state/retries/000003.json      epoch 3 began to retry the mini-batches that had failed by then
-    state/successes/000003.json    the last snapshot of epoch 3, with which a retry ended
+    state/succeeded.json           the last snapshot of the run's first success
+    state/retries/000003.json      epoch 3 started to retry the failed mini-batches
+    state/successes/000003.json    the last snapshot of epoch 3, in which a retry finished
 
-Each object is created once and never replaced or deleted. So an end stays true until the next one is written, and a
-retry that was killed is resumed by whichever coordinator comes next.
+Each object is created once and never replaced or deleted. A success is valid until the next one is written, and the
+next coordinator resumes a retry that was killed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _RETRIES, _LATER = "state/retries", "state/successes"
 
 @dataclass(frozen=True)
 class End:
-    """One end of a run that succeeded."""
+    """One success of a run."""
 
-    epoch: int  # that wrote it; 0 for the first end, which no retry precedes
+    epoch: int  # of the coordinator that wrote it; 0 for the first success
     last: Snapshot
 
 
 def latest_end(store: Store) -> End | None:
-    """Return the latest end of a run; None for a run that has never succeeded. Raises OSError."""
+    """Return the latest success of a run, or None if it has never succeeded. Raises OSError."""
     later = store.names(_LATER)
     name = later[-1] if later else FIRST
     try:
@@ -39,23 +39,23 @@ def latest_end(store: Store) -> End | None:
 
 
 def is_finished(store: Store, end: End) -> bool:
-    """Return whether nothing is left to do after the latest end: no retry began since. Raises OSError."""
+    """Return whether no retry has started since the latest success. Raises OSError."""
     return max(map(_epoch, store.names(_RETRIES)), default=0) <= end.epoch
 
 
 def finished_end(store: Store) -> Snapshot | None:
-    """Return the last snapshot of a run that has succeeded; None while there is something to do. Raises OSError."""
+    """Return the last snapshot of a succeeded run, or None if the run is unfinished. Raises OSError."""
     end = latest_end(store)
     return end.last if end is not None and is_finished(store, end) else None
 
 
 def begin_retry(store: Store, epoch: int) -> None:
-    """Record that the failed mini-batches are retried from this epoch on. Raises OSError."""
+    """Record that `epoch` retries the failed mini-batches. Raises OSError."""
     store.create(f"{_RETRIES}/{epoch:06d}.json", json.dumps({"epoch": epoch}).encode())
 
 
 def write_success(store: Store, last: Snapshot) -> None:
-    """Record the end of the run with its last snapshot, as that of the snapshot's epoch. Raises OSError."""
+    """Record the success of the run under its last snapshot's epoch. Raises OSError."""
     name = f"{_LATER}/{last.epoch:06d}.json" if store.names(_RETRIES) else FIRST
     store.create(name, last.to_json().encode())
 

@@ -1,4 +1,4 @@
-"""What is written at the end of a run: output, reports, the final marker. Blocking; called in a thread."""
+"""Writes of a finished run: output file, reports and the record of its success. All functions block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from longshore_coordinator.assembly import Assembled, AssemblyError, assemble
 from longshore_coordinator.committed import Committed
 from longshore_coordinator.ends import write_success
 from longshore_coordinator.ledger import Ledger
-from longshore_coordinator.observe import Moments
+from longshore_coordinator.observe import Milestones
 from longshore_coordinator.plan import Plan
 from longshore_coordinator.reports import Attempts, Outcome, write_reports
 from longshore_coordinator.verdict import NAMED_ITEMS, SUCCEEDED_WITH_FAILURES, counts_empty_returns
@@ -22,17 +22,27 @@ from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import Store, open_store
 
 _SEGMENTS = "state/segments"
-_OUTPUT_MARKER = "state/output.json"  # which rows are in the output file: a later coordinator need not write it again
+_OUTPUT_MARKER = (
+    "state/output.json"  # describes the rows in the output file, so that a later coordinator need not write it again
+)
 _TIMING = "logs/sys/job_report/timing.json"
 
 _log = logging.getLogger("longshore.coordinator")
 
 
 def write_output(job: Job, store: Store, ledger: Ledger, *, expected: int) -> Assembled:
-    """Write the one output file of an append_row step; summary_only writes none.
+    """Write the output file of an append_row step, unless it exists already; return its size.
 
-    `expected` is the number of mini-batches that the leases call done: the ledger must hold each of them. Raises
-    AssemblyError, OSError, ImportError.
+    Args:
+        job: the job; with summary_only, nothing is written.
+        store: store of the run folder.
+        ledger: ledger of the run.
+        expected: number of completed mini-batches, each of which the ledger must contain.
+
+    Raises:
+        AssemblyError: the ledger is incomplete or the rows cannot form one file.
+        OSError: a store failed.
+        ImportError: Parquet output without pyarrow.
     """
     if job.output.action != APPEND_ROW:
         return Assembled(rows=0, bytes=0)
@@ -41,7 +51,7 @@ def write_output(job: Job, store: Store, ledger: Ledger, *, expected: int) -> As
     except ValueError as error:
         raise AssemblyError(f"the ledger cannot be read: {error}") from error
     if len(pieces) != expected:
-        raise AssemblyError(f"the ledger holds {len(pieces)} mini-batches, and {expected} are done")
+        raise AssemblyError(f"the ledger has {len(pieces)} mini-batches, but {expected} are completed")
     holds = {"pieces": pieces.digest(), "file": job.output.file_name, "format": job.output.format}
     earlier = _earlier_output(store, target, holds)
     if earlier is not None:
@@ -52,7 +62,7 @@ def write_output(job: Job, store: Store, ledger: Ledger, *, expected: int) -> As
 
 
 def _earlier_output(store: Store, target: Store, holds: dict[str, Any]) -> Assembled | None:
-    """Return what an earlier coordinator wrote of the same rows; None where there is none, or its file is another."""
+    """Return the output that an earlier coordinator wrote of the same rows, or None if there is none."""
     try:
         marker = json.loads(store.get(_OUTPUT_MARKER))
         if {name: marker[name] for name in holds} != holds:
@@ -72,9 +82,9 @@ def write_end(
     last: Snapshot,
     *,
     written: Assembled,
-    moments: Moments,
+    milestones: Milestones,
 ) -> None:
-    """Write the reports, and the final marker of a run that succeeded. Raises OSError."""
+    """Write the reports of a finished run and, if it succeeded, the record of its success. Raises OSError."""
 
     @lru_cache(maxsize=1)  # the attempts of a mini-batch follow one another
     def describe(mini_batch: int) -> dict[str, Any]:
@@ -91,7 +101,7 @@ def write_end(
             names=lambda mini_batch: plan.item_names(mini_batch, limit=NAMED_ITEMS),
         )
     store.put(
-        _TIMING, json.dumps({name: value for name, value in asdict(moments).items() if value is not None}).encode()
+        _TIMING, json.dumps({name: value for name, value in asdict(milestones).items() if value is not None}).encode()
     )
     if outcome.succeeded:
         write_success(store, last)
@@ -100,16 +110,16 @@ def write_end(
 
 
 def _delete_segments(store: Store, ledger: Ledger) -> None:
-    """Delete the rows that are in the output now, as far as that can be: the run has succeeded whatever is left.
+    """Delete the segments, whose rows are in the output now; log a warning if that fails.
 
-    With failed mini-batches they would be needed again, to retry those.
+    Call it only without failed mini-batches: a retry of those assembles the output again.
     """
     try:
-        # A later coordinator that may be at the same point sees the marker, if this one does not see its claim.
+        # If this check misses a later coordinator's claim, that coordinator finds the record of the success.
         if not ledger.is_superseded():
             store.delete(_SEGMENTS)
     except OSError as error:
-        _log.warning("%s is not needed any more, and cannot be deleted: %s", store.child(_SEGMENTS), error)
+        _log.warning("cannot delete %s, which is no longer needed: %s", store.child(_SEGMENTS), error)
 
 
 def _outcome(job: Job, last: Snapshot, attempts: Attempts, *, written: Assembled, warning: str) -> Outcome:
@@ -139,7 +149,7 @@ def _outcome(job: Job, last: Snapshot, attempts: Attempts, *, written: Assembled
 
 
 def _warning(attempts: Attempts) -> str:
-    """Return one sentence about mini-batches with more results than items; "" where there are none."""
+    """Return a sentence about mini-batches with more results than items, or "" if there are none."""
     if attempts.surplus.example is None:
         return ""
     mini_batch, succeeded, items = attempts.surplus.example
@@ -149,5 +159,5 @@ def _warning(attempts: Attempts) -> str:
 
 
 def keeps_rows(job: Job, store: Store, last: Snapshot) -> bool:
-    """Return whether a run that ended with `last` still has what its output is assembled from. Raises OSError."""
+    """Return whether the rows of a run that finished with `last` can be assembled again. Raises OSError."""
     return job.output.action != APPEND_ROW or not last.rows or bool(store.names(_SEGMENTS))

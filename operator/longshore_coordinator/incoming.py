@@ -1,6 +1,6 @@
-"""What agents and the keepers of workers send, checked as a whole before any of it is applied; pure.
+"""Validation of requests from agents and the operator, as a whole, before any part is applied; no I/O.
 
-Also repairs what ledgers hold that were written before anything was checked.
+Also repairs records of ledgers that were written before requests were validated.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from longshore_protocol.text import MESSAGE, TRACEBACK, is_encodable, printable
 from longshore_protocol.wire import BRINGING, INPUT, STORE, Deferral, Failure
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_LONGEST_NAME = 253  # characters, as of a pod
-_TEXT = 1 << 20  # characters of a text, of which the first are kept
+_LONGEST_NAME = 253  # characters, as for a pod
+_TEXT = 1 << 20  # characters of a text, which is shortened when it is stored
 _MANY = 1 << 20  # elements of a list
-_SHORT = 200  # characters of what a process is doing
+_SHORT = 200  # characters of a process's state
 
 _WORKER = Field("worker", (str,), 1, _LONGEST_NAME)
 _AGENT = Field("agent", (str,), 1, 3 * _LONGEST_NAME)
@@ -71,24 +71,24 @@ _SECONDS = Field("seconds", NUMBER, most=LONGEST)
 
 
 class MalformedMessageError(Exception):
-    """The message breaks a rule of the protocol; nothing of it was applied."""
+    """A request breaks a rule of the protocol; no part of it was applied."""
 
 
 def message(body: bytes, fields: Sequence[Field]) -> list[Any]:
-    """Return the values of the fields in a JSON object. Raises MalformedMessageError."""
+    """Parse a JSON object; return the values of `fields`. Raises MalformedMessageError."""
     return _values(_object(body), fields)
 
 
 def registration(body: bytes) -> list[Any]:
-    """Return worker, boot, and the newest and the oldest protocol of an agent. Raises MalformedMessageError."""
+    """Parse a registration; return worker, boot, newest and oldest protocol. Raises MalformedMessageError."""
     found = _object(body)
     return _values({"oldest_protocol": found.get("protocol"), **found}, _REGISTER)
 
 
 def report(body: bytes) -> dict[str, Any]:
-    """Return an agent's report (`wire.report`) with the texts of failures made printable.
+    """Parse an agent's report (`wire.report`); return it with printable texts.
 
-    What the agent's version does not report has its default. Raises MalformedMessageError.
+    Fields that the agent's version does not send get their defaults. Raises MalformedMessageError.
     """
     found = _object(body)
     agent, epoch = _values(found, _IDENTITY)
@@ -97,14 +97,14 @@ def report(body: bytes) -> dict[str, Any]:
     headers = found["headers"]
     for header in headers:
         if type(header) is not str or not is_encodable(header):
-            raise MalformedMessageError("a header is no text")
+            raise MalformedMessageError("a header is not a valid string")
     _require_rows("completed", found["completed"], _COMPLETION)
     if any(not -1 <= raw[_HEADER_AT] < len(headers) for raw in found["completed"]):
-        raise MalformedMessageError("a header of completed is not among headers")
+        raise MalformedMessageError("in completed, a header index is out of range")
     try:
         decode_digests(found["digests"], count=len(found["completed"]))
     except ValueError as error:
-        raise MalformedMessageError(f"digests are not those of completed: {error}") from error
+        raise MalformedMessageError(f"digests do not match completed: {error}") from error
     for name in ("returned", "held"):
         _require_rows(name, found[name], _LEASED)
     for name in ("failed", "init_failed"):
@@ -114,18 +114,18 @@ def report(body: bytes) -> dict[str, Any]:
     return found
 
 
-def repaired(record: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a record of a ledger with what can be read of it: sound completions, printable failures.
+def repair(record: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a ledger record with its valid completions and printable failures.
 
-    None for a record that cannot be used: its mini-batches run again.
+    Returns None for a record that cannot be used, whose mini-batches then run again.
     """
     if "done" in record:
         entry = record["done"]
         numbered = enumerate(entry["mini_batches"])
-        sound = [(at, raw) for at, raw in numbered if type(raw) is list and fault(raw, _COMPLETION) is None]
-        kept: dict[str, Any] = {"mini_batches": [raw for _, raw in sound]}
+        valid = [(at, raw) for at, raw in numbered if type(raw) is list and fault(raw, _COMPLETION) is None]
+        kept: dict[str, Any] = {"mini_batches": [raw for _, raw in valid]}
         if "digests" in entry:
-            kept["digests"] = select_digests(entry["digests"], [at for at, _ in sound])
+            kept["digests"] = select_digests(entry["digests"], [at for at, _ in valid])
         return {"done": {**entry, **kept}}
     if "tried" in record:
         entry = record["tried"]
@@ -133,11 +133,11 @@ def repaired(record: dict[str, Any]) -> dict[str, Any] | None:
         if fault(failure[:2], _FAILURE[:2]) is not None:
             return None
         try:
-            sound_failure = _failure("tried", failure)
+            repaired = _failure("tried", failure)
         except MalformedMessageError as error:
             text = f"its process sent a malformed message: {error}"
-            sound_failure = Failure(failure[0], failure[1], -1, -1, errors.PROCESS_DIED, text, "", 0.0, 0.0, "")
-        return {"tried": {**entry, "failure": list(sound_failure)}}
+            repaired = Failure(failure[0], failure[1], -1, -1, errors.PROCESS_DIED, text, "", 0.0, 0.0, "")
+        return {"tried": {**entry, "failure": list(repaired)}}
     return record
 
 
@@ -147,7 +147,7 @@ def _object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise MalformedMessageError(printable(f"{type(error).__name__}: {error}", _SHORT)) from error
     if type(found) is not dict:
-        raise MalformedMessageError("it is no JSON object")
+        raise MalformedMessageError("the body is not a JSON object")
     return found
 
 
@@ -161,7 +161,7 @@ def _values(found: Mapping[str, Any], fields: Sequence[Field]) -> list[Any]:
         if field.name in ("worker", "boot") and not _NAME.fullmatch(value):
             raise MalformedMessageError(f"{field.name} is {printable(value, 60)!r}; it must be a name such as w-0")
         if field.kinds == (str,) and not is_encodable(value):
-            raise MalformedMessageError(f"{field.name} is no text")
+            raise MalformedMessageError(f"{field.name} is not a valid string")
     return values
 
 
@@ -172,7 +172,7 @@ def _require(values: Sequence[Any], fields: Sequence[Field]) -> None:
 
 
 def _require_rows(name: str, rows: list[Any], fields: Sequence[Field]) -> None:
-    """Check lists of whole numbers, column by column: reports hold them by the thousand."""
+    """Check lists of integers, by column for speed, because reports contain thousands of them."""
     if set(map(type, rows)) <= {list} and set(map(len, rows)) <= {len(fields)}:
         for column, field in zip(zip(*rows, strict=True), fields, strict=False):
             if set(map(type, column)) != {int} or min(column) < field.least or max(column) > field.most:
@@ -181,7 +181,7 @@ def _require_rows(name: str, rows: list[Any], fields: Sequence[Field]) -> None:
             return
     for row in rows:
         if type(row) is not list:
-            raise MalformedMessageError(f"an element of {name} is no list")
+            raise MalformedMessageError(f"an element of {name} is not a list")
         why = fault(row, fields)
         if why is not None:
             raise MalformedMessageError(f"in {name}, {why}")
@@ -189,13 +189,13 @@ def _require_rows(name: str, rows: list[Any], fields: Sequence[Field]) -> None:
 
 def _failure(name: str, raw: Any) -> Failure:
     if type(raw) is not list:
-        raise MalformedMessageError(f"an element of {name} is no list")
+        raise MalformedMessageError(f"an element of {name} is not a list")
     why = fault(raw, _FAILURE)
     if why is not None:
         raise MalformedMessageError(f"in {name}, {why}")
     failure = Failure(*raw)
     if failure.category not in errors.CATEGORIES:
-        raise MalformedMessageError(f"in {name}, the category is {printable(failure.category, 60)!r}, which is none")
+        raise MalformedMessageError(f"in {name}, the category {printable(failure.category, 60)!r} does not exist")
     return failure._replace(
         message=printable(failure.message, MESSAGE),
         traceback=printable(failure.traceback, TRACEBACK, lines=True),
@@ -205,24 +205,24 @@ def _failure(name: str, raw: Any) -> Failure:
 
 def _deferral(raw: Any) -> Deferral:
     if type(raw) is not list:
-        raise MalformedMessageError("an element of deferred is no list")
+        raise MalformedMessageError("an element of deferred is not a list")
     why = fault(raw, _DEFERRAL)
     if why is not None:
         raise MalformedMessageError(f"in deferred, {why}")
     deferral = Deferral(*raw)
     if deferral.origin not in (INPUT, STORE):
-        raise MalformedMessageError(f"in deferred, the origin is {printable(deferral.origin, 60)!r}, which is none")
+        raise MalformedMessageError(f"in deferred, the origin {printable(deferral.origin, 60)!r} does not exist")
     return deferral._replace(message=printable(deferral.message, MESSAGE))
 
 
 def _process(raw: Any) -> dict[str, Any]:
-    """Return what a process is doing, its texts made printable; what is not known of it is kept as it is."""
+    """Return the state of a process with printable texts; keep unknown fields unchanged."""
     if type(raw) is not dict:
-        raise MalformedMessageError("an element of processes is no object")
+        raise MalformedMessageError("an element of processes is not an object")
     texts = ("state", "what") if raw.get("state") == BRINGING else ("state",)
     for name in (*texts, *(each for each in ("process", "device") if each in raw)):
         if type(raw.get(name)) is not str:
-            raise MalformedMessageError(f"in processes, {name} is no text")
+            raise MalformedMessageError(f"in processes, {name} is not a string")
     if "seconds" in raw:
         _require([raw["seconds"]], [_SECONDS])
     return {name: printable(value, _SHORT) if type(value) is str else value for name, value in raw.items()}

@@ -1,4 +1,4 @@
-"""Processes that failed before run(): when that ends the step, and which worker is to be replaced. Pure."""
+"""Failures before run(): when they end the step, and which workers to replace. No I/O."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from longshore_protocol.wire import Failure
 
 
 class InitFailures:
-    """The failures of one run, by worker, since each last had a process that is ready."""
+    """The failures of one run by worker, counted since the worker last had a ready process."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._seen: set[tuple[str, int, float]] = set()
         self._by_worker: Counter[str] = Counter()
-        self._replaced: Counter[str] = Counter()  # worker -> how often it was replaced
+        self._replaced: Counter[str] = Counter()  # worker -> number of replacements
         self._last = ""  # message
         self._ever_ready = False
 
     def add(self, worker: str, failure: Failure) -> bool:
-        """Note a failure; False for one that is reported again, because the answer to its report was lost."""
+        """Record a failure; return False if it is a repeated report, after a response that was lost."""
         key = (worker, failure.process, failure.started)
         if key in self._seen:
             return False
@@ -33,21 +33,21 @@ class InitFailures:
         return True
 
     def ready(self, worker: str) -> None:
-        """Note that a process of a worker is past init()."""
+        """Record that a process of a worker has passed init()."""
         self._ever_ready = True
         if self._by_worker:
             self._by_worker.pop(worker, None)
 
     def verdict(self, connected: Collection[str], *, unready: float) -> Verdict | None:
-        """Return the verdict of `verdict.init_failed`; None once any process has been past init()."""
+        """Return the verdict of `verdict.init_failed`, or None once any process has passed init()."""
         if self._ever_ready or not self._by_worker:
             return None
         return verdicts.init_failed(self._job, self._by_worker, connected, unready=unready, error=self._last)
 
-    def to_replace(self) -> list[str]:
-        """Return the workers whose processes fail again and again though those of others come through.
+    def take_workers_to_replace(self) -> list[str]:
+        """Return the workers whose processes keep failing while other workers' succeed, and reset their counts.
 
-        Each is returned once, and again after twice as many failures: another node may be sound, or broken too.
+        A worker is returned again after twice as many failures, because its new node may be healthy, or broken too.
         """
         if not self._ever_ready:
             return []

@@ -1,13 +1,12 @@
-"""The lease store: who may run which mini-batch, and for how long.
+"""Leases of mini-batches to agents, in memory; the time is an argument.
 
     WAITING ──grant──▶ LEASED ──complete──▶ DONE
        ▲                 │ └────fail────▶ FAILED   (no try left)
-       └─────────────────┘  fail (tries left), defer, give back, lose, expire
+       └─────────────────┘  fail (tries left), defer, release, expire
 
-Every grant raises the mini-batch's attempt number, and whoever renews, completes or fails must name the attempt it was
-granted: an agent that stalled and woke up cannot speak for a later one. Tries are counted apart from attempts: one is
-used up when run() failed, none when the worker was taken away or a store failed. Pure: time is passed in, nothing is
-stored elsewhere.
+Every grant increments the mini-batch's attempt number. Renew, complete, fail, defer and release must name the granted
+attempt, so that an agent that was suspended cannot act on a later attempt. An attempt counts as a try if run() failed,
+and not if the worker was lost or a store failed.
 """
 
 from __future__ import annotations
@@ -22,16 +21,17 @@ from dataclasses import dataclass
 
 from longshore_protocol.backoff import pause
 
-# A mini-batch that was lost with its worker this often is suspected of killing workers: further losses use up tries.
+# A mini-batch that was lost with its worker more often than this is suspected of killing workers: further losses count
+# as tries.
 LOSSES_FOR_FREE = 10
 
-# Seconds before a mini-batch is granted again that its input's store kept from running, doubled each time: others may
-# read what does not fail.
+# Seconds before a mini-batch whose input could not be read is granted again, doubled each time. Meanwhile, the agents
+# run mini-batches with other inputs.
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 30.0
 
 
 class State(enum.IntEnum):
-    """Where a mini-batch stands."""
+    """The state of a mini-batch."""
 
     WAITING = 0
     LEASED = 1
@@ -40,12 +40,12 @@ class State(enum.IntEnum):
 
 
 class Outcome(enum.Enum):
-    """What became of a report."""
+    """The result of an operation on a lease."""
 
     ACCEPTED = "accepted"
-    REPEATED = "repeated"  # this very attempt is done already: the answer to its report was lost
-    REFUSED = "refused"  # the lease is another's, or nobody's
-    EXHAUSTED = "exhausted"  # accepted, and it was the last try
+    REPEATED = "repeated"  # this attempt was completed before, and the response to its report was lost
+    REFUSED = "refused"  # the agent does not have the lease
+    EXHAUSTED = "exhausted"  # accepted, and the mini-batch has no try left
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class _Lease:
 
 
 class LeaseStore:
-    """Leases over mini-batches numbered from 0. `term` is a lease's length in seconds."""
+    """Leases of mini-batches, which are numbered from 0. `term` is the duration of a lease in seconds."""
 
     def __init__(self, *, max_tries: int, term: float) -> None:
         self._max_tries = max_tries
@@ -64,67 +64,67 @@ class LeaseStore:
         self._attempts = array("L")
         self._tries: dict[int, int] = {}  # sparse: most mini-batches never fail
         self._losses: dict[int, int] = {}
-        self._fresh = 0  # everything from here on was never leased
-        self._again: deque[int] = deque()  # was leased before and waits again
-        self._later: list[tuple[float, int]] = []  # a heap: waits too, and is not granted before this monotonic time
-        self._deferrals: dict[int, int] = {}  # how often each of them was deferred in a row
+        self._fresh = 0  # mini-batches from this number on were never leased
+        self._again: deque[int] = deque()  # mini-batches that wait again after a lease
+        self._later: list[tuple[float, int]] = []  # heap of (monotonic time, mini-batch not granted before it)
+        self._deferrals: dict[int, int] = {}  # mini-batch -> consecutive deferrals
         self._leases: dict[int, _Lease] = {}
         self._by_agent: dict[str, set[int]] = {}
-        self._earliest = math.inf  # no lease expires before this: most of the time nothing has to be looked at
-        self.counts = [0, 0, 0, 0]  # mini-batches by State
+        self._earliest = math.inf  # lower bound of all deadlines, so that `expire` rarely searches
+        self.counts = [0, 0, 0, 0]  # number of mini-batches by State
 
     def __len__(self) -> int:
         return len(self._states)
 
     def add(self, count: int) -> None:
-        """Add `count` more mini-batches, waiting."""
+        """Add `count` mini-batches in state WAITING."""
         self._states.extend(bytes(count))
         self._attempts.extend([0] * count)
         self.counts[State.WAITING] += count
 
     def state(self, mini_batch: int) -> State:
-        """Return where a mini-batch stands. Raises IndexError for one that was never added."""
+        """Return the state of a mini-batch. Raises IndexError for an unknown one."""
         return State(self._states[mini_batch])
 
     def tries(self, mini_batch: int) -> int:
-        """Return how many tries a mini-batch has used up."""
+        """Return the number of tries that a mini-batch has used."""
         return self._tries.get(mini_batch, 0)
 
     def losses(self, mini_batch: int) -> int:
-        """Return how often a mini-batch was lost with its worker, or by a lease that expired."""
+        """Return how often a lease of a mini-batch has expired, also by the loss of its worker."""
         return self._losses.get(mini_batch, 0)
 
     def waiting(self) -> int:
-        """Return how many mini-batches could be granted now."""
+        """Return the number of mini-batches in state WAITING."""
         return self.counts[State.WAITING]
 
     def paused(self, now: float) -> int:
-        """Return how many mini-batches wait for an input that could not be read, and are not granted yet."""
+        """Return the number of mini-batches that are not granted yet because their input could not be read."""
         return sum(until > now for until, _ in self._later)
 
     def retried(self) -> int:
-        """Return how many mini-batches needed more than one try so far."""
+        """Return the number of mini-batches with at least one failed try, 0 if only one try is allowed."""
         return len(self._tries) if self._max_tries > 1 else 0
 
     def restore_done(self, mini_batch: int, attempt: int) -> None:
-        """Take over from the ledger that a mini-batch is done. Repeating it changes nothing."""
+        """Restore from the ledger that a mini-batch is done; idempotent."""
         if self._states[mini_batch] != State.DONE:
             self._move(mini_batch, State.DONE)
             self._attempts[mini_batch] = max(self._attempts[mini_batch], attempt)
 
     def restore_attempt(self, mini_batch: int, attempt: int) -> None:
-        """Take over from the ledger which attempt was the last: later ones have higher numbers."""
+        """Restore the last attempt number from the ledger, so that later attempts have higher numbers."""
         self._attempts[mini_batch] = max(self._attempts[mini_batch], attempt)
 
     def restore_try(self, mini_batch: int, attempt: int, *, terminal: bool) -> None:
-        """Take over from the ledger that a try was used up, and whether it was the last."""
+        """Restore from the ledger that a try was used, and whether it was the last one."""
         self.restore_attempt(mini_batch, attempt)
         self._tries[mini_batch] = self._tries.get(mini_batch, 0) + 1
         if terminal and self._states[mini_batch] == State.WAITING:
             self._move(mini_batch, State.FAILED)
 
     def grant(self, agent: str, capacity: int, now: float) -> list[tuple[int, int]]:
-        """Lease up to `capacity` waiting mini-batches to an agent; return (mini-batch, attempt) pairs."""
+        """Grant leases of up to `capacity` waiting mini-batches; return (mini-batch, attempt) pairs."""
         granted = []
         deadline = now + self._term
         mine = self._by_agent.setdefault(agent, set())
@@ -143,11 +143,11 @@ class LeaseStore:
         self.counts[State.LEASED] += len(granted)
         return granted
 
-    def renew(self, agent: str, held: Iterable[tuple[int, int]], now: float) -> list[int]:
-        """Extend the leases an agent names; return the mini-batches whose leases are not its own (any more)."""
+    def renew(self, agent: str, leases: Iterable[tuple[int, int]], now: float) -> list[int]:
+        """Renew an agent's leases, given as (mini-batch, attempt); return the mini-batches it has no lease of."""
         deadline = now + self._term
         lost = []
-        for mini_batch, attempt in held:
+        for mini_batch, attempt in leases:
             if self._is_holder(agent, mini_batch, attempt):
                 self._leases[mini_batch].deadline = deadline
             else:
@@ -155,12 +155,12 @@ class LeaseStore:
         return lost
 
     def postpone(self, seconds: float) -> None:
-        """Leave an absence of this process out of every lease: no agent could renew in it."""
+        """Extend all leases by the time for which this process was suspended, when no agent could renew."""
         for lease in self._leases.values():
             lease.deadline += seconds
 
     def complete(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
-        """Mark a mini-batch done: ACCEPTED, REPEATED or REFUSED."""
+        """Complete a mini-batch; return ACCEPTED, REPEATED or REFUSED."""
         if self._is_holder(agent, mini_batch, attempt):
             self._end_lease(mini_batch)
             self._move(mini_batch, State.DONE)
@@ -172,23 +172,23 @@ class LeaseStore:
         return Outcome.REFUSED
 
     def fail(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
-        """Use up a try: ACCEPTED (it waits again), EXHAUSTED (it has failed), or REFUSED."""
+        """Count a failed try; return ACCEPTED (it waits again), EXHAUSTED (it has failed) or REFUSED."""
         if not self._is_holder(agent, mini_batch, attempt):
             return Outcome.REFUSED
         self._end_lease(mini_batch)
-        return self._use_up_try(mini_batch)
+        return self._count_try(mini_batch)
 
     def defer(self, agent: str, mini_batch: int, attempt: int, *, paused_at: float | None = None) -> Outcome:
-        """Take back a mini-batch that infrastructure kept from ending; it loses no try. ACCEPTED or REFUSED.
+        """End a lease because of an infrastructure failure, without counting a try; return ACCEPTED or REFUSED.
 
-        `paused_at`, the monotonic time now, is given where this mini-batch is to wait longer each time: its input
-        cannot be read, and that of others may be.
+        With `paused_at`, the current monotonic time, the mini-batch waits with exponential backoff: its input cannot be
+        read, while that of other mini-batches may be readable.
         """
         if not self._is_holder(agent, mini_batch, attempt):
             return Outcome.REFUSED
         self._end_lease(mini_batch)
         if paused_at is None:
-            self._wait_again(mini_batch)
+            self._requeue(mini_batch)
             return Outcome.ACCEPTED
         count = self._deferrals[mini_batch] = self._deferrals.get(mini_batch, 0) + 1
         seconds = pause(count, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, jitter=0.0)
@@ -196,34 +196,34 @@ class LeaseStore:
         heapq.heappush(self._later, (paused_at + seconds, mini_batch))
         return Outcome.ACCEPTED
 
-    def give_back(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
-        """Take back an unstarted mini-batch; it loses no try. ACCEPTED or REFUSED."""
+    def release(self, agent: str, mini_batch: int, attempt: int) -> Outcome:
+        """Release the lease of a mini-batch that was not started; return ACCEPTED or REFUSED. No try is counted."""
         if not self._is_holder(agent, mini_batch, attempt):
             return Outcome.REFUSED
         self._end_lease(mini_batch)
-        self._wait_again(mini_batch)
+        self._requeue(mini_batch)
         return Outcome.ACCEPTED
 
-    def lose(self, agent: str) -> list[int]:
-        """An agent is gone: take back all it held; return the mini-batches that thereby failed (LOSSES_FOR_FREE)."""
-        return self._lost(sorted(self._by_agent.pop(agent, ())))
-
-    def release(self, agent: str) -> None:
-        """An agent took its leave: what it still held waits again. As it was not taken away, that is no loss."""
+    def release_all(self, agent: str) -> None:
+        """Release all leases of an agent that has deregistered, without counting losses."""
         for mini_batch in sorted(self._by_agent.pop(agent, ())):
             self._end_lease(mini_batch)
-            self._wait_again(mini_batch)
+            self._requeue(mini_batch)
 
-    def held(self, agent: str) -> int:
-        """Return how many mini-batches are leased to an agent."""
+    def expire_all(self, agent: str) -> list[int]:
+        """Expire all leases of an agent that has died; return the mini-batches that failed by it (LOSSES_FOR_FREE)."""
+        return self._expire(sorted(self._by_agent.pop(agent, ())))
+
+    def leased_to(self, agent: str) -> int:
+        """Return the number of mini-batches that are leased to an agent."""
         return len(self._by_agent.get(agent, ()))
 
     def expire(self, now: float) -> list[int]:
-        """Take back every lease whose deadline has passed. Return the mini-batches that thereby failed."""
+        """Expire the leases whose deadline has passed; return the mini-batches that failed by it (LOSSES_FOR_FREE)."""
         if now < self._earliest:
             return []
         overdue = [mini_batch for mini_batch, lease in self._leases.items() if lease.deadline <= now]
-        failed = self._lost(overdue)
+        failed = self._expire(overdue)
         self._earliest = min((lease.deadline for lease in self._leases.values()), default=math.inf)
         return failed
 
@@ -254,26 +254,26 @@ class LeaseStore:
         if mine is not None:
             mine.discard(mini_batch)
 
-    def _lost(self, mini_batches: Iterable[int]) -> list[int]:
+    def _expire(self, mini_batches: Iterable[int]) -> list[int]:
         failed = []
         for mini_batch in mini_batches:
             self._end_lease(mini_batch)
             losses = self._losses[mini_batch] = self._losses.get(mini_batch, 0) + 1
             if losses <= LOSSES_FOR_FREE:
-                self._wait_again(mini_batch)
-            elif self._use_up_try(mini_batch) is Outcome.EXHAUSTED:
+                self._requeue(mini_batch)
+            elif self._count_try(mini_batch) is Outcome.EXHAUSTED:
                 failed.append(mini_batch)
         return failed
 
-    def _use_up_try(self, mini_batch: int) -> Outcome:
+    def _count_try(self, mini_batch: int) -> Outcome:
         tries = self._tries[mini_batch] = self._tries.get(mini_batch, 0) + 1
         if tries >= self._max_tries:
             self._move(mini_batch, State.FAILED)
             return Outcome.EXHAUSTED
-        self._wait_again(mini_batch)
+        self._requeue(mini_batch)
         return Outcome.ACCEPTED
 
-    def _wait_again(self, mini_batch: int) -> None:
+    def _requeue(self, mini_batch: int) -> None:
         self._move(mini_batch, State.WAITING)
         self._again.append(mini_batch)
 

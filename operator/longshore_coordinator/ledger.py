@@ -1,19 +1,19 @@
-"""The ledger: what is done, written down in immutable objects that any later coordinator can replay.
+"""The ledger: the state of a run in immutable objects, which any later coordinator can replay.
 
-    state/epochs/000002.json            claimed with a create-if-absent write: one coordinator per epoch
-    state/ledger/000002-000007.jsonl    the seventh flush of epoch 2, one record a line
+    state/epochs/000002.json            claim of epoch 2, written with create-if-absent: one coordinator per epoch
+    state/ledger/000002-000007.jsonl    the seventh flush of epoch 2, one record per line
 
 A record is a JSON object with one key that names its kind:
 
-    replayed   {epoch: objects}   first line of an epoch: how many objects of each earlier epoch it took over; what a
-                                  displaced coordinator still wrote after that is void. `checked` beside it says that
-                                  the epoch's records were checked before they were written
-    plan       {...}              a checkpoint of the plan: so many mini-batches, this digest (see `plan`)
+    replayed   {epoch: objects}   first line of an epoch: how many objects of each earlier epoch it replayed; objects
+                                  that a superseded coordinator wrote later are void. `checked` in the same object
+                                  states that the epoch's records were validated before they were written
+    plan       {...}              a checkpoint of the plan: number of mini-batches and their digest (see `plan`)
     done       {worker, segment, bytes, digests, headers, mini_batches: [Completion, ...]}
-               `bytes` is the segment's length, `digests` are those of the rows (`segments.encode_digests`); ledgers of
-               earlier versions lack both
+               `bytes` is the length of the segment, `digests` are those of the rows (`segments.encode_digests`);
+               ledgers of earlier versions lack both
     tried      {worker, terminal, failure: Failure}
-    resumed    epoch              a user asked to go on: what had failed may be tried again
+    resumed    epoch              a user resumed the run: failed mini-batches get all their tries again
     code       {epoch, ...}       code and settings with which this epoch completes mini-batches (see `code`)
 """
 
@@ -25,36 +25,36 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from longshore_coordinator.incoming import repaired
+from longshore_coordinator.incoming import repair
 from longshore_storage.store import Store
 
 _EPOCHS, _LEDGER = "state/epochs", "state/ledger"
 
 
 class SupersededError(Exception):
-    """A later coordinator has claimed the run: this one must stop at once."""
+    """A later coordinator has claimed the run, so this one must stop immediately."""
 
 
 class Ledger:
-    """The ledger of one run, as the coordinator of one epoch writes it."""
+    """The ledger of one run, written by the coordinator of one epoch."""
 
     def __init__(self, store: Store, epoch: int) -> None:
         self._store = store
         self.epoch = epoch
         self._written = 0
         self._lines: list[bytes] = []
-        self._unwritten = b""  # lines of a flush that failed, without those that an object has
-        self._gathering = threading.Lock()  # held for a moment: records come from the event loop
-        self._writing = threading.Lock()  # held while an object is written
+        self._unwritten = b""  # lines of a failed flush that no object contains
+        self._gathering = threading.Lock()  # guards _lines; held briefly, because the event loop appends
+        self._writing = threading.Lock()  # guards the other attributes; held while an object is written
 
     @staticmethod
     def claim(store: Store, about: dict[str, Any]) -> Ledger:
-        """Claim the next epoch of a run; `about` is kept with the claim.
+        """Claim the next epoch of a run, storing `about` with the claim; return its ledger.
 
-        Raises OSError, also for a store that gives a name to two.
+        Raises OSError, also for a store without create-if-absent.
         """
         store.prove()
-        # No two claims are alike: where the answer to ours is lost, its bytes show whose it is.
+        # A random value makes claims differ, so that ours is recognized if the response to its write was lost.
         claim = json.dumps({**about, "claim": secrets.token_hex(8)}).encode()
         while True:
             taken = store.names(_EPOCHS)
@@ -63,56 +63,57 @@ class Ledger:
                 return Ledger(store, epoch)
 
     def last_writer(self) -> dict[str, Any] | None:
-        """Return what the latest earlier coordinator that wrote to the ledger said of itself with its claim.
+        """Return the `about` of the last earlier coordinator that wrote to the ledger, or None.
 
-        None when none has written. One that claimed an epoch and ended before its first flush left no trace. Raises
-        OSError, ValueError.
+        A coordinator that claimed an epoch but never flushed is ignored. Raises OSError, ValueError.
         """
-        earlier = [epoch for epoch, _ in map(_place, self._store.names(_LEDGER)) if epoch < self.epoch]
+        earlier = [epoch for epoch, _ in map(_parse_name, self._store.names(_LEDGER)) if epoch < self.epoch]
         if not earlier:
             return None
         about: dict[str, Any] = json.loads(self._store.get(f"{_EPOCHS}/{max(earlier):06d}.json"))
         return about
 
     def replay(self) -> Iterator[dict[str, Any]]:
-        """Yield every valid record of the earlier epochs, in order, and remember in this epoch what was taken over.
+        """Yield every valid record of the earlier epochs, in order; record the replayed objects in this epoch.
 
-        Raises OSError, ValueError for an object that is no ledger.
+        Raises OSError, ValueError for an object that cannot be read.
         """
-        names = sorted(self._store.names(_LEDGER), key=_place)
-        limits, checked = self._first_lines(names)
-        valid = [name for name in names if _is_valid(_place(name), before=self.epoch, limits=limits)]
-        taken_over = {str(epoch): number for epoch, number in map(_place, valid)}  # the last one of each
+        names = sorted(self._store.names(_LEDGER), key=_parse_name)
+        limits, checked = self._read_first_lines(names)
+        valid = [name for name in names if _is_valid(_parse_name(name), before=self.epoch, limits=limits)]
+        replayed = {str(epoch): number for epoch, number in map(_parse_name, valid)}  # epoch -> its last object
         for name, data in zip(valid, self._store.get_each(valid), strict=True):
-            epoch, _ = _place(name)
+            epoch, _ = _parse_name(name)
             for line in data.splitlines():
                 decoded = _decode(name, line)
                 if "replayed" in decoded:
                     continue
-                record = decoded if epoch in checked else _repaired(name, decoded)
+                record = decoded if epoch in checked else _repair(name, decoded)
                 if record is not None:
                     yield record
-        self._lines.insert(0, _encode({"replayed": taken_over, "checked": True}))
+        self._lines.insert(0, _encode({"replayed": replayed, "checked": True}))
 
-    def _first_lines(self, names: list[str]) -> tuple[dict[int, int], set[int]]:
-        """Return how many objects of each epoch are valid, where a later epoch has said so, and the checked epochs.
+    def _read_first_lines(self, names: list[str]) -> tuple[dict[int, int], set[int]]:
+        """Return the number of valid objects of each epoch that a later one replayed, and the checked epochs.
 
-        Latest epoch first: one whose own objects are void, the first included, was displaced before it took over
-        anything, and has no say over the epochs before it.
+        Reads the latest epoch first: an epoch whose first object is void was superseded before it replayed anything, so
+        its record about earlier epochs is ignored.
         """
         limits: dict[int, int] = {}
         checked = set()
         for name in reversed(names):
-            epoch, number = _place(name)
+            epoch, number = _parse_name(name)
             if number != 1 or limits.get(epoch) == 0:
                 continue
             first = _decode(name, self._store.get(name).split(b"\n", 1)[0])
             if first.get("checked"):
                 checked.add(epoch)
             replayed = first.get("replayed", {})
-            for earlier in range(1, epoch):  # one that had written nothing yet is not named: all it wrote later is void
-                taken = replayed.get(str(earlier), 0)
-                limits[earlier] = min(taken, limits.get(earlier, taken))
+            for earlier in range(
+                1, epoch
+            ):  # an epoch that is not listed had written nothing: its later objects are void
+                valid = replayed.get(str(earlier), 0)
+                limits[earlier] = min(valid, limits.get(earlier, valid))
         return limits, checked
 
     def append(self, record: dict[str, Any]) -> None:
@@ -122,10 +123,10 @@ class Ledger:
             self._lines.append(line)
 
     def flush(self) -> None:
-        """Write what was appended as the next object, durably.
+        """Write the appended records durably as the next object.
 
-        Blocks; safe to call from any thread, and to call again after an error, for nothing is forgotten before it is
-        written. Raises SupersededError when a later coordinator claimed the run, OSError.
+        Blocks. Safe to call from any thread, and again after an error, because records are kept until they are written.
+        Raises SupersededError if a later coordinator has claimed the run, OSError.
         """
         with self._writing:
             with self._gathering:
@@ -136,7 +137,7 @@ class Ledger:
             raise SupersededError(f"another coordinator claimed epoch {self.epoch + 1}")
 
     def is_superseded(self) -> bool:
-        """Tell whether a later coordinator has claimed the run. Raises OSError."""
+        """Return whether a later coordinator has claimed the run. Raises OSError."""
         return is_superseded(self._store, self.epoch)
 
     def _write(self) -> None:
@@ -144,7 +145,7 @@ class Ledger:
             name = f"{_LEDGER}/{self.epoch:06d}-{self._written + 1:06d}.jsonl"
             written = self._unwritten
             if not self._store.create(name, written):
-                # An object that is there already is ours if an earlier try wrote it and only the answer was lost.
+                # The object exists. It is ours if an earlier write succeeded and only its response was lost.
                 written = self._store.get(name)
                 if not self._unwritten.startswith(written):
                     raise SupersededError(f"another coordinator wrote {name}")
@@ -152,46 +153,47 @@ class Ledger:
             self._unwritten = self._unwritten[len(written) :]
 
     def done(self) -> Iterator[tuple[str, str, list[str], list[list[Any]]]]:
-        """Yield (worker, segment, headers, completions) of every valid record, this epoch's flushed ones included."""
+        """Yield (worker, segment, headers, completions) of every valid `done` record, including this epoch's."""
         for record in self.records():
             if "done" in record:
                 entry = record["done"]
                 yield entry["worker"], entry["segment"], entry["headers"], entry["mini_batches"]
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Yield every valid record, this epoch's flushed ones included."""
+        """Yield every valid record, including this epoch's flushed ones."""
         yield from Ledger(self._store, self.epoch + 1).replay()
 
 
 def is_superseded(store: Store, epoch: int) -> bool:
-    """Tell whether a later coordinator than that of an epoch has claimed the run. Raises OSError."""
+    """Return whether a coordinator later than that of `epoch` has claimed the run. Raises OSError."""
     return store.exists(f"{_EPOCHS}/{epoch + 1:06d}.json")
 
 
-def _place(name: str) -> tuple[int, int]:
+def _parse_name(name: str) -> tuple[int, int]:
+    """Return the epoch and the number of an object of the ledger."""
     epoch, _, number = name.rpartition("/")[2].partition(".")[0].partition("-")
     return int(epoch), int(number)
 
 
-def _is_valid(place: tuple[int, int], *, before: int, limits: dict[int, int]) -> bool:
-    epoch, number = place
+def _is_valid(parsed: tuple[int, int], *, before: int, limits: dict[int, int]) -> bool:
+    epoch, number = parsed
     return epoch < before and number <= limits.get(epoch, number)
 
 
 def _decode(name: str, line: bytes) -> dict[str, Any]:
-    """Return a record of the ledger's object `name`. Raises ValueError."""
+    """Parse a line of the ledger's object `name`; return the record. Raises ValueError."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the ledger's object {name} cannot be read: {error}") from error
     if type(record) is not dict:
-        raise ValueError(f"the ledger's object {name} cannot be read: a line is no JSON object")
+        raise ValueError(f"the ledger's object {name} cannot be read: a line is not a JSON object")
     return record
 
 
-def _repaired(name: str, record: dict[str, Any]) -> dict[str, Any] | None:
+def _repair(name: str, record: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        return repaired(record)
+        return repair(record)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the ledger's object {name} cannot be read: a record lacks {error}") from error
 

@@ -1,7 +1,7 @@
-"""Accepts connections for a web server, and bounds what strangers can hold.
+"""Listening socket of the web server, with limits on what unauthenticated clients can use.
 
-At most `most` connections are open at once, so that descriptors are left for the ledger and the output; others wait in
-the kernel's queue. A connection that has not sent the head of a request in time is closed: aiohttp would keep it.
+At most `most` connections are open at once, so that descriptors remain for the ledger and the output; others wait in
+the kernel's queue. A connection that does not send the headers of a request in time is closed, unlike in aiohttp.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-SECONDS = 10.0  # for a TLS handshake and the first request's headers; between two requests of a connection
+SECONDS = 10.0  # timeout of the TLS handshake, of the first request's headers and between two requests
 _RESERVE = 256  # descriptors for files, and sockets of object stores
 _FEWEST, _MOST = 64, 10_000
 _BACKLOG = 1024
-_PAUSE = 1.0  # seconds before the next connection is accepted when descriptors have run out
+_PAUSE = 1.0  # seconds before the next connection is accepted after an error, such as a lack of descriptors
 
 _log = logging.getLogger("longshore.coordinator")
 
 
 def most_connections() -> int:
-    """Return how many connections this process can hold beside its other files."""
+    """Return the number of connections that this process can keep open beside its other files."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(_FEWEST, min(_MOST, soft - _RESERVE))
 
 
 class Listener:
-    """Hands each accepted connection to a protocol of `make_protocol`."""
+    """Accepts connections and connects each to a new protocol from `make_protocol`."""
 
     def __init__(
         self,
@@ -46,38 +46,38 @@ class Listener:
         self._room = asyncio.Semaphore(most)
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: socket.socket | None = None
-        self._silent: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
+        self._timeouts: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}  # of connections without a request yet
 
     def start(self, host: str, port: int) -> int:
-        """Listen on a host's port, "" for all addresses; return the port (0 asks for a free one). Raises OSError."""
+        """Listen on `host` ("" for all addresses) and `port` (0 for a free one); return the port. Raises OSError."""
         self._listening = listening = _bind(host, port)
         listening.setblocking(False)
         self._keep(self._accept(listening))
         return int(listening.getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop listening; connections that are open are left to the server."""
+        """Stop listening; open connections are closed by the server."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._listening is not None:
             self._listening.close()
 
-    def heard(self, transport: asyncio.BaseTransport | None) -> None:
-        """Note that a connection has sent a request."""
-        timer = self._silent.pop(transport, None) if transport is not None else None
+    def record_request(self, transport: asyncio.BaseTransport | None) -> None:
+        """Cancel the timeout of a connection that has sent a request."""
+        timer = self._timeouts.pop(transport, None) if transport is not None else None
         if timer is not None:
             timer.cancel()
 
     def connected(self, transport: asyncio.BaseTransport) -> None:
-        """Close a connection that sends no request in time."""
+        """Start the timeout for the first request of a new connection."""
         assert isinstance(transport, asyncio.Transport)
         loop = asyncio.get_running_loop()
-        self._silent[transport] = loop.call_later(self._seconds, transport.abort)
+        self._timeouts[transport] = loop.call_later(self._seconds, transport.abort)
 
     def disconnected(self, transport: asyncio.BaseTransport | None) -> None:
-        """Make room for another connection."""
-        self.heard(transport)
+        """Allow another connection in place of a closed one."""
+        self.record_request(transport)
         self._room.release()
 
     async def _accept(self, listening: socket.socket) -> None:
@@ -88,7 +88,7 @@ class Listener:
                 accepted, _ = await loop.sock_accept(listening)
             except OSError as error:
                 self._room.release()
-                _log.warning("no connection can be accepted for %g s: %s", _PAUSE, error)
+                _log.warning("cannot accept connections; retrying in %g s: %s", _PAUSE, error)
                 await asyncio.sleep(_PAUSE)
             else:
                 self._keep(self._connect(accepted))
@@ -100,7 +100,7 @@ class Listener:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=limit
             )
-        except OSError:  # no handshake, or none in time
+        except OSError:  # the TLS handshake failed or timed out
             accepted.close()
         finally:
             if not connection.made:
@@ -113,13 +113,13 @@ class Listener:
 
 
 class _Connection(asyncio.Protocol):
-    """Passes all on to the server's own protocol, and tells the listener when the connection begins and ends."""
+    """Forwards all events to the server's own protocol, and notifies the listener of the connection's start and end."""
 
     def __init__(self, listener: Listener, inner: asyncio.Protocol) -> None:
         self.made = False
         self._listener, self._inner = listener, inner
         self._transport: asyncio.BaseTransport | None = None
-        self.data_received = inner.data_received  # type: ignore[method-assign]  # called most: no step between
+        self.data_received = inner.data_received  # type: ignore[method-assign]  # called directly, because it is the most frequent event
         self.eof_received = inner.eof_received  # type: ignore[method-assign]
         self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
         self.resume_writing = inner.resume_writing  # type: ignore[method-assign]
@@ -139,5 +139,5 @@ def _bind(host: str, port: int) -> socket.socket:
         try:
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
         except OSError:
-            pass  # the kernel knows IPv6, and this machine has no address of it
+            pass  # the kernel supports IPv6, but this machine has no IPv6 address
     return socket.create_server((host, port), backlog=_BACKLOG)

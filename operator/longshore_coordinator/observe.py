@@ -1,4 +1,4 @@
-"""What others see of a run: the snapshot for its status, the overview and the metrics in its folder."""
+"""Observable state of a run: its snapshot, and the progress overview and metrics in the run folder."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from longshore_protocol.snapshot import (
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage.store import Store
 
-_NAMED_ITEMS = 5  # of the mini-batch with the first error
+_NAMED_ITEMS = 5  # items of the mini-batch with the first error
 
 
 @dataclass
-class Moments:
-    """When the run came how far; Unix seconds, None while it has not."""
+class Milestones:
+    """The times of a run's milestones in Unix seconds; None for those that are not reached yet."""
 
     started: float
     listed: float | None = None
@@ -41,8 +41,10 @@ class Moments:
     finished: float | None = None
 
 
-def take_snapshot(run: Run, moments: Moments, *, state: str, epoch: int, written: Assembled, now: float) -> Snapshot:
-    """Return where a run is; `now` is monotonic."""
+def take_snapshot(
+    run: Run, milestones: Milestones, *, state: str, epoch: int, written: Assembled, now: float
+) -> Snapshot:
+    """Return the snapshot of a run at the monotonic time `now`."""
     counts, ended, verdict, job = run.leases.counts, run.ended(), run.verdict, run.job
     waiting = run.waiting(now)
     return Snapshot(
@@ -55,11 +57,11 @@ def take_snapshot(run: Run, moments: Moments, *, state: str, epoch: int, written
         message=printable(verdict.message, MESSAGE) if verdict else "",
         waiting_reason=waiting[0],
         waiting_message=waiting[1],
-        observed=moments.finished if state in ENDED else clock.now(),  # nothing changes after the end
-        started=moments.started,
-        finished=moments.finished,
-        last_progress=moments.last_commit,
-        rate_per_minute=run.accounts.per_minute(ended, now),
+        observed=milestones.finished if state in ENDED else clock.now(),  # a finished run does not change
+        started=milestones.started,
+        finished=milestones.finished,
+        last_progress=milestones.last_commit,
+        rate_per_minute=run.accounts.rate_per_minute(ended, now),
         mini_batches=MiniBatchCounts(
             total=len(run.leases) if run.plan.complete else None,
             scheduled=len(run.leases),
@@ -73,8 +75,8 @@ def take_snapshot(run: Run, moments: Moments, *, state: str, epoch: int, written
         idle_workers=tuple(run.idle_workers()[:MOST_IDLE]),
         devices=run.agents.devices(),
         first_error=_first_error(run),
-        output_file=job.output.file_name if moments.assembled else None,
-        rows=written.rows if moments.assembled else None,
+        output_file=job.output.file_name if milestones.assembled else None,
+        rows=written.rows if milestones.assembled else None,
     )
 
 
@@ -86,35 +88,35 @@ def _first_error(run: Run) -> FirstError | None:
 
 
 def final_state(verdict: Verdict) -> str:
-    """Return the state in which a verdict leaves its run."""
+    """Return the final state of a run with this verdict."""
     if verdict.succeeded:
         return SUCCEEDED
     return INTERRUPTED if verdict.reason == verdicts.INTERRUPTED else FAILED
 
 
 class Overview:
-    """Writes the progress overview and the metrics of a run into its folder."""
+    """Writes the progress overview and the metrics of a run to its folder."""
 
-    def __init__(self, store: Store, run: Run, moments: Moments) -> None:
+    def __init__(self, store: Store, run: Run, milestones: Milestones) -> None:
         self._run = run
-        self._moments = moments
+        self._milestones = milestones
         self._lines = ProgressOverview(store, clock.now)
         self._metrics = MetricsLog(store, prefix=run.job.metrics_name_prefix, clock=clock.now)
 
     def write(self, last: Snapshot) -> None:
-        """Add a line to each. Blocks; raises OSError."""
-        self._lines.write(self._line(last))
+        """Append a line to each file. Blocks; raises OSError."""
+        self._lines.write(self._format_line(last))
         self._metrics.write(last, items_scheduled=self._run.plan.items_counted())
 
-    def _line(self, last: Snapshot) -> str:
-        counts, started = last.mini_batches, self._moments.started
+    def _format_line(self, last: Snapshot) -> str:
+        counts, started = last.mini_batches, self._milestones.started
         now = last.finished or clock.now()
         ended, rate = counts.succeeded + counts.failed, last.rate_per_minute
         return progress_line(
             Progress(
                 scheduled=counts.scheduled,
                 scheduling_finished=last.listed,
-                scheduling_seconds=(self._moments.listed or now) - started,
+                scheduling_seconds=(self._milestones.listed or now) - started,
                 items=self._run.plan.items_scheduled,
                 processed=ended,
                 elapsed=now - started,

@@ -1,8 +1,8 @@
-"""The plan as the coordinator holds it, and the thread that cuts it.
+"""The plan of a run in memory, and the thread that cuts the inputs into it.
 
-Mini-batches are leased while later ones are still being listed. Each lot that is handed over is noted in the ledger
-first, as a checkpoint (so many mini-batches, this digest), so that a resumed run can prove at every checkpoint that it
-has the same plan, however early the first one was interrupted.
+Mini-batches are leased while the inputs of later ones are still being listed. Each lot of mini-batches is recorded in
+the ledger before it is leased, as a checkpoint with their number and digest. A resumed run verifies at each checkpoint
+that its plan is the same, however early the first run was interrupted.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from longshore_protocol.wire import Grant
 from longshore_storage.errors import ShownError
 from longshore_storage.redaction import redacted
 
-_LOT = 1000  # mini-batches handed over at once...
-_LOT_SECONDS = 0.1  # ...or what was cut in this time
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before inputs are listed again
+_LOT = 1000  # largest number of mini-batches delivered at once...
+_LOT_SECONDS = 0.1  # ...unless this time passes first
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before inputs are listed again after a failure
 _UNKNOWN = -1
-_LONGEST_NAME = 200  # characters of an item's name in a message
+_MAX_NAME = 200  # characters of an item's name in a message
 
 
 class PlanChangedError(ShownError):
-    """The inputs or settings are not those of the run that is resumed; the message says what differs."""
+    """The inputs or settings differ from those of the resumed run; the message names the difference."""
 
 
 class Plan:
@@ -61,13 +61,13 @@ class Plan:
         self._payloads = Payloads()
         self._inputs = array("H")
         self._items = array("l")
-        self._uncounted = 0  # mini-batches whose rows nobody knows before they are read
+        self._uncounted = 0  # mini-batches whose number of rows is unknown before they are read
 
     def __len__(self) -> int:
         return len(self._payloads)
 
     def add(self, slices: Iterable[Slice]) -> None:
-        """Add the next mini-batches."""
+        """Append mini-batches."""
         for each in slices:
             self._payloads.append(each.payload)
             self._inputs.append(each.input)
@@ -76,24 +76,24 @@ class Plan:
             self._uncounted += each.items is None
 
     def items_counted(self) -> int | None:
-        """Return the items of all mini-batches cut so far; None when rows of some are not counted yet."""
+        """Return the number of items cut so far, or None if the rows of some mini-batches are not counted."""
         return None if self._uncounted else self.items_scheduled
 
     def grants(self, pairs: Iterable[tuple[int, int]]) -> list[Grant]:
-        """Return what is sent for (mini-batch, attempt) pairs."""
+        """Return the grants to send for (mini-batch, attempt) pairs."""
         payloads, inputs = self._payloads, self._inputs
         return [Grant(number, attempt, inputs[number], payloads[number]) for number, attempt in pairs]
 
     def items(self, mini_batch: int) -> int:
-        """Return the items of a mini-batch; 1 for rows that nobody counted yet."""
+        """Return the number of items of a mini-batch, 1 if its rows are not counted."""
         known = self._items[mini_batch]
         return known if known != _UNKNOWN else items_in(json.loads(self._payloads[mini_batch]), None)
 
     def item_names(self, mini_batch: int, *, limit: int) -> list[str]:
-        """Return the names of a mini-batch's first items: files, or where the rows stand."""
+        """Return the names of a mini-batch's first items: files, or positions of rows."""
         found = slices.item_names(json.loads(self._payloads[mini_batch]), limit)
         names = [printable(redacted(name), MESSAGE) for name in found]
-        return [name if len(name) <= _LONGEST_NAME else f"...{name[-_LONGEST_NAME:]}" for name in names]
+        return [name if len(name) <= _MAX_NAME else f"...{name[-_MAX_NAME:]}" for name in names]
 
     def names(self, mini_batches: Iterable[int], *, limit: int) -> list[str]:
         """Return the names of the first items of some mini-batches."""
@@ -103,7 +103,7 @@ class Plan:
         return found
 
     def describe(self, mini_batch: int, job: Job) -> dict[str, Any]:
-        """Return a mini-batch's input and slice, for reports; nothing for -1 (no mini-batch was involved)."""
+        """Return the input and the slice of a mini-batch for reports; an empty dict for -1, which means none."""
         if mini_batch < 0:
             return {}
         return {
@@ -114,14 +114,14 @@ class Plan:
 
 @dataclass
 class PlanRecord:
-    """What the ledger says of the plan of earlier epochs."""
+    """The plan of earlier epochs, as recorded in the ledger."""
 
     settings: dict[str, Any] | None = None
     checkpoints: dict[int, tuple[str, str]] = field(default_factory=dict)  # count -> digest, first path since the last
-    total: int | None = None  # known once an epoch listed the inputs to their end
+    total: int | None = None  # number of mini-batches, known once an epoch has listed all inputs
 
-    def take(self, entry: dict[str, Any]) -> None:
-        """Take in one `plan` record."""
+    def update(self, entry: dict[str, Any]) -> None:
+        """Apply one `plan` record."""
         self.settings = entry.get("settings", self.settings)
         self.total = entry.get("total", self.total)
         if "count" in entry:
@@ -129,12 +129,16 @@ class PlanRecord:
 
 
 class PlanReader(threading.Thread):
-    """Cuts the plan, lot by lot.
+    """Thread that cuts the inputs into the plan, lot by lot, and calls back in this thread.
 
-    `deliver` is called in this thread with each lot and its ledger record; it hands both to the event loop. `ended` is
-    called once, unless the reader is stopped before: with None, or with what ended it early, which is InputError,
-    EmptyInputError, PlanChangedError or a bug. `waits` is called with the reason when a store fails, and with "" when
-    that is over.
+    Args:
+        job: the job.
+        record: the plan of earlier epochs, with which the new plan must agree.
+        deliver: called with each lot and its ledger record.
+        ended: called once, unless the reader is stopped, with None or the exception that ended it: InputError,
+            EmptyInputError, PlanChangedError or a bug.
+        waits: called with a message when a store fails, and with "" when it works again.
+        cut: yields the mini-batches of the job.
     """
 
     def __init__(
@@ -154,7 +158,7 @@ class PlanReader(threading.Thread):
         self._ended = ended
         self._waits = waits
         self._delivered = 0  # mini-batches
-        self.advanced = 0  # grows while inputs are listed and read
+        self.advanced = 0  # counter that grows while inputs are listed and read
         self._cut = cut or partial(enumerate_inputs, advance=self._advance)
         self._stopping = threading.Event()
 
@@ -162,17 +166,17 @@ class PlanReader(threading.Thread):
         self.advanced += 1
 
     def stop(self) -> None:
-        """Cut no more; nothing is delivered after the lot in hand."""
+        """Stop cutting; at most the current lot is still delivered."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Cut to the end; from the beginning again while a store fails, for as long as the job waits for one."""
+        """Cut all inputs; start again after a failure of a store, for at most the job's storage timeout."""
         waited, failures = 0.0, 0
         while not self._stopping.is_set():
             began, delivered = time.monotonic(), self._delivered
             try:
                 self._read()
-            except Exception as error:  # noqa: BLE001  (the event loop decides what it means)
+            except Exception as error:  # noqa: BLE001  (`ended` handles every exception)
                 if self._delivered > delivered:
                     waited, failures = 0.0, 0
                 waited += min(time.monotonic() - began, _LONGEST_PAUSE)
@@ -192,7 +196,7 @@ class PlanReader(threading.Thread):
 
     def _read(self) -> None:
         stored = self._record.settings
-        # A run of an earlier version goes on without stamps in its digests: it has none to compare with.
+        # A run of an earlier version is resumed without stamps in its digests, because it recorded none.
         with_stamps = stored is None or has_stamps(stored)
         settings = plan_settings(self._job, has_stamps=with_stamps)
         difference = None if stored is None else setting_difference(stored, settings)
@@ -202,9 +206,9 @@ class PlanReader(threading.Thread):
             self._deliver([], {"settings": settings})
         digest = PlanDigest(has_stamps=with_stamps)
         lot: list[Slice] = []
-        limit, until = 1, time.monotonic() + _LOT_SECONDS  # the first mini-batch is not kept waiting
+        limit, until = 1, time.monotonic() + _LOT_SECONDS  # deliver the first mini-batch immediately
         known, total = self._record.checkpoints, self._record.total
-        proven_to = max(known, default=0)  # until there nothing is handed over before it is proven to be as it was
+        proven_to = max(known, default=0)  # up to here, deliver only lots that a checkpoint has verified
         for each in islice(self._cut(self._job), self._job.sample):
             if self._stopping.is_set():
                 return
@@ -212,17 +216,18 @@ class PlanReader(threading.Thread):
             digest.add(each)
             is_new = digest.count > proven_to and total is None
             if digest.count in known or (is_new and (len(lot) >= limit or time.monotonic() > until)):
-                self._hand_over(lot, digest)
+                self._deliver_lot(lot, digest)
                 lot, limit, until = [], min(_LOT, limit * 10), time.monotonic() + _LOT_SECONDS
         if proven_to > digest.count or total not in (None, digest.count):
             planned = proven_to if total is None else total
             text = f"The plan had {planned} mini-batches and has {digest.count} now."
-            raise PlanChangedError(text + _suspect(lot))
+            raise PlanChangedError(text + _name_last_modified(lot))
         if lot:
-            self._hand_over(lot, digest)
+            self._deliver_lot(lot, digest)
         self._deliver([], {"total": digest.count})
 
-    def _hand_over(self, lot: list[Slice], digest: PlanDigest) -> None:
+    def _deliver_lot(self, lot: list[Slice], digest: PlanDigest) -> None:
+        """Verify a lot against the recorded checkpoint, if any, and deliver it. Raises PlanChangedError."""
         checkpoint = digest.checkpoint()
         known = self._record.checkpoints.get(checkpoint.count)
         if known is not None and known[0] != checkpoint.digest:
@@ -230,27 +235,29 @@ class PlanReader(threading.Thread):
             was, now = known[1], checkpoint.first
             where = f'was "{was}"' + ("" if was == now else f' and is "{now}" now')
             mini_batches = f"between mini-batch {first} and {checkpoint.count - 1}"
-            raise PlanChangedError(f"The files changed {mini_batches}, of which the first {where}.{_suspect(lot)}")
-        if checkpoint.count > self._delivered:  # else it was, before a store failed
+            raise PlanChangedError(
+                f"The files changed {mini_batches}, of which the first {where}.{_name_last_modified(lot)}"
+            )
+        if checkpoint.count > self._delivered:  # otherwise it was delivered before a store failed
             entry = {"count": checkpoint.count, "digest": checkpoint.digest, "first": checkpoint.first}
             self._deliver(lot, entry)
-            self._record.take(entry)
+            self._record.update(entry)
             self._delivered = checkpoint.count
             self._waits("")
 
 
-def _suspect(lot: list[Slice]) -> str:
-    """Return a sentence about the file that most likely changed, with a space before; "" where times tell nothing."""
+def _name_last_modified(lot: list[Slice]) -> str:
+    """Return a sentence, after a space, about the file that was modified last; "" if no time is known."""
     found = last_modified(lot)
     return "" if found is None else f' The file "{found[0]}" was modified last, at {found[1]}.'
 
 
 def verdict_on(error: Exception) -> Verdict:
-    """Return the verdict on a run whose plan ended early, with this error."""
+    """Return the verdict on a run whose plan could not be completed because of `error`."""
     if isinstance(error, PlanChangedError):
         return Verdict(verdicts.PLAN_CHANGED, str(error))
     if isinstance(error, EmptyInputError):
         return Verdict(verdicts.EMPTY_INPUT, str(error))
     if isinstance(error, InputError):
         return Verdict(verdicts.INPUT_ERROR, str(error))
-    return Verdict(verdicts.INPUT_ERROR, f"listing the inputs failed: {type(error).__name__}: {error}")
+    return Verdict(verdicts.INPUT_ERROR, f"the inputs cannot be listed: {type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""What the ledger of earlier epochs says, made ready to be laid over the plan while that is cut again."""
+"""The state of earlier epochs, replayed from the ledger, to be applied to the plan while it is cut again."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from longshore_protocol import errors
 from longshore_protocol.wire import Failure
 
 _DONE = struct.Struct("<IQQ")  # attempt (0: not done), items, succeeded
-_TRIED = struct.Struct("<IIqB")  # tries, last attempt, items (below 0: not known), whether the last was terminal
+_TRIED = struct.Struct("<IIqB")  # tries, last attempt, items (negative: unknown), whether the last try was terminal
 
 
 class Restored:
-    """The replayed ledger, in about 40 bytes a mini-batch. Empty for a new run."""
+    """The replayed ledger in about 40 bytes per mini-batch; empty for a new run."""
 
     def __init__(self, *, counts_empty: bool = True) -> None:
         self.plan = PlanRecord()
-        self.codes: list[dict[str, Any]] = []  # with which mini-batches were completed, in order
-        self._code: dict[str, Any] | None = None  # of the epoch whose records are taken in; None: it recorded none
+        self.codes: list[dict[str, Any]] = []  # versions of the code that completed mini-batches, in order
+        self._code: dict[str, Any] | None = None  # of the epoch being replayed; None if it did not record any
         self.errors = ErrorLog(counts_empty=counts_empty)
         self._done = bytearray()
-        self._tried = bytearray()  # tries since the last resumption, attempts since the first
+        self._tried = bytearray()  # tries since the last resume by a user, attempts since the start of the run
 
     def apply(self, mini_batches: Iterable[int], leases: LeaseStore, accounts: Accounts, plan: Plan) -> None:
-        """Lay what is known of some mini-batches, just added, over leases and accounts."""
+        """Apply the recorded state of newly added mini-batches to leases and accounts."""
         if not self._done and not self._tried:
             return
         for mini_batch in mini_batches:
@@ -43,12 +43,12 @@ class Restored:
                 leases.restore_try(mini_batch, attempt, terminal=bool(terminal))
             if done:
                 leases.restore_done(mini_batch, done)
-                accounts.completed(items=items, succeeded=succeeded)
+                accounts.record_completion(items=items, succeeded=succeeded)
             elif terminal:
-                accounts.gave_up(plan.items(mini_batch) if lost < 0 else lost)
+                accounts.record_failure(plan.items(mini_batch) if lost < 0 else lost)
 
-    def take_done(self, entry: dict[str, Any]) -> None:
-        """Take in one `done` record. The first completion of a mini-batch counts."""
+    def add_done(self, entry: dict[str, Any]) -> None:
+        """Add a `done` record; the first completion of a mini-batch counts."""
         if self._code is not None and (not self.codes or changes(self.codes[-1], self._code)):
             self.codes.append(self._code)
         for raw in entry["mini_batches"]:
@@ -56,32 +56,32 @@ class Restored:
             if not _at(_DONE, self._done, mini_batch)[0]:
                 _put(_DONE, self._done, mini_batch, attempt, items, succeeded)
                 if succeeded:
-                    self.errors.has_results()
+                    self.errors.require_results()
                 if succeeded != items:
-                    self.errors.uneven(entry["worker"], mini_batch, items=items, succeeded=succeeded)
+                    self.errors.record_uneven_return(entry["worker"], mini_batch, items=items, succeeded=succeeded)
 
-    def take_code(self, record: dict[str, Any]) -> None:
-        """Take in a `code` record: what follows is of its epoch."""
+    def set_code(self, record: dict[str, Any]) -> None:
+        """Apply a `code` record to the `done` records that follow."""
         self._code = record
 
-    def take_tried(self, entry: dict[str, Any]) -> None:
-        """Take in one `tried` record."""
+    def add_tried(self, entry: dict[str, Any]) -> None:
+        """Add a `tried` record."""
         failure, terminal = Failure(*entry["failure"]), entry["terminal"]
         if failure.category == errors.SYSTEM and failure.mini_batch >= 0:
-            return  # of an earlier version, which took a try for it: these have all their tries again
-        self.errors.failed(entry["worker"], failure, terminal=terminal)
+            return  # an earlier version counted a try for it; such failures no longer cost one
+        self.errors.record_failure(entry["worker"], failure, terminal=terminal)
         if failure.mini_batch >= 0:
             tries, attempt, *_ = _at(_TRIED, self._tried, failure.mini_batch)
             last = max(attempt, failure.attempt)
             _put(_TRIED, self._tried, failure.mini_batch, tries + 1, last, failure.items, terminal)
 
-    def retry(self) -> None:
-        """Give the failed mini-batches all their tries again; their attempts are counted on."""
+    def reset_tries(self) -> None:
+        """Give failed mini-batches all their tries again, without resetting their attempt numbers."""
         for mini_batch in range(len(self._tried) // _TRIED.size):
             tries, attempt, *_ = _at(_TRIED, self._tried, mini_batch)
             if tries:
                 _put(_TRIED, self._tried, mini_batch, 0, attempt, 0, 0)
-        self.errors.retry()
+        self.errors.reset_failures()
 
 
 def _at(kind: struct.Struct, data: bytearray, number: int) -> tuple[Any, ...]:
@@ -97,34 +97,39 @@ def _put(kind: struct.Struct, data: bytearray, number: int, *values: Any) -> Non
 
 
 def belongs_to_another(ledger: Ledger, *, step: str) -> bool:
-    """Tell whether what the ledger holds was last written for another step than this: its user resumes it with us.
+    """Return whether the ledger was last written for another step, whose run the user resumes with this one.
 
-    Asked of the last one who wrote, and not of the last claim: so a coordinator that ends before it noted the
-    resumption leaves that to the next one, and the next one of many notes it no second time. Blocks. Raises OSError,
-    ValueError.
+    Compares with the last epoch that wrote, not with the last claim. If a coordinator ends before it records the
+    resume, the next one records it, and only once. Blocks. Raises OSError, ValueError.
     """
     writer = ledger.last_writer()
     return writer is not None and writer.get("step", step) != step
 
 
 def restore(ledger: Ledger, *, resumed_by_user: bool, counts_empty: bool = True) -> Restored:
-    """Replay the earlier epochs. A resumption by the user gives the failed mini-batches all their tries again.
+    """Replay the earlier epochs; return their state.
 
-    `counts_empty` is that of `ErrorLog`. Blocks. Raises OSError, ValueError for a ledger that cannot be read.
+    Args:
+        ledger: ledger of this epoch.
+        resumed_by_user: give failed mini-batches all their tries again.
+        counts_empty: see `ErrorLog`.
+
+    Raises:
+        OSError, ValueError: the ledger cannot be read.
     """
     restored = Restored(counts_empty=counts_empty)
     for record in ledger.replay():
         if "done" in record:
-            restored.take_done(record["done"])
+            restored.add_done(record["done"])
         elif "code" in record:
-            restored.take_code(record["code"])
+            restored.set_code(record["code"])
         elif "tried" in record:
-            restored.take_tried(record["tried"])
+            restored.add_tried(record["tried"])
         elif "resumed" in record:
-            restored.retry()
+            restored.reset_tries()
         elif "plan" in record:
-            restored.plan.take(record["plan"])
+            restored.plan.update(record["plan"])
     if resumed_by_user:
-        restored.retry()
+        restored.reset_tries()
         ledger.append({"resumed": ledger.epoch})
     return restored

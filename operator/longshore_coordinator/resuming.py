@@ -1,4 +1,4 @@
-"""What a coordinator that has claimed a run may do in it: go on, retry what failed, or nothing. Blocking."""
+"""Start of a coordinator in a claimed run: continue it, retry failed mini-batches, or refuse. Functions block."""
 
 from __future__ import annotations
 
@@ -17,44 +17,53 @@ from longshore_protocol.snapshot import Snapshot
 from longshore_storage.store import Store
 
 _NO_ROWS = (
-    "the failed mini-batches cannot be retried: the output needs the rows of the others, too, and these are not in "
-    "state/segments any more; start a new run"
+    "the failed mini-batches cannot be retried: the output also needs the rows of the other mini-batches, which are no "
+    "longer in state/segments; start a new run"
 )
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """How a coordinator begins."""
+class Start:
+    """How a coordinator starts."""
 
-    verdict: Verdict | None = None  # of a run in which it has nothing to do
-    earlier: Snapshot | None = None  # the last one of a run that has succeeded
-    codes: int = 1  # different ones with which mini-batches were completed or may be, this epoch's included
+    verdict: Verdict | None = None  # of a run that needs no work, or must not be resumed
+    earlier: Snapshot | None = None  # the last snapshot of a run that has succeeded
+    codes: int = 1  # number of versions of the code that may have completed mini-batches, including this epoch's
 
 
-def begin(job: Job, store: Store, ledger: Ledger, restored: Restored, *, resumed: bool) -> Beginning:
-    """Record the code of this epoch, and begin a retry where one is asked for; return what there is to do.
+def begin(job: Job, store: Store, ledger: Ledger, restored: Restored, *, resumed: bool) -> Start:
+    """Record the code of this epoch and the start of a requested retry; return how the coordinator starts.
 
-    `resumed` says that a user asked for it, and not a restart. A run that succeeded is finished unless its failed
-    mini-batches are to be retried. One that is resumed with other code or settings is refused, before anything of it
-    changes, unless its user accepts that; so is one whose output could not be assembled here. Raises OSError.
+    A succeeded run is finished, unless its failed mini-batches are retried. A resume with other code or settings that
+    the user has not accepted is refused before anything changes, as is one whose output cannot be assembled here.
+
+    Args:
+        job: the job.
+        store: store of the run folder.
+        ledger: ledger of this epoch.
+        restored: state of the earlier epochs.
+        resumed: whether a user resumed the run, rather than a restart of the coordinator.
+
+    Raises:
+        OSError: the run folder cannot be read or written.
     """
     end = latest_end(store)
     is_retry = False
     if end is not None and is_finished(store, end):
         is_retry = resumed and job.retry_failed and end.last.mini_batches.failed > 0
         if not is_retry:
-            return Beginning(Verdict(end.last.reason or verdicts.SUCCEEDED, end.last.message), end.last)
+            return Start(Verdict(end.last.reason or verdicts.SUCCEEDED, end.last.message), end.last)
         if not keeps_rows(job, store, end.last):
-            return Beginning(Verdict(verdicts.NOT_RETRYABLE, _NO_ROWS))
+            return Start(Verdict(verdicts.NOT_RETRYABLE, _NO_ROWS))
     code = code_of(job)
     found = changes(restored.codes[-1], code) if restored.codes else []
     if found and resumed and not job.accept_changed_code:
-        return Beginning(Verdict(verdicts.CODE_CHANGED, refusal(found)))
+        return Start(Verdict(verdicts.CODE_CHANGED, refusal(found)))
     try:
         require_packages(job)
     except AssemblyError as error:
-        return Beginning(Verdict(verdicts.OUTPUT_ERROR, str(error)))
+        return Start(Verdict(verdicts.OUTPUT_ERROR, str(error)))
     if is_retry:
         begin_retry(store, ledger.epoch)
     ledger.append({"code": {"epoch": ledger.epoch, **code}})
-    return Beginning(codes=len(restored.codes) + bool(found or not restored.codes))
+    return Start(codes=len(restored.codes) + bool(found or not restored.codes))

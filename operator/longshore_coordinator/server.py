@@ -1,18 +1,18 @@
-"""The coordinator's HTTP face: calls of agents and of who keeps the workers, JSON with the run's token.
+"""The coordinator's HTTP API for agents and the operator: JSON, authenticated by the run's token.
 
-Orders, with every answer but the first: {drain?, stop?, finished?}.
+All responses to agents but the first contain orders: {drain?, stop?, finished?}.
 
     POST /v1/register   {worker, boot, protocol}  -> {agent, epoch, job}
     POST /v1/lease      {agent, epoch, want}      -> wire.pack_grants: orders and grants   (long poll)
     POST /v1/report     wire.report               -> {drain?, stop?, finished?, lost?}
     POST /v1/bye        {agent, epoch}            -> {}
-    POST /v1/gone       {worker}                  -> {}     (the worker's agent is dead: says who keeps the workers)
-    POST /v1/drain      {worker}                  -> {}     (the worker is wanted elsewhere: its agent is to end)
+    POST /v1/gone       {worker}                  -> {}     (the operator reports that the worker's agent is dead)
+    POST /v1/drain      {worker}                  -> {}     (the operator needs the worker's node: its agent drains)
     GET  /v1/snapshot                             -> snapshot.Snapshot
-    GET  /healthz                                 -> ok     (asked without token: its event loop turns)
+    GET  /healthz                                 -> ok     (no token needed; the event loop is running)
 
-401: no or a wrong token. 400: a malformed message, or another protocol. 409: this coordinator does not know the agent,
-which must register anew. 500: an error of ours, which is logged; agents try again.
+401: the token is missing or wrong. 400: a malformed request, or another protocol. 409: the agent is not registered and
+must register again. 500: an internal error, which is logged; agents retry.
 """
 
 from __future__ import annotations
@@ -36,15 +36,18 @@ from longshore_protocol.wire import OLDEST_PROTOCOL, PROTOCOL, common_protocol, 
 
 _HEALTH = "/healthz"
 _LARGEST = 64 * 1024 * 1024  # bytes of a report
-_LONGEST = 120.0  # seconds in which a body must come, however steadily
-_LINGER = 2.0  # seconds in which an answer is read by one who still sends
+_BODY_TIMEOUT = 120.0  # seconds for a whole body
+_LINGER = 2.0  # seconds for which a connection stays open for a client that is still sending
 
 
 class Server:
-    """Serves one coordinator to its agents. `token` is the run's secret.
+    """HTTP server of one coordinator.
 
-    A connection is closed when what it has begun to send stops for `silent` seconds; at most `most` are open at once
-    (None: as many as descriptors allow).
+    Args:
+        coordinator: handles the requests.
+        token: the run's secret.
+        silent: seconds without data after which a connection that has started to send is closed.
+        most: largest number of open connections, or None for as many as the limit of descriptors allows.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Server:
         self._listener: Listener | None = None
 
     async def start(self, host: str, port: int = 0, *, tls: ssl.SSLContext | None = None) -> int:
-        """Listen, with TLS if a context is given; return the port (0 asks for any free one). Raises OSError."""
+        """Listen on `port` (0 for a free one), with TLS if a context is given; return the port. Raises OSError."""
         application = web.Application(middlewares=[self._guard()])
         application.add_routes(
             [
@@ -71,7 +74,7 @@ class Server:
                 web.get(_HEALTH, _health),
             ]
         )
-        # A lease call whose agent hung up must not wait on, to be granted what nobody takes.
+        # A lease request is cancelled when its agent disconnects, because its grants would be lost.
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -79,7 +82,7 @@ class Server:
             handler_cancellation=True,
             keepalive_timeout=self._silent,
             lingering_time=_LINGER,
-            auto_decompress=False,  # no agent compresses, and a few bytes could become many
+            auto_decompress=False,  # agents do not compress, and a small body could decompress to a huge one
         )
         await self._runner.setup()
         assert self._runner.server is not None, "it is set up"
@@ -88,7 +91,7 @@ class Server:
         return self._listener.start(host, port)
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening and close all connections."""
         if self._listener is not None:
             await self._listener.stop()
         if self._runner is not None:
@@ -102,7 +105,9 @@ class Server:
             text = f'agent "{worker}" speaks {theirs}, this coordinator {ours}; use adjacent versions of both'
             return web.Response(status=400, text=text)
         agent, epoch = self._coordinator.register(worker, boot)
-        return _answer({"agent": agent, "epoch": epoch, "protocol": protocol, "job": asdict(self._coordinator.job)})
+        return _json_response(
+            {"agent": agent, "epoch": epoch, "protocol": protocol, "job": asdict(self._coordinator.job)}
+        )
 
     async def _lease(self, request: web.Request) -> web.Response:
         agent, epoch, want = incoming.message(await self._body(request), incoming.LEASE)
@@ -110,31 +115,31 @@ class Server:
         return web.Response(body=pack_grants(orders, granted), content_type="application/octet-stream")
 
     async def _report(self, request: web.Request) -> web.Response:
-        return _answer(self._coordinator.report(incoming.report(await self._body(request))))
+        return _json_response(self._coordinator.report(incoming.report(await self._body(request))))
 
     async def _bye(self, request: web.Request) -> web.Response:
         (agent,) = incoming.message(await self._body(request), incoming.BYE)
-        self._coordinator.bye(agent)
-        return _answer({})
+        self._coordinator.deregister(agent)
+        return _json_response({})
 
     async def _gone(self, request: web.Request) -> web.Response:
         (worker,) = incoming.message(await self._body(request), incoming.WORKER)
         self._coordinator.worker_gone(worker)
-        return _answer({})
+        return _json_response({})
 
     async def _drain(self, request: web.Request) -> web.Response:
         (worker,) = incoming.message(await self._body(request), incoming.WORKER)
         self._coordinator.drain_worker(worker)
-        return _answer({})
+        return _json_response({})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
-        return _raw(self._coordinator.snapshot().to_json().encode())
+        return _raw_json_response(self._coordinator.snapshot().to_json().encode())
 
     async def _body(self, request: web.Request) -> bytes:
-        """Return a request's body. Raises MalformedMessageError; HTTPRequestTimeout when the rest does not come."""
+        """Return a request's body. Raises MalformedMessageError, HTTPRequestTimeout."""
         body = bytearray()
         loop = asyncio.get_running_loop()
-        end = loop.time() + _LONGEST
+        end = loop.time() + _BODY_TIMEOUT
         try:
             async with asyncio.timeout(self._silent) as limit:
                 while chunk := await request.content.readany():
@@ -143,34 +148,34 @@ class Server:
                         raise web.HTTPRequestEntityTooLarge(_LARGEST)
                     limit.reschedule(min(end, loop.time() + self._silent))
         except TimeoutError:
-            raise web.HTTPRequestTimeout(text="the rest of the message did not come") from None
+            raise web.HTTPRequestTimeout(text="the request body was not received in time") from None
         except web.RequestPayloadError as error:
-            raise MalformedMessageError(f"its body cannot be read: {error}") from error
+            raise MalformedMessageError(f"the body cannot be read: {error}") from error
         return bytes(body)
 
     def _guard(self) -> Middleware:
-        """Require the token everywhere but on /healthz; turn what handlers raise into an answer."""
+        """Require the token everywhere but on /healthz; convert exceptions of handlers to responses."""
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             if self._listener is not None:
-                self._listener.heard(request.transport)
+                self._listener.record_request(request.transport)
             if request.path == _HEALTH:
-                return _last(await handler(request))
+                return _closing(await handler(request))
             given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
             if not hmac.compare_digest(given, self._expected):
-                return _last(web.Response(status=401, text="the token is missing or wrong"))
+                return _closing(web.Response(status=401, text="the token is missing or wrong"))
             try:
                 return await handler(request)
             except UnknownAgentError as error:
                 return web.Response(status=409, text=str(error))
             except MalformedMessageError as error:
-                return web.Response(status=400, text=f"not a message of this protocol: {error}")
+                return web.Response(status=400, text=f"malformed request: {error}")
             except (web.HTTPException, ConnectionError):
                 raise
-            except Exception as error:  # noqa: BLE001  (whatever it is: the agent tries again, and the others work on)
+            except Exception as error:  # noqa: BLE001  (a bug in one request must not affect the others)
                 self._coordinator.internal_errors.note(error)
-                return web.Response(status=500, text="an error of the coordinator, which logged it")
+                return web.Response(status=500, text="internal error of the coordinator; its log has the traceback")
 
         return guard
 
@@ -183,15 +188,15 @@ async def _health(_: web.Request) -> web.Response:
     return web.Response(text="ok")
 
 
-def _last(response: web.StreamResponse) -> web.StreamResponse:
-    """Let the connection end with this answer: strangers are not to hold it."""
+def _closing(response: web.StreamResponse) -> web.StreamResponse:
+    """Return the response, after which the connection of an unauthenticated client is closed."""
     response.force_close()
     return response
 
 
-def _answer(body: dict[str, Any]) -> web.Response:
-    return _raw(json.dumps(body, separators=(",", ":")).encode())
+def _json_response(body: dict[str, Any]) -> web.Response:
+    return _raw_json_response(json.dumps(body, separators=(",", ":")).encode())
 
 
-def _raw(body: bytes) -> web.Response:
+def _raw_json_response(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json")

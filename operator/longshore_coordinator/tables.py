@@ -1,7 +1,7 @@
-"""Which Parquet tables are one table: their common columns and types, and the conversion to them.
+"""Common schema of the Parquet tables of several mini-batches, and conversion of each table to it.
 
-Values are never changed by it: integers and decimals do not become floats that they are not, and a column without a
-value in a mini-batch has no say in the column's type.
+Values never change: integers and decimals are not rounded to floats, and a column without values in a mini-batch does
+not influence the column's type.
 """
 
 from __future__ import annotations
@@ -15,28 +15,34 @@ from longshore_protocol.segments import NO_VALUE
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DIGITS = {8: 3, 16: 5, 32: 10, 64: 19}  # of integers of so many bits; the unsigned ones of 64 have one more
-_WIDEST, _SAME = "permissive", "default"  # pyarrow's names: types that hold both, or the very same types
+_DIGITS = {
+    8: 3,
+    16: 5,
+    32: 10,
+    64: 19,
+}  # bits of an integer type -> decimal digits; unsigned 64-bit integers have one more
+_WIDEST, _SAME = "permissive", "default"  # pyarrow's names: types that can represent both, or equal types
 
 
 class UnlikeRowsError(Exception):
-    """The rows of the mini-batches cannot be one file; the text says which mini-batches disagree in what."""
+    """The rows of the mini-batches cannot form one file; the message names the mini-batches and the difference."""
 
 
 class Columns:
     """The columns of all tables so far, in order of appearance.
 
-    With `same_types` a column has one type, and what has another is refused; else the narrowest that holds all.
+    With `same_types`, a column must have the same type in all tables; otherwise it has the narrowest type that can
+    represent all values.
     """
 
     def __init__(self, *, same_types: bool = False) -> None:
         self._options = _SAME if same_types else _WIDEST
-        self._common: pa.Schema | None = None  # null where no value has been seen
-        self._hints: dict[str, Any] = {}  # the types of columns that have had no value
-        self._seen: set[bytes] = set()  # digests of schemas: sparse columns make many
+        self._common: pa.Schema | None = None  # type null for columns without a value so far
+        self._hints: dict[str, Any] = {}  # column without values -> its declared type
+        self._seen: set[bytes] = set()  # digests of schemas, of which sparse columns make many
 
     def add(self, schema: pa.Schema, *, mini_batch: int) -> None:
-        """Take in the columns of a mini-batch's table. Raises UnlikeRowsError, and takes in nothing then."""
+        """Add the columns of a mini-batch's table. Raises UnlikeRowsError, and adds nothing then."""
         key = hashlib.blake2b(schema.serialize(), digest_size=16).digest()
         if key in self._seen:
             return
@@ -48,7 +54,7 @@ class Columns:
             conflicts = list(_conflicts(common, valued, self._options))
             if conflicts:
                 raise UnlikeRowsError(
-                    f"the rows have different columns: mini-batch {mini_batch} does not go with those before it in "
+                    f"the rows have different columns: mini-batch {mini_batch} conflicts with earlier ones in "
                     + ", ".join(conflicts)
                 )
             valued = _unified([_beside(common, valued), _beside(valued, common)], self._options)
@@ -59,7 +65,7 @@ class Columns:
         self._seen.add(key)
 
     def schema(self) -> pa.Schema:
-        """Return the columns; one that never had a value has the type that was seen first."""
+        """Return the common schema; a column without any value has its first declared type."""
         import pyarrow as pa  # late, here and below: other formats do without it
 
         fields = () if self._common is None else self._common
@@ -72,7 +78,7 @@ class Columns:
 
 
 def conform(table: pa.Table, schema: pa.Schema, *, mini_batch: int) -> pa.Table:
-    """Return the table with the columns of the schema; those it lacks are null. Raises UnlikeRowsError."""
+    """Return the table with the columns of the schema, null for missing ones. Raises UnlikeRowsError."""
     import pyarrow as pa
 
     if table.schema.equals(schema, check_metadata=True):
@@ -87,19 +93,19 @@ def conform(table: pa.Table, schema: pa.Schema, *, mini_batch: int) -> pa.Table:
             columns.append(column.cast(field.type))
         except pa.ArrowException as error:
             raise UnlikeRowsError(
-                f"column {field.name} of mini-batch {mini_batch} cannot become {field.type}, "
-                f"which other mini-batches ask for: {error}"
+                f'column "{field.name}" of mini-batch {mini_batch} cannot be converted to {field.type}, '
+                f"its type in other mini-batches: {error}"
             ) from error
     return pa.table(columns, schema=schema)
 
 
 def _holds(common: pa.Schema, schema: pa.Schema) -> bool:
-    """Tell whether the columns need no other types than there are."""
+    """Return whether `common` has all columns of `schema` with the same types."""
     import pyarrow.types as kinds
 
     for field in schema:
-        place = common.get_field_index(field.name)
-        if place < 0 or not (kinds.is_null(field.type) or field.type.equals(common.field(place).type)):
+        index = common.get_field_index(field.name)
+        if index < 0 or not (kinds.is_null(field.type) or field.type.equals(common.field(index).type)):
             return False
     return True
 
@@ -115,7 +121,7 @@ def _without_hints(schema: pa.Schema) -> pa.Schema:
 
 
 def _beside(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
-    """Return the columns, integers as decimals where the other ones are: pyarrow leaves them too few digits."""
+    """Return the schema with integers as decimals if `other` has decimals, because pyarrow allots too few digits."""
     import pyarrow as pa
     import pyarrow.types as kinds
 
@@ -137,21 +143,21 @@ def _conflicts(common: pa.Schema, schema: pa.Schema, options: str) -> Iterator[s
     import pyarrow as pa
 
     for field in schema:
-        place = common.get_field_index(field.name)
-        if place < 0:
+        index = common.get_field_index(field.name)
+        if index < 0:
             continue
-        before = common.field(place)
+        before = common.field(index)
         try:
             pair = pa.schema([before]), pa.schema([field])
             both = _unified([_beside(*pair), _beside(*reversed(pair))], options).field(0).type
         except pa.ArrowException:
             both = None
         if both is None or _rounds(before.type, both) or _rounds(field.type, both):
-            yield f"column {field.name} ({field.type}, before: {before.type})"
+            yield f'column "{field.name}" ({field.type}, before: {before.type})'
 
 
 def _rounds(old: pa.DataType, new: pa.DataType) -> bool:
-    """Tell whether decimals would become floats, also inside of lists and structures."""
+    """Return whether decimals would become floats, also inside lists and structs."""
     import pyarrow.types as kinds
 
     if kinds.is_decimal(old):

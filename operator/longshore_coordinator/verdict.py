@@ -1,6 +1,6 @@
-"""When a step ends, and why: the thresholds and time limits, as pure functions.
+"""Verdicts: the thresholds and time limits that end a step, as pure functions.
 
-Thresholds count terminal failures, after the last try; Azure ML's, which counts every failed try, is not reproduced.
+Thresholds count permanent failures, after the last try; Azure ML's count of every failed try is not reproduced.
 """
 
 from __future__ import annotations
@@ -33,50 +33,50 @@ OUTPUT_ERROR = "OutputError"
 STORAGE_ERROR = "StorageError"
 INTERNAL_ERROR = "InternalError"
 SUPERSEDED = "Superseded"
-REFUSALS = (CODE_CHANGED, NOT_RETRYABLE)  # to resume a run, before anything of it changes
+REFUSALS = (CODE_CHANGED, NOT_RETRYABLE)  # verdicts that refuse to resume a run before anything in it changes
 
 
-NAMED_ITEMS = 5  # failed items that a verdict names
-_STARTING = 60.0  # seconds that processes may need to start at all, before import and init()
-_LISTING = 600.0  # seconds for which listing may stand still before the first mini-batch is cut
-# Workers whose processes must all fail before a step counts as broken: three and a tenth, or all that it has...
+NAMED_ITEMS = 5  # failed items in the message of a verdict
+_STARTING = 60.0  # seconds for processes to start, before import and init()
+_LISTING = 600.0  # seconds without progress of listing before the first mini-batch is cut
+# A step counts as broken if the processes of so many workers fail (at least three, at least a tenth, at most all)...
 _FAILING_WORKERS, _FAILING_SHARE = 3, 0.1
-_ALONE = 120.0  # ...or all that are connected, once no other has come for so many seconds
+_ALONE = 120.0  # ...or those of all connected workers, after so many seconds without a ready one
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a step ended: a CamelCase reason and one sentence."""
+    """The end of a step: a CamelCase reason and a message of one sentence."""
 
     reason: str
     message: str
 
     def __post_init__(self) -> None:
-        """Hide secrets of URLs, which a store's error may quote."""
+        """Redact secrets in URLs, which a store's error may quote."""
         object.__setattr__(self, "message", redacted(self.message))
 
     @property
     def succeeded(self) -> bool:
-        """Tell whether the step reached its end."""
+        """Whether the step processed all its mini-batches within the thresholds."""
         return self.reason in (SUCCEEDED, SUCCEEDED_WITH_FAILURES)
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What has been counted so far; `total` mini-batches, final once `listed`."""
+    """Counts of a run; `total` is the number of mini-batches, final once `listed`."""
 
     total: int = 0
     listed: bool = False
     done: int = 0
     failed: int = 0
-    items: int = 0  # of the mini-batches that ended
+    items: int = 0  # of finished mini-batches
     items_succeeded: int = 0
     items_failed: int = 0
-    counts_items: bool = True  # False: every mini-batch returned nothing, and nothing asks for results
+    counts_items: bool = True  # False while no mini-batch has returned results and the job does not require them
 
 
 def threshold_crossed(job: Job, tally: Tally) -> Verdict | None:
-    """Return the verdict of the first threshold that is crossed, if one is."""
+    """Return the verdict of the first threshold that is exceeded, or None."""
     limits = job.thresholds
     if limits.error_threshold != -1 and tally.items_failed > limits.error_threshold:
         return Verdict(
@@ -99,24 +99,24 @@ def threshold_crossed(job: Job, tally: Tally) -> Verdict | None:
 
 
 def short_return_fails(job: Job) -> bool:
-    """Tell whether fewer results than items fail the mini-batch: where failed mini-batches and items both count."""
+    """Return whether fewer results than items fail a mini-batch: if both mini-batches and items have thresholds."""
     limits = job.thresholds
     counts_mini_batches = limits.allowed_failed_count != -1 or limits.allowed_failed_percent is not None
     return counts_mini_batches and limits.error_threshold != -1
 
 
 def counts_empty_returns(job: Job) -> bool:
-    """Tell whether a mini-batch that returns no result at all has failed items, even where no mini-batch has results.
+    """Return whether a mini-batch without any result has failed items, even if no mini-batch has results.
 
-    Not under summary_only without an errorThreshold: such a script may write its own files and return nothing.
+    False for summary_only without an errorThreshold: such a script may write its own files and return nothing.
     """
     return job.output.action == APPEND_ROW or job.thresholds.error_threshold != -1
 
 
 def all_processed(job: Job, tally: Tally, failed_items: Callable[[], list[str]]) -> Verdict | None:
-    """Return the verdict when every mini-batch is done or failed; None before.
+    """Return the verdict if every mini-batch is done or failed, or None.
 
-    `failed_items` returns the names of up to NAMED_ITEMS failed items, for a verdict that names them.
+    `failed_items` returns the names of up to NAMED_ITEMS failed items for the message.
     """
     if not tally.listed or tally.done + tally.failed < tally.total:
         return None
@@ -128,7 +128,7 @@ def all_processed(job: Job, tally: Tally, failed_items: Callable[[], list[str]])
         return Verdict(
             NO_RESULT,
             "no succeeded mini-batch item was returned from run(): "
-            f"{tally.done} mini-batches returned nothing, {tally.failed} failed, and append_row needs a row",
+            f"{tally.done} mini-batches returned nothing, {tally.failed} failed; append_row needs at least one row",
         )
     message = f"{tally.done} of {tally.total} mini-batches succeeded"
     limit = job.thresholds.failed_items_warning_percent
@@ -152,24 +152,29 @@ def all_processed(job: Job, tally: Tally, failed_items: Callable[[], list[str]])
 
 
 def _has_uncounted_rows(job: Job) -> bool:
-    """Tell whether a mini-batch that cannot be read is one failed item, however many rows it has."""
+    """Return whether the rows of a mini-batch are unknown before it is read, so that an unreadable one has one item."""
     is_counted = job.mini_batch.unit == ROWS and not job.partition_keys
     return not is_counted and any(each.tabular is not None for each in job.inputs)
 
 
 def init_limit(job: Job) -> int:
-    """Return how many processes may fail before run() while none ever came that far."""
+    """Return the number of failures before run() that may end a step in which no process has reached run()."""
     return max(3, 2 * job.processes_per_worker)
 
 
 def init_failed(
     job: Job, failures: Mapping[str, int], connected: Collection[str], *, unready: float, error: str
 ) -> Verdict | None:
-    """Return the verdict on processes that failed before run() while none ever came that far; None to go on.
+    """Return the verdict on a step in which processes fail before run() and none has reached it; None to continue.
 
-    One broken node is not a broken step: the failures must be of several workers. `failures` are the failed processes
-    by worker, `connected` the workers that are there, `unready` the seconds for which they have been without a process
-    that is ready, `error` the last failure's message.
+    The failures must be of several workers, because a single broken node does not make a broken step.
+
+    Args:
+        job: the job.
+        failures: number of failed processes by worker.
+        connected: the connected workers.
+        unready: seconds for which no process has been ready.
+        error: message of the last failure.
     """
     count, workers = sum(failures.values()), len(failures)
     if count < init_limit(job):
@@ -179,7 +184,7 @@ def init_failed(
     if workers < enough and not all_of_them:
         return None
     where = "" if job.workers == 1 else f" of {workers} worker{'s' * (workers != 1)}"
-    return Verdict(INIT_FAILED, f"{count} processes{where} failed before run(), none came through: {error}")
+    return Verdict(INIT_FAILED, f"{count} processes{where} failed before run(), and none reached it: {error}")
 
 
 def progress_timeout(timeouts: Timeouts) -> float:
@@ -191,20 +196,20 @@ def progress_timeout(timeouts: Timeouts) -> float:
 
 @dataclass
 class Clocks:
-    """Seconds for which a run has stood still. Time in which it could not go on is not in them."""
+    """Seconds without progress, not counting time in which the run could not progress."""
 
-    uncut: float = 0.0  # no mini-batch is cut; where the step sets no limit for that, since listing last progressed
-    progress: float = 0.0  # a process is ready, a mini-batch waits or is leased, and none ended
-    unready: float = 0.0  # workers are connected, and none of their processes is past init()
+    uncut: float = 0.0  # without a first mini-batch; if the step sets no limit, since listing last progressed
+    progress: float = 0.0  # without a finished mini-batch, while a process is ready and mini-batches are unfinished
+    unready: float = 0.0  # with connected workers, but without a process that has passed init()
 
 
 def stalled(job: Job, clocks: Clocks) -> Verdict | None:
-    """Return the verdict of a time limit that has passed."""
+    """Return the verdict of a time limit that has passed, or None."""
     limits = job.timeouts
     if clocks.unready > limits.init + _STARTING:
         return Verdict(
             NO_PROGRESS,
-            f"workers are connected, and for {clocks.unready:.0f} s none of their processes came through init() "
+            f"no process of the connected workers has passed init() for {clocks.unready:.0f} s "
             f"(initTimeoutSeconds is {limits.init:g})",
         )
     if limits.first_task_creation is not None and clocks.uncut > limits.first_task_creation:

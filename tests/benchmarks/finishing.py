@@ -53,7 +53,7 @@ async def work(coordinator: Coordinator) -> None:
     while True:
         grants, orders = await coordinator.lease(agent, epoch, 2)
         if orders:
-            return coordinator.bye(agent)
+            return coordinator.deregister(agent)
         done = [Completion(each.mini_batch, each.attempt, 0, 0, 0, 1, -1, 0, 1, 1, 1, 1) for each in grants]
         coordinator.report(json.loads(json.dumps(wire.report(agent, epoch, segment="none", completed=done))))
 

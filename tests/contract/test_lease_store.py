@@ -76,7 +76,7 @@ class LeaseStoreMachine(RuleBasedStateMachine):
             expected.holder, expected.deadline = agent, self.now + TERM
             self.spoken.append((agent, number, attempt))
 
-    @rule(data=st.data(), call=st.sampled_from(["complete", "fail", "give_back", "defer"]))
+    @rule(data=st.data(), call=st.sampled_from(["complete", "fail", "release", "defer"]))
     def report(self, data, call):
         agent, number, attempt = self.someone(data)
         expected = self.model[number]
@@ -107,12 +107,12 @@ class LeaseStoreMachine(RuleBasedStateMachine):
     def lose(self, name):
         agent = self.agent(name)
         taken = [number for number, expected in enumerate(self.model) if expected.holder == agent]
-        assert self.store.lose(agent) == self.losses_of(taken)
+        assert self.store.expire_all(agent) == self.losses_of(taken)
 
     @rule(name=st.sampled_from(NAMES))
     def release(self, name):
         agent = self.agent(name)
-        self.store.release(agent)
+        self.store.release_all(agent)
         for expected in self.model:
             if expected.holder == agent:
                 expected.state, expected.holder = State.WAITING, ""
@@ -169,7 +169,7 @@ class LeaseStoreMachine(RuleBasedStateMachine):
     @invariant()
     def the_store_knows_who_holds_how_many(self):
         for agent in map(self.agent, NAMES):
-            assert self.store.held(agent) == sum(each.holder == agent for each in self.model)
+            assert self.store.leased_to(agent) == sum(each.holder == agent for each in self.model)
 
     @invariant()
     def counts_add_up(self):
@@ -238,7 +238,7 @@ def test_mini_batches_are_granted_in_order_and_those_that_wait_again_first():
     store = LeaseStore(max_tries=3, term=TERM)
     store.add(5)
     assert store.grant("a", 2, 0.0) == [(0, 1), (1, 1)]
-    store.give_back("a", 1, 1)
+    store.release("a", 1, 1)
     store.fail("a", 0, 1)
     assert store.grant("a", 3, 0.0) == [(1, 2), (0, 2), (2, 1)]
 
@@ -293,10 +293,10 @@ def test_what_kills_one_worker_after_another_fails_in_the_end():
     store.add(1)
     for _ in range(LOSSES_FOR_FREE + 1):
         store.grant("a", 1, 0.0)
-        assert store.lose("a") == []
+        assert store.expire_all("a") == []
     assert (store.losses(0), store.tries(0)) == (LOSSES_FOR_FREE + 1, 1)
     store.grant("a", 1, 0.0)
-    assert store.lose("a") == [0]
+    assert store.expire_all("a") == [0]
     assert store.state(0) is State.FAILED
 
 
@@ -306,4 +306,4 @@ def test_a_mini_batch_that_is_none_of_the_plan_is_refused():
     for number in (-1, 1, 10**9):
         assert store.complete("a", number, 1) is Outcome.REFUSED
         assert store.fail("a", number, 1) is Outcome.REFUSED
-        assert store.give_back("a", number, 1) is Outcome.REFUSED
+        assert store.release("a", number, 1) is Outcome.REFUSED

@@ -158,7 +158,7 @@ def test_a_script_that_no_process_can_start_fails_the_step_early_and_uses_up_no_
 
     assert ended.code == 1
     assert ended.reason == "InitFailed"
-    assert re.match(r"\d+ processes failed before run\(\), none came through: ", ended.succeeded["message"])
+    assert re.match(r"\d+ processes failed before run\(\), and none reached it: ", ended.succeeded["message"])
     assert ended.mini_batches == {"total": 2, "scheduled": 2}
     assert ended.items == {}
     error = ended.first_error
@@ -234,7 +234,10 @@ def test_missing_results_fail_the_mini_batch_where_mini_batches_and_items_are_co
     assert ended.succeeded["message"] == "2 mini-batches failed, allowedFailedCount allows 1"
     assert ended.mini_batches == {"total": 2, "scheduled": 2, "failed": 2, "retried": 2}
     assert ended.items == {"total": 4, "failed": 4}
-    message = "run() returned 1 results for 2 items, and failed mini-batches are counted"
+    message = (
+        "run() returned 1 results for 2 items; this fails the mini-batch because errorThreshold and a limit of failed "
+        "mini-batches are both set"
+    )
     assert [(each["category"], each["attempts"], each["message"]) for each in ended.failed] == [
         ("WrongReturn", 2, message),
         ("WrongReturn", 2, message),

@@ -98,7 +98,7 @@ def test_a_retry_may_have_new_code_when_its_user_says_so(scores):
     assert (ended.code, ended.output) == (0, rows(2, 7))
     report = json.loads(ended.log("sys/job_report/code.json"))
     assert report[1]["miniBatches"] == [[2, 2], [7, 7]]
-    assert "2 codes made the rows (10, 2 mini-batches)" in ended.log("job_result.txt")
+    assert "2 versions of the code made the rows (10, 2 mini-batches)" in ended.log("job_result.txt")
 
 
 def test_a_retry_that_is_killed_leaves_the_old_output_and_is_gone_on_with(scores):

@@ -17,7 +17,7 @@ from signals import wait_for_handler
 
 from longshore_agent.fetch_source import fetch_source
 from longshore_client import api
-from longshore_coordinator.last_words import last_words
+from longshore_coordinator.termination_message import termination_message
 from longshore_operator.cluster.coordinators import CoordinatorError
 from longshore_operator.manifests.credentials import issue
 from longshore_protocol.job import APPEND_ROW, Input, Model, Output, Thresholds
@@ -260,7 +260,7 @@ def test_a_coordinator_that_cannot_work_says_why_and_asks_for_another_start(tmp_
     with setup(tmp_path) as pod:
         (tmp_path / "job.json").write_text("{")
         assert pod.coordinator().wait(PATIENCE) == 1
-        assert "the coordinator cannot work" in (tmp_path / "words").read_text()
+        assert "the coordinator failed" in (tmp_path / "words").read_text()
 
 
 def test_an_agent_of_another_run_does_not_trust_this_coordinator(tmp_path):
@@ -278,7 +278,7 @@ def test_last_words_fit_into_a_termination_message(message, traceback, devices):
     error = FirstError("UserError", message, worker="w", mini_batch=3, traceback=traceback)
     known = tuple(Device(f"score-worker-{number}", "gpu:0", 2) for number in range(devices))
     snapshot = Snapshot("Failed", "r", "/run", "/out", 3, message=message, first_error=error, devices=known)
-    text = last_words(snapshot)
+    text = termination_message(snapshot)
     assert len(text.encode()) <= LIMIT
     read = Snapshot.from_json(text)
     assert (read.state, read.epoch, read.first_error.mini_batch) == ("Failed", 3, 3)

@@ -44,7 +44,7 @@ class Bench:
         for number in range(mini_batches):  # in lots of one: what is restored is laid over each lot
             self.run.add([Slice(0, ITEMS, b'["/in/%d-a","/in/%d-b"]' % (number, number))])
         if listed:
-            self.run.listed()
+            self.run.finish_listing()
 
     def agent(self, worker="w0", boot="1"):
         return self.run.register(worker, boot, self.now)

@@ -196,10 +196,10 @@ def test_parts_of_an_earlier_assembly_go_with_the_next_one():
 def test_rows_of_too_many_different_columns_stay_in_their_segments(monkeypatch):
     monkeypatch.setattr(assembly, "_MOST_PARTS", 2)
     source, target = memory(), memory()
-    with pytest.raises(AssemblyError, match="more than 2 different sets of columns and are kept in the run's folder"):
+    with pytest.raises(AssemblyError, match="more than 2 different sets of columns and are kept in the run folder"):
         assemble(source, target, job(), lay_out(source, [b"1\n"] * 3, headers=["x\n", "y\n", "z\n"]))
     assert target.names() == []
-    with pytest.raises(AssemblyError, match="more than 2 different sets of columns and are kept in the run's folder"):
+    with pytest.raises(AssemblyError, match="more than 2 different sets of columns and are kept in the run folder"):
         assemble_tables([{"x": [1]}, {"x": ["a"]}, {"x": [b"a"]}, {"x": [True]}])
 
 
@@ -215,7 +215,7 @@ def test_a_missing_segment_is_named_with_its_mini_batch_and_leaves_an_earlier_fi
 def test_a_segment_that_is_too_short_is_named_by_a_ledger_that_knows_no_digests():
     source = memory()
     source.put("s", b"1\n")
-    with pytest.raises(AssemblyError, match=r"rows of mini-batch 0 .* ends 3 bytes before the end"):
+    with pytest.raises(AssemblyError, match=r"rows of mini-batch 0: it ends 3 bytes before the end"):
         assemble(source, memory(), job(), [Piece(0, "s", 0, 5, 2, "")])
 
 
@@ -258,7 +258,7 @@ def test_rows_that_changed_places_are_refused():
     source, blocks = memory(), BLOCKS["text"]
     pieces = sealed(blocks)
     source.put(pieces[0].segment, blocks[1] + blocks[0])
-    with pytest.raises(AssemblyError, match="mini-batch 0 as they were committed: their digest is another"):
+    with pytest.raises(AssemblyError, match="committed rows of mini-batch 0: their digest differs"):
         assemble(source, memory(), job(), pieces)
 
 
@@ -275,7 +275,7 @@ def test_parquet_whose_values_changed_beside_an_intact_footer_is_refused():
     block = parquet({"x": list(range(1000))})
     source.put("s", block[:100] + bytes([block[100] ^ 1]) + block[101:])
     [piece] = sealed([block], name="s")
-    with pytest.raises(AssemblyError, match="their digest is another"):
+    with pytest.raises(AssemblyError, match="their digest differs"):
         assemble(source, memory(), job("parquet"), [piece])
 
 
@@ -366,17 +366,17 @@ def test_tables_with_many_sparse_columns_are_compared_by_few_steps(monkeypatch):
 
 
 UNLIKE = {  # columns of two mini-batches, and what of them is said
-    "integers and text": ([1], ["x"], r"in column x \(string, before: int64\)"),
-    "decimals and floats": ([Decimal("1.10")], [0.5], r"in column x \(double, before: decimal128\(3, 2\)\)"),
-    "floats and decimals": ([0.5], [Decimal("1.10")], r"in column x \(decimal128\(3, 2\), before: double\)"),
-    "lists of decimals and of floats": ([[Decimal("1.1")]], [[0.5]], r"in column x \(list<.*double>, before: list<"),
-    "structures": ([{"a": Decimal("1.1")}], [{"a": 0.5}], r"in column x \(struct<a: double>, before: struct<"),
+    "integers and text": ([1], ["x"], r'in column "x" \(string, before: int64\)'),
+    "decimals and floats": ([Decimal("1.10")], [0.5], r'in column "x" \(double, before: decimal128\(3, 2\)\)'),
+    "floats and decimals": ([0.5], [Decimal("1.10")], r'in column "x" \(decimal128\(3, 2\), before: double\)'),
+    "lists of decimals and of floats": ([[Decimal("1.1")]], [[0.5]], r'in column "x" \(list<.*double>, before: list<'),
+    "structures": ([{"a": Decimal("1.1")}], [{"a": 0.5}], r'in column "x" \(struct<a: double>, before: struct<'),
     "times with and without a zone": (
         [datetime(2024, 1, 1)],
         [datetime(2024, 1, 1, tzinfo=UTC)],
-        r"in column x \(timestamp\[us, tz=UTC\], before: timestamp\[us\]\)",
+        r'in column "x" \(timestamp\[us, tz=UTC\], before: timestamp\[us\]\)',
     ),
-    "integers that a float cannot hold": ([2**53 + 1], [0.5], "column x of mini-batch 0 cannot become double"),
+    "integers that a float cannot hold": ([2**53 + 1], [0.5], 'column "x" of mini-batch 0 cannot be converted'),
 }
 
 
@@ -397,7 +397,7 @@ def test_parquet_that_cannot_be_read_names_the_segment(damage):
     source = memory()
     data = parquet({"x": [1]})[damage]
     source.put("s", data)
-    with pytest.raises(AssemblyError, match="segment s holds no readable Parquet file for mini-batch 0"):
+    with pytest.raises(AssemblyError, match="segment s has no readable Parquet data for mini-batch 0"):
         assemble(source, memory(), job("parquet"), [Piece(0, "s", 0, len(data), 1, "")])
 
 

@@ -108,7 +108,7 @@ def test_a_ledger_that_cannot_be_written_ends_the_run_as_storage_error_after_its
         coordinator = await opened(tmp_path, timeouts=Timeouts(storage=0.3))
         if when == "at its end":
             monkeypatch.setattr(service, "_FLUSH_SECONDS", 1000.0)
-        monkeypatch.setattr(service, "_LAST_WORDS", 0.0)
+        monkeypatch.setattr(service, "_FAILED_END_TIMEOUT", 0.0)
         running = asyncio.create_task(coordinator.run())
         failing = Failing(monkeypatch, LocalStore, "create", errno.EIO, only="state/ledger")
         if when == "at its end":
@@ -159,7 +159,7 @@ def test_progress_and_metrics_that_cannot_be_written_end_no_run_and_are_logged_o
     with caplog.at_level(logging.WARNING):
         run(scenario)
     [record] = caplog.records
-    why = f"The progress of run 1 is not in its folder: [Errno {number}] {os.strerror(number)}"
+    why = f"cannot write the progress of run 1 to its folder: [Errno {number}] {os.strerror(number)}"
     assert record.getMessage() == why
 
 

@@ -96,6 +96,6 @@ def test_the_output_is_written_again_when_it_is_not_certain_to_be_the_same(bench
 def test_a_ledger_that_lacks_what_the_leases_call_done_writes_nothing(bench):
     bench.commit(b"one\n")
     bench.committed += 1
-    with pytest.raises(AssemblyError, match="the ledger holds 1 mini-batches, and 2 are done"):
+    with pytest.raises(AssemblyError, match="the ledger has 1 mini-batches, but 2 are completed"):
         bench.write()
     assert not bench.store.exists(OUT)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from longshore_coordinator import incoming
-from longshore_coordinator.incoming import MalformedMessageError, repaired
+from longshore_coordinator.incoming import MalformedMessageError, repair
 from longshore_protocol import wire
 from longshore_protocol.segments import decode_digests, digest_of, encode_digests
 from longshore_protocol.wire import Completion, Failure
@@ -34,29 +34,29 @@ def test_a_sound_report_passes_as_it_is():
         ({"agent": 7}, "agent is 7; it must be a text of a length from 1 to"),
         ({"held": [[1, True]]}, "in held, attempt is true; it must be a whole number"),
         ({"held": [[1]]}, "in held, it has 1 values; it must have 2"),
-        ({"returned": [1]}, "an element of returned is no list"),
-        ({"completed": [list(DONE), "x"]}, "an element of completed is no list"),
+        ({"returned": [1]}, "an element of returned is not a list"),
+        ({"completed": [list(DONE), "x"]}, "an element of completed is not a list"),
         ({"completed": [list(DONE), [*DONE[:8], 1e300, *DONE[9:]]]}, "in completed, started is 1e+300; it must be a"),
         ({"completed": [[*DONE[:4], -1, *DONE[5:]]]}, "in completed, succeeded is -1; it must be a whole number"),
         ({"completed": [list(DONE[:-1])]}, "in completed, it has 11 values; it must have 12"),
-        ({"completed": [list(DONE._replace(header=0))]}, "a header of completed is not among headers"),
-        ({"headers": ["a\ud800"]}, "a header is no text"),
-        ({"digests": "AAAA"}, "digests are not those of completed: 1 digests were expected, and there are 3 bytes"),
-        ({"digests": "ä"}, "digests are not those of completed: "),
-        ({"failed": [list(FAILED._replace(category="Sabotage"))]}, "in failed, the category is 'Sabotage', which is"),
+        ({"completed": [list(DONE._replace(header=0))]}, "in completed, a header index is out of range"),
+        ({"headers": ["a\ud800"]}, "a header is not a valid string"),
+        ({"digests": "AAAA"}, "digests do not match completed: 1 digests were expected, and there are 3 bytes"),
+        ({"digests": "ä"}, "digests do not match completed: "),
+        ({"failed": [list(FAILED._replace(category="Sabotage"))]}, "in failed, the category 'Sabotage' does not exist"),
         ({"failed": [list(FAILED._replace(message=["no"]))]}, 'in failed, message is ["no"]; it must be a text'),
         ({"failed": [list(FAILED._replace(started=float("nan")))]}, "in failed, started is NaN; it must be a number"),
         ({"failed": [list(FAILED._replace(elapsed=1e300))]}, "in failed, elapsed is 1e+300; it must be a number"),
-        ({"init_failed": [{}]}, "an element of init_failed is no list"),
-        ({"deferred": [7]}, "an element of deferred is no list"),
-        ({"deferred": [[0, 1, "moon", "no"]]}, "in deferred, the origin is 'moon', which is none"),
+        ({"init_failed": [{}]}, "an element of init_failed is not a list"),
+        ({"deferred": [7]}, "an element of deferred is not a list"),
+        ({"deferred": [[0, 1, "moon", "no"]]}, "in deferred, the origin 'moon' does not exist"),
         ({"deferred": [[0, 1, "store", ["no"]]]}, 'in deferred, message is ["no"]; it must be a text'),
         ({"deferred": [[-2, 1, "store", "no"]]}, "in deferred, mini-batch is -2; it must be a whole number from -1"),
         ({"fetched": -1}, "fetched is -1; it must be a whole number from 0 to"),
-        ({"processes": ["ready"]}, "an element of processes is no object"),
-        ({"processes": [{"state": ["ready"]}]}, "in processes, state is no text"),
-        ({"processes": [{"state": wire.BRINGING}]}, "in processes, what is no text"),
-        ({"processes": [{**READY, "device": 7}]}, "in processes, device is no text"),
+        ({"processes": ["ready"]}, "an element of processes is not an object"),
+        ({"processes": [{"state": ["ready"]}]}, "in processes, state is not a string"),
+        ({"processes": [{"state": wire.BRINGING}]}, "in processes, what is not a string"),
+        ({"processes": [{**READY, "device": 7}]}, "in processes, device is not a string"),
         ({"processes": [{**READY, "seconds": float("inf")}]}, "seconds is Infinity; it must be a number"),
         ({"processes": None}, "processes is null; it must be a list"),
     ],
@@ -101,7 +101,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("failure", UNREADABLE.values(), ids=UNREADABLE)
 def test_a_try_in_an_earlier_ledger_that_cannot_be_read_still_counts(failure):
     record = json.loads(json.dumps({"tried": {"worker": "w0", "terminal": True, "failure": failure}}))
-    entry = repaired(record)["tried"]
+    entry = repair(record)["tried"]
     sound = Failure(*entry["failure"])
     assert (sound.mini_batch, sound.attempt, entry["terminal"]) == (1, 1, True)
     if len(failure) == len(FAILED):
@@ -111,7 +111,7 @@ def test_a_try_in_an_earlier_ledger_that_cannot_be_read_still_counts(failure):
 
 def test_texts_of_an_earlier_ledger_are_printable_too():
     record = {"tried": {"worker": "w0", "terminal": False, "failure": FAILED._replace(message="\ud800")}}
-    assert Failure(*repaired(json.loads(json.dumps(record)))["tried"]["failure"]).message == r"\ud800"
+    assert Failure(*repair(json.loads(json.dumps(record)))["tried"]["failure"]).message == r"\ud800"
 
 
 def test_a_result_in_an_earlier_ledger_that_cannot_be_read_is_made_again_and_the_others_are_kept():
@@ -124,13 +124,13 @@ def test_a_result_in_an_earlier_ledger_that_cannot_be_read_is_made_again_and_the
         "mini_batches": [list(DONE), unreadable, list(DONE._replace(mini_batch=2))],
         "digests": encode_digests(digests),
     }
-    kept = repaired(json.loads(json.dumps({"done": entry})))["done"]
+    kept = repair(json.loads(json.dumps({"done": entry})))["done"]
     assert [raw[0] for raw in kept["mini_batches"]] == [0, 2]
     assert decode_digests(kept["digests"], count=2) == [digests[0], digests[2]]
 
 
 def test_a_try_of_no_mini_batch_is_left_out():
-    assert repaired({"tried": {"worker": "w0", "terminal": True, "failure": ["x", 1]}}) is None
+    assert repair({"tried": {"worker": "w0", "terminal": True, "failure": ["x", 1]}}) is None
 
 
 @pytest.mark.parametrize("name", sorted(wire.report("w0.1.x", 1)))

@@ -7,7 +7,7 @@ from synthetic_run import SyntheticRun
 
 from longshore_coordinator.finish import write_end, write_output
 from longshore_coordinator.ledger import Ledger
-from longshore_coordinator.observe import Moments, take_snapshot
+from longshore_coordinator.observe import Milestones, take_snapshot
 from longshore_coordinator.restore import restore
 from longshore_coordinator.run import Run
 from longshore_storage.store import open_store
@@ -36,7 +36,7 @@ def test_restoring_and_ending_a_run_holds_few_bytes_for_each_mini_batch(syntheti
     ledger = Ledger.claim(store, {})
     run = Run(synthetic.job, ledger=ledger, restored=restore(ledger, resumed_by_user=False), now=0.0)
     run.add(list(synthetic.cut(synthetic.job)))
-    run.listed()
+    run.finish_listing()
     assert run.verdict is not None
     held, _ = tracemalloc.get_traced_memory()
     assert held < 120 * MINI_BATCHES
@@ -44,8 +44,8 @@ def test_restoring_and_ending_a_run_holds_few_bytes_for_each_mini_batch(syntheti
     tracemalloc.reset_peak()
     done = MINI_BATCHES - MINI_BATCHES * FAILING // 100
     written = write_output(synthetic.job, store, ledger, expected=done)
-    last = take_snapshot(run, Moments(0.0), state="Succeeded", epoch=2, written=written, now=1.0)
-    write_end(synthetic.job, store, ledger, run.plan, last, written=written, moments=Moments(0.0))
+    last = take_snapshot(run, Milestones(0.0), state="Succeeded", epoch=2, written=written, now=1.0)
+    write_end(synthetic.job, store, ledger, run.plan, last, written=written, milestones=Milestones(0.0))
     _, most = tracemalloc.get_traced_memory()
     assert most - held < FIXED + 200 * MINI_BATCHES
     assert store.get("output/parallel_run_step.txt") == b"".join(map(synthetic.rows, range(MINI_BATCHES)))

@@ -42,7 +42,7 @@ class Reading:
     def __init__(self, names, *, earlier=(), job=JOB, fails_after=None, stop_after=None, listing=None):
         self.record = PlanRecord()
         for entry in earlier:
-            self.record.take(entry)
+            self.record.update(entry)
         self.slices, self.lots, self.entries, self.ends = [], [], [], []
         self._fails_after, self._stop_after = fails_after, stop_after
         self.reader = PlanReader(

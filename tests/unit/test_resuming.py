@@ -237,7 +237,7 @@ def test_the_report_says_which_mini_batches_came_of_which_code(folder):
     _, ledger = folder.begin(**changed)
     folder.complete(ledger, 4)
     told = write_code_report(folder.store, Ledger(folder.store, 99))
-    assert told == f"2 codes made the rows (4, 2 mini-batches): see {REPORT}"
+    assert told == f"2 versions of the code made the rows (4, 2 mini-batches); {REPORT} lists them"
     first, second = json.loads(folder.store.get(REPORT))
     assert (first["epochs"], first["miniBatches"]) == ([1], [[0, 2], [5, 5]])
     assert (second["epochs"], second["miniBatches"]) == ([2, 3], [[3, 4]])
@@ -268,7 +268,7 @@ def test_a_source_that_workers_fetch_is_listed_and_its_file_is_named(folder, tmp
 
 def test_a_model_that_cannot_be_listed_is_not_compared(job, monkeypatch):
     known = code_of(job)
-    monkeypatch.setattr(code, "_MOST_LISTED", 0)
+    monkeypatch.setattr(code, "_MAX_LISTED", 0)
     assert changes(known, code_of(job)) == changes(code_of(job), known) == []
 
 

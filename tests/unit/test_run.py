@@ -40,7 +40,7 @@ def test_a_run_does_not_end_before_its_inputs_are_listed(store):
     agent = bench.agent()
     bench.complete(agent, *bench.grant(agent, 4))
     assert bench.run.verdict is None
-    bench.run.listed()
+    bench.run.finish_listing()
     assert bench.run.verdict.succeeded
 
 
@@ -251,7 +251,10 @@ def test_a_short_return_is_a_failed_try_where_failed_mini_batches_are_counted(st
     assert bench.counts() == {"waiting": 3, "done": 1}
     (tried,) = [Failure(*each["failure"]) for each in bench.records("tried")]
     assert (tried.mini_batch, tried.category) == (1, errors.WRONG_RETURN)
-    assert tried.message == "run() returned 1 results for 2 items, and failed mini-batches are counted"
+    assert tried.message == (
+        "run() returned 1 results for 2 items; this fails the mini-batch because errorThreshold and a limit of failed "
+        "mini-batches are both set"
+    )
     assert [each[0] for each in bench.records("done")[0]["mini_batches"]] == [0]
     bench.complete(agent, *bench.grant(agent), succeeded=0)
     assert bench.run.verdict.reason == "AllowedFailedCountExceeded"
@@ -274,7 +277,7 @@ def test_what_each_worker_computes_on_is_counted_and_kept_when_it_is_gone(bench)
     known = (Device("w0", "gpu:0", 2), Device("w0", "gpu:1", 1), Device("w1", "gpu:0", 1))
     assert bench.run.agents.devices() == known
     bench.report(first, processes=on("gpu:0", "gpu:0"))
-    bench.run.bye(second)
+    bench.run.deregister(second)
     assert bench.run.agents.devices() == (*known[:2], Device("w1", "gpu:0", 2))
 
 

@@ -37,7 +37,7 @@ def test_what_a_lost_agent_held_waits_again_at_once_and_costs_no_try(bench, how)
     elif how == "registered anew":
         bench.agent(boot="2")
     else:
-        bench.run.bye(agent)
+        bench.run.deregister(agent)
     assert bench.counts() == {"waiting": 4}
     assert bench.run.leases.tries(0) == 0
     with pytest.raises(UnknownAgentError, match="is not registered here, or was replaced"):
@@ -49,7 +49,7 @@ def test_an_agent_that_takes_its_leave_loses_nothing_not_even_time_and_again(ben
     for number in range(LOSSES_FOR_FREE + JOB.max_tries):
         agent = bench.agent(boot=str(number))
         assert bench.grant(agent) == [(0, number + 1)]
-        bench.run.bye(agent)
+        bench.run.deregister(agent)
     assert bench.counts() == {"waiting": 4}
     assert bench.run.leases.losses(0) == 0
 
@@ -89,7 +89,7 @@ def test_a_mini_batch_that_is_lost_with_worker_after_worker_fails_in_the_end(ben
     (tried,) = bench.records("tried")
     lost = Failure(*tried["failure"])
     assert (tried["terminal"], lost.category) == (True, errors.PROCESS_DIED)
-    assert lost.message == "lost with its worker 12 times: it may be what ends workers"
+    assert lost.message == "lost with its worker 12 times; it may be the cause of the losses"
 
 
 def test_one_agent_alone_gets_what_it_asks_for(store):
@@ -145,7 +145,7 @@ def test_no_worker_is_idle_while_inputs_are_listed_nor_after_the_verdict(store):
     bench.agent("w1")
     pairs = bench.grant(agent)
     assert bench.run.idle_workers() == []
-    bench.run.listed()
+    bench.run.finish_listing()
     assert bench.run.idle_workers() == ["w1"]
     bench.complete(agent, *pairs)
     assert bench.run.verdict.succeeded

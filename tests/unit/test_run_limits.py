@@ -180,9 +180,9 @@ def test_a_coordinator_that_was_stopped_ends_no_run_when_it_wakes_up(store, proc
     for _ in range(3):
         bench.sleep(100_000)
     assert bench.run.verdict is None
-    assert bench.run.leases.held(agent) == len(pairs)
-    assert bench.run.agents.brings(bench.now) == (["the model m"] if "what" in processes[0] else [])
+    assert bench.run.leases.leased_to(agent) == len(pairs)
+    assert bench.run.agents.downloads(bench.now) == (["the model m"] if "what" in processes[0] else [])
     lost = bench.report(agent, processes=processes, held=[list(pair) for pair in pairs])
     assert lost == [], "agents have the time to renew their leases"
     bench.tick(TERM)
-    assert bench.run.leases.held(agent) == 0, "and no more than that"
+    assert bench.run.leases.leased_to(agent) == 0, "and no more than that"

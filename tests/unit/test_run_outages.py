@@ -240,23 +240,23 @@ def test_a_process_that_hangs_while_a_store_fails_ends_the_run_in_the_end(store)
 
 def test_inputs_that_cannot_be_listed_for_now_are_why_a_run_waits(store):
     bench = Bench(store, mini_batches=0, listed=False)
-    bench.run.listing_waits("Input x cannot be listed. 503.")
+    bench.run.set_listing_error("Input x cannot be listed. 503.")
     said = ("WaitingForInput", "waiting for the store: Input x cannot be listed. 503")
     assert bench.run.waiting(bench.now) == said
-    bench.run.listing_waits("")
+    bench.run.set_listing_error("")
     assert bench.run.waiting(bench.now)[0] == "WaitingForWorkers"
 
 
 def test_nothing_is_granted_while_the_ledger_cannot_be_written(bench):
     agent = bench.agent()
     bench.report(agent)
-    bench.run.ledger_outage.failed(wire.STORE, "cannot write the ledger: Input/output error")
+    bench.run.ledger_outage.record_failure(wire.STORE, "cannot write the ledger: Input/output error")
     assert bench.grant(agent) == []
     bench.tick(100)
     assert bench.run.verdict is None, "nor is that a lack of progress"
     said = ("WaitingForStorage", "waiting for the store: cannot write the ledger: Input/output error")
     assert bench.run.waiting(bench.now) == said
-    bench.run.ledger_outage.ended()
+    bench.run.ledger_outage.record_success()
     assert bench.grant(agent) == [(0, 1)]
 
 
@@ -264,7 +264,7 @@ def test_bringing_data_counts_against_no_limit_and_is_why_the_run_waits(tmp_path
     bench = Bench(LocalStore(str(tmp_path)), timeouts=Timeouts(init=10.0))
     agent = bench.agent()
     state = {"process": "", "state": wire.BRINGING, "mini_batch": None, "seconds": 1.0, "what": "the side input x"}
-    said = ("BringingData", "1 of 1 workers bring the side input x before init()")
+    said = ("BringingData", "1 of 1 workers are downloading the side input x before init()")
     for _ in range(20):
         bench.report(agent, processes=[state])
         assert bench.run.agents.waiting(bench.now) == said

@@ -33,7 +33,7 @@ def test_a_step_whose_processes_never_come_to_run_is_stopped(store):
         assert bench.run.verdict is None
     bench.report(agent, processes=STARTING, init_failed=[init_failure(3, "ImportError: again")])
     assert bench.run.verdict.reason == "InitFailed"
-    assert bench.run.verdict.message == "4 processes failed before run(), none came through: ImportError: again"
+    assert bench.run.verdict.message == "4 processes failed before run(), and none reached it: ImportError: again"
     error = bench.run.accounts.errors.first
     assert (error.message, error.mini_batch) == ("ImportError: no module", None)
 
@@ -81,7 +81,7 @@ def test_a_worker_that_fails_in_its_new_place_too_is_replaced_ever_more_seldom(s
             bench.report(agent, processes=STARTING, init_failed=[init_failure(1000 * boot + count)])
             count += 1
         failures.append(count)
-        bench.run.bye(agent)
+        bench.run.deregister(agent)
     assert failures == [3, 6, 12, 24]
     assert bench.run.verdict is None
 
@@ -105,7 +105,7 @@ def test_a_step_ends_when_the_processes_of_every_worker_fail(store):
                 bench.report(agent, processes=STARTING, init_failed=[init_failure(process)])
         assert (bench.run.verdict is not None) == ends
     assert bench.run.verdict.message == (
-        "4 processes of 2 workers failed before run(), none came through: ImportError: no module"
+        "4 processes of 2 workers failed before run(), and none reached it: ImportError: no module"
     )
 
 

@@ -110,14 +110,14 @@ def test_agents_and_coordinators_of_adjacent_versions_work_together(tmp_path, mo
     of_version(coordinator, monkeypatch, wire, server_module)
     of_version(agent, monkeypatch, coordinator_client)
     later = {"a_field_of_another_version": [{}]}
-    answer, pack, post = server_module._answer, server_module.pack_grants, CoordinatorClient._post
+    answer, pack, post = server_module._json_response, server_module.pack_grants, CoordinatorClient._post
     answers = []
 
     def answer_with_more(body):
         answers.append(body)
         return answer({**body, **later, **({"job": {**body["job"], **later}} if "job" in body else {})})
 
-    monkeypatch.setattr(server_module, "_answer", answer_with_more)
+    monkeypatch.setattr(server_module, "_json_response", answer_with_more)
     monkeypatch.setattr(server_module, "pack_grants", lambda orders, grants: pack({**orders, **later}, grants))
     monkeypatch.setattr(CoordinatorClient, "_post", lambda self, call, body: post(self, call, {**body, **later}))
 
@@ -144,7 +144,7 @@ def test_what_is_no_message_is_refused_with_a_sentence(tmp_path, body):
         async with serving(tmp_path) as caller:
             for call in ("register", "lease", "report", "bye", "gone", "drain"):
                 answer = await caller.post(call, body, status=400)
-                assert answer.startswith(b"not a message of this protocol: ")
+                assert answer.startswith(b"malformed request: ")
 
     asyncio.run(scenario())
 
@@ -158,7 +158,9 @@ def test_an_agent_that_is_not_known_must_register_anew(tmp_path):
             await caller.register()
             mine = caller.identity["agent"]
             answer = await caller.post("report", wire.report(mine, 2), status=409)
-            assert answer.decode() == "this is epoch 1, the agent belongs to epoch 2"
+            assert answer.decode() == (
+                "this coordinator has epoch 1, the agent registered in epoch 2; it must register again"
+            )
             await caller.post("lease", {"agent": mine, "epoch": 0, "want": 1}, status=409)
 
     asyncio.run(scenario())
@@ -299,7 +301,7 @@ def test_a_report_with_one_bad_entry_changes_nothing_and_the_run_goes_on(tmp_pat
             await caller.register()
             grants, _ = await caller.lease(2)
             answer = await caller.post("report", wire.report(*caller.identity.values(), **bad), status=400)
-            assert answer.startswith(b"not a message of this protocol: ")
+            assert answer.startswith(b"malformed request: ")
             assert (await caller.snapshot()).mini_batches.running == 2
             assert await caller.report(completed=completed(*grants)) == {"finished": True}
             await caller.post("bye", caller.identity)

@@ -149,7 +149,7 @@ def read_plan(job, earlier=()):
     """Return the plan's records and how its reading ended."""
     record, entries, ends = PlanRecord(), [], []
     for entry in earlier:
-        record.take(entry)
+        record.update(entry)
     reader = PlanReader(job, record, deliver=lambda _, entry: entries.append(entry), ended=ends.append)
     reader.run()
     return json.loads(json.dumps(entries)), ends[0]

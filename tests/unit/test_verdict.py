@@ -155,7 +155,7 @@ ALL_PROCESSED = [
         Verdict(
             "NoResultToAppend",
             "no succeeded mini-batch item was returned from run(): "
-            "2 mini-batches returned nothing, 1 failed, and append_row needs a row",
+            "2 mini-batches returned nothing, 1 failed; append_row needs at least one row",
         ),
     ),
     (
@@ -165,7 +165,7 @@ ALL_PROCESSED = [
         Verdict(
             "NoResultToAppend",
             "no succeeded mini-batch item was returned from run(): "
-            "3 mini-batches returned nothing, 0 failed, and append_row needs a row",
+            "3 mini-batches returned nothing, 0 failed; append_row needs at least one row",
         ),
     ),
     (
@@ -187,7 +187,7 @@ ALL_PROCESSED = [
         Verdict(
             "NoResultToAppend",
             "no succeeded mini-batch item was returned from run(): "
-            "2 mini-batches returned nothing, 1 failed, and append_row needs a row",
+            "2 mini-batches returned nothing, 1 failed; append_row needs at least one row",
         ),
     ),
     (
@@ -326,7 +326,7 @@ def test_workers_that_are_connected_must_have_a_process_past_init_within_the_tim
     assert judge(limit) is None
     found = judge(limit + 1)
     assert found.reason == verdict.NO_PROGRESS
-    assert "none of their processes came through init()" in found.message
+    assert "no process of the connected workers has passed init()" in found.message
 
 
 ONE, THREE, HUNDRED = {"workers": 1}, {"workers": 3}, {"workers": 100}
@@ -357,4 +357,4 @@ def test_a_step_is_broken_where_several_workers_are(workers, failures, connected
     found = verdict.init_failed(replace(job(), **workers), failures, connected, unready=unready, error="no")
     assert (found is not None) == ends
     assert found is None or found.reason == "InitFailed"
-    assert found is None or found.message.endswith(" failed before run(), none came through: no")
+    assert found is None or found.message.endswith(" failed before run(), and none reached it: no")

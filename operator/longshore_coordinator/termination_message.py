@@ -1,4 +1,4 @@
-"""The last snapshot within the few bytes that a container may leave behind."""
+"""The last snapshot of a run, shortened to the size of a container's termination message."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import replace
 from longshore_protocol.snapshot import Snapshot
 from longshore_protocol.termination import LIMIT, shortened
 
-_FEW = 5  # devices that are still told when not all fits
-_CUTS = (2000, 1000, 500, 200, 50, 0)  # characters that the longest texts are cut to, one after the other
+_MAX_DEVICES = 5  # kept if the snapshot is too long
+_CUTS = (2000, 1000, 500, 200, 50, 0)  # lengths in characters that the texts are cut to, tried in order
 
 
-def last_words(snapshot: Snapshot) -> str:
-    """Return the snapshot as JSON of at most LIMIT bytes: texts lose their middle, the traceback first."""
+def termination_message(snapshot: Snapshot) -> str:
+    """Return the snapshot as JSON of at most LIMIT bytes, with texts shortened if needed, the traceback first."""
     text = snapshot.to_json()
     if not _fits(text):
         error = snapshot.first_error
         snapshot = replace(
             snapshot,
-            devices=snapshot.devices[:_FEW],
+            devices=snapshot.devices[:_MAX_DEVICES],
             first_error=None if error is None else replace(error, items=()),
         )
         text = snapshot.to_json()
