@@ -46,7 +46,7 @@ async def work(coordinator, worker, first_lease):
         grants, orders = await coordinator.lease(agent, epoch, WANT)
         first_lease.append(time.monotonic())
         if orders:
-            coordinator.bye(agent)
+            coordinator.deregister(agent)
             return
         completed, failed = [], []
         for each in grants:

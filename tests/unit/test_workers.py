@@ -39,10 +39,10 @@ class Parts(Workers):
         self.failed.append((worker, why))
         self.gave_up.set()
 
-    def _agent(self, worker):
+    def _agent(self, worker, parent):
         return [sys.executable, "-S", "-c", self.lines[worker, "agent"]], dict(os.environ)
 
-    def _host(self, worker):
+    def _host(self, worker, parent):
         return [sys.executable, "-S", "-c", self.lines[worker, "host"]], dict(os.environ)
 
 
