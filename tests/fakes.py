@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from jobs import job
 
 from longshore_agent import gateway
 from longshore_agent.worker import Worker
@@ -54,17 +55,7 @@ SPEC = HostSpec(
 
 def summary_job(folder: Path, **changes: Any) -> Job:
     """Return a job without rows whose run and output are in a folder."""
-    return Job(
-        name="score",
-        run_id="1",
-        run_uri=str(folder / "run"),
-        inputs=(Input("in", ("/in",)),),
-        mini_batch=MiniBatchSize("files", 1),
-        output=Output(SUMMARY_ONLY, str(folder / "out")),
-        source_uri="/code",
-        entry_script="score.py",
-        **changes,
-    )
+    return job(**{"uri": str(folder / "run"), "output": Output(SUMMARY_ONLY, str(folder / "out")), **changes})
 
 
 def completed(*grants: Grant) -> list[Completion]:

@@ -19,8 +19,26 @@ Named = Iterator[tuple[str, dict[str, Any]]]  # manifests, each with a name for 
 # Makers
 
 
+def resource(kind: str, name: str, spec: dict[str, Any], **metadata: str) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
+
+
 def manifest(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "sample"}, "spec": spec}
+    return resource(kind, "sample", spec)
+
+
+def cluster_step(**changes: Any) -> dict[str, Any]:
+    """Return the spec of a ParallelRunStep on a cluster; a field that is given as None is left out."""
+    spec = {
+        "inputs": [{"name": "images", "dataset": "images"}],
+        "output": {"name": "scores"},
+        "source": {"configMap": "code"},
+        "entryScript": "score.py",
+        "environment": {"name": "scikit"},
+        "outputAction": "append_row",
+        **changes,
+    }
+    return {name: value for name, value in spec.items() if value is not None}
 
 
 def step(*without: str, **spec: Any) -> dict[str, Any]:

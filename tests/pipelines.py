@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from manifests import resource
+
 from longshore_api import parse
 from longshore_api.errors import InvalidDocuments
 from longshore_planner.catalogue import Document, Documents
@@ -12,13 +14,11 @@ from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import FrozenPipeline, Options
 from longshore_planner.pipelines.parameters import Given
 
-VERSION = "longshore.dev/v1alpha1"
 WHERE = "p.yaml document 1, Pipeline/test"
 
 
 def document(kind: str, name: str, /, **spec: Any) -> Document[Any]:
-    raw = {"apiVersion": VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    return Document(f"p.yaml document 1, {kind}/{name}", "/src", parse(raw))
+    return Document(f"p.yaml document 1, {kind}/{name}", "/src", parse(resource(kind, name, spec)))
 
 
 def template(*steps: dict[str, Any], **spec: Any) -> PipelineDocument:

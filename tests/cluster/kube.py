@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from manifests import resource
+
 OURS = ".longshore.dev"  # behind the plurals of our kinds
 PATIENCE = 60.0  # seconds: far more than any single thing takes
 
@@ -112,8 +114,7 @@ class Kubectl:
 
     def apply(self, kind, name, /, **spec):
         """Apply a resource of ours."""
-        manifest = {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
-        self("apply", "--validate=false", "--filename=-", stdin=manifest)
+        self("apply", "--validate=false", "--filename=-", stdin=resource(kind, name, spec))
 
     def request(self, method, path, body=None, **query):
         """Send the API server a request of our own: kubectl cannot apply a status. JSON is YAML, too."""

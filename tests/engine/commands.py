@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from manifests import resource
 
 ENTRIES = Path(__file__).parents[1] / "data" / "entries"
 MARKER = "TEST_MARKER"
@@ -170,7 +171,7 @@ class Longshore:
 
     def document(self, kind, name, /, **spec):
         """Return one custom resource."""
-        return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+        return resource(kind, name, spec)
 
     def manifest(self, *documents):
         """Write the documents, in the place of earlier ones."""

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from manifests import cluster_step
 from watching import Operator
 from world import NAMESPACE, START, FakeKube, kind
 
@@ -30,16 +31,7 @@ def script(name, *reads, script=None, **more):
 
 def parallel(name, **more):
     own = {key: more.pop(key) for key in ("inputs", "miniBatchSize", "nodeCount") if key in more}
-    spec = {
-        "inputs": [{"name": "images", "dataset": "images"}],
-        "output": {"name": "scores"},
-        "source": {"configMap": "code"},
-        "entryScript": "score.py",
-        "environment": {"name": "scikit"},
-        "outputAction": "append_row",
-        **own,
-    }
-    return {"name": name, "parallelRun": spec, **more}
+    return {"name": name, "parallelRun": cluster_step(**own), **more}
 
 
 CODE = {

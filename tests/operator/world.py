@@ -5,6 +5,7 @@ import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from manifests import cluster_step, resource
 from watching import RECONCILED, Operator, frozen, is_watched
 
 from longshore_operator.cluster.api import Conflict, NotFound, Taken
@@ -21,31 +22,15 @@ from longshore_protocol.snapshot import (
 
 NAMESPACE = "research"
 START = datetime(2026, 1, 1, tzinfo=UTC)
-GROUP = "longshore.dev/v1alpha1"
 CODE = {"score.py": "def run(mini_batch): ..."}
 
 
 def kind(kind_, name, **spec):
-    return {
-        "apiVersion": GROUP,
-        "kind": kind_,
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": spec,
-    }
+    return resource(kind_, name, spec, namespace=NAMESPACE)
 
 
 def step(**changes):
-    spec = {
-        "inputs": [{"name": "images", "dataset": "images"}],
-        "output": {"name": "scores"},
-        "source": {"configMap": "code"},
-        "entryScript": "score.py",
-        "environment": {"name": "scikit"},
-        "outputAction": "append_row",
-        "nodeCount": 2,
-        **changes,
-    }
-    return kind("ParallelRunStep", "score", **{name: value for name, value in spec.items() if value is not None})
+    return kind("ParallelRunStep", "score", **cluster_step(**{"nodeCount": 2, **changes}))
 
 
 AROUND = (

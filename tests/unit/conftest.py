@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from fakes import JOB, SPEC
+from manifests import resource
 from peers import PROCESS, Peer
-from resolving import STEP, Resolve, document
+from resolving import STEP, Resolve
 
 from longshore_agent.worker import Worker
 from longshore_api import InvalidDocuments
@@ -44,7 +45,7 @@ def resolved(tmp_path: Path) -> Resolve:
     """Resolve a step, given by its spec and other documents, from a file in `tmp_path`."""
 
     def resolve_step(*others: dict[str, Any], cores: int = 4, sample: int | None = None, **spec: Any) -> Resolved:
-        step = document("ParallelRunStep", "digits", {**STEP, **spec})
+        step = resource("ParallelRunStep", "digits", {**STEP, **spec})
         path = tmp_path / "steps.yaml"
         path.write_text(yaml.safe_dump_all([step, *others]))
         return resolve(load([path]), run_uri="/runs/1", run_id="r1", cores=cores, sample=sample)

@@ -2,17 +2,18 @@
 
 import json
 
+import jobs
+
 from longshore_coordinator.enumerate import cut
 from longshore_host.tabular import load
 from longshore_protocol import slices
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_protocol.job import Input, Job, TabularFormat
 
 CSV, LINES, PARQUET = TabularFormat("csv"), TabularFormat("jsonl"), TabularFormat("parquet")
 
 
 def job(*inputs, keys=(), unit="bytes", value=100, coalesce=False) -> Job:
-    output, size = Output("summary_only", "/out"), MiniBatchSize(unit, value)
-    return Job("step", "1", "/run", inputs, size, output, "/code", "main.py", partition_keys=keys, coalesce=coalesce)
+    return jobs.job(*inputs, unit=unit, size=value, partition_keys=keys, coalesce=coalesce)
 
 
 def rows(path, tabular=CSV, form=None) -> Input:

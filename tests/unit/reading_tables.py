@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jobs
 import pandas
 import pytest
 from hypothesis import settings
@@ -10,7 +11,7 @@ from hypothesis import settings
 from longshore_coordinator.enumerate import cut
 from longshore_host.tabular import SliceError, load
 from longshore_protocol.errors import DATA_ERROR
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_protocol.job import Input, TabularFormat
 
 CSV, LINES, PARQUET = TabularFormat("csv"), TabularFormat("jsonl"), TabularFormat("parquet")
 few = settings(max_examples=60, deadline=None)
@@ -18,9 +19,7 @@ few = settings(max_examples=60, deadline=None)
 
 def read_all(path: Path, format: TabularFormat, unit: str, value: int) -> pandas.DataFrame:
     """Return the table that all slices together make; check each slice on the way."""
-    inputs = (Input("rows", (str(path),), tabular=format),)
-    output = Output("summary_only", "/out")
-    job = Job("step", "1", "/run", inputs, MiniBatchSize(unit, value), output, "/code", "main.py")
+    job = jobs.job(Input("rows", (str(path),), tabular=format), unit=unit, size=value)
     frames = []
     for each in cut(job):
         frame = load(json.loads(each.payload), format)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from manifests import resource
+
 from longshore_planner.resolve import Resolved
 
 Resolve = Callable[..., Resolved]
@@ -17,8 +19,4 @@ FILES = {"file": {"paths": ["images/**/*.png"]}}
 ROWS = {"tabular": {"paths": ["rows/*.csv"], "columnTypes": {"id": "int64"}}}
 
 
-def document(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-MNIST = document("Dataset", "mnist", FILES)
+MNIST = resource("Dataset", "mnist", FILES)

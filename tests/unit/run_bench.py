@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import jobs
+
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.leases import State
 from longshore_coordinator.ledger import Ledger
@@ -10,18 +12,12 @@ from longshore_coordinator.restore import restore
 from longshore_coordinator.run import Run
 from longshore_coordinator.verdict import counts_empty_returns
 from longshore_protocol import errors, wire
-from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Timeouts
+from longshore_protocol.job import APPEND_ROW, Timeouts
 from longshore_protocol.wire import Completion, Failure
 
-JOB = Job(
-    name="score",
-    run_id="1",
-    run_uri="/run",
-    inputs=(Input("in", ("/in",)),),
-    mini_batch=MiniBatchSize("files", 2),
-    output=Output(APPEND_ROW, "/out"),
-    source_uri="/code",
-    entry_script="score.py",
+JOB = jobs.job(
+    size=2,
+    action=APPEND_ROW,
     max_tries=2,
     timeouts=Timeouts(run_invocation=6, task_overhead=4, progress_update=1000),
 )

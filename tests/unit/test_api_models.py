@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas
 import pytest
+from manifests import manifest
 
 from longshore_api import KINDS, InvalidDocuments, ParallelRunStep, parse
 from longshore_api.crdgen.descriptions import Described
@@ -26,10 +27,6 @@ STEP: dict[str, Any] = {
 
 def step(**spec: Any) -> dict[str, Any]:
     return {**STEP, "spec": {**copy.deepcopy(STEP["spec"]), **spec}}
-
-
-def resource(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": "sample"}, "spec": spec}
 
 
 def problems(raw: Any) -> list[str]:
@@ -193,7 +190,7 @@ def test_names_of_steps_leave_room_for_those_of_their_pods_and_services(name: st
 
 
 def test_names_of_other_kinds_keep_kubernetes_rule():
-    raw = resource("Environment", {"image": "python:3.11"})
+    raw = manifest("Environment", {"image": "python:3.11"})
     assert parse({**raw, "metadata": {"name": "1.a-b"}}).metadata.name == "1.a-b"
     assert problems({**raw, "metadata": {"name": "a_b"}})[0].startswith("metadata.name is 'a_b': must be at most 253")
 
@@ -332,13 +329,13 @@ def test_names_of_other_kinds_keep_kubernetes_rule():
     ],
 )
 def test_a_broken_rule_of_another_kind_is_one_sentence(kind: str, spec: dict[str, Any], sentence: str):
-    assert problems(resource(kind, spec)) == [sentence]
+    assert problems(manifest(kind, spec)) == [sentence]
 
 
 @pytest.mark.parametrize("field", ["allowReuse", "version", "retries", "timeoutSeconds"])
 def test_a_setting_of_a_pipelines_step_may_be_a_parameter(field: str):
     fields = {"name": "one", "script": {}, field: "$(parameters.of_the_run)"}
-    (found,) = parse(resource("Pipeline", {"steps": [fields]})).spec.steps  # type: ignore[attr-defined]
+    (found,) = parse(manifest("Pipeline", {"steps": [fields]})).spec.steps  # type: ignore[attr-defined]
     assert found.model_dump(by_alias=True)[field] == "$(parameters.of_the_run)"
 
 
@@ -351,7 +348,7 @@ def test_a_setting_of_a_pipelines_step_is_read_as_that_of_a_step_is():
         "retries": "1",
         "timeoutSeconds": "60",
     }
-    (found,) = parse(resource("Pipeline", {"steps": [fields]})).spec.steps  # type: ignore[attr-defined]
+    (found,) = parse(manifest("Pipeline", {"steps": [fields]})).spec.steps  # type: ignore[attr-defined]
     assert (found.allow_reuse, found.version, found.retries, found.timeout_seconds) == (False, "2", 1, 60)
 
 
@@ -362,12 +359,12 @@ def test_a_parameters_default_is_kept_as_it_is(default: Any):
         "parameters": [{"name": "a", "type": "string", "default": default}],
         "steps": [{"name": "one", "script": {}}],
     }
-    (found,) = parse(resource("Pipeline", spec)).spec.parameters  # type: ignore[attr-defined]
+    (found,) = parse(manifest("Pipeline", spec)).spec.parameters  # type: ignore[attr-defined]
     assert (found.default, type(found.default)) == (default, type(default))
 
 
 def test_cluster_sizes_arrive_as_strings_too():
-    spec = parse(resource("ComputeCluster", {"minNodes": "1", "maxNodes": "2"})).spec  # type: ignore[attr-defined]
+    spec = parse(manifest("ComputeCluster", {"minNodes": "1", "maxNodes": "2"})).spec  # type: ignore[attr-defined]
     assert (spec.min_nodes, spec.max_nodes, spec.idle_seconds_before_scale_down) == (1, 2, 1800)
 
 
@@ -457,7 +454,7 @@ def test_every_field_has_a_description(kind: str):
     ],
 )
 def test_a_pod_template_cannot_take_pods_out_of_their_limits(template, problem):
-    (found,) = problems(resource("ComputeCluster", {"podTemplate": template}))
+    (found,) = problems(manifest("ComputeCluster", {"podTemplate": template}))
     assert found.startswith(problem)
 
 
@@ -470,5 +467,5 @@ TYPES = (
 @pytest.mark.parametrize("kind", [*TYPES.split(), "datetime64[ns, Europe/Berlin]"])
 def test_types_are_those_of_pandas(kind):
     pandas.api.types.pandas_dtype(kind)  # which knows it, too
-    found = parse(resource("Dataset", {"tabular": {"paths": ["a"], "columnTypes": {"a": kind}}}))
+    found = parse(manifest("Dataset", {"tabular": {"paths": ["a"], "columnTypes": {"a": kind}}}))
     assert found.spec.tabular.column_types == {"a": kind}

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import jobs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +22,7 @@ from longshore_coordinator.assembly import Assembled, AssemblyError, assemble
 from longshore_coordinator.committed import Piece
 from longshore_coordinator.service import Coordinator
 from longshore_coordinator.tables import Columns
-from longshore_protocol.job import APPEND_ROW, SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
+from longshore_protocol.job import APPEND_ROW, SUMMARY_ONLY, Output
 from longshore_protocol.segments import NO_VALUE, digest_of
 from longshore_storage.store import LocalStore, open_store
 
@@ -30,16 +31,7 @@ fresh = itertools.count()
 
 
 def job(format="text"):
-    return Job(
-        name="score",
-        run_id="1",
-        run_uri="/run",
-        inputs=(Input(name="in", paths=("/in",)),),
-        mini_batch=MiniBatchSize(unit="files", value=1),
-        output=Output(action=APPEND_ROW, uri="/out", file_name=OUT, format=format),
-        source_uri="/source",
-        entry_script="score.py",
-    )
+    return jobs.job(output=Output(action=APPEND_ROW, uri="/out", file_name=OUT, format=format))
 
 
 def memory():

@@ -9,12 +9,13 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import jobs
 import pytest
 
 from longshore_coordinator.enumerate import InputError, cut
 from longshore_host.tabular import SliceError, load
 from longshore_protocol import compression
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_protocol.job import Input, TabularFormat
 
 CSV, LINES = TabularFormat("csv"), TabularFormat("jsonl")
 
@@ -53,8 +54,7 @@ def path(tmp_path) -> Path:
 
 
 def pieces(path: Path, table: TabularFormat, unit: str = "bytes", value: int = 20, **settings) -> list[dict]:
-    given, output = (Input("rows", (str(path),), tabular=table),), Output("summary_only", "/out")
-    job = Job("step", "1", "/run", given, MiniBatchSize(unit, value), output, "/code", "main.py", **settings)
+    job = jobs.job(Input("rows", (str(path),), tabular=table), unit=unit, size=value, **settings)
     return [json.loads(each.payload) for each in cut(job)]
 
 
@@ -127,9 +127,8 @@ def test_partition_keys_ask_for_text(path, method):
 def test_partition_keys_of_paths_do_not_read_the_file(tmp_path):
     for name in "ab":
         (tmp_path / name).write_bytes(gzip.compress(CSV_TEXT.encode()))
-    given = (Input("rows", (str(tmp_path),), tabular=CSV, partition_format="{name}"),)
-    size, output = MiniBatchSize("bytes", 9), Output("summary_only", "/out")
-    job = Job("step", "1", "/run", given, size, output, "/code", "main.py", partition_keys=("name",))
+    given = Input("rows", (str(tmp_path),), tabular=CSV, partition_format="{name}")
+    job = jobs.job(given, unit="bytes", size=9, partition_keys=("name",))
     assert [len(load(json.loads(each.payload), CSV)) for each in cut(job)] == [200, 200]
 
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from uuid import uuid4
 
 import fsspec
+import jobs
 import pyarrow
 import pytest
 from pyarrow import parquet
 
 from longshore_coordinator.enumerate import EmptyInputError, InputError, Slice, cut, text
 from longshore_host.tabular import SliceError, load
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_protocol.job import Input, Job, TabularFormat
 from longshore_storage.files import file_version
 
 CSV, LINES, PARQUET = TabularFormat("csv"), TabularFormat("jsonl"), TabularFormat("parquet")
@@ -23,8 +24,7 @@ CSV, LINES, PARQUET = TabularFormat("csv"), TabularFormat("jsonl"), TabularForma
 
 def job(*paths, tabular=None, unit="files", value=2, inputs=None) -> Job:
     inputs = inputs or (Input("mnist", tuple(map(str, paths)), tabular=tabular),)
-    output = Output("summary_only", "/out")
-    return Job("step", "1", "/run", inputs, MiniBatchSize(unit, value), output, "/code", "main.py")
+    return jobs.job(*inputs, unit=unit, size=value)
 
 
 def payloads(job) -> list:

@@ -3,20 +3,14 @@
 import json
 from dataclasses import replace
 
+import jobs
 import pytest
 
 from longshore_coordinator.enumerate import Checkpoint, PlanDigest, Slice, plan_settings, setting_difference
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_protocol.job import Input, MiniBatchSize, Output, TabularFormat
 
-JOB = Job(
-    "step",
-    "1",
-    "/run",
-    (Input("mnist", ("/in",)), Input("rows", ("/rows",), tabular=TabularFormat("csv"))),
-    MiniBatchSize("files", 10),
-    Output("append_row", "/out"),
-    "/code",
-    "main.py",
+JOB = jobs.job(
+    Input("mnist", ("/in",)), Input("rows", ("/rows",), tabular=TabularFormat("csv")), size=10, action="append_row"
 )
 SLICES = [Slice(0, 1, b'["/in/%d"]' % number) for number in range(3)]
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jobs
 import pandas
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from longshore_coordinator.enumerate import cut
 from longshore_host import csv_frames
 from longshore_host.tabular import SliceError, load
 from longshore_protocol import records
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_protocol.job import Input, TabularFormat
 
 CSV, QUOTED = TabularFormat("csv"), TabularFormat("csv", multi_line=True)
 CUTS = [("bytes", 5), ("bytes", 1000), ("rows", 2), ("rows", 1000)]
@@ -29,9 +30,8 @@ def path(tmp_path_factory) -> Path:
 
 def read(path: Path, table: TabularFormat, unit: str, value: int) -> tuple[list, list[str]]:
     """Return the rows of all mini-batches that can be read, and what is said of the others."""
-    inputs, output = (Input("rows", (str(path),), tabular=table),), Output("summary_only", "/out")
     rows, errors = [], []
-    for each in cut(Job("step", "1", "/run", inputs, MiniBatchSize(unit, value), output, "/code", "main.py")):
+    for each in cut(jobs.job(Input("rows", (str(path),), tabular=table), unit=unit, size=value)):
         try:
             rows += load(json.loads(each.payload), table).to_numpy().tolist()
         except SliceError as error:

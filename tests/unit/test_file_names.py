@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import fsspec
 import pytest
+from jobs import job
 
 from longshore_agent import file_names
 from longshore_agent.file_names import ignores_case, require_distinct
@@ -14,7 +15,7 @@ from longshore_agent.script_data import ScriptDataError, prepare
 from longshore_agent.script_inputs import stage_input
 from longshore_agent.trees import fetch_tree
 from longshore_agent.whole_data import download_inputs
-from longshore_protocol.job import DOWNLOAD, Input, Job, MiniBatchSize, Output, ScriptInput
+from longshore_protocol.job import DOWNLOAD, Input, ScriptInput
 from longshore_protocol.script_job import ScriptJob, ScriptOutput
 
 COLLIDING = {
@@ -67,11 +68,6 @@ def url():
     return folder
 
 
-def job(*inputs, side=()):
-    output = Output("summary_only", "/out")
-    return Job("s", "1", "/run", inputs, MiniBatchSize("files", 1), output, "/code", "m.py", side_inputs=side)
-
-
 def script(folder, **fields):
     (folder / "code").mkdir(exist_ok=True)
     return ScriptJob("train", "1", str(folder / "run"), str(folder / "code"), "train.py", **fields)
@@ -84,7 +80,8 @@ PLACES = {
         job(Input("x", (url,), mode=DOWNLOAD)), str(folder / "x")
     ),
     "the names of side inputs": lambda url, folder: download_inputs(
-        job(side=(ScriptInput("words", (f"{url}/a.txt",)), ScriptInput("Words", (f"{url}/A.txt",)))), str(folder / "x")
+        job(side_inputs=(ScriptInput("words", (f"{url}/a.txt",)), ScriptInput("Words", (f"{url}/A.txt",)))),
+        str(folder / "x"),
     ),
     "the names of a script's inputs": lambda url, folder: prepare(
         script(folder, inputs=(ScriptInput("x", (f"{url}/a.txt",)), ScriptInput("X", (f"{url}/A.txt",)))),

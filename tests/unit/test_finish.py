@@ -2,6 +2,7 @@
 
 import itertools
 
+import jobs
 import pytest
 
 from longshore_agent.outbox import Outbox
@@ -10,7 +11,7 @@ from longshore_coordinator.assembly import Assembled, AssemblyError
 from longshore_coordinator.finish import write_output
 from longshore_coordinator.ledger import Ledger
 from longshore_protocol import messages
-from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output
+from longshore_protocol.job import APPEND_ROW, Output
 from longshore_storage.store import open_store
 
 OUT = "out/rows.txt"
@@ -22,8 +23,7 @@ class Bench:
 
     def __init__(self, uri):
         self.store = open_store(uri)
-        self.job = Job("step", "1", uri, (Input("in", ("/in",)),), MiniBatchSize("files", 1),
-                       Output(APPEND_ROW, f"{uri}/out", file_name="rows.txt"), "/code", "score.py")  # fmt: skip
+        self.job = jobs.job(uri=uri, output=Output(APPEND_ROW, f"{uri}/out", file_name="rows.txt"))
         self.committed = 0
         self.start()
 

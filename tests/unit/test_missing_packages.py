@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from manifests import resource
 
 from longshore_cli.__main__ import main
 from longshore_protocol.packages import MissingPackageError, require
@@ -59,9 +60,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def write(kind, name, spec):
-    document = {"apiVersion": "longshore.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
     with Path("step.yaml").open("a") as file:
-        file.write("---\n" + yaml.safe_dump(document))
+        file.write("---\n" + yaml.safe_dump(resource(kind, name, spec)))
 
 
 def parallel(*inputs, **fields):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from manifests import cluster_step
 from pipelines import document, script, template
 
 from longshore_api.errors import InvalidDocuments
@@ -35,16 +36,7 @@ def on_cluster(name: str, *reads: str, **more: Any) -> dict[str, Any]:
 
 
 def parallel(**more: Any) -> dict[str, Any]:
-    spec = {
-        "inputs": [{"name": "images", "dataset": "images"}],
-        "output": {"name": "scores"},
-        "source": {"configMap": "code"},
-        "entryScript": "score.py",
-        "environment": {"name": "scikit"},
-        "outputAction": "append_row",
-        **more,
-    }
-    return {"name": "score", "parallelRun": spec}
+    return {"name": "score", "parallelRun": cluster_step(**more)}
 
 
 def settled(*steps: dict[str, Any], given: dict[str, Any] | None = None, **spec: Any) -> FrozenPipeline:

@@ -5,7 +5,8 @@ import os
 
 import pytest
 import yaml
-from pipelines import VERSION, script
+from manifests import resource
+from pipelines import script
 
 from longshore_api.errors import InvalidDocuments
 from longshore_cli.__main__ import main
@@ -18,7 +19,7 @@ def manifest(tmp_path):
     """A pipeline of one script."""
     (tmp_path / "only.py").write_text("")
     spec = {"steps": [script("only")]}
-    content = {"apiVersion": VERSION, "kind": "Pipeline", "metadata": {"name": "p"}, "spec": spec}
+    content = resource("Pipeline", "p", spec)
     path = tmp_path / "p.yaml"
     path.write_text(yaml.safe_dump(content))
     (tmp_path / "file").write_text("in the way")

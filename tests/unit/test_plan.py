@@ -5,6 +5,7 @@ import json
 import threading
 from dataclasses import replace
 
+import jobs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,20 +13,11 @@ from hypothesis import strategies as st
 from longshore_coordinator import plan as plans
 from longshore_coordinator.enumerate import InputError, Slice
 from longshore_coordinator.plan import Plan, PlanChangedError, PlanReader, PlanRecord
-from longshore_protocol.job import APPEND_ROW, Input, Job, MiniBatchSize, Output, Timeouts
+from longshore_protocol.job import APPEND_ROW, Input, MiniBatchSize, Timeouts
 from longshore_protocol.wire import Grant, pack_grants, unpack_grants
 from longshore_storage.errors import DatabaseError
 
-JOB = Job(
-    name="score",
-    run_id="1",
-    run_uri="/run",
-    inputs=(Input("images", ("/in",)), Input("more", ("/more",))),
-    mini_batch=MiniBatchSize("files", 1),
-    output=Output(APPEND_ROW, "/out"),
-    source_uri="/code",
-    entry_script="score.py",
-)
+JOB = jobs.job(Input("images", ("/in",)), Input("more", ("/more",)), action=APPEND_ROW)
 
 
 def slices(names):

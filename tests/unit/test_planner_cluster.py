@@ -1,6 +1,7 @@
 """Steps of a cluster, resolved to runs: what the pods get, and what is refused."""
 
 import pytest
+from manifests import cluster_step, resource
 
 from longshore_api.errors import InvalidDocuments
 from longshore_api.validation import parse
@@ -14,20 +15,11 @@ UID = "0f8a7c52-1111-2222-3333-444444444444"
 
 
 def kind(kind_, name, **spec):
-    return {"apiVersion": "longshore.dev/v1alpha1", "kind": kind_, "metadata": {"name": name}, "spec": spec}
+    return resource(kind_, name, spec)
 
 
 def step(**changes):
-    spec = {
-        "inputs": [{"name": "images", "dataset": "images"}],
-        "output": {"name": "scores"},
-        "source": {"configMap": "code"},
-        "entryScript": "score.py",
-        "environment": {"name": "scikit"},
-        "outputAction": "append_row",
-        **changes,
-    }
-    return kind("ParallelRunStep", "score", **{name: value for name, value in spec.items() if value is not None})
+    return kind("ParallelRunStep", "score", **cluster_step(**changes))
 
 
 DATASET = kind("Dataset", "images", file={"paths": ["in/*.png"]})

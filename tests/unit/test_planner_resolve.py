@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from resolving import FILES, MNIST, ROWS, STEP, Resolve, document
+from manifests import resource
+from resolving import FILES, MNIST, ROWS, STEP, Resolve
 
 from longshore_api import InvalidDocuments
 from longshore_planner.documents import load
@@ -89,7 +90,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
 
 def test_an_escape_character_reaches_the_format(resolved: Resolve):
     spec = {"tabular": {"paths": ["a"], "escapeCharacter": "\\", "supportMultiLine": True}}
-    job = resolved(document("Dataset", "mnist", spec)).job
+    job = resolved(resource("Dataset", "mnist", spec)).job
     assert job.inputs[0].tabular == TabularFormat("csv", escape="\\", multi_line=True)
 
 
@@ -113,7 +114,7 @@ def test_what_texts_of_cells_mean_is_taken_over(resolved: Resolve):
 
 
 def test_tabular_inputs_are_read_directly_in_pieces_of_one_megabyte(resolved: Resolve):
-    job = resolved(document("Dataset", "mnist", ROWS)).job
+    job = resolved(resource("Dataset", "mnist", ROWS)).job
     assert job.inputs[0].mode == "direct"
     assert job.inputs[0].tabular == TabularFormat("csv", column_types={"id": "int64"})
     assert job.mini_batch == MiniBatchSize("bytes", 1024**2)
@@ -133,11 +134,11 @@ def test_tabular_inputs_are_read_directly_in_pieces_of_one_megabyte(resolved: Re
 def test_a_size_without_unit_is_in_files_or_bytes(
     resolved: Resolve, data: dict[str, Any], sizes: dict[str, Any], result: MiniBatchSize
 ):
-    assert resolved(document("Dataset", "mnist", data), **sizes).job.mini_batch == result
+    assert resolved(resource("Dataset", "mnist", data), **sizes).job.mini_batch == result
 
 
 def test_partition_keys_and_formats_are_handed_on(resolved: Resolve):
-    rows = document("Dataset", "mnist", {"tabular": {"paths": ["a"], "partitionFormat": "{year}/*.csv"}})
+    rows = resource("Dataset", "mnist", {"tabular": {"paths": ["a"], "partitionFormat": "{year}/*.csv"}})
     job = resolved(rows, partitionKeys=["year", "store"]).job
     assert (job.partition_keys, job.inputs[0].partition_format) == (("year", "store"), "{year}/*.csv")
     assert Job.from_json(job.to_json()) == job
@@ -148,7 +149,7 @@ def test_partition_keys_and_formats_are_handed_on(resolved: Resolve):
 
 def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Callable[..., list[str]]):
     data = {"file": {"paths": ["a"], "partitionFormat": "{user}/{user}.wav"}}
-    assert problems(document("Dataset", "mnist", data), partitionKeys=["user"]) == [
+    assert problems(resource("Dataset", "mnist", data), partitionKeys=["user"]) == [
         "spec.file.partitionFormat is '{user}/{user}.wav': must not use the name 'user' twice"
     ]
 
@@ -252,7 +253,7 @@ def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Calla
 def test_what_documents_do_not_agree_on_is_one_sentence(
     problems: Callable[..., list[str]], data: dict[str, Any], spec: dict[str, Any], sentence: str
 ):
-    assert problems(document("Dataset", "mnist", data), **spec) == [sentence]
+    assert problems(resource("Dataset", "mnist", data), **spec) == [sentence]
 
 
 def test_all_that_is_wrong_is_told_at_once(problems: Callable[..., list[str]]):
@@ -264,7 +265,7 @@ def test_a_run_takes_exactly_one_step(tmp_path: Path):
     path.write_text(yaml.safe_dump(MNIST))
     with pytest.raises(InvalidDocuments, match="none is a ParallelRunStep; there are: Dataset"):
         resolve(load([path]), run_uri="/runs/1", run_id="r1", cores=1)
-    steps = [document("ParallelRunStep", name, STEP) for name in ("one", "two")]
+    steps = [resource("ParallelRunStep", name, STEP) for name in ("one", "two")]
     path.write_text(yaml.safe_dump_all([MNIST, *steps]))
     with pytest.raises(InvalidDocuments, match=r"takes one ParallelRunStep, and there are one \(.*\) and two \("):
         resolve(load([path]), run_uri="/runs/1", run_id="r1", cores=1)

@@ -11,6 +11,7 @@ from collections import Counter
 from decimal import Decimal
 from uuid import UUID
 
+import jobs
 import pandas
 import pytest
 import sqlalchemy
@@ -21,7 +22,7 @@ from sqlalchemy.dialects import mssql, postgresql
 from longshore_agent import query_rows as agents
 from longshore_coordinator.enumerate import InputError, cut, sql
 from longshore_host import query_rows, tabular
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_protocol.job import Input, MiniBatchSize, TabularFormat
 from longshore_protocol.slices import coded, decoded
 from longshore_storage import databases, queries
 from longshore_storage.databases import Database, open_database
@@ -159,8 +160,7 @@ def test_what_a_database_says_of_a_query_is_one_line_without_the_query(engine):
 
 
 def job(url, **more):
-    inputs = (Input("orders", (url,), "direct", table(**more)),)
-    return Job("s", "1", "/run", inputs, MiniBatchSize("rows", 5), Output("summary_only", "/o"), "/code", "main.py")
+    return jobs.job(Input("orders", (url,), "direct", table(**more)), unit="rows", size=5)
 
 
 @pytest.mark.parametrize("url", ["sqlite:///etc/passwd", "mysql://host/db", "nonsense"])

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from resolving import MNIST, STEP, Resolve, document
+from manifests import resource
+from resolving import MNIST, STEP, Resolve
 
 from longshore_planner.documents import load
 from longshore_planner.locations import join, locate
@@ -15,7 +16,7 @@ from longshore_protocol.job import MiniBatchSize, Model, TabularFormat
 
 
 def test_the_cluster_caps_the_workers(resolved: Resolve):
-    cluster = document("ComputeCluster", "cpu", {"maxNodes": 2})
+    cluster = resource("ComputeCluster", "cpu", {"maxNodes": 2})
     assert resolved(MNIST, cluster, computeTarget="cpu", nodeCount=5).job.workers == 2
     assert resolved(MNIST, cluster, computeTarget="cpu", nodeCount=1).job.workers == 1
 
@@ -34,20 +35,20 @@ def test_the_environment_gives_interpreter_and_variables_and_the_steps_win(
     resolved: Resolve, tmp_path: Path, python: str | None, interpreter: str | None
 ):
     spec = {"variables": {"A": "environment", "B": "environment"}, **({"python": python} if python else {})}
-    environment = document("Environment", "e", spec)
+    environment = resource("Environment", "e", spec)
     found = resolved(MNIST, environment, environment={"name": "e"}, environmentVariables={"A": "step"})
     assert found.job.variables == {"A": "step", "B": "environment"}
     assert found.python == (interpreter and interpreter.format(tmp_path))
 
 
 def paths(resolved: Resolve, path: str, *others: dict[str, Any], **data: str) -> str:
-    (found,) = resolved(document("Dataset", "mnist", {"file": {"paths": [path], **data}}), *others).job.inputs[0].paths
+    (found,) = resolved(resource("Dataset", "mnist", {"file": {"paths": [path], **data}}), *others).job.inputs[0].paths
     return str(found)
 
 
 def test_paths_are_relative_to_their_datastore_or_the_default_one_or_the_yaml_file(resolved: Resolve, tmp_path: Path):
-    named = document("Datastore", "named", {"uri": "gs://bucket/prefix/"})
-    default = document("Datastore", "std", {"uri": "file:data", "default": "true"})
+    named = resource("Datastore", "named", {"uri": "gs://bucket/prefix/"})
+    default = resource("Datastore", "std", {"uri": "file:data", "default": "true"})
     assert paths(resolved, "a/*.png") == f"{tmp_path}/a/*.png"
     assert paths(resolved, "a/*.png", named) == f"{tmp_path}/a/*.png"
     assert paths(resolved, "a/*.png", named, default) == f"{tmp_path}/data/a/*.png"
@@ -60,7 +61,7 @@ def test_paths_are_relative_to_their_datastore_or_the_default_one_or_the_yaml_fi
 def test_a_dataset_of_another_file_starts_from_that_files_folder(tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/mnist.yaml").write_text(yaml.safe_dump(MNIST))
-    (tmp_path / "step.yaml").write_text(yaml.safe_dump(document("ParallelRunStep", "digits", STEP)))
+    (tmp_path / "step.yaml").write_text(yaml.safe_dump(resource("ParallelRunStep", "digits", STEP)))
     documents = load([tmp_path / "step.yaml", tmp_path / "data"])
     job = resolve(documents, run_uri="/runs/1", run_id="r1", cores=1).job
     assert job.inputs[0].paths == (f"{tmp_path}/data/images/**/*.png",)
@@ -68,21 +69,21 @@ def test_a_dataset_of_another_file_starts_from_that_files_folder(tmp_path: Path)
 
 
 def test_two_default_datastores_are_refused_where_one_is_needed(problems: Callable[..., list[str]]):
-    stores = [document("Datastore", name, {"uri": f"/{name}", "default": True}) for name in ("a", "b")]
+    stores = [resource("Datastore", name, {"uri": f"/{name}", "default": True}) for name in ("a", "b")]
     assert problems(MNIST, *stores)[0] == (
         "spec.file.datastore is missing, and several Datastores are the default: a and b"
     )
 
 
 def test_a_volume_of_a_cluster_is_out_of_reach(problems: Callable[..., list[str]]):
-    store = document("Datastore", "v", {"uri": "pvc://claim/x", "default": True})
+    store = resource("Datastore", "v", {"uri": "pvc://claim/x", "default": True})
     assert problems(MNIST, store) == [
         "spec.uri is 'pvc://claim/x': it is on a volume of a cluster, which a local run cannot reach"
     ]
 
 
 def test_output_in_a_datastore_is_below_the_run_id(resolved: Resolve):
-    store = document("Datastore", "results", {"uri": "gs://bucket"})
+    store = resource("Datastore", "results", {"uri": "gs://bucket"})
     job = resolved(MNIST, store, output={"name": "scores", "datastore": "results"}).job
     assert job.output.uri == "gs://bucket/longshore/r1/scores"
 
@@ -93,9 +94,9 @@ def test_summary_only_without_output_still_has_a_folder(resolved: Resolve):
 
 def test_models_are_found_by_name_and_version_or_by_the_resources_name(resolved: Resolve, tmp_path: Path):
     models = [
-        document("Model", "mnist-1", {"name": "mnist", "version": 1, "path": "m/1"}),
-        document("Model", "mnist-10", {"name": "mnist", "version": "10", "path": "m/10"}),
-        document("Model", "other", {"path": "gs://models/other"}),
+        resource("Model", "mnist-1", {"name": "mnist", "version": 1, "path": "m/1"}),
+        resource("Model", "mnist-10", {"name": "mnist", "version": "10", "path": "m/10"}),
+        resource("Model", "other", {"path": "gs://models/other"}),
     ]
     wanted = [{"name": "mnist"}, {"name": "mnist", "version": 1}, {"name": "mnist-1"}, {"name": "other"}]
     assert resolved(MNIST, *models, models=wanted).job.models == (
@@ -107,7 +108,7 @@ def test_models_are_found_by_name_and_version_or_by_the_resources_name(resolved:
 
 
 def test_two_models_of_one_name_and_version_are_refused(problems: Callable[..., list[str]]):
-    models = [document("Model", name, {"name": "mnist", "path": name}) for name in ("a", "b")]
+    models = [resource("Model", name, {"name": "mnist", "path": name}) for name in ("a", "b")]
     assert problems(MNIST, *models, models=[{"name": "mnist"}]) == [
         "spec.models[0].name is 'mnist': two Models have this name and version 1: a and b"
     ]
@@ -145,27 +146,27 @@ def test_paths_are_joined_below_their_base(base: str, path: str, joined: str):
     assert join(base, path) == joined
 
 
-SALES = document("Datastore", "sales", {"uri": "postgresql://db.example:5432/sales"})
+SALES = resource("Datastore", "sales", {"uri": "postgresql://db.example:5432/sales"})
 QUERY = {"format": "sql", "datastore": "sales", "query": "SELECT * FROM rows", "splitBy": "id"}
 IN_BYTES = "is given in bytes, and rows of a database are counted: give miniBatch.rows"
 
 
 def test_a_query_is_asked_of_its_datastores_database_ten_thousand_rows_at_a_time(resolved: Resolve):
-    job = resolved(document("Dataset", "mnist", {"tabular": QUERY}), SALES).job
+    job = resolved(resource("Dataset", "mnist", {"tabular": QUERY}), SALES).job
     (given,) = job.inputs
     assert (given.mode, given.paths) == ("direct", ("postgresql://db.example:5432/sales",))
     assert given.tabular == TabularFormat("sql", query="SELECT * FROM rows", split_by="id", database="sales")
     assert job.mini_batch == MiniBatchSize("rows", 10_000)
-    job = resolved(document("Dataset", "mnist", {"tabular": QUERY}), SALES, miniBatch={"rows": 5}).job
+    job = resolved(resource("Dataset", "mnist", {"tabular": QUERY}), SALES, miniBatch={"rows": 5}).job
     assert job.mini_batch == MiniBatchSize("rows", 5)
 
 
 def test_the_default_datastore_may_be_the_database(resolved: Resolve):
-    store = document("Datastore", "only", {**SALES["spec"], "default": True})
-    elsewhere = document("Datastore", "data", {"uri": "file:///data"})
+    store = resource("Datastore", "only", {**SALES["spec"], "default": True})
+    elsewhere = resource("Datastore", "data", {"uri": "file:///data"})
     data = {name: value for name, value in QUERY.items() if name != "datastore"}
     output = {"name": "o", "datastore": "data"}
-    job = resolved(document("Dataset", "mnist", {"tabular": data}), store, elsewhere, output=output).job
+    job = resolved(resource("Dataset", "mnist", {"tabular": data}), store, elsewhere, output=output).job
     assert job.inputs[0].tabular is not None
     assert job.inputs[0].tabular.database == "only"
 
@@ -218,5 +219,5 @@ def test_what_a_database_cannot_do_is_one_sentence(
     problems: Callable[..., list[str]], data: dict[str, Any], spec: dict[str, Any], sentence: str
 ):
     tabular = {name: value for name, value in data.items() if value is not None}
-    bucket = document("Datastore", "bucket", {"uri": "gs://bucket"})
-    assert problems(document("Dataset", "mnist", {"tabular": tabular}), SALES, bucket, **spec) == [sentence]
+    bucket = resource("Datastore", "bucket", {"uri": "gs://bucket"})
+    assert problems(resource("Dataset", "mnist", {"tabular": tabular}), SALES, bucket, **spec) == [sentence]

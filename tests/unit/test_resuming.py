@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 
+import jobs
 import pytest
 
 from longshore_coordinator import code, ends
@@ -12,7 +13,7 @@ from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.restore import restore
 from longshore_coordinator.resuming import begin
 from longshore_coordinator.verdict import CODE_CHANGED, NOT_RETRYABLE
-from longshore_protocol.job import Input, Job, MiniBatchSize, Model, Output, ScriptInput
+from longshore_protocol.job import Model, ScriptInput
 from longshore_protocol.snapshot import MiniBatchCounts, Snapshot
 from longshore_protocol.wire import Completion
 from longshore_storage import code_files
@@ -26,15 +27,9 @@ def job(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_text("1")
     (tmp_path / "words.txt").write_text("1")
-    return Job(
-        name="score",
-        run_id="1",
-        run_uri=str(tmp_path / "run"),
-        inputs=(Input("in", ("/in",)),),
-        mini_batch=MiniBatchSize("files", 1),
-        output=Output("append_row", str(tmp_path / "out")),
-        source_uri="/code",
-        entry_script="score.py",
+    return jobs.job(
+        uri=str(tmp_path / "run"),
+        action="append_row",
         arguments=("--alpha", "0.5"),
         variables={"KEY": "hunter2"},
         models=(Model("digits", 1, str(tmp_path / "model")),),

@@ -5,10 +5,11 @@ import os
 from uuid import uuid4
 
 import fsspec
+import jobs
 import pytest
 
 from longshore_coordinator.enumerate import EmptyInputError, InputError, cut, selections
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_protocol.job import Input, Output, TabularFormat
 from longshore_protocol.slices import first_path
 from longshore_storage import beneath
 from longshore_storage.folders import SPECIAL
@@ -90,7 +91,7 @@ def test_the_output_of_the_run_itself_is_never_input(root, own):
 def test_a_path_into_the_output_of_the_run_itself_is_refused(root, path):
     write(root, "out/more/rows.csv")
     inputs = (Input("rows", (f"{root}/{path}",)),)
-    job = Job("s", "1", f"{root}/r", inputs, MiniBatchSize("files", 1), Output("append_row", f"{root}/out"), "/c", "a")
+    job = jobs.job(*inputs, uri=f"{root}/r", unit="files", size=1, output=Output("append_row", f"{root}/out"))
     with pytest.raises(InputError, match="lies in the output of this run, which is no input; name another path"):
         list(cut(job))
 
@@ -125,7 +126,7 @@ def test_a_job_selects_by_the_kind_of_each_input(root):
     write(root, "_SUCCESS", "run/state.csv", "out/old.csv")
     open_store(f"{root}/run").mark()
     inputs = (Input("rows", (root,), tabular=TabularFormat("csv")), Input("files", (root,)))
-    job = Job("s", "1", f"{root}/r", inputs, MiniBatchSize("bytes", 9), Output("append_row", f"{root}/out"), "/c", "a")
+    job = jobs.job(*inputs, uri=f"{root}/r", unit="bytes", size=9, output=Output("append_row", f"{root}/out"))
     selected = selections(job)
     paths = [first_path({"path": each}) for each in list_files(root, selected[0])]
     assert paths == [f"{root}/{name}" for name in DATA]
@@ -137,7 +138,7 @@ def test_an_input_of_nothing_but_what_is_left_out_says_so(root):
     write(root, "p/_SUCCESS", "p/r/x.csv")
     open_store(f"{root}/p/r").mark()
     inputs = (Input("rows", (f"{root}/p",), tabular=TabularFormat("csv")),)
-    job = Job("s", "1", "/r", inputs, MiniBatchSize("bytes", 9), Output("append_row", "/out"), "/c", "a")
+    job = jobs.job(*inputs, unit="bytes", size=9, action="append_row")
     told = r'left out: 1 x hidden \(a leading "\." or "_"\), 1 x run folder \(read where the path names it\)\.$'
     with pytest.raises(EmptyInputError, match=told):
         list(cut(job))
@@ -172,7 +173,7 @@ def test_a_link_that_cannot_be_followed_fails_its_own_mini_batch(tmp_path, unit)
     }.items():
         (tmp_path / name).symlink_to(target)
     inputs = (Input("rows", (str(tmp_path),), tabular=TabularFormat("csv")),)
-    job = Job("s", "1", "/r", inputs, MiniBatchSize(unit, 99), Output("append_row", "/out"), "/c", "a")
+    job = jobs.job(*inputs, unit=unit, size=99, action="append_row")
     pieces = [json.loads(each.payload) for each in cut(job)]
     assert [os.path.basename(each["path"]) for each in pieces if "unreadable" in each] == [f"{n}.csv" for n in "acdef"]
     assert [os.path.basename(each["path"]) for each in pieces if "unreadable" not in each] == ["b.csv"]
@@ -189,6 +190,6 @@ def test_a_folder_that_cannot_be_listed_ends_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(beneath, "entries", refuse)
     inputs = (Input("rows", (str(tmp_path),), tabular=TabularFormat("csv")),)
-    job = Job("s", "1", "/r", inputs, MiniBatchSize("bytes", 99), Output("append_row", "/out"), "/c", "a")
+    job = jobs.job(*inputs, unit="bytes", size=99, action="append_row")
     with pytest.raises(InputError, match=f'cannot be listed at "{tmp_path}/closed/": Permission denied'):
         list(cut(job))

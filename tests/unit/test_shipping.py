@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 from uuid import uuid4
 
+import jobs
 import pytest
 from fakes import be_another_user_of_the_group
 
@@ -14,15 +15,13 @@ from longshore_agent.shipping import Shipper
 from longshore_agent.staging import StagingError, host_spec
 from longshore_agent.unreadable import UnreadableError
 from longshore_agent.whole_data import WholeData, download_models
-from longshore_protocol.job import Input, Job, MiniBatchSize, Model, Output
+from longshore_protocol.job import Model
 from longshore_storage.store import open_store
 
 
 @pytest.fixture
 def job():
-    uri = f"memory://{uuid4()}/run"
-    return Job("step", "run-1", uri, (Input("in", ("/in",)),), MiniBatchSize("files", 1),
-               Output("append_row", f"{uri}/out"), "/code", "script.py")  # fmt: skip
+    return jobs.job(uri=f"memory://{uuid4()}/run", action="append_row")
 
 
 class Bench:
@@ -333,8 +332,7 @@ def test_two_that_ship_at_once_take_turns(bench):
 
 def test_on_this_machine_nothing_is_copied_and_nothing_is_shipped(tmp_path):
     run = str(tmp_path / "run")
-    job = Job("step", "run-1", run, (Input("in", ("/in",)),), MiniBatchSize("files", 1),
-              Output("append_row", f"{run}/out"), "/code", "script.py", arguments=("--x", "1"))  # fmt: skip
+    job = jobs.job(uri=run, action="append_row", arguments=("--x", "1"))
     places = places_of(job, worker="w", shared=str(tmp_path))
     assert places == Places(f"{tmp_path}/run/out", f"{tmp_path}/run/logs", places.models, places.data, False, False)
     places.make()

@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import replace
 
+import jobs
 import pandas
 import pytest
 
@@ -15,7 +16,7 @@ from longshore_coordinator.plan import PlanChangedError, PlanReader, PlanRecord
 from longshore_host import tabular
 from longshore_host.tabular import SliceError, load
 from longshore_protocol import stamps
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, TabularFormat
+from longshore_protocol.job import Input, Job, MiniBatchSize, TabularFormat
 
 CSV, LINES, PARQUET = TabularFormat("csv"), TabularFormat("jsonl"), TabularFormat("parquet")
 QUOTED = TabularFormat("csv", multi_line=True)
@@ -50,9 +51,7 @@ def write(path, table, rows=6):
 
 
 def job_of(path, table, **settings) -> Job:
-    given = Input("rows", (str(path),), tabular=table)
-    job = Job("step", "1", "/run", (given,), MiniBatchSize("bytes", 9), Output("summary_only", "/out"), "/c", "main.py")
-    return replace(job, **settings)
+    return jobs.job(Input("rows", (str(path),), tabular=table), unit="bytes", size=9, **settings)
 
 
 def rename_over(path, table):

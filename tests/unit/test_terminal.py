@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import jobs
 import pytest
 
 from longshore_cli import local_run, run_command
@@ -20,7 +21,7 @@ from longshore_cli.local_run import run_engine
 from longshore_cli.terminal import ErrorLog, print_error, show
 from longshore_coordinator.internal_errors import FILE
 from longshore_planner.status import step_status
-from longshore_protocol.job import SUMMARY_ONLY, Input, Job, MiniBatchSize, Output
+from longshore_protocol.job import Input
 from longshore_protocol.snapshot import FAILED, FirstError, Snapshot
 
 FOREIGN = [
@@ -158,16 +159,7 @@ def test_a_run_that_cannot_be_run_leaves_a_status(step, monkeypatch, capsys, err
 
 
 def job(folder):
-    return Job(
-        name="score",
-        run_id="1",
-        run_uri=str(folder / "run"),
-        inputs=(Input("in", (str(folder / "none" / "*"),)),),
-        mini_batch=MiniBatchSize("files", 1),
-        output=Output(SUMMARY_ONLY, str(folder / "out")),
-        source_uri="/code",
-        entry_script="score.py",
-    )
+    return jobs.job(Input("in", (str(folder / "none" / "*"),)), uri=str(folder / "run"))
 
 
 class NoWorkers:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jobs
 import pytest
 
 from longshore_coordinator import verdict
@@ -10,9 +11,7 @@ from longshore_protocol.job import (
     APPEND_ROW,
     SUMMARY_ONLY,
     Input,
-    Job,
     MiniBatchSize,
-    Output,
     TabularFormat,
     Thresholds,
     Timeouts,
@@ -20,15 +19,8 @@ from longshore_protocol.job import (
 
 
 def job(*, action=APPEND_ROW, thresholds=None, timeouts=None, processes=1):
-    return Job(
-        name="score",
-        run_id="1",
-        run_uri="/run",
-        inputs=(Input("in", ("/in",)),),
-        mini_batch=MiniBatchSize("files", 1),
-        output=Output(action, "/out"),
-        source_uri="/code",
-        entry_script="score.py",
+    return jobs.job(
+        action=action,
         thresholds=thresholds or Thresholds(),
         timeouts=timeouts or Timeouts(),
         processes_per_worker=processes,

@@ -9,13 +9,14 @@ from uuid import uuid4
 
 import fsspec
 import pytest
+from jobs import job
 
 from longshore_agent import preparing, whole_data
 from longshore_agent.coordinator_client import Orders
 from longshore_agent.places import StagingError, places_of
 from longshore_agent.whole_data import download_inputs
 from longshore_protocol import wire
-from longshore_protocol.job import Input, Job, MiniBatchSize, Output, ScriptInput
+from longshore_protocol.job import Input, ScriptInput
 
 
 @pytest.fixture
@@ -24,11 +25,6 @@ def url():
     for name in ("a.txt", "deep/b.txt"):
         store.pipe_file(f"{folder}/{name}", name.encode())
     return folder
-
-
-def job(*inputs, side=()):
-    output = Output("summary_only", "/out")
-    return Job("s", "1", "/run", inputs, MiniBatchSize("files", 1), output, "/code", "m.py", side_inputs=side)
 
 
 def test_a_file_is_a_file_a_folder_a_folder_and_what_is_here_is_read_where_it_is(tmp_path, url):
@@ -40,7 +36,7 @@ def test_a_file_is_a_file_a_folder_a_folder_and_what_is_here_is_read_where_it_is
         ScriptInput("here", (str(local),)),
     )
     for _ in range(2):  # an agent that is started again
-        found = download_inputs(job(side=side), str(tmp_path / "data")).side_inputs
+        found = download_inputs(job(side_inputs=side), str(tmp_path / "data")).side_inputs
         assert Path(found["file"]).read_text() == "a.txt"
         assert Path(found["file"]).name == "a.txt"
         assert Path(found["folder"], "deep/b.txt").read_text() == "deep/b.txt"
@@ -80,7 +76,7 @@ def test_copies_are_read_only_and_what_links_lead_to_stays_as_it_is(tmp_path, ur
     here.write_text("here")
     here.chmod(0o640)
     side = ScriptInput("several", (f"{url}/deep", str(here)))
-    folder = download_inputs(job(side=(side,)), str(tmp_path / "data")).side_inputs["several"]
+    folder = download_inputs(job(side_inputs=(side,)), str(tmp_path / "data")).side_inputs["several"]
     modes = {each.name: os.stat(each).st_mode & 0o777 for each in Path(folder).rglob("*.txt")}
     assert modes == {"b.txt": 0o444, "here.txt": 0o640}
 
@@ -131,14 +127,14 @@ def test_the_coordinator_hears_what_is_brought(tmp_path, url, slow):
 
 def test_what_is_there_is_not_told_of(tmp_path):
     coordinator = Coordinator()
-    assert prepared(coordinator, job(side=(ScriptInput("x", (str(tmp_path),)),)), tmp_path).side_inputs
+    assert prepared(coordinator, job(side_inputs=(ScriptInput("x", (str(tmp_path),)),)), tmp_path).side_inputs
     assert coordinator.reports == []
 
 
 def test_what_does_not_come_is_a_failed_init_to_the_coordinator(tmp_path, url):
     coordinator = Coordinator()
     with pytest.raises(StagingError):
-        prepared(coordinator, job(side=(ScriptInput("x", (f"{url}/absent",)),)), tmp_path)
+        prepared(coordinator, job(side_inputs=(ScriptInput("x", (f"{url}/absent",)),)), tmp_path)
     (failure,) = coordinator.reports[-1]["init_failed"]
     assert (failure.mini_batch, failure.category) == (-1, "DataError")
     assert failure.message.startswith("the side input x cannot be brought: ")

@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 
+import jobs
 import pytest
 
 from longshore_cli.workers import Place, Workers, send
-from longshore_protocol.job import Job, MiniBatchSize, Output
 
 
 def test_a_signal_to_a_process_that_has_just_ended_leaves_its_exit_code_to_the_event_loop():
@@ -28,8 +28,7 @@ class Parts(Workers):
     """Workers whose agents and hosts are one line of Python each."""
 
     def __init__(self, folder, lines, *, workers):
-        size, output = MiniBatchSize("files", 1), Output("summary_only", "/out")
-        job = Job("step", "1", str(folder / "run"), (), size, output, "/code", "main.py", workers=workers)
+        job = jobs.job(uri=str(folder / "run"), workers=workers)
         self.lines, self.gone, self.failed = lines, [], []
         self.gave_up = asyncio.Event()
         place = Place(folder, folder, sys.executable, "", "")
