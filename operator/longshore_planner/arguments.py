@@ -17,7 +17,7 @@ from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec
 from longshore_api.validation import problems_of
 from longshore_planner.catalogue import Document
 
-_FIELDS = {
+SETTINGS = {  # flag -> field of the spec
     "--error_threshold": "errorThreshold",
     "--allowed_failed_count": "allowedFailedCount",
     "--allowed_failed_percent": "allowedFailedPercent",
@@ -41,7 +41,7 @@ def apply_settings(step: Document[ParallelRunStep]) -> ParallelRunStepSpec:
     Raises InvalidDocuments when one has no value, or a value that its field refuses; the path is the argument's.
     """
     spec, given = step.resource.spec, _given(step)
-    found = {field: given[flag] for flag, field in _FIELDS.items() if flag in given}
+    found = {field: given[flag] for flag, field in SETTINGS.items() if flag in given}
     if not found:
         return spec
     raw: dict[str, Any] = spec.model_dump(by_alias=True, exclude_unset=True)
@@ -109,7 +109,7 @@ def _given(step: Document[ParallelRunStep]) -> dict[str, tuple[int, str]]:
     found = {}
     for index, argument in enumerate(arguments):
         flag, assigned, value = argument.partition("=")
-        if flag not in _FIELDS and flag != _FILE_FORMAT:
+        if flag not in SETTINGS and flag != _FILE_FORMAT:
             continue
         if not assigned and index + 1 == len(arguments):
             raise InvalidDocuments([step.wrong(f"spec.arguments[{index}]", argument, "must be followed by a value")])

@@ -310,3 +310,35 @@ def test_the_map_of_the_code_has_every_package_module_and_folder():
         assert shown.keys() == {each.relative_to(package).as_posix() for each in code_map.modules(package)}
         assert all(each.strip() for each in shown.values())
     assert [each for each in code_map.FOLDERS if not (ROOT / each).is_dir()] == []
+
+
+# Names of code
+
+
+MODULES = [f"/{each.relative_to(ROOT).as_posix()}" for each in ROOT.glob("[!.]*/**/*.py")]
+EXPLAINING = [each for each in PAGES if {"explanation", "contributing"} & set(each.parts)]
+
+
+def names_of_modules(text: str) -> set[str]:
+    """Return what stands as code in a page and looks like a module of ours: a file, or a dotted name."""
+    in_code = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    files = {each for each in in_code if re.fullmatch(r"[\w/]+\.py", each)}
+    return files | {each for each in in_code if re.fullmatch(r"longshore_\w+(\.\w+)+", each)}
+
+
+def exists(name: str) -> bool:
+    if name.endswith(".py"):
+        return any(each.endswith(f"/{name}") for each in MODULES)
+    path = f"/{name.replace('.', '/')}"
+    return any(f"{path}.py" in each or f"{path}/" in each for each in MODULES)
+
+
+@pytest.mark.parametrize("page", EXPLAINING, ids=lambda page: page.stem)
+def test_modules_that_a_page_names_exist(page: Path):
+    assert {each for each in names_of_modules(page.read_text()) if not exists(each)} == set()
+
+
+def test_a_module_that_does_not_exist_is_found():
+    assert names_of_modules("`plan.py` and `longshore_agent.stager`, `a b.py`") == {"plan.py", "longshore_agent.stager"}
+    assert exists("enumerate/plan.py")
+    assert not exists("longshore_agent.nothing")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import dataclasses
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from console_pages import Command, File, steps
 from docsite.assemble import CODE_MAP, ELSEWHERE, REFERENCE, assemble, with_links_of_site
+from docsite.environment import INTERNAL, OF_THE_COMMAND
 from docsite.pages import pages
-from pydantic import BaseModel
+from model_fields import fields_of
 from reasons_in_code import reasons_in_code
 
 from longshore_api import KINDS
@@ -46,19 +49,6 @@ def fields_on(page: str) -> set[str]:
         if path.split(".")[0] in ("spec", "status"):
             found |= {f"{path}.{name}" for name in first_cells(section)}
     return found
-
-
-def fields_of(annotation: Any, path: str) -> Iterator[str]:
-    """Yield the paths of all fields of the models in a type."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        for name, field in annotation.model_fields.items():
-            yield f"{path}.{field.alias or name}"
-            yield from fields_of(field.annotation, f"{path}.{field.alias or name}")
-        return
-    arguments = get_args(annotation)
-    suffix = {list: "[]", dict: ".NAME"}.get(getattr(annotation, "__origin__", None), "")  # type: ignore[arg-type]
-    for each in arguments:
-        yield from fields_of(each, path + suffix)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,7 +107,26 @@ class Recording(dict[str, str]):
 def test_all_variables_that_the_operator_reads_are_on_the_page(texts: Mapping[str, str]):
     environment = Recording()
     Settings.from_environment(environment)
-    assert set(first_cells(texts["environment.md"])) == environment.asked
+    shown, _, _ = texts["environment.md"].partition("## The operator")[2].partition("\n## ")
+    assert set(first_cells(shown)) == environment.asked
+
+
+def test_all_variables_of_processes_are_on_the_page(texts: Mapping[str, str]):
+    operators = {f"LONGSHORE_{each.name.upper()}" for each in dataclasses.fields(Settings)}
+    assert variables_in_code("LONGSHORE_[A-Z_]+[A-Z]") - operators == INTERNAL.keys()
+    shown = set(first_cells(texts["environment.md"]))
+    assert shown >= INTERNAL.keys() | OF_THE_COMMAND.keys()
+    assert variables_in_code("NO_COLOR|XDG_\\w+|GLIBC_TUNABLES|MALLOC_\\w+") == OF_THE_COMMAND.keys()
+
+
+def variables_in_code(form: str) -> set[str]:
+    """Return names of variables that modules have: as texts, or as arguments that become variables."""
+    found = set()
+    for module in (each for folder in ("operator", "worker") for each in (REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text())):
+            text = node.value if isinstance(node, ast.Constant) else node.arg if isinstance(node, ast.keyword) else ""
+            found |= {text} if isinstance(text, str) and re.fullmatch(form, text) else set()
+    return found
 
 
 def test_all_exit_codes_are_on_the_page(texts: Mapping[str, str]):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from docsite.field_facts import facts_about
 from docsite.markdown import code, notice, table
 from longshore_api import values
 from longshore_api.values import INT_MAX, Matching
@@ -43,7 +44,8 @@ def overview(definitions: Mapping[str, Mapping[str, Any]]) -> str:
         + "# Kinds\n\nEach document of a manifest is of one of these kinds, with `apiVersion: longshore.dev/v1alpha1`. "
         "Their pages list every field, with its type, range and default. A field may be left out "
         "unless it is *required*. Fields of Azure ML keep their names, in camelCase, and times carry their unit: "
-        "`run_invocation_timeout` is `runInvocationTimeoutSeconds`.\n\n"
+        "`run_invocation_timeout` is `runInvocationTimeoutSeconds`. Where Azure ML has a field, the description "
+        "has its name. A field counts in local runs and on a cluster unless its description says otherwise.\n\n"
         + table(("Kind", "Short name for kubectl", "Meaning"), rows)
     )
 
@@ -61,9 +63,9 @@ def page(definition: Mapping[str, Any]) -> str:
         + f"# {names['kind']}\n\n{schema['description']}\n\n"
         + f"```yaml\napiVersion: longshore.dev/v1alpha1\nkind: {names['kind']}\n```\n\n"
         + f"`kubectl get {names['plural']}` lists them, or {short} for short.\n"
-        + "".join(_sections("metadata", schema["properties"]["metadata"]))
-        + "".join(_sections("spec", schema["properties"]["spec"]))
-        + "".join(_sections("status", schema["properties"]["status"]))
+        + "".join(_sections(names["kind"], "metadata", schema["properties"]["metadata"]))
+        + "".join(_sections(names["kind"], "spec", schema["properties"]["spec"]))
+        + "".join(_sections(names["kind"], "status", schema["properties"]["status"]))
         + "\n## Columns of kubectl\n\n"
         + table(("Column", "Meaning", "Shown"), columns)
     )
@@ -74,12 +76,16 @@ def _schema(definition: Mapping[str, Any]) -> Schema:
     return schema
 
 
-def _sections(path: str, schema: Schema) -> Iterator[str]:
+def _sections(kind: str, path: str, schema: Schema) -> Iterator[str]:
     """Yield the section of an object, then those of the objects below it."""
     fields: Mapping[str, Schema] = schema.get("properties", {})
     required = schema.get("required", ())
     rows = [
-        (code(name), "; ".join(filter(None, _facts(each, name in required))), each.get("description", ""))
+        (
+            code(name),
+            "; ".join(filter(None, _facts(each, name in required))),
+            _description(kind, f"{path}.{name}", each),
+        )
         for name, each in fields.items()
     ]
     level = "##" if "." not in path else "###"
@@ -88,7 +94,12 @@ def _sections(path: str, schema: Schema) -> Iterator[str]:
     for name, each in fields.items():
         below, suffix = _innermost(each)
         if "properties" in below:
-            yield from _sections(f"{path}.{name}{suffix}", below)
+            yield from _sections(kind, f"{path}.{name}{suffix}", below)
+
+
+def _description(kind: str, path: str, schema: Schema) -> str:
+    text = schema.get("description", "")
+    return f"{text} {facts_about(kind, path, text)}".strip()
 
 
 def _innermost(schema: Schema) -> tuple[Schema, str]:
