@@ -141,8 +141,8 @@ def test_a_run_in_a_store_leaves_there_what_one_on_this_machine_leaves_here(long
 
 def test_the_script_sees_the_environment_of_its_users_shell_and_nothing_of_ours(longshore, bench):
     longshore.data("a.txt")
-    code = "import os\ndef run(mini_batch):\n"
-    code += "    host = open('/proc/%d/environ' % os.getppid()).read()\n"
+    code = "import os, psutil\ndef run(mini_batch):\n"
+    code += "    host = psutil.Process(os.getppid()).environ()\n"
     code += "    return [repr((dict(os.environ), host))]\n"
     longshore.write("code/script.py", code)
     step = longshore.step("script.py", source={"uri": "file:code"}, environmentVariables={"AWS_REGION": "mine"})
