@@ -10,8 +10,11 @@ TORCH := deploy/examples/torch-digits
 PROCESSES = $$(python -c "import os; print(os.cpu_count() + 1)")
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
 LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator tests/chart tests/engine
+# Of the image: what deploy/Dockerfile installs.
+EXTRAS = $(shell sed -n 's/^ARG EXTRAS="\(.*\)"$$/\1/p' deploy/Dockerfile)
+SBOM ?= dist/longshore-image.cdx.json
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt lock crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image chaos bench bench-startup bench-finish bench-cluster bench-operator clean
+.PHONY: help setup test test-cluster check fmt lock crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image sbom chaos bench bench-startup bench-finish bench-cluster bench-operator clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -67,6 +70,10 @@ crd-server: ## build the newest server of custom resources, with which the tests
 
 image: ## build the one image of operator, coordinator and agent, and load it into the cluster that is up
 	deploy/local/cluster image
+
+sbom: setup ## write the image's bill of materials, as uv.lock records it, in CycloneDX's format
+	mkdir -p $(dir $(SBOM))
+	uv export --quiet --frozen --format cyclonedx1.5 $(EXTRAS:%=--extra %) --output-file $(SBOM)
 
 chaos: setup ## random runs under random faults, each compared with its oracle: make chaos SEEDS=1-50 MINUTES=10
 	PYTHONPATH=tests:tests/engine python tests/chaos --seeds $(SEEDS) --minutes $(MINUTES)

@@ -50,6 +50,25 @@ def test_the_image_is_built_of_extras_that_exist():
 
 
 @pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("title", PROJECT["name"].capitalize()),
+        ("description", PROJECT["description"]),
+        ("licenses", PROJECT["license"]),
+        ("version", "${VERSION}"),
+        ("revision", "${REVISION}"),
+        ("base.name", "${BASE}"),
+    ],
+)
+def test_the_image_is_labelled(label: str, text: str):
+    *_, last = re.split("^FROM ", (ROOT / "deploy" / "Dockerfile").read_text(), flags=re.MULTILINE)
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([a-z.]+)="(.*?)"', last))
+    assert labels[label] == text
+    for argument in re.findall(r"\$\{([A-Z]+)\}", text):
+        assert f"\nARG {argument}\n" in last
+
+
+@pytest.mark.parametrize(
     "classifier",
     [
         "Operating System :: POSIX :: Linux",

@@ -1,7 +1,11 @@
-"""The lock file: in step with pyproject.toml, of public addresses, and without what depends on the machine."""
+"""The lock file: in step with pyproject.toml, of public addresses, and without what depends on the machine.
+
+And what is made of it: the image, and the image's bill of materials.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -10,6 +14,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 LOCK = tomllib.loads((ROOT / "uv.lock").read_text())
 PUBLIC = ("https://pypi.org/simple", "https://files.pythonhosted.org/")
 
@@ -45,3 +50,23 @@ def test_the_example_runs_in_the_locked_environment():
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     lines = (ROOT / "deploy" / "examples" / "digits" / "requirements.txt").read_text().splitlines()
     assert groups["examples"] == [each for each in lines if not each.startswith("#")]
+
+
+def test_the_image_is_built_with_the_locked_uv():
+    (version,) = (each["version"] for each in LOCK["package"] if each["name"] == "uv")
+    assert f"ARG UV={version}\n" in DOCKERFILE
+
+
+def test_the_bill_of_materials_lists_what_the_image_installs(tmp_path: Path):
+    (extras,) = re.findall('^ARG EXTRAS="(.*)"$', DOCKERFILE, re.MULTILINE)
+    named = [word for each in extras.split() for word in ("--extra", each)]
+    export = [find_uv_bin(), "export", "--quiet", "--frozen", "--no-emit-project", "--no-hashes", *named]
+    requirements = subprocess.run(export, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    made = tmp_path / "new" / "sbom.json"
+    subprocess.run(["make", "--old-file=setup", "sbom", f"SBOM={made}"], cwd=ROOT, timeout=60, check=True)
+    bill = json.loads(made.read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["name"] == "longshore"
+    listed = {(each["name"], each["version"]) for each in bill["components"]}
+    assert listed == set(re.findall(r"^([\w.-]+)==([^ ;\n]+)", requirements, re.MULTILINE))
+    assert all(each["purl"].startswith("pkg:pypi/") for each in bill["components"])

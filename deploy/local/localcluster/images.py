@@ -13,6 +13,7 @@ import shlex
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from localcluster.components import PAUSE_IMAGE
@@ -70,8 +71,13 @@ def load_pause(place: Places) -> None:
     load(place, archive)
 
 
-def build(dockerfile: Path, context: Path, reference: str, *, anew: bool = True) -> Path:
-    """Build an image and return the archive that holds it; unless `anew`, one of that name that is there is taken."""
+def build(
+    dockerfile: Path, context: Path, reference: str, *, anew: bool = True, arguments: Mapping[str, str] | None = None
+) -> Path:
+    """Build an image and return the archive that holds it; unless `anew`, reuse an existing image of that name.
+
+    `arguments` are values for the ARGs of the Dockerfile.
+    """
     need_root()
     have(IMAGES)
     if not anew and _has(reference):
@@ -85,14 +91,28 @@ def build(dockerfile: Path, context: Path, reference: str, *, anew: bool = True)
         shared = [f"{pip}:/etc/pip.conf:ro", *(f"{each}:{each}:ro" for each in mounts if Path(each).exists())]
         volumes = [word for each in shared for word in ("--volume", each)]
         how = ["--layers", "--isolation", "chroot", "--network", "host", "--pull-never"]
-        show([*_buildah(), "bud", *how, *volumes, "--file", dockerfile, "--tag", reference, context])
+        values = [word for name, value in (arguments or {}).items() for word in ("--build-arg", f"{name}={value}")]
+        show([*_buildah(), "bud", *how, *volumes, *values, "--file", dockerfile, "--tag", reference, context])
     run(*_buildah(), "rmi", "--prune")  # what earlier builds of the name left
     return archive_of(reference)
 
 
 def product_image() -> Path:
     """Build Longshore's own image and return the archive that holds it."""
-    return build(CHECKOUT / "deploy" / "Dockerfile", CHECKOUT, PRODUCT)
+    return build(CHECKOUT / "deploy" / "Dockerfile", CHECKOUT, PRODUCT, arguments=product_arguments())
+
+
+def product_arguments() -> dict[str, str]:
+    """Return the build arguments of Longshore's own image: version and commit; "-dirty" marks uncommitted changes."""
+    text = (CHECKOUT / "operator" / "longshore" / "__init__.py").read_text()
+    (version,) = re.findall('^__version__ = "(.*?)"', text, re.MULTILINE)
+    try:
+        revision = run(
+            "git", "-C", CHECKOUT, "describe", "--always", "--exclude", "*", "--abbrev=40", "--dirty"
+        ).strip()
+    except Problem:  # the sources without their history
+        revision = ""
+    return {"VERSION": version, "REVISION": revision}
 
 
 def base_archive() -> Path:
