@@ -252,7 +252,7 @@ PLAIN_BUT_ONE = {  # elements that are written as they print, before one that mu
     "dicts": ({"a": 1}, {"a": Tensor([THIRD])}, f"{{'a': 1}}\n{{'a': [{THIRD}]}}\n"),
     "numbers": (np.float64(THIRD), Tensor([THIRD]), f"{THIRD}\n[{THIRD}]\n"),
     "a number and an array": (np.int8(1), np.arange(1500), f"1\n{NUMBERS}\n"),
-    "a tuple of numbers": ((np.float64(0.5),), (np.arange(2),), "(np.float64(0.5),)\n(array([0, 1]),)\n"),
+    "a tuple of numbers": ((np.float64(0.5),), (np.arange(2),), f"({np.float64(0.5)!r},)\n({np.arange(2)!r},)\n"),
 }
 
 
