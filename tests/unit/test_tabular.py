@@ -194,7 +194,7 @@ def test_a_separator_that_nothing_can_stand_for_is_refused_with_the_remedy(path)
     text = "a::b\n" + "".join(map(chr, [1, 2, 3, 4, 28, 29, 30, 31])) + "::x\n"
     path.write_text(text, newline="")
     said = failure({"path": str(path), "start": 0, "end": 99}, replace(CSV, separator="::"))
-    assert "choose one of one character" in said
+    assert "use a separator of one character" in said
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
