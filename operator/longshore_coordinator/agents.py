@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from longshore_protocol.snapshot import MOST_DEVICES, Device
-from longshore_protocol.wire import BRINGING
+from longshore_protocol.wire import DOWNLOADING
 
 _REPORT_TIMEOUT = 60.0  # seconds: an agent that downloads data reports every few seconds
 
@@ -28,7 +28,7 @@ class _Agent:
     def download(self, now: float) -> str:
         """Return the data that the worker is downloading before init(); "" for none, or if it stopped reporting."""
         is_alive = now - self.last_call < _REPORT_TIMEOUT
-        return next((each["what"] for each in self.processes if is_alive and each["state"] == BRINGING), "")
+        return next((each["what"] for each in self.processes if is_alive and each["state"] == DOWNLOADING), "")
 
     def is_ready(self) -> bool:
         return any(each["state"] in ("ready", "ending") for each in self.processes)

@@ -14,7 +14,7 @@ from longshore_protocol import errors, wire
 from longshore_protocol.fields import LATEST, LONGEST, NUMBER, Field, fault
 from longshore_protocol.segments import decode_digests, select_digests
 from longshore_protocol.text import MESSAGE, TRACEBACK, is_encodable, printable
-from longshore_protocol.wire import BRINGING, INPUT, STORE, Deferral, Failure
+from longshore_protocol.wire import DOWNLOADING, INPUT, STORE, Deferral, Failure
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_NAME = 253  # characters, as for a pod
@@ -219,7 +219,7 @@ def _process(raw: Any) -> dict[str, Any]:
     """Return the state of a process with printable texts; keep unknown fields unchanged."""
     if type(raw) is not dict:
         raise MalformedMessageError("an element of processes is not an object")
-    texts = ("state", "what") if raw.get("state") == BRINGING else ("state",)
+    texts = ("state", "what") if raw.get("state") == DOWNLOADING else ("state",)
     for name in (*texts, *(each for each in ("process", "device") if each in raw)):
         if type(raw.get(name)) is not str:
             raise MalformedMessageError(f"in processes, {name} is not a string")

@@ -22,7 +22,7 @@ from longshore_coordinator.verdict import Clocks, Tally, Verdict
 from longshore_protocol import errors
 from longshore_protocol.job import Job
 from longshore_protocol.segments import select_digests
-from longshore_protocol.wire import BRINGING, INPUT, STORE, Completion, Deferral, Failure, lease_term
+from longshore_protocol.wire import DOWNLOADING, INPUT, STORE, Completion, Deferral, Failure, lease_term
 
 # Seconds between two ticks. In a longer gap, this process or its machine was suspended, and no timeout counts the rest.
 _LONGEST_TICK = 2.0
@@ -148,7 +148,7 @@ class Run:
         if self.verdict is not None:
             return []
         deferred = body["deferred"]
-        if deferred and any(each["state"] == BRINGING for each in body["processes"]):
+        if deferred and any(each["state"] == DOWNLOADING for each in body["processes"]):
             self._unprepared.add(agent)
         for raw in deferred:  # before the completions, which end an outage
             self._defer(agent, Deferral(*raw), now)
@@ -233,7 +233,7 @@ class Run:
         if not self._was_ready and self.agents.ready():
             self._was_ready = self.accounts.ever_ready = True
             self.accounts.start_rate(self.ended(), now)
-        if agent in self._unprepared and all(each["state"] != BRINGING for each in processes):
+        if agent in self._unprepared and all(each["state"] != DOWNLOADING for each in processes):
             self._unprepared.discard(agent)  # its downloads have finished
             self.outage.record_success()
 

@@ -55,7 +55,7 @@ deferral = st.builds(
 )
 pairs = st.lists(st.tuples(st.integers(0, MINI_BATCHES), st.integers(1, 3)), max_size=3)
 state = st.fixed_dictionaries(
-    {"process": st.just("process000"), "state": st.sampled_from(["ready", "starting", wire.BRINGING])},
+    {"process": st.just("process000"), "state": st.sampled_from(["ready", "starting", wire.DOWNLOADING])},
     optional={"what": TEXTS, "mini_batch": st.none() | st.integers(), "seconds": st.floats(0, 9), "device": TEXTS},
 )
 

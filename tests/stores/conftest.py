@@ -17,7 +17,7 @@ def staging(tmp_path):
     def run(body, table=None):
         async def main():
             outcomes = Outcomes()
-            made = Stager([Input("given", ("memory://given",), tabular=table)], str(folder), takers=outcomes)
+            made = Stager([Input("given", ("memory://given",), tabular=table)], str(folder), callbacks=outcomes)
             try:
                 return await body(made, outcomes)
             finally:

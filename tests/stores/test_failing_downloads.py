@@ -210,7 +210,7 @@ def test_where_one_file_does_not_come_the_others_are_let_be(staging, monkeypatch
 
     async def body(made, outcomes):
         made.add(lease(["memory://none", *[f"memory://{number}" for number in range(30)]]))
-        await until(lambda: held.running >= 7 and all(each.given_up for each in made._underway.values()))
+        await until(lambda: held.running >= 7 and all(each.cancelled for each in made._underway.values()))
         held.go.set()
         _, (_, sentence) = await outcomes.next()
         assert "memory://none" in sentence
@@ -223,10 +223,10 @@ def test_an_abandoned_lease_is_not_staged_to_its_end(staging, tmp_path, monkeypa
     held = Held(monkeypatch)
 
     async def body(made, outcomes):
-        given_up = lease(["memory://f", "memory://g"])
-        made.add(given_up)
+        cancelled = lease(["memory://f", "memory://g"])
+        made.add(cancelled)
         await until(lambda: held.running == 2)
-        given_up.abandoned = True
+        cancelled.abandoned = True
         held.go.set()
         await until(lambda: list((tmp_path / "inputs").iterdir()) == [])
         assert outcomes.is_empty()

@@ -61,7 +61,7 @@ def test_a_download_of_another_size_than_planned_is_not_read(tmp_path, table):
     async def main():
         outcomes = Outcomes()
         given = [Input("given", ("memory://given",), tabular=table)]
-        made = Stager(given, str(tmp_path / "inputs"), takers=outcomes, copies={url: str(copy)})
+        made = Stager(given, str(tmp_path / "inputs"), callbacks=outcomes, copies={url: str(copy)})
         made.add(lease(piece))
         made.add(lease({**piece, "stamp": "4 None"}, number=1))
         found = {}

@@ -52,12 +52,12 @@ def worker_of(tmp_path, job, **options):
     spec = host_spec(job, WholeData(), worker="worker-0", work_dir=str(tmp_path / "work" / "tmp"), places=places)
     worker = Worker(job, spec, agent="a", **options)
     worker.host_connected(Peer())
-    worker.settle()
+    worker.reconcile()
     children = [Peer() for _ in range(job.processes_per_worker)]
     for process, child in enumerate(children):
         assert worker.child_connected(child, process)
-        worker.child_said(process, [messages.READY, 0.1], b"")
-    worker.settle()
+        worker.child_message(process, [messages.READY, 0.1], b"")
+    worker.reconcile()
     return worker, children
 
 
@@ -92,9 +92,9 @@ def working(tmp_path):
 
 def test_one_mini_batch_per_process_is_brought_ahead(working):
     async def body(worker, children, job):
-        assert worker.want() == 4
+        assert worker.leases_wanted() == 4
         worker.take(grants(job, *[remote() for _ in range(4)]))
-        assert worker.want() == 0
+        assert worker.leases_wanted() == 0
         assert len(worker.held()) == 4
         assert not worker.is_idle()
         await until(lambda: all(len(child.run()) == 1 for child in children))
@@ -131,7 +131,7 @@ def test_what_is_underway_is_held_and_renewed(working, monkeypatch):
         worker.take(grants(job, "memory://f", "memory://g"))
         await until(lambda: held.running == 2)
         assert worker.held() == [[0, 1], [1, 1]]
-        assert worker.want() == 2
+        assert worker.leases_wanted() == 2
         held.go.set()
         await until(lambda: all(child.run() for child in children))
 
@@ -152,8 +152,8 @@ def test_what_a_process_is_through_with_is_deleted(working):
         first = await what_runs(worker, children, granted)
         await until(lambda: granted[2].grant.slice.find(b"memory:") < 0)
         folder = first.folder
-        worker.child_said(0, done(first.grant), b"row\n")
-        worker.settle()
+        worker.child_message(0, done(first.grant), b"row\n")
+        worker.reconcile()
         await until(lambda: not os.path.exists(folder))
         assert len(children[0].run()) == 2
 
@@ -165,7 +165,7 @@ def test_what_a_dead_process_had_begun_is_deleted_and_the_rest_runs_elsewhere(wo
         victim = await what_runs(worker, children, grants(job, *[remote() for _ in range(2)]))
         folder = victim.folder
         worker.child_gone(children[0], 0)
-        worker.host_said([messages.EXITED, 0, -9, False])
+        worker.host_message([messages.EXITED, 0, -9, False])
         await until(lambda: not os.path.exists(folder))
         assert [each.mini_batch for each in worker.outbox.batch.failed] == [victim.grant.mini_batch]
 
@@ -206,8 +206,8 @@ def test_leases_that_are_lost_are_not_brought_and_leave_nothing(working, tmp_pat
         assert worker.held() == []
         await until(lambda: len(staged_folders(tmp_path)) == 2)  # the processes still work on theirs
         for process, grant in enumerate(running(worker)):
-            worker.child_said(process, done(grant), b"late\n")
-        worker.settle()
+            worker.child_message(process, done(grant), b"late\n")
+        worker.reconcile()
         await until(lambda: staged_folders(tmp_path) == [])
         assert worker.outbox.batch.is_empty()
 
@@ -247,7 +247,7 @@ def test_what_cannot_be_brought_is_a_failed_attempt_of_no_process(working):
 def test_local_inputs_pass_unread_and_at_once(working, tmp_path):
     async def body(worker, children, job):
         tasks = len(asyncio.all_tasks())
-        assert worker.want() == 2
+        assert worker.leases_wanted() == 2
         slices = [b'["not JS', b"ON at all"]
         worker.take([stage(job, Grant(number, 1, 0, each)) for number, each in enumerate(slices)])
         bodies = [body for child in children for header, body in child.sent if header[0] == messages.RUN]
@@ -263,7 +263,7 @@ def test_local_inputs_pass_unread_and_at_once(working, tmp_path):
     [(None, None, 1), (None, 10.0, 1), (1.0, 10.0, 1), (3.0, 1.0, 3), (60.0, 0.5, 8), (0.001, 0.00001, 8)],
 )
 def test_the_slower_files_come_the_more_of_them_are_underway(tmp_path, seconds_to_bring, seconds_to_run, ahead):
-    made = Stager([Input("given", ("memory://given",))], str(tmp_path / "inputs"), takers=None)
+    made = Stager([Input("given", ("memory://given",))], str(tmp_path / "inputs"), callbacks=None)
     made._average = seconds_to_bring
     slot = Slot(0)
     slot.average = seconds_to_run

@@ -31,10 +31,10 @@ def worker(child):
     async def make():
         made = Worker(JOB, SPEC, agent="worker-0.1.a")
         made.host_connected(Peer())
-        made.settle()
+        made.reconcile()
         assert made.child_connected(child, PROCESS)
-        made.child_said(PROCESS, [messages.READY, 0.1], b"")
-        made.settle()
+        made.child_message(PROCESS, [messages.READY, 0.1], b"")
+        made.reconcile()
         return made
 
     return asyncio.run(make())

@@ -75,7 +75,7 @@ def test_the_time_in_which_the_agent_was_stopped_is_no_silence_of_the_coordinato
         client = CoordinatorClient("http://coordinator", token="t", worker="w", patience=300.0)
         client._api = Refusing()
         with pytest.raises(Unreachable, match="no coordinator answered for 300 s: http://coordinator: refused"):
-            await client.bye()
+            await client.deregister()
 
     monkeypatch.setattr(coordinator_client, "_FIRST_PAUSE", 0.0)
     asyncio.run(wait())

@@ -55,7 +55,7 @@ def test_a_sound_report_passes_as_it_is():
         ({"fetched": -1}, "fetched is -1; it must be a whole number from 0 to"),
         ({"processes": ["ready"]}, "an element of processes is not an object"),
         ({"processes": [{"state": ["ready"]}]}, "in processes, state is not a string"),
-        ({"processes": [{"state": wire.BRINGING}]}, "in processes, what is not a string"),
+        ({"processes": [{"state": wire.DOWNLOADING}]}, "in processes, what is not a string"),
         ({"processes": [{**READY, "device": 7}]}, "in processes, device is not a string"),
         ({"processes": [{**READY, "seconds": float("inf")}]}, "seconds is Infinity; it must be a number"),
         ({"processes": None}, "processes is null; it must be a list"),
@@ -82,7 +82,7 @@ def test_a_worker_has_a_name_that_files_and_segments_may_have(worker):
 
 def test_texts_are_printable_once_they_are_taken_in():
     bad = FAILED._replace(message="\x1b[31m\udcff", traceback="a\n\x00")
-    bringing = {"state": wire.BRINGING, "what": "\x1b[2J", "process": ""}
+    bringing = {"state": wire.DOWNLOADING, "what": "\x1b[2J", "process": ""}
     found = check(report(failed=[bad], init_failed=[bad], processes=[bringing]))
     for failure in (*found["failed"], *found["init_failed"]):
         assert (failure.message, failure.traceback) == (r"\x1b[31m\xff", "a\n\\x00")

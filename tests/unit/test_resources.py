@@ -250,7 +250,7 @@ def test_a_peer_has_the_pid_that_the_kernel_knows_it_by(tmp_path):
             def host_gone(self, peer):
                 pass
 
-            def settle(self):
+            def reconcile(self):
                 pass
 
         server = await gateway.serve(gateway.bind(str(tmp_path / "socket")), lambda: gateway.Peer(Handler()))

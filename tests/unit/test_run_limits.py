@@ -164,7 +164,7 @@ STOPPED = [
     ("while processes start", STARTING, 4, {}),
     ("before anything is cut", READY, 0, {"listed": False}),
     ("while listing halts", READY, 0, {"listed": False, "timeouts": Timeouts()}),
-    ("while data is fetched", [{**READY[0], "state": wire.BRINGING, "what": "the model m"}], 4, {}),
+    ("while data is fetched", [{**READY[0], "state": wire.DOWNLOADING, "what": "the model m"}], 4, {}),
 ]
 
 

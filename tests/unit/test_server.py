@@ -131,7 +131,7 @@ def test_agents_and_coordinators_of_adjacent_versions_work_together(tmp_path, mo
             assert registration.job == caller.coordinator.job
             ((grant,), _) = await client.lease(1)
             await client.report(wire.report(registration.agent, registration.epoch, completed=completed(grant)))
-            await client.bye()
+            await client.deregister()
             assert (await caller.snapshot()).mini_batches.succeeded == 1
 
     asyncio.run(scenario())

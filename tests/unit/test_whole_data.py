@@ -122,7 +122,7 @@ def test_the_coordinator_hears_what_is_brought(tmp_path, url, slow):
     found = prepared(coordinator, job(Input("files", (url,), mode="download")), tmp_path)
     assert sorted(found.copies) == [f"{url}/a.txt", f"{url}/deep/b.txt"]
     states = [each for report in coordinator.reports for each in report["processes"]]
-    assert {(each["state"], each["what"]) for each in states} == {(wire.BRINGING, "the input files")}
+    assert {(each["state"], each["what"]) for each in states} == {(wire.DOWNLOADING, "the input files")}
 
 
 def test_what_is_there_is_not_told_of(tmp_path):
@@ -184,7 +184,7 @@ def test_what_does_not_come_for_now_is_tried_again_and_is_why_the_run_waits(tmp_
     assert [each[:3] for each in deferred] == [(-1, 0, origin)] * 2
     assert deferred[0].message.startswith("the input files cannot be brought: ")
     assert not any(report["init_failed"] for report in coordinator.reports)
-    assert all(report["processes"][0]["state"] == wire.BRINGING for report in coordinator.reports)
+    assert all(report["processes"][0]["state"] == wire.DOWNLOADING for report in coordinator.reports)
 
 
 def test_a_worker_that_is_to_end_makes_no_further_try(tmp_path, url, failing):

@@ -14,8 +14,8 @@ from longshore_protocol.frames import encode
 
 
 def done(worker, mini_batch, attempt):
-    worker.child_said(PROCESS, [messages.DONE, mini_batch, attempt, 1, 1, 0, 100_000, 0, 0, ""], b"row\n")
-    worker.settle()
+    worker.child_message(PROCESS, [messages.DONE, mini_batch, attempt, 1, 1, 0, 100_000, 0, 0, ""], b"row\n")
+    worker.reconcile()
 
 
 def completed(worker):
@@ -26,7 +26,7 @@ def test_what_a_process_says_of_its_device_is_cut():
     async def scenario():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
         worker.host_connected(Peer())
-        worker.settle()
+        worker.reconcile()
         gateway.Peer(worker).data_received(encode([messages.HELLO_CHILD, PROCESS, 1, "gpu:" + "9" * 1000]))
         assert [each["device"] for each in worker.states()] == ["gpu:" + "9" * 95 + "…"]
 
@@ -36,8 +36,8 @@ def test_what_a_process_says_of_its_device_is_cut():
 def test_a_worker_tells_what_its_processes_compute_on_those_that_replace_others_too(worker, child):
     assert [each["device"] for each in worker.states()] == ["gpu:0"]
     worker.child_gone(child, PROCESS)
-    worker.host_said([messages.EXITED, PROCESS, 1, False])
-    worker.settle()
+    worker.host_message([messages.EXITED, PROCESS, 1, False])
+    worker.reconcile()
     assert [(each["process"], each["device"]) for each in worker.states()] == [("process001", "gpu:0")]
 
 
@@ -93,8 +93,8 @@ def test_a_process_that_dies_in_a_drain_loses_a_try_for_what_it_ran_and_none_for
     assert child.was_to_run() == [[0, 1], [1, 1], [2, 1]]
     worker.drain()
     worker.child_gone(child, PROCESS)
-    worker.host_said([messages.EXITED, PROCESS, -9, False])
-    worker.settle()
+    worker.host_message([messages.EXITED, PROCESS, -9, False])
+    worker.reconcile()
     assert worker.ended.is_set()
     assert [each.mini_batch for each in worker.outbox.batch.failed] == [0]
     assert worker.outbox.batch.returned == [[1, 1], [2, 1]]
@@ -105,12 +105,12 @@ def test_a_process_takes_over_the_slot_of_the_one_that_it_replaces():
     async def scenario():
         worker, host = Worker(replace(JOB, processes_per_worker=3), SPEC, agent="worker-0.1.a"), Peer()
         worker.host_connected(host)
-        worker.settle()
-        worker.host_said([messages.EXITED, 1, -9, False])
-        worker.settle()
-        worker.host_said([messages.EXITED, 3, -9, False])
-        worker.host_said([messages.EXITED, 0, -9, False])
-        worker.settle()
+        worker.reconcile()
+        worker.host_message([messages.EXITED, 1, -9, False])
+        worker.reconcile()
+        worker.host_message([messages.EXITED, 3, -9, False])
+        worker.host_message([messages.EXITED, 0, -9, False])
+        worker.reconcile()
         return [header[1:] for header in host.received if header[0] == messages.SPAWN]
 
     assert asyncio.run(scenario()) == [[0, 0], [1, 1], [2, 2], [3, 1], [4, 0], [5, 1]]
@@ -128,8 +128,8 @@ def test_a_process_takes_over_the_slot_of_the_one_that_it_replaces():
 )
 def test_who_speaks_of_what_the_process_does_not_run_is_cut_off_and_believed_nothing(worker, child, message):
     worker.take(leases((0, 1), (1, 1)))
-    worker.child_said(PROCESS, message, b"row\n")
-    worker.settle()
+    worker.child_message(PROCESS, message, b"row\n")
+    worker.reconcile()
     assert child.closed
     assert worker.outbox.batch.is_empty()
     assert sorted(worker.held()) == [[0, 1], [1, 1]]
@@ -142,10 +142,10 @@ def at_once(child):
     async def make():
         made = Worker(replace(JOB, concurrency_per_process=3), SPEC, agent="worker-0.1.a")
         made.host_connected(Peer())
-        made.settle()
+        made.reconcile()
         assert made.child_connected(child, PROCESS)
-        made.child_said(PROCESS, [messages.READY, 0.1, 5.0], b"")
-        made.settle()
+        made.child_message(PROCESS, [messages.READY, 0.1, 5.0], b"")
+        made.reconcile()
         made.take(leases((0, 1), (1, 1), (2, 1), (3, 1)))
         return made
 
@@ -154,7 +154,7 @@ def at_once(child):
 
 def begin(worker, *mini_batches):
     for mini_batch in mini_batches:
-        worker.child_said(PROCESS, [messages.BEGUN, mini_batch, 1], b"")
+        worker.child_message(PROCESS, [messages.BEGUN, mini_batch, 1], b"")
 
 
 def test_a_process_that_runs_several_at_once_gets_another_for_each_that_ends(at_once, child):
@@ -172,7 +172,7 @@ def test_a_process_that_runs_several_at_once_gets_another_for_each_that_ends(at_
 def test_all_that_such_a_process_had_begun_lose_a_try_with_it_and_the_rest_waits(at_once, child):
     begin(at_once, 2, 0)
     at_once.child_gone(child, PROCESS)
-    at_once.host_said([messages.EXITED, PROCESS, -11, False])
+    at_once.host_message([messages.EXITED, PROCESS, -11, False])
     failed = at_once.outbox.batch.failed
     assert sorted((each.mini_batch, each.category, each.message) for each in failed) == [
         (0, "ProcessDied", "process000 was killed by SIGSEGV"),
@@ -185,12 +185,12 @@ def test_all_that_such_a_process_had_begun_lose_a_try_with_it_and_the_rest_waits
 def test_such_a_process_that_ends_by_what_one_mini_batch_did_costs_the_others_nothing(at_once, child):
     begin(at_once, 0, 1)
     said = "the entry script called sys.exit(4) in run()"
-    at_once.child_said(PROCESS, [messages.FAILED, 0, 1, 1, "ProcessDied", said, "", 0.0, 0.1], b"")
+    at_once.child_message(PROCESS, [messages.FAILED, 0, 1, 1, "ProcessDied", said, "", 0.0, 0.1], b"")
     done(at_once, 1, 1)
-    at_once.settle()
+    at_once.reconcile()
     assert child.was_to_run() == [[0, 1], [1, 1], [2, 1]]  # no more is sent to it
     at_once.child_gone(child, PROCESS)
-    at_once.host_said([messages.EXITED, PROCESS, 4, False])
+    at_once.host_message([messages.EXITED, PROCESS, 4, False])
     assert [each.mini_batch for each in at_once.outbox.batch.failed] == [0]
     assert sorted(at_once.held()) == [[2, 1], [3, 1]]
 
@@ -206,21 +206,21 @@ def test_such_a_process_that_ends_by_what_one_mini_batch_did_costs_the_others_no
     ids=["it was never sent", "in another attempt", "done before it was begun", "loaded before it was begun"],
 )
 def test_such_a_process_too_is_believed_only_of_what_it_was_sent_and_has_begun(at_once, child, message):
-    at_once.child_said(PROCESS, message, b"row\n")
-    at_once.settle()
+    at_once.child_message(PROCESS, message, b"row\n")
+    at_once.reconcile()
     assert child.closed
     assert at_once.outbox.batch.is_empty()
 
 
 def test_a_process_is_ready_once(at_once):
     begin(at_once, 0)
-    at_once.child_said(PROCESS, [messages.READY, 0.1], b"")
+    at_once.child_message(PROCESS, [messages.READY, 0.1], b"")
     done(at_once, 0, 1)
     assert completed(at_once) == [[0, 1]]
 
 
 def test_init_fails_once_and_only_before_a_process_is_ready(worker):
-    worker.child_said(PROCESS, [messages.INIT_FAILED, "UserError", "no", ""], b"")
+    worker.child_message(PROCESS, [messages.INIT_FAILED, "UserError", "no", ""], b"")
     assert worker.outbox.batch.init_failed == []
 
 

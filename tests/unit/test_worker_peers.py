@@ -250,7 +250,7 @@ def test_who_does_not_introduce_itself_is_disconnected(message):
 def test_what_a_process_reports_of_a_failure_becomes_text_that_can_be_shown_and_is_cut(worker):
     worker.take(leases((0, 1)))
     message, trace = "no \x1b[31m\udcff\u202e" + "x" * 9999, "  File\n\x00\n" + "y" * 99999
-    worker.child_said(PROCESS, [messages.FAILED, 0, 1, 1, "UserError", message, trace, 0.0, 0.1], b"")
+    worker.child_message(PROCESS, [messages.FAILED, 0, 1, 1, "UserError", message, trace, 0.0, 0.1], b"")
     (failure,) = worker.outbox.batch.failed
     assert failure.message.startswith(r"no \x1b[31m\xff\u202exxx")
     assert (len(failure.message), len(failure.traceback)) == (MESSAGE, TRACEBACK)
@@ -260,7 +260,7 @@ def test_what_a_process_reports_of_a_failure_becomes_text_that_can_be_shown_and_
 def test_what_a_host_reports_of_an_end_becomes_text_that_can_be_shown(worker, child):
     worker.take(leases((0, 1)))
     worker.child_gone(child, PROCESS)
-    worker.host_said([messages.EXITED, PROCESS, 1, False, "ValueError: \x1b[2J", "Thread\n\udcff"])
+    worker.host_message([messages.EXITED, PROCESS, 1, False, "ValueError: \x1b[2J", "Thread\n\udcff"])
     (failure,) = worker.outbox.batch.failed
     assert r"ValueError: \x1b[2J" in failure.message
     assert failure.traceback == "Thread\n\\xff"

@@ -108,7 +108,7 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                 if data is None:
                     with contextlib.suppress(TimeoutError, Superseded):
                         async with asyncio.timeout(_DEREGISTER_SECONDS):
-                            await client.bye()
+                            await client.deregister()
                     return
                 spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, places=places)
                 shipper = Shipper(job, places, worker=settings.worker, private=tempfile.gettempdir())
@@ -177,13 +177,13 @@ class Agent:
         await self._send()
         if self._shipper.ships_logs or self._shipper.ships_output:
             await asyncio.to_thread(self._ship_remaining)
-        await self._client.bye()
+        await self._client.deregister()
 
     async def _lease(self) -> None:
         while True:
             await self.worker.demand.wait()
             self.worker.demand.clear()
-            wanted = self.worker.want()
+            wanted = self.worker.leases_wanted()
             if not wanted:
                 continue
             granted, orders = await self._client.lease(wanted)

@@ -112,7 +112,7 @@ class CoordinatorClient:
         """Send a `wire.report`; return the coordinator's orders. Raises Superseded, Refused and Unreachable."""
         return read_text(Orders, (await self._post("report", body)).decode())
 
-    async def bye(self) -> None:
+    async def deregister(self) -> None:
         """Deregister this agent, which holds no more leases. Raises Superseded, Refused and Unreachable."""
         await self._post("bye", self._identity)
 

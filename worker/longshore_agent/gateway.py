@@ -30,10 +30,10 @@ class Handler(Protocol):
     def child_connected(self, peer: Peer, process: int) -> bool:
         """Handle the connection of a child; return False to reject it."""
 
-    def host_said(self, message: list[Any]) -> None:
+    def host_message(self, message: list[Any]) -> None:
         """Handle a message of the host."""
 
-    def child_said(self, process: int, message: list[Any], body: bytes) -> None:
+    def child_message(self, process: int, message: list[Any], body: bytes) -> None:
         """Handle a message of a child."""
 
     def child_malformed(self, process: int, why: str) -> None:
@@ -42,7 +42,7 @@ class Handler(Protocol):
     def is_busy(self, process: int) -> bool:
         """Return whether a child has so many mini-batches that reading its messages can wait a moment."""
 
-    def settle(self) -> None:
+    def reconcile(self) -> None:
         """Act on the messages passed so far; called after each read."""
 
     def host_gone(self, peer: Peer) -> None:
@@ -77,7 +77,7 @@ class Peer(asyncio.Protocol):
                 if self._is_closing():  # an earlier message was invalid: ignore the rest
                     break
                 self._receive(message, body)
-        self._handler.settle()
+        self._handler.reconcile()
         if self._process is not None and self._handler.is_busy(self._process):
             self._pause()
 
@@ -87,9 +87,9 @@ class Peer(asyncio.Protocol):
         if why is not None:
             self._refuse(why)
         elif self._process is not None:
-            self._handler.child_said(self._process, message, body)
+            self._handler.child_message(self._process, message, body)
         elif self._is_host:
-            self._handler.host_said(message)
+            self._handler.host_message(message)
         else:
             self._identify(message)
 
@@ -119,7 +119,7 @@ class Peer(asyncio.Protocol):
             self._handler.child_gone(self, self._process)
         elif self._is_host:
             self._handler.host_gone(self)
-        self._handler.settle()
+        self._handler.reconcile()
 
     def send(self, header: Sequence[Any], body: bytes = b"") -> None:
         """Send a message. On a closed connection it is dropped; the handler learns of the end separately."""

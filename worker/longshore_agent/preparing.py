@@ -94,7 +94,7 @@ class _Progress:
             seconds = round(time.monotonic() - self._began, 1)
             state = {
                 "process": "",
-                "state": wire.BRINGING,
+                "state": wire.DOWNLOADING,
                 "mini_batch": None,
                 "what": self._what,
                 "seconds": seconds,

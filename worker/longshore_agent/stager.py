@@ -87,11 +87,11 @@ class _Staging:
     lease: Lease
     folder: str
     advance: Callable[[], None]  # called for each part that was downloaded
-    given_up: bool = False  # one of its files cannot be downloaded, or the stager is closed
+    cancelled: bool = False  # one of its files cannot be downloaded, or the stager is closed
 
     def check(self) -> None:
         """Raise _Cancelled if the rest is not needed. Thread-safe."""
-        if self.given_up or self.lease.abandoned:
+        if self.cancelled or self.lease.abandoned:
             raise _Cancelled
 
     def step(self) -> None:
@@ -106,19 +106,19 @@ class Stager:
     Args:
         inputs: The inputs of the job.
         folder: The folder for all staged files. It is emptied first: an earlier agent may have been killed.
-        takers: Called when staging of a lease ends.
+        callbacks: Called when staging of a lease ends.
         copies: Local paths of files that were downloaded already, by URL.
     """
 
     def __init__(
-        self, inputs: Sequence[Input], folder: str, *, takers: Callbacks, copies: Mapping[str, str] | None = None
+        self, inputs: Sequence[Input], folder: str, *, callbacks: Callbacks, copies: Mapping[str, str] | None = None
     ) -> None:
         self.remote = frozenset(
             index for index, given in enumerate(inputs) if any(local_path(path) is None for path in given.paths)
         )  # indices of the inputs that need staging
         self._inputs = inputs
         self._folder = folder
-        self._callbacks = takers
+        self._callbacks = callbacks
         self._copies = copies or {}
         self._threads = Threads(_COPIES)
         self._numbers = itertools.count()
@@ -171,7 +171,7 @@ class Stager:
         """Cancel all downloads without callbacks and delete all staged files."""
         self._closed = True
         for staging in self._underway.values():
-            staging.given_up = True
+            staging.cancelled = True
         for task in self._underway:
             task.cancel()
         await asyncio.gather(*self._underway, return_exceptions=True)
@@ -282,7 +282,7 @@ class Stager:
             try:
                 return await download
             except _DownloadError:
-                staging.given_up = True
+                staging.cancelled = True
                 raise
 
         # Wait for all of them: nothing may write into the folder of a mini-batch that has failed.

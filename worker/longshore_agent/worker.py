@@ -68,7 +68,7 @@ class Worker:
         self._held: dict[int, Lease] = {}
         # Not inside the processes' folder, which a host removes when it exits.
         inputs = os.path.join(staged or os.path.dirname(spec.work_dir), f"longshore-inputs-{job.run_id}-{spec.worker}")
-        self._stager = Stager(job.inputs, inputs, takers=self, copies=copies)
+        self._stager = Stager(job.inputs, inputs, callbacks=self, copies=copies)
         self._ahead = self._stager.ahead if self._stager.remote else Slot.backlog
         self._clock = time.monotonic
         self._ticked = self._clock()
@@ -84,7 +84,7 @@ class Worker:
         """The results that wait to be reported."""
         return self._outbox
 
-    def want(self) -> int:
+    def leases_wanted(self) -> int:
         """Return how many more mini-batches to lease now; 0 while enough are leased."""
         if self.ending.is_set():
             return 0
@@ -107,7 +107,7 @@ class Worker:
                 self._stager.add(lease)
             else:
                 self._ready.append(lease)
-        self.settle()
+        self.reconcile()
 
     def held(self) -> list[list[int]]:
         """Return [mini_batch, attempt] of every lease of this agent."""
@@ -145,7 +145,7 @@ class Worker:
         """Release all leases that no process has; shut the processes down once the others have ended."""
         self.ending.set()
         self._release([*self._ready, *self._stager.underway()])
-        self.settle()
+        self.reconcile()
 
     def stop(self) -> None:
         """Kill all processes."""
@@ -175,7 +175,7 @@ class Worker:
                 self._kill(slot, verdict, now)
             elif slot.dying_since is not None and now - slot.dying_since > _UNKILLABLE:
                 self._reap(slot)
-        self.settle()
+        self.reconcile()
 
     # --- gateway.Handler -------------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class Worker:
         peer.send([messages.SPEC, asdict(self._spec)])
         return True
 
-    def host_said(self, message: list[Any]) -> None:
+    def host_message(self, message: list[Any]) -> None:
         """Record the exit of a process."""
         slot = self._by_process.get(message[1])
         if slot is not None:
@@ -226,7 +226,7 @@ class Worker:
             elif slot.dying_since is None:
                 slot.dying_since = self._clock()
 
-    def child_said(self, process: int, message: list[Any], body: bytes) -> None:
+    def child_message(self, process: int, message: list[Any], body: bytes) -> None:
         """Handle a message of a child."""
         slot = self._by_process.get(process)
         if slot is None:
@@ -279,7 +279,7 @@ class Worker:
         slot = self._by_process.get(process)
         return slot is not None and len(slot.work) >= BUSY
 
-    def settle(self) -> None:
+    def reconcile(self) -> None:
         """Act on changes: spawn and feed processes, request leases and reports, and detect the end."""
         now, ending = self._clock(), self.ending.is_set()
         for slot in self._slots:
@@ -295,7 +295,7 @@ class Worker:
             self.ended.set()
         if ending and self._host is None:
             self.ended.set()
-        if self.want():
+        if self.leases_wanted():
             self.demand.set()
         if self._outbox.is_full() or (self.is_idle() and not self._outbox.batch.is_empty()):
             self.report_now.set()
@@ -305,17 +305,17 @@ class Worker:
     def staged(self, lease: Lease) -> None:
         """Queue a mini-batch whose input is staged."""
         self._ready.append(lease)
-        self.settle()
+        self.reconcile()
 
     def not_staged(self, lease: Lease, error: tuple[str, str], times: tuple[float, float]) -> None:
         """Fail a mini-batch whose input cannot be staged."""
         self._fail(lease, -1, items=-1, error=(*error, ""), times=times, log="")
-        self.settle()
+        self.reconcile()
 
     def deferred(self, lease: Lease, origin: str, message: str) -> None:
         """Defer a mini-batch whose input cannot be staged because infrastructure fails."""
         self._defer(lease, origin, message)
-        self.settle()
+        self.reconcile()
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from longshore_protocol.job import Timeouts
 PROTOCOL, OLDEST_PROTOCOL = 2, 2
 # The origin of an infrastructure failure: the run's store or a local disk; or the store of an input.
 STORE, INPUT = "store", "input"
-BRINGING = "bringing"  # instead of a process's state: the worker downloads "what" before it starts processes
+DOWNLOADING = "bringing"  # instead of a process's state: the worker downloads "what" before it starts processes
 
 
 _LONGEST_LEASE = 60.0  # seconds
