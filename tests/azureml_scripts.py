@@ -266,7 +266,7 @@ SCRIPTS = {
             "allowedFailedCount": 0,
             "runMaxTry": 3,
         },
-        error=("ProcessDied", "process000 ended by itself with exit code 7"),
+        error=("ProcessDied", "process000 exited with code 7"),
         given_up=(3, r"FileExistsError: \[Errno 17\] File exists: '.*/out/b'"),
         files={"b/model": "1"},  # of the first try
     ),

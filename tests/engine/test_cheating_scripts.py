@@ -45,9 +45,9 @@ REASONS = [
     "in failed, the start is 1e+300; it must be a number from ",
     'in failed, the message is ["no"]; it must be a text ',
     "in failed, the elapsed time is NaN; it must be a number from ",
-    "in done, the header is no text",
+    "in done, the header is not valid text",
     "in done, the number of results is -1; it must be a whole number from ",
-    "'spawn' is no message that it may send here",
+    "'spawn' is not a message that this peer may send",
     "a frame's header is not a JSON array with an element",
 ]
 

@@ -120,7 +120,7 @@ def test_an_input_store_that_stays_down_ends_the_run_as_input_error_and_is_resum
     longshore.manifest(longshore.step(inputs=[files], miniBatchSize=1, storageTimeoutSeconds=2))
     ended = longshore.run()
     assert (ended.code, ended.reason) == (1, "InputError")
-    assert f'The file "{server.url}/data/03" cannot be brought' in ended.succeeded["message"]
+    assert f'The file "{server.url}/data/03" cannot be downloaded' in ended.succeeded["message"]
     assert ended.mini_batches == {"total": 6, "scheduled": 6, "succeeded": 5}
     assert ended.failed == []
     server.broken = set()

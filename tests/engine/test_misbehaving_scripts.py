@@ -44,8 +44,8 @@ FAILING_RUNS = {
     "returns None": Case("returns_none.py", "WrongReturn", re.escape(f"run() returned None; {REQUIRED}")),
     "returns a number": Case("returns_scalar.py", "WrongReturn", r"run\(\) returned a value of type int; .*"),
     "returns a string": Case("returns_string.py", "WrongReturn", r"run\(\) returned a value of type str; .*"),
-    "exits past every handler": Case("exits_by_os.py", "ProcessDied", r"process00\d ended by itself with exit code 3"),
-    "exits with zero": Case("exits_with_zero.py", "ProcessDied", r"process00\d ended by itself with exit code 0"),
+    "exits past every handler": Case("exits_by_os.py", "ProcessDied", r"process00\d exited with code 3"),
+    "exits with zero": Case("exits_with_zero.py", "ProcessDied", r"process00\d exited with code 0"),
     "calls sys.exit": Case("exits_by_sys.py", "ProcessDied", r"the entry script called sys\.exit\(4\) in run\(\)"),
     "kills itself": Case("kills_itself.py", "ProcessDied", r"process00\d was killed by SIGKILL"),
     "segfault": Case(
@@ -71,7 +71,7 @@ FAILING_RUNS = {
         spec={"runInvocationTimeoutSeconds": 3},
     ),
     "ends after an exception in a thread": Case(
-        "ends_in_a_thread.py", "ProcessDied", r"process00\d ended by itself with exit code 7: KeyError: 'pixels'"
+        "ends_in_a_thread.py", "ProcessDied", r"process00\d exited with code 7: KeyError: 'pixels'"
     ),
 }
 
@@ -391,7 +391,7 @@ def test_a_process_that_the_kernel_kills_for_memory_is_told_from_one_that_died_o
     assert ended.mini_batches == {"total": 2, "scheduled": 2, "failed": 2}
     assert ended.items == {"total": 3, "failed": 3}
     assert [each["category"] for each in ended.failed] == ["OutOfMemory", "OutOfMemory"]
-    assert re.fullmatch(r"process00\d was killed by the kernel for lack of memory", ended.first_error["message"])
+    assert re.fullmatch(r"process00\d was killed by the kernel because memory ran out", ended.first_error["message"])
     assert not ended.logs("sys/node/worker-0/host.txt")  # the kernel took the child, and neither host nor agent
     assert not ended.logs("sys/node/worker-0/agent.txt")
 

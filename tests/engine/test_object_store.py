@@ -290,7 +290,7 @@ def test_an_accounts_key_is_nowhere(longshore, azure, is_refused):
     assert "AccountKey" not in said
     if is_refused:
         assert ended.code != 0
-        assert 'the container "bucket" does not accept the credential' in ended.succeeded["message"]
+        assert 'container "bucket" rejected the credentials' in ended.succeeded["message"]
         folder = longshore.run_dir
     else:
         assert ended.code == 0, said

@@ -142,7 +142,7 @@ def test_a_file_that_does_not_come_fails_its_mini_batch_alone(longshore, run, se
     assert (failed["category"], failed["items"]) == ("DataError", [f"{server.url}/data/b.txt"])
     assert failed["message"] == ended.first_error["message"]
     assert f'"{server.url}/data/b.txt"' in failed["message"]
-    assert ("it is not there" if status == 404 else "410") in failed["message"]
+    assert ("it does not exist" if status == 404 else "410") in failed["message"]
     assert server.refused["b.txt"] == 1
     assert ended.log("sys/node/worker-0/agent.txt") == ""
 

@@ -336,9 +336,12 @@ def test_what_is_killed_leaves_nothing_running(steps, victim):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"source_uri": "/dev/null"}, "The source /dev/null "),
-        ({"run_uri": "/dev/null/run"}, "The run's folder /dev/null/run cannot be written to: [Errno 20]"),
-        ({"outputs": (ScriptOutput("model", "/dev/null/model"),)}, "The output model cannot be written to /dev/null/m"),
+        ({"source_uri": "/dev/null"}, 'The source "/dev/null" '),
+        ({"run_uri": "/dev/null/run"}, 'The run folder "/dev/null/run" cannot be written to: [Errno 20]'),
+        (
+            {"outputs": (ScriptOutput("model", "/dev/null/model"),)},
+            'The output "model" cannot be written to "/dev/',
+        ),
         ({"script": "absent.py"}, "The script absent.py is not in the source folder."),
         ({"arguments": ("a\0b",)}, "The script train.py cannot be started: embedded null byte."),
     ],

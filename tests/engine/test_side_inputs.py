@@ -82,7 +82,7 @@ def test_side_inputs_and_downloads_of_a_store_are_brought_once_to_each_worker(lo
     assert ended.code == 0, ended.first_error
     assert ended.rows == ROWS
     for worker in (0, 1):
-        text = "input files: 5 files of 5 bytes are on this worker"
+        text = 'input "files": downloaded 5 files, 5 bytes'
         assert ended.log(f"sys/node/worker-{worker}/agent.txt").count(text) == 1
 
 
@@ -112,7 +112,7 @@ def test_a_side_input_that_is_not_there_fails_the_run_with_its_name(longshore):
     longshore.manifest(step_of(longshore, "side/words.txt", "side/labels"))
     ended = longshore.run()
     assert ended.code == 1
-    assert "the side input labels cannot be brought" in ended.stderr + ended.succeeded["message"]
+    assert 'side input "labels" cannot be downloaded' in ended.stderr + ended.succeeded["message"]
     assert "side/labels" in ended.stderr + ended.succeeded["message"]
     assert ended.first_error["category"] == "DataError"
     assert os.listdir(longshore.folder / "gate") == []

@@ -201,5 +201,5 @@ def test_rows_that_cannot_be_read_fail_their_mini_batch_alone(longshore, orders,
     assert failed["category"] == "DataError"
     assert (
         failed["message"]
-        == f"The rows of a mini-batch cannot be read: the database {orders.uri} says: division by zero."
+        == f'The rows of a mini-batch cannot be read: database "{orders.uri}" reported: division by zero.'
     )

@@ -217,7 +217,7 @@ def test_an_input_that_is_missing_is_told_before_anything_runs(pod):
     assert pod.ours("prepare").wait(60) == 1
     said = pod.said("prepare")
     assert (said.state, said.reason, said.exit_code) == ("failed", "InputError", None)
-    assert said.message.startswith("The input x cannot be brought: ")
+    assert said.message.startswith('The input "x" cannot be staged: ')
 
 
 @pytest.mark.usefixtures("s3")

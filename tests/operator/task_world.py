@@ -87,7 +87,7 @@ class TaskWorld:
         if status["phase"] == "Pending" and "initContainerStatuses" not in status and "main" in names:
             status["initContainerStatuses"] = [state("prepare", running={"startedAt": self.stamp()})]
         elif status["phase"] == "Pending" and end == "not prepared":
-            refused = result(FAILED, reason="InputError", message="The input x cannot be brought: no.", exit_code=None)
+            refused = result(FAILED, reason="InputError", message='The input "x" cannot be staged: no.', exit_code=None)
             status["initContainerStatuses"] = [terminated("prepare", 1, refused.to_json())]
             status["phase"] = "Failed"
         elif status["phase"] == "Pending":

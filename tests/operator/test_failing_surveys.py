@@ -22,7 +22,7 @@ def test_a_source_that_cannot_be_read_ends_the_run_with_the_pods_sentence(world)
     world.until(lambda: world.condition().get("reason") == "InvalidInput")
     assert world.condition()["status"] == "Unknown"  # it may come a moment later
     world.until(lambda: world.condition()["status"] == "False")
-    assert f"The source {world.base}/absent cannot be brought: " in world.condition()["message"]
+    assert f'The source "{world.base}/absent" cannot be fetched: ' in world.condition()["message"]
     assert len(world.ran) > 1
     assert world.reconcile() is None
     assert not world.resources()
@@ -49,12 +49,12 @@ def test_a_run_whose_source_was_put_right_later_is_looked_at_again(world):
 
 
 def test_places_in_a_sentence_are_those_that_users_know(world):
-    world.pods = [ended(1, "The source /mnt/longshore/claim/claim/code cannot be brought: it is not there.")]
+    world.pods = [ended(1, 'The source "/mnt/longshore/claim/claim/code" cannot be fetched: it does not exist.')]
     world.kube.put(kind("Datastore", "code", uri="pvc:claim"))
     world.begin(script("prepare", source={"uri": "pvc:claim/code"}))
     world.tick(20)
     world.until(lambda: world.condition().get("status") == "False")
-    assert "The source pvc:claim/code cannot be brought: it is not there." in world.condition()["message"]
+    assert 'The source "pvc:claim/code" cannot be fetched: it does not exist.' in world.condition()["message"]
 
 
 @pytest.mark.parametrize(

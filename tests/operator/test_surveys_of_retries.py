@@ -56,7 +56,7 @@ def test_a_retry_whose_source_is_gone_says_so(world):
     world.code.delete("")
     world.submit(name="again", retryOf="nightly")
     world.until(lambda: world.condition(name="again").get("status") == "False", "again")
-    assert f"PipelineRun/again: The source {world.code.uri} " in world.condition(name="again")["message"]
+    assert f'PipelineRun/again: The source "{world.code.uri}" ' in world.condition(name="again")["message"]
 
 
 def test_a_retry_whose_script_is_gone_says_whose(world):

@@ -71,7 +71,7 @@ def test_a_transfer_runs_in_one_pod_to_its_end(world):
         (LATE, "Timeout", "The script train.py took longer than its limit of 5 s."),
         (result(FAILED, reason="OutOfMemory", message="It was killed."), "OutOfMemory", "It was killed."),
         (result(FAILED, reason="StorageError", message="No."), "StorageError", "No."),
-        ("not prepared", "InputError", "The input x cannot be brought: no."),
+        ("not prepared", "InputError", 'The input "x" cannot be staged: no.'),
         ("OOMKilled", "OutOfMemory", "container main of pod train-task-0 was killed because memory ran out"),
         ("StartError", "ScriptFailed", "container main of pod train-task-0 cannot be started: "),
     ],

@@ -53,7 +53,7 @@ def test_a_file_that_does_not_come_for_now_is_deferred_and_url_and_cause_are_nam
         url = remote()
         made.add(lease([url]))
         _, said = await outcomes.next()
-        sentence = f'The file "{url}" cannot be brought to this machine: ConnectionResetError: reset by the other side.'
+        sentence = f'The file "{url}" cannot be downloaded: ConnectionResetError: reset by the other side.'
         assert said == (wire.INPUT, sentence)
         assert calls == [url] * 4
         await until(lambda: list((tmp_path / "inputs").iterdir()) == [])
@@ -69,7 +69,7 @@ def test_a_file_that_is_not_there_is_not_asked_for_again(staging, tmp_path, tabl
     async def body(made, outcomes):
         made.add(lease([remote(), url] if table is None else {"path": url, **ranges}))
         _, said = await outcomes.next()
-        assert said == (errors.DATA_ERROR, f'The file "{url}" cannot be brought to this machine: it is not there.')
+        assert said == (errors.DATA_ERROR, f'The file "{url}" cannot be downloaded: it does not exist.')
         await until(lambda: list((tmp_path / "inputs").iterdir()) == [])
 
     staging(body, table)
@@ -131,7 +131,7 @@ FAILING = [
     (DatabaseError("the server is starting", is_final=False), wire.INPUT),
     (ExpiredToken("renew it"), wire.INPUT),
     (HttpError(401), wire.INPUT),
-    (CutOffError("3 bytes of it came, and it has 5"), wire.INPUT),
+    (CutOffError("3 bytes were downloaded, and it has 5"), wire.INPUT),
     (EndpointConnectionError("could not connect"), wire.INPUT),
     (OSError(errno.ESTALE, "Stale file handle"), wire.INPUT),
     (RuntimeError("whatever a parser raises"), errors.DATA_ERROR),

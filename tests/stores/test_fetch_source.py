@@ -50,7 +50,7 @@ def test_a_zip_is_unpacked_as_it_is(store, folder):
 @pytest.mark.parametrize("name", ["../out.py", "/etc/out.py", "a/../../out.py", "a\\..\\out.py", "a//b.py"])
 def test_a_zip_with_a_name_that_leads_out_is_refused_whole(store, folder, name):
     store.put("code.zip", zipped(**{"script.py": "1", name: "2"}))
-    with pytest.raises(SourceError, match="is no name of a file below a folder"):
+    with pytest.raises(SourceError, match="is not a valid file name in a folder"):
         fetch_source(store.child("code.zip"), folder)
     assert found(folder) == {}
 
@@ -62,7 +62,7 @@ def test_a_zip_with_a_link_is_refused(store, folder):
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
     store.put("code.zip", packed.getvalue())
-    with pytest.raises(SourceError, match="'link' in it is a link"):
+    with pytest.raises(SourceError, match="'link' in it is a symbolic link"):
         fetch_source(store.child("code.zip"), folder)
 
 
@@ -70,7 +70,7 @@ def test_an_object_whose_name_leads_out_is_refused(folder):
     uri = f"memory://{uuid4()}"
     store = open_store(f"{uri}/code")
     store._fs.store[f"{store._root}/a/..\\..\\out.py"] = store._fs.open(f"{store._root}/x", "wb")
-    with pytest.raises(SourceError, match="is no name of a file below a folder"):
+    with pytest.raises(SourceError, match="is not a valid file name in a folder"):
         fetch_source(store.uri, folder)
 
 
@@ -78,9 +78,9 @@ def test_an_object_whose_name_leads_out_is_refused(folder):
     ("name", "sentence"),
     [
         ("absent", "does not exist"),
-        ("absent.zip", "cannot be brought: it is not there"),
-        ("bad.zip", "cannot be brought: BadZipFile"),
-        ("script.py", "is a file, and neither a folder nor a .zip"),
+        ("absent.zip", "cannot be fetched: it does not exist"),
+        ("bad.zip", "cannot be fetched: BadZipFile"),
+        ("script.py", "is a file; it must be a folder or a .zip file"),
     ],
 )
 def test_what_is_no_source_is_told_in_one_sentence(store, folder, name, sentence):
@@ -89,14 +89,14 @@ def test_what_is_no_source_is_told_in_one_sentence(store, folder, name, sentence
     with pytest.raises(SourceError) as caught:
         fetch_source(store.child(name), folder)
     text = str(caught.value)
-    assert text.startswith(f"The source {store.child(name)} ")
+    assert text.startswith(f'The source "{store.child(name)}" ')
     assert sentence in text
     assert text.endswith(".")
     assert "\n" not in text
 
 
 def test_over_http_there_are_archives_only(folder):
-    with pytest.raises(SourceError, match=r"https://host/code is not a \.zip, and over HTTP"):
+    with pytest.raises(SourceError, match=r'"https://host/code" is not a \.zip file'):
         fetch_source("https://host/code", folder)
 
 
@@ -112,7 +112,7 @@ def test_the_command_ends_with_1_and_the_sentence_or_with_0_and_the_source(tmp_p
     ended = command("absent")
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
-    assert line.startswith(f"longshore-agent: The source {store.child('absent')} cannot be brought:")
+    assert line.startswith(f'longshore-agent: The source "{store.child("absent")}" cannot be fetched:')
     assert command("code").returncode == 0
     assert found(tmp_path / "out") == {"script.py": "1"}
 
@@ -130,11 +130,15 @@ def bomb(**members):
 @pytest.mark.parametrize(
     "case",
     [
-        ({"_SMALL": 1 << 20}, bomb(zeros=8 << 20), "its 8 KiB unpack to 8 MiB, which no code does"),
-        ({"_SMALL": 1 << 20}, bomb(**{f"{n}.py": 1 << 20 for n in range(9)}), "unpack to 9 MiB, which no code does"),
-        ({"_MOST_BYTES": 1 << 20}, bomb(zeros=(1 << 20) + 1), "it unpacks to 1 MiB, and a source may have 1"),
-        ({"_MOST_FILES": 3}, bomb(**dict.fromkeys("abcd", 1)), "it holds 4 files, and a source may have 3"),
-        ({"_MOST_FILES": 3}, zipped(**dict.fromkeys(("a/", "b/", "c/", "d/"), "")), "it holds 4 files"),
+        ({"_SMALL": 1 << 20}, bomb(zeros=8 << 20), "its 8 KiB unpack to 8 MiB, more than source code does"),
+        (
+            {"_SMALL": 1 << 20},
+            bomb(**{f"{n}.py": 1 << 20 for n in range(9)}),
+            "unpack to 9 MiB, more than source",
+        ),
+        ({"_MOST_BYTES": 1 << 20}, bomb(zeros=(1 << 20) + 1), "it unpacks to 1 MiB; the limit is 1 MiB"),
+        ({"_MOST_FILES": 3}, bomb(**dict.fromkeys("abcd", 1)), "it has 4 files; the limit is 3"),
+        ({"_MOST_FILES": 3}, zipped(**dict.fromkeys(("a/", "b/", "c/", "d/"), "")), "it has 4 files"),
     ],
     ids=["one large file", "many", "too large", "too many files", "too many folders"],
 )

@@ -45,7 +45,7 @@ def test_a_file_of_another_version_than_planned_is_not_brought(staging, monkeypa
         category, text = said
         changed = f"it changed since the run was planned: it had {len(content)} bytes and has {len(content) + 9}"
         assert category == errors.DATA_ERROR
-        assert text.startswith(f'The file "{url}" cannot be brought to this machine: ')
+        assert text.startswith(f'The file "{url}" cannot be downloaded: ')
         assert changed in text or "it changed while it was copied" in text
 
     monkeypatch.setattr(stager.retrying, "pause", lambda *_: 0.0)

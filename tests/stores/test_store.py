@@ -202,7 +202,7 @@ def test_a_store_that_overwrites_what_was_to_be_created_is_refused(request, name
 
 
 def test_a_store_that_knows_no_exclusive_names_is_refused():
-    with pytest.raises(OSError, match=r"^http://host/run cannot hold a run: http:// stores give no exclusive right"):
+    with pytest.raises(OSError, match=r"^http://host/run cannot hold a run: http:// stores cannot create objects"):
         open_store("http://host/run").prove()
 
 

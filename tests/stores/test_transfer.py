@@ -48,7 +48,7 @@ def test_what_is_not_there_cannot_be_copied(place, tmp_path):
 
 def test_a_glob_is_no_file_and_no_folder(tmp_path):
     (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(ValueError, match="takes no globs"):
+    with pytest.raises(ValueError, match="does not support globs"):
         copy(f"{tmp_path}/*.txt", f"{tmp_path}/target")
     assert os.listdir(tmp_path) == ["a.txt"]
 
@@ -78,7 +78,7 @@ def test_other_content_of_the_same_length_has_another_stamp(place):
 def test_a_link_that_a_script_made_does_not_lead_to_what_only_we_may_read(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x").symlink_to("/proc/self/environ")
-    with pytest.raises(PermissionError, match="is a link to what is no data"):
+    with pytest.raises(PermissionError, match="is a link to a file in /proc"):
         transfer(str(tmp_path / "in"), str(tmp_path / "out"), check=lambda: None)
     assert not (tmp_path / "out" / "x").exists()
 
@@ -90,7 +90,7 @@ def test_a_name_that_no_folder_can_have_is_refused_before_anything_is_written(na
     store = open_store(source)
     for each in (name, "a/b.txt", "b.txt"):
         store.put(each, each.encode())
-    with pytest.raises(ValueError, match="is no name of a file below a folder"):
+    with pytest.raises(ValueError, match="is not a valid file name in a folder"):
         copy(source, f"{tmp_path}/target")
     assert not list(tmp_path.iterdir())
     assert copy(source, f"{source}-copy") == 3

@@ -287,7 +287,7 @@ def test_what_the_agent_may_not_read_fails_the_mini_batch_that_wrote_it_and_no_o
         pod.end(3, changed + 2, changed + 3, rows=b"row\n")
         succeeded, failed = await pod.send()
         assert (succeeded, list(failed)) == ([1, 3], [2])
-        assert f'{name}{"/" * (name != "b")}" of the output cannot be read by the agent' in failed[2]
+        assert f'{name}{"/" * (name != "b")}" (mode ' in failed[2]
         assert "os.chmod(path, 0o" in failed[2]
         assert pod.client.deferred == []
         pod.end(4, changed + 3, changed + 4)  # it is known now, and nobody else's

@@ -75,7 +75,7 @@ def test_a_source_that_is_not_there_is_refused(code):
 
 def test_a_source_that_holds_data_is_refused(code, monkeypatch):
     monkeypatch.setattr(source_copies, "LARGEST", 10)
-    with pytest.raises(InvalidDocuments, match=r"name what is no code in a file \.amlignore"):
+    with pytest.raises(InvalidDocuments, match=r"exclude data with a \.amlignore file"):
         code("train")
 
 
@@ -177,7 +177,7 @@ def test_files_that_cannot_be_compared_equal_nothing(data, monkeypatch):
     before, after = parts(data.step()), parts(data.step())
     assert digest(before) != digest(after)
     assert why_not(after, before) == (
-        'input "rows": its files cannot be compared: there are more than 1, which is too many'
+        'input "rows": its files cannot be compared: there are more than 1, the most that can be compared'
     )
 
 
@@ -336,5 +336,5 @@ def test_a_large_source_is_reported_with_its_largest_entries(code, monkeypatch, 
         "train.py 0 MB); list the files that are not code in a file .amlignore there\n"
     )
     monkeypatch.setattr(source_copies, "LARGEST", 4 << 20)
-    with pytest.raises(InvalidDocuments, match=r"holds more than 4 MB \(data/ 4 MB, model.pkl 1 MB, train.py 0 MB\)"):
+    with pytest.raises(InvalidDocuments, match=r"is larger than 4 MB \(data/ 4 MB, model.pkl 1 MB, train.py 0 MB\)"):
         code("train")

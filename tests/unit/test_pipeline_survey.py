@@ -171,6 +171,7 @@ def test_places_in_sentences_are_those_of_users():
         SourceToCopy("/mnt/longshore/claim/code", "/mnt/longshore/claim/data/longshore/run-1/sources/0"),
     )
     said = (
-        "The source /mnt/longshore/claim/code cannot be copied to /mnt/longshore/claim/data/longshore/run-1/sources/0"
+        'The source "/mnt/longshore/claim/code" cannot be copied to '
+        '"/mnt/longshore/claim/data/longshore/run-1/sources/0"'
     )
-    assert survey.shown(said) == "The source pvc:code cannot be copied to pvc:data/longshore/run-1/sources/0"
+    assert survey.shown(said) == 'The source "pvc:code" cannot be copied to "pvc:data/longshore/run-1/sources/0"'

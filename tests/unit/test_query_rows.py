@@ -152,7 +152,7 @@ def test_a_key_travels_exactly(key):
 
 
 def test_what_a_database_says_of_a_query_is_one_line_without_the_query(engine):
-    with pytest.raises(DatabaseError, match=r"^the database sqlite:// says: no such table: t$"):
+    with pytest.raises(DatabaseError, match=r'^database "sqlite://" reported: no such table: t$'):
         pieces(engine, 1)
 
 
@@ -165,7 +165,7 @@ def job(url, **more):
 
 @pytest.mark.parametrize("url", ["sqlite:///etc/passwd", "mysql://host/db", "nonsense"])
 def test_no_other_url_is_taken_for_a_database(url):
-    with pytest.raises(InputError, match=r'Input "orders" cannot be cut into mini-batches: .* is no URL of a database'):
+    with pytest.raises(InputError, match=r'Input "orders" cannot be cut into mini-batches: .* is not a database URL'):
         list(cut(job(url)))
 
 
@@ -201,7 +201,7 @@ def test_a_password_in_what_a_library_says_is_blotted_out(monkeypatch):
     monkeypatch.setenv("LONGSHORE_SQL_SALES_PASSWORD", "pa ss")
     error = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("no login with pa ss\nLINE 1: SELECT"))
     told = Database(sqlalchemy.create_engine("sqlite://"), URL)._database_error(error)
-    assert str(told) == "the database sqlite:// says: no login with ***"
+    assert str(told) == 'database "sqlite://" reported: no login with ***'
     assert not told.is_final
 
 
@@ -234,7 +234,7 @@ def test_what_an_sql_server_says_is_read_out_of_its_librarys_words():
     assert said == "Invalid object name 'nope'"
     with (
         pytest.raises(
-            DatabaseError, match=r"1/sales says: Unable to connect: .* Connection refused \(111\)$"
+            DatabaseError, match=r'1/sales" reported: Unable to connect: .* Connection refused \(111\)$'
         ) as caught,
         open_database("mssql://127.0.0.1:1/sales", name="sales").session(),
     ):

@@ -164,7 +164,7 @@ STOPPED = [
     ("while processes start", STARTING, 4, {}),
     ("before anything is cut", READY, 0, {"listed": False}),
     ("while listing halts", READY, 0, {"listed": False, "timeouts": Timeouts()}),
-    ("while data is fetched", [{**READY[0], "state": wire.DOWNLOADING, "what": "the model m"}], 4, {}),
+    ("while data is fetched", [{**READY[0], "state": wire.DOWNLOADING, "what": 'model "m"'}], 4, {}),
 ]
 
 
@@ -181,7 +181,7 @@ def test_a_coordinator_that_was_stopped_ends_no_run_when_it_wakes_up(store, proc
         bench.sleep(100_000)
     assert bench.run.verdict is None
     assert bench.run.leases.leased_to(agent) == len(pairs)
-    assert bench.run.agents.downloads(bench.now) == (["the model m"] if "what" in processes[0] else [])
+    assert bench.run.agents.downloads(bench.now) == (['model "m"'] if "what" in processes[0] else [])
     lost = bench.report(agent, processes=processes, held=[list(pair) for pair in pairs])
     assert lost == [], "agents have the time to renew their leases"
     bench.tick(TERM)

@@ -170,8 +170,8 @@ def test_without_a_worker_to_try_it_the_limit_does_not_pass(store):
 def test_a_worker_that_cannot_fetch_what_its_processes_need_is_why_a_run_waits(store):
     bench = Bench(store, timeouts=Timeouts(storage=100, init=10))
     agent = bench.agent()
-    fetching = [{"process": "", "state": wire.DOWNLOADING, "mini_batch": None, "seconds": 1.0, "what": "the model m"}]
-    why = "the model m cannot be fetched: 503"
+    fetching = [{"process": "", "state": wire.DOWNLOADING, "mini_batch": None, "seconds": 1.0, "what": 'model "m"'}]
+    why = 'model "m" cannot be downloaded: 503'
     for _ in range(9):
         bench.tick(10)
         defer(bench, agent, (-1, 0), origin=wire.INPUT, message=why, processes=fetching)
@@ -263,8 +263,8 @@ def test_nothing_is_granted_while_the_ledger_cannot_be_written(bench):
 def test_bringing_data_counts_against_no_limit_and_is_why_the_run_waits(tmp_path):
     bench = Bench(LocalStore(str(tmp_path)), timeouts=Timeouts(init=10.0))
     agent = bench.agent()
-    state = {"process": "", "state": wire.DOWNLOADING, "mini_batch": None, "seconds": 1.0, "what": "the side input x"}
-    said = ("BringingData", "1 of 1 workers are downloading the side input x before init()")
+    state = {"process": "", "state": wire.DOWNLOADING, "mini_batch": None, "seconds": 1.0, "what": 'side input "x"'}
+    said = ("BringingData", '1 of 1 workers are downloading side input "x" before init()')
     for _ in range(20):
         bench.report(agent, processes=[state])
         assert bench.run.agents.waiting(bench.now) == said

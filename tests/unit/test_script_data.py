@@ -116,7 +116,7 @@ def test_references_in_arguments_become_paths_which_are_in_the_environment_too(b
 
 def test_a_reference_to_what_the_step_has_not_is_refused(bench):
     text = bench.refused(arguments=("--data=$(inputs.y)",), inputs=(ScriptInput("x", (str(bench.source),)),))
-    assert text == "The argument '--data=$(inputs.y)' names $(inputs.y), which the step does not have."
+    assert text == "The argument '--data=$(inputs.y)' names $(inputs.y), which the step does not define."
 
 
 def test_models_are_brought_and_the_first_is_in_the_environment(bench, remote):
@@ -160,7 +160,9 @@ def test_without_overwrite_an_output_that_has_something_is_refused(bench, remote
     output = ScriptOutput("model", uri, mode, overwrite=False)
     bench.prepare(outputs=(output,))
     open_store(uri).put("deep/earlier.txt", b"")
-    told = f"The output model cannot be written to {uri}: the folder is not empty, and overwrite is false."
+    told = (
+        f'The output "model" cannot be written to "{uri}": the folder is not empty; empty it or set overwrite to true.'
+    )
     assert bench.refused(outputs=(output,)) == told
 
 
@@ -218,7 +220,7 @@ def test_an_upload_that_fails_fails_the_step(bench):
     bench.write("store", "a file where the folder is to be")
     result = bench.collect(**fields)
     assert result.state == "failed"
-    assert result.message.startswith(f"The output model cannot be written to {bench.here}/store: [Errno 20]")
+    assert result.message.startswith(f'The output "model" cannot be written to "{bench.here}/store": [Errno 20]')
 
 
 def test_artifacts_that_cannot_be_kept_are_told_behind_why_the_script_failed(bench):
@@ -228,18 +230,21 @@ def test_artifacts_that_cannot_be_kept_are_told_behind_why_the_script_failed(ben
     bench.write("run", "a file where the folder is to be")
     result = bench.collect("timed_out")
     assert result.state == "timed_out"
-    assert result.message.startswith(f"It ended. The logs and artifacts cannot be written to {bench.run}: [Errno ")
+    assert result.message.startswith(f'It ended. The logs and artifacts cannot be written to "{bench.run}": [Errno ')
     assert bench.collect().state == "failed"
 
 
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"source_uri": "/absent/code"}, "The source /absent/code cannot be brought: AbsentError"),
-        ({"inputs": (ScriptInput("x", ("/absent",)),)}, 'The input x cannot be brought: The path "/absent" does not'),
-        ({"outputs": (ScriptOutput("y", "/dev/null/y"),)}, "The output y cannot be written to /dev/null/y: [Errno 20]"),
-        ({"outputs": (ScriptOutput("y", "odd://y"),)}, "The output y cannot be written to odd://y: "),
-        ({"models": (Model("m", 1, "memory://absent/m"),)}, "The model m memory://absent/m cannot be brought: "),
+        ({"source_uri": "/absent/code"}, 'The source "/absent/code" cannot be fetched: AbsentError'),
+        ({"inputs": (ScriptInput("x", ("/absent",)),)}, 'The input "x" cannot be staged: The path "/absent" does not'),
+        (
+            {"outputs": (ScriptOutput("y", "/dev/null/y"),)},
+            'The output "y" cannot be written to "/dev/null/y": [Err',
+        ),
+        ({"outputs": (ScriptOutput("y", "odd://y"),)}, 'The output "y" cannot be written to "odd://y": '),
+        ({"models": (Model("m", 1, "memory://absent/m"),)}, 'Model "m" (memory://absent/m) cannot be downloaded: '),
     ],
 )
 def test_what_cannot_be_used_is_told_in_one_sentence(bench, fields, sentence):
@@ -314,7 +319,7 @@ def test_a_result_that_the_script_wrote_over_fails_the_step(bench, text):
     bench.prepare()
     bench.write("folder/result.json", text)
     result = collect(bench.job(), str(bench.folder), git=None, otherwise="")
-    assert (result.state, result.message) == ("failed", "The script wrote over the result of its host.")
+    assert (result.state, result.message) == ("failed", "The script overwrote the result file of its host.")
 
 
 @pytest.mark.parametrize("mode", ["mount", "download"])
@@ -325,14 +330,14 @@ def test_links_that_a_script_made_do_not_lead_to_what_only_we_may_read(bench, mo
         assert bench.prepare(inputs=(ScriptInput("data", (str(bench.here / "data"),), mode),))
     else:
         said = bench.refused(inputs=(ScriptInput("data", (str(bench.here / "data"),), mode),))
-        assert "is a link to what is no data" in said
+        assert "is a link to a file in /proc" in said
     (bench.source / "x.py").symlink_to("/proc/self/environ")
-    assert "is a link to what is no data" in bench.refused()
+    assert "is a link to a file in /proc" in bench.refused()
 
 
 def test_metrics_that_became_a_link_after_they_were_looked_at_are_not_what_only_we_may_read(bench, monkeypatch):
     bench.prepare()
     (bench.folder / "metrics.jsonl").symlink_to("/proc/self/environ")
     monkeypatch.setattr(os.path, "islink", lambda _: False)
-    assert "is a link to what is no data" in bench.collect().message
+    assert "is a link to a file in /proc" in bench.collect().message
     assert not (bench.run / "logs/metrics.jsonl").exists()

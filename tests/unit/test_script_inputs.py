@@ -90,7 +90,7 @@ def test_two_files_of_one_name_are_refused(tmp_path):
     (tmp_path / name / "a.txt").write_text("")
     open_store(f"memory:/{tmp_path}/{name}").put("a.txt", b"")
     uris = (str(tmp_path / name), f"memory:/{tmp_path}/{name}")
-    with pytest.raises(ValueError, match=r"would have the same name a\.txt"):
+    with pytest.raises(ValueError, match=r'would have the same name "a\.txt"'):
         stage_input(ScriptInput("x", uris, DOWNLOAD), str(tmp_path / "x"))
 
 

@@ -92,7 +92,7 @@ def test_a_path_into_the_output_of_the_run_itself_is_refused(root, path):
     write(root, "out/more/rows.csv")
     inputs = (Input("rows", (f"{root}/{path}",)),)
     job = jobs.job(*inputs, uri=f"{root}/r", unit="files", size=1, output=Output("append_row", f"{root}/out"))
-    with pytest.raises(InputError, match="lies in the output of this run, which is no input; name another path"):
+    with pytest.raises(InputError, match="is in the output of this run, which cannot be an input; name another path"):
         list(cut(job))
 
 

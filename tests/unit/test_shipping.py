@@ -197,7 +197,7 @@ def test_what_may_not_be_read_is_named_once_all_else_is_written(bench, monkeypat
     ship = bench.shipper.ship_output if kind == "output" else bench.shipper.ship_logs
     with monkeypatch.context() as patch:
         be_another_user_of_the_group(patch)
-        with pytest.raises(UnreadableError, match="cannot be read by the agent") as caught:
+        with pytest.raises(UnreadableError, match="the agent cannot read") as caught:
             ship()
     assert [each.name for each in caught.value.files] == [named]
     folder = "out" if kind == "output" else "logs"
@@ -354,7 +354,7 @@ def test_arguments_that_name_the_output_name_its_copy_here(bench):
 
 
 def test_a_source_that_is_not_here_is_told(bench):
-    with pytest.raises(StagingError, match="the source s3://b/code is not a path"):
+    with pytest.raises(StagingError, match='source "s3://b/code" is not a local path'):
         host_spec(
             replace(bench.job, source_uri="s3://b/code"), WholeData(), worker="w", work_dir="/work", places=bench.places
         )
@@ -384,6 +384,6 @@ def test_models_that_lie_elsewhere_are_brought_once(bench):
 
 def test_a_model_that_does_not_come_is_told_and_leaves_nothing(bench):
     job = replace(bench.job, models=(Model("m", 1, "memory://absent/model"),))
-    with pytest.raises(StagingError, match=r"the model m memory://absent/model cannot be brought: .*does not exist"):
+    with pytest.raises(StagingError, match=r'model "m" \(memory://absent/model\) cannot be downloaded: .*does not'):
         download_models(job.models, bench.places.models)
     assert not any(files for _, _, files in os.walk(bench.places.models))

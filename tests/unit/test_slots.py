@@ -141,13 +141,13 @@ def test_durations_are_smoothed():
 DEATHS = [
     ("a signal", (-11, False), None, errors.PROCESS_DIED, "process007 was killed by SIGSEGV"),
     ("an unknown signal", (-63, False), None, errors.PROCESS_DIED, "process007 was killed by signal 63"),
-    ("an end of its own", (3, False), None, errors.PROCESS_DIED, "process007 ended by itself with exit code 3"),
+    ("an end of its own", (3, False), None, errors.PROCESS_DIED, "process007 exited with code 3"),
     (
         "an end of its own, with a line in stderr",
         (3, False, "KeyError: 'x'", ""),
         None,
         errors.PROCESS_DIED,
-        "process007 ended by itself with exit code 3: KeyError: 'x'",
+        "process007 exited with code 3: KeyError: 'x'",
     ),
     (
         "a kill, with an exception in stderr",
@@ -156,17 +156,17 @@ DEATHS = [
         errors.TIMEOUT,
         "run() took too long; the last exception in its log is KeyError: 'x'",
     ),
-    ("an end with 0", (0, False), None, errors.PROCESS_DIED, "process007 ended by itself with exit code 0"),
+    ("an end with 0", (0, False), None, errors.PROCESS_DIED, "process007 exited with code 0"),
     (
         "the kernel, for memory",
         (-9, True),
         None,
         errors.OUT_OF_MEMORY,
-        "process007 was killed by the kernel for lack of memory",
+        "process007 was killed by the kernel because memory ran out",
     ),
     ("us", (-9, False), KILLED, errors.TIMEOUT, "run() took too long"),
     ("us, while another was killed for memory", (-9, True), KILLED, errors.TIMEOUT, "run() took too long"),
-    ("its host", None, None, errors.PROCESS_DIED, "the host of process007 died, and process007 with it"),
+    ("its host", None, None, errors.PROCESS_DIED, "process007 exited with its host, which died"),
     ("us, and its host is gone", None, KILLED, errors.TIMEOUT, "run() took too long"),
 ]
 

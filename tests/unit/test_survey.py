@@ -106,8 +106,8 @@ def test_a_source_that_holds_data_is_refused_in_one_sentence(place, target, monk
     monkeypatch.setattr(source_copies, "LARGEST", 2)
     with pytest.raises(SurveyError) as caught:
         copied(place("code").uri, target)
-    rule = "holds more than 0 MB (train.py 0 MB): name what is no code in a file .amlignore there"
-    assert str(caught.value) == f"The source {place('code').uri} {rule}."
+    rule = "is larger than 0 MB (train.py 0 MB); exclude data with a .amlignore file in it"
+    assert str(caught.value) == f'The source "{place("code").uri}" {rule}.'
 
 
 @pytest.mark.parametrize("name", ["absent", "absent.zip", "file.py", "bad.zip"])
@@ -117,7 +117,7 @@ def test_what_is_no_source_is_told_in_one_sentence(place, target, name):
     with pytest.raises(SurveyError) as caught:
         copied(place(name).uri, target)
     text = str(caught.value)
-    assert text.startswith(f"The source {place(name).uri} ")
+    assert text.startswith(f'The source "{place(name).uri}" ')
     assert text.endswith(".")
     assert "\n" not in text
 
@@ -126,7 +126,9 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "train.py").write_text("1")
     (tmp_path / "file").write_text("1")
-    with pytest.raises(SurveyError, match=rf"The source {tmp_path}/code cannot be copied to {tmp_path}/file/0: Not a"):
+    with pytest.raises(
+        SurveyError, match=rf'The source "{tmp_path}/code" cannot be copied to "{tmp_path}/file/0": Not'
+    ):
         copied(str(tmp_path / "code"), open_store(f"{tmp_path}/file/0"))
 
 
@@ -272,11 +274,11 @@ def test_inputs_are_folded_into_one_of_their_step_and_then_of_all():
 
 def test_more_sources_than_can_be_told_of_are_refused():
     assert len(packed(*(SourceFound(files(f"{number}.py")) for number in range(120))).sources) == 120
-    with pytest.raises(TooMuch, match="cannot tell of 300 sources at once"):
+    with pytest.raises(TooMuch, match="The digests of 300 sources exceed"):
         survey_words(SurveyResult(tuple(SourceFound(files(f"{number}.py")) for number in range(300))))
 
 
-@pytest.mark.parametrize("text", ["", "x", "eJw=", "The source x cannot be brought.", "bm8="])
+@pytest.mark.parametrize("text", ["", "x", "eJw=", "The source x cannot be fetched.", "bm8="])
 def test_what_is_no_result_is_a_value_error(text):
     with pytest.raises(ValueError, match="not the result of a survey"):
         SurveyResult.unpack(text)
@@ -315,5 +317,5 @@ def test_the_command_leaves_what_it_found(tmp_path):
 def test_the_command_ends_with_1_and_leaves_the_sentence(tmp_path):
     ended, words = command(tmp_path, SurveyRequest((SourceToCopy(f"{tmp_path}/{'x' * 200}/" * 30, "/t"),)))
     assert ended.returncode == 1
-    assert words.startswith(f"The source {tmp_path}/")
+    assert words.startswith(f'The source "{tmp_path}/')
     assert len(words) < LIMIT

@@ -55,7 +55,7 @@ def test_what_was_brought_is_not_brought_again_and_what_was_begun_is(tmp_path, u
 
     monkeypatch.setattr(whole_data, "fetch_file_to", fetch)
     wanted = job(Input("files", (url,), mode="download"))
-    with pytest.raises(StagingError, match="the input files cannot be brought: OSError: cut off"):
+    with pytest.raises(StagingError, match='input "files" cannot be downloaded: OSError: cut off'):
         download_inputs(wanted, str(tmp_path))
     fetched += ["", "", ""]
     found = download_inputs(wanted, str(tmp_path))
@@ -122,7 +122,7 @@ def test_the_coordinator_hears_what_is_brought(tmp_path, url, slow):
     found = prepared(coordinator, job(Input("files", (url,), mode="download")), tmp_path)
     assert sorted(found.copies) == [f"{url}/a.txt", f"{url}/deep/b.txt"]
     states = [each for report in coordinator.reports for each in report["processes"]]
-    assert {(each["state"], each["what"]) for each in states} == {(wire.DOWNLOADING, "the input files")}
+    assert {(each["state"], each["what"]) for each in states} == {(wire.DOWNLOADING, 'input "files"')}
 
 
 def test_what_is_there_is_not_told_of(tmp_path):
@@ -137,7 +137,7 @@ def test_what_does_not_come_is_a_failed_init_to_the_coordinator(tmp_path, url):
         prepared(coordinator, job(side_inputs=(ScriptInput("x", (f"{url}/absent",)),)), tmp_path)
     (failure,) = coordinator.reports[-1]["init_failed"]
     assert (failure.mini_batch, failure.category) == (-1, "DataError")
-    assert failure.message.startswith("the side input x cannot be brought: ")
+    assert failure.message.startswith('side input "x" cannot be downloaded: ')
     assert f"{url}/absent" in failure.message
 
 
@@ -182,7 +182,7 @@ def test_what_does_not_come_for_now_is_tried_again_and_is_why_the_run_waits(tmp_
     assert list(found.copies) == [f"{url}/a.txt"]
     deferred = [each for report in coordinator.reports for each in report["deferred"]]
     assert [each[:3] for each in deferred] == [(-1, 0, origin)] * 2
-    assert deferred[0].message.startswith("the input files cannot be brought: ")
+    assert deferred[0].message.startswith('input "files" cannot be downloaded: ')
     assert not any(report["init_failed"] for report in coordinator.reports)
     assert all(report["processes"][0]["state"] == wire.DOWNLOADING for report in coordinator.reports)
 

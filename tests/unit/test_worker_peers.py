@@ -94,7 +94,7 @@ def test_a_child_whose_host_was_replaced_is_replaced_when_it_ends_and_its_mini_b
         child.hang_up()
         assert second.spawned() == [1]
         assert [(each.mini_batch, each.message) for each in worker.outbox.batch.failed] == [
-            (0, "the host of process000 died, and process000 with it")
+            (0, "process000 exited with its host, which died")
         ]
 
     asyncio.run(scenario())
@@ -153,13 +153,13 @@ def changed(message, place, value):
         (changed(DONE, 3, -1), "in done, the number of results is -1; it must be a whole number from 0 to"),
         (changed(DONE, 5, 10**300), "in done, the start is 1000"),
         (changed(DONE, 6, 0.5), "in done, the elapsed time is 0.5; it must be a whole number from 0 to"),
-        (changed(DONE, 9, "a,\ud800\n"), "in done, the header is no text"),
+        (changed(DONE, 9, "a,\ud800\n"), "in done, the header is not valid text"),
         (changed(DONE, 2, True), "in done, the attempt is true; it must be a whole number from 1 to"),
         (DONE[:-1], "in done, it has 8 values; it must have 9"),
         ([*FAILED, 1], "in failed, it has 9 values; it must have 8"),
-        ([messages.SPAWN, 1, 1], "'spawn' is no message that it may send here"),
-        ([["done"]], "['done'] is no message that it may send here"),
-        (HELLO_HOST, "'hello-host' is no message that it may send here"),
+        ([messages.SPAWN, 1, 1], "'spawn' is not a message that this peer may send"),
+        ([["done"]], "['done'] is not a message that this peer may send"),
+        (HELLO_HOST, "'hello-host' is not a message that this peer may send"),
         (changed(DONE, 1, 7), "done of mini-batch 7, attempt 1, out of turn"),
     ],
 )

@@ -42,18 +42,18 @@ def fetch_source(uri: str, folder: str) -> None:
     except SourceError:
         raise
     except ValueError as error:  # raised below, with a message for users
-        raise SourceError(f"The source {uri} cannot be brought: {error}.") from error
+        raise SourceError(f'The source "{uri}" cannot be fetched: {error}.') from error
     except Exception as error:  # each store's library raises its own
-        raise SourceError(f"The source {uri} cannot be brought: {cause_of(uri, error)}.") from error
+        raise SourceError(f'The source "{uri}" cannot be fetched: {cause_of(uri, error)}.') from error
 
 
 def _fetch(uri: str, folder: str) -> None:
     if base_name(uri).lower().endswith(".zip"):
         _fetch_archive(uri, folder)
     elif uri.startswith(("http://", "https://")):
-        raise SourceError(f"The source {uri} is not a .zip, and over HTTP there are no folders.")
+        raise SourceError(f'The source "{uri}" is not a .zip file, the only kind of source over HTTP.')
     elif not fetch_tree(uri, folder):
-        raise SourceError(f"The source {uri} is a file, and neither a folder nor a .zip.")
+        raise SourceError(f'The source "{uri}" is a file; it must be a folder or a .zip file.')
 
 
 def _fetch_archive(uri: str, folder: str) -> None:
@@ -79,7 +79,7 @@ def _unpack(archive: str, folder: str) -> None:
         _check_size(members, os.path.getsize(archive))
         for member in members:  # check all of them before writing the first
             if stat.S_ISLNK(member.external_attr >> 16):
-                raise ValueError(f"{member.filename!r} in it is a link, which a source may not have")
+                raise ValueError(f"{member.filename!r} in it is a symbolic link, which is not supported")
             inside(folder, member.filename.rstrip("/"))
         for member in members:
             packed.extract(member, folder)
@@ -89,11 +89,11 @@ def _check_size(members: list[zipfile.ZipInfo], packed: int) -> None:
     """Raise ValueError for an archive that would fill the disk. No member unpacks to more than its declared size."""
     size = sum(member.file_size for member in members)
     if len(members) > _MOST_FILES:
-        raise ValueError(f"it holds {len(members)} files, and a source may have {_MOST_FILES}")
+        raise ValueError(f"it has {len(members)} files; the limit is {_MOST_FILES}")
     if size > _MOST_BYTES:
-        raise ValueError(f"it unpacks to {size >> 20} MiB, and a source may have {_MOST_BYTES >> 20}")
+        raise ValueError(f"it unpacks to {size >> 20} MiB; the limit is {_MOST_BYTES >> 20} MiB")
     if size > max(_SMALL, _RATIO * packed):
-        raise ValueError(f"its {packed >> 10} KiB unpack to {size >> 20} MiB, which no code does")
+        raise ValueError(f"its {packed >> 10} KiB unpack to {size >> 20} MiB, more than source code does")
 
 
 def main() -> int:

@@ -53,7 +53,7 @@ def main() -> int:
     try:
         prepare_folders(options.make, options.need)
     except OSError as error:
-        text = f"The script cannot be given {error.filename}: {error.strerror}."
+        text = f'The folder "{error.filename}" cannot be prepared for the script: {error.strerror}.'
         sys.stderr.write(f"longshore-inject: {text}\n")
         leave_in_log(text)
         return 1

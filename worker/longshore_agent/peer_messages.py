@@ -73,7 +73,7 @@ def malformed(rules: _Rules, message: Sequence[Any], body: bytes) -> str | None:
     kind, *values = message
     fields = rules.get(kind) if type(kind) is str else None
     if fields is None:
-        return f"{printable(repr(kind), 60)} is no message that it may send here"
+        return f"{printable(repr(kind), 60)} is not a message that this peer may send"
     if kind == messages.READY and len(values) > 1:
         fields = _READY_AT_ONCE
     found = fault(values, fields)
@@ -81,7 +81,7 @@ def malformed(rules: _Rules, message: Sequence[Any], body: bytes) -> str | None:
         return f"in {kind}, {found}"
     if kind == messages.DONE:
         header = message[-1]
-        return None if is_encodable(header) else f"in {kind}, the header is no text"
+        return None if is_encodable(header) else f"in {kind}, the header is not valid text"
     if body:
         return f"{kind} has a body of {len(body)} bytes and must have none"
     place = _CATEGORY_AT.get(kind)

@@ -78,9 +78,9 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
         ScriptDataError: A folder cannot be written, or an input, output, model or the source cannot be staged.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    with _script_data_errors(f"The folder {folder} cannot be made", STORAGE_ERROR):
+    with _script_data_errors(f'The folder "{folder}" cannot be created', STORAGE_ERROR):
         os.makedirs(folder)
-    with _script_data_errors(f"The run's folder {job.run_uri} cannot be written to", STORAGE_ERROR):
+    with _script_data_errors(f'The run folder "{job.run_uri}" cannot be written to', STORAGE_ERROR):
         mark_run(job.run_uri, job.run_id, [each.uri for each in job.outputs if _is_of_run(each.uri, job)])
     if image_source is None:
         _stage_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
@@ -107,7 +107,7 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
     )
     if spec.models:
         spec.variables.setdefault("AZUREML_MODEL_DIR", spec.models[0][2])
-    with _script_data_errors(f"The folder {folder} cannot be written to", STORAGE_ERROR):
+    with _script_data_errors(f'The folder "{folder}" cannot be written to', STORAGE_ERROR):
         open_store(folder).put(script_folder.SPEC, spec.to_json().encode())
     source = None if image_source else local_path(job.source_uri)
     return None if source is None else git_state(source)
@@ -126,11 +126,11 @@ def collect(job: ScriptJob, folder: str, *, git: dict[str, Any] | None, otherwis
     """
     result = replace(_result(folder, otherwise=otherwise), git=git)
     try:
-        with _script_data_errors(f"The logs and artifacts cannot be written to {job.run_uri}", STORAGE_ERROR):
+        with _script_data_errors(f'The logs and artifacts cannot be written to "{job.run_uri}"', STORAGE_ERROR):
             _ship_artifacts(job, folder)
         for output in job.outputs:
             if result.state == SUCCEEDED and _is_uploaded(output):
-                with _script_data_errors(f"The output {output.name} cannot be written to {output.uri}", STORAGE_ERROR):
+                with _script_data_errors(_not_written(output), STORAGE_ERROR):
                     ship_folder(_upload_folder(output, folder), open_store(output.uri))
     except ScriptDataError as error:
         if result.state == SUCCEEDED:
@@ -151,7 +151,7 @@ def _result(folder: str, *, otherwise: str) -> ScriptResult:
     except (OSError, ValueError, RecursionError):
         result = None
     if result is None or not _is_sound(result):
-        return ScriptResult(FAILED, None, "The script wrote over the result of its host.", {}, now, now)
+        return ScriptResult(FAILED, None, "The script overwrote the result file of its host.", {}, now, now)
     return replace(result, message=printable(result.message, MESSAGE))
 
 
@@ -207,7 +207,7 @@ def _stage_source(uri: str, folder: str) -> None:
         except SourceError as error:
             raise ScriptDataError(str(error)) from error
         return
-    with _script_data_errors(f"The source {uri} cannot be copied"):
+    with _script_data_errors(f'The source "{uri}" cannot be copied'):
         os.makedirs(folder)
         for name in list(source_files(local)):  # list all before copying any: the folder may be inside the source
             target = os.path.join(folder, name)
@@ -218,7 +218,7 @@ def _stage_source(uri: str, folder: str) -> None:
 
 
 def _stage_input(given: ScriptInput, folder: str) -> str:
-    with _script_data_errors(f"The input {given.name} cannot be brought"):
+    with _script_data_errors(f'The input "{given.name}" cannot be staged'):
         return stage_input(given, inside(os.path.join(folder, script_folder.INPUTS), given.name))
 
 
@@ -234,15 +234,19 @@ def _download_models(job: ScriptJob, folder: str) -> tuple[tuple[str, int, str],
 
 def _make_output(job: ScriptJob, output: ScriptOutput, folder: str) -> str:
     """Create the folder that the script writes an output to; return its path."""
-    with _script_data_errors(f"The output {output.name} cannot be written to {output.uri}", STORAGE_ERROR):
+    with _script_data_errors(_not_written(output), STORAGE_ERROR):
         store = open_store(output.uri)
         if _is_of_run(output.uri, job):
             store.delete("")
         elif not output.overwrite and store.names():
-            raise ValueError("the folder is not empty, and overwrite is false")
+            raise ValueError("the folder is not empty; empty it or set overwrite to true")
         path = _upload_folder(output, folder) if _is_uploaded(output) else str(local_path(output.uri))
         open_store(path).make()
         return path
+
+
+def _not_written(output: ScriptOutput) -> str:
+    return f'The output "{output.name}" cannot be written to "{output.uri}"'
 
 
 def _is_uploaded(output: ScriptOutput) -> bool:
@@ -271,7 +275,7 @@ def _with_paths(argument: str, paths: dict[str, str]) -> str:
     def path(found: re.Match[str]) -> str:
         name = f"{found[1]}.{found[2]}"
         if name not in paths:
-            raise ScriptDataError(f"The argument {argument!r} names {found[0]}, which the step does not have.")
+            raise ScriptDataError(f"The argument {argument!r} names {found[0]}, which the step does not define.")
         return paths[name]
 
     return _REFERENCE.sub(path, argument)
@@ -283,7 +287,7 @@ def _script_data_errors(what: str, reason: str = INPUT_ERROR) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = " ".join(str(error).split()).rstrip(".") or "it gives no reason"
+        cause = " ".join(str(error).split()).rstrip(".") or "no reason reported"
         if not isinstance(error, OSError | ValueError | StorageError):  # their texts are clear by themselves
             cause = f"{type(error).__name__}: {cause}"
         raise ScriptDataError(f"{what}: {cause}.", reason) from error

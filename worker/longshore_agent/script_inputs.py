@@ -38,7 +38,7 @@ def stage_input(given: ScriptInput, folder: str) -> str:
     for uri in given.uris:
         files = list(list_files(uri))
         if not files:
-            raise FileNotFoundError(f"there are no files in {uri}")
+            raise FileNotFoundError(f'"{uri}" has no files')
         root = (local_path(uri) or uri).rstrip("/")
         if len(given.uris) == 1 and files == [root]:
             target = inside(folder, base_name(root))
@@ -69,7 +69,7 @@ def names_below(found: list[tuple[str, list[str]]]) -> dict[str, str]:
     for file in (file for _, files in found for file in files):
         name = "/".join(_parts(file)[shared:])
         if targets.setdefault(name, file) != file:
-            raise ValueError(f"{targets[name]} and {file} would have the same name {name}")
+            raise ValueError(f'"{targets[name]}" and "{file}" would have the same name "{name}"')
     return targets
 
 

@@ -136,13 +136,13 @@ class Slot:
             text = f"{self.killed.message}; the last exception in its log is {last_line}" if last_line else ""
             return replace(self.killed, message=text or self.killed.message)
         name = process_name(self.process)
-        when = " before init() was through" if self.state in (State.SPAWNING, State.STARTING) else ""
+        when = " before init() finished" if self.state in (State.SPAWNING, State.STARTING) else ""
         if self.exit is None:
-            return Verdict(errors.PROCESS_DIED, f"the host of {name} died, and {name} with it{when}")
+            return Verdict(errors.PROCESS_DIED, f"{name} exited with its host, which died{when}")
         code = self.exit.code
         if self.exit.for_memory:
-            return Verdict(errors.OUT_OF_MEMORY, f"{name} was killed by the kernel for lack of memory{when}")
-        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended by itself with exit code {code}"
+            return Verdict(errors.OUT_OF_MEMORY, f"{name} was killed by the kernel because memory ran out{when}")
+        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
         return Verdict(errors.PROCESS_DIED, f"{name} {how}{when}" + (f": {last_line}" if last_line else ""))
 
     def died(self, now: float) -> Lost:

@@ -97,8 +97,8 @@ class _Selected:
             first, slash, _ = name.partition("/")
             self.sizes[first + slash] += file_size(os.path.join(folder, name))
         if self.sizes.total() > LARGEST:
-            text = f"holds more than {LARGEST >> 20} MB ({largest_of(self.sizes)})"
-            raise TooLargeError(f"{text}: name what is no code in a file .amlignore there")
+            text = f"is larger than {LARGEST >> 20} MB ({largest_of(self.sizes)})"
+            raise TooLargeError(f"{text}; exclude data with a .amlignore file in it")
 
 
 def _copy(source: _Selected, target: str) -> dict[str, str]:

@@ -73,7 +73,7 @@ class _DownloadError(ShownError):
 
     def __init__(self, url: str, error: Exception, cause: str) -> None:
         root = retrying.root_error(error)
-        what = f'The file "{url}" cannot be brought to this machine'
+        what = f'The file "{url}" cannot be downloaded'
         if isinstance(root, DatabaseError):
             what = "The rows of a mini-batch cannot be read"
         super().__init__(f"{what}: {cause}.")

@@ -31,7 +31,7 @@ def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: 
     """
     source = local_path(job.source_uri)
     if source is None:
-        raise StagingError(f"the source {job.source_uri} is not a path on this machine")
+        raise StagingError(f'source "{job.source_uri}" is not a local path')
     variables = {
         "AZUREML_BI_OUTPUT_PATH": places.output,
         "AZUREML_RUN_ID": job.run_id,

@@ -46,14 +46,14 @@ def survey(request: SurveyRequest) -> SurveyResult:
 def _copy(source: SourceToCopy) -> SourceFound:
     # The source may contain the store of runs: leave that out.
     runs = posixpath.dirname(posixpath.dirname(posixpath.dirname(source.target)))
-    with _survey_errors(f"The source {source.uri} cannot be copied to {source.target}"):
+    with _survey_errors(f'The source "{source.uri}" cannot be copied to "{source.target}"'):
         try:
             open_store(posixpath.dirname(posixpath.dirname(source.target))).mark()  # the folder of the PipelineRun
             found = copy_source(source.uri, source.target, without=runs)
         except SourceError as error:
             raise SurveyError(str(error)) from error
         except TooLargeError as error:
-            raise SurveyError(f"The source {source.uri} {error}.") from error
+            raise SurveyError(f'The source "{source.uri}" {error}.') from error
         return SourceFound(found.files, found.git)
 
 

@@ -54,7 +54,7 @@ def survey_words(result: SurveyResult) -> str:
     ):
         if len(words := each.pack()) <= LIMIT:
             return words
-    text = f"A pod cannot tell of {len(result.sources)} sources at once: let steps have sources in common."
+    text = f"The digests of {len(result.sources)} sources exceed a termination message; let steps share sources."
     raise TooMuch(text)
 
 

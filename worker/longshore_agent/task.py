@@ -46,7 +46,7 @@ with importing():  # scripts wait for these
 _POLL = 0.1  # seconds between two checks for a host that has not started
 _START = 10.0  # seconds to wait for the host to start after the pod received SIGTERM
 _AGAIN = 5.0  # seconds until a copy that ignored its timeout is interrupted again
-_NO_RESULT = "The host of the script was killed, and left no result."
+_NO_RESULT = "The host of the script was killed before it wrote a result."
 
 
 def main() -> int:
@@ -110,7 +110,7 @@ def _prepare(job: ScriptJob, options: argparse.Namespace) -> ScriptResult | int:
 
 def _collect(job: ScriptJob, folder: str) -> ScriptResult | int:
     if not _await_host(folder):
-        _log("the pod is to end, and the host never started")
+        _log("the pod is terminating, and the host never started")
         return 1
     has_result = os.path.lexists(os.path.join(folder, script_folder.RESULT))
     result = collect(job, folder, git=_git(folder), otherwise=_NO_RESULT)
@@ -167,7 +167,7 @@ def _transfer(job: dict[str, Any]) -> ScriptResult:
         state, message = SUCCEEDED, f"{count} files in {clock.now() - started:.1f} s"
     except _Ended as end:
         state, limit = end.state, "" if end.state == CANCELLED else f" within the limit of {timeout:g} s"
-        message = redacted(f"{source} was not copied to {destination}{limit}")
+        message = redacted(f'"{source}" was not copied to "{destination}"{limit}')
     except Exception as error:  # noqa: BLE001  (each store's library raises its own)
         state, message, reason = FAILED, error_message(source, destination, error), TRANSFER_FAILED
     return ScriptResult(state, None, message, {}, started, clock.now(), reason=reason)

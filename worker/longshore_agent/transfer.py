@@ -35,12 +35,12 @@ def transfer(source: str, destination: str, *, check: Callable[[], None]) -> int
     root = (local_path(source) or source).rstrip("/")
     found = list(list_files(source))
     if not found:
-        raise FileNotFoundError(f"there are no files in {source}")
+        raise FileNotFoundError(f'"{source}" has no files')
     if found == [root]:
         folder, _, name = destination.rstrip("/").rpartition("/")
         targets = [name]
     elif any(not each.startswith(root + "/") for each in found):
-        raise ValueError(f"{source} is neither a file nor a folder: a transfer takes no globs")
+        raise ValueError(f'"{source}" is neither a file nor a folder; a transfer does not support globs')
     else:
         folder = destination
         targets = [each.removeprefix(root + "/") for each in found]
@@ -61,4 +61,4 @@ def error_message(source: str, destination: str, error: Exception) -> str:
         cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     else:
         cause = cause_of(source, error)
-    return redacted(f"{source} cannot be copied to {destination}: {cause}")
+    return redacted(f'"{source}" cannot be copied to "{destination}": {cause}')

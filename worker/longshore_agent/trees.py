@@ -41,7 +41,7 @@ def fetch_tree(uri: str, folder: str) -> bool:
         fetch_file_to(root, inside(folder, base_name(root)))
         return False
     if not found:
-        raise FileNotFoundError(f"there are no files in {uri}")
+        raise FileNotFoundError(f'"{uri}" has no files')
     names = [each.removeprefix(root + "/") for each in found]
     require_distinct(folder, names)
     targets = [inside(folder, name) for name in names]
@@ -55,5 +55,5 @@ def inside(folder: str, name: str) -> str:
     """Join a folder and a relative name; return the path. Raises ValueError for a name that leads out of the folder."""
     parts = name.split("/")
     if not name or any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
-        raise ValueError(f"{name!r} is no name of a file below a folder")
+        raise ValueError(f"{name!r} is not a valid file name in a folder")
     return os.path.join(folder, *parts)

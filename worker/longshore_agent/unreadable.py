@@ -33,8 +33,8 @@ class Unreadable:
         """The problem and its remedy, without a full stop."""
         mode = stat.S_IMODE(self.mode)
         kind, call = ("folder", "0o750") if self.name.endswith("/") else ("file", "0o640")
-        text = f'the {kind} "{self.name}" of the output cannot be read by the agent, which copies it to the store'
-        return redacted(f"{text} (its mode is {mode:04o}): let its group read it, as os.chmod(path, {call}) does")
+        text = f'the agent cannot read the output {kind} "{self.name}" (mode {mode:04o}) to copy it to the store'
+        return redacted(f"{text}; make it readable for its group, for example with os.chmod(path, {call})")
 
 
 class UnreadableError(OSError):

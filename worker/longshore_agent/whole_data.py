@@ -50,8 +50,8 @@ def download_models(models: tuple[Model, ...], folder: str, *, begin: Begin = la
     """
     for model in models:
         if local_path(model.uri) is None:
-            begin(f"the model {model.name}")
-            with _staging_errors(f"the model {model.name} {model.uri}", model.uri):
+            begin(f'model "{model.name}"')
+            with _staging_errors(f'model "{model.name}" ({model.uri})', model.uri):
                 _download_once(ScriptInput(model.name, (model.uri,)), f"{folder}/{model.name}/{model.version}")
 
 
@@ -68,14 +68,14 @@ def download_inputs(job: Job, folder: str, *, begin: Begin = lambda what: None) 
     """
     data = WholeData()
     for side in job.side_inputs:
-        what = f"the side input {side.name}"
+        what = f'side input "{side.name}"'
         begin(what)
         with _staging_errors(what, side.uris[0]):
             require_distinct(folder, [*data.side_inputs, side.name])
             data.side_inputs[side.name] = _download_once(side, os.path.join(folder, side.name), read_only=True)
     for given in job.inputs:
         if given.mode == DOWNLOAD and any(local_path(path) is None for path in given.paths):
-            what, own = f"the input {given.name}", os.path.join(folder, given.name)
+            what, own = f'input "{given.name}"', os.path.join(folder, given.name)
             begin(what)
             with _staging_errors(what, given.paths[0]):
                 require_distinct(folder, [*data.side_inputs, *data.downloads, given.name])
@@ -128,7 +128,7 @@ def _download(given: Input, folder: str, selection: Selection) -> dict[str, str]
     targets = {file: inside(folder, name) for name, file in names.items() if local_path(file) is None}
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         sizes = list(threads.map(_fetch, targets, targets.values()))
-    text = f"input {given.name}: {len(sizes)} files of {sum(sizes)} bytes are on this worker"
+    text = f'input "{given.name}": downloaded {len(sizes)} files, {sum(sizes)} bytes'
     print(text, file=sys.stderr)  # noqa: T201  (the agent's log)
     return targets
 
@@ -147,4 +147,4 @@ def _staging_errors(what: str, uri: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each store's library raises its own
-        raise StagingError(f"{what} cannot be brought: {cause_of(uri, error)}", origin_of(error)) from error
+        raise StagingError(f"{what} cannot be downloaded: {cause_of(uri, error)}", origin_of(error)) from error

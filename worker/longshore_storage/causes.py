@@ -54,22 +54,22 @@ def known_cause(url: str, error: BaseException) -> str | None:
         return None
     codes = _codes(error)
     bucket, kind, name = _bucket_of(url)
-    where = f'the {kind} "{bucket}"'
+    where = f'{kind} "{bucket}"'
     if codes & _NO_BUCKET:
-        return f'there is no {kind} "{bucket}"'
+        return f"{where} does not exist"
     if codes & _NO_OBJECT:
         return _no_object(name, where, url)
     if codes & _NO_CREDENTIAL or _is_unconnected(error):
-        return f"no credential was found for {where}, or it is none"
+        return f"no usable credentials for {where}; set spec.secretRef of its Datastore, or its environment variables"
     return _refusal(codes, status_of(error), str(error), where)
 
 
 def _refusal(codes: frozenset[str], status: int | None, text: str, where: str) -> str | None:
     code = next(iter(sorted(codes & (_BAD_CREDENTIAL | _NO_PERMISSION))), str(status or 403))
     if codes & _BAD_CREDENTIAL or status == 401 or "Server failed to authenticate" in text:
-        return f"{where} does not accept the credential ({code})"
+        return f"{where} rejected the credentials ({code}); check that they are current"
     if codes & _NO_PERMISSION or status == 403 or text.startswith("Forbidden:"):
-        return f"the credential gives no permission for this in {where} ({code})"
+        return f"the credentials lack permission for this operation on {where} ({code})"
     return None
 
 
@@ -85,20 +85,20 @@ def lacks_bucket(error: BaseException) -> bool:
 
 def _absence(url: str) -> str:
     if local_path(url) is not None or "://" not in url or url.startswith(("http", "memory:")):
-        return "it is not there"
+        return "it does not exist"
     bucket, kind, name = _bucket_of(url)
     try:
         fs, _ = file_system(url)
         fs.info(bucket)
     except FileNotFoundError:
-        return f'there is no {kind} "{bucket}"'
+        return f'{kind} "{bucket}" does not exist'
     except Exception:  # noqa: BLE001  (credentials may allow reads and deny this request)
-        return "it is not there"
-    return _no_object(name, f'the {kind} "{bucket}"', url)
+        return "it does not exist"
+    return _no_object(name, f'{kind} "{bucket}"', url)
 
 
 def _no_object(name: str, where: str, url: str) -> str:
-    return f'there is no {"blob" if _scheme(url) in _AZURE else "object"} "{name}" in {where}'
+    return f'{"blob" if _scheme(url) in _AZURE else "object"} "{name}" does not exist in {where}'
 
 
 def _codes(error: BaseException) -> frozenset[str]:

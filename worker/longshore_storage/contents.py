@@ -61,7 +61,7 @@ def contents_of(places: Iterable[str], *, by: str = STAMPS, most: int = MOST_FIL
             for path, stamp in _stamped(place):
                 count += 1
                 if count > most:
-                    return _unknown(f"there are more than {most:,}, which is too many")
+                    return _unknown(f"there are more than {most:,}, the most that can be compared")
                 line = _line(path, stamp, by)
                 total.update(line)
                 if count <= MOST_NAMED:
@@ -97,7 +97,7 @@ def _line(path: str, stamp: Stamp | None, by: str) -> bytes:
     if by == DIGESTS and stamp is not None:
         text = f"md5 {stamp.digest.md5}" if stamp.digest is not None else _digest(path)
     if text is None:
-        raise _NoStampError(f'the store has neither an etag nor a time of "{path}"')
+        raise _NoStampError(f'the store has neither an etag nor a modification time of "{path}"')
     return f"{unsigned(path)}\0{text}\n".encode("utf-8", "surrogateescape")
 
 

@@ -68,7 +68,7 @@ class Database:
             text = text.replace(secret, "***")
         may_pass = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError)
         may_pass = may_pass and _REFUSED.search(text) is None
-        return DatabaseError(f"the database {self._url} says: {text}", is_final=not may_pass)
+        return DatabaseError(f'database "{self._url}" reported: {text}', is_final=not may_pass)
 
 
 def require_database(url: str) -> None:
@@ -110,7 +110,7 @@ def open_database(url: str, *, name: str, connections: int = 1) -> Database:
             pool_pre_ping=True,  # a pooled connection may have been closed meanwhile
         )
     except (sqlalchemy.exc.SQLAlchemyError, KeyError):
-        raise DatabaseError(f"{url} is no URL of a database", is_final=True) from None
+        raise DatabaseError(f'"{url}" is not a database URL', is_final=True) from None
     return Database(engine, url)
 
 

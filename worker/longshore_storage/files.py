@@ -129,7 +129,7 @@ def _open_outside_proc(path: str, flags: int) -> int:
     opened = beneath.open_file(path, flags)
     if not path.startswith(f"{_PROCESSES}/") and os.fstat(opened).st_dev == _device_of_processes():
         os.close(opened)
-        raise PermissionError(errno.EACCES, "is a link to what is no data", path)
+        raise PermissionError(errno.EACCES, "is a link to a file in /proc", path)
     return opened
 
 
@@ -179,7 +179,7 @@ def fetch_file(
     if before.get("size") is None or encoded:  # the client may decompress the response
         return
     if size != before["size"]:
-        raise CutOffError(f"{size} bytes of it came, and it has {before['size']}")
+        raise CutOffError(f"{size} bytes were downloaded, and it has {before['size']}")
     wanted = digest_of(before)
     if wanted is None:
         if (size >= _LARGE or planned is not None) and stamp_of(before) != _stamp_now(fs, inside):
@@ -187,7 +187,7 @@ def fetch_file(
         return
     found = _md5(target)
     if found != wanted.md5 and (wanted.is_declared or not _had_digest_before(path, found)):
-        raise CutOffError("what came is not what the store has: their MD5 digests differ")
+        raise CutOffError("the MD5 digest of the downloaded bytes differs from the store's")
 
 
 def _stamp_now(fs: Any, inside: str) -> str:

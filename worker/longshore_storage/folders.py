@@ -171,8 +171,10 @@ class RemoteFolders(Folders):
                     stamps[name] = Stamp(stamp_of(entry), digest_of(entry))
             elif entry["name"].endswith("/") and entry["size"]:
                 # Stores that have no folders mark them by empty objects of such names.
-                text = f'"{folder}" is an object of {entry["size"]} bytes, and only a file whose name does not end'
-                raise ListingError(f'{text} with "/" can be read: rename or delete it.')
+                text = (
+                    f'"{folder}" is an object of {entry["size"]} bytes whose name ends with "/"; rename or delete it.'
+                )
+                raise ListingError(text)
         self._keep(folder, stamps)
         self._fs.invalidate_cache(path)  # else it would remember every name that there is
         found.sort()
@@ -212,7 +214,7 @@ class RemoteFolders(Folders):
 
     def absence(self, path: str) -> str:
         cause = cause_of(path, FileNotFoundError(path))
-        return "" if cause == "it is not there" else f": {cause}"
+        return "" if cause == "it does not exist" else f": {cause}"
 
 
 class AzureFolders(RemoteFolders):

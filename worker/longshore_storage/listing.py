@@ -142,7 +142,7 @@ class _Walk:
         """Yield the files below `root` that match, depth first; `root` ends with a slash. Raises ListingError."""
         folders = self._folders
         if self._own and any(folders.identity_if_there(each) in self._own for each in folders.upwards(root)):
-            text = "lies in the output of this run, which is no input; name another path"
+            text = "is in the output of this run, which cannot be an input; name another path"
             raise ListingError(f'The path "{root}" {text}.')
         # One entry for each folder on the path: its path, identity, remaining names, and the pattern inside it.
         open_folders = [(root, folders.identity(root), iter(folders.names(root)), pattern)]

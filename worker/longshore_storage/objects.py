@@ -48,15 +48,15 @@ class ObjectStore(Store):
     def prove(self) -> None:
         protocol = self.uri.partition("://")[0]
         if protocol not in _EXCLUSIVE:
-            known = "s3://, gs://, abfs:// or a folder of this machine"
+            known = "s3://, gs://, abfs:// or a local folder"
             raise OSError(
-                f"{self.uri} cannot hold a run: {protocol}:// stores give no exclusive right to a name; take {known}"
+                f"{self.uri} cannot hold a run: {protocol}:// stores cannot create objects only if absent; use {known}"
             )
         # The second creation must fail. Some S3-compatible stores ignore the condition.
         self.mark()
         if self.create(MARKER, MARKER_TEXT + secrets.token_hex(8).encode()):
             raise OSError(
-                f"{self.uri} cannot hold a run: this store overwrites an object that was to be created only if absent"
+                f"{self.uri} cannot hold a run: this store overwrites objects that must be created only if absent"
             )
 
     def put(self, name: str, data: bytes) -> None:
@@ -108,7 +108,7 @@ class ObjectStore(Store):
     def open(self, name: str) -> BinaryIO:
         size = self._size(name)
         if size is None:
-            raise FileNotFoundError(f"there is no object {self.child(name)}")
+            raise FileNotFoundError(f'object "{self.child(name)}" does not exist')
         # Not fsspec's files: their errors differ between libraries, and some read every block twice.
         return io.BufferedReader(Ranges(self._fs, self._path(name), url=self.child(name), size=size), _BLOCK)
 
@@ -203,7 +203,7 @@ class Ranges(io.RawIOBase):
     def _part(self, start: int, end: int) -> bytes:
         data = cast("bytes", self._fs.cat_file(self._path, start=start, end=end))
         if len(data) != end - start:
-            raise OSError(f"{self._url}: asked for {end - start} bytes from {start} on, the store gave {len(data)}")
+            raise OSError(f"{self._url}: requested {end - start} bytes at offset {start}, but received {len(data)}")
         return data
 
 

@@ -1,9 +1,9 @@
-"""The files of a folder that are a script's source: what is copied for it, and what tells whether it changed.
+"""Select the files of a folder that are a script's source, to copy them and to detect changes.
 
-Left out is what the folder's `.amlignore`, or else its `.gitignore`, names, in the language of git's ignore files; what
-editors, tools and interpreters leave behind (`JUNK`, and virtual environments), unless a line `!NAME` of the ignore
-file brings it back; and always what is no source: git's own folder, the runs of Longshore, and the folders `..data`
-and such of a mounted ConfigMap, whose files are links into them.
+Three groups of files are left out. The first is named by the folder's `.amlignore`, or otherwise its `.gitignore`, in
+the syntax of git. The second are files of editors, tools and interpreters (`JUNK`, and virtual environments), unless a
+line `!NAME` of the ignore file includes them. The third are never source: git's own folder, runs of Longshore, and
+folders such as `..data` of a mounted ConfigMap, whose files are links into them.
 """
 
 from __future__ import annotations
@@ -16,22 +16,25 @@ from dataclasses import dataclass
 from longshore_storage import beneath
 from longshore_storage.store import MARKER
 
-IGNORE_FILES = (".amlignore", ".gitignore")  # the first that is there counts, and no other
+IGNORE_FILES = (".amlignore", ".gitignore")  # only the first one that exists is used
 JUNK = (
     ".DS_Store", "Thumbs.db", "desktop.ini", "*.swp", "*.swo", "*~", ".#*", "*.pyc", "*.pyo", ".coverage",
     "__pycache__/", ".ipynb_checkpoints/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", ".tox/",
     ".nox/", ".vscode/", ".idea/", ".venv/", "node_modules/", ".hg/", ".svn/",
 )  # fmt: skip
-_NEVER = frozenset({".git", "longshore-runs"})  # folders, wherever they are
-_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"  # a folder with this file is one, whatever it is called
+_NEVER = frozenset({".git", "longshore-runs"})  # folders at any depth
+_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"  # marks its folder as a virtual environment
 
 
 def source_files(folder: str) -> Iterator[str]:
-    """Yield the names of a source's files relative to its local folder, in their order; "/" is between their parts.
+    """Yield the sorted paths of a source's files relative to its local folder, with "/" as separator.
 
-    Links are followed, but not into a folder that the walk is in; those that lead nowhere are passed over. One that
-    leads out of a volume is named as a file, which cannot be opened then.
-    Raises OSError, ValueError for an ignore file that is not UTF-8 text.
+    Links are followed, except into a folder that the walk is in. Broken links are skipped. A link out of a volume is
+    yielded as a file; opening it fails.
+
+    Raises:
+        ValueError: An ignore file is not UTF-8 text.
+        OSError: A folder or an ignore file cannot be read.
     """
     yield from _walk(folder, "", _rules(folder), ())
 
@@ -56,7 +59,7 @@ def _walk(root: str, inside: str, rules: list[_Rule], above: tuple[tuple[int, in
 @dataclass(frozen=True)
 class _Rule:
     matches: Callable[[str], object]
-    ignores: bool  # False: what it matches is source after all
+    ignores: bool  # False: the rule includes what it matches
     folders_only: bool
 
 
@@ -71,7 +74,7 @@ def _rules(folder: str) -> list[_Rule]:
 
 
 def _is_ignored(relative: str, rules: list[_Rule], *, is_folder: bool, otherwise: bool = False) -> bool:
-    """Return what the last rule says that matches, `otherwise` where none does."""
+    """Return whether the last matching rule ignores a path; `otherwise` if no rule matches."""
     for rule in reversed(rules):
         if (is_folder or not rule.folders_only) and rule.matches(relative):
             return rule.ignores
