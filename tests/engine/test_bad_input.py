@@ -274,7 +274,7 @@ def test_a_dataset_without_files_fails_the_step(longshore, given):
     (longshore.folder / "data").mkdir()
     longshore.manifest(longshore.step(inputs=[{"name": "files", "file": {"paths": [given]}}]))
     fails_at_once(
-        longshore, "EmptyInput", rf'Input "files" has no files: nothing is found at ".*/{re.escape(given)}"\.'
+        longshore, "EmptyInput", rf'Input "files" has no files: no file was found at ".*/{re.escape(given)}"\.'
     )
 
 

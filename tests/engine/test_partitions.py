@@ -100,7 +100,7 @@ def test_a_file_that_has_not_the_form_fails_the_run_before_anything_is_lost(long
     ended = partitioned(TOTALS_FILE_SIZES, data, ["user"])
     assert ended.code == 1
     assert ended.succeeded["message"].startswith(
-        f'The path "{longshore.folder}/data/readme.txt" of input "data" does not end as its partitionFormat says'
+        f'The path "{longshore.folder}/data/readme.txt" of input "data" does not match its partitionFormat'
     )
 
 

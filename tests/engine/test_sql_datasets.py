@@ -167,7 +167,7 @@ def test_the_plan_is_explained_without_a_run(longshore, bench):
         ({"splitBy": "Customer"}, 'says: column "Customer" does not exist.'),
         ({"splitBy": "span", "query": "SELECT int4range(1, 5) AS span"}, 'cannot be split by "span"'),
         ({"query": "DELETE FROM orders RETURNING *"}, "says: syntax error at or near"),
-        ({"query": "SELECT * FROM orders WHERE number < 0"}, 'Input "orders" has no rows: its query gives none.'),
+        ({"query": "SELECT * FROM orders WHERE number < 0"}, 'Input "orders" has no rows: its query returns none.'),
     ],
 )
 def test_what_is_wrong_with_a_query_is_one_sentence(longshore, bench, data, sentence):

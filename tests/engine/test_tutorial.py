@@ -93,7 +93,7 @@ def pattern_of(name: str) -> str:
 
 
 def test_the_page_names_the_logs_that_the_readme_beside_them_names():
-    logs, _, _ = readme_txt().partition("In the folder above")
+    logs, _, _ = readme_txt().partition("In the parent folder")
     named = {
         f"logs/{first}".replace("<node>", "WORKER").replace("<yyyymmddhh>", "HOUR")
         for first in re.findall(r"^([a-z][^ ]*/?[^ ]*\.\w+)(?=,|$|  )", logs, re.MULTILINE)

@@ -87,7 +87,7 @@ def test_a_path_without_files_is_no_error_but_an_input_without_any_is(tmp_path):
     assert len(payloads(job(tmp_path / "x*", tmp_path))) == 1
     with pytest.raises(EmptyInputError) as caught:
         payloads(job(tmp_path / "x*", tmp_path / "y*"))
-    assert str(caught.value) == f'Input "mnist" has no files: nothing is found at "{tmp_path}/x*", "{tmp_path}/y*".'
+    assert str(caught.value) == f'Input "mnist" has no files: no file was found at "{tmp_path}/x*", "{tmp_path}/y*".'
 
 
 def test_a_listing_that_fails_names_the_input(tmp_path):
@@ -295,13 +295,14 @@ def test_a_type_of_a_column_that_is_not_there_is_refused_at_the_start(tmp_path, 
         payloads(job(tmp_path, tabular=tabular, **{"unit": "bytes", **settings}))
     column = list(tabular.column_types)[-1]
     assert str(caught.value) == (
-        f'Input "mnist" has columnTypes for "{column}", and no such column: the file "{tmp_path}/b" has {there}.'
+        f'Input "mnist" has columnTypes for "{column}", but no such column; '
+        f'the columns of the file "{tmp_path}/b" are {there}.'
     )
 
 
 def test_a_type_of_a_column_of_a_parquet_that_is_not_there_is_refused(tmp_path):
     parquet.write_table(pyarrow.table({"id": [1]}), tmp_path / "a")
-    with pytest.raises(InputError, match='has columnTypes for "xx", and no such column'):
+    with pytest.raises(InputError, match='has columnTypes for "xx", but no such column'):
         payloads(job(tmp_path, tabular=replace(PARQUET, column_types={"xx": "str"}), unit="rows"))
 
 

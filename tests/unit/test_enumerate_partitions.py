@@ -40,7 +40,7 @@ def test_groups_do_not_reach_over_inputs(tmp_path):
 def test_a_path_of_another_form_is_told(tmp_path):
     write(tmp_path, a__x="1")
     files = Input("songs", (str(tmp_path),), partition_format="{user}.wav")
-    wanted = f'The path "{tmp_path}/a/x" of input "songs" does not end as its partitionFormat says: "{{user}}.wav".'
+    wanted = f'The path "{tmp_path}/a/x" of input "songs" does not match its partitionFormat "{{user}}.wav".'
     for given in (files, rows(tmp_path, form="{user}.wav")):
         with pytest.raises(InputError) as caught:
             list(cut(job(given, keys=("user",))))
@@ -91,18 +91,22 @@ def test_quoted_line_ends_and_separators_belong_to_their_row(tmp_path):
 @pytest.mark.parametrize(
     ("text", "format", "cause"),
     [
-        ("a,b\n1,2\n", CSV, 'it has no column "k", which is one of the partitionKeys; it has a, b.'),
+        ("a,b\n1,2\n", CSV, 'it has no column "k" of the partitionKeys; its columns are a, b.'),
         (
             "1,2\n",
             TabularFormat("csv", header=False),
-            'it has no column "k", which is one of the partitionKeys; it has Column1, Column2.',
+            'it has no column "k" of the partitionKeys; its columns are Column1, Column2.',
         ),
-        ('{"k": 1}\n{"k": [1]}\n', LINES, 'the record at byte 9 has no keys: "k" is no single value.'),
+        (
+            '{"k": 1}\n{"k": [1]}\n',
+            LINES,
+            'the record at byte 9 has no keys: "k" is a list or an object; a key must be a single value.',
+        ),
         ('{"k": 1}\n{"k', LINES, "the record at byte 9 has no keys: Unterminated string starting at"),
         (
             "k\n1\n",
             TabularFormat("csv", encoding="utf-16"),
-            "rows in utf-16 cannot be told apart by partitionKeys: it must be UTF-8 or like ASCII.",
+            "partitionKeys are not supported for rows in utf-16; use UTF-8 or another superset of ASCII.",
         ),
         (
             "k\n1\nx\n",
@@ -194,8 +198,8 @@ def test_hive_folders_are_columns_and_keys(tmp_path):
             'have different partitions: ".*/a=1/x.csv" has the partitions a, and ".*" has',
         ),
         (("a=1/b=2/x.csv", "a=1/x.csv"), (), "have different partitions"),
-        (("a=1/x.csv", "x.csv"), (), 'does not end as its partitionFormat says: "hive"'),
-        (("a=1/a=2/x.csv",), (), 'does not end as its partitionFormat says: "hive"'),
+        (("a=1/x.csv", "x.csv"), (), 'does not match its partitionFormat "hive"'),
+        (("a=1/a=2/x.csv",), (), 'does not match its partitionFormat "hive"'),
         (("a=1/x.csv",), ("c",), "cannot be cut into mini-batches: ValueError: .*c"),
     ],
 )
@@ -213,7 +217,7 @@ def test_files_in_hive_folders_are_grouped_and_a_key_that_no_path_has_is_refused
     given = Input("files", (str(tmp_path),), partition_format="hive")
     [payload] = [json.loads(each.payload) for each in cut(job(given, keys=("k",)))]
     assert payload["partition"] == {"k": "a b"}
-    with pytest.raises(InputError, match='has no "year", which is in partitionKeys: it has k'):
+    with pytest.raises(InputError, match='has no partition "year" of the partitionKeys; its partitions are k'):
         list(cut(job(given, keys=("year",))))
 
 

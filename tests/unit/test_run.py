@@ -239,7 +239,7 @@ def test_attempts_are_counted_on_when_failed_mini_batches_are_retried(store):
     restarted.fail(agent, *restarted.grant(agent), message="last")
     restarted.ledger.flush()
     with Attempts.of(restarted.ledger.records()) as attempts:
-        (lost,) = attempts.lost()
+        (lost,) = attempts.failed_mini_batches()
     assert (lost.attempt.failure.message, lost.attempts) == ("last", 7)
 
 

@@ -1,7 +1,7 @@
-"""From the inputs of a job to its plan: the mini-batches in their order.
+"""Enumeration of a job's inputs into its plan: the mini-batches in order.
 
-Nothing in here knows of leases, agents or the ledger. The same inputs give the same mini-batches always, and each is
-handed out as soon as it is cut. Files are listed and, where their records must be found, read; none is written.
+The package knows no leases, agents or ledger. Equal inputs always give equal mini-batches, and each is yielded as soon
+as it is cut. Files are listed and, if their records must be found, read; none is written.
 """
 
 from longshore_coordinator.enumerate.errors import EmptyInputError, InputError

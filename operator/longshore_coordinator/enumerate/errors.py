@@ -1,4 +1,4 @@
-"""Why no plan can be made of a job's inputs.
+"""Errors of enumeration.
 
 InputError             an input that cannot be listed or read
 └── EmptyInputError    an input without any file
@@ -10,8 +10,8 @@ from longshore_storage.errors import ShownError
 
 
 class InputError(ShownError):
-    """An input that cannot be cut into mini-batches; its text is one sentence that names the input."""
+    """An input cannot be cut into mini-batches; the message is a sentence that names the input."""
 
 
 class EmptyInputError(InputError):
-    """None of an input's paths leads to a file."""
+    """An input has no files or no rows."""

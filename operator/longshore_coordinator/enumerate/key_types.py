@@ -1,7 +1,7 @@
-"""What the texts of a csv file mean as partition keys: the very values that the script finds in its cells.
+"""Types of partition keys: conversion of a column's values to those that the script finds in its cells.
 
-A column of a declared type has its values. Without one, the texts of the whole column decide: floats and booleans only
-where no two texts become one, so that a key is never rounded.
+A column with a declared type has values of that type. Otherwise, the texts of the whole csv column determine it: floats
+and booleans only if no two texts get the same value, so that keys are never rounded.
 """
 
 from __future__ import annotations
@@ -18,35 +18,41 @@ from zoneinfo import ZoneInfo
 from longshore_protocol import cells
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-_EXACT = 2**53  # integers up to here are floats, too
+_EXACT = 2**53  # a float can represent all integers up to this
 _CODE = re.compile(r"[<>=|]?([biufOU])([0-9]{0,3})")  # numpy's short names of types
 _OF_CODES = {"i": "int64", "u": "uint64", "O": "object", "U": "str", "f2": "float16", "f": "float32", "f4": "float32",
              "f8": "float64", "b": "int8", "b1": "bool"}  # fmt: skip
-_PACKED = {"float32": "f", "float16": "e"}  # floats that are less exact than Python's
+_PACKED = {"float32": "f", "float16": "e"}  # struct codes of floats with less precision than Python's
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 Convert = Callable[[Any], Any]
 
 
 class Text(str):
-    """A value of a csv file, whose type all values of its column tell together."""
+    """A value of a csv file, whose type depends on all values of its column."""
 
     __slots__ = ()
 
 
 class Boolean(NamedTuple):
-    """A truth value of a jsonl file, which equals no number: to Python True is 1."""
+    """A boolean of a jsonl file, which equals no number, unlike Python's True and 1."""
 
     value: bool
 
 
 def typed(values: Iterable[Any], kind: str | None, date_format: str = "") -> Convert:
-    """Return the function that makes the values of a column what the script finds in its cells.
+    """Return a function that converts the values of a column to those that the script finds in its cells.
 
-    `kind` is the column's declared type as pandas calls it, and `date_format` the form of its times. Without a type,
-    texts of csv are integers where all are, of any length; floats where each is a float as Python writes it, or an
-    integer that a float can be; booleans; or else texts; and values of other files stay as they are. The function
-    raises ValueError for a value that is not of the type. Raises ValueError for a type that no keys can have.
+    Without a declared type, csv texts are integers of any size if all are; floats if each is the shortest form of a
+    float, or an integer that a float can represent; booleans; or strings. Values of other files are unchanged.
+
+    Args:
+        values: all values of the column.
+        kind: the column's declared type by pandas' name, or None.
+        date_format: format of the column's times, "" for ISO 8601.
+
+    Raises:
+        ValueError: the type is not supported for keys. The returned function raises it for values of another type.
     """
     if kind is None:
         convert = _inferred({str(value) for value in values if isinstance(value, Text)})
@@ -84,7 +90,7 @@ def _is_float(text: str) -> bool:
 
 
 def _declared(kind: str, date_format: str) -> Convert:
-    """Return what makes values those of the cells of a declared type. Raises ValueError."""
+    """Return the function that converts values to a declared type. Raises ValueError for an unsupported type."""
     name = _plain_name(kind)
     if re.fullmatch(r"u?int\d*", name):
         return _integer
@@ -100,13 +106,13 @@ def _declared(kind: str, date_format: str) -> Convert:
     if name in ("str", "string", "large_string"):
         return str
     raise ValueError(
-        f"columnTypes has {kind} for one of the partitionKeys, whose values tell no rows apart: choose another type, "
+        f"columnTypes has {kind} for one of the partitionKeys, which is not supported for keys; choose another type, "
         "such as string, int64 or float64"
     )
 
 
 def _plain_name(kind: str) -> str:
-    """Return what a type of columns is called, whatever keeps its values: int64 for Int64, <i8 and int64[pyarrow]."""
+    """Return the normalized name of a column type: int64 for Int64, <i8 and int64[pyarrow]."""
     inside = re.fullmatch(r"Sparse\[([^,\]]+).*\]", kind)
     kind = kind if inside is None else inside[1]
     code = _CODE.fullmatch(kind)
@@ -134,7 +140,7 @@ def _time(value: Any, date_format: str, zone: ZoneInfo | None) -> datetime:
     if isinstance(value, datetime):
         time = value
     elif isinstance(value, date) and not date_format:
-        time = datetime(value.year, value.month, value.day)  # noqa: DTZ001  (a zone comes below)
+        time = datetime(value.year, value.month, value.day)  # noqa: DTZ001  (the zone is added below)
     else:
         time = cells.read_time(str(value), date_format)
     if zone is None:

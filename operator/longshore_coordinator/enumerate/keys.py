@@ -1,7 +1,7 @@
-"""The values of key columns, row by row, as runs of rows that have the same ones.
+"""Values of key columns, as runs of consecutive rows with equal values.
 
-A run is (values of the columns, row group or -1, first, last + 1): rows within a row group of a Parquet file, or bytes
-of whole records of a csv or jsonl file.
+A run is (values of the columns, row group or -1, first, last + 1). The bounds are rows within a row group of a Parquet
+file, or bytes of whole records of a csv or jsonl file.
 """
 
 from __future__ import annotations
@@ -17,23 +17,21 @@ from longshore_protocol import cells, compression, records
 from longshore_protocol.job import TabularFormat
 from longshore_storage.files import open_file
 
-_PLAIN = frozenset((str, int, type(None)))  # most values, and keys as they are
+_PLAIN = frozenset((str, int, type(None)))  # types of most values, which are keys without conversion
 
 Run = tuple[tuple[Any, ...], int, int, int]
 
 
 def of_text(path: str, format: TabularFormat, columns: tuple[str, ...]) -> Iterator[Run]:
-    """Yield the runs of a csv or jsonl file. Raises OSError, ValueError for what has no such keys."""
+    """Yield the runs of a csv or jsonl file. Raises OSError, ValueError for a file without such keys."""
     if not records.is_splittable(format):
         raise ValueError(
-            f"rows in {format.encoding} cannot be told apart by partitionKeys: it must be UTF-8 or like ASCII"
+            f"partitionKeys are not supported for rows in {format.encoding}; use UTF-8 or another superset of ASCII"
         )
     with open_file(path) as file:
         method = compression.method_of(file.read(compression.HEAD))
         if method:
-            raise ValueError(
-                f"it is compressed with {method}, and its rows cannot be told apart by partitionKeys: decompress it"
-            )
+            raise ValueError(f"partitionKeys are not supported for files compressed with {method}; decompress it")
         header = records.header_line(file, format) if format.format == "csv" else b""
         start = len(header) if records.has_header(format) else 0
         read = _csv_reader(header, format, columns) if format.format == "csv" else _line_reader(format, columns)
@@ -55,8 +53,8 @@ def of_text(path: str, format: TabularFormat, columns: tuple[str, ...]) -> Itera
 
 
 def of_parquet(path: str, _: TabularFormat, columns: tuple[str, ...]) -> Iterator[Run]:
-    """Yield the runs of a Parquet file, of which key columns only are read. Raises OSError, and what pyarrow raises."""
-    from pyarrow import parquet  # late: only this kind of input needs it
+    """Yield the runs of a Parquet file, reading only key columns. Raises OSError, and pyarrow's exceptions."""
+    from pyarrow import parquet  # imported late: only this kind of input needs it
 
     with open_file(path, read_ahead=False) as opened:
         file = parquet.ParquetFile(opened)
@@ -78,7 +76,7 @@ def of_parquet(path: str, _: TabularFormat, columns: tuple[str, ...]) -> Iterato
 def _csv_reader(
     first: bytes, format: TabularFormat, columns: tuple[str, ...]
 ) -> Callable[[bytes], tuple[Text | None, ...]]:
-    """Return what finds the columns in a record; `first` is the file's first one."""
+    """Return a function that extracts the columns of a record; `first` is the file's first record."""
     is_missing = cells.missing(format)
 
     def fields(record: bytes) -> list[str]:
@@ -108,7 +106,7 @@ def _line_reader(format: TabularFormat, columns: tuple[str, ...]) -> Callable[[b
     def read(record: bytes) -> tuple[Any, ...]:
         row = json.loads(record.decode(format.encoding))
         if not isinstance(row, dict):
-            raise TypeError("it is no JSON object")
+            raise TypeError("it is not a JSON object")
         return tuple(_key(name, row.get(name)) for name in columns)
 
     return read
@@ -117,20 +115,20 @@ def _line_reader(format: TabularFormat, columns: tuple[str, ...]) -> Callable[[b
 def _check_columns(columns: tuple[str, ...], there: list[str]) -> None:
     for name in columns:
         if name not in there:
-            raise ValueError(f'it has no column "{name}", which is one of the partitionKeys; it has {", ".join(there)}')
+            raise ValueError(f'it has no column "{name}" of the partitionKeys; its columns are {", ".join(there)}')
 
 
 def _keys(name: str, values: list[Any]) -> Iterator[Any]:
-    """Yield the values of a column as keys. Raises TypeError, ValueError for what is none."""
+    """Yield the values of a column as keys. Raises TypeError, ValueError."""
     return (value if type(value) in _PLAIN else _key(name, value) for value in values)
 
 
 def _key(name: str, value: Any) -> Any:
-    """Return a value as one that equals itself and no other. Raises TypeError, ValueError for what is no key."""
+    """Return a value as a key, which equals only equal values. Raises TypeError, ValueError for unsupported values."""
     if isinstance(value, dict | list):
-        raise TypeError(f'"{name}" is no single value')
+        raise TypeError(f'"{name}" is a list or an object; a key must be a single value')
     if isinstance(value, bool):
         return Boolean(value)
     if getattr(value, "nanosecond", 0):
-        raise ValueError(f'"{name}" has {value}, and keys are times of whole microseconds')
-    return value if value == value else None  # noqa: PLR0124  (nan is not)
+        raise ValueError(f'"{name}" is {value}; times with nanoseconds are not supported as keys')
+    return value if value == value else None  # noqa: PLR0124  (nan differs from itself)

@@ -1,4 +1,4 @@
-"""The mini-batches of a job, in order."""
+"""Cutting of a job's inputs into mini-batches, in order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ListFiles = Callable[[str, Selection], Iterator[str]]
 
 
 def selections(job: Job) -> list[Selection]:
-    """Return what counts below the folders of each input: no run folders, no output of this run, no hidden tables."""
+    """Return the selection of files for each input: without run folders, this run's output and hidden tables."""
     without = (job.run_uri, job.output.uri)
     return [Selection(hidden=each.tabular is None, runs=False, without=without) for each in job.inputs]
 
@@ -48,15 +48,22 @@ def cut(
 ) -> Iterator[Slice]:
     """Yield the job's mini-batches in order, each as soon as it is known.
 
-    Inputs are worked off one after another, each in the order of its files' full paths; a file that several paths of
-    an input lead to counts once. A mini-batch never mixes inputs, and a tabular one crosses files only where small
-    ones are coalesced or there are partition keys, whose combinations then are the mini-batches.
-    `selected` has the `selections` of the inputs, which count what they leave out; `list_files` is given one path of
-    an input at a time, and the input's own. `advance` is called now and then while inputs are listed and read, also
-    where that takes long before the first mini-batch. A tabular file without rows gives no mini-batch where that
-    is seen: cut by bytes at plain lines, a file is not read, and one of only a header gives a mini-batch of 0 items.
-    Raises InputError, once the iterator is advanced, for an input that cannot be listed or read, EmptyInputError for
-    one without any file.
+    Inputs are cut one after another, each in the order of its files' full paths. A file that several paths of an input
+    lead to is used once. A mini-batch has files of one input. A tabular one spans files only if small files are
+    coalesced or there are partition keys; with those, each combination of their values is a mini-batch.
+
+    A tabular file without rows gives no mini-batch if it is read. Files that are cut by bytes at plain lines are not
+    read, so one with only a header gives a mini-batch of 0 items.
+
+    Args:
+        job: the job.
+        selected: the `selections` of the inputs, which count the files that they leave out.
+        list_files: lists the files below one path of an input.
+        advance: called repeatedly while inputs are listed and read, also before the first mini-batch.
+
+    Raises:
+        InputError: an input cannot be listed or read.
+        EmptyInputError: an input has no files.
     """
     for index, (given, selection) in enumerate(zip(job.inputs, selected or selections(job), strict=True)):
         _check_unit(given, job)
@@ -78,7 +85,7 @@ def cut(
 def _check_unit(given: Input, job: Job) -> None:
     is_query = given.tabular is not None and given.tabular.query is not None
     if job.partition_keys and not is_query:
-        return  # they decide alone
+        return  # partition keys replace the size
     units = (FILES,) if given.tabular is None else (ROWS,) if is_query else (BYTES, ROWS)
     if job.mini_batch.unit not in units:
         message = f'Input "{given.name}" is cut by {" or ".join(units)}, and not by {job.mini_batch.unit}.'
@@ -109,7 +116,7 @@ def _cut_tables(index: int, given: Input, files: Iterator[str], job: Job, advanc
 
 
 def _pieces(given: Input, files: Iterator[str], size: MiniBatchSize) -> Iterator[Piece]:
-    """Yield what each file is cut into."""
+    """Yield the pieces of each file."""
     read = path_reader(given)
     assert given.tabular is not None, "only tables are cut into pieces"
     source = parquet.pieces if given.tabular.format == "parquet" else text.pieces
@@ -118,25 +125,25 @@ def _pieces(given: Input, files: Iterator[str], size: MiniBatchSize) -> Iterator
         with _naming(path, given):
             columns = {name: coded(value) for name, value in read(path).items()}
             table = format_of(path)
-            tells = {**({"columns": columns} if columns else {}), **({"names": table.names} if table.names else {})}
+            extra = {**({"columns": columns} if columns else {}), **({"names": table.names} if table.names else {})}
             try:
                 for each in source(path, table, size):
-                    yield each._replace(piece={**each.piece, **tells}) if tells else each
+                    yield each._replace(piece={**each.piece, **extra}) if extra else each
             except (OSError, ValueError) as error:
                 if not _is_of_file(path, error):
                     raise
-                # The mini-batch fails with this cause; others go on. By its size it is one of its own.
+                # A mini-batch of its own, because of the size, that fails with this cause.
                 yield Piece(None, size.value, {"path": path, "unreadable": _cause(error)})
 
 
 def _is_of_file(path: str, error: Exception) -> bool:
-    """Tell whether an error is one file's own, rather than that of its volume or store, or of settings."""
+    """Return whether an error concerns one file only, not its volume or store, or the settings."""
     if isinstance(error, PathError):
         return False
     if isinstance(root_error(error), FileNotFoundError) or type(error).__module__.startswith("pyarrow"):
         return True
     if isinstance(error, OSError):
-        is_damaged = error.errno is None and "thrift" in str(error)  # a Parquet footer, as pyarrow reports it
+        is_damaged = error.errno is None and "thrift" in str(error)  # pyarrow's error for a damaged Parquet footer
         return is_damaged or (local_path(path) is not None and error.errno in _OF_FILE)
     return isinstance(error, UnicodeError)
 
@@ -147,10 +154,10 @@ def _cause(error: Exception) -> str:
 
 
 def _with_typed_columns(given: Input, files: Iterator[str]) -> Iterator[str]:
-    """Yield the files on; raise InputError if the first one that has columns lacks one of those with a type."""
+    """Yield the files; raise InputError if the first one with columns lacks a column of columnTypes."""
     table = given.tabular
     assert table is not None, "only tables have columns"
-    is_known = not table.column_types or table.format not in ("csv", "parquet")  # each JSON line has its own
+    is_known = not table.column_types or table.format not in ("csv", "parquet")  # each JSON line has its own columns
     for path in files:
         if not is_known:
             with _naming(path, given):
@@ -159,13 +166,13 @@ def _with_typed_columns(given: Input, files: Iterator[str]) -> Iterator[str]:
                 there = {*names, *path_reader(given)(path), table.path_column}
             missing = [name for name in table.column_types if name not in there] if is_known else []
             if missing:
-                message = f'Input "{given.name}" has columnTypes for "{missing[0]}", and no such column'
-                raise InputError(f'{message}: the file "{path}" has {", ".join(names)}.')
+                message = f'Input "{given.name}" has columnTypes for "{missing[0]}", but no such column'
+                raise InputError(f'{message}; the columns of the file "{path}" are {", ".join(names)}.')
         yield path
 
 
 def _column_names(path: str, table: TabularFormat) -> list[str]:
-    """Return the columns of a file; nothing for one that cannot be read, which its mini-batches report."""
+    """Return the columns of a file, or [] if it cannot be read, which its mini-batches report."""
     try:
         return parquet.column_names(path) if table.format == "parquet" else text.column_names(path, table)
     except (OSError, ValueError) as error:
@@ -176,7 +183,7 @@ def _column_names(path: str, table: TabularFormat) -> list[str]:
 
 @contextmanager
 def _naming(path: str, given: Input) -> Iterator[None]:
-    """Raise what goes wrong with a file as InputError, which names it."""
+    """Convert exceptions to InputError with the names of the file and the input."""
     try:
         yield
     except PathError:
@@ -197,11 +204,11 @@ def _cut_query(index: int, given: Input, format: TabularFormat, size: MiniBatchS
     except TypeError as error:
         raise InputError(f'Input "{given.name}" cannot be split by "{format.split_by}": {error}.') from error
     if not found:
-        raise EmptyInputError(f'Input "{given.name}" has no rows: its query gives none.')
+        raise EmptyInputError(f'Input "{given.name}" has no rows: its query returns none.')
 
 
 def _files(given: Input, selection: Selection, list_files: ListFiles) -> Iterator[str]:
-    """Yield the files of an input, in order, each once."""
+    """Yield the files of an input in order, each once."""
     if len(given.paths) == 1:
         yield from list_files(given.paths[0], selection)
     else:
@@ -210,7 +217,7 @@ def _files(given: Input, selection: Selection, list_files: ListFiles) -> Iterato
 
 
 def _counted(given: Input, files: Iterator[str], selection: Selection, advance: Advance) -> Iterator[str]:
-    """Yield the files on; say which input it is that cannot be listed, or that has none."""
+    """Yield the files, calling `advance` for each. Raises InputError, EmptyInputError with the input's name."""
     path = None
     try:
         for path in files:
@@ -221,4 +228,4 @@ def _counted(given: Input, files: Iterator[str], selection: Selection, advance: 
     if path is None:
         paths = ", ".join(f'"{each}"' for each in given.paths)
         left_out = f"; left out: {selection.summary}" if selection.left_out else ""
-        raise EmptyInputError(f'Input "{given.name}" has no files: nothing is found at {paths}{left_out}.')
+        raise EmptyInputError(f'Input "{given.name}" has no files: no file was found at {paths}{left_out}.')

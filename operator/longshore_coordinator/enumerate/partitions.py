@@ -1,8 +1,8 @@
-"""Mini-batches by partition keys: one for each combination of their values that exists, whatever its size.
+"""Mini-batches by partition keys: one for each existing combination of their values, of any size.
 
-Keys are what the path of a file tells, or columns of its rows. A group is known once the input is listed, and read
-where columns are keys, to its end; groups come in the order of their first file and row. Only key columns of Parquet
-files are read; all of a csv or jsonl file is.
+Keys are partitions in the path of a file, or columns of its rows. The mini-batches are known when the whole input is
+listed and, if columns are keys, read. They are in the order of their first file and row. Of Parquet files, only key
+columns are read; csv and jsonl files are read completely.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ Key = tuple[Any, ...]  # the values of the keys, in their order
 
 
 class PathError(ValueError):
-    """A file whose path does not have the form that its input says; the text is a sentence."""
+    """The path of a file does not match its input's partitionFormat; the message is a sentence."""
 
 
 def nothing() -> None:
-    """Note no progress."""
+    """Do nothing; the default for `advance`."""
 
 
 def path_reader(given: Input) -> Callable[[str], dict[str, Any]]:
-    """Return a function that reads the values which a file's path has, the path itself among them if that is a column.
+    """Return a function from a file's path to the values of its columns, including the path if that is a column.
 
     The function raises PathError.
     """
@@ -49,7 +49,7 @@ def path_reader(given: Input) -> Callable[[str], dict[str, Any]]:
 
 
 class _PathReader:
-    """Reads paths by the partitionFormat of an input, which are to have the same names all."""
+    """Parses paths by the partitionFormat of an input; all paths must have the same partitions."""
 
     def __init__(self, given: Input, text: str) -> None:
         self._given, self._text, self._form = given, text, PartitionFormat(text)
@@ -58,8 +58,8 @@ class _PathReader:
     def read(self, path: str) -> dict[str, Any]:
         values = self._form.read(path)
         if values is None:
-            text = f'The path "{path}" of input "{self._given.name}" does not end as its partitionFormat says'
-            raise PathError(f'{text}: "{self._text}".')
+            text = f'The path "{path}" of input "{self._given.name}" does not match its partitionFormat'
+            raise PathError(f'{text} "{self._text}".')
         first, names = self._first = self._first or (path, tuple(values))
         if names != tuple(values):
             differ = f'"{first}" has the partitions {", ".join(names)}, and "{path}" has {", ".join(values)}'
@@ -68,9 +68,10 @@ class _PathReader:
 
 
 def file_formats(format: TabularFormat) -> Callable[[str], TabularFormat]:
-    """Return a function that returns the format of each file, in order: of all but the first one, with its columns.
+    """Return a function from a file's path to its format; call it for all files in order.
 
-    The function raises OSError, ValueError for a first file that cannot be read.
+    If only the first file has a header, the format of the others has its columns. The function raises OSError,
+    ValueError for a first file that cannot be read.
     """
     names: list[str] = []
 
@@ -85,7 +86,8 @@ def file_formats(format: TabularFormat) -> Callable[[str], TabularFormat]:
 
 def _key(values: dict[str, Any], name: str, path: str) -> Any:
     if name not in values:
-        raise PathError(f'The path "{path}" has no "{name}", which is in partitionKeys: it has {", ".join(values)}.')
+        text = f'The path "{path}" has no partition "{name}" of the partitionKeys'
+        raise PathError(f"{text}; its partitions are {', '.join(values)}.")
     return values[name]
 
 
@@ -101,7 +103,7 @@ def file_groups(index: int, given: Input, files: Iterable[str], names: tuple[str
 
 
 class TableGroups:
-    """The groups of one tabular input; files are added in their order."""
+    """The mini-batches of one tabular input; add its files in order."""
 
     def __init__(self, given: Input, names: tuple[str, ...], advance: Advance = nothing) -> None:
         assert given.tabular is not None, "files have groups of their own"
@@ -113,26 +115,26 @@ class TableGroups:
         self._groups: dict[Key, _Group] = {}
 
     def add(self, path: str) -> None:
-        """Take in a file. Raises PathError, OSError, ValueError for unreadable rows, and what pyarrow raises."""
-        told = {name: self._as_column(name, value) for name, value in self._read(path).items()}
-        columns = tuple(name for name in self._names if name not in told)
+        """Add a file. Raises PathError, OSError, ValueError for unreadable rows, and pyarrow's exceptions."""
+        in_path = {name: self._as_column(name, value) for name, value in self._read(path).items()}
+        columns = tuple(name for name in self._names if name not in in_path)
         table = self._format_of(path)
-        tells: dict[str, Any] = {"columns": {each: coded(told[each]) for each in told}} if told else {}
+        extra: dict[str, Any] = {"columns": {each: coded(in_path[each]) for each in in_path}} if in_path else {}
         if table.names:
-            tells["names"] = table.names
+            extra["names"] = table.names
         if not columns:
-            self._add_whole(path, tuple(told[name] for name in self._names), tells)
+            self._add_whole(path, tuple(in_path[name] for name in self._names), extra)
             return
-        place = {"path": path, "stamp": file_version(path).stamp, **tells}  # of before it is read
+        location = {"path": path, "stamp": file_version(path).stamp, **extra}  # stamped before the file is read
         source = keys.of_parquet if self._format.format == "parquet" else keys.of_text
         for number, (values, group, start, end) in enumerate(source(path, table, columns)):
             if number % _STEP == 0:
                 self._advance()
-            found = {**told, **dict(zip(columns, values, strict=True))}
-            self._group(tuple(found[name] for name in self._names)).add(place, group, start, end)
+            found = {**in_path, **dict(zip(columns, values, strict=True))}
+            self._group(tuple(found[name] for name in self._names)).add(location, group, start, end)
 
     def slices(self, index: int) -> Iterator[Slice]:
-        """Yield the mini-batches, once all files are in."""
+        """Yield the mini-batches; call it after all files are added."""
         forms = self._format.date_formats
         typed = [
             key_types.typed({key[at] for key in self._groups}, self._format.type_of(name), forms.get(name, ""))
@@ -148,7 +150,7 @@ class TableGroups:
             yield Slice(index, items, encode({"partition": _partition(self._names, key), "pieces": pieces}))
 
     def _as_column(self, name: str, value: Any) -> Any:
-        """Return a value of a path so that it gets the type that is declared for its column, if there is one."""
+        """Return a value of a path, as Text if a type is declared for its column."""
         return Text(value) if isinstance(value, str) and name in self._format.column_types else value
 
     def _group(self, key: Key) -> _Group:
@@ -157,28 +159,29 @@ class TableGroups:
             group = self._groups[key] = _Group()
         return group
 
-    def _add_whole(self, path: str, key: Key, tells: dict[str, Any]) -> None:
+    def _add_whole(self, path: str, key: Key, extra: dict[str, Any]) -> None:
         found = parquet.whole(path) if self._format.format == "parquet" else text.whole(path)
         if found is not None and found.items != 0:
-            self._group(key).add_whole({**found.piece, **tells}, found.items)
+            self._group(key).add_whole({**found.piece, **extra}, found.items)
 
 
 class _Group:
-    """The pieces of one combination. Runs of rows take 16 bytes each: an unsorted file has as many as rows."""
+    """The pieces of one mini-batch. A run of rows takes 16 bytes; an unsorted file has as many runs as rows."""
 
     def __init__(self) -> None:
-        self.rows: int | None = 0  # None once nobody knows
+        self.rows: int | None = 0  # None if unknown
         self._pieces: list[tuple[dict[str, Any], array[int]]] = []
 
     def add_whole(self, piece: dict[str, Any], rows: int | None) -> None:
         self._pieces.append((piece, array("q")))
         self.rows = None if rows is None or self.rows is None else self.rows + rows
 
-    def add(self, place: dict[str, Any], row_group: int, start: int, end: int) -> None:
+    def add(self, location: dict[str, Any], row_group: int, start: int, end: int) -> None:
         known = self._pieces[-1] if self._pieces else None
         groups = {} if row_group < 0 else {"row_groups": [row_group, row_group + 1]}
-        if known is None or known[0]["path"] != place["path"] or known[0].get("row_groups") != groups.get("row_groups"):
-            known = ({**place, **groups}, array("q"))
+        path = location["path"]
+        if known is None or known[0]["path"] != path or known[0].get("row_groups") != groups.get("row_groups"):
+            known = ({**location, **groups}, array("q"))
             self._pieces.append(known)
         known[1].extend((start, end))
         self.rows = None if row_group < 0 or self.rows is None else self.rows + end - start

@@ -1,4 +1,4 @@
-"""The identity of a plan: a resumed run must have the one that it began with."""
+"""The identity of a plan, by which a resumed run verifies that its plan is unchanged."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from longshore_protocol.slices import first_path, pieces_of
 from longshore_protocol.stamps import modified_at
 from longshore_storage.redaction import redacted, unsigned
 
-_LONGEST = 200  # characters of a value that a sentence shows
-_STAMPS = "stamps"  # the setting of plans whose digests cover the stamps of files
+_MAX_VALUE = 200  # characters of a value in a message
+_STAMPS = "stamps"  # setting of plans whose digests cover the stamps of files
 _STAMP = re.compile(rb'({"path":"(?:[^"\\]|\\.)*"),"stamp":"((?:[^"\\]|\\.)*?)( \d+@[0-9a-f]{12})?"')
-# The fields of a TabularFormat that were always settings. Others are only where they are not the default.
+# The fields of a TabularFormat that are always among the settings. Others are only if they differ from the default.
 _FIRST_FIELDS = frozenset({
     "format", "separator", "header", "encoding", "column_types", "multi_line", "as_dicts", "query", "split_by",
     "database",
@@ -27,18 +27,18 @@ _FIRST_FIELDS = frozenset({
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What the plan was up to some mini-batch."""
+    """The identity of the plan up to some mini-batch."""
 
     count: int  # mini-batches so far
     digest: str  # SHA-256 over all of them, in hex
-    first: str  # path of the first item since the checkpoint before
+    first: str  # path of the first item since the previous checkpoint
 
 
 class PlanDigest:
     """SHA-256 over the mini-batches so far, in order.
 
-    It covers the stamps of their files, but not the inodes, which a restored copy or another mount has others of.
-    `has_stamps` is False for a run whose plan was first made without any.
+    It covers the stamps of their files without the inodes, which differ in a restored copy or another mount.
+    `has_stamps` is False for a run whose plan was first cut without stamps.
     """
 
     def __init__(self, *, has_stamps: bool = True) -> None:
@@ -52,7 +52,7 @@ class PlanDigest:
         if not self._first:
             self._first = slice.payload
         payload = slice.payload
-        if b"://" in payload and b"?" in payload:  # the signature of a presigned URL is not part of what it names
+        if b"://" in payload and b"?" in payload:  # without the signature of a presigned URL, which changes
             payload = unsigned(payload.decode("ascii")).encode("ascii")
         if b',"stamp":"' in payload:
             payload = _STAMP.sub(rb'\1,"stamp":"\2"' if self._has_stamps else rb"\1", payload)
@@ -61,7 +61,7 @@ class PlanDigest:
         self.count += 1
 
     def checkpoint(self) -> Checkpoint:
-        """Return what the plan is up to here. Raises IndexError when nothing was added since the last checkpoint."""
+        """Return the checkpoint here. Raises IndexError if nothing was added since the last one."""
         if not self._first:
             raise IndexError("no mini-batch was added since the last checkpoint")
         first = redacted(first_path(json.loads(self._first)))
@@ -70,12 +70,12 @@ class PlanDigest:
 
 
 def has_stamps(settings: dict[str, Any]) -> bool:
-    """Tell whether the digests of a plan with these settings cover the stamps of files, as those of new plans do."""
+    """Return whether the digests of a plan with these settings cover the stamps of files."""
     return bool(settings.get(_STAMPS))
 
 
 def last_modified(lot: Iterable[Slice]) -> tuple[str, str] | None:
-    """Return the local file of some mini-batches of tables that was modified last, and when; None without any."""
+    """Return path and time of the local file of tabular mini-batches that was modified last, or None."""
     pieces = (piece for each in lot if b',"stamp":"' in each.payload for piece in pieces_of(json.loads(each.payload)))
     times = ((modified_at(piece["stamp"]), piece["path"]) for piece in pieces if "stamp" in piece)
     at, path = max(times, default=("", ""))
@@ -83,7 +83,7 @@ def last_modified(lot: Iterable[Slice]) -> tuple[str, str] | None:
 
 
 def plan_settings(job: Job, *, has_stamps: bool = True) -> dict[str, Any]:
-    """Return what a plan and its output follow from, besides the files that there are, as JSON."""
+    """Return the settings, besides the files, that determine a plan and its output, fit for JSON."""
     settings: dict[str, Any] = {
         "inputs": [
             {
@@ -101,7 +101,7 @@ def plan_settings(job: Job, *, has_stamps: bool = True) -> dict[str, Any]:
         "output separator": job.output.separator,
         "sample": job.sample,
     }
-    # What is not set is not named, so that plans of earlier versions stay what they were.
+    # Settings with default values are left out, so that they equal those of earlier versions.
     later = {"partition keys": job.partition_keys, "coalesce small files": job.coalesce, _STAMPS: has_stamps}
     settings.update({name: value for name, value in later.items() if value})
     plain: dict[str, Any] = json.loads(json.dumps(settings))
@@ -115,14 +115,14 @@ def _format_settings(format: TabularFormat) -> dict[str, Any]:
 
 
 def setting_difference(stored: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Say in one sentence which of the `plan_settings` differs, None for none."""
+    """Return a sentence about the first difference between two `plan_settings`, or None."""
     for name, old, new in _changes(stored, now):
-        return f"The setting {name} was {_short(old)} and is {_short(new)} now."
+        return f"The setting {name} was {_shorten(old)} and is {_shorten(new)} now."
     return None
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield name, old and new value of what differs, None for what is not there."""
+    """Yield name, old value and new value of each difference, None for a missing value."""
     for name in [*old, *(name for name in new if name not in old)]:
         before, after = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
@@ -131,6 +131,6 @@ def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iter
             yield f'"{prefix}{name}"', before, after
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return text if len(text) <= _MAX_VALUE else text[:_MAX_VALUE] + "…"

@@ -1,4 +1,4 @@
-"""One mini-batch as the plan knows it."""
+"""Mini-batches of a plan, and their encoding."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Slice(NamedTuple):
-    """What a mini-batch consists of. A tuple: there may be millions."""
+    """The content of a mini-batch. A tuple, because there may be millions."""
 
     input: int  # index into Job.inputs
-    items: int | None  # files or rows; None while only reading can tell
+    items: int | None  # number of files or rows; None if unknown before reading
     payload: bytes  # the JSON of wire.Grant.slice, in ASCII
 
 
 class Piece(NamedTuple):
-    """A part of one tabular file that is no larger than a mini-batch."""
+    """A part of one tabular file that is at most as large as a mini-batch."""
 
-    items: int | None  # rows; None while only reading can tell
-    size: int  # in the unit that mini-batches are measured in
+    items: int | None  # number of rows; None if unknown before reading
+    size: int  # in the unit of the mini-batch size
     piece: dict[str, Any]
 
 
 def coalesced(index: int, pieces: Iterator[Piece], size: int) -> Iterator[Slice]:
-    """Yield mini-batches of as many pieces, one after the other, as fit into the size."""
+    """Yield mini-batches of consecutive pieces, each with as many as fit into `size`."""
     packed: list[Piece] = []
     weight = 0
     for each in pieces:
         if packed and weight + each.size > size:
-            yield _packed(index, packed)
+            yield _pack(index, packed)
             packed, weight = [], 0
         packed.append(each)
         weight += each.size
     if packed:
-        yield _packed(index, packed)
+        yield _pack(index, packed)
 
 
-def _packed(index: int, pieces: list[Piece]) -> Slice:
+def _pack(index: int, pieces: list[Piece]) -> Slice:
     if len(pieces) == 1:
         return Slice(index, pieces[0].items, encode(pieces[0].piece))
     counts = [each.items for each in pieces]
@@ -48,5 +48,5 @@ def _packed(index: int, pieces: list[Piece]) -> Slice:
 
 
 def encode(slice: Any) -> bytes:
-    """Return the JSON of a slice. File names that are no UTF-8 survive: they are escaped, as all but ASCII is."""
+    """Return the JSON of a slice in ASCII, in which file names that are not UTF-8 are escaped without loss."""
     return _encode(slice).encode("ascii")

@@ -1,4 +1,4 @@
-"""Where the rows of a query are cut: between values of a column, so that no two mini-batches have the same."""
+"""Cutting of a query's rows between values of a column, so that no two mini-batches share a value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TRIES = 4
 
 
 def patient_pieces(url: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[tuple[int | None, dict[str, Any]]]:
-    """Yield the `pieces` of a query of the database at `url`, which is asked again while it gives none.
+    """Yield the `pieces` of a query of the database at `url`, retrying until the first one.
 
     Raises DatabaseError, TypeError.
     """
@@ -37,26 +37,31 @@ def patient_pieces(url: str, format: TabularFormat, size: MiniBatchSize) -> Iter
 def pieces(
     database: Database, url: str, format: TabularFormat, size: MiniBatchSize
 ) -> Iterator[tuple[int | None, dict[str, Any]]]:
-    """Yield the slices of one query, each with its number of rows; those whose key is NULL are the last one.
+    """Yield the number of rows and the slice of each mini-batch of one query; rows with a NULL key are the last one.
 
-    A mini-batch has `size` rows; fewer or up to twice as many where several rows have one key, and more only where one
-    key alone has. A query that is not split is one mini-batch, whose rows nobody has counted. None for no rows.
-    Raises DatabaseError, TypeError for keys of a type that cannot be written down, ImportError.
+    A mini-batch has `size` rows. If several rows share a key, it may have fewer or up to twice as many, and more only
+    if all its rows share one key. A query that is not split is one mini-batch with an unknown number of rows (None). A
+    query without rows has none.
+
+    Raises:
+        DatabaseError: the database failed.
+        TypeError: the type of the keys is not supported.
+        ImportError: a package is missing.
     """
-    from longshore_storage import queries  # late: only this kind of input needs SQLAlchemy
+    from longshore_storage import queries  # imported late: only this kind of input needs SQLAlchemy
 
-    assert format.query is not None, "the planner lets no other pass"
+    assert format.query is not None, "the planner validates it"
     with database.session() as connection:
         if format.split_by is None:
             if connection.execute(queries.part(format.query, None, None)).first() is not None:
                 yield None, {"path": url, "keys": None}
             return
         rows, with_key = connection.execute(queries.counts(format.query, format.split_by)).one()
-        begin: tuple[Any, int] | None = None  # of the part in hand: its least key, and the number of its first row
+        begin: tuple[Any, int] | None = None  # least key and first row number of the current part
         for key, first in connection.execute(queries.boundaries(format.query, format.split_by, rows=size.value)):
             here = coded(key)
             if begin is None:
-                begin = None, first  # no bound: what is inserted before it meanwhile is read, too
+                begin = None, first  # without a lower bound, so that rows inserted meanwhile are read too
             elif first != begin[1]:
                 yield first - begin[1], {"path": url, "keys": [begin[0], here]}
                 begin = here, first

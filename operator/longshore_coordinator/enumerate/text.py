@@ -1,7 +1,7 @@
-"""Where delimited and JSON-lines files are cut.
+"""Cutting of delimited and JSON-lines files.
 
-By bytes, at plain lines, the size alone decides: the reader moves each cut to the next line, by the rule of
-`longshore_protocol.records`. All other cuts are made between records, where that rule leaves them.
+Files with plain lines are cut by bytes at multiples of the size; the reader moves each cut to the next line by the rule
+of `longshore_protocol.records`. All other cuts are made between records, so that the rule does not move them.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ from longshore_protocol import compression, records
 from longshore_protocol.job import ROWS, MiniBatchSize, TabularFormat
 from longshore_storage.files import file_version, open_file
 
-_BEGINNING = 1 << 20  # bytes in which the first record is looked for, of a file that cannot be read in part
+_BEGINNING = 1 << 20  # bytes that must contain the first record, for files that must be read from the start
 
 
 def pieces(path: str, format: TabularFormat, size: MiniBatchSize) -> Iterator[Piece]:
-    """Yield the pieces of one file, with None as their items where the rows were not counted.
+    """Yield the pieces of one file, with None as items if the rows are not counted.
 
     Raises OSError, and LookupError for an unknown encoding.
     """
-    all_of_it = whole(path)  # before it is read: a change while it is cut is a change, too
-    if all_of_it is None:
+    entire = whole(path)  # stamped before the file is read, so that later changes are detected
+    if entire is None:
         return
     by_rows = size.unit == ROWS
     between_records = by_rows or (format.format == "csv" and format.multi_line)
-    # Rows that nobody counts are taken for as many as fit: such a file is by itself.
-    one_piece = all_of_it._replace(size=size.value) if by_rows else all_of_it
-    if not records.is_splittable(format) or (not between_records and all_of_it.size <= size.value):
+    # A file whose rows are not counted is a mini-batch of its own, so it gets the size of one.
+    one_piece = entire._replace(size=size.value) if by_rows else entire
+    if not records.is_splittable(format) or (not between_records and entire.size <= size.value):
         yield one_piece
         return
-    place = {name: all_of_it.piece[name] for name in ("path", "stamp")}
+    location = {name: entire.piece[name] for name in ("path", "stamp")}
     with open_file(path, read_ahead=between_records) as file:
         if compression.method_of(file.read(compression.HEAD)):
             yield one_piece
         elif between_records:
             header = records.header_line(file, format) if format.format == "csv" else b""
             if records.find_fault(header, format, is_first=True) is not None:
-                # Rows may be taken for a part of the header. Whoever reads the file says so.
+                # The end of the header is unknown. The reader of the file reports the fault.
                 yield one_piece
                 return
             start = len(header) if records.has_header(format) else 0
             for each in (_by_rows if by_rows else _by_bytes)(file, format, start, size.value):
-                yield each._replace(piece={**place, **each.piece})
+                yield each._replace(piece={**location, **each.piece})
         else:
-            for start in range(0, all_of_it.size, size.value):
-                end = min(start + size.value, all_of_it.size)
-                yield Piece(None, end - start, {**place, "start": start, "end": end})
+            for start in range(0, entire.size, size.value):
+                end = min(start + size.value, entire.size)
+                yield Piece(None, end - start, {**location, "start": start, "end": end})
 
 
 def column_names(path: str, format: TabularFormat) -> list[str]:
-    """Return the columns of a csv file as a DataFrame has them; nothing for one without records.
+    """Return the columns of a csv file by their names in a DataFrame, or [] for a file without records.
 
     Raises OSError, ValueError for a file whose first record cannot be read.
     """
@@ -80,7 +80,7 @@ def column_names(path: str, format: TabularFormat) -> list[str]:
 
 
 def _beginning(file: BinaryIO, format: TabularFormat) -> BinaryIO:
-    """Return what begins with the records of a file, in an encoding that can be split."""
+    """Return a stream that starts with the records of a file, decompressed and in an encoding that can be split."""
     method = compression.method_of(file.read(compression.HEAD))
     file.seek(0)
     if not method and records.is_splittable(format):
@@ -98,15 +98,15 @@ def _beginning(file: BinaryIO, format: TabularFormat) -> BinaryIO:
 
 
 def whole(path: str) -> Piece | None:
-    """Return all of a file as one piece, whose size is in bytes; None for an empty file. Raises OSError."""
+    """Return a whole file as one piece with its size in bytes, or None for an empty file. Raises OSError."""
     size, stamp = file_version(path)
     if size is None:
-        raise OSError("its server does not give its size; download it before the run")
+        raise OSError("its server does not report its size; download it before the run")
     return Piece(None, size, {"path": path, "stamp": stamp, "start": 0, "end": size}) if size else None
 
 
 def _by_rows(file: BinaryIO, format: TabularFormat, start: int, size: int) -> Iterator[Piece]:
-    """Yield each run of `size` rows from `start` on; the last one may be shorter."""
+    """Yield pieces of `size` rows from byte `start` on; the last one may have fewer."""
     end, rows = start, 0
     for end, is_blank, _ in records.each_record(file, format, start=start):
         if is_blank:
@@ -120,7 +120,7 @@ def _by_rows(file: BinaryIO, format: TabularFormat, start: int, size: int) -> It
 
 
 def _by_bytes(file: BinaryIO, format: TabularFormat, start: int, size: int) -> Iterator[Piece]:
-    """Yield the records from `start` on in pieces of `size` bytes, up to the end of the record at that."""
+    """Yield pieces of `size` bytes from byte `start` on, each extended to the end of its last record."""
     for end in records.record_starts(file, format, start=start, step=size):
         yield Piece(None, end - start, {"start": start, "end": end})
         start = end

@@ -1,7 +1,7 @@
-"""What a run leaves behind for people and their tools, in the layout that Azure ML's users know.
+"""Reports of a run in its folder, in the layout of Azure ML's logs.
 
-Formatting here is pure and written through a store on the run folder; nothing is decided and nothing remembered but
-the lines of the current hour's progress.
+Formatting is pure; the files are written through a store of the run folder. The only state is the lines of the current
+hour's progress.
 """
 
 from longshore_coordinator.reports.attempts import Attempts

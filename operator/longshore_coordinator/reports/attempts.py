@@ -1,7 +1,7 @@
-"""Every finished attempt of a run, read from the ledger in one pass: about 60 bytes each, whatever was said of it.
+"""All finished attempts of a run, read from the ledger in one pass, in about 60 bytes each.
 
-Messages of failed attempts go to a temporary file once they take more than a few megabytes. Tracebacks are kept for one
-example of each kind of error only.
+Messages of failed attempts are moved to a temporary file when they exceed a few megabytes. A traceback is kept for one
+example of each kind of error.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from longshore_protocol.wire import Completion, Failure
 _DONE = struct.Struct("<IIIQQQQQQ")  # attempt (0: none), worker, process, succeeded, items, microseconds: 4 times
 _TRIED = struct.Struct("<iIqiBBIIIddQI")  # see _Row
 _NUMBER = struct.Struct("<i")  # the first of them
-_IN_MEMORY = 16 << 20  # bytes of messages that are not written to a file
-_SAME = 1000  # messages that are recognized when they come again
+_IN_MEMORY = 16 << 20  # bytes of messages that are kept in memory
+_MAX_KNOWN = 1000  # messages that are stored once if they occur again
 _CATEGORIES = {category: number for number, category in enumerate(CATEGORIES)}
 
 
@@ -41,42 +41,42 @@ class _Row(NamedTuple):
     kind: int
     started: float
     elapsed: float
-    message: int  # where it begins
-    length: int  # of it, in bytes
+    message: int  # offset of the message
+    length: int  # of the message, in bytes
 
 
-class Lost(NamedTuple):
+class FailedMiniBatch(NamedTuple):
     """A mini-batch with failed items."""
 
-    attempt: Tried  # the last one
+    attempt: Tried  # the last attempt
     attempts: int
-    items_failed: int  # below 0: not known
+    items_failed: int  # negative if unknown
 
 
 class Attempts:
-    """The finished attempts of one run. Use it in a `with`; it may hold a temporary file."""
+    """The finished attempts of one run. A context manager, because it may use a temporary file."""
 
     def __init__(self, *, counts_empty: bool = True, first_error: FirstError | None = None) -> None:
         self.counts_empty = counts_empty  # whether mini-batches without any result have failed items
-        self.first: Tried | None = None  # the attempt with this first error
+        self.first: Tried | None = None  # the attempt with the first error
         self.sums = Sums()
         self.surplus = Surplus()
         self.kinds = Kinds()
         self._first_error = first_error
         self._done = bytearray()  # by mini-batch
-        self._tried = bytearray()  # as they came
+        self._tried = bytearray()  # in the order of the ledger
         self._sorted = array("I")
         self._names: list[str] = []  # of workers and logs
         self._numbers: dict[str, int] = {}
         self._messages = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  (closed in __exit__)
-        self._end = 0  # of the messages
-        self._places: dict[str, tuple[int, int]] = {}
+        self._end = 0  # bytes of messages
+        self._known: dict[str, tuple[int, int]] = {}  # message -> offset, length
 
     @staticmethod
     def of(
         records: Iterable[dict[str, Any]], *, counts_empty: bool = True, first_error: FirstError | None = None
     ) -> Attempts:
-        """Read the valid records of a ledger. Raises OSError when messages cannot be put by."""
+        """Read the valid records of a ledger. Raises OSError if messages cannot be stored."""
         attempts = Attempts(counts_empty=counts_empty, first_error=first_error)
         for record in records:
             if "done" in record:
@@ -101,23 +101,24 @@ class Attempts:
                 tried.insert(before, done)  # type: ignore[arg-type]
             yield from tried
 
-    def lost(self) -> Iterator[Lost]:
-        """Yield the mini-batches with failed items, by number: failed permanently, or with too few results."""
+    def failed_mini_batches(self) -> Iterator[FailedMiniBatch]:
+        """Yield the mini-batches with failed items, by number: permanently failed, or with too few results."""
         for number, tried in self._by_mini_batch():
             if self._is_short(number):
                 done = self._done_row(number, tries=len(tried) + 1)
-                assert done is not None, "or it had no results that could be too few"
-                yield Lost(_as_tried(done), done.tries, done.completion.items - done.completion.succeeded)
+                assert done is not None, "a short mini-batch is committed"
+                failed = done.completion.items - done.completion.succeeded
+                yield FailedMiniBatch(_as_tried(done), done.tries, failed)
             elif tried and number >= 0 and not self._is_done(number):
                 terminal = [each for each in tried if each.terminal]
                 if terminal:
-                    yield Lost(terminal[-1], len(tried), terminal[-1].failure.items)
+                    yield FailedMiniBatch(terminal[-1], len(tried), terminal[-1].failure.items)
 
     def short(self) -> Iterator[Tried]:
         """Yield the committed mini-batches with failed items, as failures."""
         for number in filter(self._is_short, range(len(self._done) // _DONE.size)):
             done = self._done_row(number, tries=1)
-            assert done is not None, "or it had no results that could be too few"
+            assert done is not None, "a short mini-batch is committed"
             yield _as_tried(done)
 
     def _is_done(self, number: int) -> bool:
@@ -125,7 +126,7 @@ class Attempts:
         return 0 <= at < len(self._done) and _DONE.unpack_from(self._done, at)[0] > 0
 
     def _is_short(self, number: int) -> bool:
-        """Tell whether a mini-batch is committed with failed items."""
+        """Return whether a mini-batch is committed with failed items."""
         at = number * _DONE.size
         if not 0 <= at < len(self._done):
             return False
@@ -133,20 +134,20 @@ class Attempts:
         return attempt > 0 and succeeded < items and (succeeded > 0 or self.counts_empty)
 
     def count_kinds(self) -> Kinds:
-        """Return the kinds of errors with what all attempts came to; call it once."""
-        places = self._order()
-        for at, index in enumerate(places, 1):
+        """Return the kinds of errors with the counts of all attempts; call it once."""
+        indices = self._order()
+        for at, index in enumerate(indices, 1):
             row = self._row(index)
-            # One that was retried since, or is done, did not fail for good.
-            is_last = at == len(places) or self._mini_batch(places[at]) != row.mini_batch
+            # A terminal attempt is not permanent if its mini-batch was retried later or is done.
+            is_last = at == len(indices) or self._mini_batch(indices[at]) != row.mini_batch
             terminal = bool(row.terminal) and is_last and not self._is_done(row.mini_batch)
-            self.kinds.see(row.kind, row.mini_batch, terminal=terminal)
+            self.kinds.count(row.kind, row.mini_batch, terminal=terminal)
         for each in self.short():
-            self.kinds.see(self.kinds.add(each), each.failure.mini_batch, terminal=False)
+            self.kinds.count(self.kinds.add(each), each.failure.mini_batch, terminal=False)
         return self.kinds
 
     def by_process(self) -> Iterator[tuple[str, int, Iterator[Done | Tried]]]:
-        """Yield each process, by worker and number, with its attempts in the order of time."""
+        """Yield worker, process number and the chronological attempts of each process."""
         found: dict[tuple[str, int], array[int]] = {}
         for number in range(len(self._done) // _DONE.size):
             attempt, worker, process, *_ = _DONE.unpack_from(self._done, number * _DONE.size)
@@ -156,35 +157,36 @@ class Attempts:
             row = self._row(index)
             if row.process >= 0:
                 found.setdefault((self._names[row.worker], row.process), array("q")).append(-1 - index)
-        for (worker, process), places in sorted(found.items()):
-            yield worker, process, map(self._at, sorted(places, key=self._started))
+        for (worker, process), references in sorted(found.items()):
+            yield worker, process, map(self._resolve, sorted(references, key=self._started))
 
-    def _at(self, place: int) -> Done | Tried:
-        if place < 0:
-            return self._tried_row(-1 - place, picked=1)
-        done = self._done_row(place, tries=1)
-        assert done is not None, "only mini-batches that are done are given"
+    def _resolve(self, reference: int) -> Done | Tried:
+        """Return the attempt of a reference: the number of a done mini-batch, or -1 - the index of a failed attempt."""
+        if reference < 0:
+            return self._tried_row(-1 - reference, picked=1)
+        done = self._done_row(reference, tries=1)
+        assert done is not None, "references are to done mini-batches only"
         return done
 
-    def _started(self, place: int) -> float:
-        if place < 0:
-            return self._row(-1 - place).started
-        started: int = _DONE.unpack_from(self._done, place * _DONE.size)[5]
+    def _started(self, reference: int) -> float:
+        if reference < 0:
+            return self._row(-1 - reference).started
+        started: int = _DONE.unpack_from(self._done, reference * _DONE.size)[5]
         return started / 1e6
 
     def _by_mini_batch(self) -> Iterator[tuple[int, list[Tried]]]:
-        """Yield every mini-batch with its failed attempts; -1 first, which stands for none."""
-        places = self._order()
-        at, end = 0, len(places)
-        last = self._mini_batch(places[-1]) if places else -1
+        """Yield every mini-batch with its failed attempts; first -1, which stands for no mini-batch."""
+        indices = self._order()
+        at, end = 0, len(indices)
+        last = self._mini_batch(indices[-1]) if indices else -1
         for number in range(-1, max(last + 1, len(self._done) // _DONE.size)):
             begin = at
-            while at < end and self._mini_batch(places[at]) == number:
+            while at < end and self._mini_batch(indices[at]) == number:
                 at += 1
-            yield number, [self._tried_row(place, picked) for picked, place in enumerate(places[begin:at], 1)]
+            yield number, [self._tried_row(index, picked) for picked, index in enumerate(indices[begin:at], 1)]
 
     def _order(self) -> array[int]:
-        """Return the failed attempts by mini-batch and attempt, as indices."""
+        """Return the indices of the failed attempts, sorted by mini-batch and attempt."""
         if len(self._sorted) != len(self._tried) // _TRIED.size:
             keys = [
                 (mini_batch + 1) << 64 | attempt << 32 | index
@@ -245,23 +247,24 @@ class Attempts:
             if succeeded > items:
                 self.surplus.add(number, succeeded, items)
             elif succeeded < items and self.first is None:
-                self._look_for_first(Tried(worker, short_return(number, items=items, succeeded=succeeded), False))
+                self._compare_with_first(Tried(worker, short_return(number, items=items, succeeded=succeeded), False))
 
     def _add_tried(self, worker: str, failure: Failure, *, terminal: bool) -> None:
         tried = Tried(worker, failure, terminal)
         kind = self.kinds.add(tried)
         self.sums.add_tried(worker, failure.process, failure.started, failure.elapsed)
-        place, length = self._put_by(failure.message)
+        offset, length = self._store_message(failure.message)
         row = _Row(
             *(failure.mini_batch, failure.attempt, failure.items, failure.process),
             *(_CATEGORIES[failure.category], terminal, self._name(worker), self._name(failure.log), kind),
-            *(failure.started, failure.elapsed, place, length),
+            *(failure.started, failure.elapsed, offset, length),
         )
         self._tried += _TRIED.pack(*row)
         if self.first is None:
-            self._look_for_first(tried)
+            self._compare_with_first(tried)
 
-    def _look_for_first(self, tried: Tried) -> None:
+    def _compare_with_first(self, tried: Tried) -> None:
+        """Set `first` if this attempt has the first error."""
         error, failure = self._first_error, tried.failure
         if error is not None and (error.mini_batch if error.mini_batch is not None else -1, error.message) == (
             failure.mini_batch,
@@ -269,18 +272,18 @@ class Attempts:
         ):
             self.first = tried
 
-    def _put_by(self, message: str) -> tuple[int, int]:
-        """Keep a message; return where it begins and how long it is."""
-        known = self._places.get(message)
+    def _store_message(self, message: str) -> tuple[int, int]:
+        """Store a message; return its offset and length in bytes."""
+        known = self._known.get(message)
         if known is None:
             data = message.encode("utf-8", "surrogatepass")
             known = (self._end, len(data))
             self._messages.seek(self._end)
             self._messages.write(data)
             self._end += len(data)
-            if len(self._places) >= _SAME:
-                self._places.clear()
-            self._places[message] = known
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[message] = known
         return known
 
     def _name(self, text: str) -> int:
@@ -291,6 +294,6 @@ class Attempts:
 
 
 def _as_tried(done: Done) -> Tried:
-    """Return a completion with too few results as the failure that its missing items are."""
+    """Return a completion with too few results as a failed attempt."""
     failure = failure_of(done.completion)
     return Tried(done.worker, failure, terminal=False, picked=done.tries)

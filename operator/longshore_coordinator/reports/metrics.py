@@ -1,4 +1,4 @@
-"""The metrics of a run over time: a JSON line every few seconds, under the names that Azure ML's Metrics tab shows."""
+"""The metrics of a run over time: one JSON line every few seconds, with the names of Azure ML's Metrics tab."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LIMIT = 5000  # lines; at one every ten seconds the last fourteen hours
 
 
 def metrics(snapshot: Snapshot, *, items_scheduled: int | None) -> dict[str, float | None]:
-    """Return the metrics by name. `items_scheduled`: of the mini-batches cut so far, None where nobody counted them.
+    """Return the metrics by name.
 
-    What cannot be known yet is None: the total, and the progress in percent of it, before the inputs are listed to
-    their end. What remains is counted over the mini-batches cut so far.
+    The total and the progress in percent are None before all inputs are listed. The remaining mini-batches and items
+    are those cut so far. `items_scheduled` is the number of items cut so far, or None if they are not counted.
     """
     counts, items = snapshot.mini_batches, snapshot.items
     ended = counts.succeeded + counts.failed
@@ -36,13 +36,13 @@ class MetricsLog:
     """Keeps `logs/metrics.jsonl`: {"time", and each metric under `prefix` and its name}."""
 
     def __init__(self, store: Store, *, prefix: str, clock: Callable[[], float]) -> None:
-        """Take a store on the run folder, `metrics_name_prefix` and a clock of Unix seconds."""
+        """Take the store of the run folder, the job's `metrics_name_prefix` and a clock of Unix seconds."""
         self._lines = Lines(store, METRICS, limit=_LIMIT)
         self._prefix = prefix
         self._clock = clock
 
     def write(self, snapshot: Snapshot, *, items_scheduled: int | None) -> None:
-        """Add the line of `metrics`. Blocks; raises OSError."""
+        """Append a line with `metrics`. Blocks; raises OSError."""
         time = utc(self._clock()).replace(" ", "T") + "Z"
         values = metrics(snapshot, items_scheduled=items_scheduled)
         line = {"time": time, **{self._prefix + name: value for name, value in values.items()}}

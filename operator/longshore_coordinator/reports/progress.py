@@ -10,24 +10,24 @@ from longshore_coordinator.reports.records import duration, encoded, utc
 from longshore_storage.lines import Lines
 from longshore_storage.store import Store
 
-_LINES = 2000  # of one hour that are kept; a line every ten seconds makes 360
+_LINES = 2000  # kept per hour; one line every ten seconds makes 360
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. Durations are seconds."""
+    """The progress of a run. Durations are in seconds."""
 
     scheduled: int  # mini-batches cut so far
     scheduling_finished: bool
-    scheduling_seconds: float  # so far, or in all when finished
+    scheduling_seconds: float  # so far, or in total if finished
     items: int  # of the scheduled mini-batches
     processed: int  # mini-batches that succeeded or failed permanently
     elapsed: float  # since the run started
-    remaining: float | None = None  # estimate, None when there is none
+    remaining: float | None = None  # estimate, None if unknown
 
 
 def progress_line(progress: Progress) -> str:
-    """Return one line without its end, with the phrases that people search Azure ML's overview for."""
+    """Return one line without newline, with the phrases of Azure ML's overview, which users search for."""
     seconds = f"{progress.scheduling_seconds:.0f} seconds"
     if progress.scheduling_finished:
         known = f"scheduling finished: {progress.scheduled} mini batches with {progress.items} items in {seconds}"
@@ -44,13 +44,13 @@ class ProgressOverview:
     """Keeps `logs/job_progress_overview.<yyyymmddhh>.txt` (UTC); each line rewrites the hour's whole object."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
-        """Take a store on the run folder and a clock of Unix seconds."""
+        """Take the store of the run folder and a clock of Unix seconds."""
         self._store = store
         self._clock = clock
         self._hour: Lines | None = None
 
     def write(self, line: str) -> None:
-        """Add a line, stamped with the time. Blocks; raises OSError."""
+        """Append a line after the current time. Blocks; raises OSError."""
         now = self._clock()
         name = f"logs/job_progress_overview.{datetime.fromtimestamp(now, UTC):%Y%m%d%H}.txt"
         if self._hour is None or self._hour.name != name:

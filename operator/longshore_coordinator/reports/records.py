@@ -1,4 +1,4 @@
-"""The values that reports are made of, and how times and durations are spelled in them."""
+"""Values that reports are made of, and formatting of times and durations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Done(NamedTuple):
 
     worker: str
     completion: Completion
-    tries: int  # that it took, this one included
+    tries: int  # including this one
 
 
 class Tried(NamedTuple):
@@ -28,21 +28,21 @@ class Tried(NamedTuple):
     worker: str
     failure: Failure
     terminal: bool  # no attempt follows
-    picked: int = 1  # which failed attempt of its mini-batch this is
-    kind: int = 0  # of the error, see `kinds`
+    picked: int = 1  # 1 for the first failed attempt of its mini-batch
+    kind: int = 0  # number of the kind of error, see `kinds`
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. Times are Unix seconds."""
+    """The result of a run. Times are Unix seconds."""
 
     name: str
     run_id: str
     succeeded: bool
-    message: str  # one sentence: why it ended so
+    message: str  # one sentence with the cause
     started: float
     finished: float
-    mini_batches: int | None  # in all; None when the inputs were not listed to their end
+    mini_batches: int | None  # in total; None if not all inputs were listed
     mini_batches_succeeded: int
     mini_batches_failed: int
     mini_batches_retried: int
@@ -52,10 +52,10 @@ class Outcome:
     output: str = ""  # URI of the output file or folder
     rows: int = 0
     bytes: int = 0
-    first_error: Tried | None = None  # its mini_batch is below 0 when init() failed
+    first_error: Tried | None = None  # its mini_batch is negative if init() failed
     first_items: tuple[str, ...] = ()  # names of its mini-batch's first items
-    with_failures: bool = False  # it succeeded, and too many items failed
-    warning: str = ""  # one sentence about what is no failure and should be looked at
+    with_failures: bool = False  # whether it succeeded although too many items failed
+    warning: str = ""  # one sentence about an irregularity that is not a failure
 
 
 def duration(seconds: float) -> str:
@@ -75,5 +75,5 @@ def _second(instant: int) -> str:
 
 
 def encoded(text: str) -> bytes:
-    r"""Return UTF-8; halves of surrogate pairs, from file names that are no UTF-8, become \udcxx, JSON's escape too."""
+    r"""Return text in UTF-8; lone surrogates, from file names that are not UTF-8, become \udcxx, as in JSON."""
     return text.encode("utf-8", "backslashreplace")

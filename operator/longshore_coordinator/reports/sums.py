@@ -1,4 +1,4 @@
-"""What each process and each worker did, added up."""
+"""Totals of the attempts of each process and each worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Sum:
-    """What one process or worker did. Seconds, and Unix times."""
+    """The totals of one process or worker. Durations are in seconds, times in Unix seconds."""
 
     mini_batches: int = 0
     failed_attempts: int = 0
@@ -27,7 +27,7 @@ class Sum:
         self.last = max(self.last, started + elapsed)
 
     def add(self, other: Sum) -> None:
-        """Add what another process did."""
+        """Add the totals of another process."""
         self.mini_batches += other.mini_batches
         self.failed_attempts += other.failed_attempts
         self.items += other.items
@@ -40,13 +40,15 @@ class Sum:
 
 
 class Sums:
-    """The sums of one run."""
+    """The totals of one run."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, int], Sum] = {}  # worker, process; -1 where no process had the mini-batch
+        self._sums: dict[
+            tuple[str, int], Sum
+        ] = {}  # by worker and process; process -1 if no process had the mini-batch
 
     def add_done(self, worker: str, process: int, *, succeeded: int, items: int, times: Sequence[int]) -> None:
-        """Add a committed mini-batch; `times` in microseconds: its start, elapsed, in run(), of the processor."""
+        """Add a committed mini-batch; `times` are its start, duration, time in run() and CPU time in microseconds."""
         started, elapsed, run, cpu = times
         found = self._of(worker, process)
         found.mini_batches += 1
@@ -57,19 +59,19 @@ class Sums:
         found.span(started / 1e6, elapsed / 1e6)
 
     def add_tried(self, worker: str, process: int, started: float, elapsed: float) -> None:
-        """Add a failed attempt; times are seconds."""
+        """Add a failed attempt; times are in seconds."""
         found = self._of(worker, process)
         found.failed_attempts += 1
         found.span(started, elapsed)
 
     def by_process(self) -> Iterator[tuple[str, int, Sum]]:
-        """Yield the sum of each process, by worker and number."""
+        """Yield worker, process number and totals of each process, sorted."""
         for (worker, process), each in sorted(self._sums.items(), key=lambda item: item[0]):
             if process >= 0:
                 yield worker, process, each
 
     def by_worker(self) -> Iterator[tuple[str, int, Sum]]:
-        """Yield each worker with the number of its processes and its sum, by name."""
+        """Yield name, number of processes and totals of each worker, sorted."""
         found: dict[str, tuple[int, Sum]] = {}
         for (worker, process), each in sorted(self._sums.items(), key=lambda item: item[0]):
             count, total = found.get(worker, (0, Sum()))

@@ -1,4 +1,4 @@
-"""The tables of a run: a CSV row per attempt, process and worker; a JSON line per mini-batch with failed items."""
+"""Tables of a run: a CSV row per attempt, process and worker, and a JSON line per mini-batch with failed items."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ _SUM_COLUMNS = (
     "First Start Time (UTC)",
     "Last End Time (UTC)",
 )
-_CHUNK = 64 << 10  # characters of a table that are written at once
+_CHUNK = 64 << 10  # characters that are written at once
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def processed_mini_batches(attempts: Attempts, describe: Describe) -> Iterator[str]:
-    """Yield a CSV table with one row per finished attempt, by mini-batch and then by attempt, in parts."""
+    """Yield parts of a CSV table with one row per finished attempt, sorted by mini-batch and attempt."""
     rows = (
         _done_row(each, describe, counts=each.completion.succeeded > 0 or attempts.counts_empty)
         if isinstance(each, Done)
@@ -68,24 +68,24 @@ def processed_mini_batches(attempts: Attempts, describe: Describe) -> Iterator[s
 
 
 def process_summary(attempts: Attempts) -> Iterator[str]:
-    """Yield a CSV table with one row per process, in parts: what it did and when."""
+    """Yield parts of a CSV table with the totals of each process."""
     sums = attempts.sums.by_process()
     rows = ((_foreign(worker), process_name(process), *_cells(each)) for worker, process, each in sums)
     return _csv(("Node", "Process", *_SUM_COLUMNS), rows)
 
 
 def node_summary(attempts: Attempts) -> Iterator[str]:
-    """Yield a CSV table with one row per worker, in parts: how many processes it had and what they did."""
+    """Yield parts of a CSV table with the number of processes and the totals of each worker."""
     rows = ((_foreign(worker), count, *_cells(each)) for worker, count, each in attempts.sums.by_worker())
     return _csv(("Node", "Processes", *_SUM_COLUMNS), rows)
 
 
 def failed_jsonl(attempts: Attempts, describe: Describe) -> Iterator[str]:
-    """Yield one JSON line per mini-batch with failed items, by number: enough to run just those again.
+    """Yield one JSON line per mini-batch with failed items, sorted by number, with its input and items.
 
-    Of a mini-batch with fewer results than items nobody knows which items failed: all of them are listed.
+    A mini-batch with fewer results than items is listed with all its items, because the failed ones are unknown.
     """
-    for each in attempts.lost():
+    for each in attempts.failed_mini_batches():
         failure = each.attempt.failure
         line = {
             "miniBatch": failure.mini_batch,
@@ -142,5 +142,5 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]
 
 
 def _foreign(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: foreign text may begin like one."""
+    """Return a cell with text from elsewhere, escaped so that no spreadsheet evaluates it as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,4 +1,4 @@
-"""The texts of a run: what lies where, the verdict, and the errors grouped by what went wrong."""
+"""Text reports of a run: layout of the logs, verdict, and errors grouped by kind."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from longshore_coordinator.reports.kinds import Kind
 from longshore_coordinator.reports.records import Names, Outcome, Tried, duration, utc
 from longshore_protocol.wire import process_name
 
-_KINDS = 100  # kinds of error that a summary shows
+_KINDS = 100  # kinds of error in a summary
 
 
 def readme_txt() -> str:
-    """Return the text that explains the layout of the logs."""
+    """Return the description of the logs' layout."""
     return files(__package__).joinpath("readme.txt").read_text(encoding="utf-8")
 
 
@@ -45,7 +45,7 @@ def result_text(outcome: Outcome) -> str:
 
 
 def error_text(outcome: Outcome) -> str:
-    """Return why the run failed, with the first error's last traceback lines and where the rest is."""
+    """Return the message of a failed run, with its first error, the traceback and the location of the log."""
     parts = [outcome.message]
     if outcome.first_error is not None:
         failure = outcome.first_error.failure
@@ -56,7 +56,7 @@ def error_text(outcome: Outcome) -> str:
 
 
 def error_summary(kinds: Iterable[Kind], *, names: Names, others: int = 0) -> str:
-    """Return the failed attempts by kind of error, as they come; "" for none.
+    """Return the failed attempts by kind of error, in the order of `kinds`; "" for none.
 
     `others` is the number of attempts of kinds that are not among `kinds`.
     """

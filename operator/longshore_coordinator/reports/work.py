@@ -1,4 +1,4 @@
-"""What each process of each worker picked and finished, line by line in the order of time."""
+"""Chronological logs of the mini-batches that each process picked and finished."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from longshore_protocol.wire import process_name
 
 
 def work_logs(attempts: Attempts) -> Iterator[tuple[str, Iterator[str]]]:
-    """Yield each `<worker>/processNNN.txt` with its lines: one per attempt that the process finished.
+    """Yield the name `<worker>/processNNN.txt` and the lines of each process: one per finished attempt.
 
-    An attempt that no process had (it was lost with its worker) is in none of them.
+    Attempts without a process, which were lost with their worker, are left out.
     """
     for worker, process, finished in attempts.by_process():
         yield f"{worker}/{process_name(process)}.txt", map(_line, finished)

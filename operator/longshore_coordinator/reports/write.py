@@ -1,4 +1,4 @@
-"""Writes the reports of a finished run into its folder."""
+"""Write the reports of a finished run to its folder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _JOB_REPORT = "logs/sys/job_report/"
 
 
 def write_reports(store: Store, outcome: Outcome, attempts: Attempts, *, describe: Describe, names: Names) -> None:
-    """Write every report into the store on the run folder; those of an earlier end of the same run are replaced.
+    """Write all reports to the store of the run folder, replacing those of an earlier end of the same run.
 
-    Nothing is held in memory as a whole. Blocks; raises OSError.
+    Streams each report, so that none is in memory as a whole. Blocks; raises OSError.
     """
     _write(store, "failed.jsonl", failed_jsonl(attempts, describe))
     _write(store, "logs/readme.txt", [readme_txt()])
