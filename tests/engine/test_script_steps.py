@@ -356,7 +356,7 @@ def test_what_keeps_a_script_from_starting_is_told_in_a_sentence(steps, fields, 
 def test_an_interpreter_that_cannot_be_used_is_told(steps, python):
     result = steps.run("", python=python)
     assert (result.state, result.exit_code) == ("failed", None)
-    ends = {"/absent/python": "The interpreter /absent/python cannot be started", "/bin/false": "The host of the scr"}
+    ends = {"/absent/python": "The interpreter /absent/python cannot be started", "/bin/false": "The host process of"}
     assert result.message.startswith(ends[python])
 
 
