@@ -1,5 +1,5 @@
-"""What is to be done: documents, parameters, the resolved job, the status.
+"""Planning of runs: documents and parameters in, resolved jobs and statuses out.
 
-Everything in here is pure: values in, values out, time passed in. The one exception is `documents`, which reads YAML
-files (and alone imports yaml). The local run and the operator drive the same functions.
+All functions are pure and receive the time as an argument. The one exception is `documents`, which reads YAML files
+(and alone imports yaml). The local run and the operator call the same functions.
 """

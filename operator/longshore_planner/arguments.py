@@ -1,7 +1,7 @@
-"""Azure ML's settings that travel among the script's arguments, and references in arguments.
+"""Azure ML's settings among the script's arguments, and references in arguments.
 
-Azure ML reads some settings from the script's own command line and leaves them there; scripts made for it rely on
-either. A setting given there wins over the field of the spec.
+Azure ML reads some settings from the script's own command line and leaves them there; scripts rely on both. Such a
+setting takes precedence over the field of the spec.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ _REFERENCE = re.compile(r"\$\((inputs|outputs|steps)\.([^()]*)\)")
 
 
 def apply_settings(step: Document[ParallelRunStep]) -> ParallelRunStepSpec:
-    """Return the step's spec with the settings among its arguments put into their fields.
+    """Move the settings among the step's arguments into their fields; return the spec.
 
-    Raises InvalidDocuments when one has no value, or a value that its field refuses; the path is the argument's.
+    Raises:
+        InvalidDocuments: if a setting has no value, or one that its field refuses; the path is the argument's.
     """
     spec, given = step.resource.spec, _given(step)
     found = {field: given[flag] for flag, field in SETTINGS.items() if flag in given}
@@ -47,26 +48,27 @@ def apply_settings(step: Document[ParallelRunStep]) -> ParallelRunStepSpec:
     raw: dict[str, Any] = spec.model_dump(by_alias=True, exclude_unset=True)
     for field, (_, value) in found.items():
         owner, _, name = field.rpartition(".")
-        if owner == "miniBatch":  # in the place of any other size
+        if owner == "miniBatch":  # replaces any other size
             raw.pop("miniBatchSize", None)
             raw[owner] = {}
         target = raw.get(owner) if owner else raw
-        if target is not None:  # a header without an output means nothing
+        if target is not None:  # without an output, a header has no effect
             target[name] = value
     try:
         return ParallelRunStepSpec.model_validate(raw)
     except ValidationError as error:
         problems = problems_of(error, model=ParallelRunStepSpec, where=step.where)
-    paths = {  # a field inside of another one makes that, which may be what is refused
+    paths = {  # an inner field creates its outer field, which may be the refused one
         path: f"spec.arguments[{index}]" for field, (index, _) in found.items() for path in (field, field.split(".")[0])
     }
     raise InvalidDocuments(step.problem(paths.get(each.path, f"spec.{each.path}"), each.text) for each in problems)
 
 
 def are_json_lines(step: Document[ParallelRunStep]) -> bool:
-    """Tell whether the arguments say that the files are JSON lines, whose rows are cut into lists of dicts.
+    """Return whether the arguments declare the files as JSON lines, whose mini-batches are lists of dicts.
 
-    Raises InvalidDocuments for another format, and where nothing says how many rows a mini-batch has.
+    Raises:
+        InvalidDocuments: for another format, and if the number of rows per mini-batch is missing.
     """
     given = _given(step)
     if _FILE_FORMAT not in given:
@@ -76,19 +78,22 @@ def are_json_lines(step: Document[ParallelRunStep]) -> bool:
     if value != "jsonl":
         raise InvalidDocuments([step.wrong(f"spec.arguments[{index}]", value, f"must be jsonl after {_FILE_FORMAT}")])
     if "--amlbi_mini_batch_rows" not in given and (size is None or size.rows is None):
-        rule = "needs a number of rows: --amlbi_mini_batch_rows N, or miniBatch.rows"
+        rule = "needs the rows per mini-batch; add --amlbi_mini_batch_rows N, or set miniBatch.rows"
         raise InvalidDocuments([step.wrong(f"spec.arguments[{index}]", value, rule)])
     return True
 
 
 def fill_references(step: Document[ParallelRunStep], locations: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the step's arguments with each `$(outputs.NAME)` replaced by that output's place.
+    """Replace each reference in the step's arguments, such as `$(outputs.NAME)`, by its location; return them.
 
-    Raises InvalidDocuments for a reference to anything else that `locations` does not have.
+    Raises:
+        InvalidDocuments: for each reference that is not in `locations`.
     """
     arguments = step.resource.spec.arguments
     problems = [
-        step.problem(f"spec.arguments[{index}]", f"refers to {found[1]}.{found[2]}: {_known(locations)}")
+        step.problem(
+            f"spec.arguments[{index}]", f"refers to {found[1]}.{found[2]}, which does not exist; {_known(locations)}"
+        )
         for index, argument in enumerate(arguments)
         for found in _REFERENCE.finditer(argument)
         if f"{found[1]}.{found[2]}" not in locations
@@ -100,11 +105,11 @@ def fill_references(step: Document[ParallelRunStep], locations: Mapping[str, str
 
 def _known(locations: Mapping[str, str]) -> str:
     known = "".join(f", and $({location})" for location in locations)
-    return f"arguments of a step by itself can refer to $(parameters.NAME){known}"
+    return f"arguments of a standalone step can refer to $(parameters.NAME){known}"
 
 
 def _given(step: Document[ParallelRunStep]) -> dict[str, tuple[int, str]]:
-    """Return each setting's flag with the index of the argument that has its value, and that value."""
+    """Return index and value of the argument that holds the value of each setting, by the setting's flag."""
     arguments: Sequence[str] = step.resource.spec.arguments
     found = {}
     for index, argument in enumerate(arguments):

@@ -1,4 +1,4 @@
-"""The documents that belong together, and finding one among them."""
+"""Sets of documents, with look-up by kind and name."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ R_co = TypeVar("R_co", bound=Resource, covariant=True)
 
 @dataclass(frozen=True)
 class Document(Generic[R_co]):
-    """One checked document."""
+    """One validated document and its origin."""
 
     where: str  # "steps.yaml document 2, ParallelRunStep/digits"
-    folder: str  # absolute: the folder of its file, which relative paths in it start from
+    folder: str  # absolute path of its file's folder, which its relative paths start from
     resource: R_co
 
     @property
@@ -26,20 +26,20 @@ class Document(Generic[R_co]):
         return self.resource.metadata.name
 
     def problem(self, path: str, text: str, *, missing: str = "") -> Problem:
-        """Return a problem with the field at `path` ("spec.entryScript") of this document.
+        """Return a problem of the field at `path` ("spec.entryScript") of this document.
 
-        `missing` is the kind of an object that it refers to and that does not exist (yet).
+        `missing` is the kind of the referenced object that does not exist (yet), or "".
         """
         return Problem(self.where, path, text, missing)
 
     def wrong(self, path: str, value: object, rule: str, *, missing: str = "") -> Problem:
-        """Return the problem that the field at `path` holds `value` against `rule`."""
+        """Return the problem that `value`, in the field at `path`, breaks `rule`."""
         return self.problem(path, f"is {shown(value)}: {rule}", missing=missing)
 
 
 @dataclass(frozen=True)
 class Documents:
-    """Checked documents, in the order they were read; no two of one kind have the same name."""
+    """Validated documents in the order they were read; names are unique within a kind."""
 
     documents: tuple[Document[Resource], ...]
 
@@ -58,12 +58,12 @@ class Documents:
         return sorted(each.name for each in self.of(kind))
 
     def find(self, kind: type[R], name: str) -> Document[R] | None:
-        """Return the document of that kind and name, or None."""
+        """Return the document of this kind and name, or None."""
         return next((each for each in self.of(kind) if each.name == name), None)
 
 
 def gather(documents: list[Document[Resource]]) -> Documents:
-    """Return the documents as one set. Raises InvalidDocuments when two of one kind have the same name."""
+    """Return the documents as one set; raise InvalidDocuments if two of one kind have the same name."""
     first: dict[tuple[str, str], Document[Resource]] = {}
     problems = []
     for each in documents:

@@ -1,4 +1,4 @@
-"""Reading YAML files: the planner's one place with files in it."""
+"""YAML files: the planner's only module that reads files."""
 
 from __future__ import annotations
 
@@ -21,27 +21,33 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 _SUFFIXES = (".yaml", ".yml")
-_MOST_VALUES = 100_000  # that aliases may make of a document...
-_GROWTH = 10  # ...unless it has nearly as many written out
+_MOST_VALUES = 100_000  # limit for a document whose aliases are expanded...
+_GROWTH = 10  # ...or this many times the values that it writes out
 _DATE = "tag:yaml.org,2002:timestamp"
 
 
 def load(paths: Sequence[Path], *, parameters: Mapping[str, str] | None = None) -> Documents:
-    """Read, fill and check all documents of YAML files, and of the YAML files directly in folders.
+    """Load all documents of YAML files, and of the YAML files directly in folders; return them validated.
 
-    `parameters` are the values of `$(parameters.NAME)`. Raises InvalidDocuments with every problem of the first
-    stage that has any: finding, reading, filling, checking.
+    Args:
+        paths: Files and folders.
+        parameters: Values of `$(parameters.NAME)`, by name.
+
+    Raises:
+        InvalidDocuments: with every problem of the first stage that fails: listing, parsing, filling, validating.
     """
     files = dict.fromkeys(path for found in _each(manifests, paths) for path in found)
     raw = [document for found in _each(_read, files) for document in found]
     documents = gather(_each(_checked, fill(raw, parameters or {})))
     if not len(documents):
-        raise InvalidDocuments([Problem(" ".join(map(str, paths)), "", "there is no document in it")])
+        raise InvalidDocuments(
+            [Problem(" ".join(map(str, paths)), "", "holds no document; add one, or pass another path")]
+        )
     return documents
 
 
 def _each(function: Callable[[A], B], values: Iterable[A]) -> list[B]:
-    """Return what the function makes of each value. Raises InvalidDocuments with the problems of all of them."""
+    """Apply the function to each value; return the results, or raise InvalidDocuments with the problems of all."""
     results, problems = [], []
     for value in values:
         try:
@@ -54,9 +60,10 @@ def _each(function: Callable[[A], B], values: Iterable[A]) -> list[B]:
 
 
 def manifests(path: Path) -> list[Path]:
-    """Return the path itself, or the YAML files directly in that folder: run folders below are no manifests.
+    """Return the path itself, or for a folder the YAML files directly in it; run folders below hold no manifests.
 
-    Raises InvalidDocuments.
+    Raises:
+        InvalidDocuments: if a folder is unreadable or holds no YAML file.
     """
     if not path.is_dir():
         return [path]
@@ -70,10 +77,15 @@ def manifests(path: Path) -> list[Path]:
 
 
 def read_yaml(path: Path, *, as_written: bool = False) -> list[Any]:
-    """Return what the documents of a YAML file hold, None for an empty one. Raises InvalidDocuments.
+    """Parse a YAML file; return the content of each document, None for an empty one.
 
-    With `as_written`, NO, 12:30:00, 01234 and 1.10 are texts wherever they stand: not all fields that hold text are
-    known.
+    Args:
+        path: The file.
+        as_written: Return scalars such as NO, 12:30:00, 01234 and 1.10 as text in every field; for files whose text
+            fields are not all known.
+
+    Raises:
+        InvalidDocuments: if the file is unreadable or no valid YAML.
     """
     try:
         return list(yaml.load_all(path.read_bytes(), Loader=_WrittenLoader if as_written else _Loader))
@@ -81,8 +93,8 @@ def read_yaml(path: Path, *, as_written: bool = False) -> list[Any]:
         raise _unreadable(path, error) from None
     except yaml.YAMLError as error:
         raise InvalidDocuments([_syntax_problem(path, error)]) from None
-    except (ValueError, RecursionError) as error:  # PyYAML lets these through, for scalars like 0b_ and deep nesting
-        raise InvalidDocuments([Problem(str(path), "", f"is not YAML that can be read: {error}")]) from None
+    except (ValueError, RecursionError) as error:  # PyYAML raises these for scalars like 0b_ and for deep nesting
+        raise InvalidDocuments([Problem(str(path), "", f"is not valid YAML: {error}")]) from None
 
 
 def _read(path: Path) -> list[RawDocument]:
@@ -108,13 +120,13 @@ def _syntax_problem(path: Path, error: yaml.YAMLError) -> Problem:
         mark = error.problem_mark
         context = f" ({error.context})" if error.context else ""
         return Problem(f"{path} line {mark.line + 1}, column {mark.column + 1}", "", f"{error.problem}{context}")
-    return Problem(str(path), "", f"is not YAML: {' '.join(str(error).split())}")
+    return Problem(str(path), "", f"is not valid YAML: {' '.join(str(error).split())}")
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that leaves dates, and scalars of fields that hold text, the text they are.
+    """Safe YAML loader that keeps dates, and scalars in text fields, as text.
 
-    It refuses a key given twice, an anchor within itself, and aliases of aliases that mean millions of values.
+    It refuses duplicate keys, anchors that contain themselves, and nested aliases that expand to millions of values.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way to hold them)
@@ -126,7 +138,7 @@ class _Loader(yaml.SafeLoader):
         sizes: dict[int, int] = {}
         size = _expanded(node, sizes)
         if size > max(_MOST_VALUES, _GROWTH * len(sizes)):
-            problem = f"its aliases stand for {size} values, and {len(sizes)} are written: write them out, or use fewer"
+            problem = f"its aliases expand {len(sizes)} values to {size}; write the values out, or use fewer aliases"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_document(node)
 
@@ -142,14 +154,14 @@ class _Loader(yaml.SafeLoader):
         return self.construct_mapping(node, deep=True)
 
     def sequence(self, node: yaml.SequenceNode) -> list[Any]:
-        # At once and in depth, where SafeLoader defers: only so does PyYAML notice an anchor within itself.
+        # SafeLoader defers this; only immediate, deep construction detects an anchor that contains itself.
         return self.construct_sequence(node, deep=True)
 
 
 def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Return how many values a node means once its aliases are written out; `sizes` are those of nodes, by identity."""
+    """Return the number of values of a node with expanded aliases; `sizes` caches the numbers by node identity."""
     if id(node) not in sizes:
-        sizes[id(node)] = 1  # of a node within itself, which is refused later
+        sizes[id(node)] = 1  # ends the recursion of a node that contains itself, which is refused later
         inside: Iterable[yaml.Node] = ()
         if isinstance(node, yaml.MappingNode):
             inside = (each for pair in node.value for each in pair)
@@ -164,7 +176,7 @@ _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.sequence)
 
 
 class _WrittenLoader(_Loader):
-    """Also leaves a scalar the text that it is, where that is not how its value is written."""
+    """Loader that also keeps a scalar as text if its value would be written differently."""
 
 
 for _kind in ("bool", "int", "float"):

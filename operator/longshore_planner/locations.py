@@ -1,4 +1,4 @@
-"""Turning what documents say about places into absolute local paths and URLs."""
+"""Locations in documents, resolved into absolute local paths and URLs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import posixpath
 import re
 from urllib.parse import unquote
 
-# Schemes of fsspec that mean files of the machine, or look into files that something else names.
+# Schemes of fsspec for files of the machine, and for the contents of files at another URL.
 _OF_MACHINE = re.compile(
     "file|local|asynclocal|dir|zip|tar|libarchive|git|dvc|reference|generic|dask|arrow_hdfs|"
     "cached|blockcache|filecache|simplecache|asyncwrapper|async_wrapper"
@@ -14,13 +14,15 @@ _OF_MACHINE = re.compile(
 
 
 def locate(location: str, *, folder: str) -> str:
-    """Return a place as an absolute local path or a URL; `folder` is what a relative one starts from.
+    """Resolve a location into an absolute local path or a URL; relative paths start from `folder`.
 
-    `file:code`, `file:../code`, `file:///code` and `code` are local. Raises ValueError, with a sentence, for a place
-    that a local run cannot reach.
+    `file:code`, `file:../code`, `file:///code` and `code` are local.
+
+    Raises:
+        ValueError: with a sentence, for a location that a local run cannot access.
     """
     if location.startswith("pvc:"):
-        raise ValueError("is on a volume of a cluster, which a local run cannot reach")
+        raise ValueError("is on a volume of a cluster, which a local run cannot access")
     if location.startswith("file:"):
         local = unquote(location.removeprefix("file:"))
         if local.startswith("//") and not local.startswith("///"):
@@ -35,21 +37,21 @@ def locate(location: str, *, folder: str) -> str:
 
 
 def join(base: str, path: str) -> str:
-    """Return the place of `path` below `base`, a local path or URL; a leading "/" of the path means nothing."""
+    """Join `base`, a local path or URL, and `path`, whose leading "/" is ignored."""
     whole = base + ("" if base.endswith("/") else "/") + path.lstrip("/")
     return whole if "://" in base else posixpath.normpath(whole)
 
 
 def is_url(location: str) -> bool:
-    """Tell whether a place says itself which store it is in."""
+    """Return whether a location names its store itself."""
     return "://" in location or location.startswith(("file:", "pvc:"))
 
 
 def is_database(url: str) -> bool:
-    """Tell whether a place is a database, which has no files."""
+    """Return whether a location is a database, which has no files."""
     return url.startswith(("postgresql://", "mssql://"))
 
 
 def is_of_machine(url: str) -> bool:
-    """Tell whether a URL means files of the machine that opens it: in a pod, those of our own container."""
+    """Return whether a URL refers to files of the machine that opens it: in a pod, of the opening container."""
     return "::" in url or _OF_MACHINE.fullmatch(url.partition(":")[0]) is not None

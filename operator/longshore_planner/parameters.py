@@ -1,4 +1,4 @@
-"""Filling `$(parameters.NAME)` in documents, before they are checked."""
+"""Replacement of `$(parameters.NAME)` in documents, before validation."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from typing import Any
 from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.validation import field_path, label
 
-_WITH_THEIR_OWN = ("Pipeline", "PipelineRun")  # kinds that declare typed parameters, which are filled in later
+_WITH_THEIR_OWN = ("Pipeline", "PipelineRun")  # kinds that declare typed parameters, which are replaced later
 
 _REFERENCE = re.compile(r"\$\(parameters\.([A-Za-z_][-A-Za-z0-9_]*)\)")
 
 
 @dataclass(frozen=True)
 class RawDocument:
-    """One document as it was written."""
+    """One parsed document before its parameters are replaced."""
 
     where: str  # "steps.yaml document 2"
-    folder: str  # absolute: the folder of its file
+    folder: str  # absolute path of its file's folder
     content: Any
 
 
 def fill(documents: Sequence[RawDocument], values: Mapping[str, str]) -> list[RawDocument]:
-    """Return the documents with every `$(parameters.NAME)` in a string value replaced by that parameter's value.
+    """Replace every `$(parameters.NAME)` in string values by that parameter's value; return the documents.
 
-    The fields' types turn the strings into what they need. Documents that declare parameters of their own are left as
-    they are. Raises InvalidDocuments for each reference without a value, and for each value that nothing refers to.
+    The fields' types convert the strings later. Documents that declare their own parameters are returned unchanged.
+
+    Raises:
+        InvalidDocuments: for each reference without a value, and for each value without a reference.
     """
     filling = _Filling(values)
     declared = [name for each in documents for name in _declared(each.content)]
@@ -45,7 +47,7 @@ def _has_its_own(document: RawDocument) -> bool:
 
 
 def _declared(value: Any) -> Iterator[str]:
-    """Yield the names of the parameters that a document declares, as far as it is formed like one that does."""
+    """Yield the names of the parameters that a document declares, ignoring anything malformed."""
     if not isinstance(value, dict):
         return
     parameters = value.get("parameters")
@@ -80,7 +82,7 @@ class _Filling:
         name = found[1]
         self.referred.add(name)
         if name not in self.values:
-            text = f"refers to the parameter {name}, which has no value: give it with -p {name}=VALUE"
+            text = f"refers to the parameter {name}, which has no value; pass it with -p {name}=VALUE"
             self.problems.append(Problem(where, field_path(loc), text))
         return self.values.get(name, found[0])
 

@@ -1,6 +1,6 @@
-"""Plain scalars of YAML that stay the text that they are written as, where a field holds text.
+"""Plain YAML scalars that keep their text, in fields whose values are text.
 
-YAML reads NO as false, 12:30:00 as 45000, 01234 as 668 and 1.10 as 1.1. Arguments, variables and strings keep their
+YAML parses NO as false, 12:30:00 as 45000, 01234 as 668 and 1.10 as 1.1. Arguments, variables and strings keep their
 text.
 """
 
@@ -11,34 +11,34 @@ from typing import Any
 
 import yaml
 
-# Fields whose values, and keys, are texts: of our documents, and of Azure ML's.
+# Fields of Longshore's and Azure ML's documents whose values, and keys, are text.
 TEXTS = frozenset({
     "arguments", "params", "environmentVariables", "environment_variables", "variables", "labels", "annotations",
     "tags", "naValues", "partitionKeys", "columnTypes", "dateFormats",
 })  # fmt: skip
-TEXT = "version"  # a field that is one text, or a whole number that is read from one
+TEXT = "version"  # a field that is text, or a whole number that is parsed from text
 
 _OF_TEXT = ("string", "dataset", "datapath")  # types of parameters
-_VALUES = ("default", "value")  # of something that says its type beside
-_GIVEN = "parameters"  # values by name, whose types are declared elsewhere: they are read from their texts
+_VALUES = ("default", "value")  # of a mapping that declares their type
+_GIVEN = "parameters"  # values by name; their types, declared elsewhere, parse the text
 _NULL, _STRING = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
 
 Pair = tuple[yaml.Node, yaml.Node]
 
 
 def keep_texts(pairs: list[Pair]) -> list[Pair]:
-    """Return the keys and values of a mapping with the scalars that are texts marked as strings."""
+    """Return the keys and values of a mapping, with the scalars of text fields tagged as strings."""
     is_text = any(_name(key) == "type" and _name(value) in _OF_TEXT for key, value in pairs)
     return [(key, _kept(_name(key), value, is_text=is_text)) for key, value in pairs]
 
 
 def written(construct: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Return a constructor of scalars that gives the text instead where the value is not written like that."""
+    """Return a scalar constructor that returns the text instead if the value would be written differently."""
 
     def construct_or_keep(loader: Any, node: Any) -> Any:
         try:
             value = construct(loader, node)
-        except ValueError:  # of 0b_
+        except ValueError:  # for example 0b_
             return node.value
         shown = str(value).lower() if isinstance(value, bool) else str(value)
         return value if shown in (node.value, node.value.lower()) else node.value
@@ -53,7 +53,7 @@ def _kept(name: str, value: yaml.Node, *, is_text: bool) -> yaml.Node:
 
 
 def _with_texts(node: yaml.Node, *, nulls: bool) -> yaml.Node:
-    """Return a list or mapping whose own scalars are texts; those further inside, and what is null, are left alone."""
+    """Return a list or mapping with its direct scalars as text; deeper scalars and nulls stay unchanged."""
     if isinstance(node, yaml.SequenceNode):
         values = [_text(each, nulls=nulls) for each in node.value]
         return yaml.SequenceNode(node.tag, values, node.start_mark, node.end_mark, node.flow_style)
@@ -64,7 +64,7 @@ def _with_texts(node: yaml.Node, *, nulls: bool) -> yaml.Node:
 
 
 def _text(node: yaml.Node, *, nulls: bool = False) -> yaml.Node:
-    """Return a scalar as a string; `nulls` makes one of null or ~, which is text in a list, unlike nothing at all."""
+    """Return a scalar as a string; with `nulls` also null or ~, which is text in a list, but not an empty value."""
     if not isinstance(node, yaml.ScalarNode) or _is_merge(node) or (node.tag == _NULL and not (nulls and node.value)):
         return node
     return yaml.ScalarNode(_STRING, node.value, node.start_mark, node.end_mark, node.style)
@@ -75,7 +75,7 @@ def _is_merge(key: yaml.Node) -> bool:
 
 
 def _merged(node: yaml.Node) -> yaml.Node:
-    """Return what a merge key brings into a mapping of texts, one mapping or a list of them, as texts."""
+    """Return the mapping, or list of mappings, of a merge key with its values as text."""
     if isinstance(node, yaml.SequenceNode):
         values = [_with_texts(each, nulls=False) for each in node.value]
         return yaml.SequenceNode(node.tag, values, node.start_mark, node.end_mark, node.flow_style)

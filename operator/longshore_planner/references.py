@@ -1,4 +1,4 @@
-"""Following what a step's fields name: Datasets, Datastores, Models, Environments, and places."""
+"""Resolution of a step's references: Datasets, Datastores, Models, Environments and locations."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ R = TypeVar("R", bound=Resource)
 
 @dataclass
 class References:
-    """Follows a step's references; `problems` collects what is wrong, so that all of it is reported at once."""
+    """Resolver of a step's references; collects all problems in `problems` instead of raising the first."""
 
     documents: Documents
     step: Document[Resource]
     problems: list[Problem] = field(default_factory=list)
 
     def environment(self, given: NameRef | None) -> Document[Environment] | None:
-        """Return the Environment that a step names; None where it names none, or none that is there."""
+        """Return the Environment that a step names; None if it names none, or one that does not exist."""
         return None if given is None else self.find(Environment, given.name, self.step, "spec.environment.name")
 
     def source_uri(self, source: Source | None) -> str:
-        """Return the place of a step's source folder: the YAML file's own where the step names none."""
+        """Return the location of a step's source folder: the YAML file's folder if the step names none."""
         if source is None:
             return self.step.folder
         if source.uri is None:
             name = "configMap" if source.config_map else "image"
-            text = "is known to a cluster only: a local run takes spec.source.uri"
+            text = "is supported on clusters only; for a local run, set spec.source.uri"
             self.problems.append(self.step.problem(f"spec.source.{name}", text))
             return self.step.folder
         return self.locate(source.uri, self.step, "spec.source.uri")
 
     def models(self, given: list[StepModel]) -> tuple[job.Model, ...]:
-        """Return the Models that a step names, with their places."""
+        """Return the Models that a step names, with their locations."""
         found = [self._model(each, f"spec.models[{index}]") for index, each in enumerate(given)]
         return tuple(filter(None, found))
 
     def paths(self, data: FileDataset | TabularDataset, where: Document[Resource], path: str) -> tuple[str, ...]:
-        """Return the full places of data that the document `where` describes at `path`; of a query, its database."""
+        """Return the locations of the data that document `where` describes at `path`; for a query, its database."""
         if isinstance(data, TabularDataset) and data.query is not None:
             store = self._store(data.datastore, where, f"{path}.datastore")
             if store is None and data.datastore is None:
-                text = "is missing, and no Datastore is the default: format sql needs one whose uri is a database"
+                text = "is missing, and no Datastore is the default; format sql needs one whose uri is a database"
                 self.report(where.problem(f"{path}.datastore", text, missing=Datastore.__name__))
             if store is not None and not is_database(store.resource.spec.uri):
                 rule = "must be postgresql://... or mssql://... for data of format sql"
@@ -62,24 +62,24 @@ class References:
         )
 
     def location(self, location: str, datastore: str | None, where: Document[Resource], path: str) -> str:
-        """Return a place that is full, or relative to a Datastore, or to the YAML file where there is no Datastore."""
+        """Resolve a location that is absolute, relative to a Datastore, or without one relative to the YAML file."""
         if is_url(location) or (location.startswith("/") and datastore is None):
             return self.locate(location, where, path)
         store = self.datastore(datastore, where, path.rpartition(".")[0] + ".datastore")
         return self.locate(location, where, path) if store is None else join(store, location)
 
     def datastore(self, name: str | None, where: Document[Resource], path: str) -> str | None:
-        """Return the root of a Datastore, of the default one for None; None where there is neither."""
+        """Return the root of a Datastore, of the default one for None; None if neither exists."""
         store = self._store(name, where, path)
         if store is None:
             return None
         if is_database(store.resource.spec.uri):
-            text = f"is {store.name!r}, a database: only tabular data of format sql is in one"
+            text = f"is {store.name!r}, a database, which supports only tabular data of format sql"
             self.report(where.problem(path, text if name is not None else f"is missing, and the default one {text}"))
         return self.locate(store.resource.spec.uri, store, "spec.uri")
 
     def database_name(self, data: TabularDataset) -> str:
-        """Return the name of the Datastore whose database is asked, "" where there is none."""
+        """Return the name of the Datastore whose database is queried, "" if there is none."""
         defaults = [each.name for each in self.documents.of(Datastore) if each.resource.spec.default]
         return "" if data.query is None else data.datastore or next(iter(defaults), "")
 
@@ -93,7 +93,7 @@ class References:
         return next(iter(defaults), None)
 
     def find(self, kind: type[R], name: str, where: Document[Resource], path: str) -> Document[R] | None:
-        """Return the document that the field at `path` of `where` names; tell when it is not there."""
+        """Return the document that the field at `path` of `where` names; report a problem if it does not exist."""
         found = self.documents.find(kind, name)
         if found is None:
             known = listed(self.documents.names(kind))
@@ -102,7 +102,7 @@ class References:
         return found
 
     def locate(self, location: str, where: Document[Resource], path: str) -> str:
-        """Return a place that is full, or relative to the file of `where`; tell when a local run cannot reach it."""
+        """Resolve a location, relative to the file of `where`; report a problem if a local run cannot access it."""
         try:
             return locate(location, folder=where.folder)
         except ValueError as error:
@@ -110,8 +110,8 @@ class References:
             return location
 
     def report(self, problem: Problem) -> None:
-        """Put a problem down, once."""
-        if problem not in self.problems:  # several paths may meet the same broken Datastore
+        """Add a problem, unless it is already listed."""
+        if problem not in self.problems:  # several paths may use the same invalid Datastore
             self.problems.append(problem)
 
     def _model(self, given: StepModel, path: str) -> job.Model | None:
@@ -137,7 +137,7 @@ class References:
 
 
 def python_of(environment: Document[Environment] | None) -> str | None:
-    """Return the interpreter: a name to find on PATH, or a path relative to the Environment's file."""
+    """Return the interpreter as a name to look up on PATH, or as a path resolved from the Environment's file."""
     python = None if environment is None else environment.resource.spec.python
     if python is None or environment is None or "/" not in python:
         return python

@@ -1,4 +1,4 @@
-"""From documents that refer to one another to one job with every name resolved."""
+"""Resolution of documents and their references into one job."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _DEFAULT_OF_QUERIES = job.MiniBatchSize(job.ROWS, 10_000)
 
 @dataclass(frozen=True)
 class Resolved:
-    """A job, and what whoever starts its processes has to know besides."""
+    """A resolved job, and what the caller needs to start its processes."""
 
     step: Document[ParallelRunStep]
     job: job.Job
-    python: str | None  # the Environment's interpreter (a path, or a name to find on PATH); None: none is named
+    python: str | None  # the Environment's interpreter (a path, or a name to look up on PATH); None if not set
 
 
 def resolve(
@@ -45,8 +45,15 @@ def resolve(
 ) -> Resolved:
     """Resolve the one ParallelRunStep of the documents for a run on this machine.
 
-    `run_uri` is the run's folder; `cores` are shared out among the workers where `processCountPerNode` is auto;
-    `sample` is a number of mini-batches to stop after. Raises InvalidDocuments with every problem found.
+    Args:
+        documents: The step and everything that it refers to.
+        run_uri: Folder of the run.
+        run_id: Id of the run.
+        cores: Processor cores, divided among the workers if `processCountPerNode` is auto.
+        sample: Number of mini-batches after which the run stops; None for all.
+
+    Raises:
+        InvalidDocuments: with every problem found.
     """
     step = _single_step(documents)
     spec = apply_settings(step)
@@ -103,13 +110,13 @@ def _single_step(documents: Documents) -> Document[ParallelRunStep]:
         return steps[0]
     if not steps:
         kinds = listed(sorted({each.resource.kind for each in documents}))
-        raise InvalidDocuments([Problem("documents", "", f"none is a ParallelRunStep; there are: {kinds}")])
+        raise InvalidDocuments([Problem("documents", "", f"none is a ParallelRunStep; found {kinds}")])
     names = listed(f"{each.name} ({each.where})" for each in steps)
-    raise InvalidDocuments([Problem("documents", "", f"a run takes one ParallelRunStep, and there are {names}")])
+    raise InvalidDocuments([Problem("documents", "", f"a run takes one ParallelRunStep; found {names}")])
 
 
 class _Resolver:
-    """Turns a step's fields into those of a job; what is wrong is put down in `problems`."""
+    """Converter of a step's fields into those of a job; collects all problems in `problems`."""
 
     def __init__(
         self, documents: Documents, step: Document[ParallelRunStep], spec: ParallelRunStepSpec, *, lines: bool
@@ -129,12 +136,12 @@ class _Resolver:
 
     def mini_batch(self, inputs: tuple[job.Input, ...]) -> job.MiniBatchSize:
         if not inputs:
-            return _DEFAULT_FILES  # of no use: what is wrong with the inputs has been told
+            return _DEFAULT_FILES  # unused: the inputs already have a problem
         tabular, size = inputs[0].tabular is not None, self.spec.mini_batch_size
         if any(map(_is_query, inputs)):
             return self._mini_batch_of_queries(inputs)
         if self.spec.coalesce_small_files and not tabular:
-            text = "means nothing for files: it is for tabular inputs"
+            text = "is not supported for files; remove it, or use tabular inputs"
             self.problems.append(self.step.problem("spec.coalesceSmallFiles", text))
         if self.spec.mini_batch is not None:
             return self._mini_batch_in_units(tabular=tabular)
@@ -153,7 +160,7 @@ class _Resolver:
         store = self.references.datastore(given.datastore, self.step, "spec.output.datastore")
         uri = join(run_uri, given.name) if store is None else join(store, f"longshore/{run_id}/{given.name}")
         if uri in (join(run_uri, name) for name in _RUN_FOLDERS):
-            rule = f"must be another name: a run keeps its own files in {listed(_RUN_FOLDERS)}"
+            rule = f"must be another name: {listed(_RUN_FOLDERS)} hold the run's own files"
             self.problems.append(self.step.wrong("spec.output.name", given.name, rule))
         return job.Output(
             spec.output_action,
@@ -170,7 +177,7 @@ class _Resolver:
         for index, given in enumerate(self.spec.side_inputs):
             path = f"spec.sideInputs[{index}]"
             if given.from_ is not None:
-                rule = "is for steps of a pipeline: a ParallelRunStep by itself reads a dataset, or files"
+                rule = "is supported in pipelines only; set dataset or file instead"
                 self.problems.append(self.step.wrong(f"{path}.from", given.from_, rule))
             else:
                 found.append(script_input(given, path, self.references))
@@ -204,7 +211,7 @@ class _Resolver:
             paths = self.references.paths(tabular, where, f"{inside}.tabular")
             table = _tabular_format(tabular, self.references.database_name(tabular))
             return job.Input(given.name, paths, given.mode or "direct", table, partition)
-        assert file is not None  # the models take exactly one of the two
+        assert file is not None  # the models require exactly one of the two
         if given.mode == "direct":
             rule = "must be mount or download, because the input is files; direct is for tabular inputs"
             self.problems.append(self.step.wrong(f"{path}.mode", given.mode, rule))
@@ -216,7 +223,7 @@ class _Resolver:
     def _partition(
         self, index: int, data: FileDataset | TabularDataset, where: Document[Resource], path: str
     ) -> str | None:
-        """Return an input's partitionFormat; tell of one that is none, and of partitionKeys that files lack."""
+        """Return an input's partitionFormat; report an invalid one, and partitionKeys that it does not contain."""
         given = self.spec.inputs[index].partition_format
         if given is not None:
             where, path = self.step, f"spec.inputs[{index}]"
@@ -226,7 +233,7 @@ class _Resolver:
         except ValueError as error:
             self.references.report(where.wrong(f"{path}.partitionFormat", text, str(error)))
             return None
-        if form is not None and form.is_hive:  # only the paths tell
+        if form is not None and form.is_hive:  # the names are in the paths only
             return text
         names = form.names if form is not None else ()
         for number, key in enumerate(self.spec.partition_keys or ()):
@@ -239,16 +246,16 @@ class _Resolver:
     def _mini_batch_of_queries(self, inputs: tuple[job.Input, ...]) -> job.MiniBatchSize:
         given = self.spec.mini_batch
         if self.spec.partition_keys:
-            text = "is given, and rows of a database are cut by the splitBy of their Dataset"
+            text = "is not supported for rows of a database; set splitBy in their Dataset instead"
             self.problems.append(self.step.problem("spec.partitionKeys", text))
         if self.spec.mini_batch_size is not None or (given is not None and given.rows is None):
             field = "miniBatch" if given is not None else "miniBatchSize"
-            text = "is given in bytes, and rows of a database are counted: give miniBatch.rows"
+            text = "is in bytes, but mini-batches of a database are in rows; set miniBatch.rows"
             self.problems.append(self.step.problem(f"spec.{field}", text))
         if given is None or given.rows is None:
             return _DEFAULT_OF_QUERIES
         if not any(each.tabular and (each.tabular.query is None or each.tabular.split_by) for each in inputs):
-            text = "is given, and no query has splitBy, the column to cut its rows by: each is one mini-batch"
+            text = "has no effect without splitBy, the column that divides a query's rows; set splitBy in a Dataset"
             self.problems.append(self.step.problem("spec.miniBatch.rows", text))
         return job.MiniBatchSize(job.ROWS, given.rows)
 
@@ -261,8 +268,8 @@ class _Resolver:
             if value is not None
         )
         if (unit == job.FILES) == tabular:
-            needed = "tabular: give bytes or rows" if tabular else "files: give files"
-            text = f"is given, and the inputs are {needed}"
+            needed = "tabular; set bytes or rows" if tabular else "files; set files"
+            text = f"is not supported, because the inputs are {needed}"
             self.problems.append(self.step.problem(f"spec.miniBatch.{unit}", text))
         return job.MiniBatchSize(unit, parse_size(value)[0])
 

@@ -1,4 +1,4 @@
-"""A script step, its inputs and a transfer, resolved: what their documents say as one job with every place in it."""
+"""Resolution of ScriptSteps and TransferSteps into jobs with all locations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DATA = re.compile(r"\$\((inputs|outputs)\.([^()]*)\)")
 def script_job(
     document: Document[ScriptStep], references: References, *, run_uri: str, run_id: str, timeout: float | None
 ) -> ScriptJob:
-    """Return the job of a script step; what is wrong is put down in `references`."""
+    """Return the job of a script step; report problems to `references`. `timeout` is in seconds."""
     spec = document.resource.spec
     inputs = tuple(script_input(each, f"spec.inputs[{index}]", references) for index, each in enumerate(spec.inputs))
     outputs = []
@@ -34,7 +34,7 @@ def script_job(
         store = references.datastore(each.datastore, references.step, f"spec.outputs[{index}].datastore")
         uri = join(run_uri, each.name) if store is None else join(store, f"longshore/{run_id}/{each.name}")
         if store is None and each.name in ("logs", "outputs", "state"):
-            rule = "must be another name: the step keeps its own files in logs, outputs and state"
+            rule = "must be another name: logs, outputs and state hold the step's own files"
             references.report(document.problem(f"spec.outputs[{index}].name", f"is {each.name!r}: {rule}"))
         outputs.append(JobOutput(each.name, uri, each.mode, each.overwrite))
     _check_arguments(spec, references)
@@ -57,7 +57,7 @@ def script_job(
 
 
 def script_input(given: ScriptInput, path: str, references: References) -> JobInput:
-    """Return an input with its places; `path` is its field. What is wrong is put down in `references`."""
+    """Return the input at `path` with its locations; report problems to `references`."""
     if given.from_ is not None:
         if not is_placeholder(given.from_):
             references.report(references.step.wrong(f"{path}.from", given.from_, FROM_RULE))
@@ -69,18 +69,18 @@ def script_input(given: ScriptInput, path: str, references: References) -> JobIn
             return JobInput(given.name, (), given.mode)
         spec = dataset.resource.spec
         described = spec.file or spec.tabular
-        assert described is not None  # the model takes exactly one of the two
+        assert described is not None  # the model requires exactly one of the two
         inside = "spec.file" if spec.file else "spec.tabular"
         if spec.tabular is not None and spec.tabular.query is not None:
-            rule = "is rows of a database, which are given to run() only: a script has no access to it"
+            rule = "holds rows of a database, which only a ParallelRunStep can read; use a Dataset of files"
             references.report(references.step.wrong(f"{path}.dataset", given.dataset, rule))
         return JobInput(given.name, references.paths(described, cast("Any", dataset), inside), given.mode)
-    assert data is not None  # the model takes exactly one of the three
+    assert data is not None  # the model requires exactly one of the three
     return JobInput(given.name, references.paths(data, where, inside), given.mode)
 
 
 def transfer_job(document: Document[TransferStep], references: References) -> dict[str, Any]:
-    """Return source and destination of a transfer; what is wrong is put down in `references`."""
+    """Return source and destination of a transfer; report problems to `references`."""
     spec = document.resource.spec
     return {
         name: references.location(each.path, each.datastore, references.step, f"spec.{name}.path")
@@ -93,5 +93,5 @@ def _check_arguments(spec: ScriptStepSpec, references: References) -> None:
     for index, argument in enumerate(spec.arguments):
         for kind, name in _DATA.findall(argument):
             if name not in known[kind]:
-                text = f"refers to {kind}.{name}: the step's {kind} are {listed(known[kind])}"
+                text = f"refers to {kind}.{name}, which does not exist; the step's {kind} are {listed(known[kind])}"
                 references.report(references.step.problem(f"spec.arguments[{index}]", text))

@@ -1,4 +1,4 @@
-"""From the coordinator's snapshot to the status that people and tools read."""
+"""Conversion of the coordinator's snapshot into the status of a ParallelRunStep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from longshore_api import status as api
 from longshore_protocol.snapshot import ENDED, SUCCEEDED, SUCCEEDED_WITH_FAILURES, Snapshot
 
 _LONGEST_MESSAGE, _LONGEST_TRACEBACK = 2048, 8192  # characters
-_ROUNDED = 10  # mini-batches a minute from which on the table shows no fractions
+_ROUNDED = 10  # mini-batches per minute above which the table shows no fractions
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -22,10 +22,13 @@ def step_status(
     now: datetime,
     generation: int = 1,
 ) -> api.ParallelRunStepStatus:
-    """Compute the whole status of a ParallelRunStep.
+    """Compute the complete status of a ParallelRunStep.
 
-    `previous` is the status before, from which conditions whose status is the same keep their transition time; `now`
-    is aware; `generation` is that of the spec that the run was made from.
+    Args:
+        snapshot: State of the run, as the coordinator reports it.
+        previous: Last status; conditions whose status is unchanged keep its transition time.
+        now: Current time, with time zone.
+        generation: Generation of the spec that the run was created from.
     """
     return api.ParallelRunStepStatus(
         observed_generation=generation,
@@ -47,7 +50,7 @@ def _conditions(
     ended = snapshot.state in ENDED
     reason = snapshot.reason or snapshot.state
     if not ended and reason in (SUCCEEDED, SUCCEEDED_WITH_FAILURES):
-        reason = snapshot.state  # it will have, once the output is written
+        reason = snapshot.state  # the run has not succeeded until its output is written
     message = snapshot.message
     if not ended and snapshot.waiting_reason:
         reason, message = snapshot.waiting_reason, snapshot.waiting_message
@@ -65,10 +68,10 @@ def conditions(
     now: datetime,
     stalled: str = "",
 ) -> list[api.Condition]:
-    """Return the conditions of a step, task or run, as kstatus reads them.
+    """Return the conditions of a step or run in the form that kstatus expects.
 
-    Waiting is not stalling: it may pass by itself, and kstatus takes Stalled for failed. `stalled` is why one that
-    has not finished cannot proceed by itself: the reason of that condition.
+    A waiting step is not Stalled, because kstatus reports Stalled as failed. `stalled` is the reason why an unfinished
+    step cannot proceed without a change by the user; "" if it can.
     """
     truths: dict[str, tuple[Truth, str]] = {
         "Succeeded": (succeeded, reason),
@@ -92,7 +95,7 @@ def condition(
     generation: int,
     now: datetime,
 ) -> api.Condition:
-    """Return a condition; if its status is what it was in `previous`, since then."""
+    """Return a condition; an unchanged status keeps the transition time of `previous`."""
     before = previous.condition(type_) if previous else None
     return api.Condition(
         type=type_,
@@ -104,7 +107,7 @@ def condition(
     )
 
 
-def _truth(value: bool) -> Truth:  # noqa: FBT001  (the value is what it is about)
+def _truth(value: bool) -> Truth:  # noqa: FBT001  (the flag is the value to convert)
     return "True" if value else "False"
 
 
@@ -138,7 +141,7 @@ def _progress(snapshot: Snapshot) -> api.Progress:
 
 
 def _remaining_seconds(snapshot: Snapshot) -> int | None:
-    """Return the seconds left at the present rate; None while they cannot be known, and at the end."""
+    """Return the seconds left at the current rate; None while unknown, and once the run has finished."""
     counts = snapshot.mini_batches
     if counts.total is None or not snapshot.rate_per_minute or snapshot.state in ENDED:
         return None
@@ -146,7 +149,7 @@ def _remaining_seconds(snapshot: Snapshot) -> int | None:
 
 
 def duration(seconds: int) -> str:
-    """Return seconds as Kubernetes writes them in tables: 45s, 2m30s, 3h5m, 2d4h."""
+    """Format seconds as Kubernetes does in tables: 45s, 2m30s, 3h5m, 2d4h."""
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if not minutes:
         return f"{seconds}s"
@@ -156,13 +159,13 @@ def duration(seconds: int) -> str:
 
 
 def _first_error(snapshot: Snapshot) -> api.FirstError | None:
-    """Return the first error, whatever the script made of it: filled in, and small enough for a status."""
+    """Return the first error with its empty fields filled in and its long fields cut to fit into a status."""
     error = snapshot.first_error
     if error is None:
         return None
     return api.FirstError(
         category=error.category or "System",
-        message=error.message[:_LONGEST_MESSAGE] or "it has no message",
+        message=error.message[:_LONGEST_MESSAGE] or "The error has no message.",
         mini_batch=error.mini_batch,
         pod=error.worker,
         traceback=error.traceback[-_LONGEST_TRACEBACK:],

@@ -1,4 +1,4 @@
-"""References to outputs of other steps: as users write them, and as places that are filled in when a step starts."""
+"""References to outputs of other steps, and the placeholders that stand for them until a step starts."""
 
 from __future__ import annotations
 
@@ -12,26 +12,32 @@ from longshore_api.validation import Loc, field_path
 
 _REFERENCE = re.compile(r"\$\(steps\.([^()]*)\)")
 _OUTPUT = re.compile(r"([^.]+)\.outputs\.([^.]+)")
-# A reference on its way through models and resolution, where it must look like the place that it will be.
+# A placeholder looks like a URL, because models and resolution accept only locations.
 _PLACEHOLDER = re.compile(r"longshore-step://([a-z][-a-z0-9]*)/([A-Za-z_][-A-Za-z0-9_]*)")
 
 
 @dataclass(frozen=True)
 class Need:
-    """One step needs another: an output of it, or only that it has succeeded."""
+    """Dependency of one step on another: on one of its outputs, or only on its success."""
 
-    step: str  # who needs
-    on: str  # whom
+    step: str  # the dependent step
+    on: str  # the step that it depends on
     output: str | None  # None: runAfter
-    path: str  # the field that says so: "spec.steps[1].script.inputs[0].from"
+    path: str  # the field that declares it: "spec.steps[1].script.inputs[0].from"
 
 
 def insert_placeholders(
     value: Any, *, step: str, loc: Loc, needs: list[Need], problems: list[Problem], where: str
 ) -> Any:
-    """Return a value of a step with each `$(steps.X.outputs.Y)` as a place that is filled in when the step starts.
+    """Replace each `$(steps.X.outputs.Y)` in a step's value by a placeholder; return the value.
 
-    Adds what it finds to `needs`, and what is no such reference to `problems`.
+    Args:
+        value: Any value in the step's spec.
+        step: Name of the step.
+        loc: Path of the value in the document.
+        needs: Receives each dependency.
+        problems: Receives each malformed reference.
+        where: Name of the document, for problems.
     """
 
     def placeholder(found: re.Match[str]) -> str:
@@ -63,14 +69,14 @@ def insert_placeholders(
 
 
 def is_placeholder(location: str) -> bool:
-    """Tell whether a place is an output of another step, or below one."""
+    """Return whether a location is the placeholder of an output, or below one."""
     return _PLACEHOLDER.match(location) is not None
 
 
 def fill_placeholders(value: Any, outputs: Mapping[tuple[str, str], str]) -> Any:
-    """Return a value with each place that is held replaced by the URI of that (step, output).
+    """Replace each placeholder in a value by the URI of its (step, output); return the value.
 
-    One that nothing was asked of, as somebody wrote it by hand, stays: who is to open it says that there is no such.
+    Unknown placeholders, which only a user can have written, stay; opening them fails with a clear error.
     """
     match value:
         case dict():

@@ -119,7 +119,7 @@ SPECS = {
     ),
     "parameter without a value": (
         {"nodeCount": "$(parameters.nodes)"},
-        r"spec\.nodeCount refers to the parameter nodes, which has no value: give it with -p nodes=VALUE",
+        r"spec\.nodeCount refers to the parameter nodes, which has no value; pass it with -p nodes=VALUE",
     ),
 }
 
@@ -153,7 +153,7 @@ MANIFESTS = {
         r"manifest\.yaml document 1, Deployment/web: apiVersion is 'apps/v1': must be longshore\.dev/v1alpha1; .*",
     ),
     "no mapping": ("- 1\n", r"manifest\.yaml document 1: is a list: must be a mapping with apiVersion and kind"),
-    "nothing": ("# nothing\n", r"manifest\.yaml: there is no document in it"),
+    "nothing": ("# nothing\n", r"manifest\.yaml: holds no document; add one, or pass another path"),
     "no YAML at all": (b"\x89PNG\r\n\x1a\n\x00", r"manifest\.yaml.*: .+"),
 }
 
@@ -178,14 +178,12 @@ def test_the_name_of_a_step_leaves_room_for_those_of_its_pods(longshore, name):
 def test_documents_must_hold_exactly_one_step(longshore):
     dataset = longshore.document("Dataset", "data", file={"paths": ["data/*"]})
     longshore.manifest(dataset)
-    refused(longshore, "documents: none is a ParallelRunStep; there are: Dataset")
+    refused(longshore, "documents: none is a ParallelRunStep; found Dataset")
 
     second = longshore.step()
     second["metadata"] = {"name": "second-step"}
     longshore.manifest(longshore.step(), second)
-    refused(
-        longshore, r"documents: a run takes one ParallelRunStep, and there are test-step \(.*\) and second-step \(.*\)"
-    )
+    refused(longshore, r"documents: a run takes one ParallelRunStep; found test-step \(.*\) and second-step \(.*\)")
 
 
 def test_two_documents_of_one_kind_and_name_are_refused(longshore):

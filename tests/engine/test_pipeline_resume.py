@@ -27,7 +27,7 @@ def test_a_failed_run_goes_on_with_its_failed_step_alone_and_with_the_code_as_it
     assert (second.code, total(second)) == (0, str(TOTAL))
     assert sums.calls().keys() & {"make", *done} == set()
     assert sums.calls()["square-5"] == 1
-    assert steps(second)["square"]["notReused"] == "there is no earlier run of it"
+    assert steps(second)["square"]["notReused"] == "no earlier run of this step exists"
     assert "** 2 + 0" in (sums.folder / "runs" / "1" / "sources" / "3" / "square.py").read_text()
 
 

@@ -55,7 +55,7 @@ def test_a_step_that_allows_no_reuse_runs_again_with_all_that_reads_from_it(sums
     run(sums, "1")
     second = run(sums, "2")
     assert reused(second) == {"make"}
-    assert steps(second)["square"]["notReused"] == "its allowReuse is false"
+    assert steps(second)["square"]["notReused"] == "allowReuse is false"
 
 
 def test_a_step_whose_code_was_mended_goes_on_with_old_rows_only_when_its_user_says_so(sums):
@@ -133,7 +133,7 @@ def test_what_is_compared_can_be_chosen(reader):
     assert reused(reader.submit("4", contentFingerprint=False)) == {"read", "count"}
     told = reader.submit("5", "--no-reuse", contentFingerprint="none")
     assert reused(told) == set()
-    assert steps(told)["read"]["notReused"] == "regenerateOutputs asks every step to run"
+    assert steps(told)["read"]["notReused"] == "regenerateOutputs is true"
 
 
 def test_a_step_that_went_on_over_changed_inputs_is_not_reused(longshore):

@@ -252,7 +252,7 @@ def test_a_cancelled_run_does_nothing(sums):
         ({"steps": [script("make", runAfter=["add"])]}, r"spec\.steps\[0\]\.runAfter\[0\] refers to the step 'add'"),
         (
             {"steps": [script("make", runAfter=["add"]), script("add", runAfter=["make"])]},
-            r"spec\.steps\[0\]\.runAfter\[0\] closes a circle: make → add → make",
+            r"spec\.steps\[0\]\.runAfter\[0\] closes a cycle of dependencies: make → add → make",
         ),
         (
             {"parameters": [{"name": "count", "type": "integer", "default": "many"}]},

@@ -24,7 +24,11 @@ def test_a_pipeline_that_could_be_run_is_ready(world):
 @pytest.mark.parametrize(
     ("steps", "parameters", "says"),
     [
-        ([script("north", "south"), script("south", "north")], [], "closes a circle: north → south → north"),
+        (
+            [script("north", "south"), script("south", "north")],
+            [],
+            "closes a cycle of dependencies: north → south → north",
+        ),
         ([script("north"), script("north")], [], "spec.steps[1].name is 'north', as is that of spec.steps[0]"),
         ([script("north", "south")], [], "refers to the step 'south': the steps are north"),
         ([script("north", arguments=["$(parameters.x)"])], [], "refers to the parameter 'x'"),

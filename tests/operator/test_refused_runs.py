@@ -13,7 +13,10 @@ def world():
 
 
 BAD = {
-    "a circle": ([script("north", "south"), script("south", "north")], "closes a circle: north → south → north"),
+    "a circle": (
+        [script("north", "south"), script("south", "north")],
+        "closes a cycle of dependencies: north → south → north",
+    ),
     "an unknown step": ([script("north", "x")], "spec.steps[0].script.inputs[0].from refers to the step 'x'"),
     "an unknown parameter": (
         [script("north", arguments=["$(parameters.x)"])],

@@ -48,7 +48,7 @@ def wait_in_vain(world, late):
     live(world, FIVE_MINUTES)
     succeeded = world.condition()
     assert (succeeded["status"], succeeded["reason"]) == ("Unknown", "WaitingForReferences")
-    said = "neither is one named nor is one the default" if late == "Datastore" else f"there is no such {late}"
+    said = "none is named and none is the default" if late == "Datastore" else f"there is no such {late}"
     assert said in succeeded["message"]
     assert not world.kube.of("Pod")
 

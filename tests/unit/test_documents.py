@@ -62,7 +62,7 @@ def test_a_folder_without_manifests_is_an_error(tmp_path: Path):
 
 def test_a_file_without_documents_is_an_error(tmp_path: Path):
     path = write(tmp_path / "a.yaml", "# nothing\n---\n")
-    assert sentences(path) == [f"{path}: there is no document in it"]
+    assert sentences(path) == [f"{path}: holds no document; add one, or pass another path"]
 
 
 def test_an_absent_file_is_an_error(tmp_path: Path):
@@ -90,13 +90,13 @@ def test_bytes_that_are_no_text_are_one_sentence(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_bytes(b"a: \xff\xfe\x00")
     (found,) = sentences(path)
-    assert found.startswith(f"{path}: is not YAML: ")
+    assert found.startswith(f"{path}: is not valid YAML: ")
 
 
 @pytest.mark.parametrize("text", ["a: 0b_\n", "a: " + "9" * 5000, "[" * 2000])
 def test_what_yaml_trips_over_is_one_sentence(tmp_path: Path, text: str):
     (found,) = sentences(write(tmp_path / "a.yaml", text))
-    assert found.startswith(f"{tmp_path / 'a.yaml'}: is not YAML that can be read: ")
+    assert found.startswith(f"{tmp_path / 'a.yaml'}: is not valid YAML: ")
 
 
 def test_merge_keys_may_repeat_what_they_merge(tmp_path: Path):
@@ -172,7 +172,7 @@ def laughs(first, level, top):
 def test_aliases_that_mean_millions_of_values_are_refused_by_their_line(tmp_path, text):
     file = tmp_path / "step.yaml"
     file.write_text(text)
-    with pytest.raises(InvalidDocuments, match=r"step.yaml line 1, column 1: its aliases stand for \d+ values"):
+    with pytest.raises(InvalidDocuments, match=r"step.yaml line 1, column 1: its aliases expand \d+ values to \d+; write"):
         read_yaml(file)
 
 

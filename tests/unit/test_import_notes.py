@@ -27,29 +27,29 @@ from longshore_planner.azureml import UnsupportedDocument, check, translate
     (
         "a value that is refused",
         parallel(mini_batch_size="many"),
-        "mini_batch_size is not carried over: it is 'many', and miniBatchSize must be",
+        "mini_batch_size is not carried over: it is 'many', but miniBatchSize must be",
     ),
     (
         "a timeout that is too long",
         parallel(retry_settings={"timeout": 10**6}),
-        "retry_settings.timeout is not carried over: it is 1000000, and runInvocationTimeoutSeconds must be",
+        "retry_settings.timeout is not carried over: it is 1000000, but runInvocationTimeoutSeconds must be",
     ),
     (
         "a mapping that is none",
         parallel(resources=3),
-        "resources is not carried over: it is 3, and a mapping of fields was expected",
+        "resources is not carried over: it is 3, but must be a mapping of fields",
     ),
     (
         "data that nothing reads",
         parallel(inputs={"files": {"type": "uri_folder", "path": "d"}, "x": {"type": "uri_folder", "path": "x"}}),
-        "inputs.x is not carried over: nothing refers to it",
+        "inputs.x is not carried over: nothing refers to this input",
     ),
     (
         "an argument of nothing",
         parallel({"program_arguments": "${{inputs.no}}"}),
-        "task.program_arguments: has ${{inputs.no}}, for which there is nothing here",
+        "task.program_arguments: has ${{inputs.no}}, which has no counterpart",
     ),
-    ("an open quote", parallel({"program_arguments": "--a 'b"}), "task.program_arguments: was split at spaces"),
+    ("an open quote", parallel({"program_arguments": "--a 'b"}), "task.program_arguments: is not valid in a shell"),
     (
         "packages",
         parallel({"environment": {"image": "i", "conda_file": "c.yml"}}),
@@ -63,12 +63,12 @@ from longshore_planner.azureml import UnsupportedDocument, check, translate
     (
         "several processes that talk",
         pipeline({"one": command(distribution={"type": "mpi"})}),
-        "jobs.one.distribution is not carried over: a step is one process",
+        "jobs.one.distribution is not carried over: a ScriptStep is one process",
     ),
     (
         "other kinds of jobs",
         pipeline({"one": {"type": "sweep", "trial": {}}}),
-        "jobs.one is not carried over: there is no step like a job of the type sweep",
+        "jobs.one is not carried over: jobs of type sweep have no corresponding step",
     ),
     (
         "other inputs than there are",
@@ -80,8 +80,8 @@ from longshore_planner.azureml import UnsupportedDocument, check, translate
         pipeline({"one": command(inputs={"a": "${{parent.jobs.no.outputs.o}}"})}),
         "jobs.one.inputs.a: refers to no.o",
     ),
-    ("what the code of v1 says", config(), "inputs and output: stand in the Python code"),
-    ("partitions of v1", config(partition_keys=["a"]), "partition_keys: the partition_format of the dataset stands in"),
+    ("what the code of v1 says", config(), "inputs and output: are in the Python code"),
+    ("partitions of v1", config(partition_keys=["a"]), "partition_keys: the partition_format of the dataset is in"),
     ("an action that there is not", config(output_action="print"), "output_action is not carried over: it is 'print'"),
 )
 def test_what_is_not_carried_over_is_told(content: Any, expected: str):

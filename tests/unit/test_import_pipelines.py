@@ -123,8 +123,8 @@ def test_a_pipelines_parameters_have_types_and_those_that_nothing_reads_are_left
         {"name": "b", "type": "boolean", "default": True},
         {"name": "open", "type": "integer"},
     ]
-    assert "inputs.unused is not carried over: no job refers to it" in notes
-    assert "inputs.open: has no value: longshore run needs -p open=VALUE" in notes
+    assert "inputs.unused is not carried over: no job refers to this input" in notes
+    assert "inputs.open: has no value; pass -p open=VALUE to longshore run" in notes
 
 
 def test_side_inputs_of_a_pipeline_are_its_parameters_or_what_steps_wrote():

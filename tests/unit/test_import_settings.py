@@ -110,7 +110,7 @@ def test_a_setting_of_an_mltable_becomes_one_of_ours(reader: str, settings: Any,
     ("reader", "settings", "note"),
     [
         ("read_delimited", {"header": "some"}, "header is not carried over: it is 'some'"),
-        ("read_delimited", {"delimiter": "||"}, "delimiter is not carried over: it is '||', and separator must be one"),
+        ("read_delimited", {"delimiter": "||"}, "delimiter is not carried over: it is '||', but separator must be one"),
         ("read_delimited", {"encoding": "ebcdic"}, "encoding is not carried over: it is 'ebcdic'"),
         ("read_delimited", {"infer_column_types": {"sample_size": 9}}, "infer_column_types is not carried over"),
         ("read_delimited", {"partition_size": 20}, "partition_size is not carried over"),

@@ -76,14 +76,17 @@ def test_a_pipeline_run_may_hold_its_pipeline():
 
 def test_of_several_one_must_be_named():
     assert refused(PIPELINE, OTHER, PARALLEL) == (
-        "documents: a run takes one of Pipeline/iris, Pipeline/other and ParallelRunStep/score: "
-        "name it with --pipeline NAME, or give fewer files"
+        "documents: a run takes one of Pipeline/iris, Pipeline/other and ParallelRunStep/score; "
+        "select it with --pipeline NAME, or pass fewer files"
     )
     assert chosen(PIPELINE, OTHER, PARALLEL, name="other").pipeline.name == "other"
 
 
 def test_a_name_that_no_pipeline_has_is_refused():
-    assert refused(PIPELINE, name="irsi") == "--pipeline: is 'irsi': the documents have Pipeline/iris"
+    assert (
+        refused(PIPELINE, name="irsi")
+        == "--pipeline: is 'irsi', which does not exist; the documents have Pipeline/iris"
+    )
 
 
 def test_a_pipeline_run_of_no_pipeline_is_refused():
@@ -92,7 +95,9 @@ def test_a_pipeline_run_of_no_pipeline_is_refused():
 
 def test_to_retry_a_run_by_its_name_is_for_clusters():
     run = document("PipelineRun", "again", retryOf="nightly")
-    assert "spec.retryOf is known to a cluster only: here, go on with --resume" in refused(PIPELINE, run)
+    assert "spec.retryOf is supported on clusters only; to continue a local run, pass --resume" in refused(
+        PIPELINE, run
+    )
 
 
 def test_a_script_step_is_a_pipeline_of_its_own_and_its_fields_are_its_own():

@@ -98,7 +98,7 @@ def test_with_continue_on_step_failure_only_what_needs_the_failed_step_is_skippe
     pipeline = frozen(*steps)
     failing = look(pipeline, after(look(pipeline), pipeline=pipeline, train="Failed"), continue_on_step_failure=True)
     assert states(failing)["compare"] == "Skipped"
-    assert failing.records["compare"].message == "it needs train, which did not succeed"
+    assert failing.records["compare"].message == "depends on train, which did not succeed"
     going_on = look(pipeline, after(failing, pipeline=pipeline, prepare="Succeeded"), continue_on_step_failure=True)
     assert going_on.start == ("describe",)
     over = look(pipeline, after(going_on, pipeline=pipeline, describe="Succeeded"), continue_on_step_failure=True)
@@ -229,7 +229,10 @@ def test_reusing_a_step_with_failed_items_carries_them_on_and_on():
     steps = [replace(each, failures="2 of 8 items failed") for each in earlier(first) if each.origin.step == "train"]
     second = run_through(history=History(steps + [each for each in earlier(first) if each.origin.step != "train"]))
     assert second.records["train"].reason == "ReusedWithFailures"
-    assert second.records["train"].message == "the outputs of train in run-1 are taken, where 2 of 8 items failed"
+    assert (
+        second.records["train"].message
+        == 'outputs of step "train" in run "run-1" are reused, where 2 of 8 items failed'
+    )
     assert second.records["prepare"].reason == "Reused"
     assert second.verdict.reason == "SucceededWithFailures"
 
@@ -273,8 +276,8 @@ def test_a_step_reads_the_outputs_of_the_run_that_made_them():
 @pytest.mark.parametrize(
     ("more", "options", "why"),
     [
-        ({"allowReuse": False}, {}, "its allowReuse is false"),
-        ({}, {"regenerate_outputs": True}, "regenerateOutputs asks every step to run"),
+        ({"allowReuse": False}, {}, "allowReuse is false"),
+        ({}, {"regenerate_outputs": True}, "regenerateOutputs is true"),
     ],
 )
 def test_reuse_can_be_refused_for_a_step_and_for_a_run(more, options, why):

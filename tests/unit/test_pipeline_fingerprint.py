@@ -40,9 +40,9 @@ BASE = {
         ({"environment": {"image": "slim:1", "variables": {}}}, "environment variable A changed from 1 to none"),
         ({"models": {"mnist 2": "/models/2"}}, "model mnist 1 changed; model mnist 2 changed"),
         ({"inputs": {"digits": {"paths": ["/other"]}}}, "input digits changed"),
-        ({"contents": {"input digits": "d1"}}, "the earlier run did not record what its inputs held"),
+        ({"contents": {"input digits": "d1"}}, "the earlier run did not record the contents of its inputs"),
         ({"outputs": {"out": {"mode": "upload"}}}, "output out changed"),
-        ({"settings": {}}, "nodeCount changed from 2 to its default"),
+        ({"settings": {}}, "nodeCount changed from 2 to the default"),
         ({"version": "2"}, "version changed from '' to '2'"),
         ({"steps": {"prepare": "run-2/prepare"}}, "step prepare, which it reads from, ran again"),
         ({}, "nothing changed"),
@@ -112,7 +112,7 @@ def with_files(digest="d2", *, of=HELD, **held):
             HELD,
             {**HELD, "contents": {"digits": "d0"}},
             "; ".join(
-                f"{name}: one of the two runs did not record what its files were"
+                f"{name}: one of the two runs did not record its files"
                 for name in ('input "digits"', 'model "mnist 1"')
             ),
         ),
@@ -229,5 +229,5 @@ def test_a_query_counts_by_its_text_and_its_database_and_no_contents_are_told():
 def test_a_script_is_given_no_rows_of_a_database():
     data = document("Dataset", "rows", tabular={"format": "sql", "datastore": "sales", "query": "SELECT 1"})
     store = document("Datastore", "sales", uri="postgresql://db/sales")
-    with pytest.raises(InvalidDocuments, match="is rows of a database, which are given to run\\(\\) only"):
+    with pytest.raises(InvalidDocuments, match="holds rows of a database, which only a ParallelRunStep can read"):
         parts(inputs=[{"name": "rows", "dataset": "rows"}], documents=(data, store))

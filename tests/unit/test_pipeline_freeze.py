@@ -43,21 +43,24 @@ def test_what_a_step_reads_is_told_from_what_it_only_runs_after():
 def test_a_circle_is_refused_with_its_steps_in_the_order_of_the_data():
     found = problems(script("aaa", "ccc"), script("bbb", "aaa"), script("ccc", "bbb"), script("ddd"))
     assert found == [
-        "spec.steps[0].script.inputs[0].from closes a circle: aaa → bbb → ccc → aaa; no step can need itself",
+        "spec.steps[0].script.inputs[0].from closes a cycle of dependencies: aaa → bbb → ccc → aaa; remove one of them",
     ]
 
 
 def test_a_step_that_runs_after_itself_is_a_circle():
     assert problems(script("aaa", runAfter=["aaa"])) == [
-        "spec.steps[0].runAfter[0] closes a circle: aaa → aaa; no step can need itself",
+        "spec.steps[0].runAfter[0] closes a cycle of dependencies: aaa → aaa; remove one of them",
     ]
 
 
 @pytest.mark.parametrize(
     ("reference", "text"),
     [
-        ("$(steps.frist.outputs.out)", "refers to the step 'frist': the steps are first and second"),
-        ("$(steps.first.outputs.model)", "refers to the output 'model' of first: its outputs are out"),
+        (
+            "$(steps.frist.outputs.out)",
+            "refers to the step 'frist', which does not exist; the steps are first and second",
+        ),
+        ("$(steps.first.outputs.model)", "refers to the output 'model' of 'first', which does not exist; its outputs are out"),
         (
             "$(steps.first.out)",
             "refers to $(steps.first.out): a reference to another step is $(steps.STEP.outputs.NAME)",
@@ -72,15 +75,15 @@ def test_an_unknown_reference_is_refused_where_it_stands(reference, text):
 
 def test_an_unknown_step_to_run_after_is_refused_where_it_stands():
     assert problems(script("first", runAfter=["zero"])) == [
-        "spec.steps[0].runAfter[0] refers to the step 'zero': the steps are first",
+        "spec.steps[0].runAfter[0] refers to the step 'zero', which does not exist; the steps are first",
     ]
 
 
 def test_an_argument_that_names_no_input_or_output_is_refused():
     found = problems(script("first", arguments=["$(inputs.data)", "$(outputs.out)", "$(outputs.model)"]))
     assert found == [
-        "spec.steps[0].script.arguments[0] refers to inputs.data: the step's inputs are none",
-        "spec.steps[0].script.arguments[2] refers to outputs.model: the step's outputs are out",
+        "spec.steps[0].script.arguments[0] refers to inputs.data, which does not exist; the step's inputs are none",
+        "spec.steps[0].script.arguments[2] refers to outputs.model, which does not exist; the step's outputs are out",
     ]
 
 
@@ -111,7 +114,7 @@ def test_an_unknown_field_is_refused_with_what_was_meant():
 def test_what_only_a_run_as_a_whole_has_is_no_field_of_a_step():
     found = problems(script("first"), {"name": "second", "parallelRun": {**PARALLEL, "resumeFrom": "other"}})
     assert found == [
-        "spec.steps[1].parallelRun.resumeFrom is not a field of a pipeline's step: the run as a whole has it",
+        "spec.steps[1].parallelRun.resumeFrom is not supported in a pipeline's step; set it in the PipelineRun",
     ]
 
 

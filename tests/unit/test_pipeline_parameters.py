@@ -77,14 +77,14 @@ def test_a_default_of_another_type_is_refused_where_it_stands():
 def test_a_required_parameter_without_a_value_is_refused():
     found = problems(script("only", arguments=["$(parameters.value)"]), parameters=[parameter("string")])
     assert found == [
-        "spec.parameters[0] has no value: the parameter value is required; give it with -p value=VALUE",
+        "spec.parameters[0] has no value, but the parameter value is required; pass it with -p value=VALUE",
     ]
 
 
 def test_a_required_parameter_that_nothing_refers_to_is_refused():
     found = problems(script("only"), parameters=[parameter("string")], given={"value": "a"})
     assert found == [
-        "spec.parameters[0] is required and nothing refers to $(parameters.value): use it, or leave it out",
+        "spec.parameters[0] is required, but nothing refers to $(parameters.value); use the parameter or remove it",
     ]
 
 
@@ -106,8 +106,8 @@ def test_a_reference_to_no_parameter_is_refused_where_it_stands():
     found = problems(script("only", arguments=["-n", "$(parameters.count)"]))
     (sentence,) = found
     assert sentence == (
-        "spec.steps[0].script.arguments[1] refers to the parameter 'count', which the pipeline does not have: "
-        "it has none"
+        "spec.steps[0].script.arguments[1] refers to the parameter 'count', which does not exist; "
+        "the parameters are none"
     )
 
 

@@ -103,7 +103,7 @@ def test_datastores_of_one_run_that_name_different_accounts_are_told_of():
     two = kind("Datastore", "two", uri="s3://bucket", serviceAccountName="twos")
     images = kind("Dataset", "images", file={"datastore": "two", "paths": ["in/*.png"]})
     assert (
-        "Datastore/two: spec.serviceAccountName is 'twos': must be 'ones', as of Datastore/one, or left out: "
+        "Datastore/two: spec.serviceAccountName is 'twos': must be 'ones', as in Datastore/one, or left out: "
         "the pods of a run have one account"
     ) in problems(step(), images, one, two, ENVIRONMENT)
 
@@ -165,7 +165,7 @@ def test_no_step_mounts_a_claim_that_no_datastore_is_on(place):
     told = problems(step(source={"uri": place}), DATASET, DATASTORE, CODE, ENVIRONMENT)
     claim = place.removeprefix("pvc:").partition("/")[0]
     assert told == (
-        f"ParallelRunStep/score: spec.source.uri is '{place}': is in no Datastore: create one with spec.uri "
+        f"ParallelRunStep/score: spec.source.uri is '{place}': is in no Datastore; create one with spec.uri "
         f"pvc:{claim}, or move the source into one"
     )
 
@@ -195,7 +195,7 @@ def test_folders_of_the_nodes_are_for_who_allows_them():
     assert run.job.inputs[0].paths == ("/mnt/longshore/host/srv/data/in/*.png",)
     assert run.provision.volumes == (Volume(host_path="/srv/data"),)
     assert user_location(run.job.run_uri) == "file:///srv/data/longshore/score-0f8a7c52"
-    assert "does not give to pods" in problems(step(), DATASET, store, ENVIRONMENT)
+    assert "does not allow" in problems(step(), DATASET, store, ENVIRONMENT)
 
 
 def test_secrets_of_stores_and_resources_of_nodes_are_kept():
@@ -239,7 +239,7 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
         ),
         (
             [step(sideInputs=[{"name": "w", "from": "$(steps.a.outputs.b)"}]), DATASET, DATASTORE, ENVIRONMENT],
-            "spec.sideInputs[0].from is '$(steps.a.outputs.b)': is for steps of a pipeline",
+            "spec.sideInputs[0].from is '$(steps.a.outputs.b)': is supported in pipelines only",
         ),
         ([step(source={"uri": "code"}), DATASET, DATASTORE, ENVIRONMENT], "spec.source.uri is 'code': must be a URL"),
         (
@@ -335,7 +335,7 @@ def test_a_machine_size_that_is_not_known_is_told_with_some_that_are():
     cluster = kind("ComputeCluster", "cpu", vmSize="STANDARD_D2_V22")
     found = problems(step(computeTarget="cpu"), DATASET, DATASTORE, ENVIRONMENT, cluster)
     assert "ComputeCluster/cpu" in found
-    assert "spec.vmSize is 'STANDARD_D2_V22': is no machine size that Longshore knows" in found
+    assert "spec.vmSize is 'STANDARD_D2_V22': is an unknown machine size" in found
     assert "D2_v2" in found
 
 

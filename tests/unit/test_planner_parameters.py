@@ -47,8 +47,8 @@ def test_a_reference_without_a_value_names_document_and_field():
     content = {"kind": "Dataset", "metadata": {"name": "x"}, "spec": {"file": {"paths": ["a", "$(parameters.p)/b"]}}}
     assert sentences(content) == [
         (
-            "steps.yaml document 1, Dataset/x: spec.file.paths[1] refers to the parameter p, which has no value: "
-            "give it with -p p=VALUE"
+            "steps.yaml document 1, Dataset/x: spec.file.paths[1] refers to the parameter p, which has no value; "
+            "pass it with -p p=VALUE"
         )
     ]
 

@@ -165,7 +165,7 @@ def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Calla
         (
             FILES,
             {"coalesceSmallFiles": True},
-            "spec.coalesceSmallFiles means nothing for files: it is for tabular inputs",
+            "spec.coalesceSmallFiles is not supported for files; remove it, or use tabular inputs",
         ),
         (
             FILES,
@@ -183,11 +183,11 @@ def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Calla
                 "spec.inputs[0] has user and season"
             ),
         ),
-        (FILES, {"miniBatch": {"rows": 5}}, "spec.miniBatch.rows is given, and the inputs are files: give files"),
+        (FILES, {"miniBatch": {"rows": 5}}, "spec.miniBatch.rows is not supported, because the inputs are files; set files"),
         (
             ROWS,
             {"miniBatch": {"files": 5}},
-            "spec.miniBatch.files is given, and the inputs are tabular: give bytes or rows",
+            "spec.miniBatch.files is not supported, because the inputs are tabular; set bytes or rows",
         ),
         (
             FILES,
@@ -230,7 +230,7 @@ def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Calla
         (
             FILES,
             {"source": {"configMap": "code"}},
-            "spec.source.configMap is known to a cluster only: a local run takes spec.source.uri",
+            "spec.source.configMap is supported on clusters only; for a local run, set spec.source.uri",
         ),
         (
             FILES,
@@ -244,7 +244,7 @@ def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Calla
             FILES,
             {"arguments": ["--x", "$(inputs.mnist)"]},
             (
-                "spec.arguments[1] refers to inputs.mnist: arguments of a step by itself can refer to "
+                "spec.arguments[1] refers to inputs.mnist, which does not exist; arguments of a standalone step can refer to "
                 "$(parameters.NAME), and $(outputs.inferences)"
             ),
         ),
@@ -263,11 +263,11 @@ def test_all_that_is_wrong_is_told_at_once(problems: Callable[..., list[str]]):
 def test_a_run_takes_exactly_one_step(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_text(yaml.safe_dump(MNIST))
-    with pytest.raises(InvalidDocuments, match="none is a ParallelRunStep; there are: Dataset"):
+    with pytest.raises(InvalidDocuments, match="none is a ParallelRunStep; found Dataset"):
         resolve(load([path]), run_uri="/runs/1", run_id="r1", cores=1)
     steps = [resource("ParallelRunStep", name, STEP) for name in ("one", "two")]
     path.write_text(yaml.safe_dump_all([MNIST, *steps]))
-    with pytest.raises(InvalidDocuments, match=r"takes one ParallelRunStep, and there are one \(.*\) and two \("):
+    with pytest.raises(InvalidDocuments, match=r"takes one ParallelRunStep; found one \(.*\) and two \("):
         resolve(load([path]), run_uri="/runs/1", run_id="r1", cores=1)
 
 
@@ -315,7 +315,7 @@ def test_an_abbreviated_flag_is_the_scripts_own(resolved: Resolve):
         (["--amlbi_file_format", "csv"], "spec.arguments[1] is 'csv': must be jsonl after --amlbi_file_format"),
         (
             ["--amlbi_file_format=jsonl"],
-            "spec.arguments[0] is 'jsonl': needs a number of rows: --amlbi_mini_batch_rows N, or miniBatch.rows",
+            "spec.arguments[0] is 'jsonl': needs the rows per mini-batch; add --amlbi_mini_batch_rows N, or set miniBatch.rows",
         ),
         (
             ["--amlbi_mini_batch_rows", "0", "--amlbi_file_format", "jsonl"],

@@ -78,7 +78,7 @@ def test_two_default_datastores_are_refused_where_one_is_needed(problems: Callab
 def test_a_volume_of_a_cluster_is_out_of_reach(problems: Callable[..., list[str]]):
     store = resource("Datastore", "v", {"uri": "pvc://claim/x", "default": True})
     assert problems(MNIST, store) == [
-        "spec.uri is 'pvc://claim/x': it is on a volume of a cluster, which a local run cannot reach"
+        "spec.uri is 'pvc://claim/x': it is on a volume of a cluster, which a local run cannot access"
     ]
 
 
@@ -148,7 +148,7 @@ def test_paths_are_joined_below_their_base(base: str, path: str, joined: str):
 
 SALES = resource("Datastore", "sales", {"uri": "postgresql://db.example:5432/sales"})
 QUERY = {"format": "sql", "datastore": "sales", "query": "SELECT * FROM rows", "splitBy": "id"}
-IN_BYTES = "is given in bytes, and rows of a database are counted: give miniBatch.rows"
+IN_BYTES = "is in bytes, but mini-batches of a database are in rows; set miniBatch.rows"
 
 
 def test_a_query_is_asked_of_its_datastores_database_ten_thousand_rows_at_a_time(resolved: Resolve):
@@ -181,20 +181,20 @@ def test_the_default_datastore_may_be_the_database(resolved: Resolve):
             {**QUERY, "splitBy": None},
             {"miniBatch": {"rows": 5}},
             (
-                "spec.miniBatch.rows is given, and no query has splitBy, the column to cut its rows by: "
-                "each is one mini-batch"
+                "spec.miniBatch.rows has no effect without splitBy, the column that divides a query's rows; "
+                "set splitBy in a Dataset"
             ),
         ),
         (
             QUERY,
             {"partitionKeys": ["id"]},
-            "spec.partitionKeys is given, and rows of a database are cut by the splitBy of their Dataset",
+            "spec.partitionKeys is not supported for rows of a database; set splitBy in their Dataset instead",
         ),
         (
             {**QUERY, "datastore": None},
             {},
             (
-                "spec.tabular.datastore is missing, and no Datastore is the default: "
+                "spec.tabular.datastore is missing, and no Datastore is the default; "
                 "format sql needs one whose uri is a database"
             ),
         ),
@@ -206,12 +206,12 @@ def test_the_default_datastore_may_be_the_database(resolved: Resolve):
         (
             {"datastore": "sales", "paths": ["rows.csv"]},
             {},
-            "spec.tabular.datastore is 'sales', a database: only tabular data of format sql is in one",
+            "spec.tabular.datastore is 'sales', a database, which supports only tabular data of format sql",
         ),
         (
             QUERY,
             {"output": {"name": "o", "datastore": "sales"}},
-            "spec.output.datastore is 'sales', a database: only tabular data of format sql is in one",
+            "spec.output.datastore is 'sales', a database, which supports only tabular data of format sql",
         ),
     ],
 )

@@ -1,8 +1,7 @@
-"""From Azure ML's YAML, parsed, to documents of ours, and notes on what could not be carried over.
+"""Translation of Azure ML's parsed YAML into Longshore's documents, with notes on everything that is not translated.
 
-Pure: no file is opened here; who calls gives a function that reads the files that the YAML names. Nothing that the YAML
-says raises, but for what is no job or config at all: a field that is not known, or whose value Longshore refuses, is
-noted and left out.
+Pure: the caller passes a function that reads files. Unknown fields, and values that Longshore refuses, are noted and
+left out; only a file that is neither a job nor a config raises an error.
 """
 
 from longshore_planner.azureml.check import check

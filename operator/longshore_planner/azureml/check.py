@@ -1,4 +1,4 @@
-"""Whether Longshore takes the documents that were made: their models, and what a run freezes before it starts."""
+"""Validation of translated documents: by their models, and by resolving them as a run does."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from longshore_planner.pipelines.frozen import Options
 from longshore_planner.pipelines.parameters import Given
 from longshore_planner.resolve import resolve
 
-_NOWHERE = "/import"  # a run's folder that nothing is written to
+_NOWHERE = "/import"  # folder of a run that is never started
 _SAMPLES = {"string": "a", "integer": 1, "number": 1, "boolean": True, "datapath": "a"}
 
 
 def check(documents: list[dict[str, Any]], *, where: str) -> None:
-    """See to documents before they are shown to anybody. Raises InvalidDocuments with every problem found.
+    """Validate translated documents, without checking that data and scripts exist.
 
-    Whether data and scripts are there is not looked at. Parameters without a value get one that suits their type.
+    Parameters without a value get a sample of their type.
+
+    Raises:
+        InvalidDocuments: with every problem found.
     """
     bare = [plain(each) for each in documents]
     known = gather([Document(f"{where}, {label(each)}", "/", parse(each, where=where)) for each in bare])
@@ -33,10 +36,10 @@ def check(documents: list[dict[str, Any]], *, where: str) -> None:
     open_ = [each for each in chosen.pipeline.spec.parameters if each.default is None]
     given = [Given(each.name, _sample(each, known), where) for each in open_]
     if any(each.value is None for each in given):
-        return  # there is no Dataset at all: what else is wrong shows when there is one
+        return  # without any Dataset, the rest cannot be resolved
     freeze(
         chosen.pipeline, given, known, run_id="import", run_uri=_NOWHERE, cores=1, options=Options()
-    )  # its verdict counts, not its plan
+    )  # called for its errors only
 
 
 def _sample(parameter: PipelineParameter, documents: Documents) -> Any:

@@ -1,4 +1,4 @@
-"""A command of v2 as the spec of a ScriptStep: a step of ours runs one Python script, where theirs runs a shell."""
+"""Translation of a v2 command, which is a shell command line, into a ScriptStep, which runs one Python script."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def command_spec(step: Step) -> dict[str, Any]:
     step.source(job.text("code"), made, origin=job.field_path("code"))
     origin = job.field_path("command")
     script, line = _script(job.text("command"), step, origin=origin)
-    remark = "" if script != MISSING_SCRIPT else f"write it: it has to do what {job.text('command') or 'the job'} does"
+    remark = (
+        "" if script != MISSING_SCRIPT else f"write a script that does what {job.text('command') or 'the job'} does"
+    )
     made.put("scriptName", step.script(script, origin=origin), remark=remark)
     arguments = _without_shell(step.arguments(line, _path, origin=origin), step, origin=origin)
     made.put("arguments", arguments or None)
@@ -40,14 +42,14 @@ def command_spec(step: Step) -> dict[str, Any]:
     step.variables(made)
     count, size = step.nodes()
     if count not in (None, 1, "1"):
-        notes.lost(job.field_path("resources.instance_count"), "a script step is one process on one node")
+        notes.lost(job.field_path("resources.instance_count"), "a ScriptStep is one process on one node")
     step.compute(made, 1, size, given=job.text("compute") or step.default_compute, origin=job.field_path("compute"))
     job.rest(_LOST)
     return made.spec()
 
 
 def plan_outputs(declared: Mapping[str, Mapping[str, str]]) -> dict[str, Output]:
-    """Return what the outputs of a command are: a folder of ours each, and a file in it where theirs is a file."""
+    """Map each output of a command to a folder, and to a file in it if Azure ML's output is a file."""
     planned = {}
     for name, each in declared.items():
         port = port_name(name)
@@ -61,29 +63,31 @@ def plan_outputs(declared: Mapping[str, Mapping[str, str]]) -> dict[str, Output]
 
 
 def _script(command: str, step: Step, *, origin: str) -> tuple[str, str]:
-    """Return the script of a command, and the rest of its line."""
+    """Return the script of a command, and its arguments as one line."""
     whole = command.replace("\\\n", " ")
     parts = [part.strip() for part in _NEXT.split(whole) if part.strip()]
     found = [(part, *scripted) for part in parts if (scripted := _python_script(part)) is not None]
     if not parts:
-        return MISSING_SCRIPT, ""  # of a component that cannot be seen, or another kind of job: that is told already
+        return MISSING_SCRIPT, ""  # an unavailable component or another kind of job, which is noted already
     if len(found) != 1:
-        many = "several scripts: make each a step" if found else "no Python script: write one that does it"
-        step.notes.lost(origin, f"a step runs one Python script, and this is {many}")
+        many = "several scripts; make each a step" if found else "no Python script; write one"
+        step.notes.lost(origin, f"a step runs one Python script, but this command has {many}")
         return MISSING_SCRIPT, ""
     part, script, line, flags = found[0]
     for other in parts:
         if other != part:
-            step.notes.lost(f"{origin} ({other})", "a step runs one Python script: do it there, or in the image")
+            step.notes.lost(
+                f"{origin} ({other})", "a step runs one Python script; do this in the script, or in the image"
+            )
     if flags:
         step.notes.add(
-            origin, f"{flags} was guessed to be the script {script}" if "-m" in flags else f"{flags} is left out"
+            origin, f"{flags} became the script {script}, which is a guess" if "-m" in flags else f"{flags} is left out"
         )
     return script, line
 
 
 def _python_script(command: str) -> tuple[str, str, str] | None:
-    """Return (script, the rest of the line, options of the interpreter); None for what runs no Python script."""
+    """Return script, arguments and interpreter options of a command; None if it runs no Python script."""
     words = command.split()
     if not words or not _PYTHON.fullmatch(words[0]):
         return None
@@ -100,7 +104,7 @@ def _python_script(command: str) -> tuple[str, str, str] | None:
 
 
 def _after(command: str, words: int) -> str:
-    """Return what stands behind so many words, as it is written: quotes are still to be read."""
+    """Return the part of a command after its first `words` words, unparsed."""
     return re.sub(rf"^\s*(?:\S+\s*){{{words}}}", "", command)
 
 
@@ -108,11 +112,11 @@ def _without_shell(arguments: list[str], step: Step, *, origin: str) -> list[str
     for index, each in enumerate(arguments):
         if _SHELL.match(each):
             step.notes.lost(
-                f"{origin} ({' '.join(arguments[index:])})", "no shell runs the script: its output is in logs"
+                f"{origin} ({' '.join(arguments[index:])})", "no shell runs the script; its output is in the run's logs"
             )
             return arguments[:index]
         if "$" in each.replace("$(", ""):
-            step.notes.add(origin, f"has {each}: no shell fills in variables, so the script sees it as it is")
+            step.notes.add(origin, f"has {each}; no shell expands variables, so the script receives it unchanged")
     return arguments
 
 
@@ -124,7 +128,7 @@ def _input(step: Step, name: str, data: Data) -> dict[str, str]:
     origin = step.job.field_path(f"inputs.{name}.mode")
     mode = our_mode(data.mode or "ro_mount")
     if mode is None:
-        step.notes.add(origin, f"{data.mode} became mount: the script gets a path")
+        step.notes.add(origin, f"{data.mode} became mount; the script receives a path")
     return {"name": port_name(name), **data.source, **({"mode": mode} if mode == "download" else {})}
 
 

@@ -1,7 +1,7 @@
-"""A ParallelRunConfig of v1, saved by save_to_yaml(), as a ParallelRunStep.
+"""Translation of a v1 ParallelRunConfig, saved by save_to_yaml(), into a ParallelRunStep.
 
-Such a file is half a step: inputs, output, arguments and name stand in the Python code that makes the
-ParallelRunStep of it, so they are left for the user to fill in.
+Such a file is half a step: inputs, output, arguments and name are in the Python code that creates the ParallelRunStep.
+The user fills them in.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _LOST = {
     "input_format": "",
     "environment_file": "name the image in the Environment",
 }
-_INPUT = "the data stands in the Python code that makes the ParallelRunStep: fill in the Dataset"
-_PARTITIONED = "the partition_format of the dataset stands in the Python code: fill in the input's partitionFormat"
-_IN_CODE = "stand in the Python code that makes the ParallelRunStep: fill them in"
+_INPUT = "the data is in the Python code that creates the ParallelRunStep; fill in the Dataset"
+_PARTITIONED = "the partition_format of the dataset is in the Python code; fill in the input's partitionFormat"
+_IN_CODE = "are in the Python code that creates the ParallelRunStep; fill them in"
 
 
 def config_step(content: Mapping[str, Any], resources: Resources, *, name: str) -> dict[str, Any]:
-    """Return the ParallelRunStep that a config becomes; what it does not say is told and left to fill in."""
+    """Translate a ParallelRunConfig into a ParallelRunStep; note what the user must fill in."""
     config, notes = Section(content, "", resources.notes), resources.notes
     made = SpecBuilder(ParallelRunStepSpec, notes)
     step = Step(step_name(name), config, resources, {}, {})
@@ -50,7 +50,7 @@ def config_step(content: Mapping[str, Any], resources: Resources, *, name: str) 
     made.put("inputs", [{"name": "input", **source, **partition}], remark=_INPUT)
     notes.add("inputs and output", _IN_CODE)
     notes.add("arguments and side_inputs", _IN_CODE)
-    # Of the two, keys decide alone.
+    # With partition keys, Azure ML ignores the size.
     unused = "mini_batch_size" if config.take("partition_keys") else "partition_keys"
     if partition:
         notes.add("partition_keys", _PARTITIONED)
@@ -60,10 +60,10 @@ def config_step(content: Mapping[str, Any], resources: Resources, *, name: str) 
     level = config.text("logging_level")
     made.put("loggingLevel", level.upper() or None, origin="logging_level")
     action = config.text("output_action").lower().rpartition(".")[2]
-    made.put(_ACTION, "summary_only", remark="" if action else "a guess, as the config does not say it")
+    made.put(_ACTION, "summary_only", remark="" if action else "a guess: the config does not set it")
     made.put(_ACTION, action or None, origin="output_action")
     if action == "append_row":
-        made.put("output", {"name": "output"}, remark="the name of the output stands in the Python code, too")
+        made.put("output", {"name": "output"}, remark="the name of the output is in the Python code, too")
     step.source(config.text("source_directory"), made, origin="source_directory")
     made.put("entryScript", step.script(config.text("entry_script"), origin="entry_script"))
     step.environment(config.take("environment"), made, origin="environment")
@@ -78,7 +78,7 @@ def config_step(content: Mapping[str, Any], resources: Resources, *, name: str) 
 
 
 def _is_size(value: Any) -> bool:
-    """Tell whether a mini-batch is so many bytes: then the input is a table."""
+    """Return whether a mini-batch size is in bytes, so that the input is tabular."""
     try:
         return parse_size(value)[1]
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Environments of Azure ML: an image, with or without packages that Azure ML would install into it."""
+"""Translation of Azure ML's environments: an image, with or without packages that Azure ML installs into it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from longshore_planner.azureml.notes import Notes
 from longshore_planner.azureml.section import Section, truth
 
-_BUILD = "fill in image, with the packages in it"
-_BASE = "image is the base image: the packages that Azure ML installs into it are missing"
-_INSTALLED = "Longshore builds no images: install the packages into an image, and name that"
+_BUILD = "fill in an image that contains the packages"
+_BASE = "image is the base image, without the packages that Azure ML installs into it"
+_INSTALLED = "Longshore builds no images; install the packages into an image, and set it as image"
 _V1_LOST = {
     "spark": "",
     "databricks": "",
@@ -23,12 +23,12 @@ _V1_LOST = {
 
 
 def named(asset: str) -> tuple[dict[str, Any], str]:
-    """Return the spec of an Environment of which only the name is known, and what is to be said beside it."""
-    return {}, f"fill in image, that of {asset}; a local run does not look at it"
+    """Return the spec of an Environment of which only the name is known, and a remark for the user."""
+    return {}, f"fill in the image of {asset}; local runs ignore it"
 
 
 def described(given: Mapping[str, Any], *, origin: str, notes: Notes) -> tuple[dict[str, Any], str]:
-    """Return the spec of an Environment that is described in place, as v1 or v2 has it, and what is to be said."""
+    """Return the spec of an Environment described in place, in the form of v1 or v2, and a remark for the user."""
     section = Section(given, origin, notes)
     spec: dict[str, Any] = {}
     image = section.text("image")

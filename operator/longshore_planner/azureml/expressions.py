@@ -1,4 +1,4 @@
-"""Azure ML's expressions: `${{inputs.x}}`, `${{parent.jobs.a.outputs.b}}`, and command lines that hold them."""
+"""Azure ML's expressions, `${{inputs.x}}` and `${{parent.jobs.a.outputs.b}}`, and command lines with them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _JOB = re.compile(r"parent\.jobs\.([^.]+)\.outputs\.([^.]+)")
 
 @dataclass(frozen=True)
 class Reference:
-    """What an expression refers to: an input or output, of the job itself, of the pipeline, or of another job."""
+    """The input or output that an expression refers to: of the job itself, of the pipeline, or of another job."""
 
     kind: str  # "inputs" or "outputs"
     name: str
@@ -24,7 +24,7 @@ class Reference:
 
 
 def read(expression: str) -> Reference | None:
-    """Return what is between `${{` and `}}` as a reference; None for one of another form."""
+    """Parse the text between `${{` and `}}`; return the reference, or None for any other expression."""
     job, data = _JOB.fullmatch(expression), _DATA.fullmatch(expression)
     if job:
         return Reference("outputs", job[2], job=job[1])
@@ -32,13 +32,13 @@ def read(expression: str) -> Reference | None:
 
 
 def whole(value: object) -> Reference | None:
-    """Return the reference that a value is as a whole, or None."""
+    """Return the reference if the whole value is one, else None."""
     found = _EXPRESSION.fullmatch(value.strip()) if isinstance(value, str) else None
     return read(found[1]) if found else None
 
 
 def replaced(text: str, resolve: Callable[[str], str]) -> str:
-    """Return a text with each expression replaced by what `resolve` makes of what stands within the braces."""
+    """Replace each expression in a text by what `resolve` returns for the text within its braces."""
     return _EXPRESSION.sub(lambda found: resolve(found[1]), text)
 
 
@@ -49,11 +49,11 @@ def names(text: str, kind: str) -> list[str]:
 
 
 def with_optional(text: str, is_given: Callable[[str], bool]) -> str:
-    """Return a command line without those `$[[ ... ]]` whose inputs are not given, and without the brackets."""
+    """Remove each `$[[ ... ]]` whose inputs are not given, and the brackets of the others, from a command line."""
     return _OPTIONAL.sub(lambda found: found[1] if all(map(is_given, names(found[1], "inputs"))) else "", text)
 
 
 def words(text: str) -> list[str]:
-    """Split a command line as a shell does, with its expressions in one piece. Raises ValueError for an open quote."""
+    """Split a command line as a shell does, keeping expressions whole; raise ValueError for an open quote."""
     compact = _EXPRESSION.sub(lambda found: "${{" + re.sub(r"\s", "", found[1]) + "}}", text)
     return shlex.split(compact.replace("\\\n", " "))

@@ -1,4 +1,4 @@
-"""Where Azure ML's paths lie: a folder beside the YAML, a datastore, a data asset, a URL."""
+"""Azure ML's paths: folders beside the YAML, paths in datastores, data assets, and URLs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _EITHER_SLASH = re.compile(r"(?<!:)/{2,}")
 
 @dataclass(frozen=True)
 class Location:
-    """A place as our documents say it, and what was guessed about it."""
+    """A location in the form of Longshore's documents, and a remark about guesses."""
 
     path: str  # a URL, or relative to the Datastore
-    datastore: str = ""  # Azure ML's name of it
-    asset: str = ""  # the name of a data asset, whose path only the workspace knows
+    datastore: str = ""  # Azure ML's name
+    asset: str = ""  # name of a data asset, whose path only the workspace has
     remark: str = ""
     local: bool = False  # on this machine
 
 
 def parse_location(text: str, *, folder: str) -> Location:
-    """Read a path; `folder` is where the YAML lies, as our documents see it."""
+    """Parse a path; `folder` is the folder of the YAML file, as the resulting documents see it."""
     text = text.strip()
     if found := _DATASTORE.fullmatch(text):
         return Location(_EITHER_SLASH.sub("/", found[2] or "") or ALL_BELOW, datastore=found[1])
@@ -46,7 +46,7 @@ def parse_location(text: str, *, folder: str) -> Location:
 
 
 def local_url(folder: str, path: str) -> str:
-    """Return a path of this machine as one that no default Datastore takes for its own."""
+    """Return a path of this machine as a file: URL, so that it is not relative to the default Datastore."""
     path = re.sub(r"^//(localhost)?/", "/", path.replace("\\", "/"))
     end = "/" if path.endswith("/") and path.strip("/.") else ""
     whole = posixpath.normpath(posixpath.join(folder, path)) + end
@@ -54,16 +54,16 @@ def local_url(folder: str, path: str) -> str:
 
 
 def asset_name(text: str) -> str:
-    """Return the name in "azureml:NAME:VERSION", "azureml:NAME@latest" and the like, or the text as it is."""
+    """Return the name in "azureml:NAME:VERSION", "azureml:NAME@latest" and similar, or the unchanged text."""
     found = _ASSET.fullmatch(text.strip()) or _REGISTERED.fullmatch(text.strip())
     return found[1] if found else text.strip()
 
 
 def is_asset(text: str) -> bool:
-    """Tell whether a text refers to something that is registered in a workspace or registry."""
+    """Return whether a text refers to an asset that is registered in a workspace or registry."""
     return text.strip().startswith("azureml:")
 
 
 def _on_storage(account: str, domain: str, container: str, path: str) -> Location:
     url = f"abfs://{container}@{account}.dfs.{domain}/{path}"
-    return Location(url, remark=f"the container {container} of the storage account {account}: reading it needs a key")
+    return Location(url, remark=f"container {container} of storage account {account}; reading it needs credentials")

@@ -1,4 +1,4 @@
-"""An MLTable file: which files, read how."""
+"""Translation of MLTable files: the data files, and how they are read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _READERS = {"read_delimited": "csv", "read_json_lines": "jsonl", "read_parquet":
 _ENCODINGS = {"utf8": "utf-8", "utf8bom": "utf-8", "iso88591": "latin-1", "latin1": "latin-1", "windows1252": "cp1252",
               "utf16": "utf-16", "utf32": "utf-32"}  # fmt: skip
 _EACH_FILE = ("all_files_same_headers", "all_files_different_headers")
-_PATH_COLUMN = "Path"  # as Azure ML calls it
+_PATH_COLUMN = "Path"  # Azure ML's name
 _IN_SCRIPT = "the entry script can do it with each DataFrame"
 
 
 def read_mltable(
     content: Any, *, folder: str, origin: str, notes: Notes
 ) -> tuple[list[Location], dict[str, Any] | None, str | None]:
-    """Return the places of an MLTable in `folder`, how its rows are read (None: it is files), and what paths tell."""
+    """Return an MLTable's locations, its table settings (None for files), and its partition format."""
     table = Section(content, origin, notes)
     locations = []
     for each in _listed(table.take("paths")):
@@ -32,7 +32,7 @@ def read_mltable(
         if path:
             locations.append(parse_location(path, folder=folder))
         else:
-            notes.lost(f"{origin}.paths", f"{each!r} is neither file, folder nor pattern")
+            notes.lost(f"{origin}.paths", f"{each!r} is neither a file, a folder nor a pattern")
     format_: dict[str, Any] | None = None
     partition: str | None = None
     for name, settings in _transformations(table.take("transformations")):
@@ -48,7 +48,7 @@ def read_mltable(
 
 
 def guessed_table(location: Location) -> tuple[Location, dict[str, Any]]:
-    """Return how a table is read whose MLTable file nobody can see."""
+    """Return a guessed location and format for a table whose MLTable file is not available."""
     pattern = posixpath.join(location.path, "*.csv") if location.path != "**" else "**/*.csv"
     return Location(pattern, location.datastore, location.asset, location.remark, location.local), {"format": "csv"}
 
@@ -58,7 +58,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _transformations(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each transformation by name; one that has no settings may be a name alone."""
+    """Yield each transformation as name and settings; a bare name has no settings."""
     for each in _listed(value):
         if isinstance(each, Mapping):
             yield from ((str(name), settings) for name, settings in each.items())
@@ -67,7 +67,7 @@ def _transformations(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _format(reader: str, settings: Section) -> dict[str, Any]:
-    """Return how rows are read, in the fields of a TabularDataset; what has none is noted."""
+    """Return the settings of a reader as fields of a TabularDataset; note settings without such a field."""
     made = SpecBuilder(TabularDataset, settings.notes)
     made.put("format", _READERS[reader])
     if reader == "read_delimited":
@@ -93,14 +93,12 @@ def _put_delimited(settings: Section, made: SpecBuilder) -> None:
     elif header == "no_header":
         made.put("header", value=False)
     elif header and header not in _EACH_FILE:
-        notes.lost(
-            settings.field_path("header"), f"it is {header!r}, and each file has a header unless header is false"
-        )
+        notes.lost(settings.field_path("header"), f"it is {header!r}; each file needs a header unless header is false")
     made.put("supportMultiLine", settings.flag("support_multi_line"))
     if settings.flag("empty_as_string"):
-        made.put("keepDefaultNa", value=False, remark="NA, null and their like are texts too")
+        made.put("keepDefaultNa", value=False, remark="NA, null and similar are text, too")
     inferred = settings.take("infer_column_types")
     if isinstance(inferred, Mapping):
-        notes.lost(settings.field_path("infer_column_types"), "write columnTypes, which has types by column")
+        notes.lost(settings.field_path("infer_column_types"), "set columnTypes, which has types by column")
     else:
         made.put("inferColumnTypes", inferred, origin=settings.field_path("infer_column_types"))

@@ -1,4 +1,4 @@
-"""What the user has to be told: notes, and remarks beside values."""
+"""Messages to the user: notes, and remarks beside values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Remarked:
-    """A value of a document that needs the user's eye, and what is to be said beside it."""
+    """A value of a document that the user must check, and the remark beside it."""
 
     value: Any
     text: str
 
 
 def plain(value: Any) -> Any:
-    """Return a value without the remarks in it."""
+    """Return a value without its remarks."""
     match value:
         case Remarked():
             return plain(value.value)
@@ -30,22 +30,22 @@ def plain(value: Any) -> Any:
 
 @dataclass
 class Notes:
-    """Sentences about what was not carried over, and what was guessed, in the order of the fields."""
+    """Sentences about fields that are not translated or are guessed, in the order of the fields."""
 
     lines: list[str] = field(default_factory=list)
-    at_end: list[Callable[[], None]] = field(default_factory=list)  # each notes what nobody has read
+    at_end: list[Callable[[], None]] = field(default_factory=list)  # each notes the unread fields of a mapping
 
     def close(self) -> None:
-        """Note each field that nobody has read, of whatever mapping."""
+        """Note each unread field of every mapping."""
         for note in self.at_end:
             note()
 
     def lost(self, path: str, why: str) -> None:
-        """Note that a field is not carried over; `why` says what to do instead."""
+        """Note that the field at `path` is not translated; `why` states the reason and an alternative."""
         self._append(f"{path} is not carried over: {why}")
 
     def add(self, path: str, text: str) -> None:
-        """Note what was guessed, or what the user has to do, about a field."""
+        """Note a guess, or a task for the user, about the field at `path`."""
         self._append(f"{path}: {text}")
 
     def _append(self, line: str) -> None:

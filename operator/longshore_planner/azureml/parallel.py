@@ -1,7 +1,6 @@
-"""A parallel job of v2 as the spec of a ParallelRunStep.
+"""Translation of a v2 parallel job into the spec of a ParallelRunStep.
 
-Where the two disagree on what happens when nothing is said, the spec says it: one file is a mini-batch, and there are
-as many processes on a node as it has cores.
+Where the defaults differ, the spec contains Azure ML's: one file per mini-batch, and one process per core of a node.
 """
 
 from __future__ import annotations
@@ -17,34 +16,34 @@ from longshore_planner.azureml.ports import FILE_TYPES, Data, Output, joined, ou
 from longshore_planner.azureml.section import SpecBuilder
 from longshore_planner.azureml.step import LOST, Step
 
-ROWS_FILE = "parallel_run_step.txt"  # where nobody names the file
+ROWS_FILE = "parallel_run_step.txt"  # the default file name
 
-_AUTO = "one process per core, or per GPU, as Azure ML has it where nothing is said"
+_AUTO = "one process per core, or per GPU, which is Azure ML's default"
 _NO_EFFECT = ("--copy_logs_to_parent", "--push_metrics_to_parent")
 _LOST = {
     **LOST,
-    "is_deterministic": "reuse is a matter of pipelines",
+    "is_deterministic": "only steps of pipelines support reuse",
     "input_data": "",
-    "limits": "say timeoutSeconds beside parallelRun in a pipeline, or runInvocationTimeoutSeconds for a mini-batch",
+    "limits": "set timeoutSeconds beside parallelRun in a pipeline, or runInvocationTimeoutSeconds for a mini-batch",
 }
 _TASK_LOST = {"type": "", "model": "name it as an input, or as a Model in models"}
 _RETRY_LOST: dict[str, str] = {}
 
 
 def output_file(path: str) -> str:
-    """Return the file name that the path of an output ends in, or Azure ML's own."""
+    """Return the file name at the end of an output's path, or Azure ML's default."""
     name = posixpath.basename(path.rstrip("/"))
     return name if "." in name.strip(".") and "{" not in name else ROWS_FILE
 
 
 def append_row_to(task: Any) -> str:
-    """Return the name of the output that rows are appended to, "" for none."""
+    """Return the name of the output that rows are appended to, "" if there is none."""
     reference = expressions.whole(task.get("append_row_to")) if isinstance(task, dict) else None
     return reference.name if reference is not None and reference.kind == "outputs" else ""
 
 
 def parallel_spec(step: Step) -> dict[str, Any]:
-    """Return the spec of the ParallelRunStep that a parallel job is."""
+    """Translate a parallel job into the spec of a ParallelRunStep."""
     job, notes = step.job, step.notes
     made = SpecBuilder(ParallelRunStepSpec, notes)
     task = job.section("task")
@@ -66,7 +65,9 @@ def parallel_spec(step: Step) -> dict[str, Any]:
     for each in arguments:
         flag = each.partition("=")[0]
         if flag in _NO_EFFECT:
-            notes.add(task.field_path("program_arguments"), f"{flag} has no effect here, and the script still sees it")
+            notes.add(
+                task.field_path("program_arguments"), f"{flag} has no effect in Longshore; the script still receives it"
+            )
     made.put("arguments", arguments or None)
     made.put("sideInputs", list(side.made.values()) or None)
     side.unused()
@@ -76,14 +77,14 @@ def parallel_spec(step: Step) -> dict[str, Any]:
 
 
 def _partitioned(step: Step, made: SpecBuilder) -> tuple[str, bool]:
-    """Give the step its input of mini-batches; return its name, and whether it is a table."""
+    """Set the step's input of mini-batches; return its name, and whether it is tabular."""
     origin = step.job.field_path("input_data")
     reference = expressions.whole(step.job.take("input_data"))
     name = reference.name if reference else ""
     data = step.inputs.get(name)
     if not isinstance(data, Data):
         first = next((key for key, each in step.inputs.items() if isinstance(each, Data)), "")
-        step.notes.add(origin, f"is no reference to an input of data: {first or 'a Dataset to fill in'} is taken")
+        step.notes.add(origin, f"is no reference to an input of data; {first or 'a Dataset to fill in'} is used")
         name, data = first, step.inputs.get(first)
     if not isinstance(data, Data):
         made.put("inputs", [{"name": "input", "dataset": step.resources.unknown_dataset("input", tabular=False)}])
@@ -92,7 +93,7 @@ def _partitioned(step: Step, made: SpecBuilder) -> tuple[str, bool]:
     source = {key: joined(value, data.below) if key == "from" else value for key, value in data.source.items()}
     table = {"tabular": {"format": "csv"}} if data.tabular and "from" in source else {}
     if table:
-        step.notes.add(origin, "is a table that another step writes: CSV is a guess")
+        step.notes.add(origin, "is a table that another step writes; CSV is a guess")
     mode = {} if data.tabular else {"mode": _mode(step, name, data)}
     partition = {} if data.tabular else step.resources.guessed_partition(step.job.take("partition_keys"), source)
     made.put("inputs", [{"name": port_name(name), **source, **table, **mode, **partition}])
@@ -103,7 +104,7 @@ def _mode(step: Step, name: str, data: Data) -> str:
     mode = our_mode(data.mode or "ro_mount")
     if mode is None:
         step.notes.add(
-            step.job.field_path(f"inputs.{name}.mode"), f"{data.mode} became mount: files are handed out as paths"
+            step.job.field_path(f"inputs.{name}.mode"), f"{data.mode} became mount; the script receives paths of files"
         )
     return mode or "mount"
 
@@ -113,7 +114,7 @@ def _output(step: Step, made: SpecBuilder, row_output: Any, origin: str) -> None
     output = step.outputs.get(reference.name) if reference else None
     made.put("outputAction", "summary_only" if output is None else "append_row")
     if row_output is not None and output is None:
-        step.notes.lost(origin, "it is no reference to an output of the job")
+        step.notes.lost(origin, "it is not a reference to an output of the job")
     if output is not None:
         made.put("appendRowFileName", output.below or None)
     main = output or next(iter(step.outputs.values()), None)
@@ -123,7 +124,7 @@ def _output(step: Step, made: SpecBuilder, row_output: Any, origin: str) -> None
     made.put("output", {"name": main.port, **store})
     for theirs, each in step.outputs.items():
         if each is not main and each.below:
-            text = f"a step has one output: it is the folder {each.below} in {main.port}, which the script has to make"
+            text = f"became the folder {each.below} in {main.port}: a step has one output; the script must create it"
             step.notes.add(step.job.field_path(f"outputs.{theirs}"), text)
 
 
@@ -135,10 +136,10 @@ def _sizes(step: Step, made: SpecBuilder, *, tabular: bool) -> None:
     else:
         made.put("processCountPerNode", processes, origin=job.field_path("max_concurrency_per_instance"))
     size, keys = step.value(job.take("mini_batch_size")), step.value(job.take("partition_keys"))
-    if keys is not None:  # Azure ML does not look at a size then
+    if keys is not None:  # Azure ML then ignores the size
         made.put("partitionKeys", keys, origin=job.field_path("partition_keys"))
     elif size is None and not tabular:
-        made.put("miniBatchSize", 1, remark="a file, as Azure ML has it where nothing is said")
+        made.put("miniBatchSize", 1, remark="one file, which is Azure ML's default")
     else:
         made.put("miniBatchSize", size, origin=job.field_path("mini_batch_size"))
 
@@ -154,13 +155,11 @@ def _tolerance(step: Step, made: SpecBuilder) -> None:
         retries = int(retries)
     if isinstance(retries, int) and not isinstance(retries, bool):
         made.put(
-            "runMaxTry", 1 + retries, origin=retry.field_path("max_retries"), remark="the first try, and the retries"
+            "runMaxTry", 1 + retries, origin=retry.field_path("max_retries"), remark="the first try and the retries"
         )
     elif retries is not None:
         notes = step.notes
-        notes.lost(
-            retry.field_path("max_retries"), f"it is {retries}; write runMaxTry, which counts the first try, too"
-        )
+        notes.lost(retry.field_path("max_retries"), f"it is {retries}; set runMaxTry, which counts the first try, too")
     made.put("runInvocationTimeoutSeconds", step.value(retry.take("timeout")), origin=retry.field_path("timeout"))
     retry.rest(_RETRY_LOST)
     level = step.value(job.take("logging_level"))
@@ -171,34 +170,34 @@ def _tolerance(step: Step, made: SpecBuilder) -> None:
 
 
 class _SideInputs:
-    """Inputs that the script has as a whole."""
+    """Inputs that the script reads as a whole."""
 
     def __init__(self, step: Step, partitioned: str) -> None:
         self.step, self.partitioned = step, partitioned
         self.made: dict[str, dict[str, Any]] = {}  # by their names
 
     def path(self, name: str, data: Data) -> str:
-        """Return what stands in an argument for the path of an input."""
+        """Return the reference to the path of an input, for an argument."""
         port = port_name(name)
         if name == self.partitioned:
             port = f"{port}_whole"
-            text = f"is a side input too, {port}: leave the argument out where run() can do without it"
+            text = f"is also a side input, {port}; remove the argument if run() does not need it"
             self.step.notes.add(self.step.job.field_path(f"inputs.{name}"), text)
         mode = {"mode": "download"} if data.mode == "download" else {}
         self.made[port] = {"name": port, **data.source, **mode}
         return joined(f"$(inputs.{port})", data.below)
 
     def unused(self) -> None:
-        """Note data that nothing refers to."""
+        """Note each input of data without a reference."""
         for name, bound in self.step.inputs.items():
             if isinstance(bound, Data) and name not in self.step.used:
-                self.step.notes.lost(self.step.job.field_path(f"inputs.{name}"), "nothing refers to it")
+                self.step.notes.lost(self.step.job.field_path(f"inputs.{name}"), "nothing refers to this input")
 
 
 def plan_outputs(
     declared: Mapping[str, Mapping[str, str]], row_output: str, inputs: Iterable[str]
 ) -> dict[str, Output]:
-    """Return what the outputs of a parallel job are: one folder of ours, and folders in it. Each has type and path."""
+    """Map the outputs of a parallel job, declared with type and path, to one folder and folders in it."""
     main = row_output if row_output in declared else next(iter(declared), "")
     port = port_name(main)
     port = f"{port}_folder" if port in ("state", "logs", *map(port_name, inputs)) else port

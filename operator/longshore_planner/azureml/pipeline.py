@@ -1,4 +1,4 @@
-"""A pipeline job of v2 as a Pipeline: its inputs are parameters, its jobs are steps, joined by what they read."""
+"""Translation of a v2 pipeline job into a Pipeline: its inputs become parameters, its jobs become steps."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from longshore_planner.azureml.section import Section, SpecBuilder, truth
 from longshore_planner.azureml.step import Step
 
 _LOST = {
-    "identity": "pods have the service account that the operator gives them",
-    "schedule": "a CronJob that applies a PipelineRun does it",
+    "identity": "the Datastores that a step uses determine the service account of its pods",
+    "schedule": "use a CronJob that creates PipelineRuns",
     "compute": "",
 }
 _SETTINGS_LOST = {
-    "on_init": "make it a step that the others read from",
-    "on_finalize": "make it a step with runAfter; it runs when those have succeeded",
+    "on_init": "make it a step that the others depend on",
+    "on_finalize": "make it a step with runAfter, which runs once those steps have succeeded",
 }
 _TYPES = {"string": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
 _COMPONENT_ONLY = ("name", "version", "display_name", "tags", "$schema", "description", "is_deterministic", "type")
@@ -43,11 +43,11 @@ _COMPONENT_ONLY = ("name", "version", "display_name", "tags", "$schema", "descri
 
 @dataclass(frozen=True)
 class _Job:
-    """A job, with its component's fields under its own."""
+    """A job whose own fields take precedence over its component's."""
 
-    key: str  # as theirs is called
-    name: str  # as ours is called
-    kind: str  # "command", "parallel", or a kind that there is no step for
+    key: str  # name of Azure ML's job
+    name: str  # name of the step
+    kind: str  # "command", "parallel", or a kind without a corresponding step
     fields: Mapping[str, Any]
     declared_inputs: Mapping[str, Any]
     declared_outputs: Mapping[str, Any]
@@ -59,7 +59,7 @@ class _Job:
 
 
 def pipeline_documents(content: Mapping[str, Any], resources: Resources, *, name: str) -> list[dict[str, Any]]:
-    """Return the Pipeline that a pipeline job becomes, and a PipelineRun where it says how it is to be run."""
+    """Translate a pipeline job into a Pipeline, and a PipelineRun if the job has settings of its run."""
     return _Pipeline(content, resources, name=name).documents()
 
 
@@ -87,8 +87,8 @@ class _Pipeline:
         self.section.rest(_LOST)
         for key in self.parameters:
             if key not in self.used:
-                self.notes.lost(f"inputs.{key}", "no job refers to it")
-        # What has become a Model is bound, and no parameter any more: a Model's place is what it is.
+                self.notes.lost(f"inputs.{key}", "no job refers to this input")
+        # An input that became a Model is no parameter, because the location of a Model is fixed.
         text = repr(plain(steps))
         parameters = [each for each in self.parameters.values() if f"$(parameters.{each['name']})" in text]
         spec = {
@@ -138,7 +138,7 @@ class _Pipeline:
 
     def _required(self, key: str, type_: str, *, origin: str) -> None:
         self._parameter(key, _TYPES.get(type_, "dataset"), None)
-        text = f"has no value: longshore run needs -p {port_name(key)}=VALUE"
+        text = f"has no value; pass -p {port_name(key)}=VALUE to longshore run"
         if type_ in DATA_TYPES:
             text += ", the name of a Dataset"
             source = {"dataset": f"$(parameters.{port_name(key)})"}
@@ -159,7 +159,7 @@ class _Pipeline:
     def _job(self, key: str, raw: Any, name: str) -> _Job:
         fields = _fields(raw)
         if not isinstance(raw, Mapping):
-            self.notes.lost(f"jobs.{key}", f"it is {shown(raw)}, and a mapping of fields was expected")
+            self.notes.lost(f"jobs.{key}", f"it is {shown(raw)}, but must be a mapping of fields")
         component, folder = self._component(fields.get("component"), origin=f"jobs.{key}.component")
         kind = str(component.get("type") or fields.get("type") or ("command" if "command" in fields else ""))
         of_component = {each: value for each, value in component.items() if each not in _COMPONENT_ONLY}
@@ -171,7 +171,7 @@ class _Pipeline:
         return _Job(key, name, kind, merged, declared["inputs"], declared["outputs"], folder)
 
     def _component(self, given: Any, *, origin: str) -> tuple[Mapping[str, Any], str]:
-        """Return the fields of a component, and the folder of its file; no fields for one that cannot be seen."""
+        """Return the fields of a component and the folder of its file; no fields if the component is not available."""
         if given is None:
             return {}, ""
         if isinstance(given, Mapping):
@@ -180,10 +180,8 @@ class _Pipeline:
         content = None if is_asset(path) else self.resources.read(posixpath.normpath(path))
         if isinstance(content, Mapping):
             return content, posixpath.dirname(posixpath.normpath(path))
-        what = "only the workspace has it" if is_asset(path) else "there is no such YAML file"
-        self.notes.lost(
-            origin, f"it is {path}, and {what}: fill in the step's script, or import it with the file beside"
-        )
+        what = "which only the workspace has" if is_asset(path) else "a YAML file that does not exist"
+        self.notes.lost(origin, f"it is {path}, {what}; fill in the step's script, or add the file and import again")
         return {}, ""
 
     def _outputs(self, job: _Job) -> dict[str, Output]:
@@ -233,7 +231,7 @@ class _Pipeline:
         if job.kind == "parallel":
             return {"name": job.name, **extras, "parallelRun": parallel.parallel_spec(step)}
         if job.kind not in ("command", ""):
-            self.notes.lost(job.path, f"there is no step like a job of the type {job.kind}: a script has to do it")
+            self.notes.lost(job.path, f"jobs of type {job.kind} have no corresponding step; write a script for it")
         return {"name": job.name, **extras, "script": command.command_spec(step)}
 
     # --- what its inputs are --------------------------------------------------------------------------------------
@@ -266,7 +264,7 @@ class _Pipeline:
             return self._of_job(reference, type_, mode, origin=origin)
         if reference.name not in self.bound:
             self.notes.add(
-                origin, f"refers to the pipeline's input {reference.name}, which there is not: it is left empty"
+                origin, f"refers to the pipeline's input {reference.name}, which does not exist; it is left empty"
             )
             return Absent()
         self.used.add(reference.name)
@@ -274,7 +272,7 @@ class _Pipeline:
         return _replaced(binding, binding.source, mode=mode or binding.mode) if isinstance(binding, Data) else binding
 
     def _input_section(self, fields: Any, *, origin: str) -> Section:
-        """Return the fields of an input whose value is known; what is neither type nor mode is noted."""
+        """Return the fields of an input whose value is known; note all except type and mode."""
         section = Section(fields if isinstance(fields, Mapping) else None, origin, self.notes)
         for name in ("type", "mode", "path", "value", "default", "optional"):
             section.take(name)
@@ -284,7 +282,9 @@ class _Pipeline:
     def _of_job(self, reference: expressions.Reference, type_: str, mode: str, *, origin: str) -> Binding:
         output = self.outputs.get(reference.job, {}).get(reference.name)
         if output is None:
-            self.notes.add(origin, f"refers to {reference.job}.{reference.name}, which there is not: it is left empty")
+            self.notes.add(
+                origin, f"refers to {reference.job}.{reference.name}, which does not exist; it is left empty"
+            )
             return Absent()
         source = {"from": f"$(steps.{self.jobs[reference.job].name}.outputs.{output.port})"}
         return Data(source, mode, type_ == "mltable", output.below)
@@ -299,7 +299,7 @@ class _Pipeline:
         if reference is not None and isinstance(binding, Value):
             self.used.add(reference.name)
             return str(binding.value)
-        self.notes.add(origin, f"has ${{{{{inner}}}}}, for which there is nothing here: it became empty")
+        self.notes.add(origin, f"has ${{{{{inner}}}}}, which has no counterpart; it became empty")
         return ""
 
 

@@ -1,4 +1,4 @@
-"""What a step's inputs and outputs are, from what the job, its component and the pipeline say of them."""
+"""Inputs and outputs of a step, as declared by its job, component and pipeline."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from longshore_planner.azureml.section import Section, truth
 DATA_TYPES = ("uri_folder", "uri_file", "mltable", "mlflow_model", "custom_model", "triton_model", "path", "data")
 FILE_TYPES = ("uri_file",)
 _MODES = {"ro_mount": "mount", "rw_mount": "mount", "mount": "mount", "download": "download"}
-_CHECKED_IN_SCRIPT = "values of parameters are checked for their type alone: the script can check more"
+_CHECKED_IN_SCRIPT = "only the types of parameters are checked; check the value in the script"
 INPUT_LOST = {
     **dict.fromkeys(("min", "max", "enum"), _CHECKED_IN_SCRIPT),
     **dict.fromkeys(("description", "version", "intellectual_property"), ""),
 }
-_OUTPUT_LOST = {**INPUT_LOST, "name": "outputs are not registered: their places stand in the status of the run"}
+_OUTPUT_LOST = {**INPUT_LOST, "name": "outputs are not registered; the status of the run lists their locations"}
 
 
 @dataclass(frozen=True)
 class Value:
-    """A literal, or a reference to a parameter: what the argument becomes."""
+    """A literal, or a reference to a parameter, for an argument."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class Data:
-    """Data: a Dataset of ours, or the output of another step."""
+    """Data of an input: a Dataset, or the output of another step."""
 
     source: dict[str, str]  # {"dataset": NAME} or {"from": $(steps.STEP.outputs.NAME)}
-    mode: str = ""  # as Azure ML has it
+    mode: str = ""  # Azure ML's name of the mode
     tabular: bool = False
-    below: str = ""  # file or folder inside of it that is meant: "" is all of it
+    below: str = ""  # path of a file or folder within it; "" for all of it
 
 
 @dataclass(frozen=True)
 class Absent:
-    """An optional input that is not given."""
+    """An optional input without a value."""
 
 
 Binding = Value | Data | Absent
@@ -48,28 +48,28 @@ Binding = Value | Data | Absent
 
 @dataclass(frozen=True)
 class Output:
-    """An output of theirs: a folder of ours, or something below one."""
+    """An output of Azure ML's job: an output folder of the step, or a path below one."""
 
     port: str
-    below: str = ""  # file or folder inside of it that is meant: "" is all of it
+    below: str = ""  # path of a file or folder within it; "" for all of it
     mode: str = ""
-    datastore: str | None = None  # ours
+    datastore: str | None = None  # name of the Datastore
 
 
 def our_mode(mode: str) -> str | None:
-    """Return how data reaches the script, in our words; None for what has no counterpart."""
+    """Return the mode of an input that corresponds to Azure ML's `mode`, or None."""
     return _MODES.get(mode)
 
 
 def joined(folder: str, below: str) -> str:
-    """Return a path below a folder that a reference stands for."""
+    """Join the reference to a folder and a path below it."""
     return f"{folder}/{below}" if below else folder
 
 
 def bound(name: str, given: Any, resources: Resources, *, type_: str, folder: str, origin: str) -> Binding:
-    """Return what an input is that is given in place; `type_` is what its component declares, if it has one."""
+    """Translate an input that is given in place; `type_` is its declared type, if any."""
     if isinstance(given, list) or given is None:
-        resources.notes.lost(origin, f"it is {shown(given)}, and a path, a value or a mapping was expected")
+        resources.notes.lost(origin, f"it is {shown(given)}, but must be a path, a value or a mapping")
         return Absent()
     if not isinstance(given, Mapping):
         if type_ in DATA_TYPES or (isinstance(given, str) and given.startswith("azureml:")):
@@ -89,12 +89,12 @@ def bound(name: str, given: Any, resources: Resources, *, type_: str, folder: st
     if value is not None:
         return Value(value)
     if truth(optional) is not True:
-        resources.notes.add(origin, "has neither path nor value: it is left empty")
+        resources.notes.add(origin, "has neither path nor value; it is left empty")
     return Absent()
 
 
 def output_fields(given: Any, resources: Resources, *, origin: str) -> dict[str, str]:
-    """Return type, mode, path and our Datastore of an output that is described in place."""
+    """Return type, mode, path and Datastore of an output that is described in place."""
     section = Section(given, origin, resources.notes)
     fields = {name: section.text(name) for name in ("type", "mode", "path")}
     section.rest(_OUTPUT_LOST)
@@ -103,7 +103,7 @@ def output_fields(given: Any, resources: Resources, *, origin: str) -> dict[str,
         fields["datastore"] = resources.datastore(location.datastore) if location.datastore else ""
     if fields["path"]:
         resources.notes.lost(
-            f"{origin}.path", "each run has a folder of its own in the Datastore, longshore/RUN/OUTPUT"
+            f"{origin}.path", "each run writes to its own folder in the Datastore, longshore/RUN/OUTPUT"
         )
     if fields["mode"] == "direct":
         resources.notes.add(f"{origin}.mode", "direct became mount")

@@ -1,4 +1,4 @@
-"""A mapping of their YAML that knows which of its fields were read, and one of ours that checks what it is given."""
+"""Mappings that track which fields were read, and builders of specs that validate each value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from longshore_api.errors import shown
 from longshore_planner.azureml.notes import Notes, Remarked
 
-# Fields that describe a job to people, or to Azure ML's own catalogue of jobs and components.
+# Fields for readers, or for Azure ML's catalogue of jobs and components.
 DESCRIPTIVE = {
     "$schema": "",
     "type": "",
@@ -18,8 +18,8 @@ DESCRIPTIVE = {
     "version": "",
     "display_name": "",
     "experiment_name": "Longshore has no experiments",
-    "tags": "write them as metadata.labels or metadata.annotations",
-    "properties": "write them as metadata.annotations",
+    "tags": "set them as metadata.labels or metadata.annotations",
+    "properties": "set them as metadata.annotations",
     "is_anonymous": "",
 }
 
@@ -28,18 +28,18 @@ _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "
 
 
 def truth(value: Any) -> bool | None:
-    """Return what a value says that is true or false, or a word for one of them; None for anything else."""
+    """Parse a boolean, or a word for one such as yes or off; return None for anything else."""
     return _TRUTHS.get(str(value).strip().lower())
 
 
 class Section:
-    """Fields of a mapping at `path`. Those that nobody has read are noted: by `rest`, or else at the end."""
+    """Fields of the mapping at `path` that notes its unread fields, in `rest` or at the end of the translation."""
 
     def __init__(self, content: Any, path: str, notes: Notes) -> None:
         self.path, self.notes = path, notes
         notes.at_end.append(lambda: self.rest({}))
         if content is not None and not isinstance(content, Mapping):
-            notes.lost(path, f"it is {shown(content)}, and a mapping of fields was expected")
+            notes.lost(path, f"it is {shown(content)}, but must be a mapping of fields")
         self._content: dict[str, Any] = (
             {str(key): value for key, value in content.items()} if isinstance(content, Mapping) else {}
         )
@@ -53,38 +53,38 @@ class Section:
         return f"{self.path}.{name}" if self.path else name
 
     def take(self, name: str) -> Any:
-        """Return a field's value, None where there is none."""
+        """Return a field's value, or None; the field counts as read."""
         self._read.add(name)
         return self._content.get(name)
 
     def text(self, name: str) -> str:
-        """Return a field that is a text, "" where there is none."""
+        """Return a field's text, or ""; note a value that is no text."""
         value = self.take(name)
         if isinstance(value, str | int | float):
             return str(value).strip()
         if value is not None:
-            self.notes.lost(self.field_path(name), f"it is {shown(value)}, and a string was expected")
+            self.notes.lost(self.field_path(name), f"it is {shown(value)}, but must be a string")
         return ""
 
     def flag(self, name: str) -> bool | None:
-        """Return a field that is true or false, None where there is none."""
+        """Return a field's boolean, or None; note a value that is no boolean."""
         value = self.take(name)
         flag = truth(value)
         if flag is None and value is not None:
-            self.notes.lost(self.field_path(name), f"it is {shown(value)}, and true or false was expected")
+            self.notes.lost(self.field_path(name), f"it is {shown(value)}, but must be true or false")
         return flag
 
     def section(self, name: str) -> Section:
-        """Return a field that is a mapping itself."""
+        """Return the mapping in a field as a section; an empty one if the field is absent."""
         return Section(self.take(name), self.field_path(name), self.notes)
 
     def items(self) -> list[tuple[str, Any]]:
-        """Return all fields, which are read by that."""
+        """Return all fields with their values; all count as read."""
         self._read |= self._content.keys()
         return list(self._content.items())
 
     def rest(self, known: Mapping[str, str]) -> None:
-        """Note each field that was not read. `known` says why and what to do; an empty reason is not worth a line."""
+        """Note each unread field, with its reason and remedy in `known`; fields with an empty reason are not noted."""
         for name, value in self._content.items():
             if name in self._read or value in (None, {}, []):
                 continue
@@ -95,24 +95,24 @@ class Section:
 
 
 class SpecBuilder:
-    """Fields of one of our models, in the making: a value that the model would refuse is noted and left out."""
+    """Builder of a spec; notes and leaves out each value that the model would refuse."""
 
     def __init__(self, model: type[BaseModel], notes: Notes) -> None:
         self._model, self._notes = model, notes
         self._values: dict[str, Any] = {}
 
     def put(self, name: str, value: Any, *, origin: str = "", remark: str = "") -> None:
-        """Give a field its value; `origin` is the field of theirs that it comes from. None is no value."""
+        """Set a field, unless the value is None; `origin` is the path of Azure ML's field, `remark` a comment."""
         if value is None:
             return
         rule = "" if not origin or _refers(value) else self._refusal(name, value)
         if rule:
-            self._notes.lost(origin, f"it is {shown(value)}, and {name} {rule}")
+            self._notes.lost(origin, f"it is {shown(value)}, but {name} {rule}")
             return
         self._values[name] = Remarked(value, remark) if remark else value
 
     def spec(self) -> dict[str, Any]:
-        """Return the fields in the model's order."""
+        """Return the fields that were set, in the model's order."""
         order = [field.alias or name for name, field in self._model.model_fields.items()]
         return {name: self._values[name] for name in order if name in self._values}
 

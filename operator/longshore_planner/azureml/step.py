@@ -1,4 +1,4 @@
-"""What the two kinds of steps have in common: arguments, code, variables, resources."""
+"""Translation of what both kinds of steps share: arguments, code, variables and compute."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from longshore_planner.azureml.resources import Resources
 from longshore_planner.azureml.section import Section, SpecBuilder
 
 MISSING_SCRIPT = "to_be_written.py"
-SOURCE = "a folder of this machine: a cluster takes a ConfigMap of it, a store, or the image"
+SOURCE = "a folder of this machine; for a cluster, use a ConfigMap, a store or the image instead"
 LOST = {
-    "identity": "pods have the service account and the secrets of the Datastores that the cluster gives them",
+    "identity": "pods have the service account and the Secrets of the Datastores that the step uses",
     "services": "use kubectl port-forward to reach a pod",
-    "queue_settings": "say priority, and vmPriority of the ComputeCluster",
-    "distribution": "a step is one process on one node; a parallel step has many, which do not talk to one another",
+    "queue_settings": "set priority, and vmPriority of the ComputeCluster",
+    "distribution": "a ScriptStep is one process on one node; a ParallelRunStep has many, without communication",
     "parent_job_name": "",
     "creation_context": "",
     "id": "",
 }
 _RESOURCES_LOST = {
     "shm_size": "mount an emptyDir of medium Memory at /dev/shm in the ComputeCluster's podTemplate",
-    "docker_args": "say what pods need in the ComputeCluster's podTemplate",
+    "docker_args": "add what pods need to the ComputeCluster's podTemplate",
     "locations": "the cluster has one location",
-    "max_instance_count": "say maxNodes of the ComputeCluster",
+    "max_instance_count": "set maxNodes of the ComputeCluster",
 }
 
 
 @dataclass
 class Step:
-    """One job of theirs on its way to a step of ours."""
+    """One job of Azure ML during its translation into a step."""
 
     name: str
     job: Section
     resources: Resources
     inputs: Mapping[str, Binding]
     outputs: Mapping[str, Output]
-    folder: str = ""  # of the YAML file that names code, from that of the whole
+    folder: str = ""  # of the YAML file that names the code, relative to the base folder
     default_compute: str = ""
-    outer: Callable[[str], Binding | None] = lambda name: None  # inputs of the pipeline around
-    used: set[str] = field(default_factory=set)  # inputs that something refers to
+    outer: Callable[[str], Binding | None] = lambda name: None  # returns an input of the enclosing pipeline
+    used: set[str] = field(default_factory=set)  # inputs with at least one reference
 
     @property
     def notes(self) -> Notes:
-        """Where to tell what was not carried over."""
+        """Notes of the translation."""
         return self.resources.notes
 
     def value(self, given: Any) -> Any:
-        """Return a value, or that of the input it refers to."""
+        """Return a value, or the value of the input that it refers to."""
         reference = expressions.whole(given)
         if reference is None or reference.kind != "inputs":
             return given
@@ -62,44 +62,44 @@ class Step:
         return bound.value if isinstance(bound, Value) else None
 
     def arguments(self, text: str, path_of: Callable[[str, Data], str | None], *, origin: str) -> list[str]:
-        """Return a command line as a list; `path_of` says what stands for the path of an input."""
+        """Split a command line into arguments; `path_of` returns the reference to the path of an input."""
         line = expressions.with_optional(text, lambda name: not isinstance(self.inputs.get(name, Absent()), Absent))
         try:
             words = expressions.words(line)
         except ValueError as error:
-            self.notes.add(origin, f"was split at spaces, as the shell would refuse it: {error}")
+            self.notes.add(origin, f"is not valid in a shell ({error}); it was split at spaces")
             words = line.split()
         return [expressions.replaced(each, lambda inner: self._filled(inner, path_of, origin=origin)) for each in words]
 
     def script(self, given: str, *, origin: str) -> str:
-        """Return the path of a script below its source folder, or the name of one that is still to be written."""
+        """Return the path of a script below its source folder, or the name of a script that the user must write."""
         path = given.removeprefix("./")
         if path.endswith(".py") and not path.startswith("/") and ".." not in path.split("/"):
             return path
-        self.notes.lost(origin, f"it is {shown(given)}, and a script is a .py file below the source folder")
+        self.notes.lost(origin, f"it is {shown(given)}, but must be a .py file below the source folder")
         return MISSING_SCRIPT
 
     def source(self, code: str, made: SpecBuilder, *, origin: str) -> None:
-        """Give the step its source folder."""
+        """Set the step's source folder."""
         if is_asset(code) or "://" in code or code.startswith("git+"):
-            self.notes.lost(origin, f"it is {shown(code)}: get it, and name its folder as source.uri")
+            self.notes.lost(origin, f"it is {shown(code)}; download it, and set source.uri to its folder")
             code = ""
         folder = posixpath.join(self.resources.base, self.folder)
         made.put("source", {"uri": local_url(folder, code.removeprefix("file:") or ".")}, remark=SOURCE)
 
     def environment(self, given: Any, made: SpecBuilder, *, origin: str) -> None:
-        """Give the step its environment."""
+        """Set the step's environment."""
         name = self.resources.environment(given, folder=self.folder, origin=origin)
         made.put("environment", None if name is None else {"name": name})
 
     def variables(self, made: SpecBuilder) -> None:
-        """Give the step the variables of its environment."""
+        """Set the step's environment variables."""
         given = self.job.section("environment_variables")
         variables = {key: self._plain_text(value, given.field_path(key)) for key, value in given.items()}
         made.put("environmentVariables", variables or None, origin=self.job.field_path("environment_variables"))
 
     def nodes(self) -> tuple[Any, str]:
-        """Return how many nodes the step takes, None where it does not say, and their size."""
+        """Return the number of nodes, None if it is not set, and their size."""
         resources = self.job.section("resources")
         count = self.value(resources.take("instance_count"))
         if count is None:
@@ -108,17 +108,17 @@ class Step:
         properties = resources.take("properties")
         if properties:
             self.notes.lost(
-                resources.field_path("properties"), "say what pods need in the ComputeCluster's podTemplate"
+                resources.field_path("properties"), "add what pods need to the ComputeCluster's podTemplate"
             )
         resources.rest(_RESOURCES_LOST)
         return count, size
 
     def compute(self, made: SpecBuilder, count: Any, size: str, *, given: str, origin: str) -> None:
-        """Give the step the ComputeCluster that is called `given` in the field `origin`."""
+        """Set the step's ComputeCluster to the one that Azure ML's field `origin` names as `given`."""
         number = int(count) if isinstance(count, int | str) and str(count).isdigit() else 1
         name = self.resources.cluster(given, nodes=number, vm_size=size)
         if name is None:
-            self.notes.add(origin, "names no nodes: on a cluster, fill in computeTarget with a ComputeCluster")
+            self.notes.add(origin, "names no nodes; for a cluster, set computeTarget to a ComputeCluster")
         made.put("computeTarget", name)
 
     def _plain_text(self, value: Any, origin: str) -> str:
@@ -137,7 +137,7 @@ class Step:
             filled = _text(reference.name, bound, None if reference.parent else path_of)
             if filled is not None:
                 return filled
-        self.notes.add(origin, f"has {written}, for which there is nothing here: it became empty")
+        self.notes.add(origin, f"has {written}, which has no counterpart; it became empty")
         return ""
 
     def _bound(self, reference: expressions.Reference) -> Binding | None:
@@ -148,10 +148,10 @@ class Step:
 
 
 def _text(name: str, bound: Binding | None, path_of: Callable[[str, Data], str | None] | None) -> str | None:
-    """Return what stands for an input in an argument; None where there is nothing to say."""
+    """Return the text that replaces an input in an argument, or None."""
     match bound:
         case Value(value):
-            return str(value)  # of booleans, too, as Azure ML spells them
+            return str(value)  # booleans become True and False, as in Azure ML
         case Data() if path_of is not None:
             return path_of(name, bound)
         case _:

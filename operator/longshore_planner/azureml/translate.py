@@ -1,4 +1,4 @@
-"""Which of the kinds of YAML a file is, and its documents."""
+"""Detection of the kind of an Azure ML file, and its translation."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _KINDS = "a parallel job or a pipeline job of Azure ML v2, nor a ParallelRunConf
 
 
 class UnsupportedDocument(Exception):
-    """The YAML is none of what can be imported; the message says what it is."""
+    """The YAML is no job or config that can be imported; the message lists the supported ones."""
 
 
 @dataclass(frozen=True)
 class Translation:
-    """Documents of ours, with remarks in them, and what could not be carried over."""
+    """Longshore's documents, with remarks in them, and notes on what was not translated."""
 
     documents: list[dict[str, Any]]
     notes: list[str]

@@ -1,4 +1,4 @@
-"""Steps and tasks on a cluster: what their documents mean in pods, and what those pods need; pure.
+"""Resolution of steps for clusters: locations inside pods, and the requirements of these pods. Pure.
 
-documents --PodLayout--> documents with places in pods, Provision --resolve--> ClusterRun, TaskRun
+documents --PodLayout--> documents with locations in pods, PodRequirements --resolve--> ClusterRun, TaskRun
 """

@@ -1,6 +1,6 @@
-"""Where the documents of a step lie inside its pods, and what those pods need for it.
+"""Locations inside a step's pods, and the volumes and credentials that these need.
 
-Every place in the documents becomes one that a pod can reach, so that a step is then resolved as on one machine.
+Every location in the documents becomes one that a pod can access. The step is then resolved as on one machine.
 """
 
 from __future__ import annotations
@@ -23,20 +23,24 @@ from longshore_planner.cluster.step_data import data_of, described_in, outputs_o
 from longshore_planner.locations import is_of_machine, is_url, join
 
 _READ_ONLY = ("http://", "https://", "postgresql://", "mssql://")
-_NO_PARENT_FOLDER = "must stay below its Datastore: no .. in it"
+_NO_PARENT_FOLDER = "must not contain .., because it must stay below its Datastore"
 
 
 def default_store(documents: Documents) -> str | None:
-    """Return the place of the default Datastore, as users know it."""
+    """Return the location of the default Datastore in the user's form, or None."""
     stores = (each.resource.spec for each in documents.of(Datastore))
     return next((spec.uri for spec in stores if spec.default), None)
 
 
 class PodLayout:
-    """Lays the documents of one step out in its pods; `problems` has what pods do not support.
+    """Mapping of one step's documents to locations in its pods; collects unsupported values in `problems`.
 
-    The step has, besides the Datastores that it names, those that hold outputs of others which it reads: by name, None
-    for the default one, or by full places in them.
+    Args:
+        documents: The step and everything that it refers to.
+        step: The step.
+        host_paths: Allow Datastores that are folders of the nodes.
+        datastores: Further Datastores that the step reads, those of other steps' outputs; None is the default one.
+        locations: Further full locations that the step reads.
     """
 
     def __init__(
@@ -63,11 +67,11 @@ class PodLayout:
         self.problems: list[Problem] = []
 
     def documents_in_pods(self) -> Documents:
-        """Return the documents with every place as the pods know it."""
+        """Return the documents with every location in the form of the pods."""
         return Documents(tuple(self._in_pods(each) for each in self._documents))
 
     def provision(self) -> PodRequirements:
-        """Return what the pods are given, once the documents are in them. Raises InvalidDocuments."""
+        """Return the requirements of the pods, after `documents_in_pods`; raise InvalidDocuments with all problems."""
         spec = self._step.resource
         if isinstance(spec, TransferStep):
             self._raise()
@@ -89,16 +93,16 @@ class PodLayout:
         )
 
     def run_store(self, mounted: Documents) -> str | None:
-        """Return the place of the Datastore that the run's folder is in: that of its first output, or the default."""
+        """Return the location of the Datastore for the run's folder: that of the first output, or the default one."""
         outputs = list(outputs_of(self._step.resource))
         name, path = outputs[0] if outputs else (None, "spec.output.datastore")
         if name is None:
             stores = [each for each in mounted.of(Datastore) if each.resource.spec.default]
             if not stores:
-                text = "is missing, and no Datastore is the default: a run keeps its ledger, logs and output in one"
+                text = "is missing, and no Datastore is the default; a run stores its ledger, logs and output in one"
                 self.problems.append(self._step.problem(path, text, missing=Datastore.__name__))
                 return None
-            store = stores[0]  # several defaults are told of where they are resolved
+            store = stores[0]  # resolution reports several defaults
         else:
             found = mounted.find(Datastore, name)
             if found is None:
@@ -109,7 +113,7 @@ class PodLayout:
             store = found
         uri = store.resource.spec.uri
         if uri.startswith(_READ_ONLY):
-            rule = "is read-only, and the run's folder is to be in it: take an object store, or pvc:CLAIM/FOLDER"
+            rule = "is read-only, but must store the run's folder; use an object store or pvc:CLAIM/FOLDER"
             self.problems.append(store.wrong("spec.uri", uri, rule))
             return None
         return uri
@@ -129,7 +133,7 @@ class PodLayout:
         )
 
     def _is_used(self, store: Datastore) -> bool:
-        """Tell whether the run is to have a Datastore's volume and credentials: it gets no others of its namespace."""
+        """Return whether the run needs a Datastore's volume and credentials; its pods receive no others."""
         spec = store.spec
         if store.metadata.name in self._named or (spec.default and None in self._named):
             return True
@@ -138,7 +142,7 @@ class PodLayout:
     def _environment(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> Any:
         given = spec.environment
         if given is None:
-            text = "is missing: on a cluster an Environment says which image the script runs in"
+            text = "is missing; a cluster needs an Environment with the script's image"
             self.problems.append(self._step.problem("spec.environment", text))
             return None
         found = self._documents.find(Environment, given.name)
@@ -148,12 +152,12 @@ class PodLayout:
             self.problems.append(problem)
             return None
         if found.resource.spec.image is None:
-            text = "is missing: on a cluster the script runs in an image"
+            text = "is missing; a cluster needs the image that the script runs in"
             self.problems.append(found.problem("spec.image", text))
         return found.resource.spec
 
     def _node(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> NodeShape:
-        """Return what one pod gets; a ParallelRunStep whose ComputeCluster is not there says so when it is resolved."""
+        """Return the shape of one node; resolution reports a ParallelRunStep's missing ComputeCluster."""
         name = spec.compute_target
         cluster = self._documents.find(ComputeCluster, name) if name else None
         if name and cluster is None and isinstance(spec, ScriptStepSpec):
@@ -191,18 +195,18 @@ class PodLayout:
         uri = self._pod_location(document, spec.uri, "spec.uri")
         if not is_url(uri):
             self._folders.add(uri)
-        elif spec.secret_ref is not None:  # a volume needs no credentials, so nobody is given them for one
+        elif spec.secret_ref is not None:  # volumes need no credentials, so pods do not receive them
             self._secrets.add(spec.secret_ref.name)
         if (account := spec.service_account_name) is not None:
             self._account = self._account or (account, document)
             taken, first = self._account
             if account != taken:
-                rule = f"must be {taken!r}, as of {first.where}, or left out: the pods of a run have one account"
+                rule = f"must be {taken!r}, as in {first.where}, or left out: the pods of a run have one account"
                 self.problems.append(document.wrong("spec.serviceAccountName", account, rule))
         return spec.model_copy(update={"uri": uri})
 
     def _pod_location(self, document: Document[Any], uri: str, path: str) -> str:
-        """Return a URL as it is, and a place on a volume, which the run then has, as the path inside its pods."""
+        """Return a URL unchanged; map a location on a volume to its path inside the pods, and require the volume."""
         if uri.startswith("pvc:"):
             claim, _, folder = uri.removeprefix("pvc:").lstrip("/").partition("/")
             if not claim:
@@ -213,7 +217,7 @@ class PodLayout:
         if uri.startswith("file:"):
             folder = posixpath.normpath("/" + uri.removeprefix("file:").lstrip("/"))
             if not self._host_paths:
-                rule = "is a folder of the cluster's nodes, which this operator does not give to pods: use pvc:CLAIM"
+                rule = "is a folder of the cluster's nodes, which this operator does not allow; use pvc:CLAIM"
                 self.problems.append(document.wrong(path, uri, rule))
             elif not uri.startswith("file:///"):
                 self.problems.append(document.wrong(path, uri, "must be absolute: file:///FOLDER"))
@@ -229,23 +233,23 @@ class PodLayout:
     def _source(self, source: Source | None) -> Source | None:
         path = "spec.source"
         if source is None:
-            text = "is missing: on a cluster the script is in a ConfigMap (configMap), in the image (image) or at a URL"
+            text = "is missing; on a cluster, set configMap, image (a folder of the image) or uri"
             self.problems.append(self._step.problem(path, text))
             return None
         if source.uri is not None:
             if source.uri.startswith("file:"):
-                rule = "must be a URL of a store or pvc:CLAIM/FOLDER, or configMap or image instead, on a cluster"
+                rule = "must be a URL of a store or pvc:CLAIM/FOLDER on a cluster; or set configMap or image instead"
                 self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule))
             elif self._is_on_foreign_claim(source.uri):
                 claim = source.uri.removeprefix("pvc:").lstrip("/").partition("/")[0]
-                rule = f"is in no Datastore: create one with spec.uri pvc:{claim}, or move the source into one"
+                rule = f"is in no Datastore; create one with spec.uri pvc:{claim}, or move the source into one"
                 self.problems.append(self._step.wrong(f"{path}.uri", source.uri, rule, missing=Datastore.__name__))
             else:
                 self._source_uri = self._pod_location(self._step, source.uri, f"{path}.uri")
         return Source(uri=source.image or SOURCE)
 
     def _is_on_foreign_claim(self, uri: str) -> bool:
-        """Tell whether a place is on a claim and in no Datastore: those decide which claims pods may mount."""
+        """Return whether a location is on a claim outside every Datastore; pods may mount claims of Datastores only."""
         stores = self._documents.of(Datastore)
         return uri.startswith("pvc:") and not any(is_below(uri, each.resource.spec.uri) for each in stores)
 
@@ -260,10 +264,10 @@ class PodLayout:
             self.problems.append(document.wrong(path, location, _NO_PARENT_FOLDER))
         elif is_url(location):
             if location.startswith("pvc:") or is_of_machine(location):
-                rule = "must be relative to a Datastore, which says what volume it is on"
+                rule = "must be relative to a Datastore, which defines the volume"
                 self.problems.append(document.wrong(path, location, rule))
         elif datastore is None and not self._has_default:
-            rule = "is relative to a Datastore, and neither is one named nor is one the default"
+            rule = "is relative to a Datastore, but none is named and none is the default"
             self.problems.append(document.wrong(path, location, rule, missing=Datastore.__name__))
         elif location.startswith("/") and datastore is None and not location.startswith(MOUNTS + "/"):
             rule = "must be relative to a Datastore, without a leading /"

@@ -1,4 +1,4 @@
-"""From a ComputeCluster to what one of its nodes is: all that a pod is given for being that node."""
+"""The shape of a ComputeCluster's nodes: resources, placement and template of one pod."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _FACTORS: Mapping[str, float] = {
     **{letter: 1e3**power for power, letter in enumerate("MGTPE", 2)},
     **{f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", 1)},
 }
-GPU = "nvidia.com/gpu"  # as NVIDIA's device plugin calls them
+GPU = "nvidia.com/gpu"  # name of NVIDIA's device plugin
 
 
 @dataclass(frozen=True)
 class NodeShape:
-    """A node of a ComputeCluster; of none at all when nothing is given."""
+    """The shape of a ComputeCluster's node; the defaults are those of a step without a ComputeCluster."""
 
     compute: str = ""  # name of the ComputeCluster
     requests: dict[str, str] = field(default_factory=dict)
     limits: dict[str, str] = field(default_factory=dict)
     gpus: int = 0
-    machine_cores: int = 0  # of a vmSize, of which a pod cannot ask for all; 0: `requests` and `limits` tell
+    machine_cores: int = 0  # of the vmSize, more than a pod can request; 0: use `requests` and `limits`
     low_priority: bool = False
     node_selector: dict[str, str] = field(default_factory=dict)
     tolerations: tuple[dict[str, Any], ...] = ()
@@ -41,13 +41,13 @@ class NodeShape:
 
     @property
     def processes(self) -> int:
-        """What `processCountPerNode: auto` means: one per GPU, else one per whole processor core, at least one."""
+        """Number of processes for `processCountPerNode: auto`: one per GPU, else per whole core, at least one."""
         amounts: Mapping[str, str] = {**self.requests, **self.limits}
         return self.gpus or self.machine_cores or max(1, int(amount(amounts.get("cpu", "1"))))
 
 
 def node_shape(document: Document[ComputeCluster]) -> NodeShape:
-    """Return what a node of the ComputeCluster is. Raises InvalidDocuments for a machine size that is not known."""
+    """Return the shape of a ComputeCluster's nodes; raise InvalidDocuments for an unknown machine size."""
     spec = document.resource.spec
     resources = spec.resources or ResourceRequirements()
     requests, limits, gpus, machine_cores = dict(resources.requests), dict(resources.limits), 0, 0
@@ -55,8 +55,8 @@ def node_shape(document: Document[ComputeCluster]) -> NodeShape:
         size = vm_sizes.find(spec.vm_size)
         if size is None:
             near = vm_sizes.nearest(spec.vm_size)
-            rule = "is no machine size that Longshore knows: give spec.resources instead" + (
-                f", or one such as {listed(near)}" if near else ""
+            rule = "is an unknown machine size; set spec.resources instead" + (
+                f", or a size such as {listed(near)}" if near else ""
             )
             raise InvalidDocuments([document.wrong("spec.vmSize", spec.vm_size, rule)])
         requests, gpus, machine_cores = vm_sizes.requests(size), size.gpus, int(size.cores)
@@ -79,6 +79,6 @@ def node_shape(document: Document[ComputeCluster]) -> NodeShape:
 
 
 def amount(text: str) -> float:
-    """Return an amount of Kubernetes, such as 2, 500m or 100Gi, as a number."""
+    """Parse a Kubernetes quantity, such as 2, 500m or 100Gi; return its number in base units."""
     digits = text.rstrip("numkKMGTPEi")
     return float(digits) * _FACTORS[text.removeprefix(digits)]

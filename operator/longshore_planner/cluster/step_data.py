@@ -1,4 +1,4 @@
-"""Which data a step names: what decides on the volumes and credentials that its pods are given."""
+"""Data that a step names, which determines the volumes and credentials of its pods."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from longshore_planner.locations import is_url
 
 
 def data_of(documents: Documents, step: Resource) -> tuple[set[str | None], list[str]]:
-    """Return the names of the Datastores that a step's data is in, None for the default one, and full places."""
+    """Return the Datastores of a step's data by name, None for the default one, and the data's full locations."""
     if isinstance(step, TransferStep):
         ends = (step.spec.source, step.spec.destination)
         return {each.datastore for each in ends if not is_url(each.path)}, [each.path for each in ends]
@@ -34,7 +34,7 @@ def data_of(documents: Documents, step: Resource) -> tuple[set[str | None], list
     named: set[str | None] = {name for name, _ in outputs_of(step)} or {None}
     named |= {each.datastore for each in (*data, *models)}
     locations = [*(path for each in data for path in each.paths), *(each.path for each in models)]
-    locations += (each.rpartition("=")[2] for each in spec.arguments)  # a parameter that is a place may be in one
+    locations += (each.rpartition("=")[2] for each in spec.arguments)  # an argument may hold a location
     return named, [*locations, (spec.source and spec.source.uri) or ""]
 
 
@@ -56,7 +56,7 @@ def outputs_of(step: Resource) -> Iterator[tuple[str | None, str]]:
 
 
 def inputs_of(step: ParallelRunStep | ScriptStep) -> Iterator[tuple[str, StepInput | ScriptInput]]:
-    """Yield a step's inputs, those of each worker whole included, each with its path."""
+    """Yield a step's inputs and side inputs, each with its path."""
     inputs: Sequence[StepInput | ScriptInput] = step.spec.inputs
     for index, given in enumerate(inputs):
         yield f"spec.inputs[{index}]", given

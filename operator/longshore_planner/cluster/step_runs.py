@@ -1,6 +1,6 @@
-"""From a step and the objects around it on a cluster to one run: a resolved job, and what its pods must be given.
+"""Resolution of a ParallelRunStep on a cluster into one run: its job, and the requirements of its pods.
 
-A cluster run is resolved as a local one is, once its documents speak of places inside its pods (`layout`).
+The run is resolved as a local one is, after `layout` has mapped all locations to ones inside its pods.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from longshore_protocol.reading import read_text
 
 @dataclass(frozen=True)
 class ClusterRun:
-    """One run of a ParallelRunStep on a cluster: everything that its objects are made from, frozen when it begins."""
+    """One run of a ParallelRunStep on a cluster: everything that its manifests are built from, frozen at its start."""
 
     namespace: str
     step: str
-    uid: str  # of the step
-    generation: int  # of the spec that it was made from
+    uid: str  # UID of the step
+    generation: int  # generation of the spec that the run was created from
     job: Job
     provision: PodRequirements = field(default_factory=PodRequirements)
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the run is another step's, which this one goes on with."""
+        """Whether this step continues the run of another step."""
         return self.job.run_id != own_run_id(self.step, self.uid)
 
     def to_json(self) -> str:
-        """Return the run as JSON that `from_json` reads back."""
+        """Return the run as JSON that `from_json` reads."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str) -> ClusterRun:
-        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        """Read the JSON of `to_json`, of this version or an adjacent one; raise ValueError for anything else."""
         return read_text(ClusterRun, text)
 
 
@@ -55,10 +55,18 @@ def resolve_on_cluster(
     host_paths: bool,
     resumed: str | None = None,
 ) -> ClusterRun:
-    """Resolve the one ParallelRunStep of the documents for the cluster they come from.
+    """Resolve the one ParallelRunStep of the documents for their cluster.
 
-    `uid` and `generation` are the step's; `host_paths` allows Datastores on folders of the nodes; `resumed` is the id
-    of the run that this one goes on with. Raises InvalidDocuments with every problem found.
+    Args:
+        documents: The step and everything that it refers to.
+        namespace: Namespace of the step.
+        uid: UID of the step.
+        generation: Generation of the step's spec.
+        host_paths: Allow Datastores that are folders of the nodes.
+        resumed: Id of the run to continue; None for a new run.
+
+    Raises:
+        InvalidDocuments: with every problem found.
     """
     steps = documents.of(ParallelRunStep)
     assert len(steps) == 1, "the step, and what is around it"
@@ -81,7 +89,7 @@ def resolve_on_cluster(
 
 
 def on_nodes(job: Job, step: ParallelRunStep, provision: PodRequirements) -> Job:
-    """Return the job with what follows from the nodes that it runs on."""
+    """Set the fields of a job that depend on its nodes; return the job."""
     node = provision.node
     if step.spec.process_count_per_node == "auto":
         job = replace(job, processes_per_worker=node.processes)
@@ -89,5 +97,5 @@ def on_nodes(job: Job, step: ParallelRunStep, provision: PodRequirements) -> Job
 
 
 def own_run_id(step: str, uid: str) -> str:
-    """Return the id of the run that a step begins."""
+    """Return the id of the run that a step starts."""
     return f"{step}-{uid[:8]}"

@@ -1,4 +1,4 @@
-"""From a task and the objects around it on a cluster to one run: a resolved job, and what its pod must be given."""
+"""Resolution of a ScriptStep or TransferStep on a cluster into one run: its job, and the requirements of its pod."""
 
 from __future__ import annotations
 
@@ -22,36 +22,43 @@ from longshore_protocol.reading import read_text
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One run of a task on a cluster: everything that its objects are made from, frozen when it begins."""
+    """One run of a task on a cluster: everything that its manifests are built from, frozen at its start."""
 
     kind: str  # ScriptStep or TransferStep
     namespace: str
     step: str
-    uid: str  # of the step
-    generation: int  # of the spec that it was made from
+    uid: str  # UID of the step
+    generation: int  # generation of the spec that the run was created from
     run_id: str
-    run_uri: str  # the run's folder, as pods know it; "" for a transfer
-    outputs: dict[str, str]  # name -> place, as pods know it
+    run_uri: str  # folder of the run, in the form of pods; "" for a transfer
+    outputs: dict[str, str]  # name -> location, in the form of pods
     job: dict[str, Any]  # a ScriptJob, or source, destination and timeout (seconds) of a transfer
     provision: PodRequirements = field(default_factory=PodRequirements)
 
     def to_json(self) -> str:
-        """Return the run as JSON that `from_json` reads back."""
+        """Return the run as JSON that `from_json` reads."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str) -> TaskRun:
-        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        """Read the JSON of `to_json`, of this version or an adjacent one; raise ValueError for anything else."""
         return read_text(TaskRun, text)
 
 
 def resolve_task_on_cluster(
     documents: Documents, *, namespace: str, uid: str, generation: int, host_paths: bool
 ) -> TaskRun:
-    """Resolve the one task of the documents for the cluster they come from.
+    """Resolve the one task of the documents for their cluster.
 
-    `uid` and `generation` are the step's; `host_paths` allows Datastores on folders of the nodes. Raises
-    InvalidDocuments with every problem found.
+    Args:
+        documents: The task and everything that it refers to.
+        namespace: Namespace of the task.
+        uid: UID of the task.
+        generation: Generation of the task's spec.
+        host_paths: Allow Datastores that are folders of the nodes.
+
+    Raises:
+        InvalidDocuments: with every problem found.
     """
     (step,) = (each for each in documents if isinstance(each.resource, ScriptStep | TransferStep))
     layout = PodLayout(documents, step, host_paths=host_paths)
@@ -71,7 +78,7 @@ def resolve_task_on_cluster(
 def task_job(
     step: Document[Resource], documents: Documents, *, run_uri: str, run_id: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the job of a task by itself, and the places of its outputs. Raises InvalidDocuments."""
+    """Return the job of a task outside pipelines, and its outputs' locations; raise InvalidDocuments."""
     references = References(documents, step)
     limit = cast("Any", step.resource).spec.timeout_seconds
     timeout = None if limit is None else float(limit)
@@ -92,5 +99,5 @@ def _refuse_outputs_of_others(step: Document[Resource], layout: PodLayout) -> No
     if isinstance(step.resource, ScriptStep):
         for index, each in enumerate(step.resource.spec.inputs):
             if each.from_ is not None:
-                rule = "is for steps of a pipeline: a ScriptStep by itself reads a dataset, or files"
+                rule = "is supported in pipelines only; set dataset or file instead"
                 layout.problems.append(step.wrong(f"spec.inputs[{index}].from", each.from_, rule))

@@ -1,7 +1,7 @@
-"""Azure's machine sizes, and what a worker pod asks for to have such a machine to itself.
+"""Azure's machine sizes, and the requests of a worker pod that occupies such a machine alone.
 
-vm_sizes.csv has cores, memory and GPUs from Azure's pages on sizes of virtual machines. A GPU is what the machine
-shows: of K80 and M60 cards, which are two each, a half.
+vm_sizes.csv has cores, memory and GPUs from Azure's documentation of virtual machine sizes. The machine reports a K80
+or M60 card as two GPUs.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from functools import cache
 class VmSize:
     """A machine size of Azure."""
 
-    name: str  # as Azure writes it: Standard_NC6s_v3
+    name: str  # in Azure's spelling: Standard_NC6s_v3
     cores: float
     memory_gib: float
     gpus: int
 
 
 def find(name: str) -> VmSize | None:
-    """Return the size of that name; None for one that is not in the catalogue.
+    """Return the size of this name, or None if the catalogue does not contain it.
 
-    Upper and lower case are the same, as are - and _; `Standard_` may be left out: "STANDARD-DS3-V2", "ds3_v2".
+    Case is ignored, - equals _, and `Standard_` is optional: "STANDARD-DS3-V2", "ds3_v2".
     """
     return _sizes().get(_key(name))
 
 
 def nearest(name: str) -> list[str]:
-    """Return up to three names of the catalogue that resemble this one, the most similar first."""
+    """Return up to three similar names of the catalogue, the most similar first."""
     return [_sizes()[key].name for key in difflib.get_close_matches(_key(name), _sizes(), n=3, cutoff=0.6)]
 
 
 def requests(size: VmSize) -> dict[str, str]:
-    """Return what a worker's `main` container asks for to have a machine of this size to itself: cpu and memory.
+    """Return the cpu and memory requests of a `main` container that occupies a machine of this size alone.
 
-    A pod that asked for all of a machine would fit on none: a node keeps some for itself. So it is what is left, in
-    the manner of AKS ("Node resource reservations in Azure Kubernetes Service", in its documentation), of
+    A pod that requested the whole machine would never fit, because nodes reserve a part. So the request is the rest, in
+    by the rules of AKS ("Node resource reservations in Azure Kubernetes Service", in its documentation):
 
     * cpu, after 60m of the first core, 40m of the second, 20m each of the third and fourth, 10m of each further one;
     * memory, after 25 % of the first 4 GiB, 20 % of the next 4, 10 % of the next 8, 6 % of the next 112 and 2 % of all
       beyond, and 750Mi below which the kubelet evicts (before 1.29), or after 25 % up to 20 MB a pod and 50 MB, for the
       250 pods of a large node, and 100Mi (since); whichever leaves less, so that the pod fits under both;
-    * memory, after what the kernel never shows: 2 % and 100Mi;
+    * memory, after the part that the kernel does not report: 2 % and 100Mi;
 
-    and after what runs on every node besides (network, volumes, policies: 400m and 750Mi, as seen on AKS) and our agent
+    and after the other pods of every node (network, volumes, policies: 400m and 750Mi, observed on AKS) and the agent
     (50m and 64Mi). Never less than a quarter of the machine, which concerns sizes that are too small for AKS. Rounded
-    down to 10m and 1Mi. GPUs are asked for by a name that is the cluster's choice.
+    down to 10m and 1Mi. The cluster determines the resource name of GPUs.
     """
     cpu = max(1000 * size.cores - _cpu_reserved(size.cores) - 400 - 50, 250 * size.cores)
     total = 1024 * size.memory_gib
@@ -61,19 +61,19 @@ def requests(size: VmSize) -> dict[str, str]:
 
 
 def _cpu_reserved(cores: float) -> float:
-    """Return the millicores that AKS keeps: its table, and as much per core between and beyond."""
+    """Return the millicores that AKS reserves, interpolated and extrapolated from its table."""
     return _in_steps(cores, ((1, 60.0), (2, 40.0), (4, 20.0), (float("inf"), 10.0)))
 
 
 def _memory_reserved(gib: float) -> float:
-    """Return the MiB that AKS keeps, by the rule of whichever version keeps more."""
+    """Return the MiB that AKS reserves, by the rule of the version that reserves more."""
     in_steps = _in_steps(gib, ((4, 0.25), (8, 0.20), (16, 0.10), (128, 0.06), (float("inf"), 0.02)))
     by_pods = min(0.25 * 1024 * gib, (20 * 250 + 50) * 1e6 / 2**20)
     return max(1024 * in_steps + 750, by_pods + 100)
 
 
 def _in_steps(amount: float, steps: Sequence[tuple[float, float]]) -> float:
-    """Return the sum of what each part of an amount costs, up to each step's limit."""
+    """Return the cost of an amount, whose parts up to each limit have different rates."""
     cost = begin = 0.0
     for limit, rate in steps:
         cost += rate * max(0.0, min(amount, limit) - begin)

@@ -1,4 +1,4 @@
-"""What can be said of a pipeline before anybody gives its parameters values: names, references, circles."""
+"""Validation of a pipeline without values of its parameters: names, references and cycles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from longshore_planner.step_outputs import Need, insert_placeholders
 
 
 def check(pipeline: PipelineDocument) -> list[Problem]:
-    """Return what is wrong with a pipeline whatever its parameters' values will be."""
+    """Return the problems of a pipeline that do not depend on values of its parameters."""
     try:
         check_names(pipeline)
         filling = Filling({each.name: f"<{each.name}>" for each in pipeline.spec.parameters}, pipeline.where)
@@ -36,7 +36,7 @@ def check(pipeline: PipelineDocument) -> list[Problem]:
 
 
 def check_names(pipeline: PipelineDocument) -> None:
-    """Raise InvalidDocuments where two steps have the same name."""
+    """Raise InvalidDocuments if two steps have the same name."""
     problems, seen = [], dict[str, int]()
     for index, step in enumerate(pipeline.spec.steps):
         first = seen.setdefault(step.name, index)
@@ -51,7 +51,7 @@ def check_names(pipeline: PipelineDocument) -> None:
 def with_placeholders(
     raw: dict[str, Any], loc: Loc, *, where: str, needs: list[Need], problems: list[Problem]
 ) -> dict[str, Any]:
-    """Return a step with its references to others held; put down what it needs, and what is no reference."""
+    """Replace a step's references to other steps by placeholders; add to `needs` and `problems`; return the step."""
     name = raw["name"]
     for index, other in enumerate(raw.get("runAfter", [])):
         needs.append(Need(name, other, None, field_path((*loc, "runAfter", index))))
@@ -64,12 +64,12 @@ def with_placeholders(
 
 
 def unused(pipeline: PipelineDocument, used: set[str]) -> list[Problem]:
-    """Return a problem for each parameter that is asked for and serves for nothing."""
+    """Return a problem for each required parameter without a reference."""
     return [
         Problem(
             pipeline.where,
             field_path((*pipeline.loc, "parameters", index)),
-            f"is required and nothing refers to $(parameters.{each.name}): use it, or leave it out",
+            f"is required, but nothing refers to $(parameters.{each.name}); use the parameter or remove it",
         )
         for index, each in enumerate(pipeline.spec.parameters)
         if each.default is None and each.name not in used
@@ -77,7 +77,7 @@ def unused(pipeline: PipelineDocument, used: set[str]) -> list[Problem]:
 
 
 def _outputs(step: PipelineStep, needs: list[Need]) -> list[str]:
-    """Return the names of a step's outputs; where a parameter gives them, whatever others read is one."""
+    """Return the names of a step's outputs; if parameters contain the names, include every output that others read."""
     if step.transfer is not None:
         return [DESTINATION]
     raw = step.parallel_run or step.script or {}

@@ -1,4 +1,4 @@
-"""Which pipeline of some documents is to be run, and with which values."""
+"""Selection of the pipeline to run from a set of documents, and of its parameters' values."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from longshore_planner.catalogue import Document, Documents
 from longshore_planner.pipelines.frozen import SCRIPT, TRANSFER, Options
 from longshore_planner.pipelines.parameters import Given
 
-_OF_A_CLUSTER = {"cancel", "ttl_seconds_after_finished", "priority"}  # fields of a task without meaning here
+_OF_A_CLUSTER = {"cancel", "ttl_seconds_after_finished", "priority"}  # fields of a task that local runs ignore
 _LONGEST = 32  # characters of a step's name in a pipeline
 
 
 @dataclass(frozen=True)
 class PipelineDocument:
-    """A pipeline, and the document that it stands in."""
+    """A pipeline, and the document that contains it."""
 
     name: str
-    document: Document[Resource]  # a Pipeline, or a PipelineRun with its pipeline in place
-    loc: Loc  # of the pipeline's spec in it: ("spec",)
+    document: Document[Resource]  # a Pipeline, or a PipelineRun with pipelineSpec
+    loc: Loc  # path of the pipeline's spec in the document: ("spec",)
     spec: PipelineSpec
 
     @property
     def where(self) -> str:
-        """The document, as problems name it."""
+        """Name of the document in problems."""
         return self.document.where
 
     def path(self, step: str, field: str = "") -> str:
@@ -40,14 +40,14 @@ class PipelineDocument:
         return self.document_path(f"{field_path((*self.loc, 'steps', index))}.{field}".rstrip("."))
 
     def document_path(self, path: str) -> str:
-        """Return a path as the document has it: a task has the fields of the one step that it is."""
+        """Convert a path in the pipeline into one in the document; a task has the fields of its only step directly."""
         kind = {ScriptStep: SCRIPT, TransferStep: TRANSFER}.get(type(self.document.resource))
         return path.replace(f"spec.steps[0].{kind}", "spec", 1) if kind else path
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A pipeline, the values that a PipelineRun or the command gives, and how it is to be run."""
+    """A pipeline, values from a PipelineRun or the command line, and options of the run."""
 
     pipeline: PipelineDocument
     given: tuple[Given, ...]
@@ -55,10 +55,13 @@ class Chosen:
 
 
 def choose(documents: Documents, *, name: str | None, assigned: Mapping[str, str]) -> Chosen | None:
-    """Return the one pipeline of the documents, or the one that is called `name`; None where there is none.
+    """Return the only pipeline of the documents, or the one with the name `name`; None if there is no pipeline.
 
-    A PipelineRun says which Pipeline is run, among however many; a task is a pipeline of one step. `assigned`
-    are the command's own values, which win. Raises InvalidDocuments when there are several, or none of that name.
+    A PipelineRun determines its Pipeline among several; a task is a pipeline of one step. `assigned` are values from
+    the command line, which take precedence.
+
+    Raises:
+        InvalidDocuments: if there are several pipelines and no `name`, or none of this name.
     """
     runs, pipelines = documents.of(PipelineRun), documents.of(Pipeline)
     groups = (runs, pipelines, documents.of(ScriptStep), documents.of(TransferStep))
@@ -66,14 +69,15 @@ def choose(documents: Documents, *, name: str | None, assigned: Mapping[str, str
     if name is not None:
         found = [each for each in every if each.name == name][:1]
         if not found:
-            text = f"is {name!r}: the documents have {listed(f'{_kind(each)}/{each.name}' for each in every)}"
+            known = listed(f"{_kind(each)}/{each.name}" for each in every)
+            text = f"is {name!r}, which does not exist; the documents have {known}"
             raise InvalidDocuments([Problem("--pipeline", "", text)])
     else:
         steps = [cast("Document[Resource]", each) for each in documents.of(ParallelRunStep)] if every else []
         found = [each for each in (*every, *steps) if not (runs and _kind(each) == "Pipeline")]
         if len(found) > 1:
             names = listed(f"{_kind(each)}/{each.name}" for each in found)
-            text = f"a run takes one of {names}: name it with --pipeline NAME, or give fewer files"
+            text = f"a run takes one of {names}; select it with --pipeline NAME, or pass fewer files"
             raise InvalidDocuments([Problem("documents", "", text)])
     return _chosen(found[0], documents, assigned) if found else None
 
@@ -86,10 +90,10 @@ def _chosen(found: Document[Resource], documents: Documents, assigned: Mapping[s
         return Chosen(PipelineDocument(found.name, found, ("spec",), resource.spec), own, Options())
     if isinstance(resource, ScriptStep | TransferStep):
         return Chosen(PipelineDocument(found.name, found, ("spec",), _of_one(found.name, resource)), (), Options())
-    assert isinstance(resource, PipelineRun), "choose() finds no other kind"
+    assert isinstance(resource, PipelineRun), "choose() selects no other kind"
     spec = resource.spec
     if spec.retry_of is not None:
-        text = "is known to a cluster only: here, go on with --resume and the run's folder"
+        text = "is supported on clusters only; to continue a local run, pass --resume with the run's folder"
         raise InvalidDocuments([found.problem("spec.retryOf", text)])
     given = [Given(key, value, found.where, f"spec.parameters.{key}") for key, value in spec.parameters.items()]
     options = Options(
@@ -103,7 +107,7 @@ def _chosen(found: Document[Resource], documents: Documents, assigned: Mapping[s
 
 
 def _of_one(name: str, task: ScriptStep | TransferStep) -> PipelineSpec:
-    """Return the pipeline that a task by itself is: its step has the task's time limit."""
+    """Return a pipeline with a task as its only step, which has the task's time limit."""
     raw = task.spec.model_dump(by_alias=True, exclude_unset=True, exclude_none=True, exclude=_OF_A_CLUSTER)
     limit = {key: raw.pop(key) for key in ("timeoutSeconds",) if key in raw}
     kind = SCRIPT if isinstance(task, ScriptStep) else TRANSFER
@@ -114,7 +118,7 @@ def _pipeline_document(run: Document[PipelineRun], documents: Documents) -> Pipe
     spec, document = run.resource.spec, cast("Document[Resource]", run)
     if spec.pipeline_spec is not None:
         return PipelineDocument(run.name, document, ("spec", "pipelineSpec"), spec.pipeline_spec)
-    assert spec.pipeline_ref is not None  # the model takes exactly one of the two
+    assert spec.pipeline_ref is not None  # the model requires exactly one of the two
     wanted = spec.pipeline_ref.name
     pipeline = documents.find(Pipeline, wanted)
     if pipeline is None:
@@ -124,7 +128,7 @@ def _pipeline_document(run: Document[PipelineRun], documents: Documents) -> Pipe
 
 
 def _declared(documents: Documents) -> set[str]:
-    """Return the names of all parameters that pipelines declare; other names that are assigned fill other documents."""
+    """Return the names of all parameters that pipelines declare; other values belong to other documents."""
     specs = [each.resource.spec for each in documents.of(Pipeline)]
     specs += [
         each.resource.spec.pipeline_spec for each in documents.of(PipelineRun) if each.resource.spec.pipeline_spec

@@ -1,4 +1,4 @@
-"""What a run does next."""
+"""The decision function of pipeline runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STEP_FAILED = "StepFailed"
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a running step is to be stopped: CANCELLED, TIMEOUT, or SUSPENDED (it goes on later)."""
+    """Reason to stop a running step: CANCELLED, TIMEOUT, or SUSPENDED (to continue later)."""
 
     reason: str
     message: str
@@ -43,44 +43,50 @@ class Stop:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a run ended: SUCCEEDED, SUCCEEDED_WITH_FAILURES (of items, in some step), STEP_FAILED or CANCELLED."""
+    """Result of a run: SUCCEEDED, SUCCEEDED_WITH_FAILURES (of items in a step), STEP_FAILED or CANCELLED."""
 
     reason: str
     message: str
 
     @property
     def succeeded(self) -> bool:
-        """Whether all steps have succeeded."""
+        """Whether all steps succeeded."""
         return self.reason in (SUCCEEDED, SUCCEEDED_WITH_FAILURES)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done, and the records once it is done."""
+    """Steps to start and to stop, and the records after that."""
 
     records: dict[str, Record]
-    start: tuple[str, ...] = ()  # RUNNING in `records` already
-    stop: Mapping[str, Stop] = field(default_factory=dict)  # still RUNNING, until their end is told
-    verdict: Verdict | None = None  # nothing runs, and nothing will
-    is_suspended: bool = False  # nothing runs, and nothing will until it is resumed
-    next_deadline: float | None = None  # seconds since 1970: when something changes by itself
+    start: tuple[str, ...] = ()  # steps to start, already RUNNING in `records`
+    stop: Mapping[str, Stop] = field(default_factory=dict)  # steps to stop, RUNNING until their end is recorded
+    verdict: Verdict | None = None  # set once the run has finished
+    is_suspended: bool = False  # nothing runs until the run is resumed
+    next_deadline: float | None = None  # seconds since 1970 of the next timeout, which changes the decision
 
 
 def decide(frozen: FrozenPipeline, records: Records, *, history: History, options: Options, now: float) -> Decision:
-    """Decide what a run does next, given what is known of each step. Called again, it decides the same and no more.
+    """Decide which steps of a run start and stop; return the decision. Idempotent for the records that it returns.
 
-    `options` are those of this moment, `now` is in seconds since 1970. A step starts once all that it needs has
-    succeeded. When one has failed permanently, nothing more starts but, with `continue_on_step_failure`, what does not
-    need it; what runs may finish.
+    A step starts once all its dependencies have succeeded. After a permanent failure, running steps finish; no further
+    step starts, except independent ones with `continue_on_step_failure`.
+
+    Args:
+        frozen: The run.
+        records: What is known of each step, by name.
+        history: Earlier runs of steps, for reuse.
+        options: Current options of the run.
+        now: Seconds since 1970.
     """
     decider = _Decider(frozen, dict(records), history, options, now)
-    for step in frozen.steps:  # in order: what is reused lets those behind it go on at once
+    for step in frozen.steps:  # in order, because a reused step lets its dependents start immediately
         decider.look_at(step)
     return decider.decision()
 
 
 def predict(frozen: FrozenPipeline, records: Records, *, history: History, options: Options, now: float) -> Decision:
-    """Return how a run will end if each step that it starts succeeds."""
+    """Return the last decision of a run if every started step succeeds."""
     decision = decide(frozen, records, history=history, options=options, now=now)
     while decision.start:
         done = {name: replace(decision.records[name], state=SUCCEEDED, ended=now) for name in decision.start}
@@ -89,7 +95,7 @@ def predict(frozen: FrozenPipeline, records: Records, *, history: History, optio
 
 
 def after_stop(stop: Stop | None, outcome: Outcome) -> Outcome:
-    """Return what a step that was to be stopped has come to; one that ended by itself before has its own end."""
+    """Return the outcome of a step after a stop; a step that finished before the stop keeps its own outcome."""
     if stop is None or outcome.state != PENDING:
         return outcome
     match stop.reason:
@@ -98,7 +104,7 @@ def after_stop(stop: Stop | None, outcome: Outcome) -> Outcome:
         case "Cancelled":
             return Outcome(CANCELLED, CANCELLED, stop.message)
         case _:
-            return replace(outcome, reason=SUSPENDED, message="what is committed is kept")
+            return replace(outcome, reason=SUSPENDED, message="suspended; committed results are kept")
 
 
 class _Decider:
@@ -110,7 +116,7 @@ class _Decider:
         self.start: list[str] = []
         self.stop: dict[str, Stop] = {}
         self.deadlines: list[float] = []
-        # Those that have no attempt left; while a run goes on, retries are part of the attempt to get through.
+        # Steps that failed and have no attempt left.
         self.failed = [each.name for each in frozen.steps if self._has_failed(each)]
 
     def _has_failed(self, step: FrozenStep) -> bool:
@@ -130,12 +136,12 @@ class _Decider:
     def _watch(self, step: FrozenStep, record: Record) -> None:
         if self.options.cancel:
             self.stop[step.name] = Stop(CANCELLED, "the run was cancelled")
-        elif self.options.suspend and step.kind == PARALLEL_RUN:  # others have nothing to go on with later: they finish
+        elif self.options.suspend and step.kind == PARALLEL_RUN:  # other kinds cannot continue later, so they finish
             self.stop[step.name] = Stop(SUSPENDED, "the run is suspended")
-        elif step.timeout is not None and step.kind != SCRIPT:  # who runs a script keeps its time
+        elif step.timeout is not None and step.kind != SCRIPT:  # the agent enforces the time limit of scripts
             deadline = (record.started or self.now) + step.timeout
             if self.now >= deadline:
-                message = f"an attempt ran longer than timeoutSeconds, which is {step.timeout:g}"
+                message = f"the attempt exceeded timeoutSeconds ({step.timeout:g} s)"
                 self.stop[step.name] = Stop(TIMEOUT, message)
             else:
                 self.deadlines.append(deadline)
@@ -161,7 +167,7 @@ class _Decider:
                 record,
                 state=SUCCEEDED,
                 reason=REUSED_WITH_FAILURES if earlier.failures else REUSED,
-                message=f"the outputs of {origin.step} in {origin.run_id} are taken"
+                message=f'outputs of step "{origin.step}" in run "{origin.run_id}" are reused'
                 + (f", where {earlier.failures}" if earlier.failures else ""),
                 outputs=dict(earlier.outputs),
                 metrics=earlier.metrics,
@@ -175,7 +181,7 @@ class _Decider:
             self._start(step, replace(record, parts=parts, not_reused=self._why_not(step, parts)))
 
     def _retry(self, step: FrozenStep, record: Record) -> None:
-        """Give a failed step its next attempt, unless the run ends anyway."""
+        """Start the next attempt of a failed step, unless the run cannot succeed."""
         if self.options.cancel or self._blocking(step) is not None:
             self.failed.append(step.name)
         elif not self.options.suspend:
@@ -190,10 +196,10 @@ class _Decider:
             self.deadlines.append(self.now + step.timeout)
 
     def _blocking(self, step: FrozenStep) -> str | None:
-        """Return why a step will never start; None while it may."""
+        """Return the reason why a step will never start; None if it may start."""
         needed = [name for name in step.after if self._is_lost(name)]
         if needed:
-            return f"it needs {listed(needed)}, which did not succeed"
+            return f"depends on {listed(needed)}, which did not succeed"
         if self.failed and not self.options.continue_on_step_failure:
             return f"{listed(self.failed)} failed"
         return None
@@ -208,16 +214,16 @@ class _Decider:
         return {**step.parts, "steps": {name: self._identity(name) for name in step.reads}}
 
     def _identity(self, name: str) -> str:
-        """Return what stands for the outputs of a step: the run that made them."""
+        """Return the identity of a step's outputs: the run that produced them."""
         return (self.records[name].reused_from or Origin(self.frozen.run_id, name)).identity
 
     def _why_not(self, step: FrozenStep, parts: dict[str, Any]) -> str:
         if self.options.regenerate_outputs:
-            return "regenerateOutputs asks every step to run"
+            return "regenerateOutputs is true"
         if not step.allow_reuse:
-            return "its allowReuse is false"
+            return "allowReuse is false"
         nearest = self.history.nearest(parts, step=step.name, pipeline=self.frozen.name)
-        return "there is no earlier run of it" if nearest is None else why_not(parts, nearest.parts)
+        return "no earlier run of this step exists" if nearest is None else why_not(parts, nearest.parts)
 
     def decision(self) -> Decision:
         is_finished = all(each.state in ENDED for each in self.records.values()) and not self.start

@@ -1,6 +1,6 @@
-"""Fingerprints: what two runs of a step must have in common for the later one to take over the earlier one's outputs.
+"""Fingerprints: everything in which two runs of a step must be equal for the later one to reuse the earlier outputs.
 
-A fingerprint is kept as its parts, so that a step that runs again can say what is different.
+A fingerprint is stored as its parts, so that a status can name the differences when a step runs again.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from longshore_api.errors import listed, shown
 from longshore_storage.redaction import recorded
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_DIFFERENCES_SHOWN = 3  # differences in a sentence
-_FILES = 3  # names in a list of files
+_DIFFERENCES_SHOWN = 3  # per sentence
+_FILES = 3  # names per list of files
 
-HELD = "held"  # the part that only names what changed in an input: no part of the digest
+HELD = "held"  # the part with details of inputs, for messages only; not part of the digest
 _CONTENTS, _MODE = "contents", "contentFingerprint"
 
 
 def comparable(parts: dict[str, Any]) -> dict[str, Any]:
-    """Return parts as every store keeps them, and as everybody may read them.
+    """Return parts in a normal form that every store preserves and every user may read.
 
-    5.0 is 5, what is empty says no more than its absence and is left out, and URLs are without secrets.
+    5.0 becomes 5, empty values are left out because they equal absent ones, and URLs lose their secrets.
     """
     kept = {key: _kept(each) for key, each in parts.items()}
     return {key: each for key, each in kept.items() if each not in (None, "", {}, [])}
@@ -46,20 +46,20 @@ def _kept(value: Any) -> Any:
 
 
 def digest(parts: Mapping[str, Any]) -> str:
-    """Return 32 hexadecimal digits that are equal for equal parts, in whatever order their keys are."""
+    """Return the digest of parts, 32 hexadecimal digits, independent of the order of keys."""
     compared = {key: each for key, each in parts.items() if key != HELD}
     text = json.dumps(compared, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    # A name of a file that is no UTF-8 has surrogates in it, of which API servers make this character.
+    # File names that are not UTF-8 contain surrogates, which API servers replace by this character.
     return hashlib.sha256(_SURROGATE.sub("\ufffd", text).encode()).hexdigest()[:32]
 
 
 def without_contents(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts without what inputs and models hold."""
+    """Return the parts without the contents of inputs and models."""
     return {key: each for key, each in parts.items() if key not in (_CONTENTS, _MODE, HELD)}
 
 
 def why_not(parts: Mapping[str, Any], nearest: Mapping[str, Any]) -> str:
-    """Say in one sentence what of a step is different from its nearest earlier run."""
+    """Return one sentence with the differences between a step and its nearest earlier run."""
     found = list(differences(parts, nearest))
     if not found:
         return "nothing changed"
@@ -70,12 +70,12 @@ def why_not(parts: Mapping[str, Any], nearest: Mapping[str, Any]) -> str:
 
 
 def distance(parts: Mapping[str, Any], other: Mapping[str, Any]) -> int:
-    """Return how many things are different."""
+    """Return the number of differences."""
     return sum(1 for _ in differences(parts, other))
 
 
 def differences(parts: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each difference as a few words, the step's own before those of what it reads."""
+    """Yield each difference as a phrase, the step's own differences before those of the steps that it reads."""
     if parts.get("kind") != other.get("kind"):
         yield f"the kind of step changed from {other.get('kind')} to {parts.get('kind')}"
     yield from _code(parts.get("code", {}), other.get("code", {}))
@@ -88,7 +88,7 @@ def differences(parts: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[
     yield from (f"input {name} changed" for name in _changed(parts, other, "inputs"))
     yield from _contents(parts, other)
     yield from (f"output {name} changed" for name in _changed(parts, other, "outputs"))
-    yield from _values("", parts, other, "settings", absent="its default")
+    yield from _values("", parts, other, "settings", absent="the default")
     if parts.get("version", "") != other.get("version", ""):
         yield f"version changed from {shown(other.get('version', ''))} to {shown(parts.get('version', ''))}"
     again = _changed(parts, other, "steps")
@@ -104,11 +104,11 @@ def _code(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
 
 
 def _contents(parts: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
-    """Yield how the files of inputs and models differ. What was not recorded is compared with nothing."""
+    """Yield the differences between files of inputs and models, as far as both runs recorded them."""
     if _CONTENTS not in parts:
         return
     if _CONTENTS not in other:
-        yield "the earlier run did not record what its inputs held"
+        yield "the earlier run did not record the contents of its inputs"
         return
     mode, before = (each.get(_MODE, "stamps") for each in (parts, other))
     if mode != before:
@@ -118,8 +118,8 @@ def _contents(parts: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[st
     for name in (each for each in _changed(parts, other, _CONTENTS) if each in parts[_CONTENTS]):
         if name in other[_CONTENTS]:
             yield f"{_label(name)}: {_held_difference(held.get(name, {}), earlier.get(name, {}))}"
-        elif _is_same(name, parts, other):  # else the input itself is another one, which is said of it already
-            yield f"{_label(name)}: one of the two runs did not record what its files were"
+        elif _is_same(name, parts, other):  # otherwise the input itself changed, which is yielded already
+            yield f"{_label(name)}: one of the two runs did not record its files"
 
 
 def _label(name: str) -> str:
@@ -128,14 +128,14 @@ def _label(name: str) -> str:
 
 
 def _is_same(name: str, parts: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether the input or model that the name of its contents stands for has the same paths."""
+    """Return whether an input or model, given by the name of its contents, has the same paths in both runs."""
     kind, _, rest = name.partition(" ")
     part = "models" if kind == "model" else "inputs"
     return bool((parts.get(part) or {}).get(rest) == (other.get(part) or {}).get(rest))
 
 
 def _held_difference(now: Mapping[str, Any], before: Mapping[str, Any]) -> str:
-    """Return which files of an input differ."""
+    """Return a sentence that names the files of an input that differ."""
     if now.get("unknown"):
         return f"its files cannot be compared: {now['unknown']}"
     if before.get("unknown"):

@@ -1,4 +1,4 @@
-"""From a Pipeline, values of its parameters and the documents that it names to a FrozenPipeline."""
+"""Freezing of a Pipeline, values of its parameters and the referenced documents into a FrozenPipeline."""
 
 from __future__ import annotations
 
@@ -44,11 +44,21 @@ def freeze(
     options: Options,
     cluster: Cluster | None = None,
 ) -> FrozenPipeline:
-    """Freeze one run of a pipeline, here or on a cluster.
+    """Freeze one run of a pipeline, local or on a cluster; `FrozenStep.with_code` adds code and contents later.
 
-    `run_uri` is the run's folder, in which each step has `steps/<name>`; `cores` are those of this machine. Code and
-    contents are not in it yet: `FrozenStep.with_code`. Raises InvalidDocuments with every problem of the first stage
-    that has any: names and parameters, the steps by themselves, how they are joined.
+    Args:
+        pipeline: The pipeline.
+        given: Values of its parameters.
+        documents: Everything that the pipeline refers to.
+        run_id: Id of the run.
+        run_uri: Folder of the run, which contains `steps/<name>` for each step.
+        cores: Processor cores of this machine.
+        options: Options of the run.
+        cluster: The cluster that runs the pipeline; None for a local run.
+
+    Raises:
+        InvalidDocuments: with every problem of the first stage that fails: names and parameters, single steps,
+            dependencies.
     """
     freezer = _Freezer(pipeline, documents, run_id=run_id, run_uri=run_uri, cores=cores, cluster=cluster)
     try:
@@ -62,7 +72,7 @@ def freeze(
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the cluster that a pipeline runs on lets it do."""
+    """Settings of the cluster that a pipeline runs on."""
 
     host_paths: bool  # whether Datastores may be folders of the nodes
 
@@ -70,9 +80,10 @@ class Cluster:
 def _values(
     pipeline: PipelineDocument, given: Iterable[Given], documents: Documents, *, on_cluster: bool
 ) -> dict[str, Any]:
-    """Return the parameters' values; a place that one holds is resolved, a Dataset that one names is there.
+    """Return the parameters' values, with their locations resolved, in the form of pods if `on_cluster`.
 
-    `on_cluster` makes places what the pods of a cluster know. Raises InvalidDocuments.
+    Raises:
+        InvalidDocuments: for invalid values, and for Datasets that do not exist.
     """
     declared = pipeline.spec.parameters
     path = field_path((*pipeline.loc, "parameters"))
@@ -99,7 +110,7 @@ def _local_location(path: str, datastore: str | None, references: References, fi
 
 
 def _pod_location(path: str, datastore: str | None, references: References, field: str) -> str:
-    """Return a place as pods know it; whether a Datastore has it is seen where it is used."""
+    """Return a location in the form of pods; the step that uses it checks that a Datastore contains it."""
     if is_url(path):
         return pod_location(path)
     stores = references.documents.of(Datastore)
@@ -111,7 +122,7 @@ def _pod_location(path: str, datastore: str | None, references: References, fiel
 
 
 class _Freezer:
-    """Freezes the steps of a pipeline; `problems` collects what is wrong, so that all of it is reported at once."""
+    """Freezer of a pipeline's steps; collects all problems in `problems` instead of raising the first."""
 
     def __init__(
         self,
@@ -131,7 +142,7 @@ class _Freezer:
         self.resolved: dict[str, ResolvedStep] = {}
 
     def steps(self, values: Mapping[str, Any]) -> tuple[FrozenStep, ...]:
-        """Return the steps in an order in which they can run. Raises InvalidDocuments."""
+        """Return the frozen steps in an order in which they can run; raise InvalidDocuments with all problems."""
         check_names(self.pipeline)
         filling = Filling(values, self.pipeline.where)
         for index, step in enumerate(self.pipeline.spec.steps):
@@ -146,19 +157,19 @@ class _Freezer:
         return tuple(self.frozen(name) for name in order)
 
     def frozen(self, name: str) -> FrozenStep:
-        """Return a step that was resolved; its script may ask which pipeline it is in."""
+        """Return a resolved step as frozen, with the names that scripts can read: the pipeline and its run."""
         frozen = _frozen(self.filled[name][0], self.resolved[name], self.needs)
         if frozen.kind == TRANSFER:
             return frozen
         return replace(frozen, job={**frozen.job, "experiment": self.pipeline.name, "parent_id": self.run_id})
 
     def fill(self, step: PipelineStep, filling: Filling, *, loc: Loc) -> None:
-        """Fill and check one step by itself."""
+        """Replace the parameters of one step and validate it."""
         before = len(filling.problems) + len(self.problems)
         raw = filling.fill(step.model_dump(by_alias=True, exclude_unset=True), loc=loc)
         raw = with_placeholders(raw, loc, where=self.pipeline.where, needs=self.needs, problems=self.problems)
         if len(filling.problems) + len(self.problems) > before:
-            return  # its models would only wonder at what is not filled in
+            return  # validation would only report the missing values again
         try:
             self.filled[step.name] = (_checked(raw, loc, self.pipeline.where), loc)
         except InvalidDocuments as error:
@@ -177,7 +188,7 @@ class _Freezer:
             self.problems += [each for each in error.problems if each not in self.problems]
 
     def cluster_context(self, name: str, cluster: Cluster) -> ClusterContext:
-        """Return what a step needs to know of where its pods will be: above all where the outputs are that it reads."""
+        """Return the cluster context of a step, with the locations of the outputs that it reads."""
         read = {(each.on, each.output) for each in self.needs if each.step == name and each.output is not None}
         found = [output_location(self.filled[on][0], output) for on, output in read if output and on in self.filled]
         datastores = frozenset(datastore for datastore, location in found if location is None)
@@ -186,7 +197,7 @@ class _Freezer:
 
 
 def _checked(raw: dict[str, Any], loc: Loc, where: str) -> PipelineStep:
-    """Return a step whose parameters are filled in: now each field must be what its type says."""
+    """Validate a step with replaced parameters; return it, or raise InvalidDocuments."""
     try:
         return PipelineStep.model_validate(raw)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""A pipeline as it is run: every parameter filled in, every name resolved. Later edits of documents change nothing."""
+"""Frozen pipelines: all parameters replaced, all names resolved, unaffected by later changes of documents."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ from longshore_planner.step_outputs import fill_placeholders, is_placeholder
 from longshore_protocol.reading import read_text
 
 PARALLEL_RUN, SCRIPT, TRANSFER = "parallelRun", "script", "transfer"
-NONE, STAMPS, DIGESTS = "none", "stamps", "digests"  # what of an input's files counts in a fingerprint
+NONE, STAMPS, DIGESTS = "none", "stamps", "digests"  # properties of input files in a fingerprint
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is to go about its steps."""
+    """Options of a run."""
 
     continue_on_step_failure: bool = False
     regenerate_outputs: bool = False
     content_fingerprint: str = STAMPS  # NONE, STAMPS or DIGESTS
     cancel: bool = False
     suspend: bool = False
-    accept_changed_code: bool = False  # of parallelRun steps that go on
+    accept_changed_code: bool = False  # of parallelRun steps that continue
 
     def __post_init__(self) -> None:
-        """Accept a boolean for `content_fingerprint`, as runs of before it had words have it."""
+        """Convert a boolean `content_fingerprint`, which runs of earlier releases have."""
         if isinstance(self.content_fingerprint, bool):
             object.__setattr__(self, "content_fingerprint", STAMPS if self.content_fingerprint else NONE)
 
 
 @dataclass(frozen=True)
 class Code:
-    """A source folder as it was when the run began."""
+    """A source folder at the start of the run."""
 
-    uri: str  # where the frozen copy is
+    uri: str  # location of the frozen copy
     files: Mapping[str, str]  # path below the folder -> digest
-    git: dict[str, Any] | None = None  # repository, branch, commit, dirty: of where it was taken from
+    git: dict[str, Any] | None = None  # repository, branch, commit and dirty of the original folder
 
 
 @dataclass(frozen=True)
 class FrozenStep:
-    """One step."""
+    """One step of a frozen pipeline."""
 
     name: str
     kind: str  # PARALLEL_RUN, SCRIPT or TRANSFER
-    after: tuple[str, ...]  # the steps that must have succeeded before
-    reads: tuple[str, ...]  # those of them that it reads outputs of
-    job: dict[str, Any]  # a Job, a ScriptJob, or {source, destination}; outputs of other steps are held places in it
+    after: tuple[str, ...]  # the steps that must succeed before it starts
+    reads: tuple[str, ...]  # those of them whose outputs it reads
+    job: dict[str, Any]  # a Job, a ScriptJob, or {source, destination}; with placeholders for other steps' outputs
     outputs: dict[str, str]  # name -> URI
-    parts: dict[str, Any]  # of the fingerprint, but for what the steps read from had at their end
-    source: str | None = None  # where the code was taken from
-    git: dict[str, Any] | None = None  # what git said of the source
-    python: str | None = None  # the interpreter that the Environment names
-    spec: dict[str, Any] = field(default_factory=dict)  # as the resource has it that runs the step on a cluster
-    provision: dict[str, Any] | None = None  # of its pods, as `PodRequirements` has it; None on this machine
+    parts: dict[str, Any]  # of the fingerprint, without those of the steps that it reads
+    source: str | None = None  # original location of the code
+    git: dict[str, Any] | None = None  # Git state of the source
+    python: str | None = None  # interpreter of the Environment
+    spec: dict[str, Any] = field(default_factory=dict)  # spec of the resource that runs the step on a cluster
+    provision: dict[str, Any] | None = None  # `PodRequirements` of its pods as JSON; None for a local run
     allow_reuse: bool = True
     retries: int = 0
     timeout: float | None = None  # seconds
 
     def job_with(self, outputs: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-        """Return the job with the outputs that it reads, by (step, output), in their places."""
+        """Return the job with its placeholders replaced by `outputs`: URIs by (step, output)."""
         filled: dict[str, Any] = fill_placeholders(self.job, outputs)
         return filled
 
     def spec_with(self, outputs: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-        """Return the spec of the resource that runs the step, likewise."""
+        """Return the spec of the resource that runs the step, with its placeholders replaced."""
         filled: dict[str, Any] = fill_placeholders(self.spec, outputs)
         return filled
 
@@ -79,11 +79,11 @@ class FrozenStep:
 
     @property
     def locations(self) -> dict[str, list[str]]:
-        """The paths of each input and model whose files count: `{"input raw": [...], "model mnist 1": [...]}`.
+        """Paths of each input and model whose files are compared: `{"input raw": [...], "model mnist 1": [...]}`.
 
-        Outputs of other steps are identified by the runs that made them, and the rows of databases cannot be compared.
+        Outputs of other steps are identified by the runs that produced them; database rows are not compared.
         """
-        job = self.job  # and not the parts, whose URLs are without secrets
+        job = self.job  # the URLs in the parts lack their secrets
         inputs = [*job.get("inputs", ()), *job.get("side_inputs", ())]
         locations = {f"input {each['name']}": each.get("paths") or each["uris"] for each in inputs}
         locations |= {f"model {each['name']} {each['version']}": [each["uri"]] for each in job.get("models", ())}
@@ -93,10 +93,12 @@ class FrozenStep:
         return {name: paths for name, paths in found.items() if paths and not any(map(is_database, paths))}
 
     def with_contents(self, contents: Mapping[str, Mapping[str, Any]], *, by: str) -> FrozenStep:
-        """Return the step with what its inputs and models hold: of each a digest, and what names a difference later.
+        """Add the contents of inputs and models to the fingerprint; return the step.
 
-        `contents` has a `digest` for each name of `locations`, and may have `count`, `files` and `unknown` as
-        `SurveyResult.held` does; `by` is STAMPS or DIGESTS.
+        Args:
+            contents: For each name of `locations` a `digest`, and optionally `count`, `files` and `unknown` as in
+                `SurveyResult.held`, which messages about differences use.
+            by: STAMPS or DIGESTS.
         """
         digests = {name: each["digest"] for name, each in contents.items()}
         details = {name: comparable({**each, "digest": None}) for name, each in contents.items()}
@@ -106,7 +108,7 @@ class FrozenStep:
 
 @dataclass(frozen=True)
 class FrozenPipeline:
-    """One run of a pipeline, frozen."""
+    """A frozen run of a pipeline."""
 
     name: str
     run_id: str
@@ -116,17 +118,17 @@ class FrozenPipeline:
     options: Options = field(default_factory=Options)
 
     def step(self, name: str) -> FrozenStep:
-        """Return the step of that name. Raises KeyError."""
+        """Return the step of this name; raise KeyError if there is none."""
         for each in self.steps:
             if each.name == name:
                 return each
         raise KeyError(name)
 
     def to_json(self) -> str:
-        """Return the pipeline as a JSON document that `from_json` reads back."""
+        """Return the pipeline as JSON that `from_json` reads."""
         return json.dumps(asdict(self), indent=1)
 
     @staticmethod
     def from_json(text: str) -> FrozenPipeline:
-        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        """Read the JSON of `to_json`, of this version or an adjacent one; raise ValueError for anything else."""
         return read_text(FrozenPipeline, text)

@@ -1,4 +1,4 @@
-"""Which step needs which, and an order in which they can run."""
+"""Order of a pipeline's steps by their dependencies."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from longshore_planner.step_outputs import Need
 
 
 def arrange(names: Sequence[str], needs: Sequence[Need], outputs: Mapping[str, Sequence[str]], where: str) -> list[str]:
-    """Return the steps so that each stands behind those it needs, and as they are written where that leaves a choice.
+    """Sort the steps topologically by their dependencies, keeping the written order where possible.
 
-    Raises InvalidDocuments for a step or output that is not there, and for steps that need one another in a circle.
+    Raises:
+        InvalidDocuments: for a step or output that does not exist, and for cyclic dependencies.
     """
     problems = list(_unknown(needs, outputs, where))
     if problems:
@@ -40,16 +41,19 @@ def arrange(names: Sequence[str], needs: Sequence[Need], outputs: Mapping[str, S
 def _unknown(needs: Sequence[Need], outputs: Mapping[str, Sequence[str]], where: str) -> Iterator[Problem]:
     for need in needs:
         if need.on not in outputs:
-            yield Problem(where, need.path, f"refers to the step {need.on!r}: the steps are {listed(outputs)}")
+            yield Problem(
+                where,
+                need.path,
+                f"refers to the step {need.on!r}, which does not exist; the steps are {listed(outputs)}",
+            )
         elif need.output is not None and need.output not in outputs[need.on]:
             known = listed(outputs[need.on])
-            yield Problem(
-                where, need.path, f"refers to the output {need.output!r} of {need.on}: its outputs are {known}"
-            )
+            text = f"refers to the output {need.output!r} of {need.on!r}, which does not exist; its outputs are {known}"
+            yield Problem(where, need.path, text)
 
 
 def _circle(circle: Sequence[str], needs: Sequence[Need], where: str) -> Problem:
-    """Return the problem that steps need one another; each is needed by the next, and the first is the last."""
+    """Return the problem of a cycle, whose first and last step are the same."""
     edges = set(pairwise(circle))
     path = next(each.path for each in needs if (each.on, each.step) in edges)
-    return Problem(where, path, f"closes a circle: {' → '.join(circle)}; no step can need itself")
+    return Problem(where, path, f"closes a cycle of dependencies: {' → '.join(circle)}; remove one of them")

@@ -1,4 +1,4 @@
-"""Earlier runs of steps, of whichever pipeline, whose outputs may be taken."""
+"""Earlier runs of steps, of any pipeline, whose outputs can be reused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from longshore_planner.pipelines.records import Origin
 
 @dataclass(frozen=True)
 class EarlierStep:
-    """A step that has succeeded, and was not itself reused."""
+    """A step that succeeded without reuse."""
 
     origin: Origin
     pipeline: str
@@ -21,11 +21,11 @@ class EarlierStep:
     ended: float
     metrics: Mapping[str, Any] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
-    failures: str = ""  # what its status says of failed items, if it succeeded with too many
+    failures: str = ""  # message about failed items, if it succeeded with too many
 
 
 class History:
-    """Earlier steps, found by their fingerprint or by what they are called."""
+    """Earlier steps, indexed by fingerprint and by name."""
 
     def __init__(self, steps: Iterable[EarlierStep] = ()) -> None:
         self._equal: dict[str, list[EarlierStep]] = {}
@@ -37,9 +37,9 @@ class History:
             self._named.setdefault(each.origin.step, []).append(each)
 
     def equal(self, parts: Mapping[str, Any], *, step: str, contents: bool = True) -> EarlierStep | None:
-        """Return the latest earlier step with the same fingerprint, rather one of the same name.
+        """Return the latest earlier step with the same fingerprint, preferably of the same name; None if none exists.
 
-        Without `contents`, it does not matter what inputs and models held.
+        Without `contents`, the contents of inputs and models are ignored.
         """
         found = (
             self._equal.get(digest(parts), [])
@@ -49,7 +49,7 @@ class History:
         return max(found, key=lambda each: (each.origin.step == step, each.ended), default=None)
 
     def nearest(self, parts: Mapping[str, Any], *, step: str, pipeline: str) -> EarlierStep | None:
-        """Return the earlier run of a step that is like it in most things, the latest of several."""
+        """Return the earlier run of a step with the fewest differences, the latest of several; None if none exists."""
         named = self._named.get(step, [])
         of_pipeline = [each for each in named if each.pipeline == pipeline]
         return min(of_pipeline or named, key=lambda each: (distance(parts, each.parts), -each.ended), default=None)

@@ -1,4 +1,4 @@
-"""A PipelineRun of a cluster as it is frozen when it begins, and the runs of its steps."""
+"""Frozen PipelineRuns of clusters, and the runs of their steps."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ _CONFIG_MAP, _SOURCE_URI = "config_map", "source_uri"  # fields of PodRequiremen
 
 @dataclass(frozen=True)
 class ClusterPipeline:
-    """All that a PipelineRun is made from."""
+    """Everything that a PipelineRun consists of, frozen at its start."""
 
     pipeline: FrozenPipeline
-    spec: dict[str, Any]  # the Pipeline's, as it was written
-    kept: dict[str, dict[str, Any]] = field(default_factory=dict)  # statuses of steps that the run retried succeeded at
+    spec: dict[str, Any]  # spec of the Pipeline, as written
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)  # statuses of succeeded steps of the retried run
 
     @property
     def records(self) -> dict[str, Record]:
-        """The records of the steps when the run begins."""
+        """Records of the steps at the start of the run."""
         return {name: record_of(PipelineStepStatus.model_validate(each)) for name, each in self.kept.items()}
 
     @property
     def was_surveyed(self) -> bool:
-        """Whether something was looked at where the stores are before the run began."""
+        """Whether a survey pod inspected sources or inputs before the run began."""
         steps = self.pipeline.steps
         return any((each.provision or {}).get("source_uri") or "contents" in each.parts for each in steps)
 
     def to_json(self) -> str:
-        """Return the run as JSON that `from_json` reads back."""
+        """Return the run as JSON that `from_json` reads."""
         return json.dumps({"pipeline": asdict(self.pipeline), "spec": self.spec, "kept": self.kept})
 
     @staticmethod
     def from_json(text: str) -> ClusterPipeline:
-        """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
+        """Read the JSON of `to_json`, of this version or an adjacent one; raise ValueError for anything else."""
         return read_text(ClusterPipeline, text)
 
 
@@ -65,15 +65,20 @@ def run_of_step(
     outputs: Mapping[tuple[str, str], str],
     accept_changed_code: bool = False,
 ) -> ClusterRun | TaskRun:
-    """Return the run of a step, for the resource `name` that is to run it.
+    """Return the run of a step, without the UID of its resource, which the reader of the run sets.
 
-    `run_id` is the pipeline's; `outputs` are the places of the outputs there are, as users know them. The resource's
-    uid is not known before it is there: who reads the run puts it in.
+    Args:
+        step: The step.
+        run_id: Id of the pipeline's run.
+        namespace: Namespace of the run.
+        name: Name of the resource that will run the step.
+        outputs: Locations of all existing outputs in the user's form, by (step, output).
+        accept_changed_code: Continue committed results although the code differs.
     """
     job = step.job_with({key: pod_location(uri) for key, uri in outputs.items()})
     provision = PodRequirements.from_dict(step.provision or {})
     if step.kind == PARALLEL_RUN:
-        # The coordinator tells another attempt from a restart by this name.
+        # By this name, the coordinator distinguishes another attempt from its own restart.
         own = {"name": name, "code": step.parts.get("code", {}), "runtime": provision.image}
         run_job = {**job, **own, "accept_changed_code": accept_changed_code}
         return ClusterRun(namespace, name, "", 0, read(Job, run_job), provision)
@@ -94,10 +99,10 @@ def run_of_step(
 def with_source(
     step: FrozenStep, files: Mapping[str, str], *, copy: str | None = None, git: dict[str, Any] | None = None
 ) -> FrozenStep:
-    """Return a step with the digests of its source's files, and what git says of it.
+    """Add the digests of the source's files and its Git state to a step; return the step.
 
-    Where a `copy` was made, they lie there: in the ConfigMap of that name, or at that place in the pods. What it was
-    made from is the step's `source` from then on.
+    `copy` is the ConfigMap, or location in the pods, that the source was copied to; None if it was not copied. The
+    step's `source` is then the original.
     """
     frozen = step.with_code(Code(step.job["source_uri"], files, git))
     if copy is None:
@@ -112,27 +117,26 @@ def with_source(
 
 
 def with_original(step: FrozenStep) -> FrozenStep:
-    """Return a step whose source was copied with that which it was copied from."""
+    """Return a step with a copied source replaced by the original."""
     if not is_copied(step):
         return step
     return replace(step, provision={**(step.provision or {}), _kind_of_source(step): step.source})
 
 
 def is_copied(step: FrozenStep) -> bool:
-    """Tell whether the source is a copy that was made when a run began: of a ConfigMap, or of what lay in a store."""
+    """Return whether the source is a copy, of a ConfigMap or of a store's folder, from the start of a run."""
     return "code" in step.parts and (step.provision or {}).get(_kind_of_source(step)) is not None
 
 
 def _kind_of_source(step: FrozenStep) -> str:
-    """Return which field of the provision has the source, if it is one that is copied."""
+    """Return the field of PodRequirements that holds the source, if it is one that is copied."""
     return _SOURCE_URI if (step.provision or {}).get(_SOURCE_URI) is not None else _CONFIG_MAP
 
 
 def retried(earlier: ClusterPipeline, statuses: Mapping[str, PipelineStepStatus]) -> tuple[ClusterPipeline, set[str]]:
-    """Return the run that goes on with an earlier one, and the names of its steps whose code is to be taken anew.
+    """Return the run that continues an earlier one, and the names of the steps whose code is read again.
 
-    What has succeeded is kept. The code of a step that failed is taken anew; that of one that was never run, as it was
-    frozen then.
+    Succeeded steps are kept. The code of failed steps is read again; steps that never ran keep their frozen code.
     """
     kept = {name: each.to_dict() for name, each in statuses.items() if each.state == SUCCEEDED}
     again = {name for name, each in statuses.items() if each.state == FAILED}

@@ -1,4 +1,4 @@
-"""Typed parameters: their values, and filling them into steps."""
+"""Typed parameters: parsing of their values, and their replacement in steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from longshore_planner.plain_scalars import TEXT, TEXTS
 _REFERENCE = re.compile(r"\$\(parameters\.([^()]*)\)")
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,15}", re.ASCII)
-_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # as YAML spells them
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # as in YAML
 _RULES = {
     "string": "must be a string, in quotes",
     "integer": "must be a whole number",
@@ -30,26 +30,31 @@ _RULES = {
 
 @dataclass(frozen=True)
 class Given:
-    """A value that somebody gave for a parameter, and where."""
+    """A value for a parameter, and its origin."""
 
     name: str
     value: Any
     where: str  # "run.yaml document 1, PipelineRun/nightly", or "-p NAME"
-    path: str = ""  # "spec.parameters.NAME", or "" where the place says all
+    path: str = ""  # "spec.parameters.NAME", or "" if `where` is sufficient
 
     def problem(self, text: str) -> Problem:
-        """Return a problem with the value."""
+        """Return a problem of the value."""
         return Problem(self.where, self.path, text)
 
 
 def read_values(
     declared: Sequence[PipelineParameter], given: Iterable[Given], *, where: str, path: str
 ) -> dict[str, Given]:
-    """Return each parameter's value, of the type that it declares; a later one of several given wins.
+    """Return each parameter's value, converted to the declared type; the last of several values takes precedence.
 
-    `where` is the pipeline's document and `path` the place of its parameters there ("spec.parameters"). A number or
-    boolean that is given as a string is read as such. Raises InvalidDocuments for values
-    that are unknown, missing or of another type.
+    Args:
+        declared: The parameters.
+        given: Values; strings are parsed as numbers and booleans where the type is one.
+        where: Name of the pipeline's document.
+        path: Path of the parameters in the document, such as "spec.parameters".
+
+    Raises:
+        InvalidDocuments: for unknown and missing parameters, and for values of another type.
     """
     problems: list[Problem] = []
     chosen = _chosen(declared, given, problems, where=where, path=path)
@@ -71,7 +76,7 @@ def read_values(
 def _chosen(
     declared: Sequence[PipelineParameter], given: Iterable[Given], problems: list[Problem], *, where: str, path: str
 ) -> dict[str, Given]:
-    """Return what is given for each parameter, or its default, as it is written."""
+    """Return each parameter's given value or default, unconverted; add problems to `problems`."""
     first: dict[str, int] = {}
     chosen: dict[str, Given] = {}
     for index, each in enumerate(declared):
@@ -87,14 +92,14 @@ def _chosen(
             problems.append(value.problem(f"is not a parameter of the pipeline; its parameters are {listed(first)}"))
     for name, index in first.items():
         if name not in chosen:
-            text = f"has no value: the parameter {name} is required; give it with -p {name}=VALUE"
+            text = f"has no value, but the parameter {name} is required; pass it with -p {name}=VALUE"
             problems.append(Problem(where, f"{path}[{index}]", text))
     return chosen
 
 
 @dataclass
 class Filling:
-    """Puts parameters' values in the place of `$(parameters.NAME)`; notes which were used, and what is wrong."""
+    """Replacement of `$(parameters.NAME)`; records the parameters used in `used`, and problems in `problems`."""
 
     values: Mapping[str, Any]
     where: str
@@ -102,10 +107,10 @@ class Filling:
     problems: list[Problem] = field(default_factory=list)
 
     def fill(self, value: Any, *, loc: Loc) -> Any:
-        """Return a value with its references filled; `loc` is its place in the document.
+        """Replace the references in a value, whose path in the document is `loc`; return the value.
 
-        A string that is one reference becomes the parameter's value, with its type; a reference in a longer string, or
-        where a field holds text, becomes text.
+        A string that is one reference becomes the parameter's typed value. References in longer strings and in text
+        fields become text.
         """
         match value:
             case dict():
@@ -122,7 +127,7 @@ class Filling:
     def _value(self, found: re.Match[str], *, loc: Loc) -> Any:
         name = found[1]
         if name not in self.values:
-            text = f"refers to the parameter {name!r}, which the pipeline does not have: it has {listed(self.values)}"
+            text = f"refers to the parameter {name!r}, which does not exist; the parameters are {listed(self.values)}"
             self.problems.append(Problem(self.where, field_path(loc), text))
             return found[0]
         self.used.add(name)
@@ -130,7 +135,7 @@ class Filling:
 
 
 def _is_text(loc: Loc) -> bool:
-    """Return whether a field holds text, whatever it looks like."""
+    """Return whether the field at `loc` is a text field."""
     return loc[-1:] == (TEXT,) or any(part in TEXTS for part in loc[-2:-1])
 
 

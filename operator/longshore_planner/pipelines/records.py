@@ -1,10 +1,10 @@
-"""What is known of each step of a run: plain values that change by replacement.
+"""Records of a run's steps: immutable values that are replaced on each change.
 
 PENDING --> RUNNING --> SUCCEEDED
  |  |  ^      |  `----> FAILED (-> RUNNING while attempts are left)
  |  |  `------'  `----> CANCELLED
  |  |    suspended
- |  `-> SUCCEEDED, reused: an earlier run's outputs are taken
+ |  `-> SUCCEEDED, reused: outputs of an earlier run are reused
  `----> SKIPPED, CANCELLED
 """
 
@@ -27,13 +27,13 @@ CANCELLED: State = "Cancelled"
 ENDED = frozenset((SUCCEEDED, FAILED, SKIPPED, CANCELLED))
 
 REUSED, TIMEOUT, SUSPENDED = "Reused", "Timeout", "Suspended"  # reasons
-REUSED_WITH_FAILURES = "ReusedWithFailures"  # a reason: the run that is reused is one WITH_FAILURES
-WITH_FAILURES = frozenset((SUCCEEDED_WITH_FAILURES, REUSED_WITH_FAILURES))  # reasons of steps that have succeeded
+REUSED_WITH_FAILURES = "ReusedWithFailures"  # a reason: the reused run is one WITH_FAILURES
+WITH_FAILURES = frozenset((SUCCEEDED_WITH_FAILURES, REUSED_WITH_FAILURES))  # reasons of succeeded steps
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The run of a step that made some outputs."""
+    """The run of a step that produced some outputs."""
 
     run_id: str
     step: str
@@ -41,13 +41,13 @@ class Origin:
 
     @property
     def identity(self) -> str:
-        """What stands for it in the fingerprints of the steps that read its outputs."""
+        """Identity of the run in the fingerprints of steps that read its outputs."""
         return f"{self.run_id}/{self.step}"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One step of a run. Times are seconds since 1970."""
+    """State and result of one step of a run. Times are seconds since 1970."""
 
     name: str
     state: State = PENDING
@@ -60,8 +60,8 @@ class Record:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
     reused_from: Origin | None = None
-    not_reused: str = ""  # why, in one sentence
-    parts: Mapping[str, Any] | None = None  # of its fingerprint, once all that it reads is there
+    not_reused: str = ""  # reason why no outputs are reused, in one sentence
+    parts: Mapping[str, Any] | None = None  # of its fingerprint, once its dependencies have succeeded
 
 
 Records = Mapping[str, Record]
@@ -69,7 +69,7 @@ Records = Mapping[str, Record]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: SUCCEEDED, FAILED, CANCELLED, or PENDING when it was stopped to go on later."""
+    """Result of an attempt: SUCCEEDED, FAILED, CANCELLED, or PENDING if it was stopped to continue later."""
 
     state: State
     reason: str
@@ -97,5 +97,5 @@ def ended(record: Record, outcome: Outcome, *, outputs: Mapping[str, str], now: 
 
 
 def resumed(records: Records) -> dict[str, Record]:
-    """Return the records for a run that goes on: what has succeeded is kept, all else begins anew."""
+    """Return the records of a resumed run: succeeded steps are kept, all others start again."""
     return {name: each if each.state == SUCCEEDED else Record(name) for name, each in records.items()}

@@ -1,4 +1,4 @@
-"""From the records of a run's steps to the status that people and tools read, and back to records."""
+"""Conversion between the records of a run's steps and the status of a PipelineRun."""
 
 from __future__ import annotations
 
@@ -32,11 +32,17 @@ def pipeline_status(
     details: Mapping[str, Detail] = MappingProxyType({}),
     spec: dict[str, Any] | None = None,
 ) -> api.PipelineRunStatus:
-    """Compute the whole status of a PipelineRun.
+    """Compute the complete status of a PipelineRun.
 
-    `previous` is the status before, from which conditions whose status is the same keep their transition time, and
-    an ended run its end; `now` and `started` are aware. `details` say more of steps that resources run, by name;
-    `spec` is the pipeline's, as it was when the run began.
+    Args:
+        frozen: The run.
+        decision: The latest decision.
+        started: Start of the run, with time zone.
+        now: Current time, with time zone.
+        previous: Last status; unchanged conditions keep its transition time, finished runs their completion time.
+        generation: Generation of the spec that the run was created from.
+        details: Details of steps that resources run, by name of the step.
+        spec: Spec of the pipeline at the start of the run.
     """
     records = [decision.records[each.name] for each in frozen.steps]
     verdict = decision.verdict
@@ -81,7 +87,7 @@ def not_begun(
     generation: int,
     now: datetime,
 ) -> api.PipelineRunStatus:
-    """Return the status of a PipelineRun of which nothing was started; `final` if nothing will be."""
+    """Return the status of a PipelineRun that has started no step; with `final`, of one that never will."""
     return api.PipelineRunStatus(
         observed_generation=generation,
         conditions=conditions(
@@ -101,25 +107,25 @@ def not_begun(
 
 @dataclass(frozen=True)
 class Detail:
-    """What is known of a step's resource."""
+    """Details of a step from its resource."""
 
     resource: str  # "ScriptStep/nightly-train"
     progress: str = ""  # "120/400": mini-batches
-    waits: str = ""  # why it does not go on, in one sentence
-    is_stalled: bool = False  # and will not by itself
+    waits: str = ""  # why the step is waiting, in one sentence
+    is_stalled: bool = False  # whether it waits for a change by the user
 
 
 _NO_DETAIL = Detail("")
 
 
 def _is_stalled(records: Sequence[Record], details: Mapping[str, Detail]) -> bool:
-    """Return whether none of the steps that run goes on by itself."""
+    """Return whether every running step waits for a change by the user."""
     running = [each.name for each in records if each.state == RUNNING]
     return bool(running) and all(details.get(name, _NO_DETAIL).is_stalled for name in running)
 
 
 def _waiting(records: Sequence[Record], details: Mapping[str, Detail]) -> str:
-    """Return why the first step that does not go on does not."""
+    """Return the reason of the first running step that is waiting, as a sentence to append, or ""."""
     running = (each.name for each in records if each.state == RUNNING)
     reasons = (f". {name}: {details[name].waits}" for name in running if name in details and details[name].waits)
     return next(reasons, "")
@@ -131,7 +137,7 @@ def _current(name: str, details: Mapping[str, Detail]) -> str:
 
 
 def progress_sentence(records: Sequence[Record], verdict: Verdict | None) -> str:
-    """Return "Steps completed: 3 (failed 1, reused 2), running: train and test", and why it ended badly."""
+    """Return "Steps completed: 3 (failed 1, reused 2), running: train and test", and the verdict's message."""
     ran = [each for each in records if each.state in (SUCCEEDED, FAILED)]
     counts = {
         "failed": sum(each.state == FAILED for each in ran),
@@ -146,12 +152,12 @@ def progress_sentence(records: Sequence[Record], verdict: Verdict | None) -> str
 
 
 def records_of(status: api.PipelineRunStatus) -> dict[str, Record]:
-    """Return the records that a status was made of; times are in whole seconds."""
+    """Return the records that a status was computed from; times are in whole seconds."""
     return {each.name: record_of(each) for each in status.steps}
 
 
 def earlier_steps(status: api.PipelineRunStatus) -> Iterable[EarlierStep]:
-    """Yield the steps of an earlier run that have succeeded, and were not reused themselves."""
+    """Yield the steps of an earlier run that succeeded without reuse."""
     for each in status.steps:
         if each.state != SUCCEEDED or each.reused_from is not None or each.fingerprint is None:
             continue
@@ -199,7 +205,7 @@ def _step(record: Record, detail: Detail) -> api.PipelineStepStatus:
 
 
 def record_of(step: api.PipelineStepStatus) -> Record:
-    """Return the record that the status of a step was made of."""
+    """Return the record that the status of a step was computed from."""
     origin = step.reused_from
     return Record(
         name=step.name,

@@ -1,6 +1,6 @@
-"""One step of a pipeline, its parameters filled in: checked by its own model and resolved into its job.
+"""Validation of one step of a pipeline, with replaced parameters, and its resolution into a job.
 
-Problems carry the field's path in the pipeline ("spec.steps[1].script.arguments[0]"), whoever found them.
+Problems carry the field's path in the pipeline, such as "spec.steps[1].script.arguments[0]".
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from longshore_planner.script_steps import DESTINATION, FROM_RULE, script_job, t
 from longshore_planner.step_outputs import is_placeholder
 from longshore_protocol.job import ScriptInput
 
-# Of a step by itself: in a pipeline, the run as a whole has them.
+# Fields of a standalone step that in a pipeline belong to the run.
 _RUN_FOLDERS = ("suspend", "cancel", "resumeFrom", "retryFailed", "acceptChangedCode", "ttlSecondsAfterFinished")
-_OF_THE_STEP = ("timeoutSeconds",)  # of a task by itself: in a pipeline, they stand beside it
-# Fields that say nothing about what comes out, or that have a part of the fingerprint to themselves.
+_OF_THE_STEP = ("timeoutSeconds",)  # fields of a standalone task that in a pipeline are beside its spec
+# Fields that do not affect the outputs, or that have their own part of the fingerprint.
 _NOT_SETTINGS = {
     "description",
     "source",
@@ -57,42 +57,42 @@ _NOT_SETTINGS = {
 
 @dataclass(frozen=True)
 class StepContext:
-    """Where a step stands and runs."""
+    """Origin of a step in a document, and where the step runs."""
 
     pipeline: Document[Resource]
     path: str  # "spec.steps[1]"
     documents: Documents
-    run_uri: str  # of the step, on this machine
-    run_id: str  # of the step
+    run_uri: str  # folder of the step's run on this machine
+    run_id: str  # id of the step's run
     cores: int
-    cluster: ClusterContext | None = None  # None: this machine
+    cluster: ClusterContext | None = None  # None for a local run
 
 
 @dataclass(frozen=True)
 class ClusterContext:
-    """What a step that runs in pods needs to know besides."""
+    """Further context of a step that runs in pods."""
 
-    run_id: str  # of the pipeline's run
-    host_paths: bool  # whether Datastores may be folders of the nodes
-    datastores: frozenset[str | None]  # those that hold outputs which the step reads; None is the default one
-    locations: frozenset[str]  # full places of such outputs
+    run_id: str  # id of the pipeline's run
+    host_paths: bool  # allow Datastores that are folders of the nodes
+    datastores: frozenset[str | None]  # Datastores with outputs that the step reads; None is the default one
+    locations: frozenset[str]  # full locations of outputs that the step reads
 
 
 @dataclass(frozen=True)
 class ResolvedStep:
-    """A step's job, and what the run has to know besides."""
+    """A resolved step: its job, outputs, fingerprint and spec."""
 
     job: dict[str, Any]
     outputs: dict[str, str]  # name -> URI
     parts: dict[str, Any]  # of the fingerprint
-    spec: dict[str, Any]  # the step's own spec, as its model has it
+    spec: dict[str, Any]  # the step's spec in the form of its model
     source: str | None = None
     python: str | None = None
-    provision: PodRequirements | None = None  # of its pods; None on this machine
+    provision: PodRequirements | None = None  # of its pods; None for a local run
 
 
 def resolve_step(step: PipelineStep, context: StepContext) -> ResolvedStep:
-    """Return the step resolved. Raises InvalidDocuments with every problem found."""
+    """Resolve a step; return it, or raise InvalidDocuments with every problem found."""
     for kind, raw in ((PARALLEL_RUN, step.parallel_run), (SCRIPT, step.script), (TRANSFER, step.transfer)):
         _refuse_foreign(kind, raw or {}, context)
     try:
@@ -100,7 +100,7 @@ def resolve_step(step: PipelineStep, context: StepContext) -> ResolvedStep:
             return _parallel_run(step, step.parallel_run, context)
         if step.script is not None:
             return _script(step, step.script, context)
-        assert step.transfer is not None  # the model takes exactly one of the three
+        assert step.transfer is not None  # the model requires exactly one of the three
         return _transfer(step, step.transfer, context)
     except InvalidDocuments as error:
         raise InvalidDocuments(
@@ -109,12 +109,12 @@ def resolve_step(step: PipelineStep, context: StepContext) -> ResolvedStep:
 
 
 def kind_of(step: PipelineStep) -> str:
-    """Return which of the three a step is."""
+    """Return the kind of a step: PARALLEL_RUN, SCRIPT or TRANSFER."""
     return PARALLEL_RUN if step.parallel_run is not None else SCRIPT if step.script is not None else TRANSFER
 
 
 def output_location(step: PipelineStep, output: str) -> tuple[str | None, str | None]:
-    """Return the Datastore that an output of a step is in, None for the default one, or else its full place."""
+    """Return (Datastore, None) of a step's output, with None for the default Datastore, or (None, full location)."""
     if step.transfer is not None:
         destination = step.transfer.get(DESTINATION, {})
         path = str(destination.get("path", ""))
@@ -126,9 +126,9 @@ def output_location(step: PipelineStep, output: str) -> tuple[str | None, str | 
 
 def _refuse_foreign(kind: str, raw: dict[str, Any], context: StepContext) -> None:
     path = f"{context.path}.{kind}"
-    rules = [(name, "is not a field of a pipeline's step: the run as a whole has it") for name in _RUN_FOLDERS]
+    rules = [(name, "is not supported in a pipeline's step; set it in the PipelineRun") for name in _RUN_FOLDERS]
     if kind != PARALLEL_RUN:
-        rules += [(name, f"belongs to the step: write it beside {kind}") for name in _OF_THE_STEP]
+        rules += [(name, f"is not supported here; set it beside {kind}") for name in _OF_THE_STEP]
     foreign = [context.pipeline.problem(f"{path}.{name}", text) for name, text in rules if name in raw]
     if foreign:
         raise InvalidDocuments(foreign)
@@ -202,7 +202,7 @@ def _transfer(step: PipelineStep, raw: dict[str, Any], context: StepContext) -> 
 
 
 def _data_of(given: Any, path: str, context: StepContext) -> Any:
-    """Return an input that is an output of another step as one with its data described in place."""
+    """Convert an input that is another step's output into one with its data described in place."""
     if not isinstance(given, dict) or "from" not in given:
         return given
     taken = {key: value for key, value in given.items() if key not in ("from", "tabular")}
@@ -220,12 +220,12 @@ def _data_of(given: Any, path: str, context: StepContext) -> Any:
     return {**taken, "tabular": {**tabular, "paths": paths}}
 
 
-# --- what they have in common ------------------------------------------------------------------------------------
+# --- common parts ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """A step where it runs: with the documents around it as they are known there."""
+    """A step and its documents, with locations in the form of the machine or pods that run it."""
 
     documents: Documents
     step: Document[Resource]
@@ -246,7 +246,7 @@ class _Setting:
 
 
 def _setting(document: Document[Any], context: StepContext) -> _Setting:
-    """Return a step among the documents around it; in pods, where it runs there. Raises InvalidDocuments."""
+    """Return the setting of a step, with locations in pods if it runs there; raise InvalidDocuments."""
     documents, step = _documents_with(context.documents, document), cast("Document[Resource]", document)
     spec = _own_spec(document.resource)
     if context.cluster is None:
@@ -266,14 +266,14 @@ def _setting(document: Document[Any], context: StepContext) -> _Setting:
 
 
 def _documents_with(documents: Documents, step: Document[Any]) -> Documents:
-    """Return what is around a step together with the step, and with no other step."""
+    """Return the documents with `step` as the only step."""
     kinds = (ParallelRunStep, ScriptStep, TransferStep)
     around = (each for each in documents if not isinstance(each.resource, kinds))
     return Documents((*around, cast("Document[Resource]", step)))
 
 
 def _own_spec(step: ParallelRunStep | ScriptStep | TransferStep) -> dict[str, Any]:
-    """Return the spec of a step as that of a resource by itself, which reads no outputs of others, but files."""
+    """Return the spec of a step in the form of a standalone resource, whose inputs are files."""
     spec = step.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(step, ScriptStep):
         for each in spec.get("inputs", []):
@@ -288,7 +288,7 @@ def _check_from(source: Any, path: str, context: StepContext) -> None:
 
 
 def _document(kind: Any, name: str, raw: dict[str, Any], context: StepContext) -> Document[Any]:
-    """Return a step as the document that it would be by itself. Raises InvalidDocuments."""
+    """Return a step as a standalone document; raise InvalidDocuments if it is invalid."""
     manifest = {"apiVersion": API_VERSION, "kind": kind.__name__, "metadata": {"name": name}, "spec": raw}
     try:
         resource = kind.model_validate(manifest)
@@ -298,7 +298,7 @@ def _document(kind: Any, name: str, raw: dict[str, Any], context: StepContext) -
 
 
 def _with_pipeline_path(problems: list[Problem], context: StepContext, path: str) -> list[Problem]:
-    """Return problems of the step as problems of the pipeline that it is in; those of other documents stay."""
+    """Convert problems of a step into problems of its pipeline; problems of other documents are unchanged."""
     return [
         replace(each, path=path + each.path.removeprefix("spec")) if each.where == context.pipeline.where else each
         for each in problems
@@ -306,7 +306,7 @@ def _with_pipeline_path(problems: list[Problem], context: StepContext, path: str
 
 
 def _common(spec: ParallelRunStepSpec | ScriptStepSpec, references: References) -> dict[str, Any]:
-    """Return the parts of a fingerprint that both kinds of steps with code have."""
+    """Return the fingerprint parts that both kinds of steps with code share."""
     settings = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_SETTINGS)
     environment = references.environment(spec.environment)
     return {
@@ -327,24 +327,24 @@ def _environment(environment: Document[Environment] | None, own: Mapping[str, st
 
 
 def _with_empty(given: Mapping[str, str]) -> dict[str, str]:
-    """Return texts with two quotes for one that is empty: to a script that is another than none."""
+    """Replace empty texts by two quotes, because a script distinguishes an empty text from an absent one."""
     return {name: text or "''" for name, text in given.items()}
 
 
 def _given(given: Any) -> dict[str, Any]:
-    """Return how an input's data is read: of a query its text, whatever the Datastore of its database is called."""
+    """Return how an input's data is read; for a query without the name of its Datastore."""
     table = None if given.tabular is None else {**asdict(given.tabular), "database": ""}
     settings = {"mode": given.mode, "tabular": table, "partition": given.partition_format}
     return {name: value for name, value in settings.items() if value is not None}
 
 
 def _whole(given: Iterable[ScriptInput]) -> dict[str, Any]:
-    """Return inputs that a script has whole, as parts of a fingerprint."""
+    """Return the fingerprint parts of inputs that a script reads as a whole."""
     return {each.name: {"paths": list(each.uris), "mode": each.mode} for each in given}
 
 
 def _output(output: Any, references: References) -> dict[str, Any]:
-    """Return an output's settings, with the place of its Datastore for its name."""
+    """Return an output's settings, with the location of its Datastore instead of its name."""
     settings: dict[str, Any] = output.model_dump(
         mode="json", by_alias=True, exclude_defaults=True, exclude={"name", "datastore"}
     )

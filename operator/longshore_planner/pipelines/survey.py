@@ -1,6 +1,6 @@
-"""What must be looked at where the stores are before a run begins: sources that lie there, and what inputs hold.
+"""Surveys: a pod copies sources in stores and lists the contents of inputs before a run begins.
 
-The copies of sources lie in the run's folder: `sources/<n>` beside the `steps/` of the steps that use them.
+The copies of sources are in the run's folder: `sources/<n>` beside the `steps/` of the steps that use them.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from longshore_planner.pipelines.frozen import NONE, STAMPS, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
 from longshore_protocol.survey import ALL_FILES, SourceFound, SourceToCopy, SurveyRequest, SurveyResult
 
-_OTHER_ACCOUNT = "its Datastore names another serviceAccountName than those of the steps before it"
+_OTHER_ACCOUNT = "its Datastore has another serviceAccountName than those of the steps before it"
 _TOO_MANY = "the run has more inputs than one pod can report on"
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What is to be looked at, and what the pod is given that does it."""
+    """A request to a survey pod, and the requirements of the pod."""
 
     request: SurveyRequest
     provision: PodRequirements
-    sources: Mapping[str, int] = field(default_factory=dict)  # step -> which of the request's its source is
-    out_of_reach: frozenset[str] = frozenset()  # steps whose Datastores name another account than the pod has
+    sources: Mapping[str, int] = field(default_factory=dict)  # step -> index of its source in the request
+    out_of_reach: frozenset[str] = frozenset()  # steps whose Datastores need another account than the pod's
 
     @property
     def digest(self) -> str:
-        """Hexadecimal digits that are others for another survey."""
+        """Hexadecimal digest of the request and the requirements."""
         text = f"{self.request.to_json()} {json.dumps(self.provision.to_dict(), sort_keys=True)}"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def shown(self, sentence: str) -> str:
-        """Return a sentence of the pod with places as their users know them."""
+        """Convert the locations in a sentence of the pod into the user's form."""
         sources = [location for each in self.request.sources for location in (each.uri, each.target)]
         inputs = [
             location for step in self.request.contents.values() for locations in step.values() for location in locations
@@ -56,12 +56,17 @@ def survey_of(
     where: str,
     copies: Iterable[str | None] = (),
 ) -> Survey | None:
-    """Return what must be looked at; None where that is nothing.
+    """Return the survey that a run needs; None if it needs none.
 
-    `code` names the steps whose source is to be copied, if it lies in a store; `contents` is what counts of the files
-    of inputs and models, of steps that may be reused now or by a later run: NONE, STAMPS or DIGESTS. `copies` are the
-    places of copies that earlier runs of the same folder made, which stay; `where` is what the run is called. Raises
-    InvalidDocuments where one pod cannot look at all of it.
+    Args:
+        steps: The steps of the run.
+        code: Names of the steps whose source is copied if it is in a store.
+        contents: Property of input and model files that fingerprints compare: NONE, STAMPS or DIGESTS.
+        where: Name of the run, for problems.
+        copies: Locations of copies that earlier runs of the same folder made, which are kept.
+
+    Raises:
+        InvalidDocuments: if the sources need different service accounts, because one pod copies all of them.
     """
     sources: dict[SourceToCopy, int] = {}
     of_steps: dict[str, int] = {}
@@ -81,7 +86,7 @@ def survey_of(
             continue
         provision = provisions[step.name]
         accounts = {each.service_account for each in (*concerned, provision) if each.service_account}
-        if len(accounts) > 1:  # one pod looks, and has one account
+        if len(accounts) > 1:  # one pod reads everything, with one account
             out_of_reach.add(step.name)
             continue
         looked_at[step.name] = step.locations
@@ -93,9 +98,9 @@ def survey_of(
 
 
 def with_survey(step: FrozenStep, survey: Survey, found: SurveyResult, *, run: str) -> FrozenStep:
-    """Return a step with what was found of its source, its inputs and its models.
+    """Add the survey's result about source, inputs and models to a step; return the step.
 
-    `run` is unique to the run: it stands for what is not known, which then equals nothing that another run has.
+    `run` is an id unique to the run. It replaces unknown digests, so that they never equal those of another run.
     """
     if (number := survey.sources.get(step.name)) is not None:
         source = found.sources[number]
@@ -114,48 +119,48 @@ def _shown(survey: Survey, held: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_result_of(survey: Survey, found: SurveyResult) -> bool:
-    """Tell whether a result is one of this survey."""
+    """Return whether a result belongs to this survey."""
     steps = survey.request.contents
-    has_contents = found.contents.keys() == steps.keys() or not found.contents  # that of too many may be left out
+    has_contents = found.contents.keys() == steps.keys() or not found.contents  # left out if there are too many
     return len(found.sources) == len(survey.request.sources) and has_contents
 
 
 def has_file(source: SourceFound, name: str) -> bool:
-    """Tell whether a source has a file, as far as is known: of a folder that is told as one, it may."""
+    """Return whether a source may contain a file; folders that are listed without their files may contain any."""
     path = posixpath.normpath(name)
     folders = {path[: index + 1] for index, letter in enumerate(path) if letter == "/"}
     return not source.files.keys().isdisjoint({path, ALL_FILES, *folders})
 
 
 class _Targets:
-    """Gives each source in each store a place for its copy that no earlier copy has."""
+    """Allocator of unused locations for the copies of sources, per store."""
 
     def __init__(self, copies: Iterable[str | None]) -> None:
         self._first = 1 + max((_number(each) for each in copies if each is not None), default=-1)
         self._known: dict[tuple[str, str], str] = {}
 
     def of(self, source: str, run_uri: str) -> str:
-        """Return the place for a source of the step that has this folder."""
-        folder = run_uri.rstrip("/").rpartition("/")[0].rpartition("/")[0]  # of the run as a whole, in the same store
+        """Return the location for the copy of a source, in the run of the step with the folder `run_uri`."""
+        folder = run_uri.rstrip("/").rpartition("/")[0].rpartition("/")[0]  # of the pipeline's run, in the same store
         return self._known.setdefault((source, folder), f"{folder}/sources/{self._first + len(self._known)}")
 
 
 def _number(location: str) -> int:
-    """Return the number of a copy; -1 for what is none."""
+    """Return the number of a copy; -1 for any other location."""
     folder, _, number = location.rpartition("/")
     return int(number) if folder.endswith("/sources") and number.isdecimal() else -1
 
 
 def _union(provisions: Collection[PodRequirements], where: str) -> PodRequirements:
-    """Return the volumes, Secrets and account of all, and nothing else of them."""
+    """Return requirements with the volumes, Secrets and account of all `provisions`."""
     volumes = {volume for each in provisions for volume in each.volumes}
     folders = {folder for each in provisions for folder in each.folders}
     secrets = {secret for each in provisions for secret in each.secrets}
     accounts = {each.service_account for each in provisions if each.service_account}
     if len(accounts) > 1:
         text = (
-            f"the Datastores of its steps name the accounts {listed(sorted(accounts))} (spec.serviceAccountName), and "
-            "one pod looks at all their sources and inputs before the run begins: name one account"
+            f"the Datastores of its steps name the accounts {listed(sorted(accounts))} (spec.serviceAccountName), but "
+            "one pod reads all sources and inputs before the run begins; name one account"
         )
         raise InvalidDocuments([Problem(where, "", text)])
     ordered = tuple(sorted(volumes, key=lambda each: each.uri))
@@ -168,7 +173,7 @@ def _union(provisions: Collection[PodRequirements], where: str) -> PodRequiremen
 
 
 def describe(survey: Survey) -> str:
-    """Say in a few words what is looked at."""
+    """Return a phrase that describes the work of a survey."""
     parts: list[str] = []
     if sources := len(survey.request.sources):
         parts.append(f"copies {sources} source{'s' * (sources > 1)}")
