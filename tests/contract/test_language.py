@@ -23,7 +23,6 @@ NOT_SWEPT = {  # packages whose texts predate the rules: remove a package once i
     "docsite",
     "localcluster",
     "longshore_operator",
-    "longshore_planner",
 }
 EXCEPTIONS: Mapping[str, str] = {  # text that must stay: part of it -> why
 }

@@ -30,9 +30,9 @@ def test_a_pipeline_that_could_be_run_is_ready(world):
             "closes a cycle of dependencies: north → south → north",
         ),
         ([script("north"), script("north")], [], "spec.steps[1].name is 'north', as is that of spec.steps[0]"),
-        ([script("north", "south")], [], "refers to the step 'south': the steps are north"),
+        ([script("north", "south")], [], "refers to the step 'south', which does not exist; the steps are north"),
         ([script("north", arguments=["$(parameters.x)"])], [], "refers to the parameter 'x'"),
-        ([script("north")], [{"name": "x", "type": "string"}], "is required and nothing refers to $(parameters.x)"),
+        ([script("north")], [{"name": "x", "type": "string"}], "is required, but nothing refers to $(parameters.x)"),
         ([{"name": "north"}], [], "must have exactly one of parallelRun, script and transfer"),
     ],
 )

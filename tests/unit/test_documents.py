@@ -172,7 +172,9 @@ def laughs(first, level, top):
 def test_aliases_that_mean_millions_of_values_are_refused_by_their_line(tmp_path, text):
     file = tmp_path / "step.yaml"
     file.write_text(text)
-    with pytest.raises(InvalidDocuments, match=r"step.yaml line 1, column 1: its aliases expand \d+ values to \d+; write"):
+    with pytest.raises(
+        InvalidDocuments, match=r"step.yaml line 1, column 1: its aliases expand \d+ values to \d+; write"
+    ):
         read_yaml(file)
 
 

@@ -60,7 +60,10 @@ def test_a_step_that_runs_after_itself_is_a_circle():
             "$(steps.frist.outputs.out)",
             "refers to the step 'frist', which does not exist; the steps are first and second",
         ),
-        ("$(steps.first.outputs.model)", "refers to the output 'model' of 'first', which does not exist; its outputs are out"),
+        (
+            "$(steps.first.outputs.model)",
+            "refers to the output 'model' of 'first', which does not exist; its outputs are out",
+        ),
         (
             "$(steps.first.out)",
             "refers to $(steps.first.out): a reference to another step is $(steps.STEP.outputs.NAME)",

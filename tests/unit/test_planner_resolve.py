@@ -183,7 +183,11 @@ def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Calla
                 "spec.inputs[0] has user and season"
             ),
         ),
-        (FILES, {"miniBatch": {"rows": 5}}, "spec.miniBatch.rows is not supported, because the inputs are files; set files"),
+        (
+            FILES,
+            {"miniBatch": {"rows": 5}},
+            "spec.miniBatch.rows is not supported, because the inputs are files; set files",
+        ),
         (
             ROWS,
             {"miniBatch": {"files": 5}},
@@ -244,8 +248,8 @@ def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Calla
             FILES,
             {"arguments": ["--x", "$(inputs.mnist)"]},
             (
-                "spec.arguments[1] refers to inputs.mnist, which does not exist; arguments of a standalone step can refer to "
-                "$(parameters.NAME), and $(outputs.inferences)"
+                "spec.arguments[1] refers to inputs.mnist, which does not exist; arguments of a standalone step can "
+                "refer to $(parameters.NAME), and $(outputs.inferences)"
             ),
         ),
     ],
@@ -315,7 +319,10 @@ def test_an_abbreviated_flag_is_the_scripts_own(resolved: Resolve):
         (["--amlbi_file_format", "csv"], "spec.arguments[1] is 'csv': must be jsonl after --amlbi_file_format"),
         (
             ["--amlbi_file_format=jsonl"],
-            "spec.arguments[0] is 'jsonl': needs the rows per mini-batch; add --amlbi_mini_batch_rows N, or set miniBatch.rows",
+            (
+                "spec.arguments[0] is 'jsonl': needs the rows per mini-batch; add --amlbi_mini_batch_rows N, "
+                "or set miniBatch.rows"
+            ),
         ),
         (
             ["--amlbi_mini_batch_rows", "0", "--amlbi_file_format", "jsonl"],

@@ -139,7 +139,7 @@ class Resources:
                     NODES, "fill in vmSize, such as STANDARD_D2_V2, or resources; and the maximum number of nodes"
                 )
                 self._made["ComputeCluster", name]["spec"]["maxNodes"] = limit
-                self.notes.add(f"ComputeCluster {name}", "fill in vmSize and maxNodes: only the workspace knows them")
+                self.notes.add(f"ComputeCluster {name}", "fill in vmSize and maxNodes, which only the workspace has")
         spec = self._made["ComputeCluster", name]["spec"]
         if nodes > plain(spec["maxNodes"]):
             old = spec["maxNodes"]
