@@ -1,6 +1,6 @@
-"""What others ask the operator over HTTP: /metrics, and /readyz. In a thread: it answers while the event loop is busy.
+"""HTTP endpoints of the operator: /metrics and /readyz. A thread serves them, even while the event loop is busy.
 
-Whether the event loop is alive is kopf's to say, at /healthz of another port.
+kopf reports the liveness of the event loop, at /healthz of another port.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PLAIN = "text/plain; charset=utf-8"
 
 @contextmanager
 def serving(address: tuple[str, int], registry: CollectorRegistry, ready: Callable[[], bool]) -> Iterator[int]:
-    """Serve until the block ends; gives the port. Raises OSError when the address cannot be had."""
+    """Serve until the block ends; yield the port. Raises OSError if the address is not available."""
     answers: dict[str, Callable[[], tuple[HTTPStatus, str, bytes]]] = {
         "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry)),
         "/readyz": lambda: (
@@ -30,7 +30,7 @@ def serving(address: tuple[str, int], registry: CollectorRegistry, ready: Callab
     }
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # seconds for one that connects and says nothing
+        timeout = 10  # seconds until a silent connection is closed
 
         def do_GET(self) -> None:
             missing = (HTTPStatus.NOT_FOUND, _PLAIN, b"there are /metrics and /readyz\n")
@@ -42,7 +42,7 @@ def serving(address: tuple[str, int], registry: CollectorRegistry, ready: Callab
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing: every few seconds somebody asks."""
+            """Log nothing, because probes and scrapes come every few seconds."""
 
     server = ThreadingHTTPServer(address, Handler)
     server.daemon_threads = True

@@ -1,6 +1,6 @@
 """Log lines: one JSON object each for machines, or text for people. What a line is about is bound once, not repeated.
 
-No level shows what others' loggers say in detail: the clients below log what they send, secrets included.
+Detailed logs of other packages are never shown, because clients log everything they send, secrets included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _about: ContextVar[Mapping[str, str] | None] = ContextVar("about", default=None)
 
 @contextmanager
 def about(*, kind: str, namespace: str, name: str) -> Iterator[None]:
-    """Let every line of this thread, for as long as the block lasts, say which object it is about."""
+    """Add the object's kind, namespace and name to every log line of this thread within the block."""
     token = _about.set({"kind": kind, "namespace": namespace, "name": name})
     try:
         yield
@@ -84,6 +84,6 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _object(record: logging.LogRecord) -> dict[str, str]:
-    """Return which object a line is about: as it was bound, or as kopf says with its own lines."""
+    """Return the object of a line: the bound one, or the one that kopf adds to its own lines."""
     known: Mapping[str, Any] = _about.get() or getattr(record, "k8s_ref", None) or {}
     return {key: str(known.get(key) or "") for key in _OBJECT} if known else {}

@@ -1,6 +1,6 @@
 """What the operator counts, for Prometheus. No label names a step: there is no bound to how many there will be.
 
-What becomes of steps is read off their statuses, as the operator reads and writes them: `MeteredKube` looks on.
+`MeteredKube` derives the outcomes of steps from the statuses that the operator reads and writes.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Metrics:
         self.registry.register(self._others)
 
     def queue_depth(self, read: Callable[[], int]) -> None:
-        """Ask for the depth of the queue whenever somebody reads the metrics."""
+        """Register the function that returns the depth of the queue on each scrape."""
         self._depth.set_function(read)
 
     def queue_lateness(self, seconds: float) -> None:
@@ -119,7 +119,7 @@ class Metrics:
             self._ages.observe(max(0.0, age.total_seconds()))
 
     def leads(self, read: Callable[[], bool]) -> None:
-        """Ask whether this operator leads whenever somebody reads the metrics."""
+        """Register the function that returns on each scrape whether this operator leads."""
         self._leader.set_function(lambda: float(read()))
 
     def api_request(self, verb: str, kind: str, code: str) -> None:
@@ -196,7 +196,7 @@ class _Steps(Collector):
     def note(self, manifest: Manifest) -> Counts:
         """Return how much more has ended than this operator knew.
 
-        What the first status of a step says was counted by the operator before: a counter never counts twice.
+        The earlier operator has counted the first status of a step, so no counter counts it twice.
         """
         metadata = manifest["metadata"]
         key = (metadata["namespace"], metadata["name"])

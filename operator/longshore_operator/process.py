@@ -1,4 +1,4 @@
-"""The operator's process: its threads and watches, until SIGTERM."""
+"""The operator's process: threads and watches, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _log = logging.getLogger("longshore.operator")
 
 
 def main() -> int:
-    """Run the operator; return 1 when a setting is wrong or it cannot go on, else 0."""
+    """Run the operator; return 1 if a setting is invalid or it cannot continue, else 0."""
     options = _options()
     logs.configure(level=options.log_level, form=options.log_format)
     try:
@@ -90,8 +90,8 @@ def main() -> int:
             endpoints = serving(("0.0.0.0", options.metrics_port), metrics.registry, ready)  # noqa: S104  (a pod's)
         with endpoints, _working(queue, poller, election):
             asyncio.run(_watch(handlers, options, stopping))
-    except Exception:  # noqa: BLE001  (whatever it is, the log is where it is looked for)
-        _log.critical("the operator cannot go on", exc_info=True)
+    except Exception:  # noqa: BLE001  (every error belongs in the log)
+        _log.critical("the operator cannot continue and exits", exc_info=True)
         return 1
     return 0
 
@@ -99,9 +99,9 @@ def main() -> int:
 def _connect(
     store: Store, kube: CachedKube, queue: WorkQueue[Key], watches: Watches, *, leads: Callable[[], bool]
 ) -> Callable[[], None]:
-    """Let changes of the store fill the queue, which works when this operator leads and has listed all that there is.
+    """Connect the store to the queue, which runs once this operator leads and has listed all objects.
 
-    Return what to call when this operator begins to lead.
+    Return the function to call when this operator begins to lead.
     """
     queue.pause()
 
@@ -124,7 +124,7 @@ def _connect(
 
 
 def _allow_connections() -> None:
-    """Raise the limit of open files as far as it goes: there is a connection to each coordinator."""
+    """Raise the limit of open files to its maximum, because each coordinator has a connection."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -136,7 +136,7 @@ def _stand_by(queue: WorkQueue[Key], poller: Poller) -> None:
 
 @contextmanager
 def _working(queue: WorkQueue[Key], poller: Poller, election: Election | None) -> Iterator[None]:
-    """Run the threads that reconcile, that poll coordinators and that stand for election."""
+    """Run the threads that reconcile, poll coordinators and take part in leader election."""
     _allow_connections()
     poller.start()
     queue.start(_THREADS)
@@ -145,14 +145,14 @@ def _working(queue: WorkQueue[Key], poller: Poller, election: Election | None) -
     try:
         yield
     finally:
-        queue.stop()  # what is begun is ended: seconds, as each call has a time limit
+        queue.stop()  # waits for running reconciles: seconds, because each call has a time limit
         poller.stop()
         if election is not None:
             election.stop()
 
 
 async def _watch(handlers: kopf.OperatorRegistry, options: argparse.Namespace, stopping: asyncio.Event) -> None:
-    """Let kopf watch until SIGTERM or SIGINT, which set `stopping`."""
+    """Run kopf's watches until SIGTERM or SIGINT, which set `stopping`."""
     started = asyncio.Event()
     operator = asyncio.create_task(
         kopf.operator(
@@ -186,17 +186,24 @@ def _about(key: Key) -> AbstractContextManager[None]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="longshore_operator", description=__doc__)
-    parser.add_argument("--namespace", action="append", default=[], help="a namespace to watch; all if not given")
-    parser.add_argument("--liveness", help="URL to answer probes at, such as http://0.0.0.0:8080/healthz")
-    parser.add_argument("--metrics-port", type=int, default=0, help="to serve /metrics and /readyz at; 0: none")
     parser.add_argument(
-        "--lease", type=_lease, help="NAMESPACE/NAME of the Lease whose holder works; none: this one does"
+        "--namespace", action="append", default=[], help="namespace to watch; repeatable; all namespaces if not given"
+    )
+    parser.add_argument("--liveness", help="URL of the liveness probe, such as http://0.0.0.0:8080/healthz")
+    parser.add_argument("--metrics-port", type=int, default=0, help="port of /metrics and /readyz; 0 disables both")
+    parser.add_argument(
+        "--lease", type=_lease, help="NAMESPACE/NAME of the Lease for leader election; no election if not given"
     )
     parser.add_argument(
-        "--lease-duration", type=_duration, default=10.0, help="seconds until a silent leader is replaced, 2 to 60: 10"
+        "--lease-duration",
+        type=_duration,
+        default=10.0,
+        help="seconds until a silent leader is replaced, 2 to 60; 10 if not given",
     )
     parser.add_argument(
-        "--identity", default=f"{socket.gethostname()}_{uuid.uuid4()}", help="as whom to hold the Lease"
+        "--identity",
+        default=f"{socket.gethostname()}_{uuid.uuid4()}",
+        help="holder of the Lease; host name and a random id if not given",
     )
     parser.add_argument("--log-format", default="text", choices=["json", "text"])
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
@@ -205,12 +212,12 @@ def _options() -> argparse.Namespace:
 
 def _duration(text: str) -> float:
     if not text.isdigit() or not 2 <= int(text) <= 60:
-        raise argparse.ArgumentTypeError(f"is {text!r}: it must be a whole number of seconds from 2 to 60")
+        raise argparse.ArgumentTypeError(f"is {text!r}: must be a whole number of seconds from 2 to 60")
     return float(text)
 
 
 def _lease(text: str) -> tuple[str, str]:
     namespace, _, name = text.partition("/")
     if not namespace or not name or "/" in name:
-        raise argparse.ArgumentTypeError(f"is {text!r}: it must be NAMESPACE/NAME")
+        raise argparse.ArgumentTypeError(f"is {text!r}: must be NAMESPACE/NAME")
     return namespace, name

@@ -1,4 +1,4 @@
-"""What whoever installs the operator decides."""
+"""Settings of the operator, read from environment variables."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _AMOUNT = re.compile(r"[1-9]\d{0,8}(\.\d{1,3})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
 
 
 class InvalidSettings(ValueError):
-    """A variable of the environment is missing or not what it must be; the message says which, and the rule."""
+    """An environment variable is missing or invalid; the message names it and the rule."""
 
 
 @dataclass(frozen=True)
 class LowPriority:
-    """What workers of ComputeClusters with `vmPriority: lowpriority` get."""
+    """Settings of workers of ComputeClusters with `vmPriority: lowpriority`."""
 
     priority_class_name: str = ""  # empty: the cluster's default
     node_selector: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Settings:
     placeholder_priority_class: str = ""
     """PriorityClass of the pods that keep a ComputeCluster's nodes; empty: the cluster's default."""
     low_priority: LowPriority = field(default_factory=LowPriority)
-    """What workers with `vmPriority: lowpriority` get: a JSON object with `priorityClassName`, `nodeSelector` and
+    """Settings of workers with `vmPriority: lowpriority`: a JSON object with `priorityClassName`, `nodeSelector` and
     `tolerations`, each optional."""
     scratch_size_limit: str = "100Gi"
     """Size limit of each folder of a pod's own on the disk of its node. A pod that exceeds it is evicted."""
@@ -96,7 +96,7 @@ class Settings:
         try:
             low_priority = LowPriority.from_json(environment.get("LONGSHORE_LOW_PRIORITY") or "{}")
         except ValueError as error:
-            raise InvalidSettings(f"LONGSHORE_LOW_PRIORITY is not what it must be: {error}") from error
+            raise InvalidSettings(f"LONGSHORE_LOW_PRIORITY is invalid: {error}") from error
         return Settings(
             image=image,
             pull_policy=_one_of(environment, "LONGSHORE_PULL_POLICY", "IfNotPresent", "Always", "Never"),

@@ -66,7 +66,7 @@ def test_an_empty_variable_is_as_good_as_none():
         ("MISSING_REFERENCE_GRACE_SECONDS", "10m", "LONGSHORE_MISSING_REFERENCE_GRACE_SECONDS is '10m'"),
         ("MISSING_REFERENCE_GRACE_SECONDS", "-1", "it must be a whole number of seconds, such as 600"),
         ("SCRATCH_SIZE_LIMIT", "0", "LONGSHORE_SCRATCH_SIZE_LIMIT is '0'"),
-        ("LOW_PRIORITY", "{", "LONGSHORE_LOW_PRIORITY is not what it must be: "),
+        ("LOW_PRIORITY", "{", "LONGSHORE_LOW_PRIORITY is invalid: "),
         ("LOW_PRIORITY", "[]", "must be an object"),
         ("LOW_PRIORITY", '{"priorityClass": "x"}', "has an unknown field: priorityClass"),
         ("LOW_PRIORITY", '{"priorityClassName": 1}', "priorityClassName must be a string, not 1"),

@@ -102,5 +102,5 @@ def test_what_another_pipeline_run_wrote_down_is_somebody_elses(world):
     assert world.said() == (
         "Unknown",
         "NameTaken",
-        "ConfigMap train-task belongs to somebody else: waiting until it is gone",
+        "ConfigMap train-task belongs to another owner; delete or rename it",
     )

@@ -1,7 +1,7 @@
-"""Calls of the Kubernetes API: the one place that makes them, and that knows the client's exceptions.
+"""Calls of the Kubernetes API: the only module that makes them and handles the client's exceptions.
 
 ApiError          may pass: the caller retries later
-|-- Conflict      somebody else was faster: observe and decide again
+|-- Conflict      another client changed the object first: observe and decide again
 |   `-- Taken     an object of that name exists
 |-- Refused       a rule of the cluster, such as a quota, forbids it: report it to the user
 NotFound          the object to change does not exist; reading one returns None
@@ -89,9 +89,9 @@ class Kube(Protocol):
         """Return the objects of a kind whose spec has a field, resumeFrom or retryOf, or those of a "pipeline"."""
 
     def pool(self, namespace: str, compute: str, *, asking: tuple[Holder, int] | None = None) -> Pool:
-        """Return who has and wants the nodes of a ComputeCluster.
+        """Return the node pool of a ComputeCluster, with the claims of all steps.
 
-        `asking` is the step that asks, with the workers of its run: they count, whatever its spec says by now.
+        `asking` is the asking step with the number of its run's workers, which replaces the number in its spec.
         """
 
     def fetch(self, kind: str, namespace: str, name: str, *, max_age: float = 0.0) -> Manifest | None:
@@ -101,7 +101,7 @@ class Kube(Protocol):
         """
 
     def create(self, manifest: Manifest) -> None:
-        """Create an object. Raises Taken when somebody else's object has its name."""
+        """Create an object; raise Taken if an object of another owner has its name."""
 
     def write_status(self, manifest: Manifest) -> None:
         """Apply an object's status. Raises NotFound when there is no such object."""
@@ -110,9 +110,9 @@ class Kube(Protocol):
         """Set fields of this very object's spec. Raises Conflict for another one of its name, NotFound for none."""
 
     def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
-        """Delete this very object; one that is gone is no error. Raises Conflict when it is another by now.
+        """Delete the object with this UID, unless it does not exist; raise Conflict if the name has another object.
 
-        `at_once` does not wait for a pod's node to confirm that it has ended.
+        With `at_once`, do not wait for a pod's node to confirm the end of the pod.
         """
 
 
@@ -138,7 +138,7 @@ class Server(Protocol):
         """Set fields of this very object's spec; return the object. Raises Conflict, NotFound."""
 
     def delete(self, kind: str, namespace: str, name: str, uid: str, *, at_once: bool = False) -> Manifest:
-        """Delete this very object; return it, or a Status when it is gone. Raises Conflict, NotFound."""
+        """Delete the object with this UID; return it, or a Status if none is left. Raises Conflict, NotFound."""
 
 
 class ApiKube:
@@ -279,9 +279,9 @@ def listed_by(where: str) -> tuple[str, str] | None:
 
 
 def asked(method: str, where: str) -> tuple[str, str]:
-    """Return verb and kind (or kind/subresource) of a call; what concerns no object of ours is a get of "discovery".
+    """Return verb and kind (or kind/subresource) of a call; calls about other objects are a get of "discovery".
 
-    Whether a list is a watch, its path does not say.
+    Watches count as lists, because they have the same path.
     """
     found = _OBJECTS.fullmatch(where)
     kind = _KINDS.get(found["plural"]) if found else None

@@ -1,10 +1,10 @@
-"""Polls coordinators, apart from reconciles: one thread with an event loop, in which each has a task and a connection.
+"""Poller of coordinators: one thread with an event loop, with a task and a connection per coordinator.
 
-reconcile   snapshot()       returns the latest answer at once; the first call begins the polling
+reconcile   snapshot()       returns the latest answer without waiting; the first call starts the polling
             gone(), drain()  are sent before the next poll
 task        messages, then a poll --> requeue the step when the answer is a new one
 
-A coordinator that nobody asks about any more is forgotten. One that does not answer is asked less and less often.
+Coordinators without calls of snapshot() are forgotten. Those that do not answer are polled less and less often.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ class Poller:
             self._on_change(entry.endpoint.namespace, entry.endpoint.step)
 
     async def _pause(self, entry: _Entry) -> None:
-        """Wait until the next poll is due, or somebody asks for it.
+        """Wait until the next poll is due, or is requested.
 
         It is due an interval after the last answer was reconciled: where reconciles are slow, because the API server or
         this process is short of CPU, coordinators are polled as often as they go, and no status is old when written.

@@ -53,8 +53,8 @@ def blocked_by_problems(resolved: tuple[Problem, ...] | Blocked | None) -> Block
 
 
 def blocked_by_object(foreign: str) -> Blocked:
-    """Return that an object of somebody else has a name that the operator needs."""
-    return Blocked(NAME_TAKEN, f"{foreign} belongs to somebody else: waiting until it is gone")
+    """Return the blocker for a name that an object of another owner has."""
+    return Blocked(NAME_TAKEN, f"{foreign} belongs to another owner; delete or rename it")
 
 
 def blocked_by_refusal(message: str) -> Blocked:
@@ -64,7 +64,7 @@ def blocked_by_refusal(message: str) -> Blocked:
 
 def blocked_by_name(message: str) -> Blocked:
     """Return that a name is taken by an object without our labels; one with them would have been observed."""
-    return Blocked(NAME_TAKEN, f"{message}, and belongs to somebody else: waiting until it is gone")
+    return Blocked(NAME_TAKEN, f"{message} and belongs to another owner; delete or rename it")
 
 
 def is_stalled_by(blocked: Blocked) -> bool:
@@ -86,7 +86,7 @@ def with_refusal(status: S, blocked: Blocked, *, before: S | None, now: datetime
 def with_blocked(status: S, blocked: Blocked, *, stalled: bool, before: S | None, now: datetime) -> S:
     """Return the status of a resource that cannot proceed.
 
-    `stalled` says that this does not pass by itself; if the status `before` says so, too, the transition time is kept.
+    `stalled` states that only a change by the user helps; if `before` is stalled, too, its transition time is kept.
     """
     update = {"reason": blocked.reason, "message": blocked.message}
     conditions = [each.model_copy(update=update) for each in status.conditions]

@@ -42,16 +42,16 @@ def continuations(kube: Kube, kind: str, namespace: str) -> tuple[Continuation, 
 
 
 def _continuation(kube: Kube, kind: str, namespace: str, raw: Manifest) -> Continuation:
-    metadata, is_over = raw["metadata"], is_finished(raw)
+    metadata, has_finished = raw["metadata"], is_finished(raw)
     earlier = str(raw["spec"][_FIELDS[kind]])
     # A run is frozen before the status has its id.
-    run_id = "" if is_over else _frozen_run_id(kube, kind, namespace, metadata["name"])
+    run_id = "" if has_finished else _frozen_run_id(kube, kind, namespace, metadata["name"])
     return Continuation(
         name=metadata["name"],
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         earlier=earlier,
         earlier_run_id=_reported_run_id(kube.read(kind, namespace, earlier)),
-        is_finished=is_over,
+        is_finished=has_finished,
         run_id=run_id or _reported_run_id(raw),
     )
 
@@ -73,15 +73,15 @@ def _frozen_name(kind: str, name: str) -> str:
 
 
 def holder(everyone: Iterable[Continuation], run_id: str, *, but: str) -> str:
-    """Return who has begun to continue a run and has not finished, `but` aside; "" for nobody."""
+    """Return the unfinished resource, other than `but`, that continues a run; "" if there is none."""
     begun = (each for each in everyone if each.run_id == run_id and not each.is_finished)
     return next((each.name for each in begun if each.name != but), "")
 
 
 def rival(everyone: Collection[Continuation], earlier: str, run_id: str, *, asking: str) -> str:
-    """Return who continues a run before the one that asks may; "" for nobody.
+    """Return the resource that may continue a run before `asking`; "" if there is none.
 
-    That is who has begun to; else the oldest that wants to continue it, from `earlier` or any other that had it.
+    That is the one that has started to; otherwise the oldest that names `earlier`, or another resource with this run.
     """
     me = next((each for each in everyone if each.name == asking), None)
     for each in sorted(everyone, key=lambda one: one.age):
@@ -94,6 +94,6 @@ def rival(everyone: Collection[Continuation], earlier: str, run_id: str, *, aski
 
 
 def follower(everyone: Iterable[Continuation], earlier: str, *, but: str) -> str:
-    """Return who has continued the run of `earlier` and has finished, `but` aside; "" for nobody."""
+    """Return the finished resource, other than `but`, that has continued the run of `earlier`; "" if there is none."""
     ended = (each for each in everyone if each.earlier == earlier and each.is_finished and each.run_id)
     return next((each.name for each in ended if each.name != but), "")

@@ -63,7 +63,7 @@ def not_begun(status: S, *, final: bool, requeue_after: float = SOON, actions: I
 
 
 def after_refusal(plan: Plan[S], before: S | None, refusal: Blocked, *, now: datetime) -> Plan[S]:
-    """Return what is left of a plan when the API server refused an action: a status that says so, and a retry.
+    """Return the rest of a plan after the API server refused an action: a status with the refusal, and a retry.
 
     `before` is the status that the resource has.
     """
@@ -75,7 +75,7 @@ def after_refusal(plan: Plan[S], before: S | None, refusal: Blocked, *, now: dat
 def after_end(seen: Observation[S], *, clean_up: Iterable[Action] = (), waits: bool = False, now: datetime) -> Plan[S]:
     """Return the plan for a finished resource: delete it once its time to live has passed; until then, clean up.
 
-    `waits` says that pods are still ending. A change of the spec has no effect any more; the status says that it was
+    With `waits`, pods are still ending. Changes of the spec have no effect any more; the status records that they were
     observed.
     """
     assert seen.status is not None, "or it had not finished"

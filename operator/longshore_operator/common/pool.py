@@ -49,13 +49,13 @@ class Pool:
     """A ComputeCluster and all that claim its nodes."""
 
     compute: str
-    max_nodes: int | None  # None: the ComputeCluster is gone, and gives no node any more
+    max_nodes: int | None  # None: the ComputeCluster does not exist
     claims: tuple[Claim, ...] = ()
     held: int = 0  # nodes in all, those of steps that are gone included
 
     @property
     def free(self) -> int:
-        """How many nodes nobody has."""
+        """Number of nodes that no step has."""
         return max(0, (self.max_nodes or 0) - self.held)
 
     def allowed(self, step: Holder) -> int:
@@ -74,7 +74,7 @@ class Pool:
     def waiting(self, step: Holder) -> str:
         """Return why the step has no node, in one sentence."""
         if self.max_nodes is None:
-            return f"ComputeCluster {self.compute} is gone: there is no node to be had"
+            return f'ComputeCluster "{self.compute}" does not exist, so no nodes can be allocated; create it'
         holders = [f"{each.step} {each.held}" for each in self.claims if each.held and each.step != step]
         more = f" and {len(holders) - _SHOWN} other steps" if len(holders) > _SHOWN else ""
         used = f"in use: {', '.join(sorted(holders)[:_SHOWN])}{more}"
@@ -86,7 +86,7 @@ class Pool:
 
 
 def is_node(pod: Mapping[str, Any]) -> bool:
-    """Tell whether a pod is a worker on a node. The ended pod of a task stays as a record, and is none."""
+    """Return whether a pod occupies a node; the finished pod of a task, kept as a record, does not."""
     labels = pod["metadata"].get("labels") or {}
     if labels.get(names.ROLE_LABEL) != names.WORKER or names.COMPUTE_LABEL not in labels:
         return False
@@ -96,8 +96,8 @@ def is_node(pod: Mapping[str, Any]) -> bool:
 def claim_of(raw: Mapping[str, Any], *, asking: int | None = None) -> Claim:
     """Return the claim of a step or task, with none of the nodes that it has.
 
-    `asking` are the workers of the run for which it asks now: what its spec says by now is not for its run, and what
-    it stood still for is over, or it would not ask.
+    `asking` is the number of workers of its run, which replaces the number in its spec. A step that asks is not
+    standing still any more.
     """
     spec, metadata, status = part(raw, "spec"), raw["metadata"], part(raw, "status")
     holder = Holder(metadata["name"], raw["kind"])
@@ -116,7 +116,7 @@ def _stands(status: Mapping[str, Any]) -> bool:
 
 
 def _nodes(holder: Holder, spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
-    """Return how many nodes a step has asked for: its run, when it has begun, as its spec may say otherwise by now."""
+    """Return the nodes that a step requests: those of its run if it has begun, else those of its spec."""
     if holder.kind != names.STEP_KIND:
         return 1
     of_run = number(part(status, "progress", "workers").get("wanted"), 0) if status.get("runId") else 0
@@ -134,12 +134,12 @@ def _wanted(spec: Mapping[str, Any], status: Mapping[str, Any], nodes: int) -> i
 
 
 def is_set(spec: Mapping[str, Any], switch: str) -> bool:
-    """Tell whether a switch of a spec is on."""
+    """Return whether a switch of a spec is on."""
     return str(spec.get(switch, False)).lower() == "true"
 
 
 def is_finished(raw: Mapping[str, Any]) -> bool:
-    """Tell whether a resource of ours has ended, as its status says."""
+    """Return whether the status of a resource has the condition Finished."""
     return condition_of(part(raw, "status"), "Finished").get("status") == "True"
 
 
@@ -151,7 +151,7 @@ def condition_of(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
 
 
 def part(raw: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """Return what is inside of an object, whatever else somebody has written there; {} where it is not."""
+    """Return the mapping at `path` of an object, or {} if there is none."""
     found: Any = raw
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None

@@ -86,7 +86,7 @@ class Pools:
     def pool(self, namespace: str, compute: str, *, asking: Claim | None = None) -> Pool:
         """Return the pool of a ComputeCluster with the claims that matter: of who has nodes, and the first in line.
 
-        `asking` is the claim of the step that asks, which counts instead of what its status says.
+        `asking` is the claim of the asking step, which replaces the claim from its status.
         """
         state = self._states.get((namespace, names.label_value(compute)), _State())
         claims = {holder: state.claims[holder] for holder in state.held if holder in state.claims}
@@ -97,7 +97,7 @@ class Pools:
         return Pool(compute, state.max_nodes, tuple(claims.values()), len(state.nodes))
 
     def name(self, key: PoolKey) -> str:
-        """Return what the ComputeCluster of a pool is called; "" where nobody has said."""
+        """Return the name of a pool's ComputeCluster; "" if no claim names it."""
         state = self._states.get(key)
         return state.name if state is not None else ""
 

@@ -85,7 +85,7 @@ def _referred(step: Resource) -> set[tuple[str, str]]:
 
 
 def foreign(found: Iterable[Manifest], uid: str) -> str:
-    """Return the first object that has another owner: an earlier resource of this name, or nobody. "" for none."""
+    """Return the first object that has no owner, or another one than the resource `uid`; "" if there is none."""
     strange = (each for each in found if owner(each) != uid)
     return next((f"{each['kind']} {each['metadata']['name']}" for each in strange), "")
 

@@ -86,6 +86,6 @@ class Pod:
         return self.gone_by is not None
 
     @property
-    def is_over(self) -> bool:
-        """Whether all of its containers have ended, and none is started again."""
+    def is_finished(self) -> bool:
+        """Whether all of its containers have exited and none is restarted."""
         return self.phase in ("Succeeded", "Failed") and not self.leaving

@@ -26,7 +26,7 @@ from longshore_planner.cluster.nodes import node_shape
 
 @dataclass(frozen=True)
 class ClusterController:
-    """Keeps nodes without work, as many as the ComputeCluster's spec says."""
+    """Controller of ComputeClusters: keeps idle nodes according to the spec."""
 
     kube: Kube
     settings: Settings
@@ -56,7 +56,7 @@ def _observed(kube: Kube, raw: Manifest, settings: Settings) -> ObservedCluster:
     )
     try:
         found = document(raw)
-        assert isinstance(found.resource, ComputeCluster), "its kind says so"
+        assert isinstance(found.resource, ComputeCluster), "the kind determines the model"
         shape = node_shape(Document(found.where, found.folder, found.resource))
     except InvalidDocuments as error:
         return replace(seen, problem=sentence(error.problems))
@@ -80,6 +80,6 @@ def _role(raw: Manifest) -> str:
 
 
 def _step(raw: Mapping[str, Any]) -> str:
-    """Return the step that a pod works for; "" for one of somebody else's."""
+    """Return the step that a pod works for; "" for a pod without one."""
     labels = raw["metadata"]["labels"]
     return str(labels.get(names.STEP_LABEL) or labels.get(names.TASK_LABEL, ""))

@@ -1,4 +1,4 @@
-"""The next steps of a ComputeCluster: how many nodes are kept without work, and what its status says.
+"""Decisions for a ComputeCluster: the number of idle nodes to keep, and its status.
 
 A node is a pod: a step's worker, or a placeholder that holds the place of one. What workers leave is held for
 `idleSecondsBeforeScaleDown`, then given back down to `minNodes`; a placeholder's own age is how long its node is idle.
@@ -53,8 +53,8 @@ class ObservedCluster(Observation[api.ComputeClusterStatus]):
 
 def decide(seen: ObservedCluster, settings: Settings, *, now: datetime) -> ClusterPlan:
     """Return what to do next."""
-    staying = [each for each in seen.placeholders if not each.leaving and not each.is_over]
-    gone = [Delete("Pod", each.name, each.uid) for each in seen.placeholders if each.is_over]
+    staying = [each for each in seen.placeholders if not each.leaving and not each.is_finished]
+    gone = [Delete("Pod", each.name, each.uid) for each in seen.placeholders if each.is_finished]
     kept = _kept(seen, seen.scale, staying, now=now) if seen.scale else len(staying)
     surplus = sorted(staying, key=lambda each: (each.phase != "Running", each.created, each.name))
     surplus = surplus[: max(0, len(staying) - kept)]
@@ -71,9 +71,9 @@ def decide(seen: ObservedCluster, settings: Settings, *, now: datetime) -> Clust
 
 
 def after_refusal(seen: ObservedCluster, plan: ClusterPlan, refusal: Blocked, *, now: datetime) -> ClusterPlan:
-    """Return what is left of a plan when the API server did not make a placeholder: to say so, and to try again."""
-    assert plan.status is not None, "or nothing was to be made"
-    there = sum(not each.leaving and not each.is_over for each in seen.placeholders)
+    """Return the rest of a plan after the API server refused a placeholder: a status with the refusal, and a retry."""
+    assert plan.status is not None, "placeholders are created with a status only"
+    there = sum(not each.leaving and not each.is_finished for each in seen.placeholders)
     ready = condition(
         "Ready",
         "False",
@@ -95,7 +95,7 @@ def _busy(seen: ObservedCluster) -> int:
 
 
 def _kept(seen: ObservedCluster, scale: Scale, staying: list[Pod], *, now: datetime) -> int:
-    """Return how many placeholders there should be: as many as nodes are to be there beyond those that steps need."""
+    """Return the number of placeholders: the nodes to keep, without those that steps use."""
     before = seen.status.current_node_count if seen.status else seen.pool.held + len(staying)
     cold = sum(each.created + scale.idle <= now for each in staying)
     warm = max(0, before - cold) if scale.idle else 0

@@ -1,6 +1,6 @@
 """A run's own secret: the token its agents show, and the certificate its coordinator shows.
 
-The authority signs this one certificate and its key is thrown away: whoever trusts it trusts this coordinator alone.
+The authority signs only this certificate, and its key is discarded: clients that trust it trust this coordinator alone.
 """
 
 from __future__ import annotations

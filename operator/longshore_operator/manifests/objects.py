@@ -82,7 +82,7 @@ def service(run: ClusterRun) -> V1Service:
 
 
 def network_policy(run: ClusterRun) -> V1NetworkPolicy:
-    """Return the rule that only this run's workers and the operator reach its coordinator, and nobody its workers."""
+    """Return the policy that admits only the run's workers and the operator to its coordinator, and none to workers."""
     workers = V1NetworkPolicyPeer(
         pod_selector=V1LabelSelector(match_labels={names.STEP_LABEL: run.step, names.ROLE_LABEL: names.WORKER})
     )

@@ -33,7 +33,7 @@ def frozen_from(raw: Mapping[str, Any]) -> ClusterPipeline:
 
 
 def source_map(run: Subject, name: str, source: Mapping[str, Any]) -> V1ConfigMap:
-    """Return a copy of a ConfigMap that is a source: what becomes of the original is not for this run."""
+    """Return an immutable copy of a ConfigMap with a source, so that later changes do not affect this run."""
     return immutable_map(metadata(run, name), source.get("data"), source.get("binaryData"))
 
 

@@ -1,13 +1,13 @@
-"""The pods of a run: one coordinator, and workers of an agent (our image) and a host (the user's image).
+"""The pods of a run: one coordinator, and workers with an agent (Longshore's image) and a host (the user's image).
 
-worker pod   init: inject      copies host and protocol into `packages`, for an image that has nothing of ours, and
-                               makes the folders that the script writes to
-             init: source      fetches the source folder, where a store has it; credentials of stores, if it is a URL
+worker pod   init: inject      copies host and protocol into `packages`, because the user's image lacks them, and
+                               creates the folders that the script writes to
+             init: source      downloads the source folder from a store; credentials of stores, if it is a URL
              agent             token, credentials of stores, the data volumes; no user code
-             main              the user's code; no token, no credential of ours; of the data volumes what it reads and
-                               writes, and no run's state
+             main              the user's code; no token, none of Longshore's credentials; of the data volumes only what
+                               it reads and writes, and no run's state
              both              `work` with the agent's socket and the processes' folders; `staged` with inputs that the
-                               agent brings, which main only reads
+                               agent downloads, read-only for main
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _LONGEST_START = 360  # probes, of 10 seconds each: an hour
 
 
 def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
-    """Return the coordinator's pod: started again in place until its work is over."""
+    """Return the coordinator's pod, which restarts in place until the run has finished."""
     access = _access(run)
     command = ["longshore_coordinator", "--job", f"{RUN}/{objects.JOB_KEY}", "--secret", SECRET]
     health = V1HTTPGetAction(path="/healthz", port=names.PORT, scheme="HTTPS")

@@ -1,7 +1,7 @@
 """The objects of a survey: what is read before a PipelineRun begins, and the pod that reads it.
 
 survey   credentials and volumes of the stores that steps use; no user code. Looks once, and is not started again in
-         place: a pod that was lost is followed by another, one that failed said why
+         place: a lost pod is replaced; a failed pod has reported the reason
 """
 
 from __future__ import annotations

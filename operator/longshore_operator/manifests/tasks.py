@@ -1,14 +1,14 @@
 """The objects of a task: its frozen run, and its pod.
 
-ScriptStep     init: inject    copies host and protocol into `packages`, for an image that has nothing of ours
-               init: prepare   credentials of stores: lays the folder out that the script works in
-               main            the user's code; no credential of ours. Holds a lock in the folder while it lives
-               collect         credentials of stores: waits for the lock, then takes away what the script left
+ScriptStep     init: inject    copies host and protocol into `packages`, because the user's image lacks them
+               init: prepare   credentials of stores: stages the folder that the script works in
+               main            the user's code; none of Longshore's credentials. Holds a lock in the folder
+               collect         credentials of stores: waits for the lock, then uploads what the script wrote
                all but inject  `work` with that folder
                all but main    the data volumes; of these, `main` has what the script reads and writes
 TransferStep   transfer        credentials of stores: copies
 
-No container is started again in place: the lock would not tell how often. A pod that is lost is followed by another.
+No container restarts in place, because the lock would not show it. A lost pod is replaced by another one.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class DataAccess:
     script_writes: tuple[str, ...] = ()  # folders that the script writes to
 
     def volumes(self) -> list[V1Volume]:
-        """Return the volumes that the data lies on. One that nothing is written to keeps its owner and modes, too."""
+        """Return the volumes of the data; those without writes keep their owner and modes."""
         found = [
             V1Volume(
                 name=f"data-{index}",
@@ -67,7 +67,7 @@ class DataAccess:
         return ":".join(dict.fromkeys((*volumes, *self._roots(), *others)))
 
     def script_mounts(self) -> list[V1VolumeMount]:
-        """Return where the user's container sees them. Mounts lie in one another: the outer ones come first."""
+        """Return the mounts of the user's container; outer mounts precede the ones nested in them."""
         found: dict[str, V1VolumeMount] = {}
         own = [each for each in self.script_writes if self._volume_of(each) is not None]
         hidden = {f"{root}/{RUNS}" for each in own if (root := self._root_of(each)) is not None}
@@ -129,5 +129,5 @@ def _claim(name: str, *, read_only: bool) -> V1PersistentVolumeClaimVolumeSource
 
 
 def _is_below(place: str, folder: str) -> bool:
-    """Tell whether a place is a folder, or below it."""
+    """Return whether a location is a folder, or below it."""
     return place == folder or place.startswith(folder.rstrip("/") + "/")

@@ -40,7 +40,7 @@ class Child:
 
     @property
     def lacks_run(self) -> bool:
-        """Whether it waits for its frozen run: somebody may have deleted the ConfigMap."""
+        """Whether it waits for its frozen run, whose ConfigMap may have been deleted."""
         found = self.status.condition("Succeeded") if self.status else None
         return found is not None and found.reason == NOT_FROZEN
 
@@ -66,7 +66,7 @@ def outcome(child: Child, stop: Stop | None) -> Outcome | None:
 
 
 def detail(child: Child | None, *, resource: str) -> Detail:
-    """Return what the status of a run says of a step's resource."""
+    """Return the details of a step's resource for the status of a run."""
     status = child.status if child else None
     succeeded = status.condition("Succeeded") if status else None
     if child is None or status is None or succeeded is None or succeeded.status != "Unknown":

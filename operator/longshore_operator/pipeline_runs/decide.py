@@ -1,12 +1,12 @@
-"""What to do next for a PipelineRun. Pure.
+"""Decisions for a PipelineRun. Pure.
 
-over?          ->  delete it when its time has come
-not frozen?    ->  freeze it, after a survey where it needs one; what is wrong ends it, with nothing started
-frozen         ->  take in which steps have ended; decide, as one machine does (longshore_planner.pipelines);
+finished?      ->  delete it once its time to live has passed
+not frozen?    ->  freeze it, after a survey where it needs one; an invalid run fails before anything starts
+frozen         ->  record finished steps; decide as a local run does (longshore_planner.pipelines);
                    write the status, and then create the resource of each running step
 
-What the status says of steps comes first and is what counts: a step that it says runs, and whose resource is not there,
-is given it. So an operator that is killed between the two starts nothing twice and loses nothing.
+The status of steps is written first and is authoritative: a step that is Running there and has no resource gets one.
+So an operator that is killed between the two starts nothing twice and loses nothing.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def wants_history(seen: ObservedRun, *, now: datetime) -> bool:
 
 
 def refused(seen: ObservedRun, plan: RunPlan, refusal: Blocked, *, now: datetime) -> RunPlan:
-    """Return what is left of a plan when the API server refused an action: a status that says so, and a retry.
+    """Return the rest of a plan after the API server refused an action: a status with the refusal, and a retry.
 
     The status of a run that could not be frozen is not the plan's: the run may be frozen otherwise the next time.
     """
@@ -144,7 +144,7 @@ def _go_on(seen: ObservedRun, frozen: ClusterPipeline, *, now: datetime) -> RunP
 
 
 def _kept_refusal(seen: ObservedRun, after: tuple[Action, ...]) -> Blocked | None:
-    """Return why the API server refused resources of steps, as the status says it, until they exist."""
+    """Return the API server's refusal of steps' resources from the status, until the resources exist."""
     succeeded = seen.status.condition("Succeeded") if seen.status else None
     if seen.frozen is None or succeeded is None or succeeded.reason not in REFUSALS:
         return None
@@ -196,9 +196,9 @@ def _resources(seen: ObservedRun, frozen: ClusterPipeline, decision: Decision) -
 
 
 def _given_up(seen: ObservedRun, before: Mapping[str, Record], decision: Decision) -> Iterator[Switch]:
-    """Yield what ends the resources of steps that rested and will not go on.
+    """Yield the actions that end the resources of suspended steps that will not continue.
 
-    It comes before the status says so: of steps that have ended, and of runs, nobody looks at the resources any more.
+    They precede the status, because resources of finished steps and runs are not reconciled any more.
     """
     for name, record in before.items():
         child = seen.children.get(names.child(seen.name, name, record.attempts + (record.state == PENDING)))

@@ -242,7 +242,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _unreadable(frozen: FrozenPipeline, settings: Settings) -> Iterable[Problem]:
-    """Return what of the ComputeClusters' pod templates is no part of a pod, each once."""
+    """Return the problems of the ComputeClusters' pod templates, each once."""
     problems = {}
     for step in frozen.steps:
         node = PodRequirements.from_dict(step.provision or {}).node

@@ -26,7 +26,7 @@ RETRY = "spec.retryOf"
 class Sources:
     """Sources of steps; what is wrong with them is collected in `problems`.
 
-    `config_maps` are those that exist, by name. `document` says where a step stands in a document, if it does; else
+    `config_maps` are those that exist, by name. `document` has the position of a step, if it is in a document; else
     problems name `where`.
     """
 
@@ -39,7 +39,7 @@ class Sources:
         self.problems: list[Problem] = []
 
     def frozen(self, step: FrozenStep) -> FrozenStep:
-        """Return a step with its source as it is now. One that lies in a store is left to a survey."""
+        """Return a step with its current source; a survey reads sources in stores."""
         provision = PodRequirements.from_dict(step.provision or {})
         if provision.source_image is not None:
             return with_source(step, {provision.source_image: f"in {provision.image}"})

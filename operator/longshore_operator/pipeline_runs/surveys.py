@@ -1,7 +1,6 @@
 """The pod that reads sources and inputs before a run begins: created, reported, replaced, deleted.
 
-Its name says what it looks at. So whoever looks for it finds what is to be known now, whatever was asked before, and
-whenever an operator was killed.
+The name of the pod contains the digest of its survey. So an operator finds the current result after any restart.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from longshore_protocol.survey import SurveyResult
 READING = "ReadingSources"
 
 _PAUSE = timedelta(seconds=10)  # between pods that end without a word: the next one may fare no better
-_SAID = (0, 1)  # exit codes with which the words are the survey's own, and not a runtime's
+_REPORTED = (0, 1)  # exit codes of the survey itself, whose termination message is then its report
 
 
 def pod_of_survey(raw: Mapping[str, Any]) -> Pod:
@@ -34,13 +33,13 @@ def pod_of_survey(raw: Mapping[str, Any]) -> Pod:
         for each in raw.get("status", {}).get("containerStatuses", [])
     ]
     pod = observed_pod(raw, index=None)
-    return pod if all(each in _SAID for each in codes) else replace(pod, last_words="")
+    return pod if all(each in _REPORTED for each in codes) else replace(pod, last_words="")
 
 
 def outcome(survey: Survey, run: str, pods: Iterable[Pod]) -> SurveyResult | str | None:
-    """Return what a run's survey found, or the sentence with which it failed; None until it says either."""
+    """Return the result of a run's survey, or the sentence with which it failed; None while it runs."""
     pod = _named(pods, names.survey(run, survey.digest))
-    if pod is None or not pod.is_over:
+    if pod is None or not pod.is_finished:
         return None
     try:
         found = SurveyResult.unpack(pod.last_words)
@@ -55,7 +54,7 @@ def waits_for(survey: Survey, run: str, pods: Iterable[Pod]) -> Blocked:
     pod = _named(pods, name)
     if pod is not None and pod.blocked is not None:
         return pod.blocked
-    if pod is not None and pod.is_over:
+    if pod is not None and pod.is_finished:
         why = " ".join(filter(None, [pod.reason, pod.message])) or "no reason reported"
         return Blocked(READING, f"pod {name} exited without a result ({why}); starting a new one")
     return Blocked(READING, f"pod {name} {describe(survey)}, before anything is started")
@@ -67,7 +66,7 @@ def surveying(
     """Yield what keeps the survey's pod running, and deletes those of other surveys: they copy to the same places."""
     name = names.survey(run.name, survey.digest)
     for each in pods:
-        if each.name != name or each.leaving or (each.is_over and now >= each.created + _PAUSE):
+        if each.name != name or each.leaving or (each.is_finished and now >= each.created + _PAUSE):
             yield from cleared([each], now=now)
     if not pods:
         yield Ensure(survey_map(run, survey))

@@ -39,7 +39,7 @@ class ObservedPipeline(Observation[ResourceStatus]):
 
 @dataclass(frozen=True)
 class PipelineController:
-    """Says whether a Pipeline could be run, and deletes its oldest runs beyond its history limits."""
+    """Controller of Pipelines: validates them, and deletes the oldest runs beyond their history limits."""
 
     kube: Kube
 
@@ -74,7 +74,7 @@ def _examine(raw: Manifest) -> tuple[str, str]:
         found = document(raw)
     except InvalidDocuments as error:
         return "", sentence(error.problems)
-    assert isinstance(found.resource, Pipeline), "its kind says so"
+    assert isinstance(found.resource, Pipeline), "the kind determines the model"
     spec = found.resource.spec
     problems = check(PipelineDocument(found.name, found, ("spec",), spec))
     counts = {"step": len(spec.steps), "parameter": len(spec.parameters)}

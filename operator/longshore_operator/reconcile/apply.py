@@ -82,7 +82,7 @@ class Executor:
         return self.coordinators.gone(action.endpoint, action.worker)
 
     def write_status(self, subject: Subject, status: ResourceStatus) -> None:
-        """Write the whole status of a resource, unless that is gone. Raises ApiError."""
+        """Write the complete status of a resource, unless it does not exist; raise ApiError."""
         manifest = {
             "apiVersion": names.API_VERSION,
             "kind": subject.kind,

@@ -1,8 +1,8 @@
-"""One reconcile of one resource of any kind, the same call whatever happened.
+"""One reconcile of one resource of any kind; the same call for every event.
 
-observe --> decide --> actions --> status, once, if it changed --> events --> what the status must say before it is done
+observe --> decide --> actions --> status, once, if it changed --> events --> actions that the status must precede
                           |                                                         |
-                          `-- refused by the API server: the kind says so in its status, and the key is requeued
+                          `-- refused by the API server: the status reports it, and the key is requeued
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _log = logging.getLogger("longshore.operator")
 
 _UNANSWERED = 30.0  # seconds until a resource is reconciled whose coordinator's answer has not requeued it
 _SLACK = 0.8  # of the interval of polls: a write that is due a little later need not wait for another reconcile
-_RENEWED = timedelta(seconds=30)  # age of a status at which it is written again though it says the same
+_RENEWED = timedelta(seconds=30)  # age at which an unchanged status is written again
 
 O = TypeVar("O", bound=Observation[Any])  # noqa: E741  (O for observation, as S for status)
 
@@ -47,7 +47,7 @@ class Controller(Protocol[O, S]):
         """Return what to do next."""
 
     def refused(self, seen: O, plan: Plan[S], refusal: Blocked, *, now: datetime) -> Plan[S]:
-        """Return what is left of a plan when the API server refused an action: a status that says so, and a retry.
+        """Return the rest of a plan after the API server refused an action: a status with the refusal, and a retry.
 
         `plan` has no actions when they were carried out and one of `after` was refused.
         """
@@ -134,9 +134,9 @@ class Reconciler:
 
 
 def _without(action: Action, unreported: set[str]) -> Action | None:
-    """Return an action without the pods of workers whose coordinators do not know yet that the one before is gone.
+    """Return an action without the pods of workers whose coordinators have not learned of the predecessor's end.
 
-    They are created in a later reconcile: a coordinator would take the new one for dead.
+    A later reconcile creates them, because a coordinator would regard the new worker as dead.
     """
     match action:
         case Create(manifest) if _name(manifest) in unreported:
@@ -158,7 +158,7 @@ def _blocked(error: Refused | Taken) -> Blocked:
 
 
 def _same(before: ResourceStatus | None, after: ResourceStatus) -> bool:
-    """Return whether two statuses say the same, of about the same time."""
+    """Return whether two statuses are equal and describe about the same time."""
     if before is None:
         return False
     if isinstance(before, ParallelRunStepStatus) and isinstance(after, ParallelRunStepStatus):

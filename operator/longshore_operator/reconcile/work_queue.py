@@ -1,8 +1,8 @@
-"""A queue of keys: each at most once in it, each worked on by one thread at a time, again later where asked for.
+"""A queue of unique keys; one thread at a time works on a key, which may be requeued with a delay.
 
-add ------> due -----> worked on -----> gone, or due later
+add ------> due -----> worked on -----> removed, or due later
              ^             |
-             `-- added meanwhile, or failed: due again (at once, or after a growing pause)
+             `-- added meanwhile, or failed: due again (immediately, or after a growing pause)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class WorkQueue(Generic[K]):
 
     An exception of `work` is logged, and the key is due again after a pause that doubles with each failure: one of the
     `expected` kinds in a line, any other as a bug, with its traceback. While a key is worked on, `about` of it is
-    entered: log lines can say what they are about. `taken` is called with the lateness of each key that is taken up, in
+    entered, which adds the object to log lines. `taken` is called with the lateness of each key that is taken up, in
     seconds since it was due.
     """
 
@@ -128,7 +128,7 @@ class WorkQueue(Generic[K]):
         return pause(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, jitter=_JITTER)
 
     def _take(self) -> tuple[K] | None:
-        """Wait for a key that is due and that nobody works on; None when stopped."""
+        """Wait for a due key that no thread works on; return it, or None after a stop."""
         with self._changed:
             while not self._stopped:
                 if self._paused:

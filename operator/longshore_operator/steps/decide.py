@@ -1,10 +1,10 @@
-"""What to do next for a ParallelRunStep. Pure.
+"""Decisions for a ParallelRunStep. Pure.
 
-finished?  ->  clean up; delete it when its time has come
-halted?    ->  end its workers, then its coordinator; suspended it waits, cancelled it is over
-no run?    ->  resolve; what is wrong ends it, with nothing started
-no node?   ->  wait in line, with nothing started
-a run      ->  what it needs, coordinator and workers together; replace what is gone; report the progress
+finished?  ->  clean up; delete it once its time to live has passed
+halted?    ->  drain its workers, then delete its coordinator; it waits if suspended, and is finished if cancelled
+no run?    ->  resolve it; an invalid step fails before anything starts
+no node?   ->  wait for a node slot before anything starts
+a run      ->  create coordinator and workers; replace those that ended; report the progress
 verdict    ->  the last status, then clean up
 """
 
@@ -29,7 +29,7 @@ from longshore_protocol.snapshot import ASSEMBLING, ENDED, Snapshot
 
 StepPlan = Plan[ParallelRunStepStatus]
 
-_UNSETTLED = 10.0  # seconds: pods become overdue, rejected ones are replaced, a lost Secret is created again
+_WHILE_CHANGING = 10.0  # seconds: pods become overdue, rejected ones are replaced, a lost Secret is created again
 _NO_VERDICT = ("Interrupted", "Superseded")  # another coordinator goes on
 
 
@@ -70,19 +70,19 @@ def _go_on(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: date
 
 
 def _patience(seen: ObservedStep) -> float:
-    """Return the seconds until a reconcile of a run of which no pod and no snapshot has anything new to say."""
-    unsettled = any(each.leaving or each.is_over or each.blocked for each in seen.pods)
-    return RESYNC if isinstance(seen.progress, Snapshot) and not unsettled else _UNSETTLED
+    """Return the requeue delay in seconds of a run whose pods and snapshot are unchanged."""
+    is_changing = any(each.leaving or each.is_finished or each.blocked for each in seen.pods)
+    return RESYNC if isinstance(seen.progress, Snapshot) and not is_changing else _WHILE_CHANGING
 
 
 def _is_halted(seen: ObservedStep) -> bool:
-    """Tell whether the step is to stop. One that writes its output has nothing more to stop: it is let end."""
+    """Return whether the step must stop; a step that already assembles its output finishes instead."""
     writes = isinstance(seen.progress, Snapshot) and seen.progress.state == ASSEMBLING
     return (seen.control.cancel or seen.control.suspend) and not writes
 
 
 def _halt(seen: ObservedStep, *, now: datetime) -> StepPlan:
-    """End workers, which may finish what they run, then the coordinator, which commits it; then say so."""
+    """Drain the workers, then delete the coordinator, which commits their results; then write the status."""
     ends = [
         Delete("Pod", each.name, each.uid, at_once=each.leaving)
         for each in seen.workers
@@ -119,7 +119,7 @@ def _clean_up(seen: ObservedStep, *, now: datetime) -> Iterator[Action]:
 
 
 def _verdict(seen: ObservedStep) -> Snapshot | None:
-    """Return the last snapshot of a run that is over: as asked for, or as its coordinator left it behind."""
+    """Return the last snapshot of a finished run, from a poll or from its coordinator's termination message."""
     last = seen.progress
     coordinator = seen.coordinator
     if not isinstance(last, Snapshot) and coordinator is not None and coordinator.phase == "Succeeded":

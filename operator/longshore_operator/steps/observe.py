@@ -149,7 +149,7 @@ def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
 
 def _ask(coordinators: Coordinators, endpoint: Endpoint, seen: ObservedStep) -> ObservedStep:
     """Add the latest snapshot; leave out the ends of pods that came after it. Raises AnswerPending."""
-    ended = frozenset(each.uid for each in seen.pods if each.is_over)
+    ended = frozenset(each.uid for each in seen.pods if each.is_finished)
     try:
         polled = coordinators.snapshot(endpoint, generation=seen.generation, ended=ended)
     except CoordinatorError as error:

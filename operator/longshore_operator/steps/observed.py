@@ -1,4 +1,4 @@
-"""What there is, as plain values: the step, its run, its objects, its pods, and what the coordinator says."""
+"""Observation of a step as plain values: the step, its run, objects and pods, and the coordinator's snapshot."""
 
 from __future__ import annotations
 

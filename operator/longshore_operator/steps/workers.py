@@ -20,7 +20,7 @@ def coordinator(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now:
     found = seen.coordinator
     if found is None:
         yield Create(pods.coordinator_pod(run, settings))
-    elif found.is_over:  # evicted, or ended without a verdict
+    elif found.is_finished:  # evicted, or ended without a verdict
         yield Delete("Pod", found.name, found.uid)
     elif is_overdue(found, now=now):
         yield Delete("Pod", found.name, found.uid, at_once=True)
@@ -35,7 +35,7 @@ def workers(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: dat
             yield Delete("Pod", each.name, each.uid, at_once=True)
         elif each.phase == "Succeeded" and not answers:
             continue  # it may have ended because all is done: its coordinator will say
-        elif each.is_over and not was_just_rejected(each, now=now):
+        elif each.is_finished and not was_just_rejected(each, now=now):
             if answers:  # before there is a new one, which would be taken for dead
                 yield from _report_gone(seen, each.name)
             yield Delete("Pod", each.name, each.uid)
@@ -43,7 +43,7 @@ def workers(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: dat
     if len(there) < wanted:
         yield from _more(seen, run, settings, missing=min(wanted, allowed(seen, run)) - len(there))
     elif isinstance(seen.progress, Snapshot):
-        staying = [each.name for each in there if not each.leaving and not each.is_over]
+        staying = [each.name for each in there if not each.leaving and not each.is_finished]
         idle = [each for each in seen.progress.idle_workers if each in staying]
         if seen.endpoint is not None:
             yield from (Drain(each, seen.endpoint) for each in idle[: max(0, len(staying) - wanted)])

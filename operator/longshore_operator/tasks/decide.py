@@ -1,11 +1,11 @@
-"""What to do next for a task, a ScriptStep or TransferStep. Pure.
+"""Decisions for a task: a ScriptStep or TransferStep. Pure.
 
-finished?  ->  clean up; delete it when its time has come
+finished?  ->  clean up; delete it once its time to live has passed
 a result   ->  the last status, then clean up
-cancelled? ->  end its pod; then it is over
-no run?    ->  resolve; what is wrong ends it, with nothing started
-no node?   ->  wait in line, with nothing started
-a run      ->  one pod; one that is lost is counted in the status first, and then followed by the next number
+cancelled? ->  delete its pod; then it is finished
+no run?    ->  resolve it; an invalid task fails before anything starts
+no node?   ->  wait for a node slot before anything starts
+a run      ->  one pod; a lost pod is counted in the status first, then the pod with the next number is created
 """
 
 from __future__ import annotations
@@ -80,19 +80,19 @@ def _end(seen: ObservedTask, run: TaskRun, *, now: datetime) -> TaskStatus | Non
 
 
 def _is_silent(pod: TaskPod, *, now: datetime) -> bool:
-    """Tell whether a pod without a result has nothing more to say."""
-    if pod.is_over or (pod.mute_since is not None and now >= pod.mute_since + _SYNC):
+    """Return whether a pod without a result will report nothing more."""
+    if pod.is_finished or (pod.mute_since is not None and now >= pod.mute_since + _SYNC):
         return True
     return pod.script is not None and now >= pod.script.at + _SILENCE
 
 
 def _is_lost(pod: TaskPod, *, now: datetime) -> bool:
-    """Tell whether a pod has no result that counts, and will have none. One that is being deleted is waited for."""
+    """Return whether a pod has no valid result and will have none; wait for pods that are being deleted."""
     return not pod.leaving and not was_rejected(pod) and _is_silent(pod, now=now)
 
 
 def _how_lost(pod: TaskPod) -> str:
-    """Return what became of a pod, as far as anybody says."""
+    """Return why a pod has finished, as far as the cluster reports it."""
     why = ": ".join(filter(None, [pod.reason, pod.message]))
     if not why and pod.script is not None:
         detail = f": {pod.script.message}" if pod.script.message else ""
@@ -144,7 +144,7 @@ def _why_it_waits(seen: ObservedTask) -> Blocked | None:
         if was_rejected(pod):
             return Blocked(UNSCHEDULABLE, f"a node refused pod {pod.name}: {pod.reason}: {pod.message}")
         return None if pod.leaving else pod.blocked
-    if going := [each for each in seen.earlier if not each.is_over]:
+    if going := [each for each in seen.earlier if not each.is_finished]:
         return Blocked(LOST, f"waiting for pod {going[0].name} to end, which counts as lost")
     if seen.pool is not None and not seen.pool.allowed(step):
         return Blocked(WAITING_FOR_NODES, seen.pool.waiting(step))
@@ -171,13 +171,13 @@ def _pause(seen: ObservedTask) -> float:
 
 
 def _cancel(seen: ObservedTask, *, now: datetime) -> TaskPlan:
-    """End the pod, whose script has a moment to end by itself, then say so."""
+    """Delete the pod, whose script has a grace period, then write the status."""
     ends = [
         Delete("Pod", each.name, each.uid, at_once=each.leaving)
         for each in seen.pods
-        if not each.is_over and (not each.leaving or is_overdue(each, now=now))
+        if not each.is_finished and (not each.leaving or is_overdue(each, now=now))
     ]
-    if any(not each.is_over for each in seen.pods):
+    if any(not each.is_finished for each in seen.pods):
         message = "the script is being stopped, and its outputs are being uploaded"
         status = task_statuses.not_begun(seen, Blocked("Cancelling", message), final=False, now=now)
         return Plan(tuple(ends), status, requeue_after=SOON)
@@ -193,8 +193,8 @@ def _after_the_end(seen: ObservedTask, *, now: datetime) -> TaskPlan:
     """Keep the pod that ended as a record. Let one end that ends by itself; delete one without a result."""
     end = seen.completion_time or now
     last = [each for each in seen.pods if each.index == seen.number]
-    late = [each for each in last if not each.is_over and (each.result is None or now >= end + _LATE)]
-    waits = any(not each.is_over for each in seen.pods)
+    late = [each for each in last if not each.is_finished and (each.result is None or now >= end + _LATE)]
+    waits = any(not each.is_finished for each in seen.pods)
     return after_end(seen, clean_up=_clear([*seen.earlier, *late], now=now), waits=waits, now=now)
 
 

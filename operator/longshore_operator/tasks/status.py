@@ -27,7 +27,7 @@ def waiting(seen: ObservedTask, run: TaskRun, blocked: Blocked, *, now: datetime
 
 
 def ended(seen: ObservedTask, run: TaskRun, result: ScriptResult, *, now: datetime) -> TaskStatus:
-    """Return the last status, as the result says."""
+    """Return the last status, computed from the result."""
     reason = (
         {
             script_job.SUCCEEDED: "Succeeded",

@@ -149,7 +149,7 @@ class CachedKube:
             self._store.apply(answer)
 
     def note(self, change: Change) -> None:
-        """Forget the Secret of a run whose step is gone."""
+        """Forget the Secret of a run whose step was deleted."""
         before, after = change.before, change.after
         if before is None or before["kind"] != names.STEP_KIND:
             return

@@ -85,7 +85,7 @@ class Watches:
         watches = self
 
         class Response(aiohttp.ClientResponse):
-            """An answer whose objects are handed on when kopf reads it, if it is a list of what is watched."""
+            """An answer whose objects are passed on when kopf reads it, if it is a list of a watched kind."""
 
             async def json(self, **options: Any) -> Any:
                 found = await super().json(**options)
@@ -110,7 +110,7 @@ class Watches:
         return len(versions) == 1 and self._is_known(int(versions[0]))
 
     def note_list(self, where: str, found: Any) -> None:
-        """Hand on the answer to a list of what is watched."""
+        """Pass on the answer to a list of a watched kind."""
         listed = listed_by(where) if where in self._expected else None
         if listed is None:
             return

@@ -1,7 +1,7 @@
 """The objects of the cluster in memory: kept up to date by watches, indexed, and never changed in place.
 
-An object replaces its predecessor when its resourceVersion is higher, whoever delivers it: a list, an event of a watch,
-or the answer to a write of this operator. So own writes count at once, and a watch that lags takes nothing back.
+An object replaces its predecessor when its resourceVersion is higher, whatever its source: a list, an event of a watch,
+or the answer to a write of this operator. So own writes count immediately, and a lagging watch never reverts them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Store:
     _written: dict[int, None] = field(default_factory=dict)  # resourceVersions that own writes made, oldest first
 
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """Return an object that nobody may change; None when there is none."""
+        """Return an object, which callers never change, or None."""
         with self._lock:
             return self._objects.get((kind, namespace, name))
 
@@ -88,7 +88,7 @@ class Store:
             return [found[name] for name in sorted(found)]
 
     def pool(self, namespace: str, compute: str, *, asking: Claim | None = None) -> Pool:
-        """Return the node pool of a ComputeCluster; `asking` counts instead of what the status of its step says."""
+        """Return the node pool of a ComputeCluster; `asking` replaces the claim from the status of its step."""
         with self._lock:
             return self.pools.pool(namespace, compute, asking=asking)
 
@@ -110,7 +110,7 @@ class Store:
         return version in self._written
 
     def discard(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Remove the very object that the API server has said is gone: its uid never comes back."""
+        """Remove the object that the API server has reported as deleted; its UID is never used again."""
         with self._lock:
             self._forget({"kind": kind, "metadata": {"namespace": namespace, "name": name, "uid": uid}})
 
@@ -208,7 +208,7 @@ def version_of(manifest: Manifest) -> int:
 
 
 def _kept(manifest: Manifest) -> Manifest:
-    """Return a copy of the object's top without what nobody reads: most of the memory of thousands of pods."""
+    """Return a shallow copy without unread fields, which are most of the memory of thousands of pods."""
     metadata: dict[str, Any] = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
     parts = _KEPT_PARTS.get(manifest["kind"])
     kept = manifest if parts is None else {key: manifest[key] for key in ("apiVersion", *parts) if key in manifest}
