@@ -17,7 +17,7 @@ import longshore_host
 import longshore_protocol
 import longshore_run
 import longshore_shims
-from longshore_agent.places import Places, places_of
+from longshore_agent.paths import WorkerPaths, paths_of
 from longshore_agent.shipping import Shipper
 from longshore_cli.terminal import print_error
 from longshore_host import orphans, parent_death
@@ -131,8 +131,8 @@ class Workers:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _places(self, worker: str) -> Places:
-        return places_of(self._job, worker=worker, shared=str(self._place.scratch))
+    def _places(self, worker: str) -> WorkerPaths:
+        return paths_of(self._job, worker=worker, shared=str(self._place.scratch))
 
     def _ship_last_words(self) -> None:
         """Copy the logs of agents and hosts, also of killed ones, to the run folder."""

@@ -9,7 +9,7 @@ from watching import Operator
 from world import NAMESPACE, START, FakeKube, kind
 
 from longshore_agent.survey import SurveyError, survey
-from longshore_agent.survey_words import survey_words
+from longshore_agent.survey_message import survey_message
 from longshore_operator.settings import Settings
 from longshore_protocol.survey import SurveyRequest
 
@@ -113,7 +113,7 @@ class RunWorld:
         self.ran.append(name)
         request = SurveyRequest.from_json(self.kube.of("ConfigMap")[name]["data"]["request.json"])
         try:
-            return ended(0, survey_words(survey(request)))
+            return ended(0, survey_message(survey(request)))
         except SurveyError as error:
             return ended(1, str(error))
 

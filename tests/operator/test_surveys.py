@@ -8,7 +8,7 @@ from runs import ended, parallel, script
 from survey_world import SurveyWorld, text_of
 from world import NAMESPACE, kind
 
-from longshore_agent.survey_words import survey_words
+from longshore_agent.survey_message import survey_message
 from longshore_protocol.survey import SourceFound, SurveyResult
 from longshore_storage.store import open_store
 
@@ -134,7 +134,7 @@ def test_the_pod_gets_the_volumes_and_credentials_of_the_steps_concerned_and_no_
 def test_what_git_said_of_a_source_is_told_of_the_steps_that_ran_it(world):
     git = {"repository": "https://host/code.git", "branch": "trunk", "commit": "0" * 40, "dirty": False}
     found = SurveyResult((SourceFound({"prepare.py": "1"}, git),))
-    world.pods = [ended(0, survey_words(found))]
+    world.pods = [ended(0, survey_message(found))]
     world.begin(script("prepare", source={"uri": world.code.uri}))
     world.run()
     assert world.step("prepare")["git"] == git

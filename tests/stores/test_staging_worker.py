@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 from stager_bench import Held, read, remote, until
 
-from longshore_agent.places import places_of
+from longshore_agent.downloads import DownloadedData
+from longshore_agent.paths import paths_of
 from longshore_agent.slots import Slot
 from longshore_agent.stager import Stager
 from longshore_agent.staging import host_spec, stage
-from longshore_agent.whole_data import WholeData
 from longshore_agent.worker import Worker
 from longshore_protocol import errors, messages
 from longshore_protocol.job import Input, Job, MiniBatchSize, Output
@@ -48,8 +48,8 @@ def job(tmp_path, path="memory://given", table=None, processes=2):
 def worker_of(tmp_path, job, **options):
     """Return a worker with a host, each process ready, and the processes' connections."""
     (tmp_path / "work").mkdir()
-    places = places_of(job, worker="worker-0", shared=str(tmp_path / "work"))
-    spec = host_spec(job, WholeData(), worker="worker-0", work_dir=str(tmp_path / "work" / "tmp"), places=places)
+    places = paths_of(job, worker="worker-0", shared=str(tmp_path / "work"))
+    spec = host_spec(job, DownloadedData(), worker="worker-0", work_dir=str(tmp_path / "work" / "tmp"), paths=places)
     worker = Worker(job, spec, agent="a", **options)
     worker.host_connected(Peer())
     worker.reconcile()

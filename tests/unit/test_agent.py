@@ -18,7 +18,7 @@ from fakes import SPEC, until
 
 from longshore_agent.agent import Agent
 from longshore_agent.coordinator_client import Orders
-from longshore_agent.places import places_of
+from longshore_agent.paths import paths_of
 from longshore_agent.shipping import Shipper
 from longshore_agent.work import Lease
 from longshore_agent.worker import Worker
@@ -59,7 +59,7 @@ class SlowStore:
 
 
 def agent_of(client, worker, *, job=JOB, folder="/work"):
-    places = places_of(job, worker="worker-0", shared=str(folder))
+    places = paths_of(job, worker="worker-0", shared=str(folder))
     places.make()
     shipper = Shipper(job, places, worker="worker-0", private=str(folder))
     return Agent(client, job, worker, identity=("worker-0.1.a", 1), shipper=shipper)
@@ -131,7 +131,7 @@ def deliver(job, folder, **what):
 
 def delivered(job, folder, *, refuse=None, fails=False):
     client = Witness(open_store(job.run_uri))
-    output = Path(places_of(job, worker="worker-0", shared=str(folder)).output)
+    output = Path(paths_of(job, worker="worker-0", shared=str(folder)).output)
 
     async def run():
         worker = Worker(job, SPEC, agent="worker-0.1.a")
@@ -234,7 +234,7 @@ class Scripts:
         self.reported = []
         self.worker = Worker(job, SPEC, agent="worker-0.1.a")
         self.agent = agent_of(self, self.worker, job=job, folder=folder)
-        self.output = Path(places_of(job, worker="worker-0", shared=str(folder)).output)
+        self.output = Path(paths_of(job, worker="worker-0", shared=str(folder)).output)
         monkeypatch.setattr("longshore_agent.agent._RECHECK_SECONDS", 0.01)
         fakes.be_another_user_of_the_group(monkeypatch)
 

@@ -9,12 +9,12 @@ import pytest
 from jobs import job
 
 from longshore_agent import file_names
+from longshore_agent.downloads import download_inputs
 from longshore_agent.file_names import ignores_case, require_distinct
-from longshore_agent.places import StagingError
+from longshore_agent.paths import StagingError
 from longshore_agent.script_data import ScriptDataError, prepare
 from longshore_agent.script_inputs import stage_input
 from longshore_agent.trees import fetch_tree
-from longshore_agent.whole_data import download_inputs
 from longshore_protocol.job import DOWNLOAD, Input, ScriptInput
 from longshore_protocol.script_job import ScriptJob, ScriptOutput
 

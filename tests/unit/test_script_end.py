@@ -11,7 +11,7 @@ from longshore_host.script_end import last_line, sentence, tail, traceback_line
 PLAIN = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\n'
 
 
-def last_words(tmp_path, code):
+def result_message(tmp_path, code):
     """What Python itself writes to stderr of a script."""
     script = tmp_path / "script.py"
     script.write_text(code)
@@ -35,7 +35,7 @@ def last_words(tmp_path, code):
     ],
 )  # fmt: skip
 def test_a_traceback_is_told_by_the_line_that_names_the_exception(tmp_path, code, line):
-    assert traceback_line(last_words(tmp_path, code)) == line
+    assert traceback_line(result_message(tmp_path, code)) == line
 
 
 def test_the_last_of_several_tracebacks_counts():

@@ -10,11 +10,11 @@ import pytest
 from fakes import be_another_user_of_the_group
 
 from longshore_agent import shipping
-from longshore_agent.places import Places, model_path, places_of
+from longshore_agent.downloads import DownloadedData, download_models
+from longshore_agent.paths import WorkerPaths, model_path, paths_of
 from longshore_agent.shipping import Shipper
 from longshore_agent.staging import StagingError, host_spec
 from longshore_agent.unreadable import UnreadableError
-from longshore_agent.whole_data import WholeData, download_models
 from longshore_protocol.job import Model
 from longshore_storage.store import open_store
 
@@ -30,7 +30,7 @@ class Bench:
     def __init__(self, job, folder):
         self.job = job
         self.folder = folder
-        self.places = places_of(job, worker="w", shared=str(folder))
+        self.places = paths_of(job, worker="w", shared=str(folder))
         self.places.make()
         self.store = open_store(job.run_uri)
         self.shipper = self.started_again()
@@ -333,20 +333,22 @@ def test_two_that_ship_at_once_take_turns(bench):
 def test_on_this_machine_nothing_is_copied_and_nothing_is_shipped(tmp_path):
     run = str(tmp_path / "run")
     job = jobs.job(uri=run, action="append_row", arguments=("--x", "1"))
-    places = places_of(job, worker="w", shared=str(tmp_path))
-    assert places == Places(f"{tmp_path}/run/out", f"{tmp_path}/run/logs", places.models, places.data, False, False)
+    places = paths_of(job, worker="w", shared=str(tmp_path))
+    assert places == WorkerPaths(
+        f"{tmp_path}/run/out", f"{tmp_path}/run/logs", places.models, places.data, False, False
+    )
     places.make()
     shipper = Shipper(job, places, worker="w", private=str(tmp_path))
     shipper.ship_logs(all_of_them=True)
     shipper.ship_output()
     assert list(tmp_path.iterdir()) == []
-    assert host_spec(job, WholeData(), worker="w", work_dir="/work", places=places).arguments == ("--x", "1")
+    assert host_spec(job, DownloadedData(), worker="w", work_dir="/work", paths=places).arguments == ("--x", "1")
 
 
 def test_arguments_that_name_the_output_name_its_copy_here(bench):
     uri = bench.job.output.uri
     job = replace(bench.job, arguments=(uri, f"--out={uri}/deeper", f"{uri}2", f"{uri}-b", f"{uri}.x", "--y"))
-    spec = host_spec(job, WholeData(), worker="w", work_dir="/work", places=bench.places)
+    spec = host_spec(job, DownloadedData(), worker="w", work_dir="/work", paths=bench.places)
     here = bench.places.output
     assert spec.arguments == (here, f"--out={here}/deeper", f"{uri}2", f"{uri}-b", f"{uri}.x", "--y")
     assert spec.variables["AZUREML_BI_OUTPUT_PATH"] == here
@@ -356,7 +358,11 @@ def test_arguments_that_name_the_output_name_its_copy_here(bench):
 def test_a_source_that_is_not_here_is_told(bench):
     with pytest.raises(StagingError, match='source "s3://b/code" is not a local path'):
         host_spec(
-            replace(bench.job, source_uri="s3://b/code"), WholeData(), worker="w", work_dir="/work", places=bench.places
+            replace(bench.job, source_uri="s3://b/code"),
+            DownloadedData(),
+            worker="w",
+            work_dir="/work",
+            paths=bench.places,
         )
 
 
@@ -377,7 +383,7 @@ def test_models_that_lie_elsewhere_are_brought_once(bench):
     with open(file) as opened:
         assert opened.read() == "one.txt"
     assert (os.path.basename(file), here) == ("one.txt", "/here")
-    spec = host_spec(job, WholeData(), worker="w", work_dir="/work", places=bench.places)
+    spec = host_spec(job, DownloadedData(), worker="w", work_dir="/work", paths=bench.places)
     assert spec.models == (("m", 1, folder), ("n", 2, file), ("o", 3, "/here"))
     assert spec.variables["AZUREML_MODEL_DIR"] == folder
 

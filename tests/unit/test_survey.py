@@ -10,7 +10,7 @@ from archives import zipped
 
 from longshore_agent import source_copies
 from longshore_agent.survey import SurveyError, survey
-from longshore_agent.survey_words import TooMuch, fold, survey_words
+from longshore_agent.survey_message import ResultTooLargeError, fold, survey_message
 from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyRequest, SurveyResult
 from longshore_protocol.termination import LIMIT
 from longshore_storage.store import open_store
@@ -188,7 +188,7 @@ def files(*names):
 
 
 def packed(*sources, contents=None):
-    words = survey_words(SurveyResult(tuple(sources), contents or {}))
+    words = survey_message(SurveyResult(tuple(sources), contents or {}))
     assert len(words) <= LIMIT
     assert words.isascii()
     return SurveyResult.unpack(words)
@@ -219,7 +219,7 @@ def test_files_of_inputs_are_named_as_far_as_there_is_room(inputs, named):
         step: {"input rows": {"count": 20, "files": {name: digest(f"{step} {name}")[:8] for name in of_20}}}
         for step in contents
     }
-    words = survey_words(SurveyResult((), contents, held))
+    words = survey_message(SurveyResult((), contents, held))
     assert len(words) <= LIMIT
     counts = {step: {"input rows": {"count": 20}} for step in contents}
     assert SurveyResult.unpack(words).held == {"files": held, "counts": counts, "nothing": {}}[named]
@@ -274,8 +274,8 @@ def test_inputs_are_folded_into_one_of_their_step_and_then_of_all():
 
 def test_more_sources_than_can_be_told_of_are_refused():
     assert len(packed(*(SourceFound(files(f"{number}.py")) for number in range(120))).sources) == 120
-    with pytest.raises(TooMuch, match="The digests of 300 sources exceed"):
-        survey_words(SurveyResult(tuple(SourceFound(files(f"{number}.py")) for number in range(300))))
+    with pytest.raises(ResultTooLargeError, match="The digests of 300 sources exceed"):
+        survey_message(SurveyResult(tuple(SourceFound(files(f"{number}.py")) for number in range(300))))
 
 
 @pytest.mark.parametrize("text", ["", "x", "eJw=", "The source x cannot be fetched.", "bm8="])

@@ -36,7 +36,7 @@ def main() -> int:
 
         from longshore_agent.agent import Settings, run_agent
         from longshore_agent.coordinator_client import Refused, Superseded, Unreachable
-        from longshore_agent.places import StagingError
+        from longshore_agent.paths import StagingError
 
     settings = Settings(
         coordinator=environment["LONGSHORE_COORDINATOR"],

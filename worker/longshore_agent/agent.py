@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, Retrying, stop_after_attempt
 from longshore_agent import gateway, staging
 from longshore_agent.coordinator_client import CoordinatorClient, Orders, Superseded
 from longshore_agent.outbox import Batch
-from longshore_agent.places import places_of
+from longshore_agent.paths import paths_of
 from longshore_agent.preparing import prepare
 from longshore_agent.resources import ResourceMonitor
 from longshore_agent.shipping import Shipper
@@ -98,11 +98,11 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                 if registration is None:
                     return
                 job = registration.job
-                places = places_of(job, worker=settings.worker, shared=os.path.dirname(work_dir))
-                places.make()
+                paths = paths_of(job, worker=settings.worker, shared=os.path.dirname(work_dir))
+                paths.make()
                 identity = (registration.agent, registration.epoch)
                 try:
-                    data = await _unless_stopped(stopping, prepare(job, places, client, identity))
+                    data = await _unless_stopped(stopping, prepare(job, paths, client, identity))
                 except Superseded:
                     continue
                 if data is None:
@@ -110,8 +110,8 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                         async with asyncio.timeout(_DEREGISTER_SECONDS):
                             await client.deregister()
                     return
-                spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, places=places)
-                shipper = Shipper(job, places, worker=settings.worker, private=tempfile.gettempdir())
+                spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, paths=paths)
+                shipper = Shipper(job, paths, worker=settings.worker, private=tempfile.gettempdir())
                 worker = Worker(job, spec, agent=registration.agent, copies=data.copies, staged=settings.stage_dir)
                 agent = Agent(client, job, worker, identity=identity, shipper=shipper)
                 for peer in peers:  # host and children of the old epoch exit; the host then reconnects

@@ -7,9 +7,9 @@ import time
 from typing import Any, Protocol
 
 from longshore_agent.coordinator_client import Orders
-from longshore_agent.places import Places, StagingError
+from longshore_agent.downloads import DownloadedData, download_inputs, download_models
+from longshore_agent.paths import StagingError, WorkerPaths
 from longshore_agent.threads import Threads
-from longshore_agent.whole_data import WholeData, download_inputs, download_models
 from longshore_protocol import errors, wire
 from longshore_protocol.backoff import pause
 from longshore_protocol.job import Job
@@ -26,14 +26,14 @@ class Reports(Protocol):
         """Send a `wire.report`; return the coordinator's orders."""
 
 
-async def prepare(job: Job, places: Places, client: Reports, identity: tuple[str, int]) -> WholeData | None:
+async def prepare(job: Job, paths: WorkerPaths, client: Reports, identity: tuple[str, int]) -> DownloadedData | None:
     """Download models, side inputs and inputs; return their local paths, or None if the coordinator ends the agent.
 
     Downloads that fail because of a store or disk are retried with growing pauses, as long as the coordinator allows.
 
     Args:
         job: The job of the run.
-        places: Local paths for the downloads.
+        paths: Local paths for the downloads.
         client: The client for reports.
         identity: Name and epoch of the registration.
 
@@ -45,9 +45,9 @@ async def prepare(job: Job, places: Places, client: Reports, identity: tuple[str
     """
     progress, threads, failures = _Progress(client, identity), Threads(1), 0
 
-    def download() -> WholeData:
-        download_models(job.models, places.models, begin=progress.begin)
-        return download_inputs(job, places.data, begin=progress.begin)
+    def download() -> DownloadedData:
+        download_models(job.models, paths.models, begin=progress.begin)
+        return download_inputs(job, paths.data, begin=progress.begin)
 
     while True:
         downloading = asyncio.create_task(threads.run(download))  # in a daemon thread: it may hang

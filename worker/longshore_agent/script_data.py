@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from longshore_agent.downloads import download_models
 from longshore_agent.fetch_source import SourceError, fetch_source
 from longshore_agent.file_names import require_distinct
 from longshore_agent.git_state import git_state
-from longshore_agent.places import StagingError, model_path
+from longshore_agent.paths import StagingError, model_path
 from longshore_agent.script_inputs import stage_input
 from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
-from longshore_agent.whole_data import download_models
 from longshore_protocol import clock, script_folder
 from longshore_protocol.fields import LATEST, NUMBER, Field, fault
 from longshore_protocol.job import ScriptInput

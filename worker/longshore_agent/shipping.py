@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from longshore_agent.places import Places
+from longshore_agent.paths import WorkerPaths
 from longshore_agent.unreadable import GRAIN, Mark, Unreadable, UnreadableError
 from longshore_protocol.job import Job
 from longshore_storage import beneath
@@ -49,20 +49,20 @@ class Shipper:
 
     Args:
         job: The job of the run.
-        places: Local paths of logs and output.
+        paths: Local paths of logs and output.
         worker: Name of the worker.
         private: A folder that scripts cannot write to and that outlives the agent.
     """
 
-    def __init__(self, job: Job, places: Places, *, worker: str, private: str) -> None:
-        self.ships_logs, self.ships_output = places.copies_logs, places.copies_output
-        self._places = places
-        self._run: Store | None = open_store(job.run_uri) if places.copies_logs else None
-        self._output: Store | None = open_store(job.output.uri) if places.copies_output else None
+    def __init__(self, job: Job, paths: WorkerPaths, *, worker: str, private: str) -> None:
+        self.ships_logs, self.ships_output = paths.copies_logs, paths.copies_output
+        self._paths = paths
+        self._run: Store | None = open_store(job.run_uri) if paths.copies_logs else None
+        self._output: Store | None = open_store(job.output.uri) if paths.copies_output else None
         self._earlier = os.path.join(private, f"longshore-earlier-{job.run_id}-{worker}")
         self._shipped_logs: dict[str, _Shipped] = {}
         # Output that a dead agent did not upload was never reported: a retry elsewhere writes it, and must win.
-        self._shipped_output = _marks(places.output) if places.copies_output else {}
+        self._shipped_output = _marks(paths.output) if paths.copies_output else {}
         self._lock = threading.Lock()
 
     def ship_logs(self, *, all_of_them: bool = False) -> None:
@@ -80,7 +80,7 @@ class Shipper:
         with self._lock:
             refused: list[Unreadable] = []
             is_due = partial(self._is_due, at_once=all_of_them)
-            for name, file in _files(self._places.logs, changed=is_due, refused=refused):
+            for name, file in _files(self._paths.logs, changed=is_due, refused=refused):
                 mark = _stable_mark(file)
                 data = self._log(self._run, name, file)
                 self._run.put(f"logs/{name}", data)
@@ -94,7 +94,7 @@ class Shipper:
         if self._output is None:
             return
         with self._lock:
-            ship_folder(self._places.output, self._output, shipped=self._shipped_output)
+            ship_folder(self._paths.output, self._output, shipped=self._shipped_output)
 
     def _is_due(self, name: str, mark: Mark, *, at_once: bool) -> bool:
         """Return whether to upload a log: it is new, or it changed and its last upload is long enough ago."""

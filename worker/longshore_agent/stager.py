@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 from tenacity import AsyncRetrying, stop_after_attempt
 
 from longshore_agent import fetching, query_rows
-from longshore_agent.kept import Kept
+from longshore_agent.file_cache import FileCache
 from longshore_agent.origins import origin_of
 from longshore_agent.slots import Slot
 from longshore_agent.threads import Threads
@@ -132,7 +132,7 @@ class Stager:
             shutil.rmtree(folder, ignore_errors=True)
             os.mkdir(folder, mode=0o750)
             self._room = _space(folder) // _SHARE
-        self._kept = Kept(self._download, self._delete, room=self._room)
+        self._kept = FileCache(self._download, self._delete, room=self._room)
 
     def add(self, lease: Lease) -> None:
         """Start staging a lease; the callbacks report the outcome."""

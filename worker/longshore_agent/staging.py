@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from longshore_agent.places import Places, StagingError, model_path
-from longshore_agent.whole_data import WholeData
+from longshore_agent.downloads import DownloadedData
+from longshore_agent.paths import StagingError, WorkerPaths, model_path
 from longshore_agent.work import Lease
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec, InputSpec
@@ -16,7 +16,7 @@ from longshore_storage.store import local_path
 _SIDE_INPUT = re.compile(r"\$\(inputs\.([^()]*)\)")  # the planner has checked that it exists
 
 
-def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: Places) -> HostSpec:
+def host_spec(job: Job, data: DownloadedData, *, worker: str, work_dir: str, paths: WorkerPaths) -> HostSpec:
     """Return the specification for host and children, in which all locations are local paths.
 
     Args:
@@ -24,7 +24,7 @@ def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: 
         data: Downloaded side inputs and inputs.
         worker: Name of the worker.
         work_dir: Parent of the processes' private folders.
-        places: Local paths of output, logs and models.
+        paths: Local paths of output, logs and models.
 
     Raises:
         StagingError: The source is not a local path.
@@ -33,35 +33,35 @@ def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: 
     if source is None:
         raise StagingError(f'source "{job.source_uri}" is not a local path')
     variables = {
-        "AZUREML_BI_OUTPUT_PATH": places.output,
+        "AZUREML_BI_OUTPUT_PATH": paths.output,
         "AZUREML_RUN_ID": job.run_id,
         "AZUREML_LOG_LEVEL": job.logging_level,
     }
-    paths = {each.name: tuple(map(redacted, each.paths)) for each in job.inputs}
-    paths.update({name: (folder,) for name, folder in data.downloads.items()})
-    first = {name: given[0] for name, given in paths.items()}
+    locations = {each.name: tuple(map(redacted, each.paths)) for each in job.inputs}
+    locations.update({name: (folder,) for name, folder in data.downloads.items()})
+    first = {name: given[0] for name, given in locations.items()}
     for name, path in {**first, **data.side_inputs}.items():
         variables["AZUREML_DATAREFERENCE_" + name] = path
         if not name.isupper():  # upper-case names such as PATH belong to the system
             variables.setdefault(name, path)
-    models = tuple((model.name, model.version, model_path(model, places.models)) for model in job.models)
+    models = tuple((model.name, model.version, model_path(model, paths.models)) for model in job.models)
     if models:
         variables["AZUREML_MODEL_DIR"] = models[0][2]
     return HostSpec(
         source=source,
         entry_script=job.entry_script,
-        arguments=_arguments(job, data, places),
+        arguments=_arguments(job, data, paths),
         variables={**variables, **job.variables},
         inputs=(
-            *(InputSpec(each.name, each.tabular, paths[each.name]) for each in job.inputs),  # which grants number
+            *(InputSpec(each.name, each.tabular, locations[each.name]) for each in job.inputs),  # which grants number
             *(InputSpec(name, None, (path,)) for name, path in data.side_inputs.items()),
         ),
         output=job.output,
         models=models,
         work_dir=work_dir,
-        log_dir=places.logs,
+        log_dir=paths.logs,
         worker=worker,
-        output_dir=places.output,
+        output_dir=paths.output,
         experiment=job.experiment or job.name,
         parent_id=job.parent_id,
         run_timeout=job.timeouts.run_invocation,
@@ -72,12 +72,12 @@ def host_spec(job: Job, data: WholeData, *, worker: str, work_dir: str, places: 
     )
 
 
-def _arguments(job: Job, data: WholeData, places: Places) -> tuple[str, ...]:
+def _arguments(job: Job, data: DownloadedData, paths: WorkerPaths) -> tuple[str, ...]:
     """Return the script's arguments, with side inputs and the output folder replaced by their local paths."""
     arguments = [_SIDE_INPUT.sub(lambda found: data.side_inputs[found[1]], each) for each in job.arguments]
-    if places.copies_output:
+    if paths.copies_output:
         named = re.compile(re.escape(job.output.uri) + r"(?![\w.-])")  # not a longer name that begins with it
-        arguments = [named.sub(lambda _: places.output, argument) for argument in arguments]
+        arguments = [named.sub(lambda _: paths.output, argument) for argument in arguments]
     return tuple(arguments)
 
 

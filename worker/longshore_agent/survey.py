@@ -18,7 +18,7 @@ from typing import Any
 
 from longshore_agent.fetch_source import SourceError
 from longshore_agent.source_copies import TooLargeError, copy_source
-from longshore_agent.survey_words import TooMuch, survey_words
+from longshore_agent.survey_message import ResultTooLargeError, survey_message
 from longshore_protocol.survey import SourceFound, SourceToCopy, SurveyRequest, SurveyResult
 from longshore_protocol.termination import cut, leave
 from longshore_storage.contents import contents_of
@@ -33,13 +33,13 @@ class SurveyError(ShownError):
 def survey(request: SurveyRequest) -> SurveyResult:
     """Carry out a request; return digests and contents. Copies of an earlier try are replaced. Raises SurveyError."""
     sources = tuple(_copy(each) for each in request.sources)
-    every = {tuple(places) for inputs in request.contents.values() for places in inputs.values()}
-    found = {places: asdict(contents_of(places, by=request.by)) for places in every}
+    every = {tuple(each) for inputs in request.contents.values() for each in inputs.values()}
+    found = {locations: asdict(contents_of(locations, by=request.by)) for locations in every}
     contents: dict[str, dict[str, str]] = {}
     held: dict[str, dict[str, dict[str, Any]]] = {}
     for step, inputs in request.contents.items():
-        contents[step] = {name: found[tuple(places)]["digest"] for name, places in inputs.items()}
-        held[step] = {name: _without_digest(found[tuple(places)]) for name, places in inputs.items()}
+        contents[step] = {name: found[tuple(each)]["digest"] for name, each in inputs.items()}
+        held[step] = {name: _without_digest(found[tuple(each)]) for name, each in inputs.items()}
     return SurveyResult(sources, contents, held)
 
 
@@ -91,8 +91,8 @@ def main() -> int:
     with open(options.request, encoding="utf-8") as file:
         request = SurveyRequest.from_json(file.read())
     try:
-        words, code = survey_words(survey(request)), 0
-    except (SurveyError, TooMuch) as error:
+        words, code = survey_message(survey(request)), 0
+    except (SurveyError, ResultTooLargeError) as error:
         words, code = cut(str(error)), 1
         sys.stderr.write(f"longshore-survey: {error}\n")
     if options.last_words is None:

@@ -26,7 +26,7 @@ from typing import Any
 from longshore_protocol.importing import importing
 
 with importing():  # scripts wait for these
-    from longshore_agent.last_words import last_words
+    from longshore_agent.result_message import result_message
     from longshore_agent.script_data import ScriptDataError, collect, prepare
     from longshore_agent.transfer import error_message, transfer
     from longshore_protocol import clock, script_folder
@@ -64,7 +64,7 @@ def main() -> int:
         case _:
             result = _transfer(json.loads(job))
     if isinstance(result, ScriptResult):
-        leave(options.last_words, last_words(result))
+        leave(options.last_words, result_message(result))
         _log(f"{result.state}: {result.message}")
         result = 0 if result.state == SUCCEEDED else 1
     return result

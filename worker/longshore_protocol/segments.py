@@ -45,6 +45,6 @@ def decode_digests(text: str, *, count: int) -> List[bytes]:
     return [data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES)]
 
 
-def select_digests(text: str, places: Iterable[int]) -> str:
-    """Return the text with the digests at these places only."""
-    return "".join([text[_ENCODED * place : _ENCODED * (place + 1)] for place in places])
+def select_digests(text: str, indices: Iterable[int]) -> str:
+    """Return the text with the digests at these indices only."""
+    return "".join([text[_ENCODED * index : _ENCODED * (index + 1)] for index in indices])

@@ -11,30 +11,30 @@ from longshore_shims.absent import Refusing
 from longshore_shims.dataset import StepDataset, base_of, is_url
 
 
-def dataset_of(name: str, places: Sequence[str], items: Any, *, is_table: bool) -> Union[StepDataset, MiniBatchRows]:
+def dataset_of(name: str, locations: Sequence[str], items: Any, *, is_table: bool) -> Union[StepDataset, MiniBatchRows]:
     """Return the dataset of a mini-batch.
 
     Args:
         name: Name of the input.
-        places: Locations of the input.
+        locations: Locations of the input.
         items: The argument of run(): a list of paths, or rows of a table as a DataFrame or a list of dicts.
         is_table: Whether the input is a table.
     """
-    return MiniBatchRows(name, items) if is_table else MiniBatchFiles(name, places, items)
+    return MiniBatchRows(name, items) if is_table else MiniBatchFiles(name, locations, items)
 
 
 class MiniBatchFiles(StepDataset):
     """The files of a mini-batch in its order, with their paths relative to the input."""
 
-    def __init__(self, name: str, places: Sequence[str], files: List[str], parts: Tuple[slice, ...] = ()) -> None:
+    def __init__(self, name: str, locations: Sequence[str], files: List[str], parts: Tuple[slice, ...] = ()) -> None:
         super().__init__(Given(name, tuple(files)), parts)
-        self._places = places
+        self._locations = locations
 
     def _restricted(self, part: slice) -> StepDataset:
-        return MiniBatchFiles(self.name, self._places, list(self._given.paths), (*self._parts, part))
+        return MiniBatchFiles(self.name, self._locations, list(self._given.paths), (*self._parts, part))
 
     def _all_files(self) -> List[Tuple[str, str]]:
-        bases = [base_of(place) for place in self._places if not is_url(place)]
+        bases = [base_of(location) for location in self._locations if not is_url(location)]
         named, seen = [], Counter()  # type: ignore[var-annotated]
         for path in self._given.paths:
             below = next((each for each in bases if path.startswith(os.path.join(each, ""))), os.path.dirname(path))

@@ -41,7 +41,7 @@ class Contents:
     unknown: str = ""  # why the contents cannot be compared
 
 
-def contents_of(places: Iterable[str], *, by: str = STAMPS, most: int = MOST_FILES) -> Contents:
+def contents_of(locations: Iterable[str], *, by: str = STAMPS, most: int = MOST_FILES) -> Contents:
     """Return the contents of all files at the locations. Blocking; never raises errors of storage.
 
     Run folders are skipped, as by a run that reads the location. A location that does not exist is part of the digest.
@@ -49,16 +49,16 @@ def contents_of(places: Iterable[str], *, by: str = STAMPS, most: int = MOST_FIL
     files.
 
     Args:
-        places: Files, folders, globs or URLs.
+        locations: Files, folders, globs or URLs.
         by: STAMPS or DIGESTS.
         most: The most files to list.
     """
-    places = list(places)
+    locations = list(locations)
     total, count, files = hashlib.sha256(), 0, dict[str, str]()
     try:
-        for place in places:
-            root = _root(place) if len(places) == 1 else ""
-            for path, stamp in _stamped(place):
+        for location in locations:
+            root = _root(location) if len(locations) == 1 else ""
+            for path, stamp in _stamped(location):
                 count += 1
                 if count > most:
                     return _unknown(f"there are more than {most:,}, the most that can be compared")
@@ -85,11 +85,11 @@ class _NoStampError(StorageError):
     """A store reports nothing of a file but its size."""
 
 
-def _stamped(place: str) -> Iterator[tuple[str, Stamp | None]]:
+def _stamped(location: str) -> Iterator[tuple[str, Stamp | None]]:
     try:
-        yield from list_stamped(place, Selection(runs=False))
+        yield from list_stamped(location, Selection(runs=False))
     except AbsentError:
-        yield place, None  # the data may arrive later; otherwise the step reports the error
+        yield location, None  # the data may arrive later; otherwise the step reports the error
 
 
 def _line(path: str, stamp: Stamp | None, by: str) -> bytes:
@@ -114,8 +114,8 @@ def _digest(path: str) -> str:
     return found.hexdigest()
 
 
-def _root(place: str) -> str:
+def _root(location: str) -> str:
     """Return the folder prefix that the paths of all files of a location have in common."""
-    path = local_path(place) or place
+    path = local_path(location) or location
     magic = _GLOB.search(path)
     return path[: magic.start()].rpartition("/")[0] + "/" if magic else path.rstrip("/") + "/"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_agent.last_words import last_words
+from longshore_agent.result_message import result_message
 from longshore_protocol.script_job import FAILED, SUCCEEDED, ScriptResult
 from longshore_protocol.termination import LIMIT
 
@@ -18,7 +18,7 @@ def result(metrics=None, *, message="It ended.", state=SUCCEEDED, git=None):
 
 
 def told(result):
-    text = last_words(result)
+    text = result_message(result)
     assert len(text.encode()) <= LIMIT
     return ScriptResult.from_json(text)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from longshore_agent.kept import Kept
+from longshore_agent.file_cache import FileCache
 
 
 class Store:
@@ -28,7 +28,7 @@ def store():
 
 def kept(store, body, *, room=10):
     async def main():
-        await body(Kept(store.bring, store.deleted.append, room=room))
+        await body(FileCache(store.bring, store.deleted.append, room=room))
 
     asyncio.run(main())
 

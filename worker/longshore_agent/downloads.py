@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from longshore_agent.file_names import require_distinct
 from longshore_agent.origins import origin_of
-from longshore_agent.places import StagingError
+from longshore_agent.paths import StagingError
 from longshore_agent.script_inputs import names_below, stage_input
 from longshore_agent.trees import fetch_file_to, inside
 from longshore_protocol.job import DOWNLOAD, Input, Job, Model, ScriptInput
@@ -29,7 +29,7 @@ Begin = Callable[[str], None]  # called with a description when a download begin
 
 
 @dataclass(frozen=True)
-class WholeData:
+class DownloadedData:
     """Local paths of the downloaded data of a worker."""
 
     side_inputs: dict[str, str] = field(default_factory=dict)  # name -> path
@@ -38,7 +38,7 @@ class WholeData:
 
 
 def download_models(models: tuple[Model, ...], folder: str, *, begin: Begin = lambda what: None) -> None:
-    """Download the models that are not local to the paths that `places.model_path` returns.
+    """Download the models that are not local to the paths that `paths.model_path` returns.
 
     Args:
         models: The models of the run.
@@ -55,7 +55,7 @@ def download_models(models: tuple[Model, ...], folder: str, *, begin: Begin = la
                 _download_once(ScriptInput(model.name, (model.uri,)), f"{folder}/{model.name}/{model.version}")
 
 
-def download_inputs(job: Job, folder: str, *, begin: Begin = lambda what: None) -> WholeData:
+def download_inputs(job: Job, folder: str, *, begin: Begin = lambda what: None) -> DownloadedData:
     """Download the side inputs of a job and its inputs of mode download; return their local paths.
 
     Args:
@@ -66,7 +66,7 @@ def download_inputs(job: Job, folder: str, *, begin: Begin = lambda what: None) 
     Raises:
         StagingError: An input cannot be downloaded.
     """
-    data = WholeData()
+    data = DownloadedData()
     for side in job.side_inputs:
         what = f'side input "{side.name}"'
         begin(what)

@@ -24,12 +24,12 @@ _STEP = 512
 _LEAST = 27  # the size of one digest in bytes
 
 
-class TooMuch(Exception):
+class ResultTooLargeError(Exception):
     """The result does not fit even when all digests are folded; the message is one sentence."""
 
 
-def survey_words(result: SurveyResult) -> str:
-    """Return the packed result, at most LIMIT bytes, with digests folded as far as necessary. Raises TooMuch."""
+def survey_message(result: SurveyResult) -> str:
+    """Pack a result into at most LIMIT bytes, folding digests as necessary. Raises ResultTooLargeError."""
     inputs = {f"{step}/{name}": each for step, found in result.contents.items() for name, each in found.items()}
     room = _ROOM
     if inputs:
@@ -55,7 +55,7 @@ def survey_words(result: SurveyResult) -> str:
         if len(words := each.pack()) <= LIMIT:
             return words
     text = f"The digests of {len(result.sources)} sources exceed a termination message; let steps share sources."
-    raise TooMuch(text)
+    raise ResultTooLargeError(text)
 
 
 def fold(digests: Mapping[str, str], room: int) -> dict[str, str]:

@@ -3,8 +3,8 @@
 These are the run's own folders if they are local. Otherwise they are local copies, which the agent downloads (models
 and inputs) or uploads (output and logs):
 
-    <shared>/longshore-copies-<run>-<worker>/models/<name>/<version>/    see `whole_data`
-    <shared>/longshore-copies-<run>-<worker>/data/<input>/               see `whole_data`
+    <shared>/longshore-copies-<run>-<worker>/models/<name>/<version>/    see `downloads`
+    <shared>/longshore-copies-<run>-<worker>/data/<input>/               see `downloads`
     <shared>/longshore-copies-<run>-<worker>/output, logs                see `shipping`
 """
 
@@ -30,7 +30,7 @@ class StagingError(ShownError):
 
 
 @dataclass(frozen=True)
-class Places:
+class WorkerPaths:
     """Local paths of one worker of a run. They may exist already: a restarted agent continues with them."""
 
     output: str
@@ -48,11 +48,11 @@ class Places:
             os.makedirs(self.logs, exist_ok=True)
 
 
-def places_of(job: Job, *, worker: str, shared: str) -> Places:
+def paths_of(job: Job, *, worker: str, shared: str) -> WorkerPaths:
     """Return the paths of a worker; `shared` is a folder that both agent and processes can write to."""
     copies = os.path.join(shared, f"longshore-copies-{job.run_id}-{worker}")
     output, run = local_path(job.output.uri), local_path(job.run_uri)
-    return Places(
+    return WorkerPaths(
         output=output or f"{copies}/output",
         logs=f"{run or copies}/logs",
         models=f"{copies}/models",

@@ -11,10 +11,10 @@ import fsspec
 import pytest
 from jobs import job
 
-from longshore_agent import preparing, whole_data
+from longshore_agent import downloads, preparing
 from longshore_agent.coordinator_client import Orders
-from longshore_agent.places import StagingError, places_of
-from longshore_agent.whole_data import download_inputs
+from longshore_agent.downloads import download_inputs
+from longshore_agent.paths import StagingError, paths_of
 from longshore_protocol import wire
 from longshore_protocol.job import Input, ScriptInput
 
@@ -53,7 +53,7 @@ def test_what_was_brought_is_not_brought_again_and_what_was_begun_is(tmp_path, u
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         Path(target).write_text("x")
 
-    monkeypatch.setattr(whole_data, "fetch_file_to", fetch)
+    monkeypatch.setattr(downloads, "fetch_file_to", fetch)
     wanted = job(Input("files", (url,), mode="download"))
     with pytest.raises(StagingError, match='input "files" cannot be downloaded: OSError: cut off'):
         download_inputs(wanted, str(tmp_path))
@@ -99,20 +99,20 @@ class Coordinator:
 
 
 def prepared(coordinator, job, folder):
-    places = places_of(job, worker="w", shared=str(folder))
+    places = paths_of(job, worker="w", shared=str(folder))
     return asyncio.run(preparing.prepare(job, places, coordinator, ("w.1.a", 1)))
 
 
 @pytest.fixture
 def slow(monkeypatch):
     """An event that a file waits for before it comes."""
-    may_come, fetch = threading.Event(), whole_data.fetch_file_to
+    may_come, fetch = threading.Event(), downloads.fetch_file_to
 
     def fetch_late(uri, target):
         assert may_come.wait(60.0)
         fetch(uri, target)
 
-    monkeypatch.setattr(whole_data, "fetch_file_to", fetch_late)
+    monkeypatch.setattr(downloads, "fetch_file_to", fetch_late)
     yield may_come
     may_come.set()
 
@@ -160,14 +160,14 @@ FOR_NOW = [
 @pytest.fixture
 def failing(monkeypatch):
     """Give a function that makes so many files fail; reports and tries follow at once."""
-    fetch, left = whole_data.fetch_file_to, []
+    fetch, left = downloads.fetch_file_to, []
 
     def fail(uri, target):
         if left:
             raise left.pop()
         fetch(uri, target)
 
-    monkeypatch.setattr(whole_data, "fetch_file_to", fail)
+    monkeypatch.setattr(downloads, "fetch_file_to", fail)
     monkeypatch.setattr(preparing, "_FIRST", 0.001)
     monkeypatch.setattr(preparing, "_HEARTBEAT", 0.001)
     monkeypatch.setattr(preparing, "_FIRST_PAUSE", 0.1)

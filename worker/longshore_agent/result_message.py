@@ -13,7 +13,7 @@ _LONGEST = 1000  # characters of the message that take precedence over metrics
 _CUTS = (500, 200, 50, 0)  # characters that texts are cut to, in turn, until the result fits
 
 
-def last_words(result: ScriptResult) -> str:
+def result_message(result: ScriptResult) -> str:
     """Return the result as JSON of at most LIMIT bytes.
 
     Metrics are dropped, the largest first, until the rest fits; the run folder has all of them.

@@ -23,7 +23,7 @@ class _Copy:
         return self.task.result()[1] if is_here else 0
 
 
-class Kept(Generic[Key]):
+class FileCache(Generic[Key]):
     """Cached copies by a key, such as URL and version. Copies in use are never evicted.
 
     Args:
