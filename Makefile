@@ -9,21 +9,23 @@ TORCH := deploy/examples/torch-digits
 # More than there are cores: what tests start waits for much of its time.
 PROCESSES = $$(python -c "import os; print(os.cpu_count() + 1)")
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
+# A file is one process's, for its fixtures' sake; files come in the order of tests/conftest.py, the slowest first.
+IN_PARALLEL = --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator tests/chart tests/engine
 # Of the image: what deploy/Dockerfile installs.
 EXTRAS = $(shell sed -n 's/^ARG EXTRAS="\(.*\)"$$/\1/p' deploy/Dockerfile)
 SBOM ?= dist/longshore-image.cdx.json
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster check fmt lock crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image sbom chaos bench bench-startup bench-finish bench-cluster bench-operator clean
+.PHONY: help setup test test-cluster check fmt lock coverage release crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image sbom chaos bench bench-startup bench-finish bench-cluster bench-operator clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: .venv/ready ## make .venv with everything that development needs
 
-test: setup check ## run every test, the cheap ones first; those on a cluster where one is up or can be made
-	pytest --numprocesses $(PROCESSES) --dist loadfile $(LOCAL_TESTS)
-	pytest tests/cluster
+test: setup check ## run every test, the slowest files first; those on a cluster where one is up or can be made
+	pytest $(IN_PARALLEL) --durations=20 $(LOCAL_TESTS)
+	pytest --durations=20 tests/cluster
 
 test-cluster: setup ## run the tests on a real Kubernetes; one is made on this machine where none is up
 	pytest tests/cluster
@@ -37,6 +39,14 @@ fmt: setup ## format, and repair what ruff can
 
 lock: .venv/bin/uv ## bring uv.lock in step with pyproject.toml; UPGRADE=--upgrade takes the newest releases of all
 	uv lock $(UPGRADE)
+
+coverage: setup ## measure which lines the tests of units and contracts run, in all their processes; see build/coverage
+	mkdir -p build/coverage && coverage erase
+	coverage run -m pytest $(IN_PARALLEL) tests/unit tests/contract
+	coverage combine --quiet && coverage html --quiet && coverage report
+
+release: setup ## rehearse a release, or write it with APPLY=1: make release VERSION=0.2.0
+	python deploy/release/releasing.py $(VERSION) $(if $(APPLY),--apply)
 
 crds: setup ## make the custom resource definitions in crds/ and the chart from the models
 	python -m longshore_api.crdgen crds charts/longshore/files/crds

@@ -8,6 +8,7 @@ import helm_python as helm
 import pytest
 import yaml
 
+from longshore import __version__
 from longshore_api.crdgen.__main__ import texts
 from longshore_operator.manifests import names
 from longshore_operator.settings import LowPriority, Settings
@@ -242,7 +243,7 @@ def test_the_operator_is_told_each_of_its_settings_and_nothing_else(render, valu
 
 def test_the_defaults_are_settings_that_the_operator_takes(render):
     settings = Settings.from_environment(environment(render()))
-    assert settings.image == "longshore/longshore:0.1.0"
+    assert settings.image == f"longshore/longshore:{__version__}"
     assert not settings.host_paths
     assert settings.placeholder_priority_class == "longshore-placeholder"
     assert settings.low_priority.priority_class_name == "longshore-lowpriority"
