@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from longshore_host.at_once import Coroutines
+from longshore_host.concurrent_runs import Coroutines
 
 
 class Loop:
