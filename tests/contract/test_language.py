@@ -20,7 +20,6 @@ PACKAGES = sorted(
     + [ROOT / "deploy/local/localcluster", ROOT / "deploy/docs/docsite"]
 )
 NOT_SWEPT = {  # packages whose texts predate the rules: remove a package once it is clean, and never add one
-    "docsite",
     "localcluster",
 }
 EXCEPTIONS: Mapping[str, str] = {  # text that must stay: part of it -> why
@@ -98,6 +97,27 @@ def check(name: str, found: list[str]) -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_a_package_uses_no_banned_word(package: Path):
     check(package.name, [each for module in sorted(package.rglob("*.py")) for each in problems(module)])
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "deploy").rglob("README.md"))]
+
+
+def prose(page: str) -> str:
+    """Return the text of a page without blocks of code, code in lines, and targets of links; lines stay where they are."""
+    page = re.sub(r"^ *```.*?^ *```$", lambda block: "\n" * block[0].count("\n"), page, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"`[^`\n]*`|\]\([^)]*\)", "", page)
+
+
+@pytest.mark.parametrize("page", [each for each in PAGES if each.parent.name != "adr"], ids=lambda page: page.stem)
+def test_a_page_uses_no_banned_word(page: Path):  # decisions are history: they keep their words
+    lines = enumerate(prose(page.read_text()).splitlines(), 1)
+    assert [f"{page.name}:{number}: {each}" for number, line in lines for each in findings(line)] == []
+
+
+def test_code_on_pages_is_no_prose():
+    text = "Run it:\n\n```bash\nsay hello\n```\n\nThen `tell` it, see [what](brings.md). It says so."
+    assert prose(text).splitlines()[-1] == "Then  it, see [what. It says so."
+    assert prose(text).count("\n") == text.count("\n")
 
 
 def test_everything_not_swept_exists():

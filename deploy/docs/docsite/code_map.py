@@ -21,7 +21,7 @@ FOLDERS = {  # at the top of the repository -> what is in it
 _INTRODUCTION = """# Map of the code
 
 After this page you know which module to open. Each line is the first sentence of the module's docstring.
-[Architecture](../architecture.md) says how the packages work together, and which may import which.
+[Architecture](../architecture.md) describes how the packages work together, and which may import which.
 
 """
 

@@ -14,7 +14,7 @@ def page() -> str:
     return (
         notice("operator/longshore_cli/__main__.py")
         + "# Command line\n\nEvery command of `longshore`, with its arguments and options. "
-        + "[Exit codes](exit-codes.md) says how each can end.\n"
+        + "[Exit codes](exit-codes.md) lists how each can end.\n"
         + "".join(_section(each) for each in _commands(make_parser()))
     )
 

@@ -1,4 +1,4 @@
-"""What the models do not say of fields: their names in Azure ML, and where they count."""
+"""What the models do not know of fields: their names in Azure ML, and where they count."""
 
 from __future__ import annotations
 

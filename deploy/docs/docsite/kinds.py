@@ -45,7 +45,7 @@ def overview(definitions: Mapping[str, Mapping[str, Any]]) -> str:
         "Their pages list every field, with its type, range and default. A field may be left out "
         "unless it is *required*. Fields of Azure ML keep their names, in camelCase, and times carry their unit: "
         "`run_invocation_timeout` is `runInvocationTimeoutSeconds`. Where Azure ML has a field, the description "
-        "has its name. A field counts in local runs and on a cluster unless its description says otherwise.\n\n"
+        "has its name. A field counts in local runs and on a cluster unless its description limits it.\n\n"
         + table(("Kind", "Short name for kubectl", "Meaning"), rows)
     )
 

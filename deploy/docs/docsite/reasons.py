@@ -159,12 +159,12 @@ _FAILED: Texts = {
         "Begin a new run, or add `--accept-changed-code` (`acceptChangedCode` on a cluster).",
     ),
     "NotRetryable": (
-        "The rows that `--retry-failed` needs are gone.",
+        "The rows that `--retry-failed` needs do not exist any more.",
         "Begin a new run.",
     ),
     "OutputError": (
         "The rows of the mini-batches cannot be one file.",
-        "Return the same columns from each `run()`; the message says which rows differ.",
+        "Return the same columns from each `run()`; the message names the rows that differ.",
     ),
     "StorageError": (
         "A store or disk failed for longer than `storageTimeoutSeconds`, or refused a write.",
@@ -227,7 +227,7 @@ _CATEGORIES: Texts = {
 
 _GROUPS: tuple[tuple[str, str, Texts], ...] = (
     ("In progress", "The condition `Succeeded` is `Unknown`.", _ON_THE_WAY),
-    ("Waiting for you or the cluster", "The condition `Succeeded` is `Unknown`, and the message says more.", _BLOCKED),
+    ("Waiting for you or the cluster", "The condition `Succeeded` is `Unknown`, and the message has details.", _BLOCKED),
     ("Good ends", "The condition `Succeeded`, or `Ready`, is `True`.", _SUCCEEDED),
     ("Bad ends", "The condition `Succeeded` is `False`, or a step of a pipeline ended so.", _FAILED),
 )
@@ -239,10 +239,10 @@ def page() -> str:
     return (
         "# Reasons and error categories\n\n"
         "What the reason in a status means, and what to do about it. `kubectl get` shows it in the column REASON, "
-        "`longshore run` prints it with the last line, and the condition's `message` says more in one sentence.\n"
+        "`longshore run` prints it with the last line, and the condition's `message` has the details in one sentence.\n"
         + "".join(f"\n## {title}\n\n{about}\n\n{table(columns, _rows(texts))}" for title, about, texts in _GROUPS)
         + "\n## Error categories\n\nEach failed mini-batch has one, in failed.jsonl, in the logs and as "
-        "`status.firstError.category`. It says who has to act.\n\n"
+        "`status.firstError.category`. It shows who has to act.\n\n"
         + table(("Category", "Meaning", "What to do"), _rows({each: _CATEGORIES[each] for each in CATEGORIES}))
     )
 

@@ -42,9 +42,9 @@ def page() -> str:
         notice("the code that renders rows")
         + _INTRODUCTION
         + examples
-        + "## What fails the mini-batch\n\nAnything else is a WrongReturn, and the message says why:\n\n"
+        + "## What fails the mini-batch\n\nAnything else is a WrongReturn, and the message has the cause:\n\n"
         + table(("Returned", "Message"), refused)
-        + "\n[Entry scripts](../scripts.md) says what the number of results means.\n"
+        + "\n[Entry scripts](../scripts.md) explains what the number of results means.\n"
     )
 
 
