@@ -1,8 +1,8 @@
 """The peer of docs/explanation/comparison.md: images scored with Ray Data, with the entry script of the benchmark.
 
-`pip install 'ray[data]'` in an environment of its own, with Pillow; then `python ray_side.py DATA OUTPUT` prints, as
-JSON, the seconds from the listing to the written output and those of the whole program. DATA is what the case `images`
-of `cases.py` wrote.
+`pip install 'ray[data]'` in an environment of its own, with Pillow; then `python ray_side.py DATA OUTPUT SIZE` prints,
+as JSON, the seconds from the listing to the written output and those of the whole program, with batches of SIZE files.
+DATA is what the case `images` of `cases.py` wrote.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ENTRY = Path(__file__).resolve().parent / "entries" / "ink.py"
-PROCESSES, MINI_BATCH = 2, 10
+PROCESSES = 2
 
 
 class Scorer:
@@ -32,7 +32,7 @@ class Scorer:
         return {"row": self._entry.run(list(batch["item"]))}
 
 
-def main(data: Path, output: Path) -> None:
+def main(data: Path, output: Path, size: int) -> None:
     import ray  # type: ignore[import-not-found]
 
     began = time.perf_counter()
@@ -40,11 +40,11 @@ def main(data: Path, output: Path) -> None:
     started = time.perf_counter()
     paths = sorted(str(each) for each in data.iterdir())
     dataset = ray.data.from_items(paths, override_num_blocks=8 * PROCESSES)
-    dataset.map_batches(Scorer, batch_size=MINI_BATCH, concurrency=PROCESSES).write_csv(str(output))
+    dataset.map_batches(Scorer, batch_size=size, concurrency=PROCESSES).write_csv(str(output))
     ended = time.perf_counter()
     ray.shutdown()
     print(json.dumps({"seconds": ended - started, "whole": time.perf_counter() - began}))
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

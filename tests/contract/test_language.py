@@ -103,7 +103,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((RO
 
 
 def prose(page: str) -> str:
-    """Return the text of a page without blocks of code, code in lines, and targets of links; lines stay where they are."""
+    """Return a page without blocks of code, code in lines, and targets of links; lines keep their numbers."""
     page = re.sub(r"^ *```.*?^ *```$", lambda block: "\n" * block[0].count("\n"), page, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"`[^`\n]*`|\]\([^)]*\)", "", page)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from docsite.recording import COMMANDS, Screen, animation, prepared, record
+from docsite.recording import COMMANDS, Screen, animation, prepared, record, shortened
 from manifests import ROOT
 
 COMMITTED = ROOT / "docs" / "recordings" / "digits.svg"
@@ -17,7 +17,7 @@ COMMITTED = ROOT / "docs" / "recordings" / "digits.svg"
 def a_new_recording(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("recording")
     prepared(ROOT, folder)
-    return animation(list(record(folder)))
+    return animation(shortened(list(record(folder))))
 
 
 def at_the_end(svg: str) -> list[str]:
@@ -55,6 +55,16 @@ def test_a_screen_shows_what_a_terminal_does(printed: str, lines: list[str]):
     screen = Screen()
     screen.feed(printed)
     assert screen.lines == lines
+
+
+def test_a_pause_is_shortened_in_which_only_a_clock_moves():
+    waiting = [(0.5 * n, (f"{chr(0x2801 + n)} 0/5 0:00:0{n}",)) for n in range(9)]
+    frames = [*waiting, (4.5, ("1/5 0:00:05",)), (5.0, ("2/5 0:00:05",))]
+    kept = shortened(frames)
+    assert [lines[0][:3] for _, lines in kept if not lines[0].startswith("\u2801")][-2:] == ["1/5", "2/5"]
+    assert kept[-1][0] - kept[-2][0] == pytest.approx(0.5)
+    assert kept[-2][0] < 2
+    assert shortened(frames[-2:]) == frames[-2:]
 
 
 def test_a_command_that_fails_ends_the_recording(tmp_path: Path):

@@ -227,7 +227,11 @@ _CATEGORIES: Texts = {
 
 _GROUPS: tuple[tuple[str, str, Texts], ...] = (
     ("In progress", "The condition `Succeeded` is `Unknown`.", _ON_THE_WAY),
-    ("Waiting for you or the cluster", "The condition `Succeeded` is `Unknown`, and the message has details.", _BLOCKED),
+    (
+        "Waiting for you or the cluster",
+        "The condition `Succeeded` is `Unknown`, and the message has details.",
+        _BLOCKED,
+    ),
     ("Good ends", "The condition `Succeeded`, or `Ready`, is `True`.", _SUCCEEDED),
     ("Bad ends", "The condition `Succeeded` is `False`, or a step of a pipeline ended so.", _FAILED),
 )

@@ -1,7 +1,8 @@
 """An animated picture of real commands: `python -m docsite.recording docs/recordings/digits.svg` records it again.
 
-The commands run in a terminal of their own. What they print is replayed with its timing, as an SVG that needs neither
-scripts nor fonts. Readers who want less motion see its end.
+The commands run in a terminal of their own. What they print is replayed with its timing, but for pauses in which
+nothing but a clock moves: these are shortened. The SVG needs neither scripts nor fonts. Readers who want less motion
+see its end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from xml.sax.saxutils import escape
 from rich.style import Style
 from rich.text import Text
 
+Frame = tuple[float, tuple[str, ...]]  # seconds from the start, lines on the screen
 HOME = "/home/you"  # stands for the folder that the commands run in
 COMMANDS = (
     "longshore run digits --run-dir scores",
@@ -34,6 +36,8 @@ COMMANDS = (
 _COLUMNS, _ROWS = 112, 13
 _TYPING, _PAUSE, _END = 0.035, 0.6, 6.0  # seconds: for a character, after a command was typed, at the end
 _FRAME = 0.12  # seconds that a frame is shown at least
+_IDLE = 1.2  # seconds after which a pause is cut
+_MOVING = re.compile(r"[\u2800-\u28ff]|\d:\d\d:\d\d|\d:[\d:]*…")  # a spinner, and a clock
 _FONT, _LINE, _CHARACTER, _MARGIN = 13, 18, 7.83, 14  # pixels
 _BACKGROUND, _INK, _BORDER = "#1b1f27", "#d5dae3", "#3a4150"
 _COLOURS = ("#5c6370", "#f28b82", "#8bd49c", "#e8d28a", "#8ab4f8", "#d7a6f0", "#7fd1de", _INK)  # a terminal's first
@@ -74,7 +78,7 @@ class Screen:
             self.lines[self.row] += character
 
 
-def record(folder: Path) -> Iterator[tuple[float, tuple[str, ...]]]:
+def record(folder: Path) -> Iterator[Frame]:
     """Run the commands in a folder; yield the lines on the screen and the seconds from the start, at each change."""
     screen, clock = Screen(), 0.0
     for command in COMMANDS:
@@ -92,7 +96,23 @@ def record(folder: Path) -> Iterator[tuple[float, tuple[str, ...]]]:
         clock += time.monotonic() - began + _PAUSE
 
 
-def animation(frames: list[tuple[float, tuple[str, ...]]]) -> str:
+def shortened(frames: list[Frame]) -> list[Frame]:
+    """Return frames without those that only prolong a pause."""
+    kept: list[Frame] = []
+    cut, since, still = 0.0, 0.0, ""
+    for moment, lines in frames:
+        content = _MOVING.sub("", _CONTROL.sub("", "\n".join(lines)))
+        if content != still:
+            still = content
+            since = moment - cut
+        if moment - cut - since <= _IDLE:
+            kept.append((moment - cut, lines))
+        else:
+            cut = moment - since - _IDLE
+    return kept
+
+
+def animation(frames: list[Frame]) -> str:
     """Return frames as an SVG. Of each row only the moments are kept at which it changes."""
     kept = [frame for frame, after in zip(frames, [*frames[1:], (float("inf"), ())], strict=True)
             if after[0] - frame[0] >= _FRAME or after[0] == float("inf")]  # fmt: skip
@@ -196,7 +216,7 @@ def main(target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="longshore-recording-") as name:
         folder = Path(name)
         prepared(Path(), folder)
-        target.write_text(animation(list(record(folder))))
+        target.write_text(animation(shortened(list(record(folder)))))
 
 
 if __name__ == "__main__":
