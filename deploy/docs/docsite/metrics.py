@@ -10,7 +10,7 @@ _INTRODUCTION = """# Metrics
 
 What you can plot and alert on: the operator serves these at `/metrics` of port 9090, for Prometheus.
 [Installing on a cluster](../install.md#watching-it) describes how to have them scraped. Of the labels, `kind` is a kind
-of resource and never a name: the number of series is bounded. Prometheus adds `_bucket`, `_sum` and `_count` to the name
+of resource and never a name: their number is bounded. Prometheus adds `_bucket`, `_sum` and `_count` to the name
 of a histogram. The operator serves the usual `process_` metrics of Python's client, too.
 
 """

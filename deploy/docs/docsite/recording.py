@@ -101,14 +101,14 @@ def shortened(frames: list[Frame]) -> list[Frame]:
     kept: list[Frame] = []
     cut, since, still = 0.0, 0.0, ""
     for moment, lines in frames:
+        pause = moment - cut - since  # so far
+        cut += max(0.0, pause - _IDLE)
         content = _MOVING.sub("", _CONTROL.sub("", "\n".join(lines)))
+        if content == still and pause > _IDLE:
+            continue
+        kept.append((moment - cut, lines))
         if content != still:
-            still = content
-            since = moment - cut
-        if moment - cut - since <= _IDLE:
-            kept.append((moment - cut, lines))
-        else:
-            cut = moment - since - _IDLE
+            still, since = content, moment - cut
     return kept
 
 
