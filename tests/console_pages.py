@@ -47,13 +47,16 @@ def steps(page: str) -> Iterator[File | Command]:
                 yield Command(line, output)
 
 
-def follow(page: str, folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[tuple[str, str, str]]:
+def follow(
+    page: str, folder: Path, variables: Mapping[str, str] | None = None, *, python: str = sys.executable
+) -> Iterator[tuple[str, str, str]]:
     """Do what a page says in a folder; yield each command with what it should print and what it printed.
 
-    `variables` are what the reader has in the environment besides.
+    `variables` are what the reader has in the environment besides, `python` is the interpreter of the environment that
+    has Longshore.
     """
     code = 0
-    path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
+    path = os.pathsep.join((os.path.dirname(python), os.environ["PATH"]))
     for step in steps(page):
         if isinstance(step, File):
             (folder / step.name).write_text(step.text)
@@ -70,12 +73,13 @@ def follow(page: str, folder: Path, variables: Mapping[str, str] | None = None) 
             check=False,
         )
         code = ended.returncode
-        yield step.line, _alike(step.output), _alike(_MARKERS.sub("", ended.stdout.replace(str(folder), HOME)))
+        printed = _MARKERS.sub("", ended.stdout.replace(str(folder), HOME))
+        yield step.line, _alike(step.output, python=python), _alike(printed, python=python)
 
 
-def _alike(output: str) -> str:
+def _alike(output: str, *, python: str) -> str:
     """Return an output without what differs from one run or machine to the next: times, run ids, the interpreter."""
     output = re.sub(r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS", output)
     output = re.sub(r"\b\d+s\b *", "Ns ", output)
     output = re.sub(r"\brun-\d{8}-\d{6}-[0-9a-f]+\b", "RUN", output)
-    return output.replace(sys.executable, "PYTHON")
+    return output.replace(python, "PYTHON")

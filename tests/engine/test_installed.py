@@ -8,6 +8,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from console_pages import follow
 
 import longshore
 
@@ -96,6 +97,13 @@ def test_a_step_runs_to_its_end(installed, folder):
     assert (ended.returncode, ended.stderr.count("Traceback")) == (0, 0), ended.stderr
     (output,) = (folder / "run").glob("*/parallel_run_step.txt")
     assert output.read_text().splitlines() == [f"{number}.txt: {number}" for number in range(5)]
+
+
+def test_the_tutorial_prints_what_its_page_says(installed, tmp_path):
+    page = (CHECKOUT / "docs" / "start" / "laptop.md").read_text()
+    printed = list(follow(page, tmp_path, python=str(installed / "python")))
+    assert [(line, found) for line, _, found in printed] == [(line, expected) for line, expected, _ in printed]
+    assert sum(line.startswith("longshore ") for line, _, _ in printed) == 3
 
 
 def test_what_the_environment_lacks_is_named(installed, folder):
