@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from console_pages import follow
+from uv import find_uv_bin
 
 import longshore
 
@@ -51,18 +52,34 @@ def build(target, *, source, folder):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The folder with the commands of an environment that has the wheel and what pip installs with it."""
+def wheel(tmp_path_factory):
+    """The wheel, built from the source distribution outside of the checkout."""
     folder = tmp_path_factory.mktemp("distribution")
     with tarfile.open(build("sdist", source=CHECKOUT, folder=folder / "sdist")) as packed:
         packed.extractall(folder / "unpacked", filter="data")
     (source,) = (folder / "unpacked").iterdir()
-    wheel = build("wheel", source=source, folder=folder / "wheel")
-    venv.create(folder / "environment", symlinks=True)
-    commands = folder / "environment" / "bin"
+    return build("wheel", source=source, folder=folder / "wheel")
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The folder with the commands of an environment that has the wheel and what pip installs with it."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    commands = folder / "bin"
     pip = [sys.executable, "-m", "pip", "--python", commands / "python", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", wheel], cwd=folder, check=True, capture_output=True, timeout=600)
     return commands
+
+
+@pytest.fixture(scope="module")
+def oldest(wheel, tmp_path_factory):
+    """The same with the oldest releases that the wheel's dependencies allow."""
+    folder = tmp_path_factory.mktemp("oldest")
+    venv.create(folder, symlinks=True)
+    command = [find_uv_bin(), "pip", "install", "--quiet", "--python", folder, "--resolution", "lowest-direct", wheel]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=600)
+    return folder / "bin"
 
 
 @pytest.fixture
@@ -99,9 +116,11 @@ def test_a_step_runs_to_its_end(installed, folder):
     assert output.read_text().splitlines() == [f"{number}.txt: {number}" for number in range(5)]
 
 
-def test_the_tutorial_prints_what_its_page_says(installed, tmp_path):
+@pytest.mark.parametrize("environment", ["installed", "oldest"])
+def test_the_tutorial_prints_what_its_page_says(environment, request, tmp_path):
+    commands = request.getfixturevalue(environment)
     page = (CHECKOUT / "docs" / "start" / "laptop.md").read_text()
-    printed = list(follow(page, tmp_path, python=str(installed / "python")))
+    printed = list(follow(page, tmp_path, python=str(commands / "python")))
     assert [(line, found) for line, _, found in printed] == [(line, expected) for line, expected, _ in printed]
     assert sum(line.startswith("longshore ") for line, _, _ in printed) == 3
 
