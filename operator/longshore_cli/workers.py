@@ -1,4 +1,4 @@
-"""The workers of a local run: an agent process and a host process each, kept alive as a kubelet would."""
+"""The workers of a local run: one agent process and one host process each, restarted when they exit."""
 
 from __future__ import annotations
 
@@ -24,25 +24,33 @@ from longshore_host import orphans, parent_death
 from longshore_protocol.job import Job
 from longshore_run import context
 
-_QUICK = 5.0  # seconds: a process that ends sooner than this did not work
-_QUICK_ENDS = 4  # so many quick ends in a row, and the worker is given up
-_PRIVATE = "LONGSHORE_"  # settings and secrets of ours; all else of the shell is the user's own, credentials included
-_LEAVE = 5.0  # seconds that processes get to end by themselves
+_QUICK = 5.0  # seconds; a process that exits sooner counts as a quick end
+_QUICK_ENDS = 4  # consecutive quick ends after which the worker is abandoned
+_PRIVATE = "LONGSHORE_"  # prefix of Longshore's own variables; scripts inherit all others, including credentials
+_EXIT_TIMEOUT = 5.0  # seconds for processes to exit at the end of the run
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a local run keeps what is not part of its results."""
+    """Folders and settings that the processes of a local run share."""
 
-    scratch: Path  # private folders
-    sockets: Path  # its path is short
+    scratch: Path  # temporary folder
+    sockets: Path  # folder of the sockets, with a short path
     python: str  # the interpreter for the entry script
     url: str  # of the coordinator
     token: str
 
 
 class Workers:
-    """Starts the processes of a job's workers and replaces what dies, until the run is `over`."""
+    """Starts the processes of a job's workers and restarts them when they exit, until `over` returns True.
+
+    Args:
+        job: the job.
+        place: folders and settings.
+        on_gone: called with the worker whose agent has exited.
+        on_failed: called with a worker that cannot be kept running, and a message.
+        over: returns whether the run has finished.
+    """
 
     def __init__(
         self,
@@ -72,13 +80,13 @@ class Workers:
             self._tasks.append(asyncio.create_task(self._keep(name, "host", partial(self._host, name))))
 
     async def stop(self) -> None:
-        """Wait until the processes have ended by themselves, and end those that do not."""
+        """Wait for the processes to exit, kill those that do not, and copy their logs."""
         self._ending = True
         for (worker, part), process in list(self._running.items()):
             if part == "host" and (worker, "agent") not in self._running:
                 send(process, signal.SIGTERM)  # no agent is left to send it stop
             send(process, signal.SIGCONT)  # a stopped process cannot end by itself
-        _, pending = await asyncio.wait(self._tasks, timeout=_LEAVE) if self._tasks else (set(), set())
+        _, pending = await asyncio.wait(self._tasks, timeout=_EXIT_TIMEOUT) if self._tasks else (set(), set())
         for process in list(self._running.values()):
             send(process, signal.SIGKILL)
         if pending:
@@ -103,7 +111,7 @@ class Workers:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    start_new_session=True,  # out of reach of the terminal's Ctrl-C: the run decides how to end
+                    start_new_session=True,  # not reached by the terminal's Ctrl-C: the run handles it
                     pass_fds=link.descriptors,
                 )
             self._running[worker, part] = process
@@ -112,14 +120,15 @@ class Workers:
             del self._running[worker, part]
             if part == "agent":
                 self._on_gone(worker)
+            # A process that exits with code 0 during the run was terminated by a signal from outside: restart it.
             if self._ending or (code == 0 and self._over()):
-                return  # one that ended in an orderly way before the run is over was told to, by a signal from outside
+                return
             quick_ends = quick_ends + 1 if code >= 0 and time.monotonic() - began < _QUICK else 0
             if quick_ends == _QUICK_ENDS:
-                self._give_up(worker, f"its {part} ended {quick_ends} times in a row: {last_line(log)}")
+                self._give_up(worker, f"its {part} exited {quick_ends} times in a row: {last_line(log)}")
 
     def _give_up(self, worker: str, why: str) -> None:
-        """End what runs of a worker that cannot work without it, and start nothing of it again."""
+        """Kill the remaining process of a worker and do not restart either of its processes."""
         self._given_up.add(worker)
         for (name, _), process in self._running.items():
             if name == worker:
@@ -143,7 +152,7 @@ class Workers:
             try:
                 Shipper(self._job, places, worker=worker, private=str(self._place.scratch)).ship_logs()
             except OSError as error:
-                print_error(f"the logs of {worker} are not all in {self._job.run_uri}: {error}")
+                print_error(f'cannot copy all logs of "{worker}" to {self._job.run_uri}: {error}')
 
     def _agent(self, worker: str, parent: str) -> tuple[Sequence[str], dict[str, str]]:
         environment = {
@@ -171,7 +180,7 @@ def socket_name(worker: str) -> str:
 
 
 def users_environment(packages: str) -> dict[str, str]:
-    """Return the environment for the user's interpreter, which finds the `packages` and nothing else of ours."""
+    """Return the environment of the user's interpreter, with the folder `packages` on its path."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
     inherited = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [packages, inherited]))
@@ -179,7 +188,7 @@ def users_environment(packages: str) -> dict[str, str]:
 
 
 def link_packages(folder: Path) -> str:
-    """Make a folder with what the user's interpreter needs of ours, and with nothing that we depend on."""
+    """Create a folder with links to the packages that the user's interpreter needs; return its path."""
     packages = folder / "packages"
     packages.mkdir()
     for package in (longshore_host, longshore_protocol, longshore_run, longshore_shims):
@@ -191,7 +200,9 @@ def link_packages(folder: Path) -> str:
 def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     """Send a signal to a process; do nothing if it has exited."""
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):  # not send_signal: it may reap what the event loop is to reap
+        with contextlib.suppress(
+            ProcessLookupError
+        ):  # not send_signal, which may reap a process before the event loop does
             os.kill(process.pid, number)
 
 

@@ -124,10 +124,10 @@ def test_workers_that_cannot_be_kept_running_end_the_step_once_none_is_left(stor
     bench = Bench(store, workers=2)
     agent = bench.agent("w0")
     pairs = bench.grant(agent, 2)
-    bench.run.worker_failed("w0", "its host ended 4 times in a row: no python")
+    bench.run.worker_failed("w0", "its host exited 4 times in a row: no python")
     assert bench.run.verdict is None
     assert bench.counts() == {"waiting": 4}, "others run what it held"
     with pytest.raises(UnknownAgentError):
         bench.complete(agent, *pairs)
-    bench.run.worker_failed("w1", "its agent ended 4 times in a row: no room")
-    assert bench.run.verdict == Verdict("WorkerFailed", "w1: its agent ended 4 times in a row: no room")
+    bench.run.worker_failed("w1", "its agent exited 4 times in a row: no room")
+    assert bench.run.verdict == Verdict("WorkerFailed", "w1: its agent exited 4 times in a row: no room")

@@ -57,7 +57,7 @@ def test_a_worker_one_part_of_which_cannot_run_is_given_up_with_the_other_part_a
             await workers.gave_up.wait()
             await asyncio.wait(workers._tasks[2:])
         try:
-            assert workers.failed == [("worker-1", f"its {broken} ended 4 times in a row: no such interpreter")]
+            assert workers.failed == [("worker-1", f"its {broken} exited 4 times in a row: no such interpreter")]
             assert sorted(workers._running) == [("worker-0", "agent"), ("worker-0", "host")]
             assert workers.gone == ["worker-1"] * (4 if broken == "agent" else 1)
         finally:
