@@ -67,7 +67,7 @@ def test_the_digest_tells_sets_of_rows_apart(other):
 
 
 def test_digests_of_only_some_results_are_refused():
-    with pytest.raises(ValueError, match="2 digests were expected"):
+    with pytest.raises(ValueError, match="expected 2 digests"):
         Committed.of([record(raw(0), raw(1), digests=encode_digests([digest_of(b"x")]))])
 
 

@@ -76,12 +76,12 @@ def locked(data: bytes) -> bytes:
 
 
 REFUSED = {
-    "with a password": (locked(b"id\n1\n"), "is a zip archive with a password: unpack it"),
+    "with a password": (locked(b"id\n1\n"), "is a zip archive with a password; unpack it"),
     "Zstandard": (b"\x28\xb5\x2f\xfd and more", "is compressed with Zstandard, which this Python cannot read"),
     "LZ4": (b"\x04\x22\x4d\x18 and more", "is compressed with LZ4, which this Python cannot read"),
     "7-Zip": (b"7z\xbc\xaf\x27\x1c and more", "is compressed with 7-Zip, which this Python cannot read"),
-    "two files": (zipped(b"id\n1\n", b"id\n2\n"), "is a zip archive of 2 files, and must hold one"),
-    "no file": (zipped(), "is a zip archive of 0 files, and must hold one"),
+    "two files": (zipped(b"id\n1\n", b"id\n2\n"), "is a zip archive of 2 files and must have exactly one"),
+    "no file": (zipped(), "is a zip archive of 0 files and must have exactly one"),
     "cut off": (gzip.compress(CSV_TEXT.encode())[:-20], "EOFError: Compressed file ended"),
     "damaged": (gzip.compress(CSV_TEXT.encode())[:-8] + b"\0" * 8, "BadGzipFile: CRC check failed"),
 }
@@ -106,7 +106,7 @@ def test_a_file_that_expands_without_measure_does_not_fill_the_memory(path, monk
     monkeypatch.setattr(compression, "_RATIO", 2)
     path.write_bytes(COMPRESS[method](b"id\n" + b"1\n" * (4 << 20)))
     [piece] = pieces(path, CSV)
-    with pytest.raises(SliceError, match="of text: decompress it before the run"):
+    with pytest.raises(SliceError, match="of text; decompress it before the run"):
         load(piece, CSV)
 
 

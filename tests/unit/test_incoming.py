@@ -41,7 +41,7 @@ def test_a_sound_report_passes_as_it_is():
         ({"completed": [list(DONE[:-1])]}, "in completed, it has 11 values; it must have 12"),
         ({"completed": [list(DONE._replace(header=0))]}, "in completed, a header index is out of range"),
         ({"headers": ["a\ud800"]}, "a header is not a valid string"),
-        ({"digests": "AAAA"}, "digests do not match completed: 1 digests were expected, and there are 3 bytes"),
+        ({"digests": "AAAA"}, "digests do not match completed: expected 1 digests, but the text has 3 bytes"),
         ({"digests": "ä"}, "digests do not match completed: "),
         ({"failed": [list(FAILED._replace(category="Sabotage"))]}, "in failed, the category 'Sabotage' does not exist"),
         ({"failed": [list(FAILED._replace(message=["no"]))]}, 'in failed, message is ["no"]; it must be a text'),

@@ -85,14 +85,14 @@ def read_integer(text: str) -> int:
     if INTEGER.fullmatch(text):
         return int(text)
     if not _NUMBER.fullmatch(text):
-        raise ValueError('"{}" is no number'.format(text))
+        raise ValueError('"{}" is not a number'.format(text))
     return whole_number(decimal.Decimal(text.strip()))
 
 
 def whole_number(number: decimal.Decimal) -> int:
     """Return a number as an integer. Raises ValueError if it has a fraction or is too large."""
     if not number.is_finite() or number.adjusted() > _LARGEST_EXPONENT or number != int(number):
-        raise ValueError("{} is no integer".format(number))
+        raise ValueError("{} is not an integer".format(number))
     return int(number)
 
 
@@ -100,7 +100,7 @@ def read_float(text: str) -> float:
     """Return a text as a float. Raises ValueError."""
     number = float(text) if _NUMBER.fullmatch(text) or _NO_NUMBER.fullmatch(text) else None
     if number is None or (math.isinf(number) and _NUMBER.fullmatch(text)):  # a number out of the range of floats
-        raise ValueError('"{}" is no number of a float'.format(text))
+        raise ValueError('"{}" is not a floating-point number'.format(text))
     return number
 
 

@@ -1,4 +1,4 @@
-"""The time of day, for stamps whose differences are durations."""
+"""Unix time whose differences are durations."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ _started = time.time() - time.monotonic()
 
 
 def now() -> float:
-    """Return Unix time in seconds: that of this process's start, and the monotonic time since.
+    """Return Unix time in seconds: the start time of this process plus the monotonic time since.
 
-    The difference of two calls is right although the system's clock was set in between.
+    The difference of two calls is a duration even if the system clock was adjusted in between.
     """
     return _started + time.monotonic()

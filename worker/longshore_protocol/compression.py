@@ -1,6 +1,6 @@
-"""Compressed text files: known by their first bytes, whatever their names are, and read as the text that they hold.
+"""Read compressed text files, which are detected by their first bytes and not by their names.
 
-Nothing in them can be read before what stands in front of it, so such a file is never cut.
+Compressed data can only be read from the start, so such a file is never cut.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import io
 from typing import BinaryIO
 
 GZIP, BZIP2, XZ, ZIP = "gzip", "bzip2", "xz", "zip"
-HEAD = 10  # bytes that tell a method
+HEAD = 10  # bytes that identify a method
 _MAGIC = (
     (b"\x1f\x8b\x08", GZIP),
     (b"\xfd7zXZ\x00", XZ),
@@ -24,22 +24,24 @@ _MAGIC = (
 )
 _BLOCK = b"1AY&SY"  # behind the four bytes of a bzip2 file
 _PART = 1 << 20  # bytes
-_SMALL = 256 << 20  # bytes of text that any file may hold
-_RATIO = 100  # times its size that a larger one may
+_SMALL = 256 << 20  # bytes of text that any file may contain
+_RATIO = 100  # the largest expansion beyond _SMALL
 
 
 def method_of(head: bytes) -> str:
-    """Return what the file that begins with the `HEAD` bytes is compressed with; "" for none that is known."""
+    """Return the compression method of a file by its first `HEAD` bytes, or ""."""
     if head.startswith(b"BZh") and head[4:10] == _BLOCK:
         return BZIP2
     return next((method for magic, method in _MAGIC if head.startswith(magic)), "")
 
 
 def expand(file: BinaryIO, method: str) -> BinaryIO:
-    """Return the text of a compressed file, in memory.
+    """Decompress a file into memory; return it.
 
-    Raises ValueError for a method that cannot be read, and for a file that holds more than 256 MiB and than 100 times
-    its size; what the library of the method raises for a damaged one.
+    Errors of the method's library for a damaged file are raised unchanged.
+
+    Raises:
+        ValueError: The method is not supported, or the text exceeds both 256 MiB and 100 times the file's size.
     """
     limit = max(_SMALL, _RATIO * file.seek(0, io.SEEK_END))
     file.seek(0)
@@ -48,7 +50,7 @@ def expand(file: BinaryIO, method: str) -> BinaryIO:
         part = source.read(_PART)
         while part:
             if found.tell() + len(part) > limit:
-                text = "it is compressed with {} and holds more than {} bytes of text: decompress it before the run"
+                text = "it is compressed with {} and has more than {} bytes of text; decompress it before the run"
                 raise ValueError(text.format(method, limit))
             found.write(part)
             part = source.read(_PART)
@@ -57,10 +59,10 @@ def expand(file: BinaryIO, method: str) -> BinaryIO:
 
 
 def opened(file: BinaryIO, method: str) -> BinaryIO:
-    """Return the text of a compressed file, to be read from its begin on. Raises ValueError as `expand` does."""
+    """Return a reader of the text of a compressed file. Raises ValueError for an unsupported method."""
     try:
         if method == GZIP:
-            import gzip  # late, all of them: few files are compressed, and a Python may lack a library
+            import gzip  # late imports: few files are compressed, and some Python builds lack a library
 
             return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
         if method == BZIP2:
@@ -75,7 +77,7 @@ def opened(file: BinaryIO, method: str) -> BinaryIO:
             return _only_member(file)
     except ImportError:
         pass
-    text = "it is compressed with {}, which this Python cannot read: compress it with gzip, or decompress it"
+    text = "it is compressed with {}, which this Python cannot read; compress it with gzip, or decompress it"
     raise ValueError(text.format(method))
 
 
@@ -85,7 +87,7 @@ def _only_member(file: BinaryIO) -> BinaryIO:
     archive = zipfile.ZipFile(file)
     names = [name for name in archive.namelist() if not name.endswith("/")]
     if len(names) != 1:
-        raise ValueError("it is a zip archive of {} files, and must hold one: unpack it".format(len(names)))
+        raise ValueError("it is a zip archive of {} files and must have exactly one; unpack it".format(len(names)))
     if archive.getinfo(names[0]).flag_bits & 1:
-        raise ValueError("it is a zip archive with a password: unpack it")
+        raise ValueError("it is a zip archive with a password; unpack it")
     return archive.open(names[0])  # type: ignore[return-value]

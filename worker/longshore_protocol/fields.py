@@ -1,4 +1,4 @@
-"""Rules for values that another process sends, as tables: types, ranges and lengths."""
+"""Validate values from other processes by tables of types, ranges and lengths."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 from longshore_protocol.text import printable
 
-COUNT = 2**53  # the largest whole number that every reader of JSON keeps exactly
-LONGEST = 1e9  # seconds that anything may take
-LATEST = 2.5e11  # Unix time, in the year 9892: dates end in the year 9999
+COUNT = 2**53  # the largest integer that every JSON reader represents exactly
+LONGEST = 1e9  # seconds; the largest valid duration
+LATEST = 2.5e11  # Unix time in the year 9892; datetime ends with the year 9999
 NUMBER = (int, float)
-_SHOWN = 60  # characters of a value that a sentence repeats
+_SHOWN = 60  # characters of a value in a message
 _SIZED = (str, list, dict)
 _KINDS = {int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "an object", bool: "a boolean"}
 
 
 class Field(NamedTuple):
-    """The rule for one value: its exact types, and the range of a number, or of a text's or list's length."""
+    """The rule for one value: its exact types, and the range of a number or of the length of a text or list."""
 
     name: str
     kinds: Tuple[type, ...] = (int,)
@@ -26,9 +26,9 @@ class Field(NamedTuple):
 
 
 def fault(values: Sequence[Any], fields: Sequence[Field]) -> Optional[str]:
-    """Return a sentence on the first value that breaks the rule of its field, None when all keep theirs.
+    """Return a sentence about the first invalid value, or None if all are valid.
 
-    NaN and infinity break every rule.
+    NaN and infinity are always invalid.
     """
     if len(values) != len(fields):
         return "it has {} values; it must have {}".format(len(values), len(fields))

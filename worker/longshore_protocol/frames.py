@@ -1,4 +1,4 @@
-"""Frames on the unix socket between agent, host and child processes.
+"""Frames on the Unix socket between agent, host and child processes.
 
 A frame is two big-endian 32-bit lengths, a JSON header and a body of raw bytes:
 
@@ -16,8 +16,8 @@ from typing import Any, List, Sequence, Tuple
 _LENGTHS = struct.Struct(">II")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _decode = json.JSONDecoder().decode
-MAX_HEADER = 64 * 1024 * 1024  # a peer that announces more is not one of ours
-MAX_BODY = 512 * 1024 * 1024  # bytes; the receiver holds a frame in memory, for a moment twice
+MAX_HEADER = 64 * 1024 * 1024  # bytes; a longer header is invalid
+MAX_BODY = 512 * 1024 * 1024  # bytes; the receiver briefly needs twice the memory
 
 
 class FrameError(Exception):
@@ -25,13 +25,13 @@ class FrameError(Exception):
 
 
 def encode(header: Sequence[Any], body: bytes = b"") -> bytes:
-    """Return one frame. Raises TypeError when the header does not fit into JSON."""
+    """Encode one frame; return its bytes. Raises TypeError for a header that is not JSON-serializable."""
     head = _encode(header).encode()
     return _LENGTHS.pack(len(head), len(body)) + head + body
 
 
 def decode(frame: bytes) -> Tuple[List[Any], bytes]:
-    """Return header and body of exactly one frame. Raises FrameError for anything else."""
+    """Decode exactly one frame; return header and body. Raises FrameError."""
     found = Decoder().feed(frame)
     if len(found) != 1 or len(frame) != 8 + sum(_LENGTHS.unpack_from(frame)):
         raise FrameError("{} bytes that are not one frame".format(len(frame)))
@@ -39,9 +39,9 @@ def decode(frame: bytes) -> Tuple[List[Any], bytes]:
 
 
 class Decoder:
-    """Cuts a stream of bytes into frames, wherever the stream was split.
+    """An incremental decoder of frames in a byte stream.
 
-    `header` and `body` are the most bytes that one frame may have of each; both may be changed between two calls.
+    `header` and `body` are the size limits of each part in bytes; they may be changed between calls of `feed`.
     """
 
     def __init__(self, header: int = MAX_HEADER, body: int = MAX_BODY) -> None:
@@ -49,9 +49,9 @@ class Decoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> List[Tuple[List[Any], bytes]]:
-        """Take in received bytes; return the (header, body) of each frame now complete.
+        """Add received bytes; return (header, body) of each complete frame.
 
-        Raises FrameError when the bytes are no frames.
+        Raises FrameError for invalid bytes.
         """
         buffer = self._buffer
         buffer += data

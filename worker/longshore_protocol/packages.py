@@ -1,4 +1,4 @@
-"""Optional packages: where one is missing, the error names it and the extra of Longshore that installs it."""
+"""Import optional packages; errors name the missing package and the extra of Longshore that installs it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 
 
 class MissingPackageError(ImportError):
-    """An optional package that cannot be imported; the message is a sentence, without its full stop."""
+    """An optional package cannot be imported; the message is a sentence without a full stop."""
 
 
 def require(package: str, *, extra: str, subject: str) -> None:
@@ -22,7 +22,7 @@ def require(package: str, *, extra: str, subject: str) -> None:
 
 
 def missing(package: str, *, extra: str, subject: str, cause: ImportError | None = None) -> str:
-    """Return the message for a missing package; `cause` is added where the package is there and its import fails."""
+    """Return the message for a missing package; `cause` is included if the package is installed but fails to import."""
     root = package.split(".", 1)[0]
     is_absent = cause is None or (isinstance(cause, ModuleNotFoundError) and cause.name == root)
     broken = "" if is_absent else ", which cannot be imported ({})".format(" ".join(str(cause).split()))

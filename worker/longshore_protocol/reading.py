@@ -1,9 +1,8 @@
-"""Read back dataclasses from the JSON that this version of Longshore, or an adjacent one, wrote.
+"""Decode dataclasses from JSON that this or an adjacent version of Longshore wrote.
 
-Operator, coordinator, agents and command are upgraded and rolled back one after another, and what one writes another
-reads. So at every level unknown fields are ignored, and missing ones have their defaults; only a field without a
-default must be there. Numbers and texts are taken as they are: what comes from processes of users is checked by the
-rules of `fields` besides.
+Operator, coordinator, agents and command are upgraded and rolled back one after another and read each other's JSON. At
+every level, unknown fields are ignored and missing fields get their defaults; only fields without a default are
+required. Numbers and texts are not validated; messages of user processes are checked by the rules of `fields` as well.
 """
 
 from __future__ import annotations
@@ -15,41 +14,41 @@ from typing import Any, Callable, Dict, Optional, Tuple, Type, TypeVar, Union, c
 
 T = TypeVar("T")
 
-_Reader = Callable[[Any, str], Any]  # of a JSON value, and of where it stands: "Job.inputs[0]"
-_LIST = (list, tuple)  # a list is a tuple in what `dataclasses.asdict` returns
+_Reader = Callable[[Any, str], Any]  # takes a JSON value and its path, such as "Job.inputs[0]"
+_LIST = (list, tuple)  # `dataclasses.asdict` returns tuples
 _OBJECT = (dict,)
 
 
 class UnreadableError(ValueError):
-    """A required field is missing, or a value is of another kind than its field."""
+    """A required field is missing, or a value has the wrong type."""
 
 
 def read(kind: Type[T], raw: Any) -> T:
-    """Return the dataclass `kind` that a JSON value describes. Raises UnreadableError, a ValueError."""
+    """Decode a JSON value as the dataclass `kind`; return it. Raises UnreadableError, a ValueError."""
     reader = _reader(cast("Any", kind))
     assert reader is not None, "dataclasses have one"
     return cast("T", reader(raw, kind.__name__))
 
 
 def read_text(kind: Type[T], text: str) -> T:
-    """Return the same from a JSON document. Raises ValueError, for text that is not JSON, too."""
+    """Decode a JSON document as the dataclass `kind`; return it. Raises ValueError, also for invalid JSON."""
     return read(kind, json.loads(text))
 
 
 @lru_cache(maxsize=None)
 def _reader(hint: Any) -> Optional[_Reader]:
-    """Return the reader of a type; None where the JSON value is the value already."""
+    """Return the reader of a type, or None if the JSON value needs no conversion."""
     if is_dataclass(hint):
         return _dataclass(cast("Type[Any]", hint))
     origin: Any = getattr(hint, "__origin__", None)
     args: Tuple[Any, ...] = getattr(hint, "__args__", ())
-    if type(None) in args and (origin is None or origin is Union):  # None: as `X | None` is since Python 3.10
+    if type(None) in args and (origin is None or origin is Union):  # None: the origin of `X | None` since Python 3.10
         return _optional([each for each in args if each is not type(None)])
     if origin is tuple:
         return _tuple(args[0]) if args[1:] == (Ellipsis,) else _row(args)
     if origin is list:
         return _list(args[0])
-    # Of Dict or Mapping, whose origin is an abstract class.
+    # Dict or Mapping; the origin of Mapping is an abstract class.
     return _mapping(args[1]) if isinstance(origin, type) and issubclass(dict, origin) and len(args) == 2 else None
 
 
@@ -80,7 +79,7 @@ def _dataclass(kind: Type[Any]) -> _Reader:
 
 
 def _optional(kinds: Any) -> Optional[_Reader]:
-    (kind,) = kinds  # a union of more has no one reader
+    (kind,) = kinds  # other unions are not supported
     reader = _reader(kind)
     return None if reader is None else lambda raw, where: None if raw is None else reader(raw, where)
 
