@@ -163,10 +163,10 @@ def test_the_plan_is_explained_without_a_run(longshore, bench):
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ({"query": "SELECT * FROM order_s"}, 'says: relation "order_s" does not exist.'),
-        ({"splitBy": "Customer"}, 'says: column "Customer" does not exist.'),
+        ({"query": "SELECT * FROM order_s"}, 'reported: relation "order_s" does not exist.'),
+        ({"splitBy": "Customer"}, 'reported: column "Customer" does not exist.'),
         ({"splitBy": "span", "query": "SELECT int4range(1, 5) AS span"}, 'cannot be split by "span"'),
-        ({"query": "DELETE FROM orders RETURNING *"}, "says: syntax error at or near"),
+        ({"query": "DELETE FROM orders RETURNING *"}, "reported: syntax error at or near"),
         ({"query": "SELECT * FROM orders WHERE number < 0"}, 'Input "orders" has no rows: its query returns none.'),
     ],
 )

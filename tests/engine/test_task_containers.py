@@ -209,7 +209,7 @@ def test_who_collects_does_not_wait_for_a_host_that_never_came_when_the_pod_is_d
     wait_for_handler(process.pid, signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (1, "longshore-task: the pod is to end, and the host never started\n")
+    assert (process.returncode, said) == (1, "longshore-task: the pod is terminating, and the host never started\n")
 
 
 def test_an_input_that_is_missing_is_told_before_anything_runs(pod):
@@ -284,7 +284,7 @@ def test_a_transfer_that_cannot_be_made_is_told(pod):
     assert copying(pod, "/absent", pod.longshore.folder / "out").wait(60) == 1
     said = pod.said("transfer")
     assert (said.state, said.reason) == ("failed", "TransferFailed")
-    assert said.message.startswith(f"/absent cannot be copied to {pod.longshore.folder}/out: ")
+    assert said.message.startswith(f'"/absent" cannot be copied to "{pod.longshore.folder}/out": ')
 
 
 @pytest.mark.parametrize("ends_by", ["timeout", "SIGTERM"])

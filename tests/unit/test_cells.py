@@ -46,7 +46,7 @@ def test_floats_are_read_back(number):
 
 @pytest.mark.parametrize("text", ["", "1_000", "0x10", "1,5", "one", "True"])
 def test_what_is_no_float_is_refused(text):
-    with pytest.raises(ValueError, match="is not a (floating-point )?number"):
+    with pytest.raises(ValueError, match=r"is not a (floating-point )?number"):
         read_float(text)
 
 
