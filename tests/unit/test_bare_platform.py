@@ -1,11 +1,15 @@
 """What a local run uses works without prctl(), /proc and whatever else only Linux has (tests/bare)."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from platforms import bare_python_path
+
+ROOT = Path(__file__).resolve().parents[2]
 
 CASES = {
     "all modules of a local run": """
@@ -121,3 +125,16 @@ assert list(digest_job_code(job, [])) == ["main.py"], used_code(job, [])
         subprocess.run(
             [sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True, timeout=60, **{stream: log}
         )
+
+
+def test_the_tests_that_need_linux_are_listed_with_their_reasons():
+    listed = re.findall(
+        r"^\| `(test_\w+)` \| (.+) \|$", (ROOT / "docs/contributing/tests.md").read_text(), re.MULTILINE
+    )
+    pattern = re.compile(r'@pytest\.mark\.linux\("(.+)"\)\n(?:@.+\n)*def (test_\w+)')
+    marked = [
+        found for path in sorted((ROOT / "tests").rglob("test_*.py")) for found in pattern.findall(path.read_text())
+    ]
+    assert sorted((name, reason.replace("`", "")) for name, reason in listed) == sorted(
+        (name, reason) for reason, name in marked
+    )
