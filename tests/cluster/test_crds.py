@@ -58,12 +58,12 @@ def test_each_kind_is_found_by_its_short_names_and_category(kubectl):
     [
         ("parallelrunstep.spec.miniBatchSize", "Files (file inputs, 10 if not given) or bytes such as 1024"),
         ("prs.spec.inputs.tabular.separator", "Character between fields (csv)."),
-        ("prs.status.progress.miniBatches.total", "All of them; absent until the inputs are listed to the end."),
-        ("amlcompute.spec.minNodes", "Nodes that are kept while there is nothing to do."),
-        ("lspipeline.spec.steps.retries", "Further attempts when one fails."),
-        ("lsrun.spec.retryOf", "On a cluster: a PipelineRun that has failed or was cancelled, to go on with"),
+        ("prs.status.progress.miniBatches.total", "All mini-batches; absent until the inputs are listed completely."),
+        ("amlcompute.spec.minNodes", "Nodes that are kept while no step runs."),
+        ("lspipeline.spec.steps.retries", "Attempts after the first one failed."),
+        ("lsrun.spec.retryOf", "Clusters only: a failed or cancelled PipelineRun to continue."),
         ("lsscript.spec.scriptName", "Path of the script below the source folder."),
-        ("lstransfer.spec.destination", "What it is called afterwards."),
+        ("lstransfer.spec.destination", "Location and name of the copy."),
     ],
 )
 @pytest.mark.usefixtures("crds")

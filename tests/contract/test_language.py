@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,6 @@ PACKAGES = sorted(
     [each.parent for folder in ("operator", "worker") for each in (ROOT / folder).glob("*/__init__.py")]
     + [ROOT / "deploy/local/localcluster", ROOT / "deploy/docs/docsite"]
 )
-NOT_SWEPT = {  # packages whose texts predate the rules: remove a package once it is clean, and never add one
-    "localcluster",
-}
-EXCEPTIONS: Mapping[str, str] = {  # text that must stay: part of it -> why
-}
 
 
 def banned_words() -> dict[str, str]:
@@ -40,8 +35,6 @@ _ANY = re.compile(rf"\b({_PHRASES})\b", re.IGNORECASE)
 
 def findings(text: str) -> list[str]:
     """Return each banned word in a text with its replacement."""
-    if any(part in text for part in EXCEPTIONS):
-        return []
     words = [" ".join(found.lower().split()) for found in _ANY.findall(text)]
     return [f'"{word}": {BANNED[word]}' for word in words]
 
@@ -87,16 +80,9 @@ def problems(module: Path) -> list[str]:
     return [f"{where}:{line}: {each}" for line, text in sorted(found) for each in findings(text)]
 
 
-def check(name: str, found: list[str]) -> None:
-    if name in NOT_SWEPT:
-        assert found, f"{name} is clean: remove it from NOT_SWEPT"
-    else:
-        assert found == []
-
-
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_a_package_uses_no_banned_word(package: Path):
-    check(package.name, [each for module in sorted(package.rglob("*.py")) for each in problems(module)])
+    assert [each for module in sorted(package.rglob("*.py")) for each in problems(module)] == []
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "deploy").rglob("README.md"))]
@@ -120,10 +106,6 @@ def test_code_on_pages_is_no_prose():
     assert prose(text).count("\n") == text.count("\n")
 
 
-def test_everything_not_swept_exists():
-    assert {"crds", *(package.name for package in PACKAGES)} >= NOT_SWEPT
-
-
 def descriptions(node: object, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield path and text of each description and message of a custom resource definition."""
     if isinstance(node, dict):
@@ -141,7 +123,7 @@ def test_the_custom_resource_definitions_use_no_banned_word():
     for definition in sorted((ROOT / "crds").glob("*.yaml")):
         for path, text in descriptions(yaml.safe_load(definition.read_text())["spec"]["versions"]):
             found += [f"{definition.name}{path}: {each}" for each in findings(text)]
-    check("crds", found)
+    assert found == []
 
 
 def test_all_descriptions_of_a_definition_are_read():

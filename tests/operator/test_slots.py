@@ -158,7 +158,7 @@ def test_why_a_step_waits_is_said():
     )
     busy = shared(3, claim("a", held=2, wanted=2), claim("b", held=1, wanted=1), claim("c", wanted=1))
     assert busy.waiting(Holder("c")) == "waiting for a node of ComputeCluster cpu, which has 3; in use: a 2, b 1"
-    assert "is gone" in shared(None, claim("c", wanted=1)).waiting(Holder("c"))
+    assert "does not exist" in shared(None, claim("c", wanted=1)).waiting(Holder("c"))
     assert "deleted steps" in shared(1, claim("c", wanted=1), lost=1).waiting(Holder("c"))
     assert "come first" in shared(1, claim("a", wanted=1), claim("c", wanted=1, minute=1)).waiting(Holder("c"))
 

@@ -7,14 +7,14 @@ Standard library only, but for `install`: it must run before anything is install
 
     __main__      the command
     cluster       up, down, what is there
-    places        where a cluster keeps its files, and the record of the one that runs
+    places        paths of a cluster's files, and the record of the running cluster
     processes     which process is ours, and running others
     sandbox       the namespace: network to the machine, cgroups
     keeper        the namespace's first process: keeps the components running
     components    command lines and configuration of the components (pure)
     pki           certificates and kubeconfigs
     api           the few calls to the API server that are needed here
-    audit         who asked what of the API server
+    audit         calls of the API server, from its audit log
     names         DNS for pods: the answers come from the API server
     machine       programs from Debian's packages
     binaries      the Kubernetes binaries: found, or built from Debian's source package

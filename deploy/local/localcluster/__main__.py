@@ -18,7 +18,7 @@ from localcluster.processes import Problem
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command; return its exit code."""
     asked = _parser().parse_args()
     try:
         asked.do(asked, places())
@@ -123,7 +123,7 @@ def _image(asked: argparse.Namespace, place: Places) -> None:
         if asked.base:
             archive = images.base_archive()
         elif asked.file:
-            archive = images.build(asked.file, asked.context or asked.file.parent, asked.tag, anew=not asked.keep)
+            archive = images.build(asked.file, asked.context or asked.file.parent, asked.tag, replace=not asked.keep)
         else:
             archive = images.product_image()
         print(archive)

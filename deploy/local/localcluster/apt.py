@@ -20,10 +20,10 @@ def mirror() -> str:
 
 
 def private_state(folder: Path, kind: str, suite: str, *, alone: bool = False) -> Options:
-    """Make an apt state below `folder` that knows one suite, update it, and return the options that lead apt to it.
+    """Create and update an apt state with one suite in `folder`; return the options that select it.
 
     Args:
-        folder: where it lies.
+        folder: folder of the state.
         kind: deb or deb-src.
         suite: such as bookworm.
         alone: act as though nothing was installed, so that whatever a package needs counts as missing.

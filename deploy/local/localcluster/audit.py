@@ -1,4 +1,4 @@
-"""Who asked what of the API server: its audit log, read."""
+"""Calls of the API server, read from its audit log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POLICY: dict[str, Any] = {
 
 @dataclass(frozen=True, order=True)
 class Use:
-    """What a role would have to grant: a verb on a resource, or on a path that is none."""
+    """The permission that a call needs: a verb on a resource, or on a non-resource path."""
 
     verb: str
     group: str  # "" is the core group
@@ -43,7 +43,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Call:
-    """One call, from somebody who is no part of the cluster itself."""
+    """One call of a user outside the cluster's own components."""
 
     id: str
     user: str

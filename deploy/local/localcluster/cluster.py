@@ -37,10 +37,10 @@ def up(place: Places, *, with_node: bool) -> Record:
         try:
             return _start(place, found, with_node=with_node)
         except BaseException as error:
-            told = "".join(_last_words(place)) if isinstance(error, Problem) else ""
+            logs = "".join(_last_words(place)) if isinstance(error, Problem) else ""
             _clear(place)
-            if told:
-                raise Problem(f"{error}\n{told}") from error
+            if logs:
+                raise Problem(f"{error}\n{logs}") from error
             raise
 
 

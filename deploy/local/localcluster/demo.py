@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from localcluster import cluster, demo_pipelines, demo_torch, images, install
-from localcluster.demo_steps import kubectl, open_to_pods, say, say_command
+from localcluster.demo_steps import kubectl, open_to_pods, print_command, print_heading
 from localcluster.places import CHECKOUT, Places, locked, places
 from localcluster.processes import Problem, show, wait_until
 
@@ -36,7 +36,7 @@ def main() -> int:
     try:
         cluster.running(place)
         image = _images(place)
-        say(f"Longshore: its chart, in namespace {install.NAMESPACE}")
+        print_heading(f"Longshore: its chart, in namespace {install.NAMESPACE}")
         install.install(place, image)
         install_pods = ("get", "pods", f"--namespace={install.NAMESPACE}")
         print(install.kubectl(place, *install_pods), end="", flush=True)
@@ -57,7 +57,7 @@ def main() -> int:
 
 def _images(place: Places) -> Path:
     """Build and load all images, and return the archive of Longshore's."""
-    say("Images: Longshore's own, and those of the examples, whose Dockerfiles are beside their scripts")
+    print_heading("Images: Longshore's own, and those of the examples, whose Dockerfiles are beside their scripts")
     with locked(images.store()):
         ours = images.product_image()
         examples = (images.build(each / "Dockerfile", each, name) for each, name in IMAGES.items())
@@ -67,8 +67,8 @@ def _images(place: Places) -> Path:
 
 
 def _data(place: Places) -> Path:
-    """Lay the example's data out where the volume will be, and return that folder."""
-    say("Data: images and classifier, on a folder of the node")
+    """Copy the example's data to the folder of the volume; return the folder."""
+    print_heading("Data: images and classifier, on a folder of the node")
     show([sys.executable, EXAMPLE / "prepare.py"])
     folder = place.state / "digits"  # goes with the cluster
     shutil.rmtree(folder, ignore_errors=True)
@@ -79,7 +79,7 @@ def _data(place: Places) -> Path:
 
 def _run(place: Places, folder: Path) -> dict[str, str]:
     """Apply the example, show its progress, and return its last status; Problem unless it succeeded."""
-    say("The step: applied, and watched to its end")
+    print_heading("The step: applied, and watched to its end")
     kubectl(place, NAMESPACE, "delete", "namespace", NAMESPACE, "--ignore-not-found")
     kubectl(place, NAMESPACE, "delete", "persistentvolume", "digits", "--ignore-not-found")  # of an earlier demo
     script = f"--from-file={EXAMPLE / 'digit_identification.py'}"
@@ -110,7 +110,7 @@ def _storage(folder: Path) -> str:
 
 def _watch(place: Places) -> None:
     """Show each change of the step until it ends; Problem if that takes too long."""
-    say_command(NAMESPACE, "get", "prs", "--watch")
+    print_command(NAMESPACE, "get", "prs", "--watch")
     command = ["timeout", str(PATIENCE), "kubectl", f"--namespace={NAMESPACE}", "get", "prs", "--watch"]
     environment = {**os.environ, "KUBECONFIG": str(place.kubeconfig)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as watch:
@@ -121,16 +121,16 @@ def _watch(place: Places) -> None:
             if succeeded in (["True"], ["False"]):
                 watch.terminate()
                 if succeeded == ["False"]:
-                    raise Problem("the step failed: `kubectl describe prs` says why")
+                    raise Problem("the step failed; run `kubectl describe prs` for the reason")
                 return
     raise Problem(f"the step did not end within {PATIENCE} s")
 
 
 def _compare(run_folder: Path) -> None:
     """Show the results, and run the same step here; Problem unless both are right and the same."""
-    say("Results")
+    print_heading("Results")
     show([sys.executable, EXAMPLE / "show_results.py", run_folder])
-    say("The same step on this machine")
+    print_heading("The same step on this machine")
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch) / "run"
         show([sys.executable, "-m", "longshore_cli", "run", EXAMPLE, "--run-dir", here])

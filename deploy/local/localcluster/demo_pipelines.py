@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from localcluster import install
-from localcluster.demo_steps import kubectl, lay_out, say
+from localcluster.demo_steps import kubectl, prepare_namespace, print_heading
 from localcluster.places import CHECKOUT, Places
 from localcluster.processes import Problem, show
 
@@ -19,7 +19,7 @@ _WAIT = ("wait", "--for=condition=Finished", "--timeout=300s")
 
 def digits(place: Places, folder: Path) -> None:
     """Run the digits' pipeline in their namespace, and once more on one image; Problem unless that scores one."""
-    say("The same step as a pipeline with parameters, and again on a single image")
+    print_heading("The same step as a pipeline with parameters, and again on a single image")
     for file in ("pipeline/datasets.yaml", "cluster/pipeline.yaml", "cluster/run.yaml"):
         kubectl(place, "digits", "apply", "--validate=false", "--filename", DIGITS / file)
     kubectl(place, "digits", *_WAIT, "lsrun/digits")
@@ -35,9 +35,9 @@ def digits(place: Places, folder: Path) -> None:
 
 def iris(place: Places) -> None:
     """Run the irises' pipeline twice; Problem unless the second run reuses all steps."""
-    say("Irises: prepare, train, compare, and once more, with nothing left to do")
+    print_heading("Irises: prepare, train, compare, and once more, with nothing left to do")
     show([sys.executable, IRIS / "write_data.py"])
-    lay_out(place, "iris", IRIS)
+    prepare_namespace(place, "iris", IRIS)
     for step in ("prepare", "train", "compare"):
         kubectl(place, "iris", "create", "configmap", f"iris-{step}", f"--from-file={IRIS / step}")
     kubectl(place, "iris", "apply", "--validate=false", "--filename", IRIS / "cluster" / "pipeline.yaml")

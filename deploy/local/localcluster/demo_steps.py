@@ -1,4 +1,4 @@
-"""What demos do: say what they do as one would type it, and do it."""
+"""Steps of demos: each prints its command and runs it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,23 @@ GROUP = 65532  # of a run's pods
 
 def kubectl(place: Places, namespace: str, *arguments: str | Path, stdin: str | None = None) -> None:
     """Run kubectl in a namespace, and show both the command and what it prints."""
-    say_command(namespace, *arguments)
+    print_command(namespace, *arguments)
     print(install.kubectl(place, f"--namespace={namespace}", *arguments, stdin=stdin), end="", flush=True)
 
 
-def say(what: str) -> None:
-    """Show a heading."""
-    print(f"\n== {what}", flush=True)
+def print_heading(text: str) -> None:
+    """Print a heading."""
+    print(f"\n== {text}", flush=True)
 
 
-def say_command(namespace: str, *arguments: str | Path) -> None:
-    """Show a command of kubectl."""
+def print_command(namespace: str, *arguments: str | Path) -> None:
+    """Print a command of kubectl."""
     shown = [str(each).replace(f"{CHECKOUT}/", "") for each in arguments]
     print(f"$ kubectl --namespace={namespace} {' '.join(shown)}", flush=True)
 
 
-def lay_out(place: Places, name: str, example: Path) -> Path:
-    """Copy an example's data to a folder of the node, and make its namespace, with that folder as volume, anew.
-
-    Both are called `name`; returns the folder.
-    """
+def prepare_namespace(place: Places, name: str, example: Path) -> Path:
+    """Recreate namespace and volume of an example, both called `name`; return the volume's folder with its data."""
     folder = place.state / name  # goes with the cluster
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(example / "data", folder / "data")

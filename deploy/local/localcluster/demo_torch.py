@@ -6,7 +6,7 @@ import json
 import sys
 
 from localcluster import install
-from localcluster.demo_steps import kubectl, lay_out, say
+from localcluster.demo_steps import kubectl, prepare_namespace, print_heading
 from localcluster.places import CHECKOUT, Places
 from localcluster.processes import show
 
@@ -18,9 +18,9 @@ _PYTHON = CHECKOUT / ".venv-torch" / "bin" / "python"  # made by make
 
 def torch(place: Places) -> None:
     """Train and score, and show the devices; Problem unless each digit is scored once, and well."""
-    say("Digits with PyTorch: trained here, scored in pods")
+    print_heading("Digits with PyTorch: trained here, scored in pods")
     show([_PYTHON, EXAMPLE / "train.py"])
-    folder = lay_out(place, _NAME, EXAMPLE)
+    folder = prepare_namespace(place, _NAME, EXAMPLE)
     scripts = (f"--from-file={EXAMPLE / name}" for name in ("score.py", "network.py"))
     kubectl(place, _NAME, "create", "configmap", "torch-digits-code", *scripts)
     kubectl(place, _NAME, "apply", "--validate=false", "--filename", EXAMPLE / "digits.yaml")

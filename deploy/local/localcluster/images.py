@@ -72,15 +72,15 @@ def load_pause(place: Places) -> None:
 
 
 def build(
-    dockerfile: Path, context: Path, reference: str, *, anew: bool = True, arguments: Mapping[str, str] | None = None
+    dockerfile: Path, context: Path, reference: str, *, replace: bool = True, arguments: Mapping[str, str] | None = None
 ) -> Path:
-    """Build an image and return the archive that holds it; unless `anew`, reuse an existing image of that name.
+    """Build an image and return the archive that holds it; unless `replace`, reuse an existing image of that name.
 
     `arguments` are values for the ARGs of the Dockerfile.
     """
     need_root()
     have(IMAGES)
-    if not anew and _has(reference):
+    if not replace and _has(reference):
         return archive_of(reference)
     base_image()
     # the host's network, and pip as it is set up here: a mirror, its certificate, a folder of wheels
@@ -173,7 +173,7 @@ def _stand_in() -> None:
 
 
 def pip_settings(listed: str) -> tuple[str, list[str]]:
-    """Return a pip.conf that says what `pip config list` listed, and the local paths that it names."""
+    """Return a pip.conf with the settings that `pip config list` printed, and the local paths in it."""
     settings: dict[str, str] = {}
     for line in listed.splitlines():
         name, _, value = line.partition("=")

@@ -1,7 +1,7 @@
 """The first process of the cluster's namespace: `python -m localcluster.keeper STATE`.
 
-It begins when a line comes on stdin, and ends when stdin closes before: a cluster nobody wrote down never runs. Then it
-keeps running what the folder of components names, except what is held. When it dies, the kernel kills the rest.
+It starts when it reads a line from stdin, and exits if stdin closes before, so that no cluster runs unrecorded. Then it
+keeps the components in its folder running, except the held ones. When it exits, the kernel kills all other processes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from localcluster.places import Places
 
 AGAIN_AFTER = 1.0  # seconds between starts of a component that ends
-LOOK_AGAIN = 0.2  # seconds: how long a new or held component may wait to be seen
+INTERVAL = 0.2  # seconds between reads of the folders of components and held ones
 
 
 class Keeper:
@@ -30,7 +30,7 @@ class Keeper:
         self._started: dict[str, float] = {}
 
     def keep(self) -> None:
-        """Go on for ever."""
+        """Keep the components running until the process is killed."""
         while True:
             self._reap()
             wanted = {each.stem for each in self._place.components.glob("*.json")}
@@ -40,7 +40,7 @@ class Keeper:
                     self._start(name)
             for name in held & self._running.keys():
                 self._running[name].kill()
-            signal.sigtimedwait({signal.SIGCHLD}, LOOK_AGAIN)
+            signal.sigtimedwait({signal.SIGCHLD}, INTERVAL)
 
     def _start(self, name: str) -> None:
         command = json.loads((self._place.components / f"{name}.json").read_text())

@@ -97,15 +97,15 @@ def answer(query: bytes, names: Names) -> bytes | None:
 
 
 def main() -> None:
-    """Answer for ever."""
+    """Answer queries until the process is killed."""
     place, network = Places(Path(sys.argv[1])), Network(int(sys.argv[2]))
     names = Names(Api(place, network, user="proxy"))  # who may read services and endpoints
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         bound.bind((network.node, 53))
         while True:
             query, client = bound.recvfrom(4096)
-            if said := answer(query, names):
-                bound.sendto(said, client)
+            if response := answer(query, names):
+                bound.sendto(response, client)
 
 
 if __name__ == "__main__":

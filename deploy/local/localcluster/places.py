@@ -44,7 +44,7 @@ class Places:
 
     @property
     def mark(self) -> Path:
-        """The file that says that the folder is a cluster's, and may be removed."""
+        """The file that marks the folder as a cluster's, which may be removed."""
         return self.state / "KUBE-LOCAL"
 
     @property
@@ -68,7 +68,7 @@ class Places:
 
     @property
     def audit(self) -> Path:
-        """The API server's record of who asked what of it; parts of a long one lie beside it."""
+        """The audit log of the API server; rotated parts are beside it."""
         return self.logs / "audit.jsonl"
 
     @property

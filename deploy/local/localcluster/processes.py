@@ -68,8 +68,8 @@ def run(*command: str | Path, stdin: str | None = None, **environment: str) -> s
         arguments, input=stdin, capture_output=True, text=True, check=False, env={**os.environ, **environment}
     )
     if ended.returncode:
-        said = " / ".join((ended.stderr or ended.stdout).strip().splitlines()[-5:])
-        raise Problem(f"{' '.join(arguments)[:200]} ended with {ended.returncode}: {said}")
+        output = " / ".join((ended.stderr or ended.stdout).strip().splitlines()[-5:])
+        raise Problem(f"{' '.join(arguments)[:200]} ended with {ended.returncode}: {output}")
     return ended.stdout
 
 
