@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "longshore/longshore"
+BASE = "docker.io/library/python:3.11-slim"  # of the image; a release pins the build that its tag names today
 _VERSION = r"[0-9]+\.[0-9]+\.[0-9]+(?:rc[0-9]+)?"
 # Each file that states the version, with the text around it.
 _STATED = {
@@ -144,7 +145,9 @@ def _print_publishing(version: str) -> None:
 Then, by hand, after CI has passed on the release's commit:
   git commit --all --message "release: {version}" && git tag --annotate v{version} --message "Longshore {version}"
   make sbom SBOM=dist/longshore-{version}.cdx.json
-  docker build --file deploy/Dockerfile --tag {IMAGE}:{version} . && docker push {IMAGE}:{version}
+  BASE={BASE}@$(docker buildx imagetools inspect {BASE} --format '{{{{.Manifest.Digest}}}}')
+  docker build --file deploy/Dockerfile --tag {IMAGE}:{version} --build-arg BASE=$BASE \\
+    --build-arg VERSION={version} --build-arg REVISION=$(git rev-parse HEAD) . && docker push {IMAGE}:{version}
   twine upload dist/longshore-{version}*
   helm push dist/longshore-chart-{version}.tgz oci://REGISTRY
   git push --follow-tags

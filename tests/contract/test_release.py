@@ -34,6 +34,10 @@ def test_a_rehearsal_makes_the_whole_release_and_leaves_the_checkout_alone(check
     assert f"+version: {NEXT}\n+appVersion: {NEXT}" in out
     assert f"+## {NEXT} (2030-01-02)" in out
     assert "+- A thing that was not there before." in out
+    digest = f"$(docker buildx imagetools inspect {releasing.BASE} --format '{{{{.Manifest.Digest}}}}')"
+    assert f"BASE={releasing.BASE}@{digest}\n" in out
+    assert f"--build-arg VERSION={NEXT} --build-arg REVISION=$(git rev-parse HEAD)" in out
+    assert f"ARG BASE={releasing.BASE}\n" in (ROOT / "deploy" / "Dockerfile").read_text()
     assert state() == before
 
 
