@@ -14,7 +14,7 @@ from longshore_coordinator.verdict import Verdict
 from longshore_protocol.errors import is_transient
 from longshore_protocol.wire import INPUT, STORE
 from longshore_storage.causes import lacks_credentials
-from longshore_storage.retrying import fails_for_now
+from longshore_storage.retrying import is_temporary_failure
 
 _FIRST, _LONGEST = 1.0, 30.0  # seconds of an agent's pauses, which double each time
 
@@ -102,4 +102,4 @@ class GrantBackoff:
 
 def is_outage(error: BaseException) -> bool:
     """Return whether an error or one of its causes is evidently a temporary failure of a store, volume or network."""
-    return fails_for_now(error) or is_transient(error) or lacks_credentials(error)
+    return is_temporary_failure(error) or is_transient(error) or lacks_credentials(error)

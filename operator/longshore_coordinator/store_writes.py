@@ -11,7 +11,7 @@ from tenacity import AsyncRetrying
 
 from longshore_coordinator.outage import Outage
 from longshore_protocol.wire import STORE
-from longshore_storage.retrying import backoff, error_of, is_full, may_pass, policy, stop_after_patience
+from longshore_storage.retrying import backoff, error_of, is_full, is_retryable, policy, stop_after_patience
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class StoreWrites:
         """
 
         def is_retried(error: BaseException) -> bool:
-            is_final = transient_only and not (may_pass(error) or is_full(error))
+            is_final = transient_only and not (is_retryable(error) or is_full(error))
             return isinstance(error, OSError) and not (is_final or self._stopped.is_set())
 
         stop = stop_after_patience(self._limit if limit is None else limit, longest=_LONGEST_ATTEMPT)

@@ -123,12 +123,12 @@ def test_a_refusal(url, error, sentence):
     assert sentence in told
     assert re.search(r'(bucket "bucket"|server "host")', told)
     assert "said" not in told
-    assert not retrying.may_pass(error)
+    assert not retrying.is_retryable(error)
     assert error_message(url, "s3://other/b", error) == f'"{url}" cannot be copied to "s3://other/b": {told}'
 
 
 @pytest.mark.parametrize(
-    ("error", "may_pass"),
+    ("error", "is_retryable"),
     [
         (s3("SlowDown", 503), True),
         (s3("TooManyRequests", 429), True),
@@ -146,8 +146,8 @@ def test_a_refusal(url, error, sentence):
         (ValueError("no such scheme"), False),
     ],
 )
-def test_what_may_pass(error, may_pass):
-    assert retrying.may_pass(error) is may_pass
+def test_what_may_pass(error, is_retryable):
+    assert retrying.is_retryable(error) is is_retryable
 
 
 def test_pauses_grow_and_are_of_random_length():
@@ -173,7 +173,7 @@ def test_a_call_is_made_again_until_it_gives_something(monkeypatch):
             raise troubles.pop()
         return 3
 
-    assert retrying.patiently(call) == 3
+    assert retrying.with_retries(call) == 3
     calls = []
 
     def fail():
@@ -181,5 +181,5 @@ def test_a_call_is_made_again_until_it_gives_something(monkeypatch):
         raise http(503)
 
     with pytest.raises(aiohttp.ClientResponseError):
-        retrying.patiently(fail)
+        retrying.with_retries(fail)
     assert len(calls) == retrying.TRIES

@@ -88,7 +88,7 @@ def test_damage_does_not_pass(served, fetch):
 
 
 def test_what_is_not_whole_may_come_whole_the_next_time():
-    assert retrying.may_pass(CutOffError("3 bytes were downloaded, and it has 5"))
+    assert retrying.is_retryable(CutOffError("3 bytes were downloaded, and it has 5"))
 
 
 def test_a_range_that_is_cut_off_is_not_the_end(served, monkeypatch):

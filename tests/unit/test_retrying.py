@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from tenacity import AsyncRetrying, Retrying, stop_after_attempt
 
-from longshore_storage.retrying import TRIES, backoff, patiently, policy, stop_after_patience
+from longshore_storage.retrying import TRIES, backoff, policy, stop_after_patience, with_retries
 
 
 class Failing:
@@ -36,7 +36,7 @@ def options():
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
-@pytest.mark.parametrize("retry", [patiently, Retrying(**options())], ids=["stores", "any"])
+@pytest.mark.parametrize("retry", [with_retries, Retrying(**options())], ids=["stores", "any"])
 def test_what_ends_the_process_is_not_retried(pauses, error, retry):
     call = Failing(error())
     with pytest.raises(error):
@@ -62,7 +62,7 @@ def test_a_cancellation_is_not_retried():
 def test_the_last_error_is_raised_without_a_pause_after_it(pauses, error, calls):
     call = Failing(error)
     with pytest.raises(type(error)) as raised:
-        patiently(call)
+        with_retries(call)
     assert raised.value is error
     assert (call.calls, len(pauses)) == (calls, calls - 1)
 

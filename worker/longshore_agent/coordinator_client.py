@@ -119,13 +119,13 @@ class CoordinatorClient:
     async def _post(self, call: str, body: dict[str, Any]) -> bytes:
         data = json.dumps(body, separators=(",", ":")).encode()
         stop = stop_after_patience(self._patience, longest=_LONGEST_TRY)
-        again = AsyncRetrying(**policy(_may_pass, stop=stop, wait=backoff(_FIRST_PAUSE, _LONGEST_PAUSE)))
+        again = AsyncRetrying(**policy(_is_retryable, stop=stop, wait=backoff(_FIRST_PAUSE, _LONGEST_PAUSE)))
         try:
             return await again(self._api.call, "POST", f"/v1/{call}", data)
         except Rejected as error:
             if error.status == HTTPStatus.CONFLICT:
                 raise Superseded(error.text) from error
-            if not _may_pass(error):
+            if not _is_retryable(error):
                 raise Refused(error.text) from error
             last: api.CoordinatorError = error
         except api.Unreachable as error:
@@ -133,7 +133,7 @@ class CoordinatorClient:
         raise Unreachable(f"no coordinator answered for {self._patience:.0f} s: {last}") from last
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_retryable(error: BaseException) -> bool:
     if isinstance(error, Rejected):
         return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.REQUEST_TIMEOUT
     return isinstance(error, api.Unreachable)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from longshore_protocol.errors import is_transient
 from longshore_protocol.wire import INPUT, STORE
 from longshore_storage.causes import lacks_credentials
-from longshore_storage.retrying import fails_for_now, is_full
+from longshore_storage.retrying import is_full, is_temporary_failure
 
 
 def origin_of(error: BaseException) -> str | None:
@@ -17,4 +17,4 @@ def origin_of(error: BaseException) -> str | None:
     """
     if is_full(error):
         return STORE
-    return INPUT if fails_for_now(error) or is_transient(error) or lacks_credentials(error) else None
+    return INPUT if is_temporary_failure(error) or is_transient(error) or lacks_credentials(error) else None

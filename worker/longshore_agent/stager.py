@@ -249,15 +249,15 @@ class Stager:
             return piece
         if url in self._copies:
             copied = partial(fetching.downloaded, piece, self._copies[url])
-            return await self._patiently(url, copied, staging.check)
+            return await self._with_retries(url, copied, staging.check)
         if table.format == "parquet":
             return fetching.copied_piece(piece, await self._whole(url, piece.get("stamp"), staging))
         target = f"{staging.folder}/{number}/{fetching.base_name(url)}"
         if table.format == "sql":
             rows = partial(query_rows.fetch, piece, table, target, check=staging.check)
-            return await self._patiently(url, rows, staging.check)
+            return await self._with_retries(url, rows, staging.check)
         copy = partial(fetching.rows, piece, slices.format_of(piece, table), target, check=staging.step)
-        return await self._patiently(url, copy, staging.check)
+        return await self._with_retries(url, copy, staging.check)
 
     async def _files(self, staging: _Staging, paths: list[str]) -> list[str]:
         names: Counter[str] = Counter()
@@ -271,7 +271,7 @@ class Stager:
             target = f"{staging.folder}/{names[name]}/{name}"  # files of the same name get a folder each
             names[name] += 1
             copy = partial(fetching.whole, url, target, check=staging.step)
-            return await self._patiently(url, copy, staging.check)
+            return await self._with_retries(url, copy, staging.check)
 
         return await self._all(staging, map(download, paths))
 
@@ -309,12 +309,12 @@ class Stager:
             return os.path.getsize(fetching.whole(url, target, check=self._step, planned=stamp))
 
         try:
-            return folder, await self._patiently(url, copy, self._check)
+            return folder, await self._with_retries(url, copy, self._check)
         except BaseException:
             self._delete(folder)
             raise
 
-    async def _patiently(self, url: str, copy: Callable[[], T], check: fetching.Check) -> T:
+    async def _with_retries(self, url: str, copy: Callable[[], T], check: fetching.Check) -> T:
         """Run a download in a thread, with retries; return its result. Raises _DownloadError and _Cancelled."""
 
         async def sleep(seconds: float) -> None:
@@ -322,7 +322,7 @@ class Stager:
             check()
 
         def is_retried(error: BaseException) -> bool:
-            return not isinstance(error, _Cancelled) and retrying.may_pass(error)
+            return not isinstance(error, _Cancelled) and retrying.is_retryable(error)
 
         options = retrying.policy(is_retried, stop=stop_after_attempt(_TRIES))
         try:

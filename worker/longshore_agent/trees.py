@@ -9,7 +9,7 @@ from longshore_agent.fetching import base_name
 from longshore_agent.file_names import require_distinct
 from longshore_storage.files import fetch_file
 from longshore_storage.listing import list_files
-from longshore_storage.retrying import patiently
+from longshore_storage.retrying import with_retries
 from longshore_storage.store import local_path
 
 _AT_ONCE = 8  # parallel downloads
@@ -22,7 +22,7 @@ def fetch_file_to(uri: str, target: str) -> None:
         OSError: The file cannot be read or the copy cannot be written. Stores' libraries raise errors of their own.
     """
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    patiently(lambda: fetch_file(local_path(uri) or uri, target, check=lambda: None))
+    with_retries(lambda: fetch_file(local_path(uri) or uri, target, check=lambda: None))
 
 
 def fetch_tree(uri: str, folder: str) -> bool:

@@ -1,4 +1,4 @@
-"""What this machine and its processes use now, as psutil reads it. What a platform does not show is None."""
+"""Current resource usage of this machine and its processes, from psutil. Values that a platform lacks are None."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import psutil
 _T = TypeVar("_T")
 
 _MB = 1024 * 1024
-_LAYERED = ("loop", "ram", "zram", "dm-", "md", "sr")  # the disks below count what they move, or they are no disks
+_LAYERED = ("loop", "ram", "zram", "dm-", "md", "sr")  # not disks, or counted by the disks below them
 _LOOPBACK = ("lo", "lo0")
 
 
 def cpu_seconds() -> tuple[float, float] | None:
-    """Return the busy time and all time of all processors. Time of guests is part of the user time."""
+    """Return the busy time and the total time of all processors in seconds. User time includes guest time."""
     times = _read(psutil.cpu_times)
     if times is None:
         return None
@@ -54,7 +54,7 @@ def network() -> tuple[float | None, float | None]:
 
 
 def sockets() -> tuple[int | None, int | None]:
-    """Return the TCP and UDP sockets in use. psutil would list every one of them, which macOS allows root only."""
+    """Return the numbers of TCP and UDP sockets in use. psutil would list each one, which needs root on macOS."""
     texts = [_read(partial(_sockstat, name)) or "" for name in ("sockstat", "sockstat6")]
     counts: dict[str, int] = {}
     for protocol, count in re.findall(r"^(TCP|UDP)6?: inuse (\d+)", "\n".join(texts), re.MULTILINE):
@@ -79,10 +79,10 @@ def _sockstat(name: str) -> str:
 
 
 def _read(call: Callable[[], _T]) -> _T | None:
-    """Return None where psutil fails: sandboxes show a part of /proc only, and processes end."""
+    """Return None if psutil fails: sandboxes hide parts of /proc, and processes exit."""
     try:
         return call()
-    except Exception:  # noqa: BLE001  (it raises what its parsing meets)
+    except Exception:  # noqa: BLE001  (psutil raises any error of parsing)
         return None
 
 

@@ -66,9 +66,11 @@ class Database:
         text = _message_of(getattr(error, "orig", None) or error)
         for secret in _secrets():
             text = text.replace(secret, "***")
-        may_pass = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError)
-        may_pass = may_pass and _REFUSED.search(text) is None
-        return DatabaseError(f'database "{self._url}" reported: {text}', is_final=not may_pass)
+        is_retryable = isinstance(
+            error, exc.OperationalError | exc.InterfaceError | exc.InternalError | exc.TimeoutError
+        )
+        is_retryable = is_retryable and _REFUSED.search(text) is None
+        return DatabaseError(f'database "{self._url}" reported: {text}', is_final=not is_retryable)
 
 
 def require_database(url: str) -> None:

@@ -15,7 +15,7 @@ from longshore_protocol import stamps
 from longshore_storage import beneath
 from longshore_storage.errors import ChangedFileError
 from longshore_storage.objects import Ranges
-from longshore_storage.retrying import patiently
+from longshore_storage.retrying import with_retries
 from longshore_storage.store import local_path
 from longshore_storage.systems import digest_of, file_system, stamp_of
 
@@ -55,7 +55,7 @@ def file_version(path: str, **options: Any) -> Version:
     if local is not None:
         return _local_version(beneath.status(local))
     fs, inside = file_system(path, **options)
-    return _version(patiently(lambda: fs.info(inside)))
+    return _version(with_retries(lambda: fs.info(inside)))
 
 
 def file_stamp(path: str, **options: Any) -> str:
@@ -99,7 +99,7 @@ def open_version(path: str, *, read_ahead: bool = True, **options: Any) -> tuple
         file = open_local(local)
         return file, _local_version(os.fstat(file.fileno()))
     fs, inside = file_system(path, **options)
-    version = _version(patiently(lambda: fs.info(inside)))
+    version = _version(with_retries(lambda: fs.info(inside)))
     if version.size is None:  # the server generates the file on the fly
         return cast("BinaryIO", fs.open(inside, "rb")), version
     # Not fsspec's files: they read lines slowly, and treat a truncated response as the end of the file.
@@ -117,10 +117,10 @@ def _local_version(status: os.stat_result) -> Version:
 
 
 def open_local(path: str) -> BinaryIO:
-    """Open a file of this machine, or one that a link leads to, unless that is in /proc. Raises OSError.
+    """Open a local file for reading, following links except into /proc. Raises OSError.
 
-    On a volume no link leads out of it (see `beneath`). Elsewhere one may still be a script's, and in /proc is the
-    environment of the process that follows it.
+    On a volume, links out of it are refused (see `beneath`). Elsewhere, a link may have been created by a script, and a
+    link into /proc would expose the environment of this process.
     """
     return open(path, "rb", buffering=_BUFFER, opener=_open_outside_proc)
 
@@ -150,12 +150,21 @@ def copy_local(path: str, target: str) -> None:
 def fetch_file(
     path: str, target: str, *, check: Callable[[], None], planned: str | None = None, **options: Any
 ) -> None:
-    """Copy a file to the local path `target`; `options` go to its file system.
+    """Copy a file to the local path `target` and verify it against the size and digest in its store.
 
-    What came is compared with the size and the digest that the store has, so that neither a copy that was cut off nor
-    one of two versions passes for the file. `check` is called after each part; what it raises ends the copy, and comes
-    out. Raises FileNotFoundError, OSError, and what the store's library raises; ChangedFileError where `planned` is
-    given and is not the stamp of the file in a store. A part of the file may be there then.
+    The verification detects truncated copies and mixtures of two versions. After an error, a partial copy may exist.
+
+    Args:
+        path: A local path or URL.
+        target: The local path of the copy.
+        check: Called after each part; an exception cancels the copy.
+        planned: The expected stamp of a file in a store; None to accept any version.
+        options: Options of the URL's file system.
+
+    Raises:
+        ChangedFileError: The file's stamp differs from `planned`.
+        CutOffError: The copy differs from the file in the store.
+        OSError: The file cannot be read or the copy cannot be written. Stores' libraries raise errors of their own.
     """
     local = local_path(path)
     if local is not None:

@@ -16,7 +16,7 @@ from longshore_storage import beneath
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import ListingError
 from longshore_storage.files import file_stamp
-from longshore_storage.retrying import patiently, root_error, status_of
+from longshore_storage.retrying import root_error, status_of, with_retries
 from longshore_storage.store import local_path
 from longshore_storage.systems import AZURE, Digest, digest_of, file_system, has_stamp, stamp_of
 
@@ -146,7 +146,7 @@ class RemoteFolders(Folders):
 
     def kind(self, path: str) -> str | None:
         try:
-            found = patiently(lambda: self._fs.info(self._inside(path)))["type"]
+            found = with_retries(lambda: self._fs.info(self._inside(path)))["type"]
         except FileNotFoundError as error:
             if status_of(error) in (None, *_ABSENT):
                 return None
@@ -158,7 +158,7 @@ class RemoteFolders(Folders):
         if folder.endswith("//") and not folder.endswith("://"):
             return self._behind(path, folder[len(folder.rstrip("/")) + 1 :])
         found, stamps = [], {}
-        for entry in patiently(lambda: self._fs.ls(path + self._slash, detail=True)):
+        for entry in with_retries(lambda: self._fs.ls(path + self._slash, detail=True)):
             full, is_folder = entry["name"].rstrip("/"), entry["type"] == "directory"
             if self._slash and not _is_right_below(full, path):
                 continue
@@ -191,13 +191,13 @@ class RemoteFolders(Folders):
         known = (self._stamps or {}).get(folder + "/", {}).get(name)
         if known is not None:
             return known
-        info = patiently(lambda: self._fs.info(self._inside(path)))
+        info = with_retries(lambda: self._fs.info(self._inside(path)))
         return Stamp(stamp_of(info) if has_stamp(info) else None, digest_of(info))
 
     def _behind(self, path: str, slashes: str) -> list[str]:
         """Return the names in a folder whose name consists of slashes, which libraries do not list."""
         prefix = f"{path}/{slashes}"
-        full = patiently(lambda: self._fs.find(path, prefix=slashes))
+        full = with_retries(lambda: self._fs.find(path, prefix=slashes))
         names = [each.removeprefix(prefix).partition("/") for each in full if each.startswith(prefix)]
         return sorted({name + slash for name, slash, _ in names})
 
@@ -230,7 +230,7 @@ class AzureFolders(RemoteFolders):
         container, slash, prefix = path.partition("/")
         if not slash:
             return super().names(folder)  # the containers of the account
-        found: dict[str, Stamp | None] = patiently(lambda: sync(self._fs.loop, self._blobs, container, prefix))
+        found: dict[str, Stamp | None] = with_retries(lambda: sync(self._fs.loop, self._blobs, container, prefix))
         self._keep(folder, {name: stamp for name, stamp in found.items() if stamp is not None})
         return sorted(found)
 

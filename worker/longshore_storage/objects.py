@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from longshore_storage.causes import cause_of, known_cause, lacks_bucket
 from longshore_storage.redaction import redacted
-from longshore_storage.retrying import patiently
+from longshore_storage.retrying import with_retries
 from longshore_storage.store import MARKER, MARKER_TEXT, Store
 from longshore_storage.systems import file_system
 
@@ -262,7 +262,7 @@ class _Sink(io.RawIOBase):
 
 def _call(url: str, call: Callable[[], T]) -> T:
     with _as_os_error(url):
-        return patiently(call)
+        return with_retries(call)
 
 
 @contextlib.contextmanager

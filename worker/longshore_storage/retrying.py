@@ -1,4 +1,4 @@
-"""The one policy for calls that are retried, and which errors of stores are transient.
+"""The policy for all retried calls, and the classification of transient errors of stores.
 
 tenacity makes the attempts: with exponential backoff and jitter, without a pause after the last one, whose error is
 raised. The stores' libraries retry some errors themselves. The errors that they still raise are classified here by the
@@ -73,9 +73,9 @@ def policy(
     return {"retry": retry, "stop": stop, "wait": wait or _store_pause, "reraise": True}
 
 
-def patiently(call: Callable[[], T]) -> T:
-    """Return what `call` returns, retried while its error is transient. Raises what the last attempt raised."""
-    return Retrying(**policy(may_pass, stop=stop_after_attempt(TRIES)))(call)
+def with_retries(call: Callable[[], T]) -> T:
+    """Call a function, retrying transient errors; return its result or raise the error of the last attempt."""
+    return Retrying(**policy(is_retryable, stop=stop_after_attempt(TRIES)))(call)
 
 
 def error_of(state: RetryCallState) -> BaseException:
@@ -95,7 +95,7 @@ def is_full(error: BaseException) -> bool:
     return isinstance(root, OSError) and root.errno in FULL
 
 
-def may_pass(error: BaseException) -> bool:
+def is_retryable(error: BaseException) -> bool:
     """Return whether a retry may succeed."""
     if isinstance(error, DatabaseError):
         return not error.is_final
@@ -110,17 +110,17 @@ def may_pass(error: BaseException) -> bool:
     return name in _FALSE or not (isinstance(root, _FINAL) or is_refusal)
 
 
-def fails_for_now(error: BaseException) -> bool:
+def is_temporary_failure(error: BaseException) -> bool:
     """Return whether `error` or one of its causes is clearly a temporary failure of a store or the network.
 
-    Unlike `may_pass`, it returns False in doubt.
+    Unlike `is_retryable`, it returns False in doubt.
     """
     if status_of(error) is not None:
-        return may_pass(error)
-    return any(map(_is_of_network, chain(error)))
+        return is_retryable(error)
+    return any(map(_is_network_failure, chain(error)))
 
 
-def _is_of_network(error: BaseException) -> bool:
+def _is_network_failure(error: BaseException) -> bool:
     if isinstance(error, DatabaseError):
         return not error.is_final
     name = type(error).__name__
