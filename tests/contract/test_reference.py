@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import posixpath
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 from console_pages import Command, File, steps
-from docsite.assemble import CODE_MAP, ELSEWHERE, REFERENCE, assemble, with_links_of_site
+from docsite.assemble import CODE_MAP, ELSEWHERE, ON_SITE_ONLY, REFERENCE, assemble, with_links_of_site
 from docsite.environment import INTERNAL, OF_THE_COMMAND
 from docsite.pages import pages
 from model_fields import fields_of
@@ -193,6 +194,24 @@ def test_generated_pages_stand_beside_written_ones(tmp_path: Path):
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")}
     assert found == written | generated | set(ELSEWHERE)
     assert not written & (generated | set(ELSEWHERE))
+
+
+def linked(page: Path) -> set[str]:
+    """Return the pages of the site that a written page links to."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    links = [each.partition("#")[0] for each in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in each]
+    folder = page.parent.relative_to(REPOSITORY / "docs").as_posix()
+    return {posixpath.normpath(posixpath.join(folder, each)) for each in links if each}
+
+
+def test_pages_with_links_that_lead_nowhere_in_the_repository_say_so(tmp_path: Path):
+    generated = {CODE_MAP, *(f"{REFERENCE}/{name}" for name in pages())}
+    written = sorted((REPOSITORY / "docs").rglob("*.md"))
+    assert [each.name for each in written if each.read_text().endswith(ON_SITE_ONLY)] == [
+        each.name for each in written if linked(each) & generated
+    ]
+    assemble(REPOSITORY, tmp_path)
+    assert [each.name for each in tmp_path.rglob("*.md") if ON_SITE_ONLY in each.read_text()] == []
 
 
 CLUSTER_PAGE = (REPOSITORY / "docs/start/cluster.md").read_text()

@@ -23,6 +23,9 @@ ELSEWHERE = {  # page of the site -> file of the repository, outside of docs/
 }
 REFERENCE = "reference"  # folder of the generated pages
 CODE_MAP = "contributing/code-map.md"
+ON_SITE_ONLY = (  # for readers of the repository; the site drops it
+    "*Some pages of the reference are generated from code. They exist on the site only: `make docs` builds it.*\n"
+)
 _LINK = re.compile(r"\[([^\]\[]+)\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
 
@@ -43,7 +46,7 @@ def assemble(repository: Path, target: Path) -> None:
     texts[CODE_MAP] = code_map.page(repository)
     for name, text in texts.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).write_text(with_links_of_site(text, name))
+        (target / name).write_text(with_links_of_site(text, name).removesuffix(ON_SITE_ONLY))
 
 
 def with_links_of_site(text: str, page: str) -> str:
