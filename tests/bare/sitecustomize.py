@@ -9,7 +9,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import shutil  # noqa: F401  (it asks at its import which functions take descriptors)
 import signal
 import socket
 import sys
