@@ -1,4 +1,4 @@
-"""The language of code: words that CONTRIBUTING.md rules out stay out of docstrings, messages, CRDs and names.
+"""The language of code: words that CONTRIBUTING.md rules out appear in no text, comment, name, definition or page.
 
 A message often passes through variables and helpers before it is raised or logged. So every string literal of two words
 or more counts as text, wherever it stands; each failure names file, line, word and replacement.
@@ -7,7 +7,9 @@ or more counts as text, wherever it stands; each failure names file, line, word 
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,13 +71,21 @@ def names(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, node.attr
 
 
+def comments(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each comment."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
 def in_words(name: str) -> str:
     return " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", name)).lower()
 
 
 def problems(module: Path) -> list[str]:
-    tree = ast.parse(module.read_text())
-    found = [(line, text) for line, text in texts(tree)] + [(line, in_words(name)) for line, name in names(tree)]
+    source = module.read_text()
+    tree = ast.parse(source)
+    found = [*texts(tree), *comments(source), *((line, in_words(name)) for line, name in names(tree))]
     where = module.relative_to(ROOT)
     return [f"{where}:{line}: {each}" for line, text in sorted(found) for each in findings(text)]
 
@@ -156,6 +166,10 @@ def test_banned_words_are_found(text: str, word: str):
 def test_words_of_others_and_parts_of_words_are_no_findings(text: str):
     tree = ast.parse(text)
     assert [line for _, each in texts(tree) for line in findings(each)] == []
+
+
+def test_comments_are_read_and_strings_are_no_comments():
+    assert list(comments("a = 1  # told\nb = '# told'\n")) == [(1, "# told")]
 
 
 def test_the_table_of_words_is_read_whole():

@@ -45,7 +45,7 @@ def end_with_parent(argument: str, *, by: int = signal.SIGKILL) -> None:
     if pipe:
         try:
             os.write(int(pipe), guard.request(os.getpid(), by))
-        except BrokenPipeError:  # the guard is dead: nobody would end this process
+        except BrokenPipeError:  # the guard is dead, so nothing would end this process
             os._exit(1)
         os.close(int(pipe))
     else:

@@ -21,7 +21,7 @@ from longshore_storage.systems import digest_of, file_system, stamp_of
 
 _BUFFER = 1 << 20  # bytes
 _SMALL_BUFFER = 1 << 16
-_PROCESSES = "/proc"  # what of it belongs to a process is for that process alone
+_PROCESSES = "/proc"  # state of a process is for that process alone
 _AHEAD = 4 << 20
 _LARGE = 1 << 20  # bytes; larger files are downloaded in several requests, between which they may change
 _STRANGE_FILES = 1000

@@ -201,7 +201,7 @@ def _output(command: str, folder: Path) -> Iterator[str]:
         while True:
             try:
                 data = os.read(ours, 65536)
-            except OSError:  # how Linux says that nobody has the other end any more
+            except OSError:  # Linux's error once the other end is closed
                 break
             if not data:
                 break

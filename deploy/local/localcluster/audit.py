@@ -73,7 +73,7 @@ def calls(place: Places, *, user: str | None = None) -> Iterator[Call]:
                     break  # it is being written
                 event = json.loads(line)
                 if event["auditID"] not in seen and user in (None, event["user"].get("username")):
-                    seen.add(event["auditID"])  # a watch is told of twice
+                    seen.add(event["auditID"])  # a watch has two records
                     yield _call(event)
 
 

@@ -113,7 +113,7 @@ def connect(place: Places, keeper: Process) -> Network:
 
 def disconnect(place: Places) -> None:
     """Remove the link of a cluster that ended: the kernel does so too, but a while later."""
-    with suppress(Problem):  # it is gone already
+    with suppress(Problem):  # it was removed already
         run("ip", "link", "delete", _link(place))
 
 

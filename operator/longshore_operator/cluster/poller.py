@@ -35,7 +35,7 @@ _AT_ONCE = 100  # polls in flight, so that time limits are those of coordinators
 _JITTER = 0.1  # of an interval, by which some are shorter
 _BACKOFF_JITTER = 0.25  # of a backoff, more or less
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 30.0  # seconds after a failure
-_QUIET = 30.0  # seconds after which a step is requeued though nothing has changed: its status says how old it is
+_QUIET = 30.0  # seconds after which a step is requeued without a change, to renew the time in its status
 _BUFFER = 2**14  # bytes, a TLS record: asyncio's own 256 KiB per connection are all of the operator's memory at 1,000
 _FORGOTTEN = 90.0  # seconds after which a coordinator is no longer polled unless a reconcile has asked about it
 

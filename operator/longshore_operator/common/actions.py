@@ -121,4 +121,4 @@ class Plan(Generic[S]):
     status: S | None = None  # None: as it is
     events: tuple[Event, ...] = ()  # further ones
     requeue_after: float | None = None  # seconds; None: wait for the next event
-    after: tuple[Action, ...] = ()  # what the status must say before it is done
+    after: tuple[Action, ...] = ()  # actions that the status must precede

@@ -65,7 +65,7 @@ def _frozen_run_id(kube: Kube, kind: str, namespace: str, name: str) -> str:
     data = frozen.get("data", {}) if frozen else {}
     if kind == names.RUN_KIND:
         return str(data.get(RUN_ID_KEY, ""))
-    return ClusterRun.from_json(data[RUN_KEY]).job.run_id if RUN_KEY in data else ""  # absent: it is somebody else's
+    return ClusterRun.from_json(data[RUN_KEY]).job.run_id if RUN_KEY in data else ""  # absent: it has another owner
 
 
 def _frozen_name(kind: str, name: str) -> str:

@@ -51,7 +51,7 @@ class Pool:
     compute: str
     max_nodes: int | None  # None: the ComputeCluster does not exist
     claims: tuple[Claim, ...] = ()
-    held: int = 0  # nodes in all, those of steps that are gone included
+    held: int = 0  # all nodes, including those of deleted steps
 
     @property
     def free(self) -> int:
@@ -61,14 +61,14 @@ class Pool:
     def allowed(self, step: Holder) -> int:
         """Return how many nodes the step may have now, those it has included."""
         free = self.free
-        for claim in self._line:
+        for claim in self._queue:
             if claim.step == step:
                 return claim.held + min(free, claim.unmet)
             free -= min(free, claim.unmet)
         return 0
 
     @property
-    def _line(self) -> list[Claim]:
+    def _queue(self) -> list[Claim]:
         return sorted(self.claims, key=lambda each: (-each.priority, each.created, each.step))
 
     def waiting(self, step: Holder) -> str:

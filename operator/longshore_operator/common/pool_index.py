@@ -101,7 +101,7 @@ class Pools:
         state = self._states.get(key)
         return state.name if state is not None else ""
 
-    def next_in_line(self, key: PoolKey) -> list[Holder]:
+    def next_waiting(self, key: PoolKey) -> list[Holder]:
         """Return the steps that free nodes go to: one for each free node at most."""
         state = self._states.get(key, _State())
         free = max(0, (state.max_nodes or 0) - len(state.nodes))

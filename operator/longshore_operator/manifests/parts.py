@@ -79,7 +79,7 @@ def pod(
             enable_service_links=False,
             security_context=V1PodSecurityContext(
                 run_as_non_root=True,
-                run_as_user=OUR_USER,  # a sandbox with a group must have a user too; containers say their own
+                run_as_user=OUR_USER,  # a sandbox with a group needs a user, too; containers set their own
                 run_as_group=GROUP,
                 fs_group=GROUP,
                 fs_group_change_policy="OnRootMismatch",  # not through millions of files at every start

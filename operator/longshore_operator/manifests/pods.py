@@ -75,7 +75,7 @@ def coordinator_pod(run: ClusterRun, settings: Settings) -> V1Pod:
         settings,
         [*command, "--port", str(names.PORT), *LAST_WORDS],
         ports=[V1ContainerPort(name="https", container_port=names.PORT)],
-        # It answers once it has read its ledger, which may take very long; one that is killed meanwhile begins anew.
+        # It answers once it has read its ledger, which may take very long; after a kill it would start again.
         startup_probe=V1Probe(http_get=health, period_seconds=10, timeout_seconds=10, failure_threshold=_LONGEST_START),
         liveness_probe=V1Probe(http_get=health, period_seconds=20, timeout_seconds=10, failure_threshold=9),
         env=ours(TMPDIR=WORK, LONGSHORE_VOLUMES=access.boundary()),

@@ -34,7 +34,7 @@ from longshore_planner.pipelines.survey import Survey
 
 REQUEST_KEY = "request.json"  # of the ConfigMap
 
-_GRACE = 5  # seconds: it has nothing to bring to an end
+_GRACE = 5  # seconds: it has nothing to finish
 
 
 def survey_map(run: Subject, survey: Survey) -> V1ConfigMap:

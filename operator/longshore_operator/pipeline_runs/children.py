@@ -21,7 +21,7 @@ class Child:
     kind: str
     name: str
     uid: str
-    suspends: bool = False  # its spec says so
+    suspends: bool = False  # set in its spec
     cancels: bool = False
     leaving: bool = False
     status: ParallelRunStepStatus | TaskStatus | None = None

@@ -279,7 +279,7 @@ def _not_begun(
     if seen.status is not None and seen.status.run_id is not None:  # of a run that has begun, what is known stays
         kept = {"conditions": status.conditions, "observed_generation": status.observed_generation}
         status = seen.status.model_copy(update=kept)
-    # A survey is made again: what it found wrong may have been put right since.
+    # Repeat the survey, because its errors may have been fixed since.
     return lifecycle.not_begun(status, final=final, requeue_after=requeue_after, actions=cleared(seen.surveys, now=now))
 
 

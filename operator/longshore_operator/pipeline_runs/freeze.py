@@ -49,7 +49,7 @@ class Draft:
     where: str  # the document that problems name
     document: PipelineDocument | None  # where steps stand in that document; None for a retry
     reads: frozenset[str]  # names of the steps whose source is read now
-    code: frozenset[str]  # and of those whose source is copied, where it lies in a store
+    code: frozenset[str]  # and of those whose source in a store is copied
     contents: str = NONE  # what counts of the files of inputs
     copies: tuple[str | None, ...] = ()  # places of sources that the run which is retried copied
     problems: tuple[Problem, ...] = ()

@@ -68,7 +68,7 @@ class Executor:
             case Issue(run):
                 kube.create(body(objects.secret(run, _contents(run, now=now))))
             case Switch(kind, name, uid, switch, value):
-                with suppress(NotFound):  # it is gone meanwhile: the next reconcile sees that
+                with suppress(NotFound):  # it was deleted meanwhile; the next reconcile observes that
                     kube.change(kind, namespace, name, uid, {switch: value})
             case Delete(kind, name, uid, at_once):
                 kube.delete(kind, namespace, name, uid, at_once=at_once)

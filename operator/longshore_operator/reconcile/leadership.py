@@ -130,7 +130,7 @@ class Election:
         if held:
             self._until = sent + self._terms.renew_deadline
         elif held is not None:
-            self._until = float("-inf")  # somebody else holds it
+            self._until = float("-inf")  # another operator holds it
         if self.leads == self._leads:
             return
         self._leads = self.leads

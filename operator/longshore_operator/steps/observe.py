@@ -38,7 +38,7 @@ from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
 
 _PARSED_RUNS = 2048  # kept, of some 20 KiB each: reading one takes a fifth of a reconcile, and it never changes
-_SECRET_AGE = 30.0  # seconds until a Secret is read again while a coordinator or a pod has trouble
+_SECRET_AGE = 30.0  # seconds until a Secret is read again while a coordinator or a pod is failing
 
 
 def observe(
@@ -112,7 +112,7 @@ def _pod(raw: Manifest, *, step: str) -> Pod:
 
 
 def _named_as_ours(pods: Iterable[Manifest], step: str) -> Iterator[Manifest]:
-    for each in pods:  # a copy of a pod that somebody made to look into it has our labels, and is not in our way
+    for each in pods:  # a debugging copy of a pod has Longshore's labels, but is no obstacle
         name = each["metadata"]["name"]
         if name == names.coordinator(step) or names.worker_index(step, name) is not None:
             yield each

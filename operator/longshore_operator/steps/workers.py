@@ -34,7 +34,7 @@ def workers(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: dat
         if is_overdue(each, now=now):
             yield Delete("Pod", each.name, each.uid, at_once=True)
         elif each.phase == "Succeeded" and not answers:
-            continue  # it may have ended because all is done: its coordinator will say
+            continue  # all work may be done, which its coordinator will report
         elif each.is_finished and not was_just_rejected(each, now=now):
             if answers:  # before there is a new one, which would be taken for dead
                 yield from _report_gone(seen, each.name)

@@ -32,8 +32,8 @@ TaskPlan = Plan[TaskStatus]
 
 LOSSES = 10  # pods that may be lost, and are followed by another
 
-_LOOK = 30.0  # seconds between looks at a pod that runs: what becomes of it is an event
-_LATE = timedelta(seconds=60)  # that a pod of a task which is over may still take to end
+_LOOK = 30.0  # seconds between reconciles of a running pod, whose end is an event
+_LATE = timedelta(seconds=60)  # seconds that a pod of a finished task may take to terminate
 _SILENCE = timedelta(seconds=30)  # after the user's container ended badly, until nothing is expected of the others
 _SYNC = timedelta(seconds=5)  # until a kubelet has reported all containers that ended together
 _NEVER_STARTED = ("StartError", "ContainerCannotRun")  # reasons of container runtimes

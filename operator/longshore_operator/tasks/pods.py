@@ -12,7 +12,7 @@ from longshore_operator.manifests.tasks import COLLECT, MAIN, PREPARE, TRANSFER
 from longshore_operator.tasks.observed import PREPARING, RUNNING, Ended, TaskPod
 from longshore_protocol.script_job import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, ScriptResult
 
-_EPOCH = datetime.fromtimestamp(0, tz=UTC)  # what runtimes say of a container that never started
+_EPOCH = datetime.fromtimestamp(0, tz=UTC)  # reasons that runtimes report for a container that never started
 
 
 def task_pod(raw: Mapping[str, Any], *, step: str) -> TaskPod:

@@ -102,7 +102,7 @@ class CachedKube:
             found = self._server.find(kind, namespace, name)
             known = self._store.read(kind, namespace, name)
             if found is not None and (not _is_watched(found) or (known and _uid(known) == _uid(found))):
-                raise  # it is somebody else's: what was known of it was right
+                raise  # it has another owner: what was known of it was right
             if found is not None:
                 self._store.apply(found)
             raise Conflict(f"{error}, which was not known yet") from error
@@ -145,7 +145,7 @@ class CachedKube:
             return
         if answer.get("kind") == "Status":
             self._store.discard(kind, namespace, name, uid)
-        else:  # it is going: a watch says when it is gone
+        else:  # it is terminating: a watch reports its end
             self._store.apply(answer)
 
     def note(self, change: Change) -> None:

@@ -58,7 +58,7 @@ def _keys(change: Change, store: Store) -> Iterator[Key]:
     for pool in change.pools:
         if compute := store.pools.name(pool):
             yield names.COMPUTE_KIND, pool[0], compute
-        yield from ((each.kind, pool[0], each.name) for each in store.pools.next_in_line(pool))
+        yield from ((each.kind, pool[0], each.name) for each in store.pools.next_waiting(pool))
 
 
 def _keys_of_part(change: Change, store: Store) -> Iterator[Key]:

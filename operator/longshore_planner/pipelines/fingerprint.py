@@ -18,7 +18,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _DIFFERENCES_SHOWN = 3  # per sentence
 _FILES = 3  # names per list of files
 
-HELD = "held"  # the part with details of inputs, for messages only; not part of the digest
+HELD = "held"  # the part with details of inputs, used in messages, not in the digest
 _CONTENTS, _MODE = "contents", "contentFingerprint"
 
 
