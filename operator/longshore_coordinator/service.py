@@ -138,11 +138,11 @@ class Coordinator:
                 if task.done():
                     task.result()  # raises the exception that ended the task
         except SupersededError as error:
-            self._run.decide(_superseded(error))
+            self._decide(_superseded(error))
         except OSError as error:
-            self._run.decide(_unwritable(error))
+            self._decide(_unwritable(error))
         except Exception as error:  # noqa: BLE001  (a bug must also end in a verdict)
-            self._run.decide(self._internal_error(error))
+            self._decide(self._internal_error(error))
         finally:
             self._reader.stop()
             for task in (decided, *tasks):

@@ -30,7 +30,7 @@ def in_what_the_listing_delivers(coordinator, monkeypatch):
 
 
 def in_the_end_of_the_listing(coordinator, monkeypatch):
-    monkeypatch.setattr(coordinator._run, "listed", bug)
+    monkeypatch.setattr(coordinator._run, "finish_listing", bug)
 
 
 def in_the_output(_, monkeypatch):
