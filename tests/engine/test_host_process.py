@@ -1,5 +1,6 @@
 """A worker's host as the first process of a container would be: what SIGTERM means to it."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -23,7 +24,8 @@ PATIENCE = 60.0  # seconds
 def host(tmp_path):
     """A host for an agent's socket, at which nobody listens yet, once it handles SIGTERM."""
     command = [sys.executable, "-m", "longshore_host", str(tmp_path / "agent.sock")]
-    with subprocess.Popen(command, env={"PYTHONPATH": str(WORKER)}) as started:
+    path = os.pathsep.join(filter(None, [str(WORKER), os.environ.get("PYTHONPATH")]))
+    with subprocess.Popen(command, env={"PYTHONPATH": path}) as started:
         wait_for_handler(started.pid, signal.SIGTERM)
         yield started
         started.kill()
