@@ -28,6 +28,7 @@ PLACEHOLDERS = {  # of names on the page of the run folder
     "NUMBER": r"\d{6}",
     "SEGMENT": r"[-.\w]+",
 }
+OF_PIPELINES = "\n## The folder of a pipeline\n"
 SPECIAL = {  # files of runs that fail, change their code or are profiled, which the tutorial's do not
     "logs/job_error.txt",
     "logs/sys/error.txt",
@@ -76,6 +77,9 @@ def test_pages_that_continue_in_the_tutorials_folder(followed, page: Path, varia
         copy(followed[0] / name, tmp_path / name)
     printed = list(follow(page.read_text(), tmp_path, variables))
     assert [(line, found) for line, _, found in printed] == [(line, expected) for line, expected, _ in printed]
+    of_pipelines = set(first_cells(FOLDER_PAGE.read_text().partition(OF_PIPELINES)[2]))
+    for run in tmp_path.glob("*/pipeline.json"):
+        assert {each.name for each in run.parent.iterdir()} == of_pipelines
 
 
 def test_the_page_of_the_run_folder_names_each_file_and_no_other(followed):
@@ -104,4 +108,8 @@ def test_the_page_names_the_logs_that_the_readme_beside_them_names():
 
 
 def names_on_page() -> list[str]:
-    return re.findall(r"^\| `([^`]+)` \|", FOLDER_PAGE.read_text(), re.MULTILINE)
+    return first_cells(FOLDER_PAGE.read_text().partition(OF_PIPELINES)[0])
+
+
+def first_cells(text: str) -> list[str]:
+    return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
