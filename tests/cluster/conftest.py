@@ -1,13 +1,17 @@
 """A real Kubernetes for the tests of a session: the checkout's own that is up, else one that is made and ended here.
 
 Where none can be made, every test that needs it is skipped, in words that nobody overlooks; under CI it fails.
-One cluster, one operator, one set of images: each test has a namespace of its own.
+One cluster, one operator, one set of images: each test has a namespace of its own. Several processes of pytest-xdist
+may share them: what is made once, one of them makes, and files that are marked `alone` run while no other file does.
 """
 
+import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,33 +23,85 @@ from localcluster import cluster as local
 from localcluster import install, machine
 from localcluster.places import CHECKOUT, places
 from localcluster.processes import Problem, run
-from steps import Steps
+from squares import Pipelines
+from steps import HALF, Steps
 from tidying import tidied
 
-_left_out, _releases = [], []  # why no cluster was there; what Kubernetes was
+_SHARED = "LONGSHORE_TEST_SHARED"  # names the folder that the processes of a session share
+
+
+def pytest_configure(config):
+    """Make the folder that the processes of this session share; at its end, end the cluster that one of them made."""
+    if hasattr(config, "workerinput"):
+        if _SHARED not in os.environ:
+            raise pytest.UsageError("to run cluster tests in several processes, name tests/cluster as an argument")
+        return
+    os.environ[_SHARED] = tempfile.mkdtemp(prefix="longshore-cluster-tests-")
+    config.add_cleanup(_clear)
+
+
+def _clear():
+    if _shared("made").exists():
+        local.down(places())
+    shutil.rmtree(os.environ.pop(_SHARED))
+
+
+def pytest_collection_modifyitems(items):
+    """Put what must be alone last: until then, no process waits for another one."""
+    items.sort(key=lambda each: each.get_closest_marker("alone") is not None)
+
+
+def _shared(name):
+    return Path(os.environ[_SHARED], name)
+
+
+@contextmanager
+def _locked(name, how=fcntl.LOCK_EX):
+    """Hold a lock that the processes of this session share."""
+    with _shared(f"{name}.lock").open("w") as file:
+        fcntl.flock(file, how)
+        yield
+
+
+def _once(name, make):
+    """Return the text of what `make` returns, which only the first process that asks calls."""
+    with _locked(name):
+        if not _shared(name).exists():
+            _shared(name).write_text(str(make()))
+        return _shared(name).read_text()
 
 
 @pytest.fixture(scope="session")
 def place(pytestconfig):
     """Return the places of a cluster with a node."""
     place = places()
-    if local.takes_images(place):
-        _releases.append(local.running(place).release)
-        yield place
-        return
+    with _locked("cluster"):
+        if not local.takes_images(place):
+            _make(place, pytestconfig)
+        _shared("release").write_text(local.running(place).release)
+    return place
+
+
+def _make(place, config):
+    if _shared("left-out").exists():
+        _leave_out(_shared("left-out").read_text())
     if os.geteuid() or not machine.is_debian():
         _leave_out("no cluster is up, and only root on Debian can make one")
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    _shared("made").touch()
+    capture = config.pluginmanager.getplugin("capturemanager")
     try:
         with capture.global_and_fixture_disabled():  # it may install and build for minutes, and says so
             local.up(place, with_node=True)
     except (Problem, OSError) as problem:
         _leave_out(f"no cluster is up, and none can be made: {problem}")
-    try:
-        _releases.append(local.running(place).release)
-        yield place
-    finally:
-        local.down(place)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _turn(request, place):  # noqa: ARG001, the cluster is made before anybody's turn
+    """Let a file that is marked `alone` run while no other one does; it stops or disturbs what all share."""
+    alone = request.node.get_closest_marker("alone")
+    with _locked("turn", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +113,14 @@ def kubectl(place):
 @pytest.fixture(scope="session")
 def images(place):
     """Have our image, of the code as it is, and the user's in the cluster; return the archive of ours."""
-    _image("--base")
-    ours = _image()
-    assert local.takes_images(place), "or they were not loaded"
-    return ours
+
+    def build():
+        _image("--base")
+        ours = _image()
+        assert local.takes_images(place), "or they were not loaded"
+        return ours
+
+    return Path(_once("image", build))
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +132,8 @@ def tables_image(place):
 @pytest.fixture(scope="session")
 def later_version(images):  # noqa: ARG001, it is built upon ours
     """Have an image of a later version of Longshore in the cluster, and return its tag."""
-    _image(
-        "--file", CHECKOUT / "tests" / "data" / "images" / "later" / "Dockerfile", "--tag", "localhost/longshore:later"
-    )
+    dockerfile = CHECKOUT / "tests" / "data" / "images" / "later" / "Dockerfile"
+    _once("later", lambda: _image("--file", dockerfile, "--tag", "localhost/longshore:later"))
     return "later"
 
 
@@ -89,8 +148,9 @@ def _image_of(place, folder):
     dockerfile = CHECKOUT / "tests" / "data" / "images" / folder / "Dockerfile"
     name = f"localhost/longshore-test-{folder}:{hashlib.sha256(dockerfile.read_bytes()).hexdigest()[:12]}"
     of_the_cluster = ("ctr", "--address", place.containerd, "--namespace", "k8s.io", "images", "list", "--quiet")
-    if not run(*of_the_cluster, f"name=={name}"):
-        _image("--file", dockerfile, "--tag", name, "--keep")
+    with _locked(folder):
+        if not run(*of_the_cluster, f"name=={name}"):
+            _image("--file", dockerfile, "--tag", name, "--keep")
     return name
 
 
@@ -106,7 +166,7 @@ def _image(*arguments):
 @pytest.fixture(scope="session")
 def installed(place, images):
     """Have Longshore in the cluster, by its chart, for all namespaces."""
-    install.install(place, images, host_paths=True)
+    _once("installed", lambda: install.install(place, images, host_paths=True))
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +229,7 @@ def steps(operator, namespace, tmp_path):  # noqa: ARG001, the operator must run
 def _leave_out(why):
     if os.environ.get("CI") == "true":
         pytest.fail(f"{why}; under CI the tests on a cluster are not optional", pytrace=False)
-    _left_out.append(why)
+    _shared("left-out").write_text(why)
     pytest.skip(why)
 
 
@@ -177,9 +237,22 @@ def _leave_out(why):
 def pytest_terminal_summary(terminalreporter):
     """Report it last, after the list of what was skipped."""
     result = yield
-    for release in _releases:
-        terminalreporter.write_line(f"on a cluster: Kubernetes {release}")
-    for why in sorted(set(_left_out)):
+    if _shared("release").exists():
+        terminalreporter.write_line(f"on a cluster: Kubernetes {_shared('release').read_text()}")
+    if _shared("left-out").exists():
         terminalreporter.section("NOT TESTED ON A CLUSTER", sep="!", red=True, bold=True)
-        terminalreporter.write_line(why)
+        terminalreporter.write_line(_shared("left-out").read_text())
     return result
+
+
+@pytest.fixture
+def halfway(steps):
+    """A step of which half is done and the rest waits to be let on."""
+    steps.submit(limit=HALF)
+    steps.until_done(HALF)
+    return steps
+
+
+@pytest.fixture
+def pipelines(operator, namespace, tmp_path):  # noqa: ARG001, the operator must run
+    return Pipelines(namespace, tmp_path / "data")

@@ -161,3 +161,5 @@ PIPELINE = {
         },
     ],
 }
+
+SCORED = "first-score"  # the ParallelRunStep of the run `first`

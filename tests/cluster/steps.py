@@ -135,3 +135,10 @@ def assert_nothing_was_lost(steps):
     attempts = steps.attempts()
     assert sorted(int(each["Mini-batch ID"]) for each in attempts) == list(range(ITEMS))
     assert {each["Status"] for each in attempts} == {"RUN_DONE"}
+
+
+HALF = ITEMS // 2
+
+
+def uids(pods):
+    return {name: each["metadata"]["uid"] for name, each in pods.items()}

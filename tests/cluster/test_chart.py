@@ -6,7 +6,10 @@ The definitions are the session's, not the release's: other tests need them.
 import urllib.error
 import urllib.request
 
+import pytest
 from charts import RELEASE
+
+pytestmark = pytest.mark.alone
 
 
 def asked(pod, path):

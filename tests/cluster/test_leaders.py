@@ -18,6 +18,8 @@ from kube import eventually, sets, watched
 from localcluster.images import PRODUCT
 from steps import EXPECTED, SCRIPT, Steps
 
+pytestmark = pytest.mark.alone
+
 KILLS = int(os.environ.get("LONGSHORE_TEST_KILLS", "4"))
 SEED = int(os.environ.get("LONGSHORE_TEST_SEED", "1"))
 LEASE = int(os.environ.get("LONGSHORE_TEST_LEASE", "10"))  # seconds

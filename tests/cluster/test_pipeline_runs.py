@@ -2,20 +2,12 @@
 
 from pathlib import Path
 
-import pytest
 import yaml
 from kube import words
-from localcluster import install
 from localcluster.places import CHECKOUT
-from squares import COLLECT, NUMBERS, RUN, SCORE, TOTAL, Pipelines
+from squares import COLLECT, NUMBERS, RUN, SCORE, SCORED, TOTAL
 
-SCORED = "first-score"  # the ParallelRunStep of the run `first`
 DIGITS = CHECKOUT / "deploy" / "examples" / "digits"
-
-
-@pytest.fixture
-def pipelines(operator, namespace, tmp_path):  # noqa: ARG001, the operator must run
-    return Pipelines(namespace, tmp_path / "data")
 
 
 def test_steps_joined_by_data_run_in_pods_and_everything_is_told(pipelines, namespace, tmp_path):
@@ -75,37 +67,6 @@ def _with_limit():
     steps = [dict(each) for each in PIPELINE["steps"]]
     steps[1] = {"name": "score", "parallelRun": {**steps[1]["parallelRun"], "allowedFailedCount": 0, "runMaxTry": 1}}
     return {**PIPELINE, "steps": steps}
-
-
-def test_a_run_of_which_everything_is_killed_ends_with_the_same_outputs(pipelines, namespace, place):
-    for gate in ("score", "collect"):
-        pipelines.close(gate)
-    pipelines.start("first")
-    pipelines.until_running("first", "score")
-    pipelines.until_done(6, SCORED)
-    install.kill(place)
-    namespace("delete", "pod", "first-score-coordinator", "--grace-period=0", "--force")
-    pipelines.open("score")
-    pipelines.until_running("first", "collect")
-    pipelines.until(lambda: _runs(pipelines.task_pods("first-collect")))
-    install.stop(place)
-    (pod,) = pipelines.task_pods("first-collect")
-    namespace("delete", "pod", pod, "--grace-period=0", "--force")
-    install.start(place)
-    pipelines.until(lambda: _runs(pipelines.task_pods("first-collect")))
-    pipelines.open("collect")
-    assert pipelines.ended("first")["status"] == "True", pipelines.run_status("first")
-    assert pipelines.total("first") == TOTAL
-    assert [each["attempts"] for each in pipelines.run_status("first")["steps"]] == [1, 1, 1]
-
-
-def _runs(pods):
-    return [each for each in pods.values() if each["status"]["phase"] == "Running" and _main_runs(each)]
-
-
-def _main_runs(pod):
-    states = {each["name"]: each["state"] for each in pod["status"].get("containerStatuses", [])}
-    return "running" in states.get("main", {})
 
 
 def test_a_run_is_suspended_goes_on_and_is_cancelled(pipelines, namespace):

@@ -7,6 +7,8 @@ from localcluster import install
 from localcluster.audit import calls
 from steps import STEP
 
+pytestmark = pytest.mark.alone
+
 
 def granted(kubectl):
     """Return each (group, resource, verb) of the operator's roles that it uses while it runs."""

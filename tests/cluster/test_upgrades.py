@@ -3,8 +3,11 @@
 The later version is this one with a field more in what its processes write (tests/data/images/later).
 """
 
+import pytest
 from charts import IMAGE
 from steps import Steps, assert_nothing_was_lost
+
+pytestmark = pytest.mark.alone
 
 
 def image_of(pod):

@@ -156,6 +156,16 @@ def holds_tests(module: str) -> bool:
     return module == "conftest" or module.startswith("test_")
 
 
+def test_files_that_disturb_what_a_cluster_has_once_run_alone():
+    """Others would lose their operator, the API server or their counts of calls while they run."""
+    disturbs = re.compile(
+        r"\binstall\.(stop|kill)\(|\bcluster\.hold\(place|\bunattended\b|[(, ]release[,)]|\bcalls\(place"
+    )
+    files = [each for each in TESTS if each.parent.name == "cluster" and each.name.startswith("test_")]
+    found = {each.name for each in files if disturbs.search(each.read_text())}
+    assert found == {each.name for each in files if "pytestmark = pytest.mark.alone" in each.read_text()}
+
+
 def changes_the_path(tree: ast.AST) -> bool:
     calls = [ast.unparse(each.func) for each in ast.walk(tree) if isinstance(each, ast.Call)]
     return any(each.startswith("sys.path.") for each in calls)
