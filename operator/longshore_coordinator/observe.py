@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 from longshore_coordinator import verdict as verdicts
@@ -25,6 +26,8 @@ from longshore_protocol.snapshot import (
 )
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage.store import Store
+
+_log = logging.getLogger("longshore.coordinator")
 
 _NAMED_ITEMS = 5  # items of the mini-batch with the first error
 
@@ -102,11 +105,19 @@ class Overview:
         self._milestones = milestones
         self._lines = ProgressOverview(store, clock.now)
         self._metrics = MetricsLog(store, prefix=run.job.metrics_name_prefix, clock=clock.now)
+        self._is_failing = False  # whether the last write failed
 
     def write(self, last: Snapshot) -> None:
-        """Append a line to each file. Blocks; raises OSError."""
-        self._lines.write(self._format_line(last))
-        self._metrics.write(last, items_scheduled=self._run.plan.items_counted())
+        """Append a line to each file. Blocks. Log the first of several failures, which do not end the run."""
+        try:
+            self._lines.write(self._format_line(last))
+            self._metrics.write(last, items_scheduled=self._run.plan.items_counted())
+        except OSError as error:
+            if not self._is_failing:
+                _log.warning("cannot write the progress of run %s to its folder: %s", self._run.job.run_id, error)
+            self._is_failing = True
+        else:
+            self._is_failing = False
 
     def _format_line(self, last: Snapshot) -> str:
         counts, started = last.mini_batches, self._milestones.started

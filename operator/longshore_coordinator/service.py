@@ -84,7 +84,6 @@ class Coordinator:
         self._reader: PlanReader
         self._writes: StoreWrites
         self._overview: Overview
-        self._overview_failed = False  # whether the last write of the overview failed
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -334,18 +333,7 @@ class Coordinator:
     async def _write_overview_regularly(self) -> None:
         while True:
             await asyncio.sleep(_OVERVIEW_SECONDS)
-            await self._write_overview(self.snapshot())
-
-    async def _write_overview(self, last: Snapshot) -> None:
-        """Write progress and metrics; log the first of several failures, which do not end the run."""
-        try:
-            await asyncio.to_thread(self._overview.write, last)
-        except OSError as error:
-            if not self._overview_failed:
-                _log.warning("cannot write the progress of run %s to its folder: %s", self.job.run_id, error)
-            self._overview_failed = True
-        else:
-            self._overview_failed = False
+            await asyncio.to_thread(self._overview.write, self.snapshot())
 
     async def _finish(self) -> Snapshot:
         """Wait for the agents, write output and reports; return the last snapshot."""
@@ -405,7 +393,7 @@ class Coordinator:
         try:
             await self._writes.retry("the ledger", self._ledger.flush, limit=limit)
             last = replace(self.snapshot(), state=final_state(verdict), observed=self._milestones.finished)
-            await self._write_overview(last)
+            await asyncio.to_thread(self._overview.write, last)
             write = partial(
                 write_end,
                 self.job,

@@ -13,7 +13,7 @@ READERS = {
     "worker/longshore_agent/resources.py": "stamps without durations",
     "worker/longshore_agent/shipping.py": "compared with the times of files",
     "worker/longshore_agent/worker.py": "compared with the times of files",
-    "worker/longshore_host/at_once.py": "a stamp; its duration is a performance counter's",
+    "worker/longshore_host/concurrent_runs.py": "a stamp; its duration is a performance counter's",
     "worker/longshore_host/child.py": "a stamp; and a deadline that scripts compare with their own clock",
     "worker/longshore_storage/retrying.py": "compared with a server's date",
 }

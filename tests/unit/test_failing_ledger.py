@@ -12,7 +12,7 @@ from fakes import summary_job, until, work
 from longshore_coordinator import ends, service
 from longshore_coordinator.enumerate import Slice
 from longshore_coordinator.ledger import Ledger
-from longshore_coordinator.observe import Overview
+from longshore_coordinator.reports import ProgressOverview
 from longshore_coordinator.service import Coordinator
 from longshore_protocol.job import Timeouts
 from longshore_storage.store import LocalStore
@@ -150,7 +150,7 @@ def test_progress_and_metrics_that_cannot_be_written_end_no_run_and_are_logged_o
 
     async def scenario():
         coordinator = await opened(tmp_path)
-        failing = Failing(monkeypatch, Overview, "write", number)
+        failing = Failing(monkeypatch, ProgressOverview, "write", number)
         running = asyncio.create_task(coordinator.run())
         await until(lambda: failing.calls >= 3)
         await work(coordinator)

@@ -25,7 +25,9 @@ HEAD = f"POST /v1/bye HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nCo
 @asynccontextmanager
 async def serving(folder, *, tls=None, silent=SILENT, **options):
     calls = []
-    coordinator = SimpleNamespace(bye=calls.append, internal_errors=InternalErrors(open_store(str(folder / "run"))))
+    coordinator = SimpleNamespace(
+        deregister=calls.append, internal_errors=InternalErrors(open_store(str(folder / "run")))
+    )
     server = Server(coordinator, token=TOKEN, silent=silent, **options)
     port = await server.start("127.0.0.1", tls=tls)
     try:
