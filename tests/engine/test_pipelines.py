@@ -280,7 +280,7 @@ def test_what_is_wrong_is_refused_and_leaves_nothing_behind(sums, change, senten
         (["-p", "cuont=3"], r"-p cuont: no document refers to"),
         (["-p", "count=three"], r"-p count: is 'three': must be a whole number"),
         (["--sample", "1"], r"--sample: is only supported for a single ParallelRunStep"),
-        (["--pipeline", "smus"], r"--pipeline: is 'smus': the documents have Pipeline/sums"),
+        (["--pipeline", "smus"], r"--pipeline: is 'smus', which does not exist; the documents have Pipeline/sums"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(sums, arguments, sentence):

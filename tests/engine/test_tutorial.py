@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from console_pages import follow
 from manifests import ROOT
-from s3_server import s3_server
 
 from longshore_coordinator.reports.texts import readme_txt
 
@@ -61,13 +59,10 @@ def test_every_command_prints_what_the_page_says(followed):
 
 
 @pytest.fixture(name="variables")
-def what_the_reader_has_in_the_environment(page: Path) -> Iterator[dict[str, str]]:
+def what_the_reader_has_in_the_environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     """The page of stores has credentials for one, which runs meanwhile; others have nothing special."""
-    if page != IN_STORES:
-        yield {}
-        return
-    with s3_server() as server:
-        yield server.variables
+    variables: dict[str, str] = request.getfixturevalue("s3").variables if page == IN_STORES else {}
+    return variables
 
 
 @pytest.mark.parametrize("page", CONTINUED, ids=lambda page: page.stem)

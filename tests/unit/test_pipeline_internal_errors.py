@@ -33,7 +33,7 @@ class Attempt:
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch, restored_signals):  # noqa: ARG001  (the run handles signals until its process ends)
     """Run a pipeline without starting anything; return its last status, and what is kept in its folder."""
     monkeypatch.setattr(pipeline_run, "make_attempt", Attempt)
     monkeypatch.setattr(orphans, "adopt", lambda: None)
