@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from localcluster import cluster, machine
-from localcluster.places import Places, read_record, write_record
+from localcluster import cluster, images, machine
+from localcluster.places import Places, locked, read_record, write_record
 from localcluster.processes import run
 from localcluster.sandbox import cgroup_name
 
@@ -106,3 +106,16 @@ def test_only_root_makes_one(second, monkeypatch):
     with pytest.raises(cluster.Problem, match="only root"):
         cluster.up(second, with_node=False)
     assert not second.state.exists()
+
+
+def test_what_a_killed_build_left_does_not_fail_the_next_one(tmp_path):
+    name, buildah = "localhost/longshore:twice", ("buildah", "--root", images.store(), "--storage-driver", "overlay")
+    dockerfile = tmp_path / "Dockerfile"
+    with locked(images.store()):
+        for build in ("one", "two"):
+            dockerfile.write_text(f"FROM {images.BASE}\nLABEL build={build}\n")
+            images.build(dockerfile, tmp_path, name).unlink()
+            if build == "one":
+                run(*buildah, "from", "--pull-never", name)
+        assert run(*buildah, "containers", "--quiet").split() == []
+        run(*buildah, "rmi", name)

@@ -76,13 +76,14 @@ def build(
 ) -> Path:
     """Build an image and return the archive that holds it; unless `replace`, reuse an existing image of that name.
 
-    `arguments` are values for the ARGs of the Dockerfile.
+    `arguments` are values for the ARGs of the Dockerfile. The caller holds the lock of `store()`.
     """
     need_root()
     have(IMAGES)
     if not replace and _has(reference):
         return archive_of(reference)
     base_image()
+    run(*_buildah(), "rm", "--all")  # a killed build leaves a container whose image cannot be pruned
     # the host's network, and pip as it is set up here: a mirror, its certificate, a folder of wheels
     with tempfile.TemporaryDirectory() as folder:
         config, mounts = pip_settings(run(sys.executable, "-m", "pip", "config", "list"))
