@@ -88,8 +88,8 @@ def _run(options: argparse.Namespace) -> int:
         sample=origin.sample,
     )
     _check_packages(resolved)
-    with local_source(resolved) as with_local_source:
-        return _run_step(with_local_source, options, folder=folder, origin=origin)
+    with local_source(resolved) as runnable:
+        return _run_step(runnable, options, folder=folder, origin=origin)
 
 
 def _read_origin(options: argparse.Namespace, folder: RunFolder) -> Origin:
@@ -109,7 +109,7 @@ def _read_origin(options: argparse.Namespace, folder: RunFolder) -> Origin:
 
 
 def _run_step(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder, origin: Origin) -> int:
-    """Explain, reject_options or run a resolved step; return the exit code. Raises InvalidDocuments."""
+    """Run a resolved step, or print its plan with --explain; return the exit code. Raises InvalidDocuments."""
     _check_entry_script(resolved)
     python = interpreter(resolved.python)
     if options.explain:

@@ -200,9 +200,8 @@ def link_packages(folder: Path) -> str:
 def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     """Send a signal to a process; do nothing if it has exited."""
     if process.returncode is None:
-        with contextlib.suppress(
-            ProcessLookupError
-        ):  # not send_signal, which may reap a process before the event loop does
+        # Popen.send_signal may reap the process before the event loop does.
+        with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
 
 

@@ -114,12 +114,7 @@ class Script:
                     self._echo.follow(stdout.name, start=stdout.tell(), to=sys.stdout.fileno())
                     self._echo.follow(stderr.name, start=written, to=sys.stderr.fileno())
                 child = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-u",
-                        self._spec.script,
-                        *self._spec.arguments,
-                    ],  # -u: output before a kill is kept
+                    [sys.executable, "-u", self._spec.script, *self._spec.arguments],  # -u keeps output before a kill
                     cwd=self._source,
                     env=environment,
                     stdin=subprocess.DEVNULL,
