@@ -381,7 +381,7 @@ def test_a_script_that_raises_in_shutdown_has_done_its_work(longshore):
 
 
 @pytest.mark.linux("macOS does not report which processes it ended for memory")
-def test_a_process_that_the_kernel_kills_for_memory_is_told_from_one_that_died_otherwise(longshore, confined):
+def test_a_process_that_the_kernel_kills_for_memory_is_distinguished_from_other_deaths(longshore, confined):
     longshore.data(*NAMES)
     longshore.manifest(longshore.step("eats_memory.py", runMaxTry=1, errorThreshold=2))
 

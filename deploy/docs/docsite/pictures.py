@@ -102,7 +102,7 @@ def _life() -> Drawing:
     it.arrow([(570, 105), (655, 145)], "no try left", (590, 148))
     it.arrow(
         [(510, 120), (510, 190), (290, 190), (290, 120)],
-        "fail with tries left, defer, release, lose, expire",
+        "fail with tries left, defer, release, expire",
         (400, 212),
     )
     return it
