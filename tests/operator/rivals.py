@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from task_world import TaskWorld, script
 from watching import LAGS, Operator
-from world import AROUND, NAMESPACE, START, FakeKube, kind, step
+from world import AROUND, NAMESPACE, START, Crash, FakeKube, kind, step
 
 from longshore_operator.cluster.api import Conflict
 from longshore_operator.cluster.coordinators import Polled
@@ -95,6 +95,16 @@ class Rivals:
                 return
             self.tick()
         raise AssertionError(f"not so after {limit} looks")
+
+    def run_killed(self, killed_after, *, until):
+        """Run with an operator that is killed after so many writes, and then with its successor."""
+        self.kube.crash_after = killed_after
+        try:
+            self.run(until=until)
+        except Crash:
+            self.kube.crash_after = None
+            self.operator()
+            self.run(until=until)
 
     def status(self, name, of="ParallelRunStep"):
         return self.kube.objects.get((of, NAMESPACE, name), {}).get("status", {})

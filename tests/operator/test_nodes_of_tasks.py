@@ -3,7 +3,7 @@
 import pytest
 from rivals import Rivals, compute, left_behind, with_lags
 from task_world import CODE
-from world import NAMESPACE, Crash
+from world import NAMESPACE
 
 from longshore_operator.common.pool import is_node
 
@@ -77,14 +77,7 @@ def test_nodes_of_tasks_are_counted_and_ended_ones_are_not(rivals):
 def test_steps_and_tasks_never_have_more_nodes_than_there_are_whenever_the_operator_is_killed(killed_after, lag):
     rivals = Rivals(lag=lag)
     crowd(rivals)
-    rivals.kube.crash_after = killed_after
-    for _ in range(2):
-        try:
-            rivals.run(until=lambda: all_done(rivals))
-            break
-        except Crash:
-            rivals.kube.crash_after = None
-            rivals.operator()
+    rivals.run_killed(killed_after, until=lambda: all_done(rivals))
     assert all_done(rivals)
     assert rivals.most <= 3
     assert left_behind(rivals) == left_behind(CROWD)

@@ -2,7 +2,7 @@
 
 import pytest
 from rivals import Rivals, compute, left_behind, with_lags
-from world import NAMESPACE, Crash
+from world import NAMESPACE
 
 from longshore_operator.cluster.api import Refused
 
@@ -192,14 +192,7 @@ WRITES = len(undisturbed().kube.writes)
 def test_an_operator_killed_after_any_write_comes_to_the_same_end(killed_after, lag):
     rivals = Rivals(lag=lag)
     everything(rivals)
-    rivals.kube.crash_after = killed_after
-    for _ in range(2):
-        try:
-            rivals.run(until=lambda: at_rest(rivals))
-            break
-        except Crash:
-            rivals.kube.crash_after = None
-            rivals.operator()
+    rivals.run_killed(killed_after, until=lambda: at_rest(rivals))
     assert at_rest(rivals)
     assert rivals.most <= 3
     assert left_behind(rivals) == left_behind(undisturbed())

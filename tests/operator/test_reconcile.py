@@ -396,16 +396,9 @@ def created(world):
 @pytest.mark.parametrize("verb", ["read", "create", "status", "delete"])
 def test_a_call_that_fails_decides_nothing(verb):
     """Each call fails once, in turn; what follows is as if it had not."""
-    failed = set()
-
-    def fail(asked, kind_, name):
-        if asked == verb and (kind_, name) not in failed:
-            failed.add((kind_, name))
-            raise ApiError(f"{verb} {kind_} {name}")
-
     world = World()
     world.submit()
-    world.kube.fail = fail
+    failed = world.kube.fail_once(verb)
     for _ in range(100):
         try:
             world.reconcile()

@@ -89,16 +89,9 @@ def test_an_operator_that_dies_after_any_write_comes_to_the_same_end(life, kille
 
 @pytest.mark.parametrize("verb", ["read", "create", "status", "delete"])
 def test_a_call_that_fails_decides_nothing(verb):
-    failed = set()
-
-    def fail(asked, kind_, name):
-        if asked == verb and (kind_, name) not in failed:
-            failed.add((kind_, name))
-            raise ApiError(f"{verb} {kind_} {name}")
-
     world = TaskWorld()
     with_losses(world)
-    world.kube.fail = fail
+    failed = world.kube.fail_once(verb)
     for _ in range(100):
         try:
             wanted = world.reconcile()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from manifests import cluster_step, resource
 from watching import RECONCILED, Operator, frozen, is_watched
 
-from longshore_operator.cluster.api import Conflict, NotFound, Taken
+from longshore_operator.cluster.api import ApiError, Conflict, NotFound, Taken
 from longshore_operator.cluster.coordinators import CoordinatorError, Polled
 from longshore_operator.settings import Settings
 from longshore_protocol.snapshot import (
@@ -167,6 +167,18 @@ class FakeKube:
         del self.objects[kind, namespace, name]
         self._wrote("delete", found)
         return {"kind": "Status", "status": "Success"}
+
+    def fail_once(self, verb):
+        """Let the first call of a verb for each object fail; return the set of these objects, which grows."""
+        failed = set()
+
+        def fail(asked, kind_, name):
+            if asked == verb and (kind_, name) not in failed:
+                failed.add((kind_, name))
+                raise ApiError(f"{verb} {kind_} {name}")
+
+        self.fail = fail
+        return failed
 
     def of(self, kind):
         return {name: each for (of, _, name), each in self.objects.items() if of == kind}

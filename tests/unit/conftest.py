@@ -1,4 +1,4 @@
-"""What tests of the agent's worker and of the planner's resolving share."""
+"""What tests of runs, of the agent's worker and of the planner's resolving share."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,12 +11,25 @@ from fakes import JOB, SPEC
 from manifests import resource
 from peers import PROCESS, Peer
 from resolving import STEP, Resolve
+from run_bench import Bench
 
 from longshore_agent.worker import Worker
 from longshore_api import InvalidDocuments
 from longshore_planner.documents import load
 from longshore_planner.resolve import Resolved, resolve
 from longshore_protocol import messages
+from longshore_storage.store import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(str(tmp_path / "run"))
+
+
+@pytest.fixture
+def bench(store):
+    """A run of some mini-batches."""
+    return Bench(store)
 
 
 @pytest.fixture

@@ -9,18 +9,6 @@ from longshore_protocol.job import Output, Thresholds
 from longshore_protocol.segments import decode_digests, digest_of, encode_digests
 from longshore_protocol.snapshot import Device
 from longshore_protocol.wire import Failure
-from longshore_storage.store import LocalStore
-
-
-@pytest.fixture
-def store(tmp_path):
-    return LocalStore(str(tmp_path / "run"))
-
-
-@pytest.fixture
-def bench(store):
-    return Bench(store)
-
 
 # --- success ---------------------------------------------------------------------------------------------------------
 

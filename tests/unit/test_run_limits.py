@@ -8,17 +8,6 @@ from run_bench import ITEMS, JOB, READY, STARTING, TERM, Bench, limited
 from longshore_coordinator.enumerate import Slice
 from longshore_protocol import wire
 from longshore_protocol.job import Timeouts
-from longshore_storage.store import LocalStore
-
-
-@pytest.fixture
-def store(tmp_path):
-    return LocalStore(str(tmp_path / "run"))
-
-
-@pytest.fixture
-def bench(store):
-    return Bench(store)
 
 
 def test_a_step_for_which_nothing_is_cut_in_time_is_ended(store):

@@ -9,16 +9,6 @@ from longshore_protocol.job import Thresholds, Timeouts
 from longshore_storage.store import LocalStore
 
 
-@pytest.fixture
-def store(tmp_path):
-    return LocalStore(str(tmp_path / "run"))
-
-
-@pytest.fixture
-def bench(store):
-    return Bench(store)
-
-
 def test_what_infrastructure_ended_waits_again_with_all_its_tries_however_often(bench):
     agent = bench.agent()
     bench.report(agent)

@@ -7,17 +7,6 @@ from longshore_coordinator.agents import UnknownAgentError
 from longshore_coordinator.committed import Committed
 from longshore_protocol import errors
 from longshore_protocol.wire import Failure
-from longshore_storage.store import LocalStore
-
-
-@pytest.fixture
-def store(tmp_path):
-    return LocalStore(str(tmp_path / "run"))
-
-
-@pytest.fixture
-def bench(store):
-    return Bench(store)
 
 
 def interrupted(store):
