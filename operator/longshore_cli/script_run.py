@@ -17,12 +17,14 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from longshore_agent.request_server import serving
 from longshore_agent.script_data import ScriptDataError, collect, prepare
 from longshore_agent.threads import Threads
+from longshore_cli.scratch import socket_folder
 from longshore_cli.workers import last_line, link_packages, send, users_environment
 from longshore_host import orphans, parent_death
 from longshore_host.script import GRACE
-from longshore_protocol import clock
+from longshore_protocol import clock, script_folder
 from longshore_protocol.script_job import FAILED, ScriptJob, ScriptResult
 from longshore_run import context
 
@@ -47,9 +49,13 @@ async def run_script(job: ScriptJob, *, python: str | None, work: str) -> Script
     scratch = _make_scratch(work)
     folder = os.path.join(scratch, "step")
     threads = Threads(1)
+    server = contextlib.ExitStack()
     try:
+        short = socket_folder(Path(scratch), longest=script_folder.SOCKET)
+        socket = str(await asyncio.to_thread(server.enter_context, short) / script_folder.SOCKET)
+        await asyncio.to_thread(server.enter_context, serving(socket, dict))
         try:
-            git = await threads.run(partial(prepare, job, folder))
+            git = await threads.run(partial(prepare, job, folder, socket=socket))
         except ScriptDataError as error:
             return ScriptResult(FAILED, None, str(error), {}, started, clock.now(), reason=error.reason)
         try:
@@ -62,6 +68,7 @@ async def run_script(job: ScriptJob, *, python: str | None, work: str) -> Script
         return await threads.run(partial(collect, job, folder, git=git, otherwise=otherwise))
     finally:
         await asyncio.to_thread(threads.end, _SLACK)
+        await asyncio.to_thread(server.close)
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
 

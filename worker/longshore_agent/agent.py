@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import tempfile
+import weakref
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -83,13 +84,14 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
             patience=settings.patience,
             ca=settings.ca,
         ) as client:
-            peers: list[gateway.Peer] = []
+            peers: weakref.WeakSet[gateway.Peer] = weakref.WeakSet()  # each lives as long as its connection
             agent: Agent | None = None
 
             def make_peer() -> gateway.Peer:
                 assert agent is not None, "peers are accepted once an agent is registered"
-                peers.append(gateway.Peer(agent.worker))
-                return peers[-1]
+                peer = gateway.Peer(agent.worker)
+                peers.add(peer)
+                return peer
 
             server: asyncio.AbstractServer | None = None
             while True:
@@ -114,7 +116,7 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                 shipper = Shipper(job, paths, worker=settings.worker, private=tempfile.gettempdir())
                 worker = Worker(job, spec, agent=registration.agent, copies=data.copies, staged=settings.stage_dir)
                 agent = Agent(client, job, worker, identity=identity, shipper=shipper)
-                for peer in peers:  # host and children of the old epoch exit; the host then reconnects
+                for peer in list(peers):  # host and children of the old epoch exit; the host then reconnects
                     peer.close()
                 peers.clear()
                 if server is None:

@@ -7,11 +7,12 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from longshore_agent.peer_messages import FROM_CHILD, FROM_HOST, FROM_UNKNOWN, malformed
+from longshore_agent.peer_messages import FROM_CHILD, FROM_HOST, FROM_SCRIPT, FROM_UNKNOWN, malformed
 from longshore_protocol import messages
+from longshore_protocol.fields import Field
 from longshore_protocol.frames import MAX_BODY, Decoder, FrameError, encode
 from longshore_protocol.text import printable
 
@@ -51,9 +52,15 @@ class Handler(Protocol):
     def child_gone(self, peer: Peer, process: int) -> None:
         """Handle the end of a child's connection."""
 
+    def requested(self, peer: Peer, process: str, operation: str, values: Mapping[str, Any]) -> None:
+        """Handle the one request of a script's connection; `process` is the name that the script reports."""
+
+    def requester_gone(self, peer: Peer) -> None:
+        """Handle the end of a connection that carried a request."""
+
 
 class Peer(asyncio.Protocol):
-    """One connection; its first message identifies it as a host or a child."""
+    """One connection; its first message identifies it as a host or a child, or is the request of a script."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -61,6 +68,7 @@ class Peer(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._process: int | None = None
         self._is_host = False
+        self._is_requester = False
         self._reported_pid = 0
         self.device = ""  # of a child, as it reports it
 
@@ -82,8 +90,7 @@ class Peer(asyncio.Protocol):
             self._pause()
 
     def _receive(self, message: list[Any], body: bytes) -> None:
-        rules = FROM_CHILD if self._process is not None else FROM_HOST if self._is_host else FROM_UNKNOWN
-        why = malformed(rules, message, body)
+        why = malformed(self._rules(), message, body)
         if why is not None:
             self._refuse(why)
         elif self._process is not None:
@@ -92,6 +99,11 @@ class Peer(asyncio.Protocol):
             self._handler.host_message(message)
         else:
             self._identify(message)
+
+    def _rules(self) -> Mapping[str, Sequence[Field]]:
+        if self._process is not None:
+            return FROM_CHILD
+        return FROM_HOST if self._is_host else FROM_SCRIPT if self._is_requester else FROM_UNKNOWN
 
     def _refuse(self, why: str) -> None:
         if self._process is not None:
@@ -119,6 +131,8 @@ class Peer(asyncio.Protocol):
             self._handler.child_gone(self, self._process)
         elif self._is_host:
             self._handler.host_gone(self)
+        elif self._is_requester:
+            self._handler.requester_gone(self)
         self._handler.reconcile()
 
     def send(self, header: Sequence[Any], body: bytes = b"") -> None:
@@ -147,6 +161,10 @@ class Peer(asyncio.Protocol):
             self._transport.close()
 
     def _identify(self, message: list[Any]) -> None:
+        if message[0] == messages.REQUEST:
+            self._is_requester = True
+            self._handler.requested(self, *message[1:])
+            return
         self._reported_pid = message[2]
         if message[0] == messages.HELLO_HOST:
             self._is_host = True
@@ -168,11 +186,8 @@ def bind(path: str) -> socket.socket:
     if os.path.exists(path):
         os.unlink(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    earlier = os.umask(0o007)
-    try:
-        listening.bind(path)
-    finally:
-        os.umask(earlier)
+    listening.bind(path)
+    os.chmod(path, 0o770)  # noqa: S103  (see above; connections are refused before listen())
     listening.listen(256)
     return listening
 

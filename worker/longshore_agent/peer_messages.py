@@ -1,4 +1,4 @@
-"""Validation of the messages that a host or a child may send, before any of them takes effect.
+"""Validation of the messages that a host, a child or a script may send, before any of them takes effect.
 
 Children run user code, which can reach the socket: their messages are as untrusted as HTTP requests.
 """
@@ -13,6 +13,7 @@ from longshore_protocol.fields import LATEST, LONGEST, NUMBER, Field, fault
 from longshore_protocol.text import is_encodable, printable
 
 _TEXT = 1 << 20  # characters of a message or traceback; the rest is cut off
+_NAME = 100  # characters of the name of a process or operation
 
 _MINI_BATCH = (Field("the mini-batch"), Field("the attempt", least=1))
 _FAILURE = (
@@ -25,7 +26,13 @@ _Rules = Mapping[str, Sequence[Field]]
 FROM_UNKNOWN: _Rules = {
     messages.HELLO_HOST: (Field("the protocol"), Field("the pid")),
     messages.HELLO_CHILD: (Field("the process"), Field("the pid"), Field("the device", (str,), most=_TEXT)),
+    messages.REQUEST: (
+        Field("the process", (str,), most=_NAME),
+        Field("the operation", (str,), most=_NAME),
+        Field("the parameters", (dict,)),
+    ),
 }
+FROM_SCRIPT: _Rules = {}  # a connection carries one request
 FROM_HOST: _Rules = {
     messages.EXITED: (
         Field("the process"),

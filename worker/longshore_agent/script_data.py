@@ -64,7 +64,9 @@ class ScriptDataError(ShownError):
         self.reason = reason  # INPUT_ERROR or STORAGE_ERROR
 
 
-def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> dict[str, Any] | None:
+def prepare(
+    job: ScriptJob, folder: str, *, image_source: str | None = None, socket: str | None = None
+) -> dict[str, Any] | None:
     """Prepare the folder of a script step for its host; return the git state of a local source.
 
     The folder is emptied first, as are output folders that belong to this run: an earlier try may have written there.
@@ -73,6 +75,7 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
         job: The script step.
         folder: The folder that agent and host share.
         image_source: A source folder in the host's image, which only the host can read; None to stage the job's source.
+        socket: Path of the socket for requests of the script; None for the one in `folder`.
 
     Raises:
         ScriptDataError: A folder cannot be written, or an input, output, model or the source cannot be staged.
@@ -103,6 +106,7 @@ def prepare(job: ScriptJob, folder: str, *, image_source: str | None = None) -> 
         outputs=outputs,
         experiment=job.experiment or job.name,
         parent_id=job.parent_id,
+        socket=socket or os.path.join(folder, script_folder.SOCKET),
         image_source=image_source,
     )
     if spec.models:

@@ -1,7 +1,7 @@
 """`python -m longshore_agent.task prepare|collect|transfer JOB [FOLDER]`: the agent's commands in the pod of a task.
 
 prepare   prepares FOLDER for the host: source, inputs, outputs
-collect   waits until the host exits, then uploads logs, artifacts and outputs
+collect   answers requests of the script until the host exits, then uploads logs, artifacts and outputs
 transfer  copies a file or a folder between stores
 
 JOB is a file with a ScriptJob, or for `transfer` with {"source", "destination", "timeout"}. The ScriptResult goes to
@@ -26,6 +26,7 @@ from typing import Any
 from longshore_protocol.importing import importing
 
 with importing():  # scripts wait for these
+    from longshore_agent.request_server import serving
     from longshore_agent.result_message import result_message
     from longshore_agent.script_data import ScriptDataError, collect, prepare
     from longshore_agent.transfer import error_message, transfer
@@ -109,9 +110,10 @@ def _prepare(job: ScriptJob, options: argparse.Namespace) -> ScriptResult | int:
 
 
 def _collect(job: ScriptJob, folder: str) -> ScriptResult | int:
-    if not _await_host(folder):
-        _log("the pod is terminating, and the host never started")
-        return 1
+    with serving(os.path.join(folder, script_folder.SOCKET), dict):
+        if not _await_host(folder):
+            _log("the pod is terminating, and the host never started")
+            return 1
     has_result = os.path.lexists(os.path.join(folder, script_folder.RESULT))
     result = collect(job, folder, git=_git(folder), otherwise=_NO_RESULT)
     if not has_result:  # logs are uploaded; the operator derives the outcome from the status of the host's container

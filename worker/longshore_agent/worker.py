@@ -17,6 +17,7 @@ from typing import Any
 
 from longshore_agent.gateway import Peer
 from longshore_agent.outbox import Outbox
+from longshore_agent.requests import Requests
 from longshore_agent.slots import BUSY, Exit, Slot, State
 from longshore_agent.stager import Stager
 from longshore_agent.work import Lease, Verdict
@@ -44,6 +45,7 @@ class Worker:
         agent: str,
         copies: Mapping[str, str] | None = None,
         staged: str | None = None,
+        requests: Requests | None = None,
     ) -> None:
         """Create the worker; processes start once a host connects.
 
@@ -53,6 +55,7 @@ class Worker:
             agent: Name of this registration, the prefix of segment names.
             copies: Local paths of input files that were downloaded already, by URL.
             staged: Parent folder for staged inputs that the processes cannot write to, if there is one.
+            requests: Answers the requests of scripts; None refuses all.
         """
         self.name = spec.worker
         self._job = job
@@ -70,6 +73,7 @@ class Worker:
         inputs = os.path.join(staged or os.path.dirname(spec.work_dir), f"longshore-inputs-{job.run_id}-{spec.worker}")
         self._stager = Stager(job.inputs, inputs, callbacks=self, copies=copies)
         self._ahead = self._stager.ahead if self._stager.remote else Slot.backlog
+        self._requests = requests or Requests({})
         self._clock = time.monotonic
         self._ticked = self._clock()
         self.demand = asyncio.Event()  # more leases are needed
@@ -155,7 +159,8 @@ class Worker:
         self.ended.set()
 
     async def close(self) -> None:
-        """Delete all staged files."""
+        """Cancel unanswered requests and delete all staged files."""
+        await self._requests.close()
         await self._stager.close()
 
     def states(self) -> list[dict[str, Any]]:
@@ -273,6 +278,14 @@ class Worker:
             if slot.killed is None:
                 reason = f"its process sent a malformed message: {why}"
                 self._kill(slot, Verdict(errors.PROCESS_DIED, reason), self._clock())
+
+    def requested(self, peer: Peer, process: str, operation: str, values: Mapping[str, Any]) -> None:
+        """Begin to answer a request of a script."""
+        self._requests.start(peer, process, operation, values)
+
+    def requester_gone(self, peer: Peer) -> None:
+        """Cancel a request whose connection was closed."""
+        self._requests.drop(peer)
 
     def is_busy(self, process: int) -> bool:
         """Return whether a child has so many mini-batches queued that reading its results can wait a moment."""

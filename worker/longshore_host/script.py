@@ -178,6 +178,7 @@ class Script:
             inputs=tuple(context.Given(name, (path,)) for name, path in spec.inputs.items()),
             outputs=spec.outputs,
             models=spec.models,
+            socket=spec.socket,
         )
 
     def _environment(self) -> Dict[str, str]:

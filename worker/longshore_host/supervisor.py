@@ -138,6 +138,7 @@ class Supervisor:
             ),
             outputs={spec.output.name: spec.output_dir},
             models=spec.models,
+            socket=self._socket_path,
         )
 
     def _log_path(self, stream: str, name: str) -> str:

@@ -4,8 +4,11 @@
     agent -> host    SPEC, SPAWN, KILL, STOP
     child -> agent   HELLO_CHILD, READY, INIT_FAILED, BEGUN, LOADED, DONE, FAILED, BYE
     agent -> child   SPEC, RUN, SHUTDOWN
+    script -> agent  REQUEST
+    agent -> script  ANSWER, REFUSED
 
 The host spawns, watches and kills children. Each child connects to the agent itself, so results pass one socket only.
+Any process of the script may send requests: each has a connection of its own, which ends with the answer.
 """
 
 from __future__ import annotations
@@ -39,6 +42,13 @@ BYE = "bye"  # [kind]: shutdown() has finished
 # [kind, [[mini-batch, attempt, input], ...]], to begin in this order; body: a JSON array of their slices
 RUN = "run"
 SHUTDOWN = "shutdown"  # [kind]
+
+# [kind, process (LONGSHORE_PROCESS, "" in a script step), operation, parameters as an object]
+REQUEST = "request"
+ANSWER = "answer"  # [kind, JSON value]
+REFUSED = "refused"  # [kind, one of REFUSALS, message]
+INVALID, NOT_FOUND, NOT_ALLOWED, FAILED_REQUEST = "invalid", "not-found", "not-allowed", "failed"
+REFUSALS = (INVALID, NOT_FOUND, NOT_ALLOWED, FAILED_REQUEST)
 
 
 @dataclass(frozen=True)

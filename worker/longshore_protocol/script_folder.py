@@ -10,6 +10,7 @@ logs/            stdout.txt and stderr.txt, if the run folder is in a store
 context.json     the step's context for `longshore_run` and `longshore_shims`
 metrics.jsonl    metrics that the script logs through `longshore_run`
 result.json      the result, written atomically
+agent.sock       where requests of the script are answered, unless the path is too long for a socket
 host.lock        locked (flock) while the host is alive; the kernel releases it when the host dies
 """
 
@@ -21,7 +22,7 @@ from typing import Dict, Optional, Tuple
 
 from longshore_protocol.reading import read_text
 
-SPEC, GIT, RESULT, LOCK = "spec.json", "git.json", "result.json", "host.lock"
+SPEC, GIT, RESULT, LOCK, SOCKET = "spec.json", "git.json", "result.json", "host.lock", "agent.sock"
 SOURCE, INPUTS, OUTPUTS, MODELS = "source", "inputs", "outputs", "models"
 LOGS, STDOUT, STDERR, METRICS = "logs", "stdout.txt", "stderr.txt", "metrics.jsonl"
 
@@ -40,6 +41,7 @@ class ScriptSpec:
     outputs: Dict[str, str] = field(default_factory=dict)  # name -> folder
     experiment: str = ""  # the pipeline, or the step if it runs alone
     parent_id: str = ""  # the id of the pipeline's run
+    socket: str = ""  # where requests of the script are answered
     image_source: Optional[str] = None  # the source folder in the host's own image: the host copies it to source/
 
     def to_json(self) -> str:

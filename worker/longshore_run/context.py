@@ -34,6 +34,7 @@ class Context:
     inputs: Tuple[Given, ...] = ()
     outputs: Dict[str, str] = field(default_factory=dict)  # name -> folder
     models: Tuple[Tuple[str, int, str], ...] = ()  # name, version, path
+    socket: str = ""  # where the step's agent answers requests; "" outside of steps
 
     def write(self, folder: str) -> str:
         """Write the context file into a folder atomically; return its path. Raises OSError."""
