@@ -9,8 +9,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from longshore_api.base import Fields, NameRef, Resource
+from longshore_api.registrations import AssetStatus
 from longshore_api.status import ResourceStatus
 from longshore_api.values import (
+    AssetName,
     FilledString,
     Flag,
     KeyName,
@@ -18,6 +20,7 @@ from longshore_api.values import (
     PartitionFormatText,
     ResourceName,
     Separator,
+    Whole,
     broken,
 )
 
@@ -223,6 +226,14 @@ class TabularDataset(Fields):
 class DatasetSpec(Fields):
     """Exactly one of `file` and `tabular`."""
 
+    name: AssetName | None = None
+    """Name that scripts and steps use; the resource's own name if not given."""
+    version: Annotated[int, Whole(1)] = 1
+    """Version; scripts and steps that name none use the highest."""
+    description: str = ""
+    """Free text."""
+    tags: dict[str, str] = Field(default_factory=dict)
+    """Texts by name, which scripts read as `tags`."""
     file: FileDataset | None = None
     """Files, passed to the script as paths."""
     tabular: TabularDataset | None = None
@@ -242,5 +253,5 @@ class Dataset(Resource):
     """Kind of the resource."""
     spec: DatasetSpec
     """Which files or rows."""
-    status: ResourceStatus | None = None
+    status: AssetStatus | None = None
     """Written by Longshore."""

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from longshore_api.base import Fields
 from longshore_api.data import FileDataset
-from longshore_api.values import FilledString, PortName, ResourceName, broken
+from longshore_api.values import AssetName, FilledString, PortName, broken
 
 
 class ScriptInput(Fields):
@@ -16,8 +16,8 @@ class ScriptInput(Fields):
 
     name: PortName
     """The name in `$(inputs.NAME)`; unique among the step's inputs."""
-    dataset: ResourceName | None = None
-    """Name of a Dataset."""
+    dataset: AssetName | None = None
+    """Name of a Dataset: its `spec.name`, of which the highest version counts, or the name of the resource."""
     file: FileDataset | None = None
     """Files, described in place."""
     from_: Annotated[FilledString | None, Field(alias="from")] = None

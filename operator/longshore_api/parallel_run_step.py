@@ -10,10 +10,12 @@ from pydantic.alias_generators import to_camel
 from longshore_api.base import Fields, Metadata, NameRef, Resource, keyed_by
 from longshore_api.data import FileDataset, TabularDataset
 from longshore_api.inputs import ScriptInput
+from longshore_api.registrations import RegisterOnComplete
 from longshore_api.status import ParallelRunStepStatus
 from longshore_api.values import (
     TIMEOUT_MAX,
     Argument,
+    AssetName,
     FileName,
     FilledString,
     Flag,
@@ -43,8 +45,8 @@ class StepInput(Fields):
 
     name: PortName
     """Unique among the step's inputs and its output."""
-    dataset: ResourceName | None = None
-    """Name of a Dataset."""
+    dataset: AssetName | None = None
+    """Name of a Dataset: its `spec.name`, of which the highest version counts, or the name of the resource."""
     file: FileDataset | None = None
     """Files, described in place."""
     tabular: TabularDataset | None = None
@@ -74,6 +76,8 @@ class StepOutput(Fields):
     """Whether the columns' names are written, once, as first line (text, csv, tsv)."""
     separator: Separator | None = None
     """Character between fields; if not given a space (text), a comma (csv) or a tab (tsv)."""
+    register_on_complete: RegisterOnComplete | None = None
+    """Registers the folder as a Dataset or Model once the step has succeeded."""
 
     @model_validator(mode="after")
     def _format_agrees(self) -> Self:
@@ -124,7 +128,7 @@ class MiniBatch(Fields):
 class StepModel(Fields):
     """A Model that the script may ask for."""
 
-    name: PortName
+    name: AssetName
     """The model's name (`spec.name` of a Model), or the name of the Model resource."""
     version: Annotated[int, Whole(1)] | None = None
     """The highest one if not given."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from longshore_api.base import keyed_by
-from longshore_api.status import Conditions, Instant, Observed, ResourceStatus
+from longshore_api.status import Conditions, Instant, Observed, Registered, ResourceStatus
 from longshore_api.task_status import GitState, NamedOutput
 from longshore_api.values import FreeForm
 
@@ -55,6 +55,8 @@ class PipelineStepStatus(Observed):
     """Values that the script logged, by name."""
     git: GitState | None = None
     """The commit of the source, if that is a Git repository."""
+    registered: list[Registered] | None = None
+    """Models and Datasets that the step registered; of a reused step those of the run whose outputs are reused."""
     start_time: Instant | None = None
     """Start of the latest attempt."""
     completion_time: Instant | None = None

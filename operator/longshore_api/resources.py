@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from longshore_api.base import Fields, Resource
 from longshore_api.nodes import GpuRequest, PodTemplate, ResourceRequirements, Toleration
+from longshore_api.registrations import AssetStatus
 from longshore_api.status import ComputeClusterStatus, ResourceStatus
-from longshore_api.values import FilledString, LabelValue, PortName, ResourceName, Variables, Whole, broken
+from longshore_api.values import AssetName, FilledString, LabelValue, ResourceName, Variables, Whole, broken
 
 
 class ComputeClusterSpec(Fields):
@@ -84,7 +85,7 @@ class Environment(Resource):
 class ModelSpec(Fields):
     """A file or folder that scripts look up by name and version."""
 
-    name: PortName | None = None
+    name: AssetName | None = None
     """Name that scripts and steps use; the resource's own name if not given."""
     version: Annotated[int, Whole(1)] = 1
     """Version; scripts and steps that name none use the highest."""
@@ -92,6 +93,12 @@ class ModelSpec(Fields):
     """Datastore that the path is relative to; the default one if not given."""
     path: FilledString
     """File or folder: a full URL, or relative to the Datastore."""
+    description: str = ""
+    """Free text."""
+    tags: dict[str, str] = Field(default_factory=dict)
+    """Texts by name, which scripts read as `tags`."""
+    properties: dict[str, str] = Field(default_factory=dict)
+    """Texts by name, which scripts read as `properties`."""
 
 
 class Model(Resource):
@@ -101,5 +108,5 @@ class Model(Resource):
     """Kind of the resource."""
     spec: ModelSpec
     """Name, version and location."""
-    status: ResourceStatus | None = None
+    status: AssetStatus | None = None
     """Written by Longshore."""

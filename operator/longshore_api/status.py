@@ -218,6 +218,19 @@ class OutputStatus(Observed):
     """Rows in that file."""
 
 
+class Registered(Observed):
+    """A Model or Dataset that a step registered."""
+
+    kind: Literal["Dataset", "Model"]
+    """Kind of the resource."""
+    name: str
+    """Name that it is registered under."""
+    version: int
+    """Its version."""
+    resource: str
+    """Name of the resource."""
+
+
 class ParallelRunStepStatus(ResourceStatus):
     """Current state and result of a ParallelRunStep."""
 
@@ -231,6 +244,8 @@ class ParallelRunStepStatus(ResourceStatus):
     """The earliest error."""
     output: OutputStatus | None = None
     """Location and size of the results."""
+    registered: list[Registered] | None = None
+    """Models and Datasets that the step registered, once it has succeeded."""
     start_time: Instant | None = None
     """Start of the run."""
     completion_time: Instant | None = None

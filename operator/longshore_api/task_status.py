@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from longshore_api.base import keyed_by
-from longshore_api.status import Conditions, Instant, Observed, ResourceStatus
+from longshore_api.status import Conditions, Instant, Observed, Registered, ResourceStatus
 from longshore_api.values import FreeForm
 
 
@@ -46,6 +46,8 @@ class TaskStatus(ResourceStatus):
     """Exit code of the script, once it has exited; negative: the number of the signal that killed it."""
     git: GitState | None = None
     """The commit of the source, if that is a Git repository."""
+    registered: list[Registered] | None = None
+    """Models and Datasets that the step registered, once it has succeeded."""
     losses: int = 0
     """Number of pods that were lost before the step finished and then replaced."""
     start_time: Instant | None = None

@@ -16,6 +16,7 @@ from longshore_api.parallel_run_step import (
     StepMetadata,
     StepModel,
 )
+from longshore_api.registrations import RegisterOnComplete
 from longshore_api.task_status import TaskStatus
 from longshore_api.values import (
     Argument,
@@ -51,6 +52,8 @@ class ScriptOutput(Fields):
     """`mount` lets the script write in place where possible; `upload` copies its files once it has succeeded."""
     overwrite: Flag = True
     """Whether existing files of the folder may be replaced."""
+    register_on_complete: RegisterOnComplete | None = None
+    """Registers the folder as a Dataset or Model once the step has succeeded."""
 
 
 class ScriptStepSpec(Fields):

@@ -318,6 +318,14 @@ FileName = Annotated[
     ),
 ]
 Separator = Annotated[str, Matching(r'[^"\r\n]', "must be one character, and no quote or line end", longest=1)]
+AssetName = Annotated[
+    str,
+    Matching(
+        r"[^\s./]([^/\r\n\t]*[^\s/])?",
+        "must be at most 255 characters without '/' and line ends, not beginning with '.' or a blank",
+        longest=255,
+    ),
+]
 FilledString = Annotated[str, Matching(r"(?s:.*\S.*)", "must be a string that is not empty", longest=4096)]
 PartitionFormatText = Annotated[
     str,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 from longshore_api.base import Resource
+from longshore_api.data import Dataset
 from longshore_api.errors import InvalidDocuments, Problem, shown
 
 R = TypeVar("R", bound=Resource)
@@ -58,7 +59,11 @@ class Documents:
         return sorted(each.name for each in self.of(kind))
 
     def find(self, kind: type[R], name: str) -> Document[R] | None:
-        """Return the document of this kind and name, or None."""
+        """Return the document of this kind and name, or None; of a Dataset's `spec.name` the highest version."""
+        if kind is Dataset:
+            named = [each for each in self.of(Dataset) if (each.resource.spec.name or each.name) == name]
+            if named:
+                return cast("Document[R]", max(named, key=lambda each: each.resource.spec.version))
         return next((each for each in self.of(kind) if each.name == name), None)
 
 

@@ -15,6 +15,7 @@ from manifests import ROOT, covers, of_data, of_documentation, of_examples, of_t
 from longshore_api import KINDS, InvalidDocuments, ParallelRunStepStatus, PipelineRunStatus, TaskStatus, parse
 from longshore_api.crdgen.__main__ import texts
 from longshore_api.crdgen.rules import RULES, Rule
+from longshore_api.registrations import AssetStatus
 from longshore_api.status import ResourceStatus
 
 EVERY_FIELD = ROOT / "tests" / "data" / "manifests" / "every_field.yaml"
@@ -142,15 +143,35 @@ OBSERVED = {
     "runId": "a",
 }
 GIT = {"repository": "https://git.example/code", "branch": "main", "commit": "0" * 40, "dirty": True}
+REGISTERED = [{"kind": "Model", "name": "digits v2", "version": 3, "resource": "digits-v2-1c2d3e4f-3"}]
 TASK = {
     **OBSERVED,
     "outputs": [{"name": "model", "uri": "file:///out/model"}],
     "metrics": {"loss": 0.1, "epochs": [1, 2], "best": {"epoch": 2, "early": False}},
     "exitCode": -9,
     "git": GIT,
+    "registered": REGISTERED,
     "losses": 1,
     "completionTime": SINCE,
     "runUri": "file:///runs/a",
+}
+ASSET = {
+    **{key: OBSERVED[key] for key in ("observedGeneration", "conditions")},
+    "origin": {
+        "runId": "nightly-1c2d",
+        "runUri": "s3://bucket/longshore/nightly-1c2d/steps/train",
+        "kind": "ScriptStep",
+        "step": "train",
+        "pipeline": "nightly",
+        "resource": "nightly-train",
+        "code": "0" * 64,
+        "git": GIT,
+        "environment": "python:3.11-slim",
+        "arguments": ["--rate", "0.5"],
+        "parameters": {"rate": "0.5"},
+        "inputs": [{"name": "raw", "uris": ["s3://bucket/raw"]}],
+        "models": ["base 2"],
+    },
 }
 STATUSES: dict[str, tuple[type[ResourceStatus], dict[str, Any]]] = {
     "ParallelRunStep": (
@@ -169,6 +190,7 @@ STATUSES: dict[str, tuple[type[ResourceStatus], dict[str, Any]]] = {
             },
             "firstError": {"category": "UserError", "message": "ValueError: bad", "miniBatch": 3, "pod": "w-0"},
             "output": {"uri": "file:///out", "file": "rows.txt", "rows": 149},
+            "registered": REGISTERED,
         },
     ),
     "ScriptStep": (TaskStatus, TASK),
@@ -190,6 +212,7 @@ STATUSES: dict[str, tuple[type[ResourceStatus], dict[str, Any]]] = {
                     "outputs": [{"name": "model", "uri": "file:///out/model"}],
                     "metrics": {"loss": 0.1},
                     "git": GIT,
+                    "registered": REGISTERED,
                     "attempts": 2,
                     "notReused": "",
                     "fingerprint": {"digest": "0" * 64, "parts": {"code": {"train.py": "0" * 64}, "arguments": [1]}},
@@ -199,6 +222,8 @@ STATUSES: dict[str, tuple[type[ResourceStatus], dict[str, Any]]] = {
             "pipelineSpec": {"steps": [{"name": "train", "script": {"scriptName": "train.py"}}]},
         },
     ),
+    "Dataset": (AssetStatus, ASSET),
+    "Model": (AssetStatus, ASSET),
 }
 
 
@@ -253,6 +278,8 @@ def test_a_column_that_leads_nowhere_is_found():
         ("TransferStep", ["SUCCEEDED", "REASON", "AGE"], ["MESSAGE"]),
         ("Pipeline", ["READY", "REASON", "AGE"], ["MESSAGE"]),
         ("PipelineRun", ["SUCCEEDED", "REASON", "STEPS", "CURRENT", "AGE"], ["PIPELINE", "MESSAGE"]),
+        ("Model", ["MODEL", "VERSION", "STEP", "RUN", "AGE"], ["PATH", "DATASTORE"]),
+        ("Dataset", ["DATASET", "VERSION", "FILES", "ROWS", "STEP", "RUN", "AGE"], ["FORMAT", "QUERY"]),
     ],
 )
 def test_the_columns_of_steps_and_runs_are_those_people_watch(kind: str, shown: list[str], wide: list[str]):

@@ -46,6 +46,29 @@ def paths(resolved: Resolve, path: str, *others: dict[str, Any], **data: str) ->
     return str(found)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "path"),
+    [("digits", "/c"), ("digits-2", "/b"), ("old digits", "/d"), ("by-hand", "/e"), ("other", "/g")],
+)
+def test_a_dataset_has_a_name_of_any_form_of_which_the_highest_version_counts(
+    resolved: Resolve, wanted: str, path: str
+):
+    def version(resource_name: str, path: str, **fields: Any) -> dict[str, Any]:
+        return resource("Dataset", resource_name, {"file": {"paths": [path]}, **fields})
+
+    datasets = [
+        version("digits", "/a"),
+        version("digits-2", "/b", name="digits", version=2),
+        version("digits-3", "/c", name="digits", version="3"),
+        version("old-digits-1", "/d", name="old digits"),
+        version("by-hand", "/e"),
+        version("taken", "/f", name="other"),
+        version("taken-too", "/g", name="other", version=10),
+    ]
+    job = resolved(*datasets, inputs=[{"name": "mnist", "dataset": wanted}]).job
+    assert job.inputs[0].paths == (path,)
+
+
 def test_paths_are_relative_to_their_datastore_or_the_default_one_or_the_yaml_file(resolved: Resolve, tmp_path: Path):
     named = resource("Datastore", "named", {"uri": "gs://bucket/prefix/"})
     default = resource("Datastore", "std", {"uri": "file:data", "default": "true"})

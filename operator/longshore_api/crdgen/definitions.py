@@ -51,6 +51,8 @@ _SUCCEEDED = Column("SUCCEEDED", _of("Succeeded", "status"), "Unknown while the 
 _STATE = Column("REASON", _of("Succeeded", "reason"), "State, or the reason of the failure")
 _WHY = Column("MESSAGE", _of("Succeeded", "message"), "The reason in a sentence", wide=True)
 _COMPUTE = Column("COMPUTE", ".spec.computeTarget", "The ComputeCluster", wide=True)
+_STEP = Column("STEP", ".status.origin.step", "The step that registered it")
+_RUN = Column("RUN", ".status.origin.runId", "The run that registered it")
 _AGE = Column("AGE", ".metadata.creationTimestamp", "Time since the creation of the resource", type="date")
 
 # Short names beginning with ls: other projects have pipelines, datasets, environments and models, too.
@@ -127,13 +129,14 @@ NAMES: Mapping[str, Names] = {
         "datasets",
         ("lsdata",),
         (
+            Column("DATASET", ".spec.name", "Name that scripts and steps ask for"),
+            Column("VERSION", ".spec.version", "Version"),
             Column("FILES", ".spec.file.paths", "Paths of a file dataset"),
             Column("ROWS", ".spec.tabular.paths", "Paths of a tabular dataset"),
             Column("FORMAT", ".spec.tabular.format", "Format of the rows", wide=True),
             Column("QUERY", ".spec.tabular.query", "Query of rows of a database", wide=True),
-            _READY,
-            _REASON,
-            _MESSAGE,
+            _STEP,
+            _RUN,
         ),
     ),
     "Environment": Names(
@@ -153,11 +156,10 @@ NAMES: Mapping[str, Names] = {
         (
             Column("MODEL", ".spec.name", "Name that scripts ask for"),
             Column("VERSION", ".spec.version", "Version"),
-            Column("PATH", ".spec.path", "File or folder"),
+            _STEP,
+            _RUN,
+            Column("PATH", ".spec.path", "File or folder", wide=True),
             Column("DATASTORE", ".spec.datastore", "Datastore that the path is relative to", wide=True),
-            _READY,
-            _REASON,
-            _MESSAGE,
         ),
     ),
 }

@@ -24,7 +24,7 @@ from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_data import inputs_of
 
-_OPEN = ("Datastore", "Model")  # are referred to by default, or by the names that they have for scripts
+_OPEN = ("Dataset", "Datastore", "Model")  # are referred to by default, or by the names that they have for scripts
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
 _DIGITS = 32  # hexadecimal, of a file's digest
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
@@ -69,9 +69,11 @@ def documents_around(kube: Kube, raw: Manifest) -> Documents:
     namespace, step = raw["metadata"]["namespace"], document(raw)
     referred = (kube.read(kind, namespace, name) for kind, name in sorted(_referred(step.resource)))
     documents = [step, *(document(each) for each in referred if each is not None)]
+    known = {(each.resource.kind, each.name) for each in documents}
     for each in (each for kind in _OPEN for each in kube.list(kind, namespace)):
         with suppress(InvalidDocuments):
-            documents.append(document(each))
+            if (each["kind"], each["metadata"]["name"]) not in known:
+                documents.append(document(each))
     return gather(documents)
 
 
