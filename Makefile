@@ -28,7 +28,7 @@ test: setup check ## run every test, the slowest files first; those on a cluster
 	$(MAKE) test-cluster
 
 test-cluster: setup ## run the tests on a real Kubernetes; one is made on this machine where none is up
-	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=20 tests/cluster
+	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations=20 tests/cluster
 
 test-lowest: .venv/bin/uv ## run the unit tests with the oldest releases of optional packages that pyproject.toml allows
 	uv venv --quiet --clear .venv-lowest && export VIRTUAL_ENV=$(CURDIR)/.venv-lowest && \

@@ -1,8 +1,9 @@
-"""A real Kubernetes for the tests of a session: the checkout's own that is up, else one that is made and ended here.
+"""A real Kubernetes for the tests of a session: the checkout's own that is up, else one that is created and ended here.
 
-Where none can be made, every test that needs it is skipped, in words that nobody overlooks; under CI it fails.
-One cluster, one operator, one set of images: each test has a namespace of its own. Several processes of pytest-xdist
-may share them: what is made once, one of them makes, and files that are marked `alone` run while no other file does.
+Where none can be created, every test that needs it is skipped, with a section of its own in the summary; under CI it
+fails. One cluster, one operator, one set of images: each test has a namespace of its own, and the processes of
+pytest-xdist share them. Files that are marked `alone` stop or disturb what others share: one process runs them all, on
+a second cluster, while the other processes run everything else on the first.
 """
 
 import fcntl
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import uuid
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,34 +23,63 @@ from charts import RELEASE, Release
 from kube import Kubectl, eventually
 from localcluster import cluster as local
 from localcluster import install, machine
-from localcluster.places import CHECKOUT, places
+from localcluster.places import CHECKOUT, Places, places
 from localcluster.processes import Problem, run
 from squares import Pipelines
 from steps import HALF, Steps
 from tidying import tidied
+from xdist.scheduler import LoadFileScheduling
 
+HERE = Path(__file__).parent
 _SHARED = "LONGSHORE_TEST_SHARED"  # names the folder that the processes of a session share
+_ALONE = "alone"
+# What begins first: what one process works on for longest.
+_LONG = (_ALONE, "stores_in_pods", "azureml_scripts", "pipeline_runs", "local_cluster")
 
 
 def pytest_configure(config):
-    """Make the folder that the processes of this session share; at its end, end the cluster that one of them made."""
+    """Create the folder that the processes of this session share; at its end, end the clusters that they created."""
     if hasattr(config, "workerinput"):
         if _SHARED not in os.environ:
             raise pytest.UsageError("to run cluster tests in several processes, name tests/cluster as an argument")
         return
+    if config.getoption("dist", "no") not in ("no", "loadfile"):
+        raise pytest.UsageError("to run cluster tests in several processes, add --dist loadfile --no-loadscope-reorder")
     os.environ[_SHARED] = tempfile.mkdtemp(prefix="longshore-cluster-tests-")
     config.add_cleanup(_clear)
 
 
 def _clear():
-    if _shared("made").exists():
-        local.down(places())
-    shutil.rmtree(os.environ.pop(_SHARED))
+    folder = Path(os.environ.pop(_SHARED))
+    for each in folder.glob("created-*"):
+        local.down(Places(Path(each.read_text())))
+    shutil.rmtree(folder)
+
+
+class _Scheduling(LoadFileScheduling):
+    """A process works on a file at a time, and one process on all files that are marked `alone`."""
+
+    def _split_scope(self, nodeid):
+        return _group(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # unknown where pytest-xdist is off
+def pytest_xdist_make_scheduler(config, log):
+    return _Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items):
-    """Put what must be alone last: until then, no process waits for another one."""
-    items.sort(key=lambda each: each.get_closest_marker("alone") is not None)
+    """Put what takes longest first."""
+    order = {name: number for number, name in enumerate(_LONG)}
+    items.sort(key=lambda each: order.get(_group(each.nodeid.partition("::")[0]), len(_LONG)))
+
+
+@cache
+def _group(file):
+    """Return the unit of work that a file of tests, relative to the checkout, belongs to."""
+    path = CHECKOUT / file
+    alone = path.parent == HERE and "pytestmark = pytest.mark.alone" in path.read_text()
+    return _ALONE if alone else path.stem.removeprefix("test_")
 
 
 def _shared(name):
@@ -63,23 +94,35 @@ def _locked(name, how=fcntl.LOCK_EX):
         yield
 
 
-def _once(name, make):
-    """Return the text of what `make` returns, which only the first process that asks calls."""
-    with _locked(name):
-        if not _shared(name).exists():
-            _shared(name).write_text(str(make()))
-        return _shared(name).read_text()
+def _once(place, name, make):
+    """Return the text of what `make` returns, which only the first process that asks calls for a cluster."""
+    file = _shared(f"{name}-{place.id}")
+    with _locked(file.name):
+        if not file.exists():
+            file.write_text(str(make()))
+        return file.read_text()
 
 
-@pytest.fixture(scope="session")
-def place(pytestconfig):
-    """Return the places of a cluster with a node."""
-    place = places()
-    with _locked("cluster"):
+# The fixtures below are those of a module: the process that has run all files marked `alone` continues on the other
+# cluster. What costs time is done once for each cluster.
+
+
+@pytest.fixture(scope="module")
+def place(request):
+    """Return the places of a cluster with a node: the checkout's, or the one for files that are marked `alone`."""
+    place = _place_of(request.node)
+    with _locked("cluster"):  # both start one after the other: they choose free networks, and may install programs
         if not local.takes_images(place):
-            _make(place, pytestconfig)
+            _make(place, request.config)
         _shared("release").write_text(local.running(place).release)
     return place
+
+
+def _place_of(module):
+    first = places()
+    if "PYTEST_XDIST_WORKER" in os.environ and module.get_closest_marker(_ALONE):
+        return Places(first.state.with_name(f"{first.state.name}-alone"))
+    return first
 
 
 def _make(place, config):
@@ -87,7 +130,7 @@ def _make(place, config):
         _leave_out(_shared("left-out").read_text())
     if os.geteuid() or not machine.is_debian():
         _leave_out("no cluster is up, and only root on Debian can make one")
-    _shared("made").touch()
+    _shared(f"created-{place.id}").write_text(str(place.state))
     capture = config.pluginmanager.getplugin("capturemanager")
     try:
         with capture.global_and_fixture_disabled():  # it may install and build for minutes, and says so
@@ -96,48 +139,40 @@ def _make(place, config):
         _leave_out(f"no cluster is up, and none can be made: {problem}")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _turn(request, place):  # noqa: ARG001, the cluster is made before anybody's turn
-    """Let a file that is marked `alone` run while no other one does; it stops or disturbs what all share."""
-    alone = request.node.get_closest_marker("alone")
-    with _locked("turn", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
-        yield
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kubectl(place):
     with tidied(Kubectl(place.kubeconfig)):
         yield Kubectl(place.kubeconfig)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def images(place):
     """Have our image, of the code as it is, and the user's in the cluster; return the archive of ours."""
 
     def build():
-        _image("--base")
-        ours = _image()
+        _image(place, "--base")
+        ours = _image(place)
         assert local.takes_images(place), "or they were not loaded"
         return ours
 
-    return Path(_once("image", build))
+    return Path(_once(place, "image", build))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tables_image(place):
     """Have an image with pandas and pyarrow in the cluster, and return its name."""
     return _image_of(place, "tables")
 
 
-@pytest.fixture(scope="session")
-def later_version(images):  # noqa: ARG001, it is built upon ours
+@pytest.fixture(scope="module")
+def later_version(place, images):  # noqa: ARG001, it is built upon ours
     """Have an image of a later version of Longshore in the cluster, and return its tag."""
     dockerfile = CHECKOUT / "tests" / "data" / "images" / "later" / "Dockerfile"
-    _once("later", lambda: _image("--file", dockerfile, "--tag", "localhost/longshore:later"))
+    _once(place, "later", lambda: _image(place, "--file", dockerfile, "--tag", "localhost/longshore:later"))
     return "later"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def servers_image(place):
     """Have an image for an object store and a database in the cluster, and return its name."""
     return _image_of(place, "servers")
@@ -150,31 +185,35 @@ def _image_of(place, folder):
     of_the_cluster = ("ctr", "--address", place.containerd, "--namespace", "k8s.io", "images", "list", "--quiet")
     with _locked(folder):
         if not run(*of_the_cluster, f"name=={name}"):
-            _image("--file", dockerfile, "--tag", name, "--keep")
+            _image(place, "--file", dockerfile, "--tag", name, "--keep")
     return name
 
 
-def _image(*arguments):
-    """Build an image, or have the base image, and load it; return the archive that holds it."""
+def _image(place, *arguments):
+    """Build an image, or have the base image, and load it into a cluster; return the archive that holds it."""
     command = [CHECKOUT / "deploy" / "local" / "cluster", "image", *arguments]
-    environment = {**os.environ, "PYTHON": sys.executable}
+    environment = {**os.environ, "PYTHON": sys.executable, "LONGSHORE_CLUSTER_STATE": str(place.state)}
     built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
     assert built.returncode == 0, built.stderr[-2000:]
     return Path(built.stdout.split()[-1])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installed(place, images):
     """Have Longshore in the cluster, by its chart, for all namespaces."""
-    _once("installed", lambda: install.install(place, images, host_paths=True))
+    _once(place, "installed", lambda: install.install(place, images, host_paths=True))
 
 
-@pytest.fixture(scope="session")
-def crds(kubectl, installed):  # noqa: ARG001, the chart brings them
+@pytest.fixture(scope="module")
+def crds(place, kubectl, installed):  # noqa: ARG001, the chart includes them
     """Return the names of our custom resource definitions, which are served."""
     names = [f"{file.stem}.longshore.dev" for file in sorted((CHECKOUT / "crds").iterdir())]
-    for each in names:
-        eventually(lambda each=each: kubectl.try_("get", each).returncode == 0)  # established, and served
+
+    def served():
+        for each in names:
+            eventually(lambda each=each: kubectl.try_("get", each).returncode == 0)  # established, and served
+
+    _once(place, "crds", served)
     return names
 
 

@@ -7,8 +7,6 @@ from itertools import pairwise
 import pytest
 from localcluster.audit import calls
 
-pytestmark = pytest.mark.alone
-
 COUNT = 100_000
 MOST = 20_000  # bytes of a status
 PACE = 2.0  # seconds between two writes of progress

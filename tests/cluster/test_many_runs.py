@@ -11,8 +11,6 @@ from localcluster.audit import calls
 from squares import RUN
 from steps import Steps
 
-pytestmark = pytest.mark.alone
-
 COUNT = int(os.environ.get("LONGSHORE_TEST_RUNS", "25"))  # `make bench-cluster` takes a hundred
 STEPS = ("prepare", "train", "compare")
 RUNS = [
