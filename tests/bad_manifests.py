@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from manifests import COPY, SCRIPT, manifest, pipeline, pipeline_step, query, script, step, tabular
+from manifests import COPY, SCRIPT, manifest, packages, pipeline, pipeline_step, query, script, step, tabular
 
 Raw = dict[str, Any]
 
 DATABASE = (
     "uri is wrong: it must be postgresql://HOST:PORT/DATABASE or mssql://HOST:PORT/DATABASE: user, password and "
     "options are keys of the Secret, and in a local run variables of its environment"
+)
+INDEX = (
+    "is not supported: it must be an http:// or https:// URL without user, password and query; "
+    "put user and password into the Secret that secretRef names"
 )
 FILES_AND_ROWS = {"file": {"paths": ["a"]}, "tabular": {"paths": ["a"]}}
 BY_RULE: dict[tuple[str, str], list[Raw]] = {  # by model and message
@@ -146,6 +150,25 @@ BY_RULE: dict[tuple[str, str], list[Raw]] = {  # by model and message
         manifest("PipelineRun", {"retryOf": "nightly-1", "parameters": {"share": 0.5}}),
         manifest("PipelineRun", {"retryOf": "nightly-1", "parameters": {}}),
     ],
+    ("Packages", "must have at least one of pip, requirements, conda and python"): [
+        packages(),
+        packages(pip=[]),
+        packages(indexUrl="https://index.example/simple"),
+    ],
+    ("Packages", f"indexUrl {INDEX}"): [
+        packages(pip=["numpy"], indexUrl=url)
+        for url in (
+            "https://user:word@index.example/simple",
+            "https://token@index.example/simple",
+            "https://index.example/simple?token=word",
+            "https://index.example/simple#word",
+            "ftp://index.example/simple",
+            "index.example/simple",
+        )
+    ],
+    ("Packages", f"extraIndexUrls {INDEX}"): [
+        packages(pip=["numpy"], extraIndexUrls=["https://index.example/simple", "https://user:word@index.example"])
+    ],
     ("ComputeClusterSpec", "minNodes must not be above maxNodes"): [
         manifest("ComputeCluster", {"minNodes": 3, "maxNodes": 2}),
         manifest("ComputeCluster", {"minNodes": "10", "maxNodes": "9"}),
@@ -184,6 +207,11 @@ BY_SCHEMA: list[tuple[Raw, str]] = [
     (tabular(format="sql", query=" "), "spec.tabular.query"),
     (manifest("Datastore", {}), "spec.uri"),
     (manifest("Model", {"name": "m"}), "spec.path"),
+    (packages(pip=["numpy"], python="2.7"), "spec.packages.python"),
+    (packages(pip=["numpy"], python="3"), "spec.packages.python"),
+    (packages(requirements=" "), "spec.packages.requirements"),
+    (packages(conda=""), "spec.packages.conda"),
+    (packages(pip=[""]), "spec.packages.pip[0]"),
     (manifest("ScriptStep", {}), "spec.scriptName"),
     ({**script(), "metadata": {"name": "a" * 52}}, "metadata.name"),
     (script(inputs=[{"name": "scans", "dataset": "scans", "mode": "direct"}]), "spec.inputs[0].mode"),

@@ -71,6 +71,10 @@ def tabular(**fields: Any) -> dict[str, Any]:
     return manifest("Dataset", {"tabular": fields})
 
 
+def packages(**fields: Any) -> dict[str, Any]:
+    return manifest("Environment", {"packages": fields})
+
+
 def query(**fields: Any) -> dict[str, Any]:
     return tabular(format="sql", query="SELECT 1", **fields)
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from longshore_api.base import Fields, Resource
 from longshore_api.nodes import GpuRequest, PodTemplate, ResourceRequirements, Toleration
+from longshore_api.packages import Packages
 from longshore_api.registrations import AssetStatus
 from longshore_api.status import ComputeClusterStatus, ResourceStatus
 from longshore_api.values import AssetName, FilledString, LabelValue, ResourceName, Variables, Whole, broken
@@ -60,7 +61,7 @@ class ComputeCluster(Resource):
 
 
 class EnvironmentSpec(Fields):
-    """Image, interpreter and environment variables of scripts."""
+    """Image, interpreter, packages and environment variables of scripts."""
 
     image: FilledString | None = None
     """Container image; required on clusters, ignored by local runs."""
@@ -69,6 +70,8 @@ class EnvironmentSpec(Fields):
     python: FilledString | None = None
     """Python interpreter: inside the image (`python` if not given), or in local runs on your machine (the one that runs
     Longshore if not given)."""
+    packages: Packages | None = None
+    """Python packages, installed on top of the image or interpreter."""
 
 
 class Environment(Resource):
@@ -77,7 +80,7 @@ class Environment(Resource):
     kind: Literal["Environment"]
     """Kind of the resource."""
     spec: EnvironmentSpec
-    """Image, interpreter, variables."""
+    """Image, interpreter, packages, variables."""
     status: ResourceStatus | None = None
     """Written by Longshore."""
 

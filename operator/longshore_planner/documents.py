@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,8 @@ import yaml
 
 from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem
+from longshore_api.packages import is_conda_file
+from longshore_api.resources import Environment
 from longshore_api.validation import label, parse
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.parameters import RawDocument, fill
@@ -108,7 +111,23 @@ def _read(path: Path) -> list[RawDocument]:
 
 def _checked(raw: RawDocument) -> Document[Resource]:
     resource = parse(raw.content, where=raw.where)
-    return Document(f"{raw.where}, {label(raw.content)}", raw.folder, resource)
+    document = Document(f"{raw.where}, {label(raw.content)}", raw.folder, resource)
+    return _with_conda_file(document, resource) if isinstance(resource, Environment) else document
+
+
+def _with_conda_file(document: Document[Resource], environment: Environment) -> Document[Resource]:
+    """Replace the name of a conda file by its content. Raises InvalidDocuments if it cannot be read."""
+    packages = environment.spec.packages
+    if packages is None or packages.conda is None or not is_conda_file(packages.conda):
+        return document
+    path = Path(document.folder, packages.conda.strip())
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        rule = f"the file cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise InvalidDocuments([document.wrong("spec.packages.conda", packages.conda, rule)]) from None
+    spec = environment.spec.model_copy(update={"packages": packages.model_copy(update={"conda": content})})
+    return replace(document, resource=environment.model_copy(update={"spec": spec}))
 
 
 def _unreadable(path: Path, error: OSError) -> InvalidDocuments:

@@ -7,12 +7,13 @@ from typing import TypeVar
 
 from longshore_api.base import NameRef, Resource
 from longshore_api.data import Datastore, FileDataset, TabularDataset
-from longshore_api.errors import Problem, listed
+from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.parallel_run_step import Source, StepModel
 from longshore_api.resources import Environment, Model
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.locations import is_database, is_url, join, locate
 from longshore_protocol import job
+from longshore_protocol.package_set import PackageSet
 
 R = TypeVar("R", bound=Resource)
 
@@ -28,6 +29,19 @@ class References:
     def environment(self, given: NameRef | None) -> Document[Environment] | None:
         """Return the Environment that a step names; None if it names none, or one that does not exist."""
         return None if given is None else self.find(Environment, given.name, self.step, "spec.environment.name")
+
+    def packages(self, environment: Document[Environment] | None) -> PackageSet | None:
+        """Return the packages of an Environment; None if it has none, or if there are problems."""
+        if environment is None or environment.resource.spec.packages is None:
+            return None
+        from longshore_planner.packages.freeze import freeze_packages  # late: few Environments have packages
+
+        try:
+            return freeze_packages(environment)
+        except InvalidDocuments as error:
+            for problem in error.problems:
+                self.report(problem)
+            return None
 
     def source_uri(self, source: Source | None) -> str:
         """Return the location of a step's source folder: the YAML file's folder if the step names none."""

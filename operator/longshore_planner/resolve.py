@@ -18,6 +18,7 @@ from longshore_planner.locations import join
 from longshore_planner.references import References, python_of
 from longshore_planner.script_steps import script_input
 from longshore_protocol import job
+from longshore_protocol.package_set import PackageSet
 from longshore_protocol.partition_format import PartitionFormat
 
 _RUN_FOLDERS = ("logs", "state")  # folders in a run's folder
@@ -33,6 +34,7 @@ class Resolved:
     step: Document[ParallelRunStep]
     job: job.Job
     python: str | None  # the Environment's interpreter (a path, or a name to look up on PATH); None if not set
+    packages: PackageSet | None = None  # the Environment's packages, to install on top of the interpreter
 
 
 def resolve(
@@ -68,6 +70,7 @@ def resolve(
     }  # each worker has its own path
     workers = resolver.workers()
     environment = resolver.references.environment(spec.environment)
+    packages = resolver.references.packages(environment)
     source_uri = resolver.references.source_uri(spec.source)
     models = resolver.references.models(spec.models)
     arguments = resolver.arguments(locations)
@@ -101,7 +104,7 @@ def resolve(
         metrics_name_prefix=spec.metrics_name_prefix,
         sample=sample,
     )
-    return Resolved(step, resolved, python_of(environment))
+    return Resolved(step, resolved, python_of(environment), packages)
 
 
 def _single_step(documents: Documents) -> Document[ParallelRunStep]:

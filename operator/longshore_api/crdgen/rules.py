@@ -28,6 +28,7 @@ from longshore_api.data import (
     TabularDataset,
 )
 from longshore_api.inputs import ScriptInput
+from longshore_api.packages import INDEX_URL, INDEX_URL_RULE, NO_PACKAGES, Packages
 from longshore_api.parallel_run_step import (
     SEPARATED,
     MiniBatch,
@@ -65,7 +66,11 @@ def _is_below_a_folder(field: str) -> str:
 
 
 def _matches(field: str, pattern: str) -> str:
-    return f"self.{field}.matches('{pattern}')".replace("\\", "\\\\")
+    return _is_match(f"self.{field}", pattern)
+
+
+def _is_match(value: str, pattern: str) -> str:
+    return f"{value}.matches('{pattern}')".replace("\\", "\\\\")
 
 
 def _left_out(field: str, is_left_out: str, *, unless: str, text: str) -> Rule:
@@ -185,6 +190,18 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
             "!has(self.retryOf) || !has(self.parameters)",
             "must be left out with retryOf: they are those of the run that is retried",
             field="parameters",
+        ),
+    ),
+    Packages: (
+        Rule(
+            "(has(self.pip) && size(self.pip) > 0) || has(self.requirements) || has(self.conda) || has(self.python)",
+            NO_PACKAGES,
+        ),
+        Rule(f"!has(self.indexUrl) || {_matches('indexUrl', f'^{INDEX_URL}$')}", INDEX_URL_RULE, field="indexUrl"),
+        Rule(
+            f"!has(self.extraIndexUrls) || self.extraIndexUrls.all(each, {_is_match('each', f'^{INDEX_URL}$')})",
+            INDEX_URL_RULE,
+            field="extraIndexUrls",
         ),
     ),
     ComputeClusterSpec: (

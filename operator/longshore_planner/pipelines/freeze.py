@@ -218,6 +218,7 @@ def _frozen(step: PipelineStep, resolved: ResolvedStep, needs: list[Need]) -> Fr
         parts=comparable({**resolved.parts, "version": step.version}),
         source=resolved.source,
         python=resolved.python,
+        packages=resolved.packages,
         spec=resolved.spec,
         provision=None if resolved.provision is None else resolved.provision.to_dict(),
         allow_reuse=step.allow_reuse,

@@ -10,6 +10,7 @@ from typing import Any
 from longshore_planner.locations import is_database
 from longshore_planner.pipelines.fingerprint import HELD, comparable
 from longshore_planner.step_outputs import fill_placeholders, is_placeholder
+from longshore_protocol.package_set import PackageSet
 from longshore_protocol.reading import read_text
 
 PARALLEL_RUN, SCRIPT, TRANSFER = "parallelRun", "script", "transfer"
@@ -56,6 +57,7 @@ class FrozenStep:
     source: str | None = None  # original location of the code
     git: dict[str, Any] | None = None  # Git state of the source
     python: str | None = None  # interpreter of the Environment
+    packages: PackageSet | None = None  # packages of the Environment
     spec: dict[str, Any] = field(default_factory=dict)  # spec of the resource that runs the step on a cluster
     provision: dict[str, Any] | None = None  # `PodRequirements` of its pods as JSON; None for a local run
     allow_reuse: bool = True

@@ -30,6 +30,7 @@ from longshore_planner.resolve import resolve
 from longshore_planner.script_steps import DESTINATION, FROM_RULE, script_job, transfer_job
 from longshore_planner.step_outputs import is_placeholder
 from longshore_protocol.job import ScriptInput
+from longshore_protocol.package_set import PackageSet
 
 # Fields of a standalone step that in a pipeline belong to the run.
 _RUN_FOLDERS = ("suspend", "cancel", "resumeFrom", "retryFailed", "acceptChangedCode", "ttlSecondsAfterFinished")
@@ -88,6 +89,7 @@ class ResolvedStep:
     spec: dict[str, Any]  # the step's spec in the form of its model
     source: str | None = None
     python: str | None = None
+    packages: PackageSet | None = None
     provision: PodRequirements | None = None  # of its pods; None for a local run
 
 
@@ -164,7 +166,8 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], context: StepContext)
     parts["settings"]["miniBatch"] = f"{job.mini_batch.value} {job.mini_batch.unit}"
     outputs = {} if spec.output is None else {spec.output.name: job.output.uri}
     job_json = json.loads(job.to_json())
-    return setting.resolved(job_json, outputs, parts, source=job.source_uri, python=resolved.python)
+    runtime = (resolved.python, resolved.packages)
+    return setting.resolved(job_json, outputs, parts, source=job.source_uri, runtime=runtime)
 
 
 def _script(step: PipelineStep, raw: dict[str, Any], context: StepContext) -> ResolvedStep:
@@ -182,11 +185,12 @@ def _script(step: PipelineStep, raw: dict[str, Any], context: StepContext) -> Re
         "inputs": _whole(job.inputs),
         "outputs": {each.name: _output(each, references) for each in spec.outputs},
     }
+    environment = references.environment(spec.environment)
+    runtime = (python_of(environment), references.packages(environment))
     if references.problems:
         raise InvalidDocuments(references.problems)
-    python = python_of(references.environment(spec.environment))
     outputs = {each.name: each.uri for each in job.outputs}
-    return setting.resolved(job.to_dict(), outputs, parts, source=job.source_uri, python=python)
+    return setting.resolved(job.to_dict(), outputs, parts, source=job.source_uri, runtime=runtime)
 
 
 def _transfer(step: PipelineStep, raw: dict[str, Any], context: StepContext) -> ResolvedStep:
@@ -240,9 +244,9 @@ class _Setting:
         parts: dict[str, Any],
         *,
         source: str | None = None,
-        python: str | None = None,
+        runtime: tuple[str | None, PackageSet | None] = (None, None),
     ) -> ResolvedStep:
-        return ResolvedStep(job, outputs, parts, self.spec, source, python, self.provision)
+        return ResolvedStep(job, outputs, parts, self.spec, source, *runtime, self.provision)
 
 
 def _setting(document: Document[Any], context: StepContext) -> _Setting:
@@ -311,19 +315,29 @@ def _common(spec: ParallelRunStepSpec | ScriptStepSpec, references: References) 
     environment = references.environment(spec.environment)
     return {
         "arguments": list(spec.arguments),
-        "environment": _environment(environment, spec.environment_variables),
+        "environment": _environment(environment, references.packages(environment), spec.environment_variables),
         "models": {f"{each.name} {each.version}": each.uri for each in references.models(spec.models)},
         "settings": settings,
     }
 
 
-def _environment(environment: Document[Environment] | None, own: Mapping[str, str]) -> dict[str, Any]:
+def _environment(
+    environment: Document[Environment] | None, packages: PackageSet | None, own: Mapping[str, str]
+) -> dict[str, Any]:
     if environment is None:
         return {"variables": _with_empty(own)}
     spec = environment.resource.spec
     python = {} if spec.python is None else {"python": python_of(environment)}
     image = {} if spec.image is None else {"image": spec.image}
-    return {**image, **python, "variables": _with_empty({**spec.variables, **own})}
+    installed = {} if packages is None else {"packages": _installed(packages)}
+    return {**image, **python, **installed, "variables": _with_empty({**spec.variables, **own})}
+
+
+def _installed(packages: PackageSet) -> dict[str, Any]:
+    """Return the fingerprint parts of packages."""
+    indexes = list(filter(None, [packages.index_url, *packages.extra_index_urls]))
+    settings = {"requirements": list(packages.requirements), "python": list(packages.pythons), "indexes": indexes}
+    return {name: value for name, value in settings.items() if value}
 
 
 def _with_empty(given: Mapping[str, str]) -> dict[str, str]:
