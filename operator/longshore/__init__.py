@@ -1,6 +1,74 @@
-"""Longshore as users import it. May import what the `longshore` command imports; only the command may import it.
+"""Longshore for Python: author steps and pipelines, submit them, watch them and read what they produced.
 
-Images of users do not have it: entry scripts import `longshore_run`.
+Example:
+    ws = longshore.Workspace.local()
+    run = ws.submit(longshore.ParallelRunStep("score", "score.py", inputs={"images": images}, output="scores"))
+    run.wait()
+    run.outputs["scores"].to_pandas()
+
+`__all__` is the public surface; names of its modules may change. An import loads nothing but this module: each name
+loads what it needs when it is first used.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from longshore.data import Datastore, FileDataset, Input, TabularDataset
+    from longshore.documents import Documents, load
+    from longshore.pipelines import Pipeline, PipelineRun
+    from longshore.resource import InvalidArgument, Resource
+    from longshore.resources import ComputeCluster, Environment, Model
+    from longshore.steps import ParallelRunStep, ScriptStep, Step, TransferStep
+    from longshore.values import DataPath, Output, Parameter, StepOutput
+
 __version__ = "0.1.0"  # of every package of the wheel: the build reads it here
+
+__all__ = [
+    "ComputeCluster",
+    "DataPath",
+    "Datastore",
+    "Documents",
+    "Environment",
+    "FileDataset",
+    "Input",
+    "InvalidArgument",
+    "Model",
+    "Output",
+    "ParallelRunStep",
+    "Parameter",
+    "Pipeline",
+    "PipelineRun",
+    "Resource",
+    "ScriptStep",
+    "Step",
+    "StepOutput",
+    "TabularDataset",
+    "TransferStep",
+    "load",
+]
+
+_MODULES = {
+    "data": ("Datastore", "FileDataset", "Input", "TabularDataset"),
+    "documents": ("Documents", "load"),
+    "pipelines": ("Pipeline", "PipelineRun"),
+    "resource": ("InvalidArgument", "Resource"),
+    "resources": ("ComputeCluster", "Environment", "Model"),
+    "steps": ("ParallelRunStep", "ScriptStep", "Step", "TransferStep"),
+    "values": ("DataPath", "Output", "Parameter", "StepOutput"),
+}
+_MODULE_OF = {name: f"longshore.{module}" for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'longshore' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value  # found without this function from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

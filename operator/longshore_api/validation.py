@@ -158,11 +158,12 @@ def _model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
         if isinstance(part, int):
             continue  # an element of a list has the model of the field
         fields = {} if found is None else {field.alias: field.annotation for field in found.model_fields.values()}
-        found = _model_in(fields.get(part))
+        found = model_in(fields.get(part))
     return found
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model in a field's type: of the field, or of its elements; None if there is none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(filter(None, map(_model_in, typing.get_args(annotation))), None)
+    return next(filter(None, map(model_in, typing.get_args(annotation))), None)
