@@ -58,7 +58,7 @@ def main() -> int:
     metrics.leads(leads)
     server = ApiKube(client, metrics.api_request, may_write=leads)
     store = Store(terms_of=terms_of)
-    watches = Watches(WATCHED, options.namespace, metrics.api_request, store.replace)
+    watches = Watches(WATCHED, options.namespace, metrics.api_request, store.replace, store.has_written)
     kube = CachedKube(server, store, in_sync=lambda: watches.run, namespaces=options.namespace)
     poller = Poller(lambda namespace, step: queue.add((names.STEP_KIND, namespace, step)))
     reconcile = reconciler(MeteredKube(kube, metrics), poller, settings).reconcile

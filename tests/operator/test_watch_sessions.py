@@ -1,6 +1,7 @@
 """kopf's sessions: lists go to the store as a whole, and a watch that fails makes the operator unready."""
 
 import asyncio
+import json
 
 import kopf
 import pytest
@@ -20,17 +21,23 @@ def listed(*names, version):
 
 
 class Served:
-    """An API server whose answers a test chooses: a status code, or a list."""
+    """An API server whose answers a test chooses: a status code, a list, or the bytes of a watch in pieces."""
 
     def __init__(self):
         self.answers = {}
         self.store = Store()
         self.all_listed = []
-        self.watches = Watches(KINDS, (), lambda *_: None, self.store.replace)
+        self.watches = Watches(KINDS, (), lambda *_: None, self.store.replace, self.store.has_written)
         self.watches.when_listed = lambda: self.all_listed.append(True)
 
     async def answer(self, request):
         found = self.answers[request.path]
+        if isinstance(found, tuple):
+            response = web.StreamResponse()
+            await response.prepare(request)
+            for piece in found:
+                await response.write(piece)
+            return response
         return web.Response(status=found) if isinstance(found, int) else web.json_response(found)
 
     def run(self, *steps):
@@ -111,3 +118,91 @@ def test_a_watch_that_reaches_nobody_does_not_run(served):
         return served.watches.run
 
     assert served.run(reach_nobody) is False
+
+
+# --- own writes ------------------------------------------------------------------------------------------------------
+
+
+def pod(name, version, **more):
+    metadata = {"name": name, "namespace": "n", "uid": name, "resourceVersion": str(version), **more}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+
+
+def line(kind, manifest):
+    return json.dumps({"type": kind, "object": manifest}, separators=(",", ":")).encode() + b"\n"
+
+
+def seen_by_kopf(served, pieces):
+    """Return the objects of a watch's events that are left for kopf: type, name and resourceVersion of each."""
+
+    async def watch(http, server):
+        served.answers[PODS] = pieces
+        async with http.get(f"{server}{PODS}?watch=true") as response:
+            return b"".join([chunk async for chunk in response.content.iter_chunked(1024)])
+
+    events = [json.loads(each) for each in served.run(watch).splitlines()]
+    metadata = [each["object"]["metadata"] for each in events]
+    return [(each["type"], of.get("name"), of["resourceVersion"]) for each, of in zip(events, metadata, strict=True)]
+
+
+def in_pieces(text, size):
+    return tuple(text[start : start + size] for start in range(0, len(text), size))
+
+
+def without_bookmarks(events):
+    return [each for each in events if each[0] != "BOOKMARK"]
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED"])
+def test_an_event_of_an_own_write_that_was_answered_does_not_reach_kopf(served, kind):
+    served.store.apply(pod("a", 5), own=True)
+    events = (line(kind, pod("a", 5)), line(kind, pod("a", 6)))
+    assert without_bookmarks(seen_by_kopf(served, events)) == [(kind, "a", "6")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "manifest"),
+    [
+        ("MODIFIED", pod("a", 4)),
+        ("DELETED", pod("a", 5)),
+        ("BOOKMARK", pod("a", 5)),
+        ("MODIFIED", pod("b", 7, annotations={"resourceVersion": "5"})),
+        ("MODIFIED", pod("a", 5, annotations={"resourceVersion": "5"})),
+    ],
+    ids=["older", "a deletion", "a bookmark", "another's, which names the version", "one that names it twice"],
+)
+def test_every_other_event_reaches_kopf(served, kind, manifest):
+    served.store.apply(pod("a", 5), own=True)
+    metadata = manifest["metadata"]
+    assert seen_by_kopf(served, (line(kind, manifest),)) == [(kind, metadata["name"], metadata["resourceVersion"])]
+
+
+def test_a_version_of_somebody_else_reaches_kopf_though_a_list_had_it(served):
+    served.store.apply(pod("a", 5))
+    assert seen_by_kopf(served, (line("MODIFIED", pod("a", 5)),)) == [("MODIFIED", "a", "5")]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 4096])
+def test_events_are_whole_however_they_arrive(served, size):
+    served.store.apply(pod("a", 5), own=True)
+    text = line("ADDED", pod("b", 4)) + line("MODIFIED", pod("a", 5)) + line("MODIFIED", pod("b", 6, labels={"é": "x"}))
+    text += line("BOOKMARK", pod("", 9)).rstrip(b"\n")  # the server may end anywhere
+    seen = seen_by_kopf(served, in_pieces(text, size))
+    assert [each for each in seen if each[1] is not None] == [
+        ("ADDED", "b", "4"),
+        ("MODIFIED", "b", "6"),
+        ("BOOKMARK", "", "9"),
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 4096])
+@pytest.mark.parametrize("order", ["own", "own own", "other own", "own other", "other own own other own"])
+def test_an_interrupted_watch_continues_from_its_latest_event_though_kopf_has_not_had_it(served, order, size):
+    text = b""
+    for version, whose in enumerate(order.split(), start=5):
+        if whose == "own":
+            served.store.apply(pod("a", version), own=True)
+        text += line("MODIFIED", pod("a" if whose == "own" else "b", version))
+    versions = [int(version) for _, _, version in seen_by_kopf(served, in_pieces(text, size))]
+    assert versions[-1] == version
+    assert versions == sorted(versions)

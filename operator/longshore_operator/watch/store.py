@@ -23,7 +23,7 @@ PIPELINE = "pipeline"  # the name of the Pipeline of PipelineRuns
 MAX_NAME = 253  # characters of an object's name
 
 _LABELS = (names.STEP_LABEL, names.TASK_LABEL, names.COMPUTE_LABEL, names.RUN_LABEL)
-_REMEMBERED = 20_000  # uids of removed objects: more than any watch can be behind
+_REMEMBERED = 20_000  # uids of removed objects, and versions of own writes: more than any watch can be behind
 _KEPT_PARTS: Mapping[str, Collection[str]] = {  # kind -> what is kept of it beside apiVersion, kind and metadata
     "Pod": ("status",),
     "Service": (),
@@ -63,6 +63,7 @@ class Store:
     _objects: dict[Key, Manifest] = field(default_factory=dict)
     _index: dict[tuple[str, str, Term], dict[str, Manifest]] = field(default_factory=dict)  # kind, namespace, term
     _removed: OrderedDict[str, float] = field(default_factory=OrderedDict)  # uid -> resourceVersion until which it is
+    _written: dict[int, None] = field(default_factory=dict)  # resourceVersions that own writes made, oldest first
 
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return an object, which callers never change, or None."""
@@ -99,6 +100,14 @@ class Store:
                 self._forget(kept, until=version_of(kept))
             elif self._is_news(kept):
                 self._put(kept, own=own)
+                if own:
+                    self._written[version_of(kept)] = None
+                    if len(self._written) > _REMEMBERED:
+                        del self._written[next(iter(self._written))]
+
+    def has_written(self, version: int) -> bool:
+        """Return whether an own write made this resourceVersion: the store has had its object since then."""
+        return version in self._written
 
     def discard(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """Remove the object that the API server has reported as deleted; its UID is never used again."""
