@@ -30,7 +30,8 @@ from longshore_protocol.snapshot import Snapshot
 LIMITS = Limits(connect=5.0, silence=5.0, total=5.0, answer=2**22, kept=8.0)
 
 _SHORTEST = 2.0  # seconds between two polls of a coordinator
-_BUDGET = 200.0  # polls of all coordinators per second; most are followed by a write to the API server
+_BUDGET = 220.0  # polls of all coordinators per second; most are followed by a write to the API server
+_PEAK = 240.0  # polls of all coordinators per second, at any moment
 _AT_ONCE = 100  # polls in flight, so that time limits are those of coordinators, and not of an operator short of CPU
 _JITTER = 0.1  # of an interval, by which some are shorter
 _BACKOFF_JITTER = 0.25  # of a backoff, more or less
@@ -97,6 +98,7 @@ class Poller:
         self._now = now
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._trials = asyncio.Semaphore(_AT_ONCE)  # of those that have not answered yet, or do not any more
+        self._previous = float("-inf")  # moment of the latest poll that was spaced, by the loop's clock
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -255,8 +257,22 @@ class Poller:
     async def _poll(self, entry: _Entry, calls: Calls) -> None:
         """Send queued messages, then ask for a snapshot. Coordinators that do not answer delay no other one."""
         proven = entry.answer is not None and entry.error is None
+        if proven and not entry.awaited:
+            await self._space(entry)
         async with self._turns if proven else self._trials:
             await self._ask(entry, calls)
+
+    async def _space(self, entry: _Entry) -> None:
+        """Wait until a poll may follow the previous one, so that those that are due together are spread.
+
+        The API server and this process work on one status after another: of snapshots that were taken together, most
+        would be old when they are written. A poll that is requested meanwhile is sent at once.
+        """
+        now = asyncio.get_running_loop().time()
+        self._previous = max(now, self._previous + 1.0 / _PEAK)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._previous - now):
+                await entry.wake.wait()
 
     async def _ask(self, entry: _Entry, calls: Calls) -> None:
         with self._lock:
