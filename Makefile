@@ -6,6 +6,9 @@ AGAINST ?= HEAD~1
 MINUTES ?= 10
 RUN := longshore-runs/demo-$(shell date +%Y%m%d-%H%M%S)
 TORCH := deploy/examples/torch-digits
+# Of torch, which pyproject.toml excludes from what uv installs in this folder, but not in /. uv does not read pip's
+# settings: a folder of wheels may hold a torch without CUDA, which has a tenth of the size.
+WHEELS = $(PIP_FIND_LINKS:%=--find-links %)
 # More than there are cores: what tests start waits for much of its time.
 PROCESSES = $$(python -c "import os; print(os.cpu_count() + 1)")
 NEEDS := needs Python 3.11 or later with the venv module (Debian: apt install python3-venv), or say PYTHON=...
@@ -120,7 +123,7 @@ clean: ## remove .venv, runs, caches and what the example made
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo 'make setup $(NEEDS)' >&2; exit 1; }
 	$(PYTHON) -m venv .venv && pip install --quiet --disable-pip-version-check uv
 
-.venv-torch/ready: pyproject.toml $(TORCH)/requirements.txt $(TORCH)/train-requirements.txt
-	$(PYTHON) -m venv .venv-torch
-	.venv-torch/bin/pip install --quiet --disable-pip-version-check --editable '.[torch]' \
-	  --requirement $(TORCH)/train-requirements.txt && touch $@
+.venv-torch/ready: pyproject.toml $(TORCH)/requirements.txt $(TORCH)/train-requirements.txt | .venv/bin/uv
+	uv venv --quiet --clear .venv-torch
+	cd / && uv pip install --quiet --python '$(CURDIR)/.venv-torch/bin/python' $(WHEELS) \
+	  --editable '$(CURDIR)[torch]' --requirement '$(CURDIR)/$(TORCH)/train-requirements.txt' && touch '$(CURDIR)/$@'

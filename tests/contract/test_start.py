@@ -34,7 +34,7 @@ _PARSE = "from longshore_cli.__main__ import make_parser; make_parser().parse_ar
 )
 def test_a_process_imports_nothing_that_only_some_runs_need(code: str, unneeded: set[str]):
     ended = subprocess.run(
-        [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"],
+        [sys.executable, "-c", f"import sys; before = {{*sys.modules}}; {code}; print(*sys.modules.keys() - before)"],
         capture_output=True,
         text=True,
         timeout=60,

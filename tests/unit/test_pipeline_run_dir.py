@@ -56,6 +56,7 @@ def no_room_for_the_status(folder, patch):
 PLACES = [below_a_file, in_proc, no_room_for_the_code, no_room_for_the_pipeline, no_room_for_the_status]
 
 
+@pytest.mark.usefixtures("restored_signals")
 @pytest.mark.parametrize("place", PLACES)
 def test_a_run_folder_that_cannot_be_used_is_told(manifest, tmp_path, monkeypatch, capsys, place):
     folder, cause = place(tmp_path, monkeypatch)
