@@ -16,6 +16,7 @@ from longshore_api.values import (
     TIMEOUT_MAX,
     Argument,
     AssetName,
+    DatastoreName,
     FileName,
     FilledString,
     Flag,
@@ -35,6 +36,7 @@ from longshore_api.values import (
 )
 
 INPUTS_MAX, SIDE_INPUTS_MAX = 256, 32  # bound the API server's cost of checking the rules of each
+DATASTORES_MAX = 256  # the same
 PRIORITY_MAX = 1_000_000
 PRIORITY_RULE = f"must be a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}"
 SEPARATED = ("text", "csv", "tsv")  # output formats with a separator and a header line
@@ -149,6 +151,9 @@ class ParallelRunStepSpec(Fields):
     """Required with `append_row`."""
     models: list[StepModel] = Field(default_factory=list)
     """Models to stage in AZUREML_MODEL_DIR and azureml-models/."""
+    datastores: Annotated[list[DatastoreName], Field(max_length=DATASTORES_MAX)] | None = None
+    """Datastores that the script may use by name, with their Models, Datasets and files; `["*"]` means all of the
+    namespace, or in a local run all of the documents. If not given, those that the step uses."""
     source: Source | None = None
     """Folder of the entry script; in a local run the YAML file's own folder if not given."""
     entry_script: FilledString

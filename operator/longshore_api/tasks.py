@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from longshore_api.base import Fields, NameRef, Resource, keyed_by
 from longshore_api.inputs import ScriptInput
 from longshore_api.parallel_run_step import (
+    DATASTORES_MAX,
     INPUTS_MAX,
     PRIORITY_MAX,
     PRIORITY_RULE,
@@ -20,6 +21,7 @@ from longshore_api.registrations import RegisterOnComplete
 from longshore_api.task_status import TaskStatus
 from longshore_api.values import (
     Argument,
+    DatastoreName,
     FilledString,
     Flag,
     ParameterName,
@@ -83,6 +85,9 @@ class ScriptStepSpec(Fields):
     """ComputeCluster; required on clusters. A local run uses your machine."""
     models: list[StepModel] = Field(default_factory=list)
     """Models to stage in AZUREML_MODEL_DIR and azureml-models/."""
+    datastores: Annotated[list[DatastoreName], Field(max_length=DATASTORES_MAX)] | None = None
+    """Datastores that the script may use by name, with their Models, Datasets and files; `["*"]` means all of the
+    namespace, or in a local run all of the documents. If not given, those that the step uses."""
     logging_level: Literal["WARNING", "INFO", "DEBUG"] = "INFO"
     """Level of the script's logger."""
     priority: Annotated[int, Whole(-PRIORITY_MAX, PRIORITY_MAX, rule=PRIORITY_RULE)] = 0

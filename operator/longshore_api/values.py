@@ -271,6 +271,14 @@ ResourceName = Annotated[
         longest=253,
     ),
 ]
+DatastoreName = Annotated[
+    str,
+    Matching(
+        rf"[*]|{_LABEL}(\.{_LABEL})*",
+        "must be the name of a Datastore, or '*' for all Datastores",
+        longest=253,
+    ),
+]
 StepName = Annotated[
     str,
     Matching(

@@ -102,7 +102,9 @@ class LocalPipeline:
     def _start(self, name: str) -> None:
         outputs = {(each.name, key): uri for each in self._records.values() for key, uri in each.outputs.items()}
         accept = self._options.accept_changed_code
-        attempt = make_attempt(self._frozen.step(name), outputs, accept_changed_code=accept)
+        attempt = make_attempt(
+            self._frozen.step(name), outputs, catalogue=self._frozen.catalogue, accept_changed_code=accept
+        )
         self._running[asyncio.create_task(self._run_attempt(attempt))] = attempt
 
     async def _run_attempt(self, attempt: StepRun) -> Outcome:

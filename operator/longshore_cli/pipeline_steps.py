@@ -44,12 +44,9 @@ _STATES = {
 class StepRun(ABC):
     """One attempt of a step. Await `run()`; meanwhile, `drain()` or `kill()` ends it early."""
 
-    def __init__(
-        self, step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, accept_changed_code: bool = False
-    ) -> None:
-        self.step, self.accept_changed_code = step, accept_changed_code
+    def __init__(self, step: FrozenStep, job: dict[str, Any], *, accept_changed_code: bool = False) -> None:
+        self.step, self.job, self.accept_changed_code = step, job, accept_changed_code
         self.detail: Detail | None = None  # progress of a ParallelRunStep
-        self.job = step.job_with(outputs)
 
     @abstractmethod
     async def run(self) -> Outcome:
@@ -64,11 +61,19 @@ class StepRun(ABC):
 
 
 def make_attempt(
-    step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, accept_changed_code: bool = False
+    step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, catalogue: str, accept_changed_code: bool = False
 ) -> StepRun:
-    """Return a new attempt of a step; `outputs` maps (step, output) to the URIs of earlier steps' outputs."""
-    kind = {PARALLEL_RUN: _ParallelRun, SCRIPT: _Script}.get(step.kind, _Transfer)
-    return kind(step, outputs, accept_changed_code=accept_changed_code)
+    """Return a new attempt of a step.
+
+    Args:
+        step: The step.
+        outputs: URIs of earlier steps' outputs, by (step, output).
+        catalogue: The pipeline's catalogue.
+        accept_changed_code: Continue committed results although the code differs.
+    """
+    kinds: dict[str, type[StepRun]] = {PARALLEL_RUN: _ParallelRun, SCRIPT: _Script}
+    kind = kinds.get(step.kind, _Transfer)
+    return kind(step, step.job_with(outputs, catalogue=catalogue), accept_changed_code=accept_changed_code)
 
 
 def read_earlier_outcome(step: FrozenStep) -> Outcome | None:
@@ -84,10 +89,8 @@ def read_earlier_outcome(step: FrozenStep) -> Outcome | None:
 
 
 class _ParallelRun(StepRun):
-    def __init__(
-        self, step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, accept_changed_code: bool = False
-    ) -> None:
-        super().__init__(step, outputs, accept_changed_code=accept_changed_code)
+    def __init__(self, step: FrozenStep, job: dict[str, Any], *, accept_changed_code: bool = False) -> None:
+        super().__init__(step, job, accept_changed_code=accept_changed_code)
         self._requests: list[str] = []  # "drain" and "interrupt", kept until there is a coordinator to call
         self._coordinator: Coordinator | None = None
 

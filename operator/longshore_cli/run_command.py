@@ -27,6 +27,7 @@ from longshore_cli.terminal import print_error, show
 from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.verdict import INTERNAL_ERROR, STORAGE_ERROR
 from longshore_planner.documents import load
+from longshore_planner.named_data import named_data
 from longshore_planner.resolve import Resolved, resolve
 from longshore_planner.status import step_status
 from longshore_protocol import snapshot as snapshots
@@ -87,6 +88,7 @@ def _run(options: argparse.Namespace) -> int:
         cores=os.cpu_count() or 1,
         sample=origin.sample,
     )
+    resolved = replace(resolved, job=replace(resolved.job, catalogue=named_data(documents, in_pods=False)))
     _check_packages(resolved)
     with local_source(resolved) as runnable:
         return _run_step(runnable, options, folder=folder, origin=origin)

@@ -15,8 +15,10 @@ from longshore_api.values import parse_size
 from longshore_planner.arguments import apply_settings, are_json_lines, fill_references
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.locations import join
+from longshore_planner.named_data import usable_datastores
 from longshore_planner.references import References, python_of
 from longshore_planner.script_steps import script_input
+from longshore_planner.tables import tabular_format
 from longshore_protocol import job
 from longshore_protocol.package_set import PackageSet
 from longshore_protocol.partition_format import PartitionFormat
@@ -44,8 +46,9 @@ def resolve(
     run_id: str,
     cores: int,
     sample: int | None = None,
+    in_pods: bool = False,
 ) -> Resolved:
-    """Resolve the one ParallelRunStep of the documents for a run on this machine.
+    """Resolve the one ParallelRunStep of the documents, without its catalogue, for a run on this machine.
 
     Args:
         documents: The step and everything that it refers to.
@@ -53,6 +56,7 @@ def resolve(
         run_id: Id of the run.
         cores: Processor cores, divided among the workers if `processCountPerNode` is auto.
         sample: Number of mini-batches after which the run stops; None for all.
+        in_pods: The run is in pods, and the documents have locations in their form.
 
     Raises:
         InvalidDocuments: with every problem found.
@@ -76,6 +80,7 @@ def resolve(
     arguments = resolver.arguments(locations)
     if resolver.problems:
         raise InvalidDocuments(resolver.problems)
+    datastores = usable_datastores(documents, cast("Document[Resource]", step), in_pods=in_pods)
     processes = spec.process_count_per_node
     resolved = job.Job(
         name=step.name,
@@ -91,6 +96,7 @@ def resolve(
         arguments=arguments,
         variables={**(environment.resource.spec.variables if environment else {}), **spec.environment_variables},
         models=models,
+        datastores=datastores,
         side_inputs=side_inputs,
         workers=workers,
         processes_per_worker=max(1, cores // workers) if processes == "auto" else processes,
@@ -212,7 +218,7 @@ class _Resolver:
         if tabular is not None:
             partition = self._partition(index, tabular, where, f"{inside}.tabular")
             paths = self.references.paths(tabular, where, f"{inside}.tabular")
-            table = _tabular_format(tabular, self.references.database_name(tabular))
+            table = tabular_format(tabular, self.references.database_name(tabular))
             return job.Input(given.name, paths, given.mode or "direct", table, partition)
         assert file is not None  # the models require exactly one of the two
         if given.mode == "direct":
@@ -283,28 +289,6 @@ def _is_query(given: job.Input) -> bool:
 
 def _kind(given: job.Input) -> str:
     return "files" if given.tabular is None else "tabular"
-
-
-def _tabular_format(data: TabularDataset, database: str) -> job.TabularFormat:
-    return job.TabularFormat(
-        format=data.format,
-        separator=data.separator,
-        header=data.header,
-        one_header=data.only_first_file_has_header,
-        encoding=data.encoding,
-        column_types=dict(data.column_types),
-        date_formats=dict(data.date_formats),
-        keep_default_na=data.keep_default_na,
-        na_values=list(data.na_values),
-        infer_types=data.infer_column_types,
-        path_column=data.path_column,
-        multi_line=data.support_multi_line,
-        escape=data.escape_character,
-        as_dicts=data.rows_as == "dicts",
-        query=data.query,
-        split_by=data.split_by,
-        database=database,
-    )
 
 
 def _thresholds(spec: ParallelRunStepSpec) -> job.Thresholds:

@@ -6,13 +6,15 @@ import re
 from typing import Any, cast
 
 from longshore_api.data import Dataset
-from longshore_api.errors import listed
+from longshore_api.errors import InvalidDocuments, listed
 from longshore_api.inputs import ScriptInput
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document
 from longshore_planner.locations import join
+from longshore_planner.named_data import usable_datastores
 from longshore_planner.references import References
 from longshore_planner.step_outputs import is_placeholder
+from longshore_protocol.job import Datastore
 from longshore_protocol.job import ScriptInput as JobInput
 from longshore_protocol.script_job import ScriptJob
 from longshore_protocol.script_job import ScriptOutput as JobOutput
@@ -24,9 +26,24 @@ _DATA = re.compile(r"\$\((inputs|outputs)\.([^()]*)\)")
 
 
 def script_job(
-    document: Document[ScriptStep], references: References, *, run_uri: str, run_id: str, timeout: float | None
+    document: Document[ScriptStep],
+    references: References,
+    *,
+    run_uri: str,
+    run_id: str,
+    timeout: float | None,
+    in_pods: bool,
 ) -> ScriptJob:
-    """Return the job of a script step; report problems to `references`. `timeout` is in seconds."""
+    """Return the job of a script step, without its catalogue; report problems to `references`.
+
+    Args:
+        document: The step.
+        references: Resolver of its references.
+        run_uri: Folder of the run.
+        run_id: Id of the run.
+        timeout: Time limit of the script in seconds; None for none.
+        in_pods: The run is in a pod, and the documents have locations in its form.
+    """
     spec = document.resource.spec
     inputs = tuple(script_input(each, f"spec.inputs[{index}]", references) for index, each in enumerate(spec.inputs))
     outputs = []
@@ -39,6 +56,11 @@ def script_job(
         outputs.append(JobOutput(each.name, uri, each.mode, each.overwrite))
     _check_arguments(spec, references)
     environment = references.environment(spec.environment)
+    datastores: tuple[Datastore, ...] = ()
+    try:
+        datastores = usable_datastores(references.documents, references.step, in_pods=in_pods)
+    except InvalidDocuments as error:
+        references.problems += error.problems
     return ScriptJob(
         name=document.name,
         run_id=run_id,
@@ -51,6 +73,7 @@ def script_job(
         variables={**(environment.resource.spec.variables if environment else {}), **spec.environment_variables},
         params=dict(spec.params),
         models=references.models(spec.models),
+        datastores=datastores,
         timeout=timeout,
         logging_level=spec.logging_level,
     )

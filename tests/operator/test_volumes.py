@@ -11,8 +11,9 @@ from longshore_api.nodes import TemplateSpec
 from longshore_operator.manifests import parts, pods, tasks
 from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
-from longshore_planner.cluster.pod_requirements import MOUNTS, PodRequirements, Volume
+from longshore_planner.cluster.pod_requirements import PodRequirements, Volume
 from longshore_planner.cluster.task_runs import TaskRun
+from longshore_planner.pod_locations import MOUNTS
 from longshore_protocol.job import Model, ScriptInput
 from longshore_protocol.script_job import ScriptJob, ScriptOutput
 from longshore_storage import beneath

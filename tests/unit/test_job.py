@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore_protocol.job import (
+    Datastore,
     Input,
     Job,
     MiniBatchSize,
@@ -81,6 +82,8 @@ JOB = of(
     arguments=st.lists(TEXT, max_size=3).map(tuple),
     variables=st.dictionaries(TEXT, TEXT, max_size=3),
     models=st.lists(of(Model, name=TEXT, version=NUMBER, uri=TEXT), max_size=3).map(tuple),
+    datastores=st.lists(of(Datastore, name=TEXT, uri=TEXT, default=st.booleans()), max_size=3).map(tuple),
+    catalogue=TEXT,
     side_inputs=st.lists(
         of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT), max_size=3
     ).map(tuple),

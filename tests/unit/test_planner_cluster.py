@@ -8,8 +8,9 @@ from longshore_api.validation import parse
 from longshore_planner.catalogue import Document, gather
 from longshore_planner.cluster import vm_sizes
 from longshore_planner.cluster.nodes import amount
-from longshore_planner.cluster.pod_requirements import Volume, pod_location, user_location
+from longshore_planner.cluster.pod_requirements import Volume
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
+from longshore_planner.pod_locations import pod_location, user_location
 
 UID = "0f8a7c52-1111-2222-3333-444444444444"
 

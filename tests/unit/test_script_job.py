@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore_protocol.job import Model, ScriptInput
+from longshore_protocol.job import Datastore, Model, ScriptInput
 from longshore_protocol.script_job import ScriptJob, ScriptOutput, ScriptResult
 
 TEXT = st.text(max_size=10)
@@ -34,6 +34,8 @@ JOB = of(
     variables=TEXTS,
     params=TEXTS,
     models=st.lists(of(Model, name=TEXT, version=st.integers(), uri=TEXT), max_size=3).map(tuple),
+    datastores=st.lists(of(Datastore, name=TEXT, uri=TEXT, default=st.booleans()), max_size=3).map(tuple),
+    catalogue=TEXT,
     timeout=st.none() | SECONDS,
     logging_level=TEXT,
     experiment=TEXT,

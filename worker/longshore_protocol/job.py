@@ -126,6 +126,15 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Datastore:
+    """A Datastore that the script may use by name."""
+
+    name: str
+    uri: str  # its root
+    default: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
     """One resolved ParallelRunStep."""
 
@@ -140,6 +149,8 @@ class Job:
     arguments: Tuple[str, ...] = ()
     variables: Dict[str, str] = field(default_factory=dict)  # environment of the user's process
     models: Tuple[Model, ...] = ()
+    datastores: Tuple[Datastore, ...] = ()
+    catalogue: str = ""  # what the script may ask for by name, see `longshore_protocol.catalogue`
     side_inputs: Tuple[ScriptInput, ...] = ()
     workers: int = 1
     processes_per_worker: int = 1

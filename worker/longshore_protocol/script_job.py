@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
-from longshore_protocol.job import MOUNT, Model, ScriptInput
+from longshore_protocol.job import MOUNT, Datastore, Model, ScriptInput
 from longshore_protocol.reading import read_text
 
 UPLOAD = "upload"
@@ -44,6 +44,8 @@ class ScriptJob:
     variables: Dict[str, str] = field(default_factory=dict)  # environment of the script
     params: Dict[str, str] = field(default_factory=dict)  # the same as AML_PARAMETER_<name>
     models: Tuple[Model, ...] = ()
+    datastores: Tuple[Datastore, ...] = ()
+    catalogue: str = ""  # what the script may ask for by name, see `longshore_protocol.catalogue`
     timeout: Optional[float] = None  # seconds, of the script without staging; None: no limit
     logging_level: str = "INFO"
     experiment: str = ""  # the pipeline of the step
@@ -59,6 +61,7 @@ class ScriptJob:
             "variables": dict(self.variables),
             "params": dict(self.params),
             "models": [asdict(each) for each in self.models],
+            "datastores": [asdict(each) for each in self.datastores],
         }
 
     def to_json(self) -> str:

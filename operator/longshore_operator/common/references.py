@@ -22,7 +22,7 @@ from longshore_operator.manifests import names, placement
 from longshore_operator.settings import Settings
 from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.cluster.pod_requirements import PodRequirements
-from longshore_planner.cluster.step_data import inputs_of
+from longshore_planner.step_data import inputs_of
 
 _OPEN = ("Dataset", "Datastore", "Model")  # are referred to by default, or by the names that they have for scripts
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kubernetes.client import (
@@ -46,13 +47,14 @@ def config_map(run: ClusterRun) -> V1ConfigMap:
 
 
 def run_data(run: ClusterRun) -> dict[str, str]:
-    """Return a run as its ConfigMap holds it: for the operator, and for the coordinator."""
-    return {RUN_KEY: run.to_json(), JOB_KEY: run.job.to_json()}
+    """Return a run as its ConfigMap holds it: for the operator, which needs no catalogue, and for the coordinator."""
+    return {RUN_KEY: replace(run, job=replace(run.job, catalogue="")).to_json(), JOB_KEY: run.job.to_json()}
 
 
 def task_data(run: TaskRun) -> dict[str, str]:
-    """Return a task's run as its ConfigMap holds it: for the operator, and for the task's pod."""
-    return {RUN_KEY: run.to_json(), JOB_KEY: json.dumps(run.job, separators=(",", ":"))}
+    """Return a task's run as its ConfigMap holds it: for the operator without the catalogue, and for the task's pod."""
+    own = {name: value for name, value in run.job.items() if name != "catalogue"}
+    return {RUN_KEY: replace(run, job=own).to_json(), JOB_KEY: json.dumps(run.job, separators=(",", ":"))}
 
 
 def secret(run: ClusterRun, contents: dict[str, str]) -> V1Secret:

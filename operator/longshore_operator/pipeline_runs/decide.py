@@ -217,6 +217,7 @@ def _begun(
         namespace=seen.subject.namespace,
         name=name,
         outputs=outputs,
+        catalogue=frozen.pipeline.catalogue,
         accept_changed_code=frozen.pipeline.options.accept_changed_code,
     )
     resource = pipelines.step_resource(seen.subject, resource_kind(step), name, step.spec_with(outputs))

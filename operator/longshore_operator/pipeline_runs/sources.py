@@ -14,11 +14,12 @@ from longshore_operator.manifests import names
 from longshore_operator.manifests.pipeline_runs import source_map
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.pipeline_runs.surveys import outcome
-from longshore_planner.cluster.pod_requirements import PodRequirements, user_location
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
 from longshore_planner.pipelines.survey import Survey, has_file, with_survey
+from longshore_planner.pod_locations import user_location
 
 RETRY = "spec.retryOf"
 

@@ -10,8 +10,8 @@ from longshore_operator.common.continuations import Continuation, rival
 from longshore_operator.common.reasons import WAITING_FOR_STEP
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names
-from longshore_planner.cluster.pod_requirements import user_location
 from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.pod_locations import user_location
 
 FIELD = "spec.resumeFrom"
 

@@ -10,8 +10,8 @@ from longshore_operator.common.pool import Holder
 from longshore_operator.common.reasons import WAITING_FOR_NODES
 from longshore_operator.common.values import Blocked
 from longshore_operator.steps.observed import ObservedStep
-from longshore_planner.cluster.pod_requirements import user_location
 from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.pod_locations import user_location
 from longshore_planner.status import step_status
 from longshore_protocol.snapshot import (
     DRAINING,

@@ -10,8 +10,8 @@ from longshore_api.task_status import GitState, NamedOutput, TaskStatus
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names
 from longshore_operator.tasks.observed import ObservedTask
-from longshore_planner.cluster.pod_requirements import user_location
 from longshore_planner.cluster.task_runs import TaskRun
+from longshore_planner.pod_locations import user_location
 from longshore_planner.status import Truth, conditions
 from longshore_protocol import script_job
 from longshore_protocol.script_job import ScriptResult

@@ -18,12 +18,27 @@ from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.cluster.nodes import NodeShape, node_shape
-from longshore_planner.cluster.pod_requirements import MOUNTS, SOURCE, PodRequirements, Volume, is_below
-from longshore_planner.cluster.step_data import data_of, described_in, outputs_of
+from longshore_planner.cluster.pod_requirements import SOURCE, PodRequirements, Volume
 from longshore_planner.locations import is_of_machine, is_url, join
+from longshore_planner.pod_locations import MOUNTS, is_below
+from longshore_planner.step_data import (
+    data_of,
+    datasets_of,
+    datastores_of,
+    described_in,
+    is_used,
+    listed_datastores,
+    models_of,
+    outputs_of,
+)
 
 _READ_ONLY = ("http://", "https://", "postgresql://", "mssql://")
 _NO_PARENT_FOLDER = "must not contain .., because it must stay below its Datastore"
+
+
+def _source_places(step: Resource) -> list[str]:
+    source = step.spec.source if isinstance(step, ParallelRunStep | ScriptStep) else None
+    return [source.uri] if source is not None and source.uri is not None else []
 
 
 def default_store(documents: Documents) -> str | None:
@@ -58,7 +73,10 @@ class PodLayout:
         self._has_default = any(each.resource.spec.default for each in documents.of(Datastore))
         self._named, self._places = data_of(documents, step.resource)
         self._named |= set(datastores)
-        self._places += locations
+        self._places += [*locations, *_source_places(step.resource)]
+        self._datasets = {each.name for each in datasets_of(documents, step.resource)}
+        self._models = {each.name for each in models_of(documents, step.resource)}
+        self._usable = {each.name for each in datastores_of(documents, step.resource) if self._is_allowed(each)}
         self._volumes: set[Volume] = set()
         self._folders: set[str] = set()
         self._secrets: set[str] = set()
@@ -134,10 +152,14 @@ class PodLayout:
 
     def _is_used(self, store: Datastore) -> bool:
         """Return whether the run needs a Datastore's volume and credentials; its pods receive no others."""
-        spec = store.spec
-        if store.metadata.name in self._named or (spec.default and None in self._named):
-            return True
-        return any(is_below(location, spec.uri) for location in self._places)
+        return store.metadata.name in self._usable or is_used(store, self._named, self._places)
+
+    def _is_allowed(self, store: Document[Datastore]) -> bool:
+        """Return whether pods may use a Datastore; of all Datastores, those that they may not use are left out."""
+        return self._host_paths or not store.resource.spec.uri.startswith("file:") or self._is_listed(store.name)
+
+    def _is_listed(self, name: str) -> bool:
+        return name in (listed_datastores(self._step.resource) or ())
 
     def _environment(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> Any:
         given = spec.environment
@@ -183,9 +205,9 @@ class PodLayout:
             case TransferStep() as transfer:
                 for name, location in (("source", transfer.spec.source), ("destination", transfer.spec.destination)):
                     self._check_location(document, location.path, location.datastore, f"spec.{name}.path")
-            case Dataset() as dataset:
+            case Dataset() as dataset if dataset.metadata.name in self._datasets:
                 self._check(document, dataset.spec.file or dataset.spec.tabular, "spec")
-            case Model() as model:
+            case Model() as model if model.metadata.name in self._models:
                 self._check_location(document, model.spec.path, model.spec.datastore, "spec.path")
             case _:
                 pass

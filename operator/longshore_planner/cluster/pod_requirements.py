@@ -1,22 +1,16 @@
-"""Requirements of a run's pods, and the conversion between locations of users and pods.
-
-Volumes are mounted below MOUNTS; the source folder is SOURCE.
-"""
+"""Requirements of a run's pods. The source folder is SOURCE."""
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from longshore_planner.cluster.nodes import NodeShape
+from longshore_planner.pod_locations import pod_location
 from longshore_protocol.reading import read
 
-MOUNTS = "/mnt/longshore"
 SOURCE = "/longshore/source"
 RUNS = "longshore"  # the folder of a Datastore that contains the folders of its runs
-
-_CLAIMS, _FOLDERS = f"{MOUNTS}/claim/", f"{MOUNTS}/host/"
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,7 @@ class Volume:
     @property
     def mount_path(self) -> str:
         """Mount path of the volume in the pods of a run."""
-        return f"{_CLAIMS}{self.claim}" if self.claim else f"{MOUNTS}/host{self.host_path}"
+        return pod_location(self.uri)
 
     @property
     def uri(self) -> str:
@@ -60,25 +54,3 @@ class PodRequirements:
     def from_dict(raw: dict[str, Any]) -> PodRequirements:
         """Read the value of `to_dict`, of this version or an adjacent one; raise ValueError for anything else."""
         return read(PodRequirements, raw)
-
-
-def user_location(location: str) -> str:
-    """Convert a location of pods into the user's form: pvc:CLAIM/..., or file:/// for folders of the node."""
-    if location.startswith(_CLAIMS):
-        return f"pvc:{location.removeprefix(_CLAIMS)}"
-    return f"file:///{location.removeprefix(_FOLDERS)}" if location.startswith(_FOLDERS) else location
-
-
-def pod_location(uri: str) -> str:
-    """Convert a location of users into the form of pods; the inverse of `user_location`."""
-    if uri.startswith("pvc:"):
-        return _CLAIMS + uri.removeprefix("pvc:").lstrip("/")
-    return _FOLDERS + uri.removeprefix("file:").lstrip("/") if uri.startswith("file:/") else uri
-
-
-def is_below(location: str, root: str) -> bool:
-    """Return whether a location, of users or pods, equals the root of a Datastore or is below it."""
-    location, root = (
-        each if "://" in each else posixpath.normpath(each) for each in map(pod_location, (location, root))
-    )
-    return location == root.rstrip("/") or location.startswith(root.rstrip("/") + "/")

@@ -15,6 +15,7 @@ from longshore_planner.catalogue import Document, Documents
 from longshore_planner.cluster.layout import PodLayout
 from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.locations import join
+from longshore_planner.named_data import named_data
 from longshore_planner.resolve import resolve
 from longshore_protocol.job import Job
 from longshore_protocol.reading import read_text
@@ -77,13 +78,14 @@ def resolve_on_cluster(
     provision = layout.provision()
     assert store is not None, "or there is a problem"
     run_id = resumed or own_run_id(step.name, uid)
-    job = resolve(mounted, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1).job
+    job = resolve(mounted, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1, in_pods=True).job
     spec = step.resource.spec
     job = replace(
         job,
         retry_failed=spec.retry_failed,
         accept_changed_code=spec.accept_changed_code,
         code_uri=provision.source_uri or "",
+        catalogue=named_data(documents, in_pods=True),
     )
     return ClusterRun(namespace, step.name, uid, generation, on_nodes(job, step.resource, provision), provision)
 

@@ -15,6 +15,7 @@ from longshore_planner.cluster.layout import PodLayout
 from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import own_run_id
 from longshore_planner.locations import join
+from longshore_planner.named_data import named_data
 from longshore_planner.references import References
 from longshore_planner.script_steps import DESTINATION, script_job, transfer_job
 from longshore_protocol.reading import read_text
@@ -72,6 +73,8 @@ def resolve_task_on_cluster(
     run_uri = join(store, f"longshore/{run_id}") if is_script else ""
     in_pods = next(each for each in mounted if each.where == step.where)
     job, outputs = task_job(in_pods, mounted, run_uri=run_uri, run_id=run_id)
+    if is_script:
+        job["catalogue"] = named_data(documents, in_pods=True)
     return TaskRun(step.resource.kind, namespace, step.name, uid, generation, run_id, run_uri, outputs, job, provision)
 
 
@@ -85,7 +88,7 @@ def task_job(
     outputs: Mapping[str, str]
     if isinstance(step.resource, ScriptStep):
         of_script = cast("Document[ScriptStep]", step)
-        script = script_job(of_script, references, run_uri=run_uri, run_id=run_id, timeout=timeout)
+        script = script_job(of_script, references, run_uri=run_uri, run_id=run_id, timeout=timeout, in_pods=True)
         job, outputs = script.to_dict(), {each.name: each.uri for each in script.outputs}
     else:
         transfer = transfer_job(cast("Document[TransferStep]", step), references)

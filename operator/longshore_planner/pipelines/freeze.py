@@ -13,8 +13,8 @@ from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.pipeline import PipelineStep
 from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Documents
-from longshore_planner.cluster.pod_requirements import pod_location, user_location
 from longshore_planner.locations import is_url, join
+from longshore_planner.named_data import named_data
 from longshore_planner.pipelines.check import check_names, unused, with_placeholders
 from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.fingerprint import comparable
@@ -29,6 +29,7 @@ from longshore_planner.pipelines.steps import (
     output_location,
     resolve_step,
 )
+from longshore_planner.pod_locations import pod_location, user_location
 from longshore_planner.references import References
 from longshore_planner.step_outputs import Need
 
@@ -63,7 +64,8 @@ def freeze(
     freezer = _Freezer(pipeline, documents, run_id=run_id, run_uri=run_uri, cores=cores, cluster=cluster)
     try:
         values = _values(pipeline, given, documents, on_cluster=cluster is not None)
-        return FrozenPipeline(pipeline.name, run_id, run_uri, values, freezer.steps(values), options)
+        catalogue = named_data(documents, in_pods=cluster is not None)
+        return FrozenPipeline(pipeline.name, run_id, run_uri, values, freezer.steps(values), options, catalogue)
     except InvalidDocuments as error:
         raise InvalidDocuments(
             replace(each, path=pipeline.document_path(each.path)) for each in error.problems

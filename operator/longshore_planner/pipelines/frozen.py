@@ -64,10 +64,13 @@ class FrozenStep:
     retries: int = 0
     timeout: float | None = None  # seconds
 
-    def job_with(self, outputs: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-        """Return the job with its placeholders replaced by `outputs`: URIs by (step, output)."""
+    def job_with(self, outputs: Mapping[tuple[str, str], str], *, catalogue: str = "") -> dict[str, Any]:
+        """Return the job with its placeholders replaced by `outputs`: URIs by (step, output).
+
+        `catalogue` is that of the pipeline, which the jobs of steps with scripts receive.
+        """
         filled: dict[str, Any] = fill_placeholders(self.job, outputs)
-        return filled
+        return filled if not catalogue or self.kind == TRANSFER else {**filled, "catalogue": catalogue}
 
     def spec_with(self, outputs: Mapping[tuple[str, str], str]) -> dict[str, Any]:
         """Return the spec of the resource that runs the step, with its placeholders replaced."""
@@ -118,6 +121,7 @@ class FrozenPipeline:
     parameters: dict[str, Any]
     steps: tuple[FrozenStep, ...]  # in an order in which they can run
     options: Options = field(default_factory=Options)
+    catalogue: str = ""  # of all steps with scripts, whose jobs lack it
 
     def step(self, name: str) -> FrozenStep:
         """Return the step of this name; raise KeyError if there is none."""

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from longshore_api.pipeline_status import PipelineStepStatus
-from longshore_planner.cluster.pod_requirements import PodRequirements, pod_location, user_location
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, Code, FrozenPipeline, FrozenStep
 from longshore_planner.pipelines.records import FAILED, SUCCEEDED, Record
 from longshore_planner.pipelines.status import record_of
+from longshore_planner.pod_locations import pod_location, user_location
 from longshore_protocol.job import Job
 from longshore_protocol.reading import read, read_text
 
@@ -63,6 +64,7 @@ def run_of_step(
     namespace: str,
     name: str,
     outputs: Mapping[tuple[str, str], str],
+    catalogue: str = "",
     accept_changed_code: bool = False,
 ) -> ClusterRun | TaskRun:
     """Return the run of a step, without the UID of its resource, which the reader of the run sets.
@@ -73,9 +75,10 @@ def run_of_step(
         namespace: Namespace of the run.
         name: Name of the resource that will run the step.
         outputs: Locations of all existing outputs in the user's form, by (step, output).
+        catalogue: The pipeline's catalogue.
         accept_changed_code: Continue committed results although the code differs.
     """
-    job = step.job_with({key: pod_location(uri) for key, uri in outputs.items()})
+    job = step.job_with({key: pod_location(uri) for key, uri in outputs.items()}, catalogue=catalogue)
     provision = PodRequirements.from_dict(step.provision or {})
     if step.kind == PARALLEL_RUN:
         # By this name, the coordinator distinguishes another attempt from its own restart.

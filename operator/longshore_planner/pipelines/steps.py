@@ -49,6 +49,7 @@ _NOT_SETTINGS = {
     "environment_variables",
     "params",
     "models",
+    "datastores",
     "mini_batch",
     "mini_batch_size",
     "priority",
@@ -148,7 +149,13 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], context: StepContext)
         raw = {**raw, "sideInputs": [_data_of(each, f"spec.sideInputs[{i}]", context) for i, each in enumerate(side)]}
     document = _document(ParallelRunStep, step.name, raw, context)
     setting = _setting(document, context)
-    resolved = resolve(setting.documents, run_uri=setting.run_uri, run_id=context.run_id, cores=context.cores)
+    resolved = resolve(
+        setting.documents,
+        run_uri=setting.run_uri,
+        run_id=context.run_id,
+        cores=context.cores,
+        in_pods=context.cluster is not None,
+    )
     spec, job = document.resource.spec, resolved.job
     if setting.provision is not None:
         job = on_nodes(job, document.resource, setting.provision)
@@ -176,7 +183,10 @@ def _script(step: PipelineStep, raw: dict[str, Any], context: StepContext) -> Re
     references = References(setting.documents, setting.step)
     timeout = None if step.timeout_seconds is None else float(step.timeout_seconds)
     in_place = cast("Document[ScriptStep]", setting.step)
-    job = script_job(in_place, references, run_uri=setting.run_uri, run_id=context.run_id, timeout=timeout)
+    in_pods = context.cluster is not None
+    job = script_job(
+        in_place, references, run_uri=setting.run_uri, run_id=context.run_id, timeout=timeout, in_pods=in_pods
+    )
     parts = {
         **_common(spec, references),
         "kind": SCRIPT,

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem, listed
-from longshore_planner.cluster.pod_requirements import PodRequirements, user_location
+from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.pipelines.frozen import NONE, STAMPS, FrozenStep
 from longshore_planner.pipelines.on_cluster import with_source
+from longshore_planner.pod_locations import user_location
 from longshore_protocol.survey import ALL_FILES, SourceFound, SourceToCopy, SurveyRequest, SurveyResult
 
 _OTHER_ACCOUNT = "its Datastore has another serviceAccountName than those of the steps before it"
