@@ -121,8 +121,8 @@ BY_RULE: dict[tuple[str, str], list[Raw]] = {  # by model and message
     ("ParallelRunStepSpec", "entryScript must be the path of a .py file below the source folder"): [
         step(entryScript=each) for each in ("score.sh", "/score.py", "../score.py", "a/../score.py", "a/..")
     ],
-    ("ParallelRunStepSpec", "inputs must have names of their own"): [step(output={"name": "scans"})],
-    ("ParallelRunStepSpec", "sideInputs must have names of their own"): [
+    ("ParallelRunStepSpec", "inputs must have unique names"): [step(output={"name": "scans"})],
+    ("ParallelRunStepSpec", "sideInputs must have unique names"): [
         step(sideInputs=[{"name": "scans", "dataset": "words"}]),
         step(sideInputs=[{"name": "words", "dataset": "words"}, {"name": "scores", "dataset": "words"}]),
     ],

@@ -267,7 +267,7 @@ class ParallelRunStepSpec(Fields):
 def _check_names(names: list[str], field: str) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise broken(f"must have names of their own: {name!r} is used twice", field=field)
+            raise broken(f"must have unique names: {name!r} is used twice", field=field)
 
 
 class StepMetadata(Metadata):

@@ -360,7 +360,7 @@ def test_what_a_schema_can_say_is_refused_by_schema_and_model_alike(raw: dict[st
 def test_inputs_are_told_apart_by_the_lists_key():
     inputs = SCHEMAS["ParallelRunStep"]["properties"]["spec"]["properties"]["inputs"]
     assert inputs["x-kubernetes-list-map-keys"] == ["name"]
-    with pytest.raises(InvalidDocuments, match="must have names of their own: 'scans' is used twice"):
+    with pytest.raises(InvalidDocuments, match="must have unique names: 'scans' is used twice"):
         parse(step(inputs=[{"name": "scans", "dataset": "a"}, {"name": "scans", "dataset": "b"}]))
 
 

@@ -74,7 +74,7 @@ SPECS = {
     ),
     "name used twice": (
         {"output": {"name": "files"}},
-        r"spec\.inputs must have names of their own: 'files' is used twice",
+        r"spec\.inputs must have unique names: 'files' is used twice",
     ),
     "file name with a folder": (
         {"appendRowFileName": "../rows.txt"},

@@ -139,7 +139,7 @@ def test_a_sentence_names_document_field_value_and_rule():
             {"name": "o", "format": "jsonl", "separator": ","},
             "spec.output.separator is ',': must be left out with format jsonl",
         ),
-        ("output", {"name": "mnist"}, "spec.inputs must have names of their own: 'mnist' is used twice"),
+        ("output", {"name": "mnist"}, "spec.inputs must have unique names: 'mnist' is used twice"),
         ("entryScript", "/a.py", f"spec.entryScript is '/a.py': {BELOW}"),
         (
             "entryScript",

@@ -166,13 +166,13 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
         ),
         Rule(  # the list's key already makes the inputs' names unique among themselves
             "!has(self.output) || !self.inputs.exists(each, each.name == self.output.name)",
-            "must have names of their own",
+            "must have unique names",
             field="inputs",
         ),
         Rule(
             "!has(self.sideInputs) || !self.sideInputs.exists(side, self.inputs.exists(each, each.name == side.name)"
             " || (has(self.output) && self.output.name == side.name))",
-            "must have names of their own",
+            "must have unique names",
             field="sideInputs",
         ),
     ),
