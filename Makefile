@@ -40,7 +40,7 @@ test-lowest: .venv/bin/uv ## run the unit tests with the oldest releases of opti
 
 check: setup ## lint, formatting, types, import contracts, and the host's Python 3.7
 	ruff check . && ruff format --check . && mypy
-	lint-imports && vermin --quiet --no-tips --violations --target=3.7- worker/longshore_host worker/longshore_protocol worker/longshore_run worker/longshore_shims
+	lint-imports && vermin --quiet --no-tips --violations --target=3.7- worker/longshore_host worker/longshore_packages worker/longshore_protocol worker/longshore_run worker/longshore_shims
 
 fmt: setup ## format, and repair what ruff can
 	ruff format . && ruff check --fix .

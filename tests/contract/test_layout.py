@@ -27,6 +27,7 @@ DATA_FILES = {  # by their names in the wheel
 }
 MAY_IMPORT = {  # of ours, in the user's image
     "longshore_host": {"longshore_host", "longshore_protocol", "longshore_run", "longshore_shims"},
+    "longshore_packages": {"longshore_packages", "longshore_protocol"},
     "longshore_protocol": {"longshore_protocol"},
     "longshore_run": {"longshore_run"},
     "longshore_shims": {"longshore_run", "longshore_shims"},

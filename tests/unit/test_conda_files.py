@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_packages import frozen, problems
+from freezing import frozen, problems
 
 IMAGE = "which package indexes of Python do not have; build an image that contains it, and set spec.image"
 

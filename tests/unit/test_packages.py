@@ -3,31 +3,14 @@
 from typing import Any
 
 import pytest
-from manifests import resource
+from freezing import frozen, problems
 
-from longshore_api import parse
-from longshore_api.errors import InvalidDocuments
-from longshore_planner.catalogue import Document
-from longshore_planner.packages.freeze import freeze_packages
 from longshore_protocol.package_set import PackageSet
 
 RELEASED = "use a released package, or put the code into the source folder"
 INDEX = "use a package index, and set indexUrl or extraIndexUrls"
 OMITTED = "is omitted: its modules are replaced by Longshore's own"
 WORD = "hunter2"  # a password, which nothing may show
-
-
-def frozen(**fields: Any) -> PackageSet:
-    environment = parse(resource("Environment", "scikit", {"packages": fields}))
-    found = freeze_packages(Document("env.yaml", "/", environment))  # type: ignore[arg-type]
-    assert found is not None
-    return found
-
-
-def problems(**fields: Any) -> list[str]:
-    with pytest.raises(InvalidDocuments) as caught:
-        frozen(**fields)
-    return [f"{each.path} {each.text}" for each in caught.value.problems]
 
 
 @pytest.mark.parametrize(
