@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
-from longshore_api.status import ParallelRunStepStatus
+from longshore_api.status import ParallelRunStepStatus, Registered
 from longshore_cli.heartbeat import Display, ObservedRun
 from longshore_cli.terminal import show
 from longshore_planner.status import step_status
@@ -125,12 +126,19 @@ def summary(status: ParallelRunStepStatus, *, name: str, run_dir: str) -> str:
             lines.append(f"  output        {status.output.uri}/{status.output.file} ({status.output.rows} rows)")
         elif succeeded.status == "True":
             lines.append(f"  output        {status.output.uri}")
+    if status.registered:
+        lines.append(f"  registered    {format_registered(status.registered)}")
     lines.append(f"  logs          {run_dir}/logs")
     if succeeded.status != "True":
         lines.append(f"  resume with   longshore run --resume {shlex.quote(run_dir)}")
     elif counts.failed:
         lines.append(f"  retry with    longshore run --retry-failed {shlex.quote(run_dir)}")
     return "\n".join(lines)
+
+
+def format_registered(registered: Sequence[Registered]) -> str:
+    """Return the kinds, names and versions of Models and Datasets."""
+    return ", ".join(f'{each.kind} "{each.name}" version {each.version}' for each in registered)
 
 
 def default_stream(*, json: bool) -> TextIO:

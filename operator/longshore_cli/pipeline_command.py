@@ -24,6 +24,7 @@ from longshore_cli.pipeline_display import ChangeLines, explain_pipeline, summar
 from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_packages import require_packages
 from longshore_cli.pipeline_sources import copy_code, digest_code, digest_contents
+from longshore_cli.registry import registry_of
 from longshore_cli.terminal import print_error, show
 from longshore_planner.catalogue import Documents
 from longshore_planner.pipelines import records as states
@@ -31,7 +32,7 @@ from longshore_planner.pipelines.choose import Chosen, PipelineDocument
 from longshore_planner.pipelines.decide import predict
 from longshore_planner.pipelines.freeze import freeze
 from longshore_planner.pipelines.frozen import NONE, PARALLEL_RUN, SCRIPT, FrozenPipeline, FrozenStep, Options
-from longshore_planner.pipelines.records import WITH_FAILURES, Record, ended, resumed
+from longshore_planner.pipelines.records import WITH_FAILURES, Record, ended, outputs_of, resumed
 from longshore_planner.pipelines.status import records_of
 from longshore_protocol import clock
 from longshore_protocol.job import Thresholds
@@ -57,6 +58,7 @@ def run_pipeline(chosen: Chosen, documents: Documents, options: argparse.Namespa
         cores=os.cpu_count() or 1,
         options=_merge_options(chosen.options, options),
     )
+    frozen = replace(frozen, registry=registry_of(options.paths))
     require_packages(frozen.steps)
     folder = PipelineFolder(new.uri)
     if options.explain:
@@ -196,7 +198,7 @@ def _add_unrecorded_outcomes(frozen: FrozenPipeline, records: dict[str, Record])
         record = records.get(step.name)
         if record is None or record.state != states.RUNNING:
             continue
-        outcome = read_earlier_outcome(step)
+        outcome = read_earlier_outcome(step, outputs_of(updated), registry=frozen.registry)
         if outcome is not None:
             updated[step.name] = ended(record, outcome, outputs=step.outputs, now=clock.now())
     return updated

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
+from longshore_cli.display import format_registered
 from longshore_cli.failures import failure
 from longshore_cli.terminal import show
 from longshore_planner.pipelines.records import FAILED, RUNNING, SUCCEEDED, WITH_FAILURES, Record
@@ -77,6 +78,8 @@ def summary(status: PipelineRunStatus) -> str:
     lines += [f"  {name}.{output.name}  {output.uri}" for name, output in outputs]
     metrics = [(each.name, each.metrics) for each in status.steps if each.metrics]
     lines += [f"  {name}: {_metrics(found)}" for name, found in metrics]
+    made = [(each.name, each.registered) for each in status.steps if each.registered]
+    lines += [f"  {name} registered {format_registered(found)}" for name, found in made]
     lines.append(f"  run folder  {status.run_uri}")
     if succeeded.status != "True":
         lines.append(f"  resume with  longshore run --resume {shlex.quote(status.run_uri or '')}")

@@ -18,7 +18,7 @@ from longshore_host import orphans
 from longshore_planner.pipelines.decide import Decision, Stop, Verdict, after_stop, decide
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, FrozenPipeline
 from longshore_planner.pipelines.history import History
-from longshore_planner.pipelines.records import FAILED, SUSPENDED, Outcome, Record, ended
+from longshore_planner.pipelines.records import FAILED, SUSPENDED, Outcome, Record, ended, outputs_of
 from longshore_planner.pipelines.status import pipeline_status
 from longshore_protocol import clock
 from longshore_storage.store import open_store
@@ -100,10 +100,14 @@ class LocalPipeline:
         return status
 
     def _start(self, name: str) -> None:
-        outputs = {(each.name, key): uri for each in self._records.values() for key, uri in each.outputs.items()}
+        outputs = outputs_of(self._records)
         accept = self._options.accept_changed_code
         attempt = make_attempt(
-            self._frozen.step(name), outputs, catalogue=self._frozen.catalogue, accept_changed_code=accept
+            self._frozen.step(name),
+            outputs,
+            catalogue=self._frozen.catalogue,
+            registry=self._frozen.registry,
+            accept_changed_code=accept,
         )
         self._running[asyncio.create_task(self._run_attempt(attempt))] = attempt
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from longshore_api.errors import InvalidDocuments
+from longshore_api.registrations import Origin
 from longshore_cli.folders import RunFolder
 from longshore_cli.heartbeat import Heartbeat, ObservedRun, combine_displays
 from longshore_cli.interpreter import interpreter
-from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, FrozenStep
+from longshore_cli.registry import register
+from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER, FrozenStep
 from longshore_planner.pipelines.records import CANCELLED, FAILED, PENDING, SUCCEEDED, TIMEOUT, Outcome
 from longshore_planner.pipelines.status import Detail
+from longshore_planner.registering import origin_of
 from longshore_planner.status import step_status
 from longshore_protocol import script_job
 from longshore_protocol.job import Job
@@ -44,8 +47,10 @@ _STATES = {
 class StepRun(ABC):
     """One attempt of a step. Await `run()`; meanwhile, `drain()` or `kill()` ends it early."""
 
-    def __init__(self, step: FrozenStep, job: dict[str, Any], *, accept_changed_code: bool = False) -> None:
-        self.step, self.job, self.accept_changed_code = step, job, accept_changed_code
+    def __init__(
+        self, step: FrozenStep, job: dict[str, Any], *, registry: str = "", accept_changed_code: bool = False
+    ) -> None:
+        self.step, self.job, self.registry, self.accept_changed_code = step, job, registry, accept_changed_code
         self.detail: Detail | None = None  # progress of a ParallelRunStep
 
     @abstractmethod
@@ -61,7 +66,12 @@ class StepRun(ABC):
 
 
 def make_attempt(
-    step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, catalogue: str, accept_changed_code: bool = False
+    step: FrozenStep,
+    outputs: Mapping[tuple[str, str], str],
+    *,
+    catalogue: str,
+    registry: str = "",
+    accept_changed_code: bool = False,
 ) -> StepRun:
     """Return a new attempt of a step.
 
@@ -69,22 +79,30 @@ def make_attempt(
         step: The step.
         outputs: URIs of earlier steps' outputs, by (step, output).
         catalogue: The pipeline's catalogue.
+        registry: Folder for registrations.
         accept_changed_code: Continue committed results although the code differs.
     """
-    kinds: dict[str, type[StepRun]] = {PARALLEL_RUN: _ParallelRun, SCRIPT: _Script}
-    kind = kinds.get(step.kind, _Transfer)
-    return kind(step, step.job_with(outputs, catalogue=catalogue), accept_changed_code=accept_changed_code)
+    kinds: dict[str, type[StepRun]] = {PARALLEL_RUN: _ParallelRun, SCRIPT: _Script, TRANSFER: _Transfer}
+    job = step.job_with(outputs, catalogue=catalogue)
+    return kinds[step.kind](step, job, registry=registry, accept_changed_code=accept_changed_code)
 
 
-def read_earlier_outcome(step: FrozenStep) -> Outcome | None:
-    """Return the success that an earlier, killed command left in the step's run folder; None if there is none."""
+def read_earlier_outcome(step: FrozenStep, outputs: Mapping[tuple[str, str], str], *, registry: str) -> Outcome | None:
+    """Return the success that an earlier, killed command left in the step's run folder; None if there is none.
+
+    Registers what that command had not registered yet.
+    """
+    job = step.job_with(outputs)
     if step.kind == PARALLEL_RUN:
-        snapshot = _run_folder(step.job).read_success()
-        return None if snapshot is None else _convert_snapshot(snapshot, git=step.git)
+        snapshot = _run_folder(job).read_success()
+        return None if snapshot is None else _convert_snapshot(snapshot, step, job, registry=registry)
     if step.kind == SCRIPT:
-        with suppress(OSError, ValueError, TypeError):
-            result = ScriptResult.from_json(open_store(step.job["run_uri"]).get(RESULT).decode())
-            return _convert_script_result(result) if result.state == script_job.SUCCEEDED else None
+        try:
+            result = ScriptResult.from_json(open_store(job["run_uri"]).get(RESULT).decode())
+        except (OSError, ValueError, TypeError):
+            return None
+        if result.state == script_job.SUCCEEDED:
+            return _convert_script_result(result, step, job, registry=registry)
     return None
 
 
@@ -116,7 +134,7 @@ class _ParallelRun(StepRun):
             return Outcome(FAILED, error.reason, str(error))
         except (OSError, ValueError, ImportError, InvalidDocuments) as error:
             return Outcome(FAILED, "StorageError", f"the step cannot be started: {error}")
-        return _convert_snapshot(snapshot, git=self.step.git)
+        return _convert_snapshot(snapshot, self.step, {**self.job, "runtime": python}, registry=self.registry)
 
     async def _update_detail(self, run: ObservedRun) -> None:
         while True:
@@ -168,7 +186,7 @@ class _Script(StepRun):
             return Outcome(PENDING, "Interrupted")
         except (OSError, ValueError, ImportError, InvalidDocuments) as error:
             return Outcome(FAILED, "StorageError", f"the step cannot be started: {error}")
-        return _convert_script_result(result)
+        return _convert_script_result(result, self.step, self.job, registry=self.registry)
 
     def kill(self) -> None:
         self._killed = True
@@ -211,9 +229,14 @@ def _run_folder(job: Mapping[str, Any]) -> RunFolder:
     return RunFolder(job["run_uri"], job["run_id"])
 
 
-def _convert_snapshot(snapshot: Snapshot, *, git: Mapping[str, Any] | None) -> Outcome:
+def _convert_snapshot(snapshot: Snapshot, step: FrozenStep, job: Mapping[str, Any], *, registry: str) -> Outcome:
+    git = step.git
     if snapshot.state == "Succeeded":
-        return Outcome(SUCCEEDED, snapshot.reason or SUCCEEDED, snapshot.message, git=git)
+        outcome = Outcome(SUCCEEDED, snapshot.reason or SUCCEEDED, snapshot.message, git=git)
+        origin = origin_of(
+            job, kind="ParallelRunStep", code=snapshot.code, git=git, environment=step.python or sys.executable
+        )
+        return _register(outcome, snapshot.registered, job, origin, attempt=snapshot.epoch, registry=registry)
     state = PENDING if snapshot.reason == "Interrupted" else FAILED
     error = snapshot.first_error
     message = snapshot.message
@@ -222,7 +245,24 @@ def _convert_snapshot(snapshot: Snapshot, *, git: Mapping[str, Any] | None) -> O
     return Outcome(state, snapshot.reason or snapshot.state, message, git=git)
 
 
-def _convert_script_result(result: ScriptResult) -> Outcome:
+def _convert_script_result(result: ScriptResult, step: FrozenStep, job: Mapping[str, Any], *, registry: str) -> Outcome:
     state, reason = _STATES[result.state]
     message = "" if state == SUCCEEDED else result.message
-    return Outcome(state, reason, message, result.metrics, result.git)
+    outcome = Outcome(state, reason, message, result.metrics, result.git)
+    origin = origin_of(
+        job, kind="ScriptStep", code=result.code, git=result.git, environment=step.python or sys.executable
+    )
+    return _register(outcome, result.registered, job, origin, registry=registry)
+
+
+def _register(
+    outcome: Outcome, packed: str, job: Mapping[str, Any], origin: Origin, *, attempt: int = 0, registry: str
+) -> Outcome:
+    """Register what a succeeded step requests; return its outcome, a failure if that is impossible."""
+    if outcome.state != SUCCEEDED:
+        return outcome
+    try:
+        return replace(outcome, registered=register(packed, job, origin, attempt=attempt, registry=registry))
+    except (OSError, ValueError) as error:
+        text = f"the step's Models and Datasets cannot be registered in {registry}: {error}"
+        return Outcome(FAILED, "StorageError", text)

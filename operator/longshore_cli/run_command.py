@@ -6,14 +6,15 @@ import argparse
 import asyncio
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.pipeline import Pipeline, PipelineRun
-from longshore_api.status import ParallelRunStepStatus
+from longshore_api.status import ParallelRunStepStatus, Registered
 from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_cli.display import default_stream, make_display, summary
 from longshore_cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED, SUCCEEDED_WITH_FAILURES
@@ -22,12 +23,14 @@ from longshore_cli.folders import Origin, RunFolder, earlier_folder, is_pipeline
 from longshore_cli.heartbeat import Heartbeat, combine_displays
 from longshore_cli.interpreter import entry_script_fault, interpreter
 from longshore_cli.packages import missing_packages
+from longshore_cli.registry import register, registry_files, registry_of
 from longshore_cli.source import digest_job_code, local_source
 from longshore_cli.terminal import print_error, show
 from longshore_coordinator.internal_errors import InternalErrors
 from longshore_coordinator.verdict import INTERNAL_ERROR, STORAGE_ERROR
 from longshore_planner.documents import load
 from longshore_planner.named_data import named_data
+from longshore_planner.registering import origin_of
 from longshore_planner.resolve import Resolved, resolve
 from longshore_planner.status import step_status
 from longshore_protocol import snapshot as snapshots
@@ -71,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
     origin = _read_origin(options, folder)
     parameters = origin.parameters
     paths = options.paths or [Path(each) for each in origin.paths]  # as typed, because messages quote them
-    documents = load(paths, parameters=parameters)
+    documents = load([*paths, *registry_files(registry_of(paths))], parameters=parameters)
     if options.pipeline is not None or any(documents.of(kind) for kind in _PIPELINES):
         with importing():
             from longshore_cli.pipeline_command import run_pipeline
@@ -122,7 +125,8 @@ def _run_step(resolved: Resolved, options: argparse.Namespace, *, folder: RunFol
             hint = f"; use --retry-failed to retry its {failed} failed mini-batches" if failed else ""
             verb = "retry" if options.retry_failed else "resume"
             print_error(f"the run in {folder.uri} has already succeeded; there is nothing to {verb}{hint}")
-            return _report_end(last, options, folder=folder, job=resolved.job)
+            finished = replace(resolved.job, runtime=python)
+            return _report_end(last, options, folder=folder, job=finished, registry=registry_of(origin.paths))
     job = replace(
         resolved.job,
         retry_failed=bool(options.retry_failed),
@@ -164,12 +168,13 @@ def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFold
         errors = InternalErrors(open_store(folder.uri))
         snapshot = _failed_snapshot(resolved.job, INTERNAL_ERROR, errors.note(error))
         errors.write()
-    return _report_end(snapshot, options, folder=folder, job=resolved.job)
+    return _report_end(snapshot, options, folder=folder, job=resolved.job, registry=registry_of(origin.paths))
 
 
-def _report_end(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder, job: Job) -> int:
-    """Write and print the status of a finished run; return the exit code."""
-    status = _write_status(snapshot, folder)
+def _report_end(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunFolder, job: Job, registry: str) -> int:
+    """Register what a finished run requests, write and print its status; return the exit code."""
+    registered = _register(snapshot, job, registry)
+    status = _write_status(snapshot, folder, registered=registered or ())
     try:
         if options.json:
             print(status.to_json(), flush=True)
@@ -178,6 +183,8 @@ def _report_end(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunF
             show(summary(status, name=job.name, run_dir=folder.uri), warns=warns)
     except BrokenPipeError:  # the reader of stdout has exited, which does not change the exit code
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if registered is None:
+        return FAILED
     if snapshot.state != snapshots.SUCCEEDED:
         return INTERRUPTED if snapshot.state == snapshots.INTERRUPTED else FAILED
     if snapshot.reason == snapshots.SUCCEEDED_WITH_FAILURES and not job.thresholds.chosen:
@@ -185,13 +192,30 @@ def _report_end(snapshot: Snapshot, options: argparse.Namespace, *, folder: RunF
     return SUCCEEDED
 
 
-def _write_status(snapshot: Snapshot, folder: RunFolder, *, reports_errors: bool = True) -> ParallelRunStepStatus:
+def _register(snapshot: Snapshot, job: Job, registry: str) -> list[Registered] | None:
+    """Register what a succeeded run requests; print an error and return None if that fails."""
+    if snapshot.state != snapshots.SUCCEEDED:
+        return []
+    raw = asdict(job)
+    origin = origin_of(raw, kind="ParallelRunStep", code=snapshot.code, environment=job.runtime)
+    try:
+        return register(snapshot.registered, raw, origin, attempt=snapshot.epoch, registry=registry)
+    except (OSError, ValueError) as error:
+        text = f"the run succeeded, but its Models and Datasets cannot be registered in {registry}: {error}"
+        print_error(f"{text}; use --resume {job.run_uri} to register them")
+        return None
+
+
+def _write_status(
+    snapshot: Snapshot, folder: RunFolder, *, registered: Sequence[Registered] = (), reports_errors: bool = True
+) -> ParallelRunStepStatus:
     """Write the status of a finished run to its folder; return the status.
 
     With `reports_errors`, print an error of the write to stderr; otherwise the caller has printed it already.
     """
     ended = datetime.now(UTC) if snapshot.finished is None else datetime.fromtimestamp(snapshot.finished, UTC)
     status = step_status(snapshot, previous=None, now=ended)
+    status = status.model_copy(update={"registered": list(registered) or None})
     if snapshot.reason != "Superseded":  # in that case, the folder belongs to another command
         try:
             folder.write_status(status.to_json())

@@ -17,7 +17,7 @@ from longshore_planner.catalogue import Document, Documents
 from longshore_planner.locations import join
 from longshore_planner.named_data import usable_datastores
 from longshore_planner.references import References, python_of
-from longshore_planner.script_steps import script_input
+from longshore_planner.script_steps import registration_of, script_input
 from longshore_planner.tables import tabular_format
 from longshore_protocol import job
 from longshore_protocol.package_set import PackageSet
@@ -179,6 +179,7 @@ class _Resolver:
             header=given.header,
             separator=given.separator,
             name=given.name,
+            registration=registration_of(given.name, given),
         )
 
     def side_inputs(self) -> tuple[job.ScriptInput, ...]:

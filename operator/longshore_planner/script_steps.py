@@ -8,7 +8,8 @@ from typing import Any, cast
 from longshore_api.data import Dataset
 from longshore_api.errors import InvalidDocuments, listed
 from longshore_api.inputs import ScriptInput
-from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
+from longshore_api.parallel_run_step import StepOutput
+from longshore_api.tasks import ScriptOutput, ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document
 from longshore_planner.locations import join
 from longshore_planner.named_data import usable_datastores
@@ -16,6 +17,7 @@ from longshore_planner.references import References
 from longshore_planner.step_outputs import is_placeholder
 from longshore_protocol.job import Datastore
 from longshore_protocol.job import ScriptInput as JobInput
+from longshore_protocol.registrations import OUTPUT, Registration
 from longshore_protocol.script_job import ScriptJob
 from longshore_protocol.script_job import ScriptOutput as JobOutput
 
@@ -53,7 +55,7 @@ def script_job(
         if store is None and each.name in ("logs", "outputs", "state"):
             rule = "must be another name: logs, outputs and state hold the step's own files"
             references.report(document.problem(f"spec.outputs[{index}].name", f"is {each.name!r}: {rule}"))
-        outputs.append(JobOutput(each.name, uri, each.mode, each.overwrite))
+        outputs.append(JobOutput(each.name, uri, each.mode, each.overwrite, registration_of(each.name, each)))
     _check_arguments(spec, references)
     environment = references.environment(spec.environment)
     datastores: tuple[Datastore, ...] = ()
@@ -76,6 +78,16 @@ def script_job(
         datastores=datastores,
         timeout=timeout,
         logging_level=spec.logging_level,
+    )
+
+
+def registration_of(name: str, output: ScriptOutput | StepOutput) -> Registration | None:
+    """Return what an output is registered as once its step has succeeded; None for nothing."""
+    given = output.register_on_complete
+    if given is None:
+        return None
+    return Registration(
+        given.kind, given.name, (f"{OUTPUT}{name}",), description=given.description, tags=dict(given.tags)
     )
 
 

@@ -19,6 +19,7 @@ from longshore_protocol.job import (
     Thresholds,
     Timeouts,
 )
+from longshore_protocol.registrations import Registration
 
 TEXT = st.text(max_size=10)
 NUMBER = st.integers(-1, 10**6)
@@ -60,6 +61,17 @@ INPUT = of(
     tabular=st.none() | TABULAR,
     partition_format=st.none() | TEXT,
 )
+REGISTRATION = of(
+    Registration,
+    kind=TEXT,
+    name=TEXT,
+    paths=st.lists(TEXT, max_size=3).map(tuple),
+    datastore=TEXT,
+    description=TEXT,
+    tags=st.dictionaries(TEXT, TEXT, max_size=3),
+    properties=st.dictionaries(TEXT, TEXT, max_size=3),
+    tabular=st.none() | st.dictionaries(TEXT, TEXT, max_size=3),
+)
 JOB = of(
     Job,
     name=TEXT,
@@ -76,6 +88,7 @@ JOB = of(
         header=st.booleans(),
         separator=st.none() | TEXT,
         name=TEXT,
+        registration=st.none() | REGISTRATION,
     ),
     source_uri=TEXT,
     entry_script=TEXT,
@@ -123,6 +136,7 @@ JOB = of(
     runtime=TEXT,
     experiment=TEXT,
     parent_id=TEXT,
+    pipeline_parameters=st.dictionaries(TEXT, TEXT, max_size=3),
 )
 
 

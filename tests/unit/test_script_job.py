@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore_protocol.job import Datastore, Model, ScriptInput
+from longshore_protocol.registrations import Registration
 from longshore_protocol.script_job import ScriptJob, ScriptOutput, ScriptResult
 
 TEXT = st.text(max_size=10)
@@ -21,6 +22,17 @@ def of(kind, **strategies):
     return st.builds(kind, **strategies)
 
 
+REGISTRATION = of(
+    Registration,
+    kind=TEXT,
+    name=TEXT,
+    paths=st.lists(TEXT, max_size=3).map(tuple),
+    datastore=TEXT,
+    description=TEXT,
+    tags=TEXTS,
+    properties=TEXTS,
+    tabular=st.none() | TEXTS,
+)
 JOB = of(
     ScriptJob,
     name=TEXT,
@@ -30,7 +42,7 @@ JOB = of(
     script=TEXT,
     arguments=st.lists(TEXT, max_size=3).map(tuple),
     inputs=st.lists(of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT)).map(tuple),
-    outputs=st.lists(of(ScriptOutput, name=TEXT, uri=TEXT, mode=TEXT, overwrite=st.booleans())).map(tuple),
+    outputs=st.lists(of(ScriptOutput, name=TEXT, uri=TEXT, mode=TEXT, overwrite=st.booleans(), registration=st.none() | REGISTRATION)).map(tuple),
     variables=TEXTS,
     params=TEXTS,
     models=st.lists(of(Model, name=TEXT, version=st.integers(), uri=TEXT), max_size=3).map(tuple),
@@ -40,6 +52,7 @@ JOB = of(
     logging_level=TEXT,
     experiment=TEXT,
     parent_id=TEXT,
+    pipeline_parameters=TEXTS,
 )
 RESULT = of(
     ScriptResult,
@@ -51,6 +64,8 @@ RESULT = of(
     finished=SECONDS,
     git=st.none() | TEXTS,
     reason=TEXT,
+    registered=TEXT,
+    code=TEXT,
 )
 
 

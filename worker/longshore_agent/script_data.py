@@ -22,6 +22,7 @@ from longshore_agent.fetch_source import SourceError, fetch_source
 from longshore_agent.file_names import require_distinct
 from longshore_agent.git_state import git_state
 from longshore_agent.paths import StagingError, model_path
+from longshore_agent.registering import collect_registrations
 from longshore_agent.script_inputs import stage_input
 from longshore_agent.shipping import ship_folder
 from longshore_agent.trees import inside
@@ -29,6 +30,7 @@ from longshore_protocol import clock, script_folder
 from longshore_protocol.fields import LATEST, NUMBER, Field, fault
 from longshore_protocol.job import ScriptInput
 from longshore_protocol.reading import read
+from longshore_protocol.registrations import pack, require_room
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import (
     CANCELLED,
@@ -45,6 +47,7 @@ from longshore_protocol.script_job import (
 )
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage import beneath
+from longshore_storage.code_files import code_digests, combined_digest
 from longshore_storage.errors import ShownError, StorageError
 from longshore_storage.files import copy_local, open_local
 from longshore_storage.run_folders import mark_run
@@ -86,7 +89,11 @@ def prepare(
     with _script_data_errors(f'The run folder "{job.run_uri}" cannot be written to', STORAGE_ERROR):
         mark_run(job.run_uri, job.run_id, [each.uri for each in job.outputs if _is_of_run(each.uri, job)])
     if image_source is None:
-        _stage_source(job.source_uri, os.path.join(folder, script_folder.SOURCE))
+        source_folder = os.path.join(folder, script_folder.SOURCE)
+        _stage_source(job.source_uri, source_folder)
+        with _script_data_errors("The source cannot be read"):
+            digest = combined_digest(code_digests(source_folder, job.script, data=()))
+            open_store(folder).put(script_folder.CODE, digest.encode())
     with _script_data_errors("The inputs cannot be staged"):
         require_distinct(folder, [each.name for each in job.inputs])
     with _script_data_errors("The outputs cannot be staged"):
@@ -128,7 +135,7 @@ def collect(job: ScriptJob, folder: str, *, git: dict[str, Any] | None, otherwis
         git: Git state of the source, part of the result.
         otherwise: The message if the host wrote no result.
     """
-    result = replace(_result(folder, otherwise=otherwise), git=git)
+    result = replace(_result(folder, otherwise=otherwise), git=git, registered="", code=_code(folder))
     try:
         with _script_data_errors(f'The logs and artifacts cannot be written to "{job.run_uri}"', STORAGE_ERROR):
             _ship_artifacts(job, folder)
@@ -136,11 +143,26 @@ def collect(job: ScriptJob, folder: str, *, git: dict[str, Any] | None, otherwis
             if result.state == SUCCEEDED and _is_uploaded(output):
                 with _script_data_errors(_not_written(output), STORAGE_ERROR):
                     ship_folder(_upload_folder(output, folder), open_store(output.uri))
+        if result.state == SUCCEEDED:
+            result = replace(result, registered=_registered(job, folder))
     except ScriptDataError as error:
         if result.state == SUCCEEDED:
             return replace(result, state=FAILED, message=str(error), reason=error.reason, finished=clock.now())
         return replace(result, message=f"{result.message} {error}", finished=clock.now())
     return replace(result, finished=clock.now())
+
+
+def _registered(job: ScriptJob, folder: str) -> str:
+    """Upload what the script registers; return the packed registrations, those of outputs last."""
+    with _script_data_errors("The Models and Datasets of the script cannot be registered", STORAGE_ERROR):
+        made = collect_registrations(
+            os.path.join(folder, script_folder.REGISTRATIONS),
+            open_store(job.run_uri),
+            outputs=[each.name for each in job.outputs],
+        )
+        made += [each.registration for each in job.outputs if each.registration is not None]
+        require_room(made)
+    return pack(made)
 
 
 def _result(folder: str, *, otherwise: str) -> ScriptResult:
@@ -157,6 +179,16 @@ def _result(folder: str, *, otherwise: str) -> ScriptResult:
     if result is None or not _is_sound(result):
         return ScriptResult(FAILED, None, "The script overwrote the result file of its host.", {}, now, now)
     return replace(result, message=printable(result.message, MESSAGE))
+
+
+def _code(folder: str) -> str:
+    """Return the digest that `prepare` wrote, validated: the script can overwrite the file."""
+    try:
+        with open(os.path.join(folder, script_folder.CODE), "rb", opener=beneath.open_file) as file:
+            found = re.fullmatch(rb"[0-9a-f]{64}", file.read(100))
+    except OSError:
+        return ""
+    return "" if found is None else found[0].decode()
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -29,7 +29,7 @@ from longshore_host.wakeups import Wakeups
 from longshore_protocol import clock, script_folder
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import CANCELLED, FAILED, OUT_OF_MEMORY, SUCCEEDED, TIMED_OUT, ScriptResult
-from longshore_run import context, metrics
+from longshore_run import context, metrics, registrations
 
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _INTERVAL = 1.0  # seconds between two checks of the sizes of logs
@@ -188,6 +188,7 @@ class Script:
         environment["PYTHONPATH"] = python_path(self._source, inherited=environment.get("PYTHONPATH", ""))
         environment[metrics.VARIABLE] = self._metrics
         environment[context.VARIABLE] = self._context_file()
+        environment[registrations.VARIABLE] = os.path.join(self._folder, script_folder.REGISTRATIONS)
         return environment
 
     def _context_file(self) -> str:

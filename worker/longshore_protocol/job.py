@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Dict, List, Optional, Tuple
 
 from longshore_protocol.reading import read_text
+from longshore_protocol.registrations import Registration
 
 FILES, BYTES, ROWS = "files", "bytes", "rows"
 MOUNT, DOWNLOAD = "mount", "download"
@@ -89,6 +90,7 @@ class Output:
     header: bool = False  # write the column names as first line
     separator: Optional[str] = None  # None: the format's own (text " ", csv ",", tsv tab)
     name: str = "output"
+    registration: Optional[Registration] = None  # of the folder, after success
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ class Job:
     sample: Optional[int] = None  # run only this many mini-batches
     experiment: str = ""  # the pipeline of the step
     parent_id: str = ""  # id of the pipeline's run
+    pipeline_parameters: Dict[str, str] = field(default_factory=dict)  # values of the pipeline's parameters
     retry_failed: bool = False  # resume a run that succeeded, too, to retry its failed mini-batches
     accept_changed_code: bool = False  # resume a run though its code or settings changed
     code: Dict[str, str] = field(default_factory=dict)  # file of the source -> digest; {}: unknown, see code_uri

@@ -6,8 +6,10 @@ git.json         git state of the source
 inputs/<name>/   downloaded inputs
 outputs/<name>/  outputs to be uploaded
 models/          downloaded models
+code.txt         digest of the source
 logs/            stdout.txt and stderr.txt, if the run folder is in a store
 context.json     the step's context for `longshore_run` and `longshore_shims`
+registrations/   what the script registers, see `registrations`
 metrics.jsonl    metrics that the script logs through `longshore_run`
 result.json      the result, written atomically
 agent.sock       where requests of the script are answered, unless the path is too long for a socket
@@ -24,6 +26,7 @@ from longshore_protocol.reading import read_text
 
 SPEC, GIT, RESULT, LOCK, SOCKET = "spec.json", "git.json", "result.json", "host.lock", "agent.sock"
 SOURCE, INPUTS, OUTPUTS, MODELS = "source", "inputs", "outputs", "models"
+REGISTRATIONS, CODE = "registrations", "code.txt"
 LOGS, STDOUT, STDERR, METRICS = "logs", "stdout.txt", "stderr.txt", "metrics.jsonl"
 
 

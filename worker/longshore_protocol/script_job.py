@@ -12,6 +12,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from longshore_protocol.job import MOUNT, Datastore, Model, ScriptInput
 from longshore_protocol.reading import read_text
+from longshore_protocol.registrations import Registration
 
 UPLOAD = "upload"
 SUCCEEDED, FAILED, TIMED_OUT, CANCELLED = "succeeded", "failed", "timed_out", "cancelled"
@@ -27,6 +28,7 @@ class ScriptOutput:
     uri: str
     mode: str = MOUNT  # "mount": written in place if local; "upload": uploaded after success
     overwrite: bool = True  # False: the folder must be empty when the step begins
+    registration: Optional[Registration] = None  # of the folder, after success
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class ScriptJob:
     logging_level: str = "INFO"
     experiment: str = ""  # the pipeline of the step
     parent_id: str = ""  # id of the pipeline's run
+    pipeline_parameters: Dict[str, str] = field(default_factory=dict)  # values of the pipeline's parameters
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the job as a JSON object. `asdict` would copy each string: a pipeline may have hundreds of jobs."""
@@ -57,9 +60,10 @@ class ScriptJob:
             **vars(self),
             "arguments": list(self.arguments),
             "inputs": [{**vars(each), "uris": list(each.uris)} for each in self.inputs],
-            "outputs": [dict(vars(each)) for each in self.outputs],
+            "outputs": [asdict(each) for each in self.outputs],
             "variables": dict(self.variables),
             "params": dict(self.params),
+            "pipeline_parameters": dict(self.pipeline_parameters),
             "models": [asdict(each) for each in self.models],
             "datastores": [asdict(each) for each in self.datastores],
         }
@@ -86,6 +90,8 @@ class ScriptResult:
     finished: float
     git: Optional[Dict[str, Any]] = None  # repository, branch, commit (strings), dirty (bool) of the source
     reason: str = ""  # one of the reasons above, if the failure was not the script's own
+    registered: str = ""  # packed `Registration`s of a success
+    code: str = ""  # digest of the files of the source, "" if unknown
 
     def to_json(self) -> str:
         """Return the result as one JSON document that `from_json` reads back."""

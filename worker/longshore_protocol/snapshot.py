@@ -99,6 +99,8 @@ class Snapshot:
     first_error: Optional[FirstError] = None
     output_file: Optional[str] = None  # the file with all rows (append_row), once complete
     rows: Optional[int] = None  # in that file
+    registered: str = ""  # packed `Registration`s of a success
+    code: str = ""  # digest of the files of the source, "" if unknown
 
     @property
     def listed(self) -> bool:

@@ -41,7 +41,6 @@ ALTERNATIVES = {
     "experiment": "an offline run has none",
     "fail": "raise an exception to fail a step",
     "register": _NAMED,
-    "register_model": _NAMED,
     "upload_file": _KEPT,
     "upload_files": _KEPT,
     "upload_folder": _KEPT,
@@ -52,8 +51,6 @@ ALTERNATIVES = {
     "datastores": _DATA,
     "get_default_datastore": _DATA,
     "get_default_keyvault": _CREDENTIALS,
-    "File": _DATA,
-    "Tabular": _DATA,
     "get_by_id": _DATA,
     "MiniBatchRows": "call to_pandas_dataframe() for the rows of a table's mini-batch",
 }

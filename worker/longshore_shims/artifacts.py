@@ -58,6 +58,15 @@ def keep_plot(call: str, name: str, plot: Any) -> str:
     return target
 
 
+def artifact(path: str) -> str:
+    """Return the path of an artifact of a script step, if it exists; otherwise the given path."""
+    step = context.current()
+    if step is None or not step.artifacts:
+        return path
+    found = (os.path.join(step.artifacts, each) for each in (path, os.path.join("outputs", path)))
+    return next(filter(os.path.exists, found), path)
+
+
 def _artifact_path(call: str, name: str) -> Optional[str]:
     step = context.current()
     if step is None:

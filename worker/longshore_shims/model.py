@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from longshore_run import context
+from longshore_shims import registering
 from longshore_shims.absent import Refusing
 from longshore_shims.errors import ModelNotFoundException, UserErrorException
 
@@ -34,6 +35,48 @@ class Model(Refusing):
         self.name = name
         self.version, self.path = _find(name, None if version is None else int(version))
         self.id = "{}:{}".format(self.name, self.version)
+        self.tags: Dict[str, str] = {}
+        self.properties: Dict[str, str] = {}
+        self.description = ""
+
+    @staticmethod
+    def register(
+        workspace: Any = None,
+        model_path: str = "",
+        model_name: str = "",
+        tags: Optional[Mapping[str, Any]] = None,
+        properties: Optional[Mapping[str, Any]] = None,
+        description: Optional[str] = None,
+        **_: Any,
+    ) -> Model:
+        """Register a file or folder as a new version of a model once the step has succeeded.
+
+        Return the model with the version that it will probably have; another run may take that version first.
+
+        Raises:
+            UserErrorException: The path does not exist, or the call is in init() or run().
+        """
+        return Model.registered("Model.register", model_path, model_name, tags, properties, description)
+
+    @staticmethod
+    def registered(
+        call: str,
+        path: str,
+        name: str,
+        tags: Optional[Mapping[str, Any]],
+        properties: Optional[Mapping[str, Any]],
+        description: Optional[str],
+    ) -> Model:
+        """Record the registration of a model by a method of Azure ML; return the model. Raises UserErrorException."""
+        known = [version for each, version in _models() if each == name]
+        made = Model.__new__(Model)
+        made.version = registering.register_model(
+            call, path, name=name, known=known, tags=tags, properties=properties, description=description
+        )
+        made.name, made.path, made.id = name, os.path.abspath(path), "{}:{}".format(name, made.version)
+        made.tags, made.properties = registering.texts(tags), registering.texts(properties)
+        made.description = description or ""
+        return made
 
     def __repr__(self) -> str:
         return "Model(name={}, version={}, path={})".format(self.name, self.version, self.path)

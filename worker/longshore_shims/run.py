@@ -10,9 +10,10 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, NoReturn, Optional
 import longshore_run
 from longshore_run import context, metrics
 from longshore_shims.absent import Refusing, refuse
-from longshore_shims.artifacts import keep, keep_folder, keep_plot
+from longshore_shims.artifacts import artifact, keep, keep_folder, keep_plot
 from longshore_shims.dataset import as_script_input, given
 from longshore_shims.errors import RunEnvironmentException
+from longshore_shims.model import Model
 from longshore_shims.workspace import StepExperiment, experiment
 
 
@@ -116,6 +117,30 @@ class Run(longshore_run.Run, Refusing):
     def upload_folder(self, name: str, path: str, datastore_name: Optional[str] = None) -> None:
         """Keep all files of a folder as artifacts. Raises the exceptions of upload_file()."""
         keep_folder("Run.upload_folder", name, path)
+
+    def register_model(
+        self,
+        model_name: str,
+        model_path: Optional[str] = None,
+        tags: Optional[Mapping[str, Any]] = None,
+        properties: Optional[Mapping[str, Any]] = None,
+        description: Optional[str] = None,
+        **_: Any,
+    ) -> Model:
+        """Register an artifact, or another file or folder, as a new version of a model once the step has succeeded.
+
+        Args:
+            model_name: The name to register under.
+            model_path: An artifact such as outputs/model.pkl, or a path; the name if not given.
+            tags: Texts by name.
+            properties: Texts by name.
+            description: Free text.
+
+        Raises:
+            UserErrorException: The path does not exist, or the call is in init() or run().
+        """
+        path = artifact(model_path or model_name)
+        return Model.registered("Run.register_model", path, model_name, tags, properties, description)
 
     def complete(self, *_: Any, **__: Any) -> None:
         """Do nothing: a step and its child runs are complete when the script ends."""

@@ -61,9 +61,16 @@ def bounded(files: Mapping[str, str], entry: str) -> dict[str, str]:
     """Return the digests; for more than MOST_FILES, that of `entry` and a combined one for all files."""
     if len(files) <= MOST_FILES:
         return dict(files)
+    return {
+        **{name: digest for name, digest in files.items() if name == entry},
+        ALL_FILES: combined_digest(files)[:DIGITS],
+    }
+
+
+def combined_digest(files: Mapping[str, str]) -> str:
+    """Return one SHA-256 digest for the digests of files by name; "" for none."""
     text = "\n".join(f"{name}\0{digest}" for name, digest in sorted(files.items()))
-    every = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:DIGITS]
-    return {**{name: digest for name, digest in files.items() if name == entry}, ALL_FILES: every}
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() if files else ""
 
 
 def file_digest(path: str, *, most: int = _LARGE) -> tuple[str, int]:

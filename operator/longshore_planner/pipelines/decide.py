@@ -172,6 +172,7 @@ class _Decider:
                 outputs=dict(earlier.outputs),
                 metrics=earlier.metrics,
                 git=earlier.git,
+                registered=tuple(earlier.registered),
                 reused_from=origin,
                 parts=parts,
                 started=self.now,

@@ -31,6 +31,7 @@ from longshore_planner.pipelines.steps import (
 )
 from longshore_planner.pod_locations import pod_location, user_location
 from longshore_planner.references import References
+from longshore_planner.registering import parameter_texts
 from longshore_planner.step_outputs import Need
 
 
@@ -138,6 +139,7 @@ class _Freezer:
     ) -> None:
         self.pipeline, self.documents, self.cluster = pipeline, documents, cluster
         self.run_id, self.run_uri, self.cores = run_id, run_uri, cores
+        self.parameters: dict[str, str] = {}
         self.needs: list[Need] = []
         self.problems: list[Problem] = []
         self.filled: dict[str, tuple[PipelineStep, Loc]] = {}
@@ -146,6 +148,7 @@ class _Freezer:
     def steps(self, values: Mapping[str, Any]) -> tuple[FrozenStep, ...]:
         """Return the frozen steps in an order in which they can run; raise InvalidDocuments with all problems."""
         check_names(self.pipeline)
+        self.parameters = parameter_texts(values)
         filling = Filling(values, self.pipeline.where)
         for index, step in enumerate(self.pipeline.spec.steps):
             self.fill(step, filling, loc=(*self.pipeline.loc, "steps", index))
@@ -163,7 +166,8 @@ class _Freezer:
         frozen = _frozen(self.filled[name][0], self.resolved[name], self.needs)
         if frozen.kind == TRANSFER:
             return frozen
-        return replace(frozen, job={**frozen.job, "experiment": self.pipeline.name, "parent_id": self.run_id})
+        names = {"experiment": self.pipeline.name, "parent_id": self.run_id, "pipeline_parameters": self.parameters}
+        return replace(frozen, job={**frozen.job, **names})
 
     def fill(self, step: PipelineStep, filling: Filling, *, loc: Loc) -> None:
         """Replace the parameters of one step and validate it."""

@@ -122,6 +122,7 @@ class FrozenPipeline:
     steps: tuple[FrozenStep, ...]  # in an order in which they can run
     options: Options = field(default_factory=Options)
     catalogue: str = ""  # of all steps with scripts, whose jobs lack it
+    registry: str = ""  # of a local run: folder for registrations
 
     def step(self, name: str) -> FrozenStep:
         """Return the step of this name; raise KeyError if there is none."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from longshore_api.status import Registered
 from longshore_planner.pipelines.fingerprint import digest, distance, without_contents
 from longshore_planner.pipelines.records import Origin
 
@@ -21,6 +22,7 @@ class EarlierStep:
     ended: float
     metrics: Mapping[str, Any] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
+    registered: Sequence[Registered] = ()
     failures: str = ""  # message about failed items, if it succeeded with too many
 
 

@@ -10,10 +10,11 @@ PENDING --> RUNNING --> SUCCEEDED
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from longshore_api.status import Registered
 from longshore_protocol.snapshot import SUCCEEDED_WITH_FAILURES
 
 State = Literal["Pending", "Running", "Succeeded", "Failed", "Skipped", "Cancelled"]
@@ -59,6 +60,7 @@ class Record:
     outputs: Mapping[str, str] = field(default_factory=dict)  # name -> URI, once it has succeeded
     metrics: Mapping[str, Any] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
+    registered: Sequence[Registered] = ()  # Models and Datasets
     reused_from: Origin | None = None
     not_reused: str = ""  # reason why no outputs are reused, in one sentence
     parts: Mapping[str, Any] | None = None  # of its fingerprint, once its dependencies have succeeded
@@ -76,6 +78,7 @@ class Outcome:
     message: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
+    registered: Sequence[Registered] = ()  # Models and Datasets, after a success
 
 
 def ended(record: Record, outcome: Outcome, *, outputs: Mapping[str, str], now: float) -> Record:
@@ -93,7 +96,13 @@ def ended(record: Record, outcome: Outcome, *, outputs: Mapping[str, str], now: 
         outputs=dict(outputs) if outcome.state == SUCCEEDED else {},
         metrics=outcome.metrics,
         git=outcome.git,
+        registered=tuple(outcome.registered),
     )
+
+
+def outputs_of(records: Records) -> dict[tuple[str, str], str]:
+    """Return the URIs of all existing outputs by (step, output)."""
+    return {(each.name, output): uri for each in records.values() for output, uri in each.outputs.items()}
 
 
 def resumed(records: Records) -> dict[str, Record]:

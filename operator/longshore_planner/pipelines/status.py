@@ -169,6 +169,7 @@ def earlier_steps(status: api.PipelineRunStatus) -> Iterable[EarlierStep]:
             ended=_seconds(each.completion_time) or 0.0,
             metrics=each.metrics,
             git=None if each.git is None else each.git.model_dump(),
+            registered=tuple(each.registered or ()),
             failures=each.message if each.reason == SUCCEEDED_WITH_FAILURES else "",
         )
 
@@ -196,6 +197,7 @@ def _step(record: Record, detail: Detail) -> api.PipelineStepStatus:
         outputs=[NamedOutput(name=name, uri=uri) for name, uri in record.outputs.items()],
         metrics=dict(record.metrics),
         git=None if record.git is None else GitState(**record.git),
+        registered=list(record.registered) or None,
         start_time=_instant(record.started),
         completion_time=_instant(record.ended),
         attempts=record.attempts,
@@ -218,6 +220,7 @@ def record_of(step: api.PipelineStepStatus) -> Record:
         outputs={each.name: each.uri for each in step.outputs},
         metrics=step.metrics,
         git=None if step.git is None else step.git.model_dump(),
+        registered=tuple(step.registered or ()),
         reused_from=None if origin is None else Origin(origin.run_id, origin.step, origin.run_uri),
         not_reused=step.not_reused,
         parts=None if step.fingerprint is None else step.fingerprint.parts,

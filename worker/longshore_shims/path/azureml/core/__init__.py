@@ -1,7 +1,7 @@
 """The parts of azureml.core for scripts inside a step; other names raise an error with an alternative when used."""
 
 from longshore_shims.absent import absent_names
-from longshore_shims.dataset import Dataset
+from longshore_shims.dataset_factory import Dataset
 from longshore_shims.model import Model
 from longshore_shims.run import Run
 from longshore_shims.workspace import Workspace

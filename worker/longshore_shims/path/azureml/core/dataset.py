@@ -1,5 +1,5 @@
 """The inputs of a step."""
 
-from longshore_shims.dataset import Dataset
+from longshore_shims.dataset_factory import Dataset
 
 __all__ = ["Dataset"]

@@ -1,0 +1,215 @@
+"""Models and Datasets that scripts register: once, after a success, and to be found by later runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+TRAIN = """
+import os, signal, sys
+from azureml.core import Dataset, Run
+from azureml.core.model import Model
+
+def registered_file():
+    import glob
+    return glob.glob(os.environ["LONGSHORE_REGISTRATIONS"] + "/*/*")[0]
+
+run = Run.get_context()
+output = sys.argv[1]
+with open(os.path.join(output, "rows.csv"), "w") as file:
+    file.write("a,b\\n1,2\\n")
+os.makedirs("outputs", exist_ok=True)
+with open("outputs/net.pkl", "w") as file:
+    file.write("weights")
+{before}
+model = Model.register(
+    workspace=run.experiment.workspace, model_path="outputs/net.pkl", model_name="digits", tags={{"score": 0.9}}, description="Digits."
+)
+{between}
+same = run.parent.register_model("Old Digits", model_path="outputs/net.pkl", properties={{"rows": 1}})
+rows = Dataset.Tabular.from_delimited_files(os.path.join(output, "*.csv")).register(run.experiment.workspace, "rows", tags={{"a": "b"}})
+run.log("versions", [model.version, same.version, rows.version])
+{after}
+"""  # noqa: E501
+USE = "from azureml.core.model import Model; print(open(Model.get_model_path('digits')).read())"
+STEP = {
+    "source": {"uri": "code"},
+    "scriptName": "train.py",
+    "arguments": ["$(outputs.rows)"],
+    "outputs": [{"name": "rows", "registerOnComplete": {"name": "all rows"}}],
+    "params": {"rate": "0.5"},
+}
+# Runs the command, and kills its process with the n-th file that it opens for writing, links, renames or removes.
+KILLED = """
+import os, signal, sys
+after, counted = int(sys.argv.pop(1)), 0
+
+def count(event, arguments):
+    global counted
+    if event in ("os.rename", "os.link", "os.remove", "os.mkdir") or (
+        event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wxa+")
+    ):
+        counted += 1
+        if counted == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(count)
+from longshore_cli.__main__ import main
+code = main()
+print(counted, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def train(longshore):
+    """Write a step whose script registers two Models and a Dataset; return it."""
+
+    def write(*, name="train", before="", between="", after="", **spec):
+        longshore.write("code/train.py", TRAIN.format(before=before, between=between, after=after))
+        document = longshore.document("ScriptStep", name, **{**STEP, **spec})
+        longshore.manifest(document)
+        return document
+
+    longshore.train = write
+    return longshore
+
+
+def registered(longshore):
+    """Return what is registered: kind, name and version -> the manifest."""
+    folder = longshore.folder / "longshore-registered"
+    found = [yaml.safe_load(each.read_text()) for each in sorted(folder.glob("*.yaml"))] if folder.exists() else []
+    named = {(each["kind"], each["spec"]["name"], each["spec"]["version"]): each for each in found}
+    assert len(named) == len(found)
+    return named
+
+
+FIRST = {("Model", "digits", 1), ("Model", "Old Digits", 1), ("Dataset", "rows", 1), ("Dataset", "all rows", 1)}
+
+
+def test_a_script_step_registers_once_it_has_succeeded_and_later_runs_find_it_by_name(train):
+    train.train()
+    ended = train.run("--run-dir", "runs/1")
+    assert ended.code == 0, ended.stderr
+    found = registered(train)
+    assert found.keys() == FIRST
+    (step,) = ended.status["steps"]
+    assert {(each["kind"], each["name"], each["version"]) for each in step["registered"]} == FIRST
+    assert step["metrics"]["versions"] == [1, 1, 1]
+
+    digits = found["Model", "digits", 1]
+    assert (digits["metadata"]["name"], digits["spec"]["tags"]) == ("digits-1", {"score": "0.9"})
+    assert digits["spec"]["description"] == "Digits."
+    assert Path(digits["spec"]["path"]).read_text() == "weights"
+    assert found["Model", "Old Digits", 1]["spec"]["properties"] == {"rows": "1"}
+    origin = digits["status"]["origin"]
+    assert (origin["step"], origin["runId"], len(origin["code"])) == ("train", ended.status["runId"], 64)
+    assert (origin["arguments"], origin["parameters"]) == (["$(outputs.rows)"], {"rate": "0.5"})
+    assert found["Dataset", "all rows", 1]["spec"]["file"]["paths"] == [step["outputs"][0]["uri"]]
+
+    train.write("code/use.py", USE)
+    rows = {"name": "rows", "dataset": "all rows"}
+    use = train.document(
+        "ScriptStep", "use", source={"uri": "code"}, scriptName="use.py", models=[{"name": "digits"}], inputs=[rows]
+    )
+    train.manifest(use)
+    again = train.run("--run-dir", "runs/2")
+    assert again.code == 0, again.stderr
+    assert (train.folder / "runs/2/steps/use/logs/stdout.txt").read_text() == "weights\n"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "sys.exit(1)",
+        "raise ValueError('no')",
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "open(os.environ['LONGSHORE_REGISTRATIONS'] + '/calls.jsonl', 'w').write('no JSON')",
+        "import shutil; shutil.rmtree(os.path.dirname(registered_file()))",
+    ],
+)
+def test_a_failed_step_registers_nothing(train, fault):
+    train.train(after=fault)
+    ended = train.run("--run-dir", "runs/1")
+    assert ended.code == 1
+    assert registered(train) == {}
+    assert "registered" not in ended.status["steps"][0]
+
+
+def test_each_run_registers_the_next_version_and_a_reused_step_points_to_the_first(train):
+    train.train()
+    first, reused = train.run("--run-dir", "runs/1"), train.run("--run-dir", "runs/2")
+    assert registered(train).keys() == FIRST
+    assert reused.status["steps"][0]["reusedFrom"]["runId"] == first.status["runId"]
+    assert reused.status["steps"][0]["registered"] == first.status["steps"][0]["registered"]
+
+    train.run("--run-dir", "runs/3", "--regenerate-outputs")
+    assert registered(train).keys() == FIRST | {(kind, name, 2) for kind, name, _ in FIRST}
+
+
+def test_runs_that_register_one_name_at_once_get_different_versions(train):
+    train.train(
+        before="import time; open(os.environ['READY'] + str(os.getpid()), 'w').close()\n"
+        "while len(os.listdir(os.path.dirname(os.environ['READY']))) < 3: time.sleep(0.01)",
+        environmentVariables={"READY": f"{train.folder}/ready/"},
+    )
+    (train.folder / "ready").mkdir()
+    commands = [train.start("--run-dir", f"runs/{number}") for number in range(3)]
+    ended = [each.wait() for each in commands]
+    assert [each.code for each in ended] == [0, 0, 0], ended[0].stderr
+    assert registered(train).keys() == {(kind, name, version) for kind, name, _ in FIRST for version in (1, 2, 3)}
+
+
+def test_versions_in_the_manifests_of_the_user_count(train):
+    model = train.document("Model", "mine", name="digits", version=41, path="code/train.py")
+    train.manifest(train.train(), model)
+    assert train.run("--run-dir", "runs/1").code == 0
+    assert registered(train).keys() >= {("Model", "digits", 42), ("Model", "Old Digits", 1)}
+
+
+def killed(longshore, after, *arguments):
+    """Run the command, killed at its n-th change of files (0: never); return exit code and stderr."""
+    command = [sys.executable, "-c", KILLED, str(after), "run", *arguments, "--json"]
+    environment = {**os.environ, "TEST_MARKER": longshore.marker}
+    ended = subprocess.run(
+        command, check=False, cwd=longshore.folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+    return ended.returncode, ended.stderr
+
+
+def test_a_command_that_is_killed_at_ten_moments_registers_once(train):
+    train.train()
+    path = "manifest.yaml"
+    code, stderr = killed(train, 0, path, "--run-dir", "runs/0")
+    assert code == 0, stderr
+    changes = int(stderr.splitlines()[-1])
+    for moment, percent in enumerate((3, 20, 40, 60, 75, 85, 88, 91, 94, 97), start=1):  # the last ones register
+        folder = f"runs/{moment}"
+        after = changes * percent // 100
+        code, stderr = killed(train, after, path, "--run-dir", folder, "--regenerate-outputs")
+        assert code == -signal.SIGKILL, stderr
+        train.nothing_is_left_running()
+        if os.path.exists(train.folder / folder / "pipeline.json"):
+            code, stderr = killed(train, 0, "--resume", folder)
+        else:  # nothing is known of the run
+            code, stderr = killed(train, 0, path, "--run-dir", f"{folder}-again", "--regenerate-outputs")
+        assert code == 0, stderr
+        versions = range(1, moment + 2)
+        assert registered(train).keys() == {(kind, name, each) for kind, name, _ in FIRST for each in versions}
+
+
+@pytest.mark.parametrize("moment", ["before", "between", "after"])
+def test_a_script_that_is_killed_registers_once_when_it_is_retried(train, moment):
+    kill = "if not os.path.exists(os.environ['ONCE']): open(os.environ['ONCE'], 'w'); os.kill(os.getpid(), 9)"
+    step = train.train(**{moment: kill}, environmentVariables={"ONCE": f"{train.folder}/once"})
+    pipeline = {"steps": [{"name": "train", "retries": 1, "script": step["spec"]}]}
+    train.manifest(train.document("Pipeline", "training", **pipeline))
+    ended = train.run("--run-dir", "runs/1")
+    assert (ended.code, ended.status["steps"][0]["attempts"]) == (0, 2), ended.stderr
+    assert registered(train).keys() == FIRST
+    assert json.loads((train.folder / "runs/1/status.json").read_text()) == ended.status

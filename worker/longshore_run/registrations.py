@@ -1,0 +1,57 @@
+"""The folder in which a script records what it registers; `longshore_protocol.registrations` describes it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from typing import List
+
+from longshore_protocol.registrations import (
+    CALLS,
+    DATASET,
+    FILES,
+    MODEL,
+    OUTPUT,
+    RUN,
+    Registration,
+    fault,
+    read_registration,
+    require_room,
+)
+from longshore_run import metrics
+
+__all__ = ["DATASET", "MODEL", "OUTPUT", "VARIABLE", "Registration", "calls", "keep", "record"]
+
+VARIABLE = "LONGSHORE_REGISTRATIONS"  # names the folder in the script's environment
+
+
+def calls(folder: str) -> List[Registration]:
+    """Return the recorded registrations, in order. Raises OSError, ValueError."""
+    try:
+        with open(os.path.join(folder, CALLS), encoding="utf-8") as file:
+            return [read_registration(line) for line in file]
+    except FileNotFoundError:
+        return []
+
+
+def keep(folder: str, path: str) -> str:
+    """Copy a Model's file or folder; return its path for `Registration.paths`. Raises OSError."""
+    key, name = secrets.token_hex(6), os.path.basename(os.path.abspath(path))
+    target = os.path.join(folder, key, name)
+    if os.path.isdir(path):
+        shutil.copytree(path, target)
+    else:
+        os.makedirs(os.path.dirname(target))
+        shutil.copyfile(path, target)
+    return "{}{}/{}/{}".format(RUN, FILES, key, name)
+
+
+def record(folder: str, registration: Registration) -> None:
+    """Record a registration; its files must be complete. Raises OSError, and ValueError for one that is invalid."""
+    why = fault(registration)
+    if why is not None:
+        raise ValueError(why)
+    require_room([*calls(folder), registration])
+    os.makedirs(folder, exist_ok=True)
+    metrics.append(os.path.join(folder, CALLS), registration.to_json().encode() + b"\n")
