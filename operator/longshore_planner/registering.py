@@ -15,8 +15,8 @@ from longshore_api.base import API_VERSION
 from longshore_api.registrations import AssetStatus, Origin, OriginInput
 from longshore_api.status import Condition, Registered
 from longshore_api.task_status import GitState
-from longshore_planner.cluster.pod_requirements import is_below, user_location
 from longshore_planner.locations import is_url, join
+from longshore_planner.pod_locations import is_below, user_location
 from longshore_protocol.registrations import MODEL, OUTPUT, RUN, Registration, unpack
 from longshore_storage.redaction import recorded
 

@@ -26,7 +26,7 @@ NUMBER = st.integers(-1, 10**6)
 SECONDS = st.floats(0, 1e6, allow_nan=False)
 
 
-def of(kind, **strategies):
+def of(kind, /, **strategies):
     """Build a dataclass with every field drawn: a field that no strategy is given for would go untested."""
     assert set(strategies) == {field.name for field in fields(kind)}
     return st.builds(kind, **strategies)

@@ -256,7 +256,7 @@ def test_preparing_again_begins_anew(bench):
     for name in ("result.json", "metrics.jsonl", "source/outputs/a.txt"):
         bench.write(f"folder/{name}", "{}")
     bench.prepare()
-    assert sorted(os.listdir(bench.folder)) == ["source", "spec.json"]
+    assert sorted(os.listdir(bench.folder)) == ["code.txt", "source", "spec.json"]
     assert os.listdir(bench.folder / "source") == ["train.py"]
 
 

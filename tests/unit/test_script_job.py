@@ -16,7 +16,7 @@ SECONDS = st.floats(0, 1e9, allow_nan=False)
 VALUE = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
 
 
-def of(kind, **strategies):
+def of(kind, /, **strategies):
     """Build a dataclass with every field drawn: a field that no strategy is given for would go untested."""
     assert set(strategies) == {field.name for field in fields(kind)}
     return st.builds(kind, **strategies)
@@ -33,6 +33,14 @@ REGISTRATION = of(
     properties=TEXTS,
     tabular=st.none() | TEXTS,
 )
+OUTPUT = of(
+    ScriptOutput,
+    name=TEXT,
+    uri=TEXT,
+    mode=TEXT,
+    overwrite=st.booleans(),
+    registration=st.none() | REGISTRATION,
+)
 JOB = of(
     ScriptJob,
     name=TEXT,
@@ -42,7 +50,7 @@ JOB = of(
     script=TEXT,
     arguments=st.lists(TEXT, max_size=3).map(tuple),
     inputs=st.lists(of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT)).map(tuple),
-    outputs=st.lists(of(ScriptOutput, name=TEXT, uri=TEXT, mode=TEXT, overwrite=st.booleans(), registration=st.none() | REGISTRATION)).map(tuple),
+    outputs=st.lists(OUTPUT).map(tuple),
     variables=TEXTS,
     params=TEXTS,
     models=st.lists(of(Model, name=TEXT, version=st.integers(), uri=TEXT), max_size=3).map(tuple),

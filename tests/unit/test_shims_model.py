@@ -99,7 +99,7 @@ def test_a_model_object_knows_its_version_and_can_be_copied(folder):
 @pytest.mark.usefixtures("models")
 def test_what_a_model_cannot_do_here_is_said_with_the_alternative():
     model = Model(None, "iris")
-    for call in (lambda: Model.register(None, "iris"), lambda: model.deploy(None), lambda: model.add_tags({})):
+    for call in (lambda: model.deploy(None), lambda: model.add_tags({}), lambda: model.package(None)):
         with pytest.raises(NotInsideAStep, match=r"^Model\.\w+ is not available inside a Longshore step: \w"):
             call()
 

@@ -137,10 +137,6 @@ def test_outside_of_a_step_a_run_is_an_offline_one(capsys):
             "Run.log_image is not available inside a Longshore step: write files",
         ),
         (
-            lambda run: run.register_model("m"),
-            "Run.register_model is not available inside a Longshore step: write to an output",
-        ),
-        (
             lambda run: run.fail(),
             "Run.fail is not available inside a Longshore step: raise an exception to fail a step",
         ),

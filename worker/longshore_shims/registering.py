@@ -49,9 +49,9 @@ def register_model(
     Raises:
         UserErrorException: The path does not exist, the name is invalid, or the texts are too long.
     """
+    where = folder(call)
     if not os.path.exists(path):
         raise UserErrorException('{} cannot find "{}"; it must be a file or folder of this step.'.format(call, path))
-    where = folder(call)
     try:
         kept = path if where is None else registrations.keep(where, path)
     except OSError as error:
