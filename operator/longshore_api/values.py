@@ -135,7 +135,8 @@ class Matching:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         lengths = {"minLength": self.shortest, "maxLength": self.longest}
-        return {"type": "string", "pattern": f"^{self.pattern}$", **lengths}
+        pattern = f"({self.pattern})" if "|" in self.pattern else self.pattern  # anchors bind alternatives more tightly
+        return {"type": "string", "pattern": f"^{pattern}$", **lengths}
 
 
 class _Flag:

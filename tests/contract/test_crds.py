@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import jsonschema
@@ -21,6 +22,8 @@ from longshore_api.status import ResourceStatus
 EVERY_FIELD = ROOT / "tests" / "data" / "manifests" / "every_field.yaml"
 KEYS = "x-kubernetes-list-map-keys"
 YAML_1_1_BOOLEANS = {"n", "y", "on", "off", "no", "yes", "true", "false"}
+
+VALUES = ("*", "a", "a.b", "1", "1Gi", "auto", "$(parameters.a)", "https://a", "pvc://a/b", "3.11", "")
 
 per_kind = pytest.mark.parametrize("kind", CRDS)
 
@@ -95,6 +98,18 @@ def test_the_walker_finds_a_bad_root():
     assert breaches({"type": "string"})
     assert breaches({"type": "object", "additionalProperties": {"type": "string"}})
     assert breaches({"type": "object", "properties": {"metadata": {"type": "object", "description": "Mine."}}})
+
+
+@per_kind
+def test_a_pattern_describes_the_whole_value(kind: str):
+    """`^a|b$` would accept everything that begins with a or ends with b."""
+    for path, part in parts(SCHEMAS[kind]):
+        if pattern := part.get("pattern"):
+            for whole in re.split(r"(?<=\$)\|(?=\^)", pattern):
+                text = whole.removeprefix("^").removesuffix("$")
+                extended = [f"{before}{value}{after}" for value in VALUES for before, after in (("?", ""), ("", "?"))]
+                for value in (*VALUES, *extended):
+                    assert bool(re.search(whole, value)) == bool(re.fullmatch(text, value)), f"{path}: {whole}, {value}"
 
 
 @per_kind
