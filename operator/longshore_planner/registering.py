@@ -6,7 +6,7 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -136,14 +136,17 @@ def origin_of(
     )
 
 
-def next_version(request: Request, known: Iterable[Mapping[str, Any]]) -> int:
+def next_version(request: Request, known: Sequence[Mapping[str, Any]]) -> int:
     """Return one above the highest version of a request's name among the manifests of its kind."""
     versions = [
         int(each["spec"].get("version", 1))
         for each in known
         if (each["spec"].get("name") or each["metadata"]["name"]) == request.name
     ]
-    return max(versions, default=0) + 1
+    version, taken = max(versions, default=0) + 1, {each["metadata"]["name"] for each in known}
+    while resource_name(request.name, version) in taken:  # by a resource that calls its version differently
+        version += 1
+    return version
 
 
 def registered(manifest: Mapping[str, Any]) -> Registered:

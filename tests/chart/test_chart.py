@@ -377,6 +377,7 @@ def test_no_right_is_a_wildcard_and_all_roles_are_alike(render):
 
 RECONCILED = {"pipelines", "pipelineruns", "parallelrunsteps", "scriptsteps", "transfersteps", "computeclusters"}
 STEPS = {"parallelrunsteps", "scriptsteps", "transfersteps"}
+REGISTERED = {"models", "datasets"}
 
 
 @pytest.fixture
@@ -404,14 +405,14 @@ def test_every_kind_that_has_a_definition_is_read(rights):
     assert all("watch" in verbs for verbs in granted.values())
 
 
-def test_what_is_reconciled_has_its_status_patched_and_nothing_else_of_it(rights):
+def test_what_is_reconciled_or_registered_has_its_status_patched_and_nothing_else_of_it(rights):
     granted = {name: verbs for name, verbs in rights(ours=True).items() if "/" in name}
-    assert granted == {f"{name}/status": {"patch"} for name in RECONCILED}
+    assert granted == {f"{name}/status": {"patch"} for name in (*RECONCILED, *REGISTERED)}
 
 
-def test_of_our_kinds_only_steps_are_made_and_changed_and_only_steps_and_runs_deleted(rights):
+def test_of_our_kinds_only_steps_are_changed_and_only_steps_and_runs_deleted(rights):
     granted = rights(ours=True)
-    assert {name for name, verbs in granted.items() if "create" in verbs} == STEPS
+    assert {name for name, verbs in granted.items() if "create" in verbs} == {*STEPS, *REGISTERED}
     assert {name for name, verbs in granted.items() if "patch" in verbs and "/" not in name} == STEPS
     assert {name for name, verbs in granted.items() if "delete" in verbs} == {*STEPS, "pipelineruns"}
     assert not {name for name, verbs in granted.items() if verbs & {"update", "deletecollection"}}

@@ -50,13 +50,22 @@ def every_kind(steps, namespace):
         "environment": {"name": "plain"},
         "outputAction": "summary_only",
     }
+    registered = [
+        {"name": name, "registerOnComplete": {"kind": kind, "name": name}}
+        for name, kind in (("net", "Model"), ("rows", "Dataset"))
+    ]
     waiting = [
         {"name": "read", "script": {**script, "inputs": [{"name": "files", "file": stuck}]}},
         {"name": "copy", "transfer": {**transfer, "source": {"datastore": "stuck", "path": "in"}}},
         {"name": "score", "parallelRun": score},
     ]
     steps.apply("Pipeline", "waiting", steps=waiting)
-    steps.apply("Pipeline", "quick", steps=[{"name": "print", "script": script}], successfulRunsHistoryLimit=5)
+    steps.apply(
+        "Pipeline",
+        "quick",
+        steps=[{"name": "print", "script": {**script, "outputs": registered}}],
+        successfulRunsHistoryLimit=5,
+    )
     # Without a look at files first, which would wait for the claim.
     steps.apply("PipelineRun", "cancelled", pipelineRef={"name": "waiting"}, contentFingerprint="none")
     steps.apply("PipelineRun", "fleeting", pipelineRef={"name": "quick"}, ttlSecondsAfterFinished=0)

@@ -55,8 +55,11 @@ cluster compares this with what the API server saw. Objects that are applied are
 */ -}}
 {{- define "longshore.rules" -}}
 - apiGroups: [longshore.dev]
-  resources: [pipelines, computeclusters, datasets, datastores, environments, models]
+  resources: [pipelines, computeclusters, datastores, environments]
   verbs: [list, watch]
+- apiGroups: [longshore.dev]
+  resources: [datasets, models]
+  verbs: [list, watch, create]  # create: what steps register; never change or delete
 - apiGroups: [longshore.dev]
   resources: [pipelineruns]
   verbs: [list, watch, delete]  # delete: ttlSecondsAfterFinished, and the limits of a Pipeline's history
@@ -71,6 +74,8 @@ cluster compares this with what the API server saw. Objects that are applied are
     - scriptsteps/status
     - transfersteps/status
     - computeclusters/status
+    - datasets/status
+    - models/status
   verbs: [patch]
 - apiGroups: [""]
   resources: [pods, services]

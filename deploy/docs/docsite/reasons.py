@@ -38,6 +38,8 @@ _ON_THE_WAY: Texts = {
     "Started": ("A step of a pipeline runs its first attempt.", _NOTHING),
     "Retried": ("A step of a pipeline runs again after a failed attempt.", "See what the earlier attempt reported."),
     "Draining": ("Workers finish the mini-batches that they run and take no more.", _NOTHING),
+    "Registering": ("A step has succeeded, and the Models and Datasets that it registers are created.", _NOTHING),
+    "Registered": ("A Model or Dataset was registered by a step.", _NOTHING),
     "Assembling": ("All mini-batches have ended; the coordinator writes the output file.", _NOTHING),
     "Suspending": ("`suspend` is true: pods finish what they run, for 90 s at most.", _NOTHING),
     "Suspended": ("`suspend` is true and nothing runs; what is committed is kept.", "Set `suspend: false` to go on."),

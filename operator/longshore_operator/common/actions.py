@@ -10,6 +10,7 @@ from kubernetes.client import V1ConfigMap, V1NetworkPolicy, V1Pod, V1Service
 from longshore_operator.cluster.coordinators import Endpoint
 from longshore_operator.common.values import S
 from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.registering import Request
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,19 @@ class ReportGone:
     endpoint: Endpoint
 
 
-Command = Create | Ensure | Begin | Occupy | Continue | Issue | Switch | Delete | Drain
+@dataclass(frozen=True)
+class Register:
+    """Create a Model or Dataset with the next version of its name, and its status, unless it exists."""
+
+    request: Request
+
+    @property
+    def name(self) -> str:
+        """Its kind and name, for the log."""
+        return f'{self.request.kind} "{self.request.name}"'
+
+
+Command = Create | Ensure | Begin | Occupy | Continue | Issue | Switch | Delete | Drain | Register
 Action = Command | ReportGone  # whose answer decides which pods are created in the same plan
 
 

@@ -59,10 +59,11 @@ def outcome(child: Child, stop: Stop | None) -> Outcome | None:
             return after_stop(stop, Outcome(PENDING, CANCELLED))
         message = succeeded.message + _first_error(status, succeeded.message)
         return Outcome(FAILED, succeeded.reason, message)
+    registered = tuple(status.registered or ())
     if isinstance(status, TaskStatus):
         git = None if status.git is None else status.git.model_dump()
-        return Outcome(SUCCEEDED, SUCCEEDED, metrics=status.metrics, git=git)
-    return Outcome(SUCCEEDED, succeeded.reason, succeeded.message)
+        return Outcome(SUCCEEDED, SUCCEEDED, metrics=status.metrics, git=git, registered=registered)
+    return Outcome(SUCCEEDED, succeeded.reason, succeeded.message, registered=registered)
 
 
 def detail(child: Child | None, *, resource: str) -> Detail:

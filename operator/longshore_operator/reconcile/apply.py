@@ -24,17 +24,20 @@ from longshore_operator.common.actions import (
     Event,
     Issue,
     Occupy,
+    Register,
     ReportGone,
     Switch,
 )
 from longshore_operator.common.continuations import continuations, holder
 from longshore_operator.common.references import owner
+from longshore_operator.common.registering import find_registered, has_origin
 from longshore_operator.manifests import names, objects
 from longshore_operator.manifests.credentials import issue
 from longshore_operator.manifests.objects import body
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.reconcile.locks import Locks, Reservations
 from longshore_planner.cluster.step_runs import ClusterRun
+from longshore_planner.registering import Request, next_version
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,8 @@ class Executor:
             case Begin(frozen, resource):
                 self._ensure(body(frozen))
                 kube.create(resource)
-            case Occupy():
-                self._occupy(action, namespace)
-            case Continue():
-                self._continue(action, namespace)
+            case Occupy() | Continue() | Register():
+                self._compete(action, namespace, now=now)
             case Issue(run):
                 kube.create(body(objects.secret(run, _contents(run, now=now))))
             case Switch(kind, name, uid, switch, value):
@@ -122,6 +123,18 @@ class Executor:
         except Conflict:
             return
 
+    def _compete(self, action: Occupy | Continue | Register, namespace: str, *, now: datetime) -> None:
+        """Carry out an action whose result depends on those of other resources."""
+        match action:
+            case Occupy():
+                self._occupy(action, namespace)
+            case Continue():
+                self._continue(action, namespace)
+            case Register(request):
+                self._register(request, namespace, now=now)
+            case _:
+                assert_never(action)
+
     def _occupy(self, action: Occupy, namespace: str) -> None:
         """Create the pods that the ComputeCluster has node slots for, which other steps may want, too."""
 
@@ -139,6 +152,20 @@ class Executor:
             if other := holder(continuations(self.kube, action.kind, namespace), action.run_id, but=action.name):
                 raise Conflict(f"run {action.run_id} is continued by {other}")
             self.kube.create(body(action.manifest))
+
+    def _register(self, request: Request, namespace: str, *, now: datetime) -> None:
+        """Create a registration's resource and its status. Raises Conflict if another run took the version."""
+        kube = self.kube
+        with self.locks.of(request.kind, namespace, request.name):
+            found = find_registered(kube, namespace, request)
+            if found is None:
+                version = next_version(request, kube.list(request.kind, namespace))
+                kube.create(request.manifest(version, namespace=namespace))
+                found = find_registered(kube, namespace, request)
+            if found is not None and not has_origin(found):
+                metadata = found["metadata"]
+                subject = Subject(request.kind, namespace, metadata["name"], metadata["uid"])
+                self.write_status(subject, request.status(now))
 
     def _ensure(self, manifest: Manifest) -> None:
         """Create an object that is never changed, unless that very one exists. Raises Taken."""

@@ -48,7 +48,7 @@ def decide_task(seen: ObservedTask, settings: Settings, *, now: datetime) -> Tas
         return _not_begun(seen, blocked_by_object(seen.foreign), final=False, now=now)
     run = seen.run or seen.resolved
     if isinstance(run, TaskRun) and (end := _end(seen, run, now=now)) is not None:
-        return Plan((), end, requeue_after=0.0)
+        return _finish(seen, run, end, now=now)
     if cancel:
         return _cancel(seen, now=now)
     if isinstance(run, TaskRun):
@@ -62,13 +62,15 @@ def decide_task(seen: ObservedTask, settings: Settings, *, now: datetime) -> Tas
 
 def _end(seen: ObservedTask, run: TaskRun, *, now: datetime) -> TaskStatus | None:
     """Return the last status, once the present pod shows that there is nothing more to come."""
-    pod = seen.pod
+    pod, blocked = seen.pod, None
     if pod is None:
         return None
     # A script that was stopped, and not by `cancel`, is lost with its pod: when its node is drained, for example.
     if pod.result is not None and (pod.result.state != CANCELLED or seen.control.cancel):
+        if seen.registrations.fault:
+            blocked = Blocked("ScriptFailed", f"its registrations cannot be read: {seen.registrations.fault}")
+            return task_statuses.failed(seen, run, blocked, now=now)
         return task_statuses.ended(seen, run, pod.result, now=now)
-    blocked: Blocked | None = None
     if pod.script is not None and pod.script.reason in _NEVER_STARTED:
         text = f"container main of pod {pod.name} cannot be started: {pod.script.message}"
         blocked = Blocked("ScriptFailed", text)
@@ -77,6 +79,13 @@ def _end(seen: ObservedTask, run: TaskRun, *, now: datetime) -> TaskStatus | Non
     elif _is_lost(pod, now=now) and seen.number >= LOSSES:
         blocked = Blocked("LostTooOften", f"{LOSSES + 1} pods were lost; the last: {_how_lost(pod)}")
     return None if blocked is None else task_statuses.failed(seen, run, blocked, now=now)
+
+
+def _finish(seen: ObservedTask, run: TaskRun, end: TaskStatus, *, now: datetime) -> TaskPlan:
+    """Register what the task requests, then write its last status."""
+    blocked = seen.registrations.blocked
+    status = end if blocked is None else task_statuses.waiting(seen, run, blocked, now=now)
+    return Plan(seen.registrations.actions, status, requeue_after=0.0)
 
 
 def _is_silent(pod: TaskPod, *, now: datetime) -> bool:

@@ -20,12 +20,15 @@ from longshore_operator.common.references import (
     owner,
     unusable_node,
 )
+from longshore_operator.common.registering import Registrations, observe_registrations
 from longshore_operator.common.values import Blocked
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
 from longshore_operator.tasks.observed import ObservedTask
 from longshore_operator.tasks.pods import task_pod
 from longshore_planner.cluster.task_runs import TaskRun, resolve_task_on_cluster
+from longshore_planner.registering import origin_of
+from longshore_protocol.script_job import SUCCEEDED
 
 
 def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, name: str) -> ObservedTask | None:
@@ -58,10 +61,27 @@ def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, n
         run = TaskRun.from_json(frozen["data"][objects.RUN_KEY])
         seen = replace(seen, run=replace(run, uid=uid, generation=seen.generation))  # a PipelineRun knew neither
     frozen_run = seen.run or seen.resolved
+    if isinstance(frozen_run, TaskRun):
+        seen = replace(seen, registrations=_registrations(kube, seen, frozen_run))
     if not isinstance(frozen_run, TaskRun) or seen.pod is not None or not frozen_run.provision.node.compute:
         return seen
     compute = frozen_run.provision.node.compute
     return replace(seen, pool=kube.pool(namespace, compute, asking=(Holder(name, kind), 1)))
+
+
+def _registrations(kube: Kube, seen: ObservedTask, run: TaskRun) -> Registrations:
+    result = seen.pod.result if seen.pod is not None else None
+    if result is None or result.state != SUCCEEDED or not result.registered or seen.is_finished:
+        return Registrations()
+    origin = origin_of(
+        run.job,
+        kind="ScriptStep",
+        code=result.code,
+        git=result.git,
+        environment=run.provision.image,
+        resource=run.step,
+    )
+    return observe_registrations(kube, run.namespace, result.registered, run.job, origin)
 
 
 def _resolve(

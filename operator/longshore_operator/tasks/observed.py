@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from longshore_api.errors import Problem
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.pool import Pool
+from longshore_operator.common.registering import Registrations
 from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_protocol.script_job import ScriptResult
@@ -46,6 +47,7 @@ class ObservedTask(Observation[TaskStatus]):
     resolved: TaskRun | tuple[Problem, ...] | Blocked | None = None  # as it would begin now; None when it has begun
     pods: tuple[TaskPod, ...] = ()
     foreign: str = ""  # an object that has the name of one of ours, and is not
+    registrations: Registrations = field(default_factory=Registrations)  # once it has succeeded
     pool: Pool | None = None  # None: the task shares no ComputeCluster, or has its node
 
     @property

@@ -43,6 +43,7 @@ def ended(seen: ObservedTask, run: TaskRun, result: ScriptResult, *, now: dateti
         "metrics": result.metrics,
         "exit_code": result.exit_code,
         "git": None if result.git is None else GitState.model_validate(result.git),
+        "registered": list(seen.registrations.made) or None,
         "completion_time": datetime.fromtimestamp(result.finished, tz=UTC),
     }
     truth: Truth = "True" if succeeded else "False"
