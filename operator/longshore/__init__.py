@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from longshore.pipelines import Pipeline, PipelineRun
     from longshore.resource import InvalidArgument, Resource
     from longshore.resources import ComputeCluster, Environment, Model
+    from longshore.runs import Log, Run, RunFailed, RunOutput, StepRun
     from longshore.steps import ParallelRunStep, ScriptStep, Step, TransferStep
     from longshore.values import DataPath, Output, Parameter, StepOutput
+    from longshore.workspace import Workspace
 
 __version__ = "0.1.0"  # of every package of the wheel: the build reads it here
 
@@ -35,6 +37,7 @@ __all__ = [
     "FileDataset",
     "Input",
     "InvalidArgument",
+    "Log",
     "Model",
     "Output",
     "ParallelRunStep",
@@ -42,11 +45,16 @@ __all__ = [
     "Pipeline",
     "PipelineRun",
     "Resource",
+    "Run",
+    "RunFailed",
+    "RunOutput",
     "ScriptStep",
     "Step",
     "StepOutput",
+    "StepRun",
     "TabularDataset",
     "TransferStep",
+    "Workspace",
     "load",
 ]
 
@@ -56,8 +64,10 @@ _MODULES = {
     "pipelines": ("Pipeline", "PipelineRun"),
     "resource": ("InvalidArgument", "Resource"),
     "resources": ("ComputeCluster", "Environment", "Model"),
+    "runs": ("Log", "Run", "RunFailed", "RunOutput", "StepRun"),
     "steps": ("ParallelRunStep", "ScriptStep", "Step", "TransferStep"),
     "values": ("DataPath", "Output", "Parameter", "StepOutput"),
+    "workspace": ("Workspace",),
 }
 _MODULE_OF = {name: f"longshore.{module}" for module, names in _MODULES.items() for name in names}
 

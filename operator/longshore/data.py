@@ -76,7 +76,7 @@ class _Dataset(Resource):
     def to_dict(self) -> dict[str, Any]:
         """Return the Dataset document. Raises InvalidArgument for data without a name."""
         if self.__dict__["name"] is None:
-            raise InvalidArgument(self.subject, ["name is missing: only a named dataset is a document of its own"])
+            raise InvalidArgument(self.subject, ["name is missing: pass name=..., so that others can refer to it"])
         return self._document()
 
     def _document(self) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def from_document(document: Mapping[str, Any], *, folder: str) -> Resource:
     Raises InvalidArgument for a document that breaks a rule.
     """
     made = _make(document)
-    object.__setattr__(made, "folder", folder)
+    object.__setattr__(made, "_folder", folder)
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, is_dataclass
 from pathlib import PurePath
 from typing import Any, ClassVar, Self, TypeVar
@@ -35,7 +35,7 @@ class InvalidArgument(ValueError):
 
     def __init__(self, subject: str, problems: Iterable[str]) -> None:
         self.problems = list(problems)
-        super().__init__("\n".join(f"{subject}: {each}" for each in self.problems))
+        super().__init__("\n".join(f"{subject}: {each}" if subject else each for each in self.problems))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +51,14 @@ class Resource:
     renamed: ClassVar[Mapping[str, str]] = {}  # fields of the spec whose arguments have other names
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", os.getcwd())  # which relative paths start from
+        object.__setattr__(self, "_folder", os.getcwd())
         self.check()
 
     @property
     def reference(self) -> str:
-        """The name by which other objects refer to this one."""
+        """The name by which other objects refer to this one. Raises InvalidArgument for data without a name."""
+        if self.__dict__["name"] is None:
+            raise InvalidArgument(self.subject, ["name is missing: pass name=..., so that others can refer to it"])
         return str(self.__dict__["name"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Resource:
 
     def documents(self) -> list[Resource]:
         """Return this object and all objects that it refers to, each once."""
-        found: dict[tuple[str, str], Resource] = {(self.kind, self.reference): self}
+        found: dict[tuple[str, str], Resource] = {(self.kind, self.reference): self}  # raises for data without a name
         for each in contained(self, Resource):
             if each.__dict__["name"] is not None:  # others are described in place
                 found.setdefault((each.kind, each.reference), each)
@@ -89,8 +91,13 @@ class Resource:
         """Return a copy with other values of the named arguments. Raises InvalidArgument and TypeError."""
         names = [each.name for each in fields(self)]
         copy = type(self)(**{name: getattr(self, name) for name in names} | changes)
-        object.__setattr__(copy, "folder", self.__dict__["folder"])
+        object.__setattr__(copy, "_folder", self.folder)
         return copy
+
+    @property
+    def folder(self) -> str:
+        """Absolute path of the folder that relative paths start from: the current one when the object was made."""
+        return str(self.__dict__["_folder"])
 
     @classmethod
     def spec_model(cls) -> type[BaseModel]:
@@ -218,11 +225,14 @@ def contained(value: Any, kind: type[T]) -> Iterator[T]:
         yield from contained(each, kind)
 
 
-def to_yaml(resources: Iterable[Resource], change: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> str:
-    """Return the documents of several objects as one YAML text; `change` may alter each document."""
-    documents = [each.to_dict() for each in resources]
-    changed = documents if change is None else map(change, documents)
-    return yaml.safe_dump_all(changed, sort_keys=False, allow_unicode=True, width=120)
+def to_yaml(resources: Iterable[Resource]) -> str:
+    """Return the documents of several objects as one YAML text."""
+    return yaml_of(each.to_dict() for each in resources)
+
+
+def yaml_of(documents: Iterable[dict[str, Any]]) -> str:
+    """Return documents as one YAML text."""
+    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _paths_of_references(value: Any, path: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from longshore.data import Input, Inputs, listed_inputs
+from longshore.data import Datastore, Input, Inputs, listed_inputs
 from longshore.resource import Decimal, Folder, Integer, InvalidArgument, Resource, Switch, Text, plain
 from longshore.resources import ComputeCluster, Environment, Model
 from longshore.values import DataPath, Output, Outputs, OutputsField, Parameter, StepOutput
@@ -37,13 +37,20 @@ class Step(Resource):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of the step alone. Raises InvalidArgument for settings of a Pipeline's step."""
-        own = self.spec_model().model_fields
-        names = ("run_after", "allow_reuse", "version", "retries", "timeout_seconds")
-        others = [name for name in names if name not in own and getattr(self, name) is not None]
+        others = self._pipeline_settings()
         if others:
             rule = "is supported in a Pipeline only: pass the step in Pipeline(NAME, [step])"
             raise InvalidArgument(self.subject, [f"{name} {rule}" for name in others])
         return self._document()
+
+    def has_pipeline_settings(self) -> bool:
+        """Return whether arguments are given that only a step of a Pipeline has."""
+        return bool(self._pipeline_settings())
+
+    def _pipeline_settings(self) -> list[str]:
+        own = self.spec_model().model_fields
+        names = ("run_after", "allow_reuse", "version", "retries", "timeout_seconds")
+        return [name for name in names if name not in own and getattr(self, name) is not None]
 
     def to_pipeline_step(self) -> dict[str, Any]:
         """Return the step as the document of a Pipeline has it."""
@@ -105,6 +112,7 @@ class ParallelRunStep(Step):
     arguments: Sequence[Argument] | None = None
     environment: str | Environment | Parameter | None = None
     environment_variables: Variables | None = None
+    datastores: Sequence[str | Datastore] | None = None
     compute_target: str | ComputeCluster | Parameter | None = None
     node_count: Integer | None = None
     process_count_per_node: Integer | None = None
@@ -184,6 +192,7 @@ class ScriptStep(Step):
     environment: str | Environment | Parameter | None = None
     environment_variables: Variables | None = None
     params: Mapping[str, str | float | Parameter] | None = None
+    datastores: Sequence[str | Datastore] | None = None
     compute_target: str | ComputeCluster | Parameter | None = None
     models: Models | None = None
     logging_level: LoggingLevel | None = None

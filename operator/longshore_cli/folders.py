@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from longshore_storage.store import Store, local_path, open_store
 
 PIPELINE = "pipeline.json"  # the frozen run, in the run folder of a pipeline
 _RUN_FILE = "state/run.json"
+_RUN_ID = re.compile(r"run-\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,19 @@ class RunFolder:
         return open_store(self.uri)
 
 
+def new_run_id(now: datetime) -> str:
+    """Return a new id of a run that begins now."""
+    return f"run-{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
 def new_folder(given: str | None, *, now: datetime) -> RunFolder:
     """Return the folder for a new run, a path or a URL. Raises InvalidDocuments if the given folder is not empty."""
-    stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
-    run_id = f"run-{stamp}-{secrets.token_hex(2)}"
+    run_id = new_run_id(now)
     if given is None:
         return RunFolder(_require_utf_8(os.path.abspath(f"longshore-runs/{run_id}")), run_id)
+    named = given.rstrip("/").rpartition("/")[2]
+    if _RUN_ID.fullmatch(named):  # a folder that its owner named after the run
+        run_id = named
     path = local_path(given)
     _require_utf_8(path or given)
     if path is None:

@@ -68,12 +68,15 @@ class PipelineFolder:
         """Hold the folder's lock file. Raises InvalidDocuments if another command holds it, OSError."""
         os.makedirs(self.path, exist_ok=True)
         open_store(self.path).mark()
-        with open(os.path.join(self.path, LOCK), "w", encoding="utf-8") as file:
+        with open(os.path.join(self.path, LOCK), "a", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 text = f"is {self.path!r}: another command is running it; wait for that command or interrupt it"
                 raise InvalidDocuments([Problem("--resume", "", text)]) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))  # for readers that show whether a command runs the pipeline
+            file.flush()
             yield
 
     def history(self) -> History:

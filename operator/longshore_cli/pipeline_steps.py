@@ -107,8 +107,10 @@ def read_earlier_outcome(step: FrozenStep, outputs: Mapping[tuple[str, str], str
 
 
 class _ParallelRun(StepRun):
-    def __init__(self, step: FrozenStep, job: dict[str, Any], *, accept_changed_code: bool = False) -> None:
-        super().__init__(step, job, accept_changed_code=accept_changed_code)
+    def __init__(
+        self, step: FrozenStep, job: dict[str, Any], *, registry: str = "", accept_changed_code: bool = False
+    ) -> None:
+        super().__init__(step, job, registry=registry, accept_changed_code=accept_changed_code)
         self._requests: list[str] = []  # "drain" and "interrupt", kept until there is a coordinator to call
         self._coordinator: Coordinator | None = None
 

@@ -18,11 +18,12 @@ from longshore_planner.catalogue import Document, Documents, gather
 from longshore_planner.parameters import RawDocument, fill
 from longshore_planner.plain_scalars import keep_texts, written
 
-__all__ = ["Document", "Documents", "load", "manifests", "read_yaml"]
+__all__ = ["FOLDER_ANNOTATION", "Document", "Documents", "load", "manifests", "read_yaml"]
 
 A = TypeVar("A")
 B = TypeVar("B")
 
+FOLDER_ANNOTATION = "longshore.dev/folder"  # of documents that were not written where their relative paths start
 _SUFFIXES = (".yaml", ".yml")
 _MOST_VALUES = 100_000  # limit for a document whose aliases are expanded...
 _GROWTH = 10  # ...or this many times the values that it writes out
@@ -101,12 +102,19 @@ def read_yaml(path: Path, *, as_written: bool = False) -> list[Any]:
 
 
 def _read(path: Path) -> list[RawDocument]:
-    folder = str(path.absolute().parent)
     return [
-        RawDocument(f"{path} document {number}", folder, content)
+        RawDocument(f"{path} document {number}", _folder(content, path), content)
         for number, content in enumerate(read_yaml(path), start=1)
         if content is not None
     ]
+
+
+def _folder(content: Any, path: Path) -> str:
+    """Return the folder that a document's relative paths start from: its file's, unless an annotation names one."""
+    metadata = content.get("metadata") if isinstance(content, dict) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    named = annotations.get(FOLDER_ANNOTATION) if isinstance(annotations, dict) else None
+    return named if isinstance(named, str) and named.startswith("/") else str(path.absolute().parent)
 
 
 def _checked(raw: RawDocument) -> Document[Resource]:

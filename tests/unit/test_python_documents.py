@@ -367,7 +367,10 @@ FILES = {"images": FileDataset("images/*.png")}
             lambda: ScriptStep("train", "train.py", retries=2).to_yaml(),
             'ScriptStep "train": retries is supported in a Pipeline only',
         ),
-        (lambda: FileDataset("a").to_yaml(), "FileDataset: name is missing: only a named dataset is a document"),
+        (
+            lambda: FileDataset("a").to_yaml(),
+            "FileDataset: name is missing: pass name=...",
+        ),
         (lambda: ParallelRunStep("score", "score.py", inputs={}), 'ParallelRunStep "score": inputs must hold at least'),
     ],
 )
