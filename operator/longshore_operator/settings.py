@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from longshore_planner.cluster.environments import DefaultImages
+
 _TOLERATION: Mapping[str, tuple[type, frozenset[Any]]] = {  # key -> type, the values it may have; empty: any
     "key": (str, frozenset()),
     "operator": (str, frozenset({"Exists", "Equal"})),
@@ -83,8 +85,21 @@ class Settings:
     """Memory limit of a coordinator."""
     missing_reference_grace_seconds: int = 600
     """Seconds that a step or run waits for an object that it refers to and that does not exist, before it fails."""
+    default_image: str = ""
+    """Image of scripts whose Environment names none. Without one, such an Environment is refused."""
+    default_gpu_image: str = ""
+    """The same on nodes with GPUs; if not given, the default image."""
+    builder_memory: str = "512Mi"
+    """Memory that the container which installs packages requests."""
+    builder_memory_limit: str = "4Gi"
+    """Memory limit of the container which installs packages."""
     agent_memory_limit: str = "2Gi"
     """Memory limit of each other container that runs Longshore's image in the pods of steps."""
+
+    @property
+    def default_images(self) -> DefaultImages:
+        """Images of Environments that name none."""
+        return DefaultImages(self.default_image, self.default_gpu_image)
 
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -112,6 +127,10 @@ class Settings:
             missing_reference_grace_seconds=_seconds(
                 environment, "LONGSHORE_MISSING_REFERENCE_GRACE_SECONDS", Settings.missing_reference_grace_seconds
             ),
+            default_image=environment.get("LONGSHORE_DEFAULT_IMAGE", ""),
+            default_gpu_image=environment.get("LONGSHORE_DEFAULT_GPU_IMAGE", ""),
+            builder_memory=_amount(environment, "LONGSHORE_BUILDER_MEMORY", Settings.builder_memory),
+            builder_memory_limit=_amount(environment, "LONGSHORE_BUILDER_MEMORY_LIMIT", Settings.builder_memory_limit),
             agent_memory_limit=_amount(environment, "LONGSHORE_AGENT_MEMORY_LIMIT", Settings.agent_memory_limit),
         )
 

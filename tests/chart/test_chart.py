@@ -23,6 +23,10 @@ EVERYTHING = {
     "coordinatorMemoryLimit": "3Gi",
     "agentMemoryLimit": "500Mi",
     "missingReferenceGraceSeconds": 0,
+    "defaultImage": "registry.example/python:3.12",
+    "defaultGpuImage": "registry.example/cuda:12",
+    "builderMemory": "1Gi",
+    "builderMemoryLimit": "8Gi",
     "image": {
         "repository": "registry.example/longshore",
         "tag": "1.2.3",
@@ -245,6 +249,7 @@ def test_the_defaults_are_settings_that_the_operator_takes(render):
     settings = Settings.from_environment(environment(render()))
     assert settings.image == f"longshore/longshore:{__version__}"
     assert not settings.host_paths
+    assert settings.default_image == "docker.io/library/python:3.11-slim"
     assert settings.placeholder_priority_class == "longshore-placeholder"
     assert settings.low_priority.priority_class_name == "longshore-lowpriority"
     assert [each["key"] for each in settings.low_priority.tolerations] == [
@@ -265,6 +270,10 @@ def test_every_setting_can_be_set(render):
         coordinator_memory_limit="3Gi",
         agent_memory_limit="500Mi",
         missing_reference_grace_seconds=0,
+        default_image="registry.example/python:3.12",
+        default_gpu_image="registry.example/cuda:12",
+        builder_memory="1Gi",
+        builder_memory_limit="8Gi",
         low_priority=LowPriority("longshore-lowpriority", {"pool": "spot"}, ({"key": "spot", "operator": "Exists"},)),
     )
 

@@ -45,7 +45,7 @@ class ObjectStore:
         mount = {"name": "server", "mountPath": "/server"}
         volume = {"name": "server", "configMap": {"name": "s3"}}
         container = {"command": command, "env": _variables(**CREDENTIALS), "volumeMounts": [mount]}
-        _serve(kubectl, "s3", image, S3_PORT, container, volumes=[volume])
+        serve(kubectl, "s3", image, S3_PORT, container, volumes=[volume])
         address = kubectl.get("service", "s3")["spec"]["clusterIP"]  # it would take a name for that of a bucket
         url = f"http://{address}:{S3_PORT}"
         literals = [f"--from-literal={name}={value}" for name, value in CREDENTIALS.items()]
@@ -74,7 +74,7 @@ class Database:
             "command": ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "sh", "-c", DATABASE],
             "env": _variables(USER=USER, PASSWORD=PASSWORD, PGPASSWORD=PASSWORD),
         }
-        _serve(kubectl, "database", image, DATABASE_PORT, container)
+        serve(kubectl, "database", image, DATABASE_PORT, container)
         self.uri = f"postgresql://database.{kubectl.namespace}.svc:{DATABASE_PORT}/postgres"
         literals = [f"LONGSHORE_SQL_USER={USER}", f"LONGSHORE_SQL_PASSWORD={PASSWORD}"]
         kubectl("create", "secret", "generic", "login", *(f"--from-literal={each}" for each in literals))
@@ -89,7 +89,7 @@ def _variables(**values):
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _serve(kubectl, name, image, port, container, **spec):
+def serve(kubectl, name, image, port, container, **spec):
     """Have a pod and its Service of the same name, and wait until it answers."""
     probe = {"tcpSocket": {"port": port}, "periodSeconds": 1}
     container = {"name": name, "image": image, "imagePullPolicy": "Never", "readinessProbe": probe, **container}

@@ -10,16 +10,30 @@ import pytest
 import yaml
 from frozen import SETTINGS, a_run, a_task, containers, dumped
 
-from longshore_operator.manifests import names, objects, pods, tasks
+from longshore_operator.manifests import environments, names, objects, pods, tasks
 from longshore_operator.manifests import survey as surveys
 from longshore_operator.manifests.subject import Subject
+from longshore_planner.cluster.environments import packed_environment
 from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.pipelines.survey import Survey
+from longshore_protocol.built_environment import BuiltEnvironment
+from longshore_protocol.package_set import PackageSet
 from longshore_protocol.survey import SourceToCopy, SurveyRequest
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
 FETCHING = a_task(config_map=None, source_uri="gs://bucket/code.zip")
 IN_IMAGE = a_task(config_map=None, source_image="/app")
+PACKED = packed_environment(
+    "scikit",
+    PackageSet(("pillow", "scikit-learn"), ("3.11",), "https://packages.example/simple", secret="index"),
+    image="example.com/scikit:1",
+    interpreter="python3",
+    architecture="amd64",
+    runs="/mnt/longshore/claim/images/longshore",
+)
+WITH_PACKAGES = a_run(environment=PACKED)
+IN_BUCKET = replace(PACKED, uri="gs://bucket/longshore/environments/1")
+SCIKIT = Subject("Environment", "research", "scikit", "0f8a7c52-1111-2222-3333-444444444444")
 RUN = Subject("PipelineRun", "research", "nightly", "0f8a7c52-1111-2222-3333-444444444444")
 SURVEY = Survey(
     SurveyRequest(
@@ -44,6 +58,11 @@ MANIFESTS = {
     "script_pod_of_fetched_source": lambda _: tasks.task_pod(FETCHING, SETTINGS, 1),
     "script_pod_of_source_in_image": lambda _: tasks.task_pod(IN_IMAGE, SETTINGS, 2),
     "transfer_pod": lambda _: tasks.task_pod(a_task("TransferStep"), SETTINGS, 0),
+    "worker_pod_with_packages": lambda _: pods.worker_pod(WITH_PACKAGES, SETTINGS, 1),
+    "script_pod_with_packages": lambda _: tasks.task_pod(a_task(environment=IN_BUCKET), SETTINGS, 0),
+    "environment_packages": lambda _: environments.packages_map(SCIKIT, PACKED),
+    "environment_built": lambda _: environments.built_map(SCIKIT, PACKED, BuiltEnvironment("1.tar.zst", "1", 2)),
+    "builder_pod": lambda _: environments.builder_pod(SCIKIT, PACKED, WITH_PACKAGES.provision, SETTINGS, 2),
     "survey_map": lambda _: surveys.survey_map(RUN, SURVEY),
     "survey_pod": lambda _: surveys.survey_pod(RUN, SURVEY, SETTINGS),
 }
@@ -74,7 +93,20 @@ def survey_pod():
     return dumped(surveys.survey_pod(RUN, SURVEY, SETTINGS))
 
 
-@pytest.mark.parametrize("pod", [*every_pod(), *task_pods(), survey_pod()], ids=lambda pod: pod["metadata"]["name"])
+def environment_pods():
+    """Return a builder whose archive is on a volume, one whose is in a bucket, and pods that unpack them."""
+    in_bucket = replace(WITH_PACKAGES.provision, environment=IN_BUCKET)
+    return [
+        dumped(environments.builder_pod(SCIKIT, PACKED, WITH_PACKAGES.provision, SETTINGS, 0)),
+        dumped(environments.builder_pod(SCIKIT, IN_BUCKET, in_bucket, SETTINGS, 1)),
+        dumped(pods.worker_pod(WITH_PACKAGES, SETTINGS, 1)),
+        dumped(tasks.task_pod(a_task(environment=IN_BUCKET), SETTINGS, 0)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "pod", [*every_pod(), *task_pods(), survey_pod(), *environment_pods()], ids=lambda pod: pod["metadata"]["name"]
+)
 def test_pods_pass_pod_security_restricted_and_get_no_token(pod):
     spec = pod["spec"]
     assert spec["automountServiceAccountToken"] is False
@@ -193,6 +225,65 @@ def test_pods_that_use_a_store_have_the_account_it_names_and_no_token_of_the_api
         assert pod["spec"]["automountServiceAccountToken"] is False
 
 
+def credentials_of(container):
+    """Return the Secrets that a container has, as variables or files."""
+    variables = (each["valueFrom"]["secretKeyRef"]["name"] for each in container.get("env", []) if "valueFrom" in each)
+    return {*variables, *(each["secretRef"]["name"] for each in container.get("envFrom", []))}
+
+
+def test_only_the_container_that_installs_has_the_credentials_of_the_index_and_it_has_no_others():
+    on_volume, in_bucket = (
+        {each["name"]: credentials_of(each) for each in containers(pod)} for pod in environment_pods()[:2]
+    )
+    assert on_volume == {"inject": set(), "find": set(), "install": {"index"}, "publish": set()}
+    assert in_bucket == {"inject": set(), "find": {"gcs-key"}, "install": {"index"}, "publish": {"gcs-key"}}
+    for pod in environment_pods()[2:]:
+        assert not any("index" in credentials_of(each) for each in containers(pod))
+
+
+def test_the_container_that_installs_sees_no_store():
+    (install,) = [each for each in containers(environment_pods()[0]) if each["name"] == environments.INSTALL]
+    mounts = {each["name"]: each.get("readOnly", False) for each in install["volumeMounts"]}
+    assert mounts == {"packages": True, "run": True, "work": True, "environment": False, "build": False}
+
+
+def test_a_builder_mounts_the_volume_of_the_archive_alone_and_is_no_node():
+    on_volume, in_bucket = environment_pods()[:2]
+    claims = [
+        [each["persistentVolumeClaim"]["claimName"] for each in pod["spec"]["volumes"] if "data" in each["name"]]
+        for pod in (on_volume, in_bucket)
+    ]
+    assert claims == [["images"], []]
+    assert not any("hostPath" in each for each in on_volume["spec"]["volumes"])
+    assert "longshore.dev/compute" not in on_volume["metadata"]["labels"]
+    assert "longshore.dev/step" not in on_volume["metadata"]["labels"]
+
+
+def test_scripts_read_their_packages_and_write_none():
+    for pod in environment_pods()[2:]:
+        made = {each["name"]: each for each in containers(pod)}
+        assert made["main"]["command"][0] == "/longshore/environment/venv/bin/python"
+        (mount,) = [each for each in made["main"]["volumeMounts"] if each["name"] == "environment"]
+        assert mount == {"name": "environment", "mountPath": "/longshore/environment", "readOnly": True}
+        (mount,) = [each for each in made["environment"]["volumeMounts"] if each["name"] == "environment"]
+        assert "readOnly" not in mount
+
+
+def test_environments_that_differ_have_other_archives():
+    given = {"image": "i", "interpreter": "python", "architecture": "", "runs": "s3://bucket/longshore"}
+    others = [
+        {"image": "j"},
+        {"interpreter": "python3.12"},
+        {"architecture": "arm64"},
+        {"runs": "s3://other/longshore"},
+    ]
+    found = {packed_environment("e", PackageSet(("numpy",)), **{**given, **each}).key for each in [{}, *others]}
+    found.add(packed_environment("e", PackageSet(("numpy", "pillow")), **given).key)
+    assert len(found) == 6
+    same = packed_environment("another name", PackageSet(("numpy",), secret="s", notes=("n",)), **given)
+    assert same.key in found
+
+
 def test_the_name_of_a_worker_tells_its_index():
     assert names.worker_index("score", names.worker("score", 12)) == 12
     assert names.worker_index("score", "score-coordinator") is None
@@ -226,9 +317,9 @@ def test_the_placeholders_of_a_long_name_have_names_and_labels_that_kubernetes_t
 
 
 def test_a_datastores_secret_brings_no_code_into_our_containers():
-    for pod in [*every_pod(), *task_pods(), survey_pod()]:
+    for pod in [*every_pod(), *task_pods(), survey_pod(), *environment_pods()]:
         for each in containers(pod):
-            if each["name"] == "main":
+            if each["name"] in ("main", environments.INSTALL):
                 continue
             assert each["command"][:3] == ["/opt/longshore/bin/python", "-I", "-u"]
             if "envFrom" in each:

@@ -32,6 +32,10 @@ def test_each_variable_is_read():
         COORDINATOR_MEMORY_LIMIT="3Gi",
         AGENT_MEMORY_LIMIT="500Mi",
         MISSING_REFERENCE_GRACE_SECONDS="0",
+        DEFAULT_IMAGE="python:3.12",
+        DEFAULT_GPU_IMAGE="cuda:12",
+        BUILDER_MEMORY="1Gi",
+        BUILDER_MEMORY_LIMIT="8Gi",
     )
     assert found == Settings(
         image="longshore:1",
@@ -45,6 +49,10 @@ def test_each_variable_is_read():
         coordinator_memory_limit="3Gi",
         agent_memory_limit="500Mi",
         missing_reference_grace_seconds=0,
+        default_image="python:3.12",
+        default_gpu_image="cuda:12",
+        builder_memory="1Gi",
+        builder_memory_limit="8Gi",
     )
 
 

@@ -52,6 +52,10 @@ _BLOCKED: Texts = {
         "Create the object that the message names. After `missingReferenceGraceSeconds` a step or run fails.",
     ),
     "WaitingForPipelineRun": ("The PipelineRun that created the step has not stored its definition yet.", _NOTHING),
+    "PreparingEnvironment": (
+        "The packages of its Environment are being installed in a pod, which the message names.",
+        "Nothing. If it takes long, read the log of that pod's container `install`.",
+    ),
     "WaitingForStep": (
         "Another step uses the run that this one is to continue.",
         "Wait until that step has finished, or cancel it.",
@@ -115,6 +119,10 @@ _SUCCEEDED: Texts = {
 _FAILED: Texts = {
     "Failed": ("It failed, and nothing more precise is known.", "Read its message and its logs."),
     "InvalidInput": ("A manifest is wrong.", "Correct the field that the message names."),
+    "EnvironmentFailed": (
+        "The packages of its Environment cannot be installed; nothing was started.",
+        "Correct the Environment as the message explains, and start the step again.",
+    ),
     "ErrorThresholdExceeded": (
         "More items failed than `errorThreshold` allows.",
         "Read failed.jsonl, correct the cause, and resume the run.",

@@ -8,6 +8,8 @@ from typing import Any
 
 from longshore_operator.common.reasons import IMAGE_PULL, NOT_STARTED, UNSCHEDULABLE
 from longshore_operator.common.values import LONG_AGO, Blocked, Pod
+from longshore_operator.manifests.environments import UNPACK
+from longshore_protocol.built_environment import MISSING
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable")
 _REJECTED = ("OutOf", "NodeAffinity", "UnexpectedAdmissionError", "NodePorts", "Topology")  # reasons of kubelets
@@ -31,6 +33,7 @@ def observed_pod(raw: Mapping[str, Any], *, index: int | None = None) -> Pod:
         message=status.get("message", ""),
         last_words=_last_words(status),
         blocked=_blocked(name, status),
+        lacks_environment=_lacks_environment(status),
     )
 
 
@@ -61,6 +64,14 @@ def _last_words(status: Mapping[str, Any]) -> str:
     return ""
 
 
+def _lacks_environment(status: Mapping[str, Any]) -> bool:
+    for each in status.get("initContainerStatuses", []):
+        if each["name"] == UNPACK:
+            states = (each.get("state", {}), each.get("lastState", {}))
+            return any((state.get("terminated") or {}).get("exitCode") == MISSING for state in states)
+    return False
+
+
 def _blocked(name: str, status: Mapping[str, Any]) -> Blocked | None:
     for each in status.get("conditions", []):
         if each.get("type") == "PodScheduled" and each.get("status") == "False":
@@ -84,6 +95,11 @@ def _why(container: Mapping[str, Any], waiting: Mapping[str, Any]) -> str:
     message = last.get("message") or waiting.get("message") or waiting.get("reason", "")
     code = f" (exit code {last['exitCode']})" if "exitCode" in last else ""
     return " ".join(str(message).split()) + code
+
+
+def container_states(raw: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the state of each container of a pod, by name; init containers come first."""
+    return {each["name"]: each.get("state", {}) for each in _containers(raw.get("status", {}))}
 
 
 def _containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -11,6 +11,8 @@ WAITING_FOR_STEP = "WaitingForStep"  # another step continues the run, or has to
 WAITING_FOR_RUN = "WaitingForRun"  # another PipelineRun does
 WAITING_FOR_NODES = "WaitingForNodes"
 LOST = "PodLost"
+PREPARING_ENVIRONMENT = "PreparingEnvironment"  # its packages are being installed
+ENVIRONMENT_FAILED = "EnvironmentFailed"  # they cannot be
 UNSCHEDULABLE, IMAGE_PULL = "Unschedulable", "ImagePull"
 NOT_STARTED = (
     "CrashLoopBackOff",
@@ -24,5 +26,5 @@ WARNINGS = frozenset(
     {*REFUSALS, *NOT_STARTED, UNSCHEDULABLE, IMAGE_PULL, LOST, MISSING, INVALID, SUCCEEDED_WITH_FAILURES}
 )
 WITHOUT_NODES = frozenset(
-    {INVALID, MISSING, NOT_FROZEN, NAME_TAKEN, REFUSED, WAITING_FOR_STEP}
+    {INVALID, MISSING, NOT_FROZEN, NAME_TAKEN, REFUSED, WAITING_FOR_STEP, PREPARING_ENVIRONMENT}
 )  # such a step uses none

@@ -26,6 +26,8 @@ from longshore_planner.step_data import inputs_of
 
 _OPEN = ("Dataset", "Datastore", "Model")  # are referred to by default, or by the names that they have for scripts
 AROUND = ("Dataset", "Datastore", "Environment", "Model", "ComputeCluster")
+STORE_FIELD = "a Datastore's spec.secretRef.name"
+INDEX_FIELD = "an Environment's spec.packages.secretRef.name"
 _DIGITS = 32  # hexadecimal, of a file's digest
 _METADATA = ("name", "namespace", "labels", "annotations")  # of an object's metadata, what its author wrote
 
@@ -122,7 +124,12 @@ def fetch(kube: Kube, namespace: str, config_maps: Iterable[str], secrets: Itera
 
 def needed_by(kube: Kube, namespace: str, provision: PodRequirements) -> Found:
     """Return what exists of the ConfigMap and the Secrets that a run's pods need. Raises ApiError."""
-    return fetch(kube, namespace, filter(None, [provision.config_map]), provision.secrets)
+    return fetch(
+        kube,
+        namespace,
+        filter(None, [provision.config_map]),
+        filter(None, [*provision.secrets, provision.index_secret]),
+    )
 
 
 def missing(provision: PodRequirements, found: Found, *, where: str, field: str, script: str) -> Iterator[Problem]:
@@ -135,14 +142,14 @@ def missing(provision: PodRequirements, found: Found, *, where: str, field: str,
         elif script not in {**source.get("data", {}), **source.get("binaryData", {})}:
             yield Problem(where, field, f"is {script!r}: ConfigMap {name} has no such key")
     yield from missing_secrets(provision.secrets, found, where=where)
+    yield from missing_secrets(filter(None, [provision.index_secret]), found, field=INDEX_FIELD, where=where)
 
 
-def missing_secrets(secrets: Iterable[str], found: Found, *, where: str) -> Iterator[Problem]:
-    """Yield the Secrets of Datastores that do not exist: pods would never start."""
+def missing_secrets(secrets: Iterable[str], found: Found, *, field: str = STORE_FIELD, where: str) -> Iterator[Problem]:
+    """Yield the Secrets that do not exist: pods would never start. `field` names them."""
     for name in secrets:
         if name not in found.secrets:
-            text = f"a Datastore's spec.secretRef.name is {name!r}: there is no such Secret"
-            yield Problem(where, "", text, missing="Secret")
+            yield Problem(where, "", f"{field} is {name!r}: there is no such Secret", missing="Secret")
 
 
 def unusable_node(provision: PodRequirements, settings: Settings) -> Problem | None:

@@ -79,6 +79,7 @@ class Pod:
     message: str = ""
     last_words: str = ""  # the termination message of its last container
     blocked: Blocked | None = None
+    lacks_environment: bool = False  # the archive of its packages does not exist any more
 
     @property
     def leaving(self) -> bool:

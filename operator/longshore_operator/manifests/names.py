@@ -23,8 +23,9 @@ TASK_LABEL = f"{GROUP}/task"  # another one: a task and a ParallelRunStep may ha
 ROLE_LABEL = f"{GROUP}/role"
 COMPUTE_LABEL = f"{GROUP}/compute"
 RUN_LABEL = f"{GROUP}/pipeline-run"
+ENVIRONMENT_LABEL = f"{GROUP}/environment"
 KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
-COORDINATOR, WORKER, PLACEHOLDER = "coordinator", "worker", "placeholder"
+COORDINATOR, WORKER, PLACEHOLDER, BUILDER = "coordinator", "worker", "placeholder", "builder"
 
 PORT = 8443
 
@@ -157,3 +158,33 @@ def child(run: str, step: str, attempt: int) -> str:
 def run_selector(run: str) -> str:
     """Return the label selector of a PipelineRun's resources."""
     return f"{RUN_LABEL}={label_value(run)}"
+
+
+def environment(key: str) -> str:
+    """Return the name of the ConfigMap that records a built environment."""
+    return f"longshore-environment-{key}"
+
+
+def environment_packages(key: str) -> str:
+    """Return the name of the ConfigMap with the packages of an environment, which its builders read."""
+    return f"{environment(key)}-packages"
+
+
+def builder(key: str, number: int) -> str:
+    """Return the name of a builder of an environment, before which `number` have failed: its pod."""
+    return f"{environment(key)}-{number}"
+
+
+def builder_number(key: str, name: str) -> int | None:
+    """Return the number of the builder of that name; None for a name that is none of this environment's builders."""
+    return _index(f"{environment(key)}-", name)
+
+
+def environment_labels(key: str) -> dict[str, str]:
+    """Return the labels of an environment's objects."""
+    return {MANAGED_BY: MANAGER, ENVIRONMENT_LABEL: key}
+
+
+def environment_selector(key: str) -> str:
+    """Return the label selector of an environment's objects."""
+    return f"{ENVIRONMENT_LABEL}={key}"

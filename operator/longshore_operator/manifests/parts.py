@@ -125,15 +125,16 @@ def item(key: str) -> V1KeyToPath:
 
 def packages_volume() -> V1Volume:
     """Return the volume with host and protocol."""
-    return _own_folder("packages", _PACKAGES_SIZE)
+    return own_folder("packages", _PACKAGES_SIZE)
 
 
 def scratch_volumes(settings: Settings, *names: str) -> list[V1Volume]:
     """Return volumes of the pod's own, for work."""
-    return [_own_folder(name, settings.scratch_size_limit) for name in names]
+    return [own_folder(name, settings.scratch_size_limit) for name in names]
 
 
-def _own_folder(name: str, limit: str) -> V1Volume:
+def own_folder(name: str, limit: str) -> V1Volume:
+    """Return a volume of the pod's own with a size limit."""
     # Above its limit the pod is evicted; without one, the node runs out of disk and evicts others.
     return V1Volume(name=name, empty_dir=V1EmptyDirVolumeSource(size_limit=limit))
 
@@ -141,7 +142,7 @@ def _own_folder(name: str, limit: str) -> V1Volume:
 def source_volumes(provision: PodRequirements) -> list[V1Volume]:
     """Return the volume with the source folder; none where that is in the image."""
     if provision.source_uri is not None:
-        return [_own_folder("source", _SOURCE_SIZE)]
+        return [own_folder("source", _SOURCE_SIZE)]
     if provision.config_map is None:
         return []
     return [V1Volume(name="source", config_map=V1ConfigMapVolumeSource(name=provision.config_map))]

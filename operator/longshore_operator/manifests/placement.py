@@ -17,6 +17,7 @@ from kubernetes.client import (
 
 from longshore_operator.manifests import names
 from longshore_operator.settings import Settings
+from longshore_planner.cluster.environments import ARCHITECTURE
 from longshore_planner.cluster.nodes import NodeShape
 
 _LOST_AFTER = 60  # seconds on a node that does not answer; Kubernetes' own 300 would be long for a step to stand still
@@ -24,6 +25,7 @@ _LOST = tuple(
     V1Toleration(key=f"node.kubernetes.io/{key}", operator="Exists", effect="NoExecute", toleration_seconds=_LOST_AFTER)
     for key in ("not-ready", "unreachable")
 )
+_OF_IMAGE = ("tolerations", "image_pull_secrets")  # parts of a node's placement that running its image may need
 
 
 def anywhere(settings: Settings) -> dict[str, Any]:
@@ -51,6 +53,13 @@ def on_node(node: NodeShape, settings: Settings) -> dict[str, Any]:
         "scheduler_name": template.get("schedulerName"),
         "image_pull_secrets": _references(secrets),
     }
+
+
+def beside_node(node: NodeShape, settings: Settings) -> dict[str, Any]:
+    """Return the placement of a pod with the image of a node, that needs neither its machine nor its devices."""
+    where = on_node(node, settings)
+    selector = {key: value for key, value in node.node_selector.items() if key == ARCHITECTURE}
+    return {**anywhere(settings), **{name: where[name] for name in _OF_IMAGE}, "node_selector": selector or None}
 
 
 def labels_of(node: NodeShape) -> dict[str, str]:

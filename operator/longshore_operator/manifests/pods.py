@@ -3,6 +3,7 @@
 worker pod   init: inject      copies host and protocol into `packages`, because the user's image lacks them, and
                                creates the folders that the script writes to
              init: source      downloads the source folder from a store; credentials of stores, if it is a URL
+             init: environment unpacks packages that a builder has installed and stored, if the Environment has any
              agent             token, credentials of stores, the data volumes; no user code
              main              the user's code; no token, none of Longshore's credentials; of the data volumes only what
                                it reads and writes, and no run's state
@@ -29,6 +30,7 @@ from kubernetes.client import (
 )
 
 from longshore_operator.manifests import names, objects, placement
+from longshore_operator.manifests.environments import UNPACK, environment_mounts, environment_volumes, unpack
 from longshore_operator.manifests.parts import (
     AUTHORITY,
     FETCH,
@@ -118,19 +120,21 @@ def worker_pod(run: ClusterRun, settings: Settings, index: int) -> V1Pod:
         *scratch_volumes(settings, "work", "staged", "scratch"),
         V1Volume(name="authority", secret=authority),
         *source,
+        *environment_volumes(run.provision, settings),
         *access.volumes(),
         *placement.volumes(run.provision.node),
     ]
     name, labels = names.worker(run.step, index), placement.labels_of(run.provision.node)
     metadata = objects.metadata(run, name, role=names.WORKER, more=labels)
     fetched = run.provision.source_uri
-    alone = (FETCH,) if fetched is not None and not is_url(fetched) else ()
+    unpacked = run.provision.environment.uri if run.provision.environment is not None else None
+    alone = [name for name, uri in ((FETCH, fetched), (UNPACK, unpacked)) if uri is not None and not is_url(uri)]
     metadata.annotations = placement.annotations_of(run.provision.node, "main", INJECT, *alone)
     return pod(
         metadata,
         placement.on_node(run.provision.node, settings),
         containers=[_agent(run, access, settings, index), _main(run, access, has_source=bool(source))],
-        init_containers=[inject(access, settings), *fetch_source(access, settings)],
+        init_containers=[inject(access, settings), *fetch_source(access, settings), *unpack(access, settings)],
         volumes=volumes,
         account=run.provision.service_account,
     )
@@ -193,10 +197,15 @@ def _main(run: ClusterRun, access: DataAccess, *, has_source: bool) -> V1Contain
     return V1Container(
         name="main",
         image=run.provision.image,
-        command=[run.provision.interpreter, "-m", "longshore_host", _SOCKET],
+        command=[run.provision.script_interpreter, "-m", "longshore_host", _SOCKET],
         # This user is no one in the image: scripts that look for a home find one that can be written.
         env=environment(PYTHONPATH=PACKAGES, LONGSHORE_UMASK=UMASK, HOME="/tmp"),  # noqa: S108
         resources=placement.resources_of(run.provision.node),
         security_context=confined(SCRIPT_USER, read_only_root=False),
-        volume_mounts=[*mounts, *access.script_mounts(), *placement.mounts(run.provision.node)],
+        volume_mounts=[
+            *mounts,
+            *environment_mounts(run.provision),
+            *access.script_mounts(),
+            *placement.mounts(run.provision.node),
+        ],
     )

@@ -2,6 +2,7 @@
 
 ScriptStep     init: inject    copies host and protocol into `packages`, because the user's image lacks them
                init: prepare   credentials of stores: stages the folder that the script works in
+               init: environment  unpacks installed packages that a builder stored, if the Environment has any
                main            the user's code; none of Longshore's credentials. Holds a lock in the folder
                collect         credentials of stores: waits for the lock, then uploads what the script wrote
                all but inject  `work` with that folder
@@ -27,6 +28,7 @@ from kubernetes.client import (
 )
 
 from longshore_operator.manifests import names, objects, placement
+from longshore_operator.manifests.environments import environment_mounts, environment_volumes, unpack
 from longshore_operator.manifests.metadata import immutable_map, metadata
 from longshore_operator.manifests.parts import (
     INJECT,
@@ -82,12 +84,13 @@ def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
         about,
         placement.on_node(node, settings),
         containers=[_main(access), _ours(COLLECT, [_JOB, _FOLDER], access, settings)],
-        init_containers=[inject(access, settings), _prepare(access, settings)],
+        init_containers=[inject(access, settings), _prepare(access, settings), *unpack(access, settings)],
         volumes=[
             packages_volume(),
             *scratch_volumes(settings, "work", "scratch"),
             _job(run),
             *(source if given.config_map is not None else []),
+            *environment_volumes(given, settings),
             *access.volumes(),
             *placement.volumes(node),
         ],
@@ -164,7 +167,7 @@ def _main(access: DataAccess) -> V1Container:
     return V1Container(
         name=MAIN,
         image=given.image,
-        command=[given.interpreter, "-m", "longshore_host.script", _FOLDER],
+        command=[given.script_interpreter, "-m", "longshore_host.script", _FOLDER],
         # This user is no one in the image: scripts that look for a home find one that can be written.
         env=environment(PYTHONPATH=PACKAGES, LONGSHORE_UMASK=UMASK, LONGSHORE_ECHO="1", HOME="/tmp"),  # noqa: S108
         resources=placement.resources_of(given.node),
@@ -173,6 +176,7 @@ def _main(access: DataAccess) -> V1Container:
         volume_mounts=[
             V1VolumeMount(name="packages", mount_path=PACKAGES, read_only=True),
             V1VolumeMount(name="work", mount_path=WORK),
+            *environment_mounts(given),
             *access.script_mounts(),
             *placement.mounts(given.node),
         ],

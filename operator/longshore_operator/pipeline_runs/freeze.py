@@ -19,7 +19,7 @@ from longshore_operator.cluster.api import Manifest
 from longshore_operator.common.actions import Ensure
 from longshore_operator.common.continuations import Continuation, follower, rival
 from longshore_operator.common.reasons import WAITING_FOR_RUN
-from longshore_operator.common.references import Found, document, missing_secrets
+from longshore_operator.common.references import INDEX_FIELD, Found, document, missing_secrets
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, placement
 from longshore_operator.manifests.subject import Subject
@@ -72,6 +72,13 @@ class Draft:
         return {name for step in steps for name in (step.provision or {}).get("secrets", ())}
 
     @property
+    def index_secrets(self) -> set[str]:
+        """Names of the Secrets of package indexes, likewise."""
+        steps = () if self.is_retry else self.pipeline.pipeline.steps
+        found = (PodRequirements.from_dict(each.provision or {}).index_secret for each in steps)
+        return {each for each in found if each}
+
+    @property
     def _read_steps(self) -> Iterator[FrozenStep]:
         return (each for each in self.pipeline.pipeline.steps if each.name in self.reads)
 
@@ -116,7 +123,7 @@ def draft_run(
         run_uri="" if store is None else join(store, f"longshore/{run_id}"),
         cores=1,
         options=chosen.options,
-        cluster=Cluster(settings.host_paths),
+        cluster=Cluster(settings.host_paths, settings.default_images),
     )
     every = frozenset(each.name for each in frozen.steps)
     return Draft(
@@ -189,7 +196,11 @@ def complete(draft: Draft, found: Found, surveys: Iterable[Pod]) -> ResolvedRun:
     """
     sources = Sources(draft.run, found.config_maps, document=draft.document, where=draft.where)
     steps = [sources.frozen(each) if each.name in draft.reads else each for each in draft.pipeline.pipeline.steps]
-    problems = [*draft.problems, *missing_secrets(sorted(draft.secrets), found, where=draft.where), *sources.problems]
+    missing = [
+        *missing_secrets(sorted(draft.secrets), found, where=draft.where),
+        *missing_secrets(sorted(draft.index_secrets), found, field=INDEX_FIELD, where=draft.where),
+    ]
+    problems = [*draft.problems, *missing, *sources.problems]
     if problems:
         raise InvalidDocuments(problems)
     survey = survey_of(steps, code=draft.code, contents=draft.contents, where=draft.where, copies=draft.copies)

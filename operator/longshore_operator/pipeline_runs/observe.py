@@ -85,7 +85,8 @@ def _resolve(
         draft = _draft(kube, raw, seen, settings)
         if isinstance(draft, Blocked):
             return draft
-        return complete(draft, fetch(kube, namespace, draft.config_maps, draft.secrets), seen.surveys)
+        found = fetch(kube, namespace, draft.config_maps, draft.secrets | draft.index_secrets)
+        return complete(draft, found, seen.surveys)
     except InvalidDocuments as error:
         return tuple(error.problems)
 

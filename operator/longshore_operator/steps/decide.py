@@ -3,6 +3,7 @@
 finished?  ->  clean up; delete it once its time to live has passed
 halted?    ->  drain its workers, then delete its coordinator; it waits if suspended, and is finished if cancelled
 no run?    ->  resolve it; an invalid step fails before anything starts
+packages?  ->  have them installed before anything starts; if they cannot be, the step fails
 no node?   ->  wait for a node slot before anything starts
 a run      ->  create coordinator and workers; replace those that ended; report the progress
 verdict    ->  the last status, then clean up
@@ -16,6 +17,7 @@ from datetime import datetime
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.common.actions import Action, Continue, Create, Delete, Issue, Plan
 from longshore_operator.common.conditions import blocked_by_object
+from longshore_operator.common.environments import Preparation, prepare
 from longshore_operator.common.lifecycle import RESYNC, SOON, after_end, not_begun, unresolved
 from longshore_operator.common.pods import is_overdue
 from longshore_operator.common.values import Blocked
@@ -54,19 +56,43 @@ def decide(seen: ObservedStep, settings: Settings, *, now: datetime) -> StepPlan
 
 
 def _go_on(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
+    preparation = _prepare(seen, run, settings, now=now)
+    if preparation.blocked is not None and not seen.pods:
+        return _not_prepared(seen, run, preparation, preparation.blocked, now=now)
     if seen.run is None and not allowed(seen, run):
         # A node that becomes free requeues the step when it is the first in line.
-        return Plan((), statuses.before_snapshot(seen, run, now=now), requeue_after=RESYNC)
+        return Plan(preparation.actions, statuses.before_snapshot(seen, run, now=now), requeue_after=RESYNC)
     actions = (
+        *preparation.actions,
         *_foundations(seen, run),
         *coordinator(seen, run, settings, now=now),
-        *workers(seen, run, settings, now=now),
+        *workers(seen, run, settings, is_prepared=preparation.blocked is None, now=now),
     )
     if isinstance(seen.progress, Snapshot) and seen.progress.state not in ENDED:
         status = statuses.from_snapshot(seen, seen.progress, now=now)
     else:
         status = statuses.before_snapshot(seen, run, now=now)
     return Plan(actions, status, requeue_after=SOON if actions else _patience(seen))
+
+
+def _prepare(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> Preparation:
+    if seen.environment is None:
+        return Preparation()
+    is_missing = any(each.lacks_environment for each in seen.workers)
+    return prepare(seen.environment, run.provision, settings, status=seen.status, is_missing=is_missing, now=now)
+
+
+def _not_prepared(
+    seen: ObservedStep, run: ClusterRun, preparation: Preparation, blocked: Blocked, *, now: datetime
+) -> StepPlan:
+    """Return the plan of a step that has no pods and waits for its packages, or fails without them."""
+    begun = seen.status is not None and seen.status.run_id is not None
+    if begun and not preparation.is_final:
+        status = statuses.standing(seen, run, blocked, now=now)
+    else:
+        status = statuses.not_begun(seen, blocked, final=preparation.is_final, now=now)
+    requeue_after = 0.0 if preparation.is_final else preparation.requeue_after
+    return Plan(preparation.actions, status, requeue_after=requeue_after)
 
 
 def _patience(seen: ObservedStep) -> float:

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.status import ParallelRunStepStatus
@@ -14,6 +15,7 @@ from longshore_client import api
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.cluster.coordinators import CoordinatorError, Coordinators, Endpoint
 from longshore_operator.common.continuations import continuations
+from longshore_operator.common.environments import observe_environment
 from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pods import observed_pod
 from longshore_operator.common.pool import Holder, Pool, is_finished
@@ -91,7 +93,7 @@ def observe(
             if kind != "ConfigMap" and each is not None and owner(each) == uid
         },
         foreign=strange,
-        pool=_pool(kube, frozen, pods) if isinstance(frozen, ClusterRun) else None,
+        **(_shared_with_others(kube, seen, frozen, pods) if isinstance(frozen, ClusterRun) else {}),
     )
 
 
@@ -137,6 +139,12 @@ def _endpoint(secret: Manifest | None, pods: Iterable[Manifest], step: ObservedS
     return Endpoint(namespace, step.name, http)
 
 
+def _shared_with_others(kube: Kube, seen: ObservedStep, run: ClusterRun, pods: list[Manifest]) -> dict[str, Any]:
+    """Return the fields of what a run shares with others: its environment, and the nodes of its ComputeCluster."""
+    environment = observe_environment(kube, seen.subject, run.provision)
+    return {"environment": environment, "pool": _pool(kube, run, pods)}
+
+
 def _pool(kube: Kube, run: ClusterRun, pods: list[Manifest]) -> Pool | None:
     """Return the nodes that the step shares with others, if it shares some and has fewer than it may want."""
     compute = run.provision.node.compute
@@ -173,6 +181,7 @@ def _resolve(
             uid=step.subject.uid,
             generation=step.generation,
             host_paths=settings.host_paths,
+            images=settings.default_images,
             resumed=None if earlier is None else earlier.job.run_id,
         )
         if earlier is not None:

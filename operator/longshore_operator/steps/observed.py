@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from longshore_api.errors import Problem
 from longshore_api.status import ParallelRunStepStatus
 from longshore_operator.cluster.coordinators import Endpoint
+from longshore_operator.common.environments import ObservedEnvironment
 from longshore_operator.common.pool import Pool
 from longshore_operator.common.values import Blocked, Observation, Pod
 from longshore_planner.cluster.step_runs import ClusterRun
@@ -31,6 +32,7 @@ class ObservedStep(Observation[ParallelRunStepStatus]):
     foreign: str = ""  # an object that has the name of one of ours, and is not
     endpoint: Endpoint | None = None  # of the coordinator; None: none runs
     progress: Snapshot | Unreachable | None = None  # None: there is no coordinator to ask
+    environment: ObservedEnvironment | None = None  # None: the image has all packages
     pool: Pool | None = None  # None: the step shares no ComputeCluster, or has all the nodes it can use
 
     @property

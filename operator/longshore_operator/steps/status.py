@@ -62,10 +62,11 @@ def _going_on(
 def before_snapshot(seen: ObservedStep, run: ClusterRun, *, now: datetime) -> api.ParallelRunStepStatus:
     """Return the status while the coordinator cannot be asked: what was known stays, with why it waits."""
     blocked = waiting_for(seen) or _starting(seen)
-    return _standing(seen, run, blocked, now=now)
+    return standing(seen, run, blocked, now=now)
 
 
-def _standing(seen: ObservedStep, run: ClusterRun, blocked: Blocked, *, now: datetime) -> api.ParallelRunStepStatus:
+def standing(seen: ObservedStep, run: ClusterRun, blocked: Blocked, *, now: datetime) -> api.ParallelRunStepStatus:
+    """Return the status while nothing of a run can be asked: what was known stays, with why it waits."""
     previous = seen.status
     known = previous is not None and previous.run_id == run.job.run_id and previous.start_time is not None
     snapshot = Snapshot(
@@ -91,7 +92,7 @@ def halting(seen: ObservedStep, *, now: datetime) -> api.ParallelRunStepStatus:
     if seen.run is None:
         return not_begun(seen, Blocked(reason, message), final=False, now=now)
     if not isinstance(seen.progress, Snapshot):
-        return _standing(seen, seen.run, Blocked(reason, message), now=now)
+        return standing(seen, seen.run, Blocked(reason, message), now=now)
     # A coordinator that is stopped reports Interrupted, which ends the coordinator and not the step.
     last = replace(seen.progress, state=DRAINING, reason="", waiting_reason=reason, waiting_message=message)
     return _status(seen, last, now=now)

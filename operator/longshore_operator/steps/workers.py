@@ -26,13 +26,20 @@ def coordinator(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now:
         yield Delete("Pod", found.name, found.uid, at_once=True)
 
 
-def workers(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> Iterator[Action]:
-    """Yield what keeps as many workers running as there is work and room for; a busy one is never stopped."""
+def workers(
+    seen: ObservedStep, run: ClusterRun, settings: Settings, *, is_prepared: bool, now: datetime
+) -> Iterator[Action]:
+    """Yield what keeps as many workers running as there is work and room for; a busy one is never stopped.
+
+    Without `is_prepared`, the packages of workers are being installed, and none is created.
+    """
     answers = isinstance(seen.progress, Snapshot)
     there = seen.workers
     for each in there:
         if is_overdue(each, now=now):
             yield Delete("Pod", each.name, each.uid, at_once=True)
+        elif each.lacks_environment and not each.leaving:
+            yield Delete("Pod", each.name, each.uid)
         elif each.phase == "Succeeded" and not answers:
             continue  # all work may be done, which its coordinator will report
         elif each.is_finished and not was_just_rejected(each, now=now):
@@ -40,9 +47,9 @@ def workers(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: dat
                 yield from _report_gone(seen, each.name)
             yield Delete("Pod", each.name, each.uid)
     wanted = wanted_workers(seen, run)
-    if len(there) < wanted:
+    if len(there) < wanted and is_prepared:
         yield from _more(seen, run, settings, missing=min(wanted, allowed(seen, run)) - len(there))
-    elif isinstance(seen.progress, Snapshot):
+    elif len(there) >= wanted and isinstance(seen.progress, Snapshot):
         staying = [each.name for each in there if not each.leaving and not each.is_finished]
         idle = [each for each in seen.progress.idle_workers if each in staying]
         if seen.endpoint is not None:

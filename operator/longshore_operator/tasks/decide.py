@@ -4,6 +4,7 @@ finished?  ->  clean up; delete it once its time to live has passed
 a result   ->  the last status, then clean up
 cancelled? ->  delete its pod; then it is finished
 no run?    ->  resolve it; an invalid task fails before anything starts
+packages?  ->  have them installed before anything starts; if they cannot be, the task fails
 no node?   ->  wait for a node slot before anything starts
 a run      ->  one pod; a lost pod is counted in the status first, then the pod with the next number is created
 """
@@ -11,11 +12,13 @@ a run      ->  one pod; a lost pod is counted in the status first, then the pod 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from longshore_api.task_status import TaskStatus
 from longshore_operator.common.actions import Action, Create, Delete, Occupy, Plan
 from longshore_operator.common.conditions import blocked_by_object
+from longshore_operator.common.environments import Preparation, prepare
 from longshore_operator.common.lifecycle import RESYNC, SOON, after_end, not_begun, unresolved
 from longshore_operator.common.pods import is_overdue, was_just_rejected, was_rejected
 from longshore_operator.common.pool import Holder
@@ -115,6 +118,11 @@ def _how_lost(pod: TaskPod) -> str:
 def _go_on(seen: ObservedTask, run: TaskRun, settings: Settings, *, now: datetime) -> TaskPlan:
     pod = seen.pod
     actions: tuple[Action, ...] = tuple(_clear(seen.earlier, now=now))
+    if pod is None or pod.lacks_environment:
+        preparation = _prepare(seen, run, settings, now=now)
+        actions = (*actions, *preparation.actions)
+        if preparation.blocked is not None:
+            return _not_prepared(seen, run, preparation, preparation.blocked, actions, now=now)
     if pod is not None and _is_lost(pod, now=now):
         lost = Blocked(LOST, f"{_how_lost(pod)}; another one follows")
         status = task_statuses.waiting(seen, run, lost, now=now, losses=seen.number + 1)
@@ -133,6 +141,37 @@ def _go_on(seen: ObservedTask, run: TaskRun, settings: Settings, *, now: datetim
         actions = (*actions, Delete("Pod", pod.name, pod.uid))  # nothing ran: it is made again, and is no loss
     status = task_statuses.waiting(seen, run, blocked or _stage(pod), now=now, losses=seen.number)
     return Plan(actions, status, requeue_after=_LOOK if blocked is None and pod is None else _pause(seen))
+
+
+def _prepare(seen: ObservedTask, run: TaskRun, settings: Settings, *, now: datetime) -> Preparation:
+    if seen.environment is None:
+        return Preparation()
+    is_missing = seen.pod is not None and seen.pod.lacks_environment
+    found = prepare(seen.environment, run.provision, settings, status=seen.status, is_missing=is_missing, now=now)
+    if seen.pod is None or seen.pod.leaving:
+        return found
+    return replace(found, actions=(*found.actions, Delete("Pod", seen.pod.name, seen.pod.uid)))
+
+
+def _not_prepared(
+    seen: ObservedTask,
+    run: TaskRun,
+    preparation: Preparation,
+    blocked: Blocked,
+    actions: tuple[Action, ...],
+    *,
+    now: datetime,
+) -> TaskPlan:
+    """Return the plan of a task without a pod, that waits for its packages or fails without them."""
+    if preparation.is_final:
+        return Plan(actions, task_statuses.not_begun(seen, blocked, final=True, now=now), requeue_after=0.0)
+    begun = seen.status is not None and seen.status.run_id is not None
+    status = (
+        task_statuses.waiting(seen, run, blocked, now=now, losses=seen.number)
+        if begun
+        else task_statuses.not_begun(seen, blocked, final=False, now=now)
+    )
+    return Plan(actions, status, requeue_after=preparation.requeue_after)
 
 
 _STARTING = Blocked("StartingPod", "waiting for the pod to run")

@@ -8,6 +8,7 @@ from longshore_api.errors import InvalidDocuments, Problem
 from longshore_api.task_status import TaskStatus
 from longshore_api.validation import label
 from longshore_operator.cluster.api import Kube, Manifest
+from longshore_operator.common.environments import observe_environment
 from longshore_operator.common.observe import existing, observation
 from longshore_operator.common.pool import Holder
 from longshore_operator.common.references import (
@@ -63,6 +64,7 @@ def observe_task(kube: Kube, settings: Settings, *, kind: str, namespace: str, n
     frozen_run = seen.run or seen.resolved
     if isinstance(frozen_run, TaskRun):
         seen = replace(seen, registrations=_registrations(kube, seen, frozen_run))
+        seen = replace(seen, environment=observe_environment(kube, seen.subject, frozen_run.provision))
     if not isinstance(frozen_run, TaskRun) or seen.pod is not None or not frozen_run.provision.node.compute:
         return seen
     compute = frozen_run.provision.node.compute
@@ -94,6 +96,7 @@ def _resolve(
             uid=seen.subject.uid,
             generation=seen.generation,
             host_paths=settings.host_paths,
+            images=settings.default_images,
         )
     except InvalidDocuments as error:
         return tuple(error.problems)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from longshore_api.errors import Problem
 from longshore_api.task_status import TaskStatus
+from longshore_operator.common.environments import ObservedEnvironment
 from longshore_operator.common.pool import Pool
 from longshore_operator.common.registering import Registrations
 from longshore_operator.common.values import Blocked, Observation, Pod
@@ -48,6 +49,7 @@ class ObservedTask(Observation[TaskStatus]):
     pods: tuple[TaskPod, ...] = ()
     foreign: str = ""  # an object that has the name of one of ours, and is not
     registrations: Registrations = field(default_factory=Registrations)  # once it has succeeded
+    environment: ObservedEnvironment | None = None  # None: the image has all packages
     pool: Pool | None = None  # None: the task shares no ComputeCluster, or has its node
 
     @property

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from longshore_operator.common.pods import observed_pod
+from longshore_operator.common.pods import container_states, observed_pod
 from longshore_operator.manifests import names
 from longshore_operator.manifests.tasks import COLLECT, MAIN, PREPARE, TRANSFER
 from longshore_operator.tasks.observed import PREPARING, RUNNING, Ended, TaskPod
@@ -18,7 +18,7 @@ _EPOCH = datetime.fromtimestamp(0, tz=UTC)  # reasons that runtimes report for a
 def task_pod(raw: Mapping[str, Any], *, step: str) -> TaskPod:
     """Return what there is to know of a task's pod."""
     pod = observed_pod(raw, index=names.task_number(step, raw["metadata"]["name"]))
-    states = dict(_states(raw.get("status", {})))
+    states = container_states(raw)
     work = states.get(MAIN, states.get(TRANSFER, {}))
     last = states.get(COLLECT, states.get(TRANSFER, {})).get("terminated")
     result, mute = _result(states), _ended(last, otherwise=pod.created)
@@ -31,11 +31,6 @@ def task_pod(raw: Mapping[str, Any], *, step: str) -> TaskPod:
         script=_ended(states.get(MAIN, {}).get("terminated"), otherwise=pod.created),
         mute_since=mute.at if mute is not None and (result is None or result.state == CANCELLED) else None,
     )
-
-
-def _states(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for each in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
-        yield each["name"], each.get("state", {})
 
 
 def _started(state: Mapping[str, Any]) -> datetime | None:

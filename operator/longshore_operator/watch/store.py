@@ -18,11 +18,12 @@ from longshore_operator.common.pool_index import PoolKey, Pools
 from longshore_operator.manifests import names
 
 ALL, REFERRED, WAITING = "", "mentioned name", "waits for references"  # terms that are no labels
+PREPARING = "waits for an environment"
 FIELDS = ("resumeFrom", "retryOf")  # spec fields by which objects are listed
 PIPELINE = "pipeline"  # the name of the Pipeline of PipelineRuns
 MAX_NAME = 253  # characters of an object's name
 
-_LABELS = (names.STEP_LABEL, names.TASK_LABEL, names.COMPUTE_LABEL, names.RUN_LABEL)
+_LABELS = (names.STEP_LABEL, names.TASK_LABEL, names.COMPUTE_LABEL, names.RUN_LABEL, names.ENVIRONMENT_LABEL)
 _REMEMBERED = 20_000  # uids of removed objects, and versions of own writes: more than any watch can be behind
 _KEPT_PARTS: Mapping[str, Collection[str]] = {  # kind -> what is kept of it beside apiVersion, kind and metadata
     "Pod": ("status",),
@@ -82,7 +83,7 @@ class Store:
         return [each for each in listed if _has(each, wanted)]
 
     def having(self, kind: str, namespace: str, term: str, value: str = "") -> Sequence[Manifest]:
-        """Return the objects of a kind that are indexed under a term: one of FIELDS, PIPELINE, REFERRED or WAITING."""
+        """Return the objects of a kind that are indexed under one of FIELDS, PIPELINE, PREPARING, REFERRED, WAITING."""
         with self._lock:
             found = self._with((kind, namespace, (term, value)))
             return [found[name] for name in sorted(found)]

@@ -6,6 +6,7 @@ PipelineRun     itself; at its end its Pipeline, and the runs that wait for it
 ComputeCluster  itself
 pod of ours     the resource that it belongs to, and the ComputeCluster that it is a node of
 other of ours   the resource that it belongs to
+environment     the steps that wait for an environment
 definition      what waits for references, and what mentions its name and has not begun
 new step, run   what mentions its name and has not begun
 node pool       its ComputeCluster, and the first in line if nodes are free
@@ -17,11 +18,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from longshore_operator.common.pool import condition_of, is_finished, part
-from longshore_operator.common.reasons import MISSING
+from longshore_operator.common.reasons import MISSING, PREPARING_ENVIRONMENT
 from longshore_operator.common.references import controller, pipeline_run
 from longshore_operator.manifests import names
 from longshore_operator.watch.cached import DEFINITIONS, SELECTED
-from longshore_operator.watch.store import MAX_NAME, REFERRED, WAITING, Change, Key, Store, Term, pipeline_of
+from longshore_operator.watch.store import MAX_NAME, PREPARING, REFERRED, WAITING, Change, Key, Store, Term, pipeline_of
 
 STEPS = (names.STEP_KIND, names.SCRIPT_KIND, names.TRANSFER_KIND)
 RECONCILED = (*STEPS, names.COMPUTE_KIND, names.PIPELINE_KIND, names.RUN_KIND)
@@ -34,9 +35,13 @@ def keys_of(change: Change, store: Store) -> set[Key]:
 
 
 def terms_of(manifest: Mapping[str, Any]) -> Iterator[Term]:
-    """Yield under what a step or run that has not begun is found when a definition changes."""
+    """Yield under what a step or run is found when a definition or an environment changes that it waits for."""
     status = part(manifest, "status")
-    if manifest["kind"] not in _WAITING or status.get("runId") or is_finished(manifest):
+    if manifest["kind"] not in _WAITING or is_finished(manifest):
+        return
+    if _reason(manifest) == PREPARING_ENVIRONMENT:
+        yield PREPARING, ""
+    if status.get("runId"):
         return
     yield from ((REFERRED, name) for name in set(_strings(manifest.get("spec"))) if len(name) <= MAX_NAME)
     if _reason(manifest) == MISSING:
@@ -70,6 +75,10 @@ def _keys_of_part(change: Change, store: Store) -> Iterator[Key]:
         yield owner["kind"], namespace, owner["name"]
     if kind == "ConfigMap" and change.before is None:
         yield from _steps_of_run(namespace, name, store)
+    if names.ENVIRONMENT_LABEL in part(metadata, "labels"):
+        for each in STEPS:
+            found = store.having(each, namespace, PREPARING)
+            yield from ((each, namespace, step["metadata"]["name"]) for step in found)
     if compute := part(metadata, "labels").get(names.COMPUTE_LABEL):
         yield names.COMPUTE_KIND, namespace, store.pools.name((namespace, compute)) or compute
 

@@ -17,9 +17,17 @@ from longshore_api.parallel_run_step import ParallelRunStep, ParallelRunStepSpec
 from longshore_api.resources import ComputeCluster, Environment, Model
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_planner.catalogue import Document, Documents
+from longshore_planner.cluster.environments import (
+    ARCHITECTURE,
+    NO_DEFAULTS,
+    DefaultImages,
+    PackedEnvironment,
+    packed_environment,
+)
 from longshore_planner.cluster.nodes import NodeShape, node_shape
-from longshore_planner.cluster.pod_requirements import SOURCE, PodRequirements, Volume
+from longshore_planner.cluster.pod_requirements import RUNS, SOURCE, PodRequirements, Volume
 from longshore_planner.locations import is_of_machine, is_url, join
+from longshore_planner.packages.freeze import freeze_packages
 from longshore_planner.pod_locations import MOUNTS, is_below
 from longshore_planner.step_data import (
     data_of,
@@ -31,6 +39,7 @@ from longshore_planner.step_data import (
     models_of,
     outputs_of,
 )
+from longshore_protocol.package_set import PackageSet
 
 _READ_ONLY = ("http://", "https://", "postgresql://", "mssql://")
 _NO_PARENT_FOLDER = "must not contain .., because it must stay below its Datastore"
@@ -54,6 +63,7 @@ class PodLayout:
         documents: The step and everything that it refers to.
         step: The step.
         host_paths: Allow Datastores that are folders of the nodes.
+        images: Images of Environments without one.
         datastores: Further Datastores that the step reads, those of other steps' outputs; None is the default one.
         locations: Further full locations that the step reads.
     """
@@ -64,12 +74,14 @@ class PodLayout:
         step: Document[Resource],
         *,
         host_paths: bool,
+        images: DefaultImages = NO_DEFAULTS,
         datastores: Iterable[str | None] = (),
         locations: Iterable[str] = (),
     ) -> None:
         self._documents = documents
         self._step = step
         self._host_paths = host_paths
+        self._images = images
         self._has_default = any(each.resource.spec.default for each in documents.of(Datastore))
         self._named, self._places = data_of(documents, step.resource)
         self._named |= set(datastores)
@@ -88,21 +100,24 @@ class PodLayout:
         """Return the documents with every location in the form of the pods."""
         return Documents(tuple(self._in_pods(each) for each in self._documents))
 
-    def provision(self) -> PodRequirements:
-        """Return the requirements of the pods, after `documents_in_pods`; raise InvalidDocuments with all problems."""
+    def provision(self, run_store: str | None) -> PodRequirements:
+        """Return the requirements of the pods, after `documents_in_pods`; raise InvalidDocuments with all problems.
+
+        `run_store` is the location of the Datastore for the run's folder, in the form of pods.
+        """
         spec = self._step.resource
         if isinstance(spec, TransferStep):
             self._raise()
             return self._provided(PodRequirements())
         assert isinstance(spec, ParallelRunStep | ScriptStep), "there are no other steps"
-        environment, node, source = self._environment(spec.spec), self._node(spec.spec), spec.spec.source
+        node, source = self._node(spec.spec), spec.spec.source
+        image, interpreter, environment = self._environment(spec.spec, node, run_store)
         self._raise()
-        assert environment is not None, "or there is a problem"
-        assert environment.image is not None, "or there is a problem"
         return self._provided(
             PodRequirements(
-                image=environment.image,
-                interpreter=environment.python or "python",
+                image=image,
+                interpreter=interpreter,
+                environment=environment,
                 config_map=source.config_map if source else None,
                 source_uri=self._source_uri,
                 source_image=source.image if source else None,
@@ -161,10 +176,42 @@ class PodLayout:
     def _is_listed(self, name: str) -> bool:
         return name in (listed_datastores(self._step.resource) or ())
 
-    def _environment(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> Any:
+    def _environment(
+        self, spec: ParallelRunStepSpec | ScriptStepSpec, node: NodeShape, run_store: str | None
+    ) -> tuple[str, str, PackedEnvironment | None]:
+        """Return the image, its interpreter, and the packages on top of it."""
+        found = self._named_environment(spec)
+        if found is None:
+            return "", "", None
+        given = found.resource.spec
+        image, interpreter = given.image or self._images.image(gpus=node.gpus), given.python or "python"
+        if not image:
+            text = "is missing; set the script's image, or defaultImage in the values of Longshore's chart"
+            self.problems.append(found.problem("spec.image", text))
+        packages = self._packages(found)
+        if packages is None or run_store is None:
+            return image, interpreter, None
+        packed = packed_environment(
+            found.name,
+            packages,
+            image=image,
+            interpreter=interpreter,
+            architecture=node.node_selector.get(ARCHITECTURE, ""),
+            runs=join(run_store, RUNS),
+        )
+        return image, interpreter, packed
+
+    def _packages(self, environment: Document[Environment]) -> PackageSet | None:
+        try:
+            return freeze_packages(environment)
+        except InvalidDocuments as error:
+            self.problems += error.problems
+            return None
+
+    def _named_environment(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> Document[Environment] | None:
         given = spec.environment
         if given is None:
-            text = "is missing; a cluster needs an Environment with the script's image"
+            text = "is missing; a cluster needs an Environment with the script's image or packages"
             self.problems.append(self._step.problem("spec.environment", text))
             return None
         found = self._documents.find(Environment, given.name)
@@ -172,11 +219,7 @@ class PodLayout:
             rule = "there is no such Environment"
             problem = self._step.wrong("spec.environment.name", given.name, rule, missing=Environment.__name__)
             self.problems.append(problem)
-            return None
-        if found.resource.spec.image is None:
-            text = "is missing; a cluster needs the image that the script runs in"
-            self.problems.append(found.problem("spec.image", text))
-        return found.resource.spec
+        return found
 
     def _node(self, spec: ParallelRunStepSpec | ScriptStepSpec) -> NodeShape:
         """Return the shape of one node; resolution reports a ParallelRunStep's missing ComputeCluster."""

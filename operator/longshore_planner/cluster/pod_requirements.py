@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from longshore_planner.cluster.environments import INTERPRETER, PackedEnvironment
 from longshore_planner.cluster.nodes import NodeShape
 from longshore_planner.pod_locations import pod_location
 from longshore_protocol.reading import read
@@ -37,6 +38,7 @@ class PodRequirements:
 
     image: str = ""  # image of the user's container; "" for a transfer
     interpreter: str = "python"  # interpreter inside the image
+    environment: PackedEnvironment | None = None  # packages on top of the image
     volumes: tuple[Volume, ...] = ()
     folders: tuple[str, ...] = ()  # folders of the Datastores on these volumes, in the form of pods
     secrets: tuple[str, ...] = ()  # names of Secrets with credentials of stores, for Longshore's containers
@@ -45,6 +47,16 @@ class PodRequirements:
     source_uri: str | None = None  # URL, or location inside the pods, that the source is downloaded from
     source_image: str | None = None  # path of the source folder inside the image, if it is there
     node: NodeShape = field(default_factory=NodeShape)  # shape of one pod
+
+    @property
+    def script_interpreter(self) -> str:
+        """Interpreter that runs the script: that of the installed packages, or the image's own."""
+        return INTERPRETER if self.environment is not None else self.interpreter
+
+    @property
+    def index_secret(self) -> str:
+        """Name of the Secret with the credentials of the package index; "" if there is none."""
+        return self.environment.packages.secret if self.environment is not None else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the requirements as a JSON value that `from_dict` reads."""

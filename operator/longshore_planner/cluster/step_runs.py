@@ -12,6 +12,7 @@ from typing import cast
 from longshore_api.base import Resource
 from longshore_api.parallel_run_step import ParallelRunStep
 from longshore_planner.catalogue import Document, Documents
+from longshore_planner.cluster.environments import NO_DEFAULTS, DefaultImages
 from longshore_planner.cluster.layout import PodLayout
 from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.locations import join
@@ -54,6 +55,7 @@ def resolve_on_cluster(
     uid: str,
     generation: int,
     host_paths: bool,
+    images: DefaultImages = NO_DEFAULTS,
     resumed: str | None = None,
 ) -> ClusterRun:
     """Resolve the one ParallelRunStep of the documents for their cluster.
@@ -64,6 +66,7 @@ def resolve_on_cluster(
         uid: UID of the step.
         generation: Generation of the step's spec.
         host_paths: Allow Datastores that are folders of the nodes.
+        images: Images of Environments without one.
         resumed: Id of the run to continue; None for a new run.
 
     Raises:
@@ -72,10 +75,10 @@ def resolve_on_cluster(
     steps = documents.of(ParallelRunStep)
     assert len(steps) == 1, "the step, and what is around it"
     (step,) = steps
-    layout = PodLayout(documents, cast("Document[Resource]", step), host_paths=host_paths)
+    layout = PodLayout(documents, cast("Document[Resource]", step), host_paths=host_paths, images=images)
     mounted = layout.documents_in_pods()
     store = layout.run_store(mounted)
-    provision = layout.provision()
+    provision = layout.provision(store)
     assert store is not None, "or there is a problem"
     run_id = resumed or own_run_id(step.name, uid)
     job = resolve(mounted, run_uri=join(store, f"longshore/{run_id}"), run_id=run_id, cores=1, in_pods=True).job

@@ -11,6 +11,7 @@ from longshore_api.base import Resource
 from longshore_api.errors import InvalidDocuments
 from longshore_api.tasks import ScriptStep, TransferStep
 from longshore_planner.catalogue import Document, Documents
+from longshore_planner.cluster.environments import NO_DEFAULTS, DefaultImages
 from longshore_planner.cluster.layout import PodLayout
 from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import own_run_id
@@ -47,7 +48,13 @@ class TaskRun:
 
 
 def resolve_task_on_cluster(
-    documents: Documents, *, namespace: str, uid: str, generation: int, host_paths: bool
+    documents: Documents,
+    *,
+    namespace: str,
+    uid: str,
+    generation: int,
+    host_paths: bool,
+    images: DefaultImages = NO_DEFAULTS,
 ) -> TaskRun:
     """Resolve the one task of the documents for their cluster.
 
@@ -57,17 +64,18 @@ def resolve_task_on_cluster(
         uid: UID of the task.
         generation: Generation of the task's spec.
         host_paths: Allow Datastores that are folders of the nodes.
+        images: Images of Environments without one.
 
     Raises:
         InvalidDocuments: with every problem found.
     """
     (step,) = (each for each in documents if isinstance(each.resource, ScriptStep | TransferStep))
-    layout = PodLayout(documents, step, host_paths=host_paths)
+    layout = PodLayout(documents, step, host_paths=host_paths, images=images)
     mounted = layout.documents_in_pods()
     _refuse_outputs_of_others(step, layout)
     is_script = isinstance(step.resource, ScriptStep)
     store = layout.run_store(mounted) if is_script else ""
-    provision = layout.provision()
+    provision = layout.provision(store)
     assert store is not None, "or there is a problem"
     run_id = own_run_id(step.name, uid)
     run_uri = join(store, f"longshore/{run_id}") if is_script else ""

@@ -13,6 +13,7 @@ from longshore_api.errors import InvalidDocuments, Problem, listed
 from longshore_api.pipeline import PipelineStep
 from longshore_api.validation import Loc, field_path, problems_of
 from longshore_planner.catalogue import Documents
+from longshore_planner.cluster.environments import NO_DEFAULTS, DefaultImages
 from longshore_planner.locations import is_url, join
 from longshore_planner.named_data import named_data
 from longshore_planner.pipelines.check import check_names, unused, with_placeholders
@@ -78,6 +79,7 @@ class Cluster:
     """Settings of the cluster that a pipeline runs on."""
 
     host_paths: bool  # whether Datastores may be folders of the nodes
+    images: DefaultImages = NO_DEFAULTS  # of Environments without one
 
 
 def _values(
@@ -199,7 +201,7 @@ class _Freezer:
         found = [output_location(self.filled[on][0], output) for on, output in read if output and on in self.filled]
         datastores = frozenset(datastore for datastore, location in found if location is None)
         locations = frozenset(location for _, location in found if location is not None)
-        return ClusterContext(self.run_id, cluster.host_paths, datastores, locations)
+        return ClusterContext(self.run_id, cluster.host_paths, cluster.images, datastores, locations)
 
 
 def _checked(raw: dict[str, Any], loc: Loc, where: str) -> PipelineStep:

@@ -20,6 +20,7 @@ from longshore_api.resources import Environment
 from longshore_api.tasks import ScriptStep, ScriptStepSpec, TransferStep
 from longshore_api.validation import problems_of
 from longshore_planner.catalogue import Document, Documents
+from longshore_planner.cluster.environments import DefaultImages
 from longshore_planner.cluster.layout import PodLayout
 from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import on_nodes
@@ -76,6 +77,7 @@ class ClusterContext:
 
     run_id: str  # id of the pipeline's run
     host_paths: bool  # allow Datastores that are folders of the nodes
+    images: DefaultImages  # of Environments without one
     datastores: frozenset[str | None]  # Datastores with outputs that the step reads; None is the default one
     locations: frozenset[str]  # full locations of outputs that the step reads
 
@@ -161,7 +163,7 @@ def _parallel_run(step: PipelineStep, raw: dict[str, Any], context: StepContext)
         job = on_nodes(job, document.resource, setting.provision)
     references = References(setting.documents, setting.step)
     parts = {
-        **_common(spec, references),
+        **_common(spec, references, setting.provision),
         "kind": PARALLEL_RUN,
         "entry": spec.entry_script,
         "inputs": {
@@ -188,7 +190,7 @@ def _script(step: PipelineStep, raw: dict[str, Any], context: StepContext) -> Re
         in_place, references, run_uri=setting.run_uri, run_id=context.run_id, timeout=timeout, in_pods=in_pods
     )
     parts = {
-        **_common(spec, references),
+        **_common(spec, references, setting.provision),
         "kind": SCRIPT,
         "entry": spec.script_name,
         "params": _with_empty(spec.params),
@@ -267,12 +269,17 @@ def _setting(document: Document[Any], context: StepContext) -> _Setting:
         return _Setting(documents, step, context.run_uri, spec)
     cluster = context.cluster
     layout = PodLayout(
-        documents, step, host_paths=cluster.host_paths, datastores=cluster.datastores, locations=cluster.locations
+        documents,
+        step,
+        host_paths=cluster.host_paths,
+        images=cluster.images,
+        datastores=cluster.datastores,
+        locations=cluster.locations,
     )
     mounted = layout.documents_in_pods()
     has_folder = not isinstance(document.resource, TransferStep)
     store = layout.run_store(mounted) if has_folder else ""
-    provision = layout.provision()
+    provision = layout.provision(store)
     assert store is not None, "or there is a problem"
     run_uri = join(store, f"longshore/{cluster.run_id}/steps/{document.name}") if has_folder else ""
     in_pods = next(each for each in mounted if type(each.resource) is type(document.resource))
@@ -319,13 +326,18 @@ def _with_pipeline_path(problems: list[Problem], context: StepContext, path: str
     ]
 
 
-def _common(spec: ParallelRunStepSpec | ScriptStepSpec, references: References) -> dict[str, Any]:
+def _common(
+    spec: ParallelRunStepSpec | ScriptStepSpec, references: References, provision: PodRequirements | None
+) -> dict[str, Any]:
     """Return the fingerprint parts that both kinds of steps with code share."""
     settings = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_SETTINGS)
     environment = references.environment(spec.environment)
     return {
         "arguments": list(spec.arguments),
-        "environment": _environment(environment, references.packages(environment), spec.environment_variables),
+        "environment": {
+            **_environment(environment, references.packages(environment), spec.environment_variables),
+            **({} if provision is None else {"image": provision.image}),
+        },
         "models": {f"{each.name} {each.version}": each.uri for each in references.models(spec.models)},
         "settings": settings,
     }
