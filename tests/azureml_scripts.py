@@ -247,7 +247,10 @@ SCRIPTS = {
         logs={
             "user/stdout/*/*": [
                 "arguments: ['--model_name']\n",
-                'trouble: Model "absent" does not exist; the step\'s models are: none.',
+                (
+                    'trouble: Model "absent" is not in spec.models of the step and did not exist when this run began; '
+                    "Models that existed: none."
+                ),
             ]
         },
     ),

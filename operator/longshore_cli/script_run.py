@@ -17,7 +17,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from longshore_agent.request_server import serving
+from longshore_agent.request_server import requests_of_script, serving
 from longshore_agent.script_data import ScriptDataError, collect, prepare
 from longshore_agent.threads import Threads
 from longshore_cli.scratch import socket_folder
@@ -53,7 +53,9 @@ async def run_script(job: ScriptJob, *, python: str | None, work: str) -> Script
     try:
         short = socket_folder(Path(scratch), longest=script_folder.SOCKET)
         socket = str(await asyncio.to_thread(server.enter_context, short) / script_folder.SOCKET)
-        await asyncio.to_thread(server.enter_context, serving(socket, dict))
+        named = os.path.join(folder, script_folder.NAMED)
+        requests = serving(socket, lambda: requests_of_script(job, folder, named))
+        await asyncio.to_thread(server.enter_context, requests)
         try:
             git = await threads.run(partial(prepare, job, folder, socket=socket))
         except ScriptDataError as error:

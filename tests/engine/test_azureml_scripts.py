@@ -64,8 +64,9 @@ def test_a_model_that_the_step_does_not_list_is_told_with_those_that_it_does(azu
     models = {"documents": [model], "models": [{"name": "iris"}]}
     ended = azureml(SCORES_TABLE, **models, arguments=["--model_name", "digits"])
     assert ended.code == 1
-    assert ended.first_error["message"].startswith(
-        'init() failed: ModelNotFoundException: Model "digits" does not exist; the step\'s models are: iris (version 2)'
+    assert ended.first_error["message"] == (
+        'init() failed: ModelNotFoundException: Model "digits" is not in spec.models of the step and did not exist '
+        "when this run began; Models that existed: iris."
     )
 
 

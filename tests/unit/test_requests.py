@@ -2,15 +2,17 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
-from fakes import JOB, SPEC
-from peers import Connection
+from fakes import JOB, SPEC, until
+from peers import HELLO_HOST, Connection, hello
 
 from longshore_agent.request_server import serving
 from longshore_agent.requests import MOST, Parameters, RequestError, Requests
 from longshore_agent.worker import Worker
 from longshore_protocol import messages
+from longshore_protocol.job import Timeouts
 from longshore_run import context
 from longshore_run.requests import RequestRefused, request
 
@@ -40,7 +42,7 @@ OPERATIONS = {"echo": echoed, "missing": missing, "broken": broken}
 
 
 def test_a_request_is_answered(script):
-    with serving(script, lambda: OPERATIONS):
+    with serving(script, lambda: Requests(OPERATIONS)):
         assert request("echo", name="ä", version=3, all=True) == {"name": "ä", "version": 3, "all": True}
         assert request("echo", name="b", version=None) == {"name": "b", "version": None, "all": False}
 
@@ -60,7 +62,7 @@ def test_a_request_is_answered(script):
     ],
 )
 def test_a_request_is_refused_with_a_sentence(script, operation, parameters, category, message):
-    with serving(script, lambda: OPERATIONS):
+    with serving(script, lambda: Requests(OPERATIONS)):
         with pytest.raises(RequestRefused) as refused:
             request(operation, **parameters)
         assert refused.value.category == category
@@ -82,7 +84,7 @@ def test_an_agent_that_ends_answers_nobody(script):
         ended.append(str(refused.value))
 
     asking = threading.Thread(target=ask)
-    with serving(script, lambda: {"never": never}):
+    with serving(script, lambda: Requests({"never": never})):
         asking.start()
         assert arrived.wait(10)
     asking.join(10)
@@ -177,3 +179,33 @@ def test_a_mapping_of_texts_is_checked_as_a_whole():
     for wrong in ({"x": 1}, ["x"], {"x": "\ud800"}):
         with pytest.raises(RequestError, match='parameter "tags"'):
             Parameters("a", {"tags": wrong}).texts("tags")
+
+
+def test_the_time_limits_of_a_process_that_waits_for_the_agent_stand_still():
+    async def scenario():
+        now = [1000.0]
+        requests = Requests({"never": lambda _: asyncio.Event().wait()})
+        job = replace(JOB, processes_per_worker=2, timeouts=Timeouts(init=10.0))
+        worker = Worker(job, SPEC, agent="worker-0.1.a", requests=requests)
+        worker._clock = lambda: now[0]
+        worker.tick()
+        host = Connection(worker)
+        host.send(HELLO_HOST)
+        children = [Connection(worker) for _ in range(2)]
+        for process, each in enumerate(children):
+            each.send(hello(process))
+        waiting = Connection(worker)
+        waiting.send([messages.REQUEST, "process001", "never", {}])
+        for _ in range(8):  # ticks in which both are in init()
+            now[0] += 1.5
+            worker.tick()
+        assert [header[1] for header in host.received if header[0] == messages.KILL] == [0]
+        waiting.hang_up()
+        await until(lambda: not requests.waiting())
+        for _ in range(8):
+            now[0] += 1.5
+            worker.tick()
+        assert [header[1] for header in host.received if header[0] == messages.KILL] == [0, 1]
+        await worker.close()
+
+    asyncio.run(scenario())

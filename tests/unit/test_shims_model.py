@@ -104,7 +104,7 @@ def test_what_a_model_cannot_do_here_is_said_with_the_alternative():
             call()
 
 
-@pytest.mark.parametrize("name", ["", ".authentication", ".compute", ".conda_dependencies", ".datastore",
+@pytest.mark.parametrize("name", ["", ".authentication", ".compute", ".conda_dependencies",
                                   ".environment", ".experiment", ".runconfig"])  # fmt: skip
 def test_names_that_only_submitting_needs_can_be_imported_and_refuse_to_be_used(name):
     module = importlib.import_module(PUBLIC + name)

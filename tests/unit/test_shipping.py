@@ -145,7 +145,7 @@ def test_a_change_that_neither_time_nor_size_shows_is_not_missed(bench, monkeypa
 
 
 def test_large_files_of_the_output_go_in_parts(bench, monkeypatch):
-    monkeypatch.setattr(shipping, "_PART", 10)
+    monkeypatch.setattr(shipping, "PART", 10)
     bench.write("output", "large", "0123456789" * 3 + "tail")
     bench.shipper.ship_output()
     assert bench.objects() == {"out/large": "0123456789" * 3 + "tail"}
@@ -335,7 +335,7 @@ def test_on_this_machine_nothing_is_copied_and_nothing_is_shipped(tmp_path):
     job = jobs.job(uri=run, action="append_row", arguments=("--x", "1"))
     places = paths_of(job, worker="w", shared=str(tmp_path))
     assert places == WorkerPaths(
-        f"{tmp_path}/run/out", f"{tmp_path}/run/logs", places.models, places.data, False, False
+        f"{tmp_path}/run/out", f"{tmp_path}/run/logs", places.models, places.data, places.named, False, False
     )
     places.make()
     shipper = Shipper(job, places, worker="w", private=str(tmp_path))

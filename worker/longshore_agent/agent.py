@@ -19,6 +19,8 @@ from tenacity import AsyncRetrying, Retrying, stop_after_attempt
 
 from longshore_agent import gateway, staging
 from longshore_agent.coordinator_client import CoordinatorClient, Orders, Superseded
+from longshore_agent.named_files import NamedFiles
+from longshore_agent.named_operations import requests_of
 from longshore_agent.outbox import Batch
 from longshore_agent.paths import paths_of
 from longshore_agent.preparing import prepare
@@ -114,7 +116,17 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                     return
                 spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, paths=paths)
                 shipper = Shipper(job, paths, worker=settings.worker, private=tempfile.gettempdir())
-                worker = Worker(job, spec, agent=registration.agent, copies=data.copies, staged=settings.stage_dir)
+                folder = paths.named if settings.stage_dir is None else f"{settings.stage_dir}/named"
+                named = NamedFiles(folder, patience=job.timeouts.storage)
+                worker = Worker(
+                    job,
+                    spec,
+                    agent=registration.agent,
+                    copies=data.copies,
+                    staged=settings.stage_dir,
+                    requests=requests_of(job, named, exchange=work_dir),
+                    named=named,
+                )
                 agent = Agent(client, job, worker, identity=identity, shipper=shipper)
                 for peer in list(peers):  # host and children of the old epoch exit; the host then reconnects
                     peer.close()

@@ -100,7 +100,7 @@ def _download_once(given: ScriptInput, own: str, *, read_only: bool = False) -> 
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     if read_only:
-        _protect(unfinished)
+        protect(unfinished)
     if path == unfinished:
         os.rename(unfinished, as_folder)
         return as_folder
@@ -110,7 +110,7 @@ def _download_once(given: ScriptInput, own: str, *, read_only: bool = False) -> 
     return f"{as_file}/{os.path.basename(path)}"
 
 
-def _protect(folder: str) -> None:
+def protect(folder: str) -> None:
     """Remove write permission from a copy that several processes share."""
     for parent, _, names in os.walk(folder):
         os.chmod(parent, 0o755)  # noqa: S103  (the host may run as another user)

@@ -5,6 +5,7 @@ and inputs) or uploads (output and logs):
 
     <shared>/longshore-copies-<run>-<worker>/models/<name>/<version>/    see `downloads`
     <shared>/longshore-copies-<run>-<worker>/data/<input>/               see `downloads`
+    <shared>/longshore-copies-<run>-<worker>/named/               see `named_files`
     <shared>/longshore-copies-<run>-<worker>/output, logs                see `shipping`
 """
 
@@ -37,6 +38,7 @@ class WorkerPaths:
     logs: str
     models: str  # the folder of downloaded models
     data: str  # the folder of downloaded side inputs and inputs
+    named: str  # the folder of what scripts request by name
     copies_output: bool  # `output` is a local copy whose files must be uploaded
     copies_logs: bool  # the same of `logs`
 
@@ -57,6 +59,7 @@ def paths_of(job: Job, *, worker: str, shared: str) -> WorkerPaths:
         logs=f"{run or copies}/logs",
         models=f"{copies}/models",
         data=f"{copies}/data",
+        named=f"{copies}/named",
         copies_output=output is None,
         copies_logs=run is None,
     )

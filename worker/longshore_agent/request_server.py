@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from longshore_agent.gateway import Peer, bind, serve
-from longshore_agent.requests import Operation, Requests
+from longshore_agent.named_files import NamedFiles
+from longshore_agent.named_operations import requests_of
+from longshore_agent.requests import Requests
+from longshore_protocol.job import Timeouts
+from longshore_protocol.script_job import ScriptJob
 
 _TIMEOUT = 10.0  # seconds for the server's thread to start or to end
 
@@ -56,12 +60,12 @@ class _RequestsOnly:
 
 
 @contextlib.contextmanager
-def serving(path: str, make_operations: Callable[[], Mapping[str, Operation]]) -> Iterator[None]:
+def serving(path: str, make_requests: Callable[[], Requests]) -> Iterator[None]:
     """Answer requests on a Unix socket at `path` in a thread with an event loop, until the body ends.
 
     Args:
         path: Path of the socket, which is created.
-        make_operations: Called in that thread; returns the operations.
+        make_requests: Called in that thread; returns what answers.
 
     Raises:
         OSError: The socket cannot be created.
@@ -71,7 +75,7 @@ def serving(path: str, make_operations: Callable[[], Mapping[str, Operation]]) -
     ends: list[Callable[[], object]] = []
 
     def run() -> None:
-        asyncio.run(_serve(listening, make_operations, is_ready, ends))
+        asyncio.run(_serve(listening, make_requests, is_ready, ends))
 
     thread = threading.Thread(target=run, name="longshore-requests", daemon=True)
     thread.start()
@@ -84,15 +88,27 @@ def serving(path: str, make_operations: Callable[[], Mapping[str, Operation]]) -
         thread.join(_TIMEOUT)
 
 
+def requests_of_script(job: ScriptJob, folder: str, named: str) -> Requests:
+    """Return what answers the requests of a script step.
+
+    Args:
+        job: The script step.
+        folder: The folder that agent and script share.
+        named: The folder for requested files.
+    """
+    files = NamedFiles(named, patience=Timeouts.storage)
+    return requests_of(job, files, exchange=folder)
+
+
 async def _serve(
     listening: socket.socket,
-    make_operations: Callable[[], Mapping[str, Operation]],
+    make_requests: Callable[[], Requests],
     is_ready: threading.Event,
     ends: list[Callable[[], object]],
 ) -> None:
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     ends.append(lambda: loop.call_soon_threadsafe(over.set))
-    requests = Requests(make_operations())
+    requests = make_requests()
     handler = _RequestsOnly(requests)
     server = await serve(listening, lambda: Peer(handler))
     is_ready.set()

@@ -90,11 +90,23 @@ class Requester(Protocol):
         """Close the connection, once the answer is sent."""
 
 
-class Requests:
-    """Answers requests of scripts by `operations`, by name. Runs on one event loop."""
+async def _nothing() -> None:
+    pass
 
-    def __init__(self, operations: Mapping[str, Operation]) -> None:
+
+class Requests:
+    """Answers requests of scripts. Runs on one event loop.
+
+    Args:
+        operations: The supported operations by name.
+        closing: Awaited when this is closed.
+    """
+
+    def __init__(
+        self, operations: Mapping[str, Operation], *, closing: Callable[[], Awaitable[None]] = _nothing
+    ) -> None:
         self._operations = operations
+        self._closing = closing
         self._tasks: dict[Requester, asyncio.Task[None]] = {}
         self._processes: dict[Requester, str] = {}
 
@@ -109,7 +121,8 @@ class Requests:
             _answer(requester, [messages.REFUSED, messages.INVALID, text])
             return
         self._processes[requester] = process
-        self._tasks[requester] = asyncio.create_task(self._serve(requester, operation, values))
+        task = self._tasks[requester] = asyncio.create_task(self._serve(requester, operation, values))
+        task.add_done_callback(lambda _: self._forget(requester))  # also of one that is cancelled before it starts
 
     def drop(self, requester: Requester) -> None:
         """Cancel the request of a closed connection."""
@@ -123,13 +136,14 @@ class Requests:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._closing()
 
     async def _serve(self, requester: Requester, operation: str, values: Mapping[str, Any]) -> None:
-        try:
-            _answer(requester, await self._result(operation, values))
-        finally:
-            requester.close()
-            del self._tasks[requester], self._processes[requester]
+        _answer(requester, await self._result(operation, values))
+
+    def _forget(self, requester: Requester) -> None:
+        requester.close()
+        del self._tasks[requester], self._processes[requester]
 
     async def _result(self, operation: str, values: Mapping[str, Any]) -> list[Any]:
         function = self._operations.get(operation)

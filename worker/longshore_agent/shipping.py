@@ -29,7 +29,7 @@ from longshore_storage.store import Store, open_store
 LOG_LIMIT = 16 << 20  # the most bytes of one log in the store: its end
 _LOG_SECONDS = 10.0  # between two uploads of a changing log; proportionally longer above _PACE bytes
 _PACE = 1 << 20
-_PART = 8 << 20  # bytes of a file in memory at once
+PART = 8 << 20  # bytes of a file in memory at once
 _NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENOTDIR)  # deleted, or replaced by a link or socket
 _REFUSED = (errno.EACCES, errno.EPERM)
 _AT_ONCE = 8  # parallel uploads of small files
@@ -80,7 +80,7 @@ class Shipper:
         with self._lock:
             refused: list[Unreadable] = []
             is_due = partial(self._is_due, at_once=all_of_them)
-            for name, file in _files(self._paths.logs, changed=is_due, refused=refused):
+            for name, file in open_files(self._paths.logs, changed=is_due, refused=refused):
                 mark = _stable_mark(file)
                 data = self._log(self._run, name, file)
                 self._run.put(f"logs/{name}", data)
@@ -157,13 +157,13 @@ def ship_folder(folder: str, store: Store, *, prefix: str = "", shipped: dict[st
             marks[name] = mark
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for name, file in _files(folder, changed=lambda name, mark: marks.get(name) != mark, refused=refused):
+        for name, file in open_files(folder, changed=lambda name, mark: marks.get(name) != mark, refused=refused):
             mark, size = _stable_mark(file), os.fstat(file.fileno()).st_size
-            if size <= _PART:
+            if size <= PART:
                 underway.append((name, mark, threads.submit(store.put, prefix + name, file.read(size))))
                 await_uploads(_AT_ONCE)
             else:
-                _copy(file, store, prefix + name, size=size)
+                copy_large(file, store, prefix + name, size=size)
                 marks[name] = mark
         await_uploads(0)
     if refused:
@@ -233,7 +233,7 @@ def _open_folder(name: str, parent: int) -> int:
     return descriptor
 
 
-def _files(
+def open_files(
     folder: str, *, changed: Callable[[str, Mark], bool], refused: list[Unreadable]
 ) -> Iterator[tuple[str, BinaryIO]]:
     """Yield relative name and open file of each changed file below a folder; it is closed before the next one.
@@ -281,9 +281,9 @@ def _stable_mark(file: BinaryIO) -> Mark | None:
     return mark if time.time() - mark[2] / 1e9 >= GRAIN else None
 
 
-def _copy(file: BinaryIO, store: Store, name: str, *, size: int) -> None:
+def copy_large(file: BinaryIO, store: Store, name: str, *, size: int) -> None:
     """Upload the first `size` bytes of a file, which may be growing."""
     with store.writer(name) as target:
-        while size and (part := file.read(min(size, _PART))):
+        while size and (part := file.read(min(size, PART))):
             target.write(part)
             size -= len(part)

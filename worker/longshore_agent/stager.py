@@ -131,7 +131,7 @@ class Stager:
         if self.remote:
             shutil.rmtree(folder, ignore_errors=True)
             os.mkdir(folder, mode=0o750)
-            self._room = _space(folder) // _SHARE
+            self._room = space(folder) // _SHARE
         self._kept = FileCache(self._download, self._delete, room=self._room)
 
     def add(self, lease: Lease) -> None:
@@ -334,7 +334,7 @@ class Stager:
         return found
 
 
-def _space(folder: str) -> int:
+def space(folder: str) -> int:
     """Return the bytes that may be written below a folder: the free space, at most LONGSHORE_SPACE."""
     free = shutil.disk_usage(folder).free
     return min(free, int(os.environ.get("LONGSHORE_SPACE", free)))

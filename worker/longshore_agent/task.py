@@ -26,7 +26,7 @@ from typing import Any
 from longshore_protocol.importing import importing
 
 with importing():  # scripts wait for these
-    from longshore_agent.request_server import serving
+    from longshore_agent.request_server import requests_of_script, serving
     from longshore_agent.result_message import result_message
     from longshore_agent.script_data import ScriptDataError, collect, prepare
     from longshore_agent.transfer import error_message, transfer
@@ -110,7 +110,8 @@ def _prepare(job: ScriptJob, options: argparse.Namespace) -> ScriptResult | int:
 
 
 def _collect(job: ScriptJob, folder: str) -> ScriptResult | int:
-    with serving(os.path.join(folder, script_folder.SOCKET), dict):
+    named = os.environ.get("LONGSHORE_STAGE_DIR", os.path.join(folder, script_folder.NAMED))
+    with serving(os.path.join(folder, script_folder.SOCKET), lambda: requests_of_script(job, folder, named)):
         if not _await_host(folder):
             _log("the pod is terminating, and the host never started")
             return 1

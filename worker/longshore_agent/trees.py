@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from longshore_agent.fetching import base_name
+from longshore_agent.fetching import Check, base_name
 from longshore_agent.file_names import require_distinct
 from longshore_storage.files import fetch_file
 from longshore_storage.listing import list_files
@@ -15,14 +15,16 @@ from longshore_storage.store import local_path
 _AT_ONCE = 8  # parallel downloads
 
 
-def fetch_file_to(uri: str, target: str) -> None:
+def fetch_file_to(uri: str, target: str, *, check: Check = lambda: None) -> None:
     """Copy one file of any store, or a local one, to the local path `target`, with retries.
+
+    `check` is called between the parts of the copy; an exception cancels it.
 
     Raises:
         OSError: The file cannot be read or the copy cannot be written. Stores' libraries raise errors of their own.
     """
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    with_retries(lambda: fetch_file(local_path(uri) or uri, target, check=lambda: None))
+    with_retries(lambda: fetch_file(local_path(uri) or uri, target, check=check))
 
 
 def fetch_tree(uri: str, folder: str) -> bool:

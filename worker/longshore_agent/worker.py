@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from longshore_agent.gateway import Peer
+from longshore_agent.named_files import NamedFiles
 from longshore_agent.outbox import Outbox
 from longshore_agent.requests import Requests
 from longshore_agent.slots import BUSY, Exit, Slot, State
@@ -46,6 +47,7 @@ class Worker:
         copies: Mapping[str, str] | None = None,
         staged: str | None = None,
         requests: Requests | None = None,
+        named: NamedFiles | None = None,
     ) -> None:
         """Create the worker; processes start once a host connects.
 
@@ -56,6 +58,7 @@ class Worker:
             copies: Local paths of input files that were downloaded already, by URL.
             staged: Parent folder for staged inputs that the processes cannot write to, if there is one.
             requests: Answers the requests of scripts; None refuses all.
+            named: Downloads that scripts request, whose progress counts as the worker's.
         """
         self.name = spec.worker
         self._job = job
@@ -74,6 +77,9 @@ class Worker:
         self._stager = Stager(job.inputs, inputs, callbacks=self, copies=copies)
         self._ahead = self._stager.ahead if self._stager.remote else Slot.backlog
         self._requests = requests or Requests({})
+        self._named = named
+        if named is not None:
+            named.failing = self._note_failing
         self._clock = time.monotonic
         self._ticked = self._clock()
         self.demand = asyncio.Event()  # more leases are needed
@@ -126,8 +132,8 @@ class Worker:
 
     @property
     def fetched(self) -> int:
-        """A counter that grows while inputs are downloaded."""
-        return self._stager.fetched
+        """A counter that grows while inputs, or files that a script requests, are downloaded."""
+        return self._stager.fetched + (self._named.fetched if self._named is not None else 0)
 
     def oldest_begin(self) -> float:
         """Return the Unix time at which the longest-running mini-batch began; infinity if none is running."""
@@ -171,9 +177,12 @@ class Worker:
     def tick(self) -> None:
         """Kill overdue processes, give up unkillable ones, and restart those whose backoff has passed."""
         now = self._clock()
-        absence, self._ticked = now - self._ticked - _LONGEST_TICK, now
+        elapsed, self._ticked = now - self._ticked, now
+        absence, waiting = elapsed - _LONGEST_TICK, self._requests.waiting()
         for slot in self._slots:
-            if absence > 0:  # messages that arrived while this process was suspended may be unread
+            if slot.process >= 0 and waiting[process_name(slot.process)]:  # the agent works for it, not it itself
+                slot.postpone(elapsed, now)
+            elif absence > 0:  # messages that arrived while this process was suspended may be unread
                 slot.postpone(absence, now)
             verdict = slot.overdue(self._job.timeouts, now)
             if verdict is not None:
@@ -420,6 +429,10 @@ class Worker:
             grant = lease.grant
             del self._held[grant.mini_batch]
             self._outbox.defer(Deferral(grant.mini_batch, grant.attempt, origin, message))
+
+    def _note_failing(self, origin: str, message: str) -> None:
+        """Report to the coordinator that a store or disk fails, which delays a request of a script."""
+        self._outbox.defer(Deferral(-1, 0, origin, message))
 
     def _init_failed(self, slot: Slot, error: _Error) -> None:
         log = self._log("stderr", slot.process)

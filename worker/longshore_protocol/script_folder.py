@@ -6,7 +6,8 @@ git.json         git state of the source
 inputs/<name>/   downloaded inputs
 outputs/<name>/  outputs to be uploaded
 models/          downloaded models
-code.txt         digest of the source
+SOURCE, INPUTS, OUTPUTS, MODELS, NAMED = "source", "inputs", "outputs", "models", "named"
+REGISTRATIONS, CODE = "registrations", "code.txt"
 logs/            stdout.txt and stderr.txt, if the run folder is in a store
 context.json     the step's context for `longshore_run` and `longshore_shims`
 registrations/   what the script registers, see `registrations`
@@ -25,7 +26,7 @@ from typing import Dict, Optional, Tuple
 from longshore_protocol.reading import read_text
 
 SPEC, GIT, RESULT, LOCK, SOCKET = "spec.json", "git.json", "result.json", "host.lock", "agent.sock"
-SOURCE, INPUTS, OUTPUTS, MODELS = "source", "inputs", "outputs", "models"
+SOURCE, INPUTS, OUTPUTS, MODELS, NAMED = "source", "inputs", "outputs", "models", "named"
 REGISTRATIONS, CODE = "registrations", "code.txt"
 LOGS, STDOUT, STDERR, METRICS = "logs", "stdout.txt", "stderr.txt", "metrics.jsonl"
 

@@ -73,3 +73,8 @@ def _connected(path: str) -> socket.socket:
             return connection
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def is_missing(error: RequestRefused) -> bool:
+    """Return whether a request is refused because what it names does not exist."""
+    return error.category == messages.NOT_FOUND

@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import shutil
+import stat
 import tempfile
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -14,6 +15,7 @@ from longshore_run import context
 from longshore_run.context import Given
 from longshore_shims.absent import Refusing
 from longshore_shims.errors import InputNotFoundException, UserErrorException
+from longshore_shims.named import Known, ask, is_answered
 from longshore_shims.tables import read_table
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -25,8 +27,26 @@ class Dataset(Refusing):
 
     @staticmethod
     def get_by_name(workspace: Any, name: str, version: Any = "latest") -> StepDataset:
-        """Return the input with this name. Raises InputNotFoundException, whose message lists the inputs."""
-        return StepDataset(given(name))
+        """Return the input of the step with this name, or the Dataset that existed when the run began.
+
+        Raises:
+            InputNotFoundException: There is neither.
+            UserErrorException: The step may not use the Datastore of the Dataset.
+        """
+        number = None if version in (None, "latest") else int(version)
+        if not is_answered() or (number is None and _is_local_input(name)):
+            return StepDataset(given(name))
+        return NamedDataset(ask("find-dataset", InputNotFoundException, name=name, version=number))
+
+    @staticmethod
+    def get_all(workspace: Any) -> Dict[str, StepDataset]:
+        """Return the inputs of the step, and the latest version of each Dataset that it may use, by name."""
+        step = context.current()
+        known: Dict[str, StepDataset] = {}
+        for each in ask("find-datasets") if is_answered() else []:
+            known.setdefault(each["name"], NamedDataset(each))
+        known.update({each.name: StepDataset(each) for each in (() if step is None else step.inputs)})
+        return Known(known, lambda name: Dataset.get_by_name(workspace, name))
 
 
 class StepDataset(Refusing):
@@ -70,6 +90,7 @@ class StepDataset(Refusing):
         for target, path in files:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy(path, target)
+            os.chmod(target, os.stat(target).st_mode | stat.S_IWUSR)  # the copies of the worker are read-only
         return [target for target, _ in files]
 
     def to_pandas_dataframe(self, *_: Any, **__: Any) -> Any:
@@ -121,6 +142,50 @@ class StepDataset(Refusing):
         return [(name, path) for path, name in sorted(files.items())]
 
 
+class NamedDataset(StepDataset):
+    """A Dataset that is no input of the step: `name`, `version`, `description`, `tags`.
+
+    The step's agent downloads its files when they are first used, once for all processes of the worker.
+    """
+
+    def __init__(self, shown: Dict[str, Any], parts: Tuple[slice, ...] = ()) -> None:
+        super().__init__(Given(shown["name"], (), shown["tabular"]), parts)
+        self._shown = shown
+        self.version: int = shown["version"]
+        self.description: str = shown["description"]
+        self.tags: Dict[str, str] = shown["tags"]
+
+    def __repr__(self) -> str:
+        return "<Dataset {} version {}>".format(self.name, self.version)
+
+    def as_named_input(self, name: str) -> NamedDataset:
+        """Return the dataset itself: in a step, it has its data already."""
+        return self
+
+    def as_mount(self, path_on_compute: Optional[str] = None) -> MountContext:
+        """Return what mount() returns."""
+        return self.mount(path_on_compute)
+
+    as_download = as_mount
+
+    def link_files(self, folder: Optional[str]) -> Tuple[str, Optional[str]]:
+        self._fetch()
+        return super().link_files(folder)
+
+    def _restricted(self, part: slice) -> StepDataset:
+        return NamedDataset(self._shown, (*self._parts, part))
+
+    def _all_files(self) -> List[Tuple[str, str]]:
+        self._fetch()
+        return super()._all_files()
+
+    def _fetch(self) -> None:
+        """Have the files on this machine. Raises UserErrorException."""
+        if not self._given.paths:
+            found = ask("fetch-dataset", InputNotFoundException, name=self.name, version=self.version)
+            self._given = Given(self.name, tuple(found["paths"]), self._given.tabular)
+
+
 class MountContext:
     """A context manager that provides the files of a dataset at `mount_point` between start() and stop()."""
 
@@ -151,6 +216,13 @@ class MountContext:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _is_local_input(name: str) -> bool:
+    """Return whether a name is that of an input of the step whose files are on this machine."""
+    step = context.current()
+    found = [each for each in (() if step is None else step.inputs) if each.name == name]
+    return any(not any(map(is_url, each.paths)) for each in found)
 
 
 def given(name: str) -> Given:

@@ -6,7 +6,8 @@ from typing import Any, Dict
 
 from longshore_run import context
 from longshore_shims.absent import Refusing
-from longshore_shims.dataset import StepDataset
+from longshore_shims.dataset import Dataset, StepDataset
+from longshore_shims.datastore import Datastore, datastores
 from longshore_shims.model import Model
 
 
@@ -38,14 +39,22 @@ class Workspace(Refusing):
 
     @property
     def datasets(self) -> Dict[str, StepDataset]:
-        """The step's inputs by name."""
-        step = context.current()
-        return {} if step is None else {each.name: StepDataset(each) for each in step.inputs}
+        """The step's inputs, and the latest version of each Dataset that it may use, by name."""
+        return Dataset.get_all(self)
 
     @property
     def models(self) -> Dict[str, Model]:
-        """The latest version of each of the step's models, by name."""
+        """The latest version of each of the step's models, and of each that it may use, by name."""
         return {each.name: each for each in Model.list(self, latest=True)}
+
+    @property
+    def datastores(self) -> Dict[str, Datastore]:
+        """The Datastores that the step may use, by name."""
+        return datastores(self)
+
+    def get_default_datastore(self) -> Datastore:
+        """Return the default Datastore. Raises UserErrorException if the step may not use it."""
+        return Datastore.get_default(self)
 
 
 class StepExperiment(Refusing):

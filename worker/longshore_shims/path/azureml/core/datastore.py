@@ -1,5 +1,5 @@
-"""Names that can be imported but raise an error with an alternative when used."""
+"""The Datastores that a step may use."""
 
-from longshore_shims.absent import absent_names
+from longshore_shims.datastore import Datastore
 
-__getattr__ = absent_names(__name__, "Datastore")
+__all__ = ["Datastore"]
