@@ -48,9 +48,9 @@ fmt: setup ## format, and repair what ruff can
 lock: .venv/bin/uv ## bring uv.lock in step with pyproject.toml; UPGRADE=--upgrade takes the newest releases of all
 	uv lock $(UPGRADE)
 
-coverage: setup ## measure which lines the tests of units and contracts run, in all their processes; see build/coverage
+coverage: setup ## measure which lines the tests of units, contracts, stores and operator run, in all processes; see build/coverage
 	mkdir -p build/coverage && coverage erase
-	coverage run -m pytest $(IN_PARALLEL) tests/unit tests/contract
+	coverage run -m pytest $(IN_PARALLEL) tests/unit tests/contract tests/stores tests/operator
 	coverage combine --quiet && coverage html --quiet && coverage report
 
 release: setup ## rehearse a release, or write it with APPLY=1: make release VERSION=0.2.0

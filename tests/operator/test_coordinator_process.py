@@ -6,14 +6,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 from coordinator_setup import PATIENCE, Setup, eventually, operating, port
-from signals import wait_for_handler
 
 from longshore_agent.fetch_source import fetch_source
 from longshore_client import api
@@ -337,9 +336,21 @@ def test_pods_that_have_nothing_in_common_but_a_store_do_a_run(tmp_path):
 
 def test_a_coordinator_that_is_told_to_end_before_it_has_begun_ends_at_once(tmp_path):
     job = tmp_path / "job.json"
-    os.mkfifo(job)  # nobody writes to it: the coordinator reads for ever
+    os.mkfifo(job)  # the test opens it, and writes nothing: the coordinator waits in its read
     command = [sys.executable, "-m", "longshore_coordinator", "--job", str(job), "--secret", str(tmp_path)]
-    with subprocess.Popen(command) as waits:
-        wait_for_handler(waits.pid, signal.SIGTERM)
+    with subprocess.Popen(command) as waits, open_when_read(job):
         waits.terminate()
         assert waits.wait(PATIENCE) == 1  # and not by the signal, which the first process of a container would not get
+
+
+@contextmanager
+def open_when_read(pipe):
+    """Hold a named pipe open for writing, once a process has opened it for reading."""
+
+    def opened():
+        with suppress(OSError):  # no reader yet
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+
+    writes = eventually(opened, what="a reader of the job")
+    yield
+    os.close(writes)
