@@ -64,6 +64,8 @@ class Output:
     Args:
         name: Name of the folder.
         datastore: The Datastore that holds it, or its name; the default one if not given.
+        path: Folder below the Datastore, which may contain {run-id} and {output-name};
+            longshore/{run-id}/{output-name} if not given.
         format: Format of the rows of a ParallelRunStep: text, csv, tsv, jsonl or parquet.
         header: Whether the columns' names are the first line (text, csv, tsv).
         separator: Character between fields (text, csv, tsv).
@@ -76,6 +78,7 @@ class Output:
     name: str
     _: KW_ONLY
     datastore: str | Datastore | Parameter | None = None
+    path: str | Parameter | None = None
     format: Literal["text", "csv", "tsv", "jsonl", "parquet"] | Parameter | None = None
     header: bool | str | Parameter | None = None
     separator: str | Parameter | None = None

@@ -20,6 +20,7 @@ from longshore_api.values import (
     FileName,
     FilledString,
     Flag,
+    FolderPath,
     KeyNames,
     Number,
     PartitionFormatText,
@@ -72,6 +73,9 @@ class StepOutput(Fields):
     """Name of the folder; unique among the step's inputs and its output."""
     datastore: ResourceName | None = None
     """Datastore that holds the folder; the default one if not given."""
+    path: FolderPath | None = None
+    """Folder below the Datastore; `{run-id}` and `{output-name}` in it are replaced. longshore/{run-id}/{output-name}
+    if not given. Without `{run-id}`, later runs overwrite the files, so no pipeline reuses the step's output."""
     format: Literal["text", "csv", "tsv", "jsonl", "parquet"] = "text"
     """Format of the rows; `text` is Azure ML's own: one element per line, fields separated by spaces."""
     header: Flag = False

@@ -24,6 +24,7 @@ from longshore_api.values import (
     DatastoreName,
     FilledString,
     Flag,
+    FolderPath,
     ParameterName,
     PortName,
     ResourceName,
@@ -50,6 +51,9 @@ class ScriptOutput(Fields):
     """The name in `$(outputs.NAME)`; unique among the step's outputs."""
     datastore: ResourceName | None = None
     """Datastore that holds the folder; the default one if not given."""
+    path: FolderPath | None = None
+    """Folder below the Datastore; `{run-id}` and `{output-name}` in it are replaced. longshore/{run-id}/{output-name}
+    if not given. Without `{run-id}`, later runs overwrite the files, so no pipeline reuses the step's output."""
     mode: Literal["mount", "upload"] = "mount"
     """`mount` lets the script write in place where possible; `upload` copies its files once it has succeeded."""
     overwrite: Flag = True

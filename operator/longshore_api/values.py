@@ -318,12 +318,21 @@ ParameterName = Annotated[
 ]
 _IN_NAME = r"[^/\\\x00-\x1f]"
 _FIRST_IN_NAME = r"[^./\\\x00-\x1f]"
+_NAME_IN_PATH = rf"({_FIRST_IN_NAME}|\.{_FIRST_IN_NAME}|\.\.{_IN_NAME}){_IN_NAME}*"  # neither "." nor ".."
 FileName = Annotated[
     str,
     Matching(
-        rf"({_FIRST_IN_NAME}|\.{_FIRST_IN_NAME}|\.\.{_IN_NAME}){_IN_NAME}*",  # neither "." nor ".."
+        _NAME_IN_PATH,
         "must be a file name without folders",
         longest=255,
+    ),
+]
+FolderPath = Annotated[
+    str,
+    Matching(
+        rf"{_NAME_IN_PATH}(/{_NAME_IN_PATH})*",
+        "must be a path below the Datastore, without '..' and without '/' at its ends",
+        longest=1024,
     ),
 ]
 Separator = Annotated[str, Matching(r'[^"\r\n]', "must be one character, and no quote or line end", longest=1)]

@@ -16,6 +16,7 @@ from longshore_planner.arguments import apply_settings, are_json_lines, fill_ref
 from longshore_planner.catalogue import Document, Documents
 from longshore_planner.locations import join
 from longshore_planner.named_data import usable_datastores
+from longshore_planner.output_folders import output_folder
 from longshore_planner.references import References, python_of
 from longshore_planner.script_steps import registration_of, script_input
 from longshore_planner.tables import tabular_format
@@ -166,8 +167,7 @@ class _Resolver:
         spec, given = self.spec, self.spec.output
         if given is None:
             return job.Output(spec.output_action, join(run_uri, "output"))
-        store = self.references.datastore(given.datastore, self.step, "spec.output.datastore")
-        uri = join(run_uri, given.name) if store is None else join(store, f"longshore/{run_id}/{given.name}")
+        uri = output_folder(given, self.references, "spec.output", run_uri=run_uri, run_id=run_id)
         if uri in (join(run_uri, name) for name in _RUN_FOLDERS):
             rule = f"must be another name: {listed(_RUN_FOLDERS)} hold the run's own files"
             self.problems.append(self.step.wrong("spec.output.name", given.name, rule))

@@ -13,6 +13,7 @@ from longshore_api.tasks import ScriptOutput, ScriptStep, ScriptStepSpec, Transf
 from longshore_planner.catalogue import Document
 from longshore_planner.locations import join
 from longshore_planner.named_data import usable_datastores
+from longshore_planner.output_folders import output_folder
 from longshore_planner.references import References
 from longshore_planner.step_outputs import is_placeholder
 from longshore_protocol.job import Datastore
@@ -50,9 +51,8 @@ def script_job(
     inputs = tuple(script_input(each, f"spec.inputs[{index}]", references) for index, each in enumerate(spec.inputs))
     outputs = []
     for index, each in enumerate(spec.outputs):
-        store = references.datastore(each.datastore, references.step, f"spec.outputs[{index}].datastore")
-        uri = join(run_uri, each.name) if store is None else join(store, f"longshore/{run_id}/{each.name}")
-        if store is None and each.name in ("logs", "outputs", "state"):
+        uri = output_folder(each, references, f"spec.outputs[{index}]", run_uri=run_uri, run_id=run_id)
+        if uri == join(run_uri, each.name) and each.name in ("logs", "outputs", "state"):
             rule = "must be another name: logs, outputs and state hold the step's own files"
             references.report(document.problem(f"spec.outputs[{index}].name", f"is {each.name!r}: {rule}"))
         outputs.append(JobOutput(each.name, uri, each.mode, each.overwrite, registration_of(each.name, each)))

@@ -16,6 +16,7 @@ from longshore_planner.catalogue import Documents
 from longshore_planner.cluster.environments import NO_DEFAULTS, DefaultImages
 from longshore_planner.locations import is_url, join
 from longshore_planner.named_data import named_data
+from longshore_planner.output_folders import are_overwritten
 from longshore_planner.pipelines.check import check_names, unused, with_placeholders
 from longshore_planner.pipelines.choose import PipelineDocument
 from longshore_planner.pipelines.fingerprint import comparable
@@ -229,7 +230,7 @@ def _frozen(step: PipelineStep, resolved: ResolvedStep, needs: list[Need]) -> Fr
         packages=resolved.packages,
         spec=resolved.spec,
         provision=None if resolved.provision is None else resolved.provision.to_dict(),
-        allow_reuse=step.allow_reuse,
+        allow_reuse=step.allow_reuse and not are_overwritten(resolved.spec),
         retries=step.retries,
         timeout=None if step.timeout_seconds is None else float(step.timeout_seconds),
     )
