@@ -1,6 +1,7 @@
 """What the operator counts, for Prometheus. No label names a step: there is no bound to how many there will be.
 
-`MeteredKube` derives the outcomes of steps from the statuses that the operator reads and writes.
+`MeteredKube` derives the outcomes of steps from the statuses that the operator reads and writes. ComputeClusters are
+few and outlive steps, so the gauges of their nodes name them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
@@ -20,6 +22,7 @@ from prometheus_client.registry import Collector
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.pool import Holder, Pool
 from longshore_operator.manifests import names
+from longshore_protocol.errors import CATEGORIES, SYSTEM
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _AGES = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -29,6 +32,10 @@ _BY_STATE: Mapping[str, tuple[str, tuple[str, ...]]] = {  # metric -> help, kind
 }
 _KINDS = frozenset(kind for _, kinds in _BY_STATE.values() for kind in kinds)
 _STATES = ("pending", "running", "succeeded", "failed")
+_NODES: Mapping[str, str] = {  # value of the label -> field of nodeStateCounts
+    each: f"{each}NodeCount" for each in ("idle", "leaving", "preempted", "preparing", "running", "unusable")
+}
+_CLUSTER_LABELS = ("namespace", "compute_cluster")
 _COUNTED = tuple((what, outcome) for what in ("miniBatches", "items") for outcome in ("succeeded", "failed"))
 
 Counts = tuple[int, ...]  # in the order of _COUNTED
@@ -44,6 +51,16 @@ class _Seen:
     workers_wanted: int
     workers_ready: int
     counts: Counts
+    category: str  # of its first error, "" without one
+
+
+@dataclass(frozen=True)
+class _Since:
+    """What has happened to a step since its status before."""
+
+    counts: Counts
+    failed: bool
+    category: str  # of a first error that is new, "" without one
 
 
 @dataclass
@@ -100,9 +117,31 @@ class Metrics:
         }
         for what, outcome in _COUNTED:
             self._ended[what].labels(outcome)  # there from the start: a rate needs a first value
-        self._steps, self._others = _Steps(), _Others()
-        self.registry.register(self._steps)
-        self.registry.register(self._others)
+        self._failures = Counter(
+            "longshore_failures",
+            "Steps, tasks and PipelineRuns that failed, by kind.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in (names.STEP_KIND, *sorted(_KINDS)):
+            self._failures.labels(kind)
+        self._errors = Counter(
+            "longshore_first_errors",
+            "ParallelRunSteps with an error, by the category of their first one.",
+            ["category"],
+            registry=self.registry,
+        )
+        for category in CATEGORIES:
+            self._errors.labels(category)
+        self._coordinators = Gauge(
+            "longshore_coordinators",
+            "Coordinators that the operator polls, by whether the latest poll was answered.",
+            ["state"],
+            registry=self.registry,
+        )
+        self._steps, self._others, self._clusters = _Steps(), _Others(), _Clusters()
+        for each in (self._steps, self._others, self._clusters):
+            self.registry.register(each)
 
     def queue_depth(self, read: Callable[[], int]) -> None:
         """Register the function that returns the depth of the queue on each scrape."""
@@ -121,6 +160,11 @@ class Metrics:
     def leads(self, read: Callable[[], bool]) -> None:
         """Register the function that returns on each scrape whether this operator leads."""
         self._leader.set_function(lambda: float(read()))
+
+    def coordinators(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Register the function that returns the number of polled coordinators in each state on each scrape."""
+        for state in read():
+            self._coordinators.labels(state).set_function(partial(lambda of: float(read()[of]), state))
 
     def api_request(self, verb: str, kind: str, code: str) -> None:
         """Count a request of the Kubernetes API."""
@@ -143,8 +187,13 @@ class Metrics:
 
     def step(self, manifest: Manifest) -> None:
         """Take note of a step with its status; what ended since its last one is counted."""
-        for (what, outcome), more in zip(_COUNTED, self._steps.note(manifest), strict=True):
+        since = self._steps.note(manifest)
+        for (what, outcome), more in zip(_COUNTED, since.counts, strict=True):
             self._ended[what].labels(outcome).inc(more)
+        if since.failed:
+            self._failures.labels(names.STEP_KIND).inc()
+        if since.category:
+            self._errors.labels(since.category if since.category in CATEGORIES else SYSTEM).inc()
 
     def gone(self, namespace: str, name: str) -> None:
         """Forget a step."""
@@ -152,11 +201,20 @@ class Metrics:
 
     def other(self, manifest: Manifest) -> None:
         """Take note of a task or a PipelineRun with its status."""
-        self._others.note(manifest)
+        if self._others.note(manifest):
+            self._failures.labels(manifest["kind"]).inc()
 
     def other_gone(self, kind: str, namespace: str, name: str) -> None:
         """Forget a task or a PipelineRun."""
         self._others.forget(kind, namespace, name)
+
+    def cluster(self, manifest: Manifest) -> None:
+        """Take note of a ComputeCluster with its status."""
+        self._clusters.note(manifest)
+
+    def cluster_gone(self, namespace: str, name: str) -> None:
+        """Forget a ComputeCluster."""
+        self._clusters.forget(namespace, name)
 
 
 class _Others(Collector):
@@ -166,11 +224,14 @@ class _Others(Collector):
         self._lock = threading.Lock()
         self._states: dict[tuple[str, str, str], str] = {}  # kind, namespace, name
 
-    def note(self, manifest: Manifest) -> None:
+    def note(self, manifest: Manifest) -> bool:
+        """Return whether it has failed since it was last seen."""
         metadata = manifest["metadata"]
+        key = (manifest["kind"], metadata["namespace"], metadata["name"])
+        now = _state(manifest.get("status") or {})
         with self._lock:
-            key = (manifest["kind"], metadata["namespace"], metadata["name"])
-            self._states[key] = _state(manifest.get("status") or {})
+            before, self._states[key] = self._states.get(key, now), now
+        return now == "failed" and before != "failed"
 
     def forget(self, kind: str, namespace: str, name: str) -> None:
         with self._lock:
@@ -193,8 +254,8 @@ class _Steps(Collector):
         self._lock = threading.Lock()
         self._seen: dict[tuple[str, str], _Seen] = {}  # namespace, name
 
-    def note(self, manifest: Manifest) -> Counts:
-        """Return how much more has ended than this operator knew.
+    def note(self, manifest: Manifest) -> _Since:
+        """Return what has happened since the status that this operator knew.
 
         The earlier operator has counted the first status of a step, so no counter counts it twice.
         """
@@ -210,7 +271,12 @@ class _Steps(Collector):
             else:
                 known = (0,) * len(_COUNTED)  # another run begins at nought
             self._seen[key] = replace(now, counts=tuple(map(max, now.counts, known)))
-        return tuple(max(new - old, 0) for new, old in zip(now.counts, known, strict=True))
+        more = tuple(max(new - old, 0) for new, old in zip(now.counts, known, strict=True))
+        if before is None or before.uid != now.uid:
+            return _Since(more, failed=False, category="")
+        is_new_error = not before.category or before.run not in ("", now.run)
+        failed = now.state == "failed" and before.state != "failed"
+        return _Since(more, failed=failed, category=now.category if is_new_error else "")
 
     def forget(self, namespace: str, name: str) -> None:
         with self._lock:
@@ -229,6 +295,51 @@ class _Steps(Collector):
         yield workers
 
 
+class _Clusters(Collector):
+    """The ComputeClusters there are, with the nodes of each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._nodes: dict[tuple[str, str], Mapping[str, int]] = {}  # namespace, name -> nodes by state
+        self._limits: dict[tuple[str, str], int] = {}  # maxNodes
+
+    def note(self, manifest: Manifest) -> None:
+        metadata = manifest["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        counts: Mapping[str, int] = (manifest.get("status") or {}).get("nodeStateCounts", {})
+        limit = manifest.get("spec", {}).get("maxNodes")
+        with self._lock:
+            self._nodes[key] = {state: counts.get(field, 0) for state, field in _NODES.items()}
+            if isinstance(limit, int):  # what is written has no spec, and that of a manifest may be wrong
+                self._limits[key] = limit
+
+    def forget(self, namespace: str, name: str) -> None:
+        with self._lock:
+            self._nodes.pop((namespace, name), None)
+            self._limits.pop((namespace, name), None)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        with self._lock:
+            found, limits = dict(self._nodes), dict(self._limits)
+        nodes = GaugeMetricFamily(
+            "longshore_compute_cluster_nodes",
+            "Nodes of each ComputeCluster by state.",
+            labels=[*_CLUSTER_LABELS, "state"],
+        )
+        for key, states in found.items():
+            for state, count in states.items():
+                nodes.add_metric([*key, state], count)
+        yield nodes
+        most = GaugeMetricFamily(
+            "longshore_compute_cluster_max_nodes",
+            "The most nodes that each ComputeCluster may have.",
+            labels=_CLUSTER_LABELS,
+        )
+        for key, limit in limits.items():
+            most.add_metric(key, limit)
+        yield most
+
+
 def _seen(uid: str, status: Mapping[str, Any]) -> _Seen:
     progress: Mapping[str, Any] = status.get("progress", {})
     state = _state(status)
@@ -240,6 +351,7 @@ def _seen(uid: str, status: Mapping[str, Any]) -> _Seen:
         workers_wanted=workers.get("wanted", 0),
         workers_ready=workers.get("ready", 0),
         counts=tuple(progress.get(what, {}).get(outcome, 0) for what, outcome in _COUNTED),
+        category=status.get("firstError", {}).get("category", ""),
     )
 
 
@@ -268,6 +380,11 @@ class MeteredKube:
                 self._metrics.other_gone(kind, namespace, name)
             else:
                 self._metrics.other(found)
+        elif kind == names.COMPUTE_KIND:
+            if found is None:
+                self._metrics.cluster_gone(namespace, name)
+            else:
+                self._metrics.cluster(found)
         return found
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Sequence[Manifest]:
@@ -292,6 +409,8 @@ class MeteredKube:
             self._metrics.status_age(manifest["status"])
         elif manifest["kind"] in _KINDS:
             self._metrics.other(manifest)
+        elif manifest["kind"] == names.COMPUTE_KIND:
+            self._metrics.cluster(manifest)
 
     def change(self, kind: str, namespace: str, name: str, uid: str, spec: Mapping[str, Any]) -> None:
         self._kube.change(kind, namespace, name, uid, spec)

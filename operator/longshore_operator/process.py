@@ -72,6 +72,7 @@ def main() -> int:
     queue: WorkQueue[Key] = WorkQueue(work, expected=(ApiError, OSError), about=_about, taken=metrics.queue_lateness)
     lead = _connect(store, kube, queue, watches, leads=leads)
     metrics.queue_depth(queue.__len__)
+    metrics.coordinators(poller.states)
     if options.lease is not None:
         terms = Terms.of(options.lease_duration)
         leases = ApiKube(client, metrics.api_request, timeout=terms.renew_deadline / 2)

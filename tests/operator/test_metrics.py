@@ -11,7 +11,8 @@ from task_world import AROUND, TaskWorld, script, transfer
 from world import NAMESPACE, World
 
 from longshore_operator.endpoints import serving
-from longshore_operator.metrics import Metrics
+from longshore_operator.metrics import MeteredKube, Metrics
+from longshore_protocol.errors import CATEGORIES
 
 
 @pytest.fixture
@@ -202,7 +203,77 @@ def test_no_label_names_a_step(metrics):
         for sample in family.samples
         for name in sample.labels
     }
-    assert labels == {"kind", "outcome", "le", "state", "verb", "code"}
+    assert labels == {"kind", "outcome", "le", "state", "verb", "code", "category"}
+
+
+def failing(category, **changes):
+    return manifest(1, 1, **condition("False"), firstError={"category": category}, **changes)
+
+
+@pytest.mark.parametrize("category", ["UserError", "Timeout", "OutOfMemory", "DataError", "System"])
+def test_a_failure_is_counted_once_with_the_category_of_its_first_error(metrics, category):
+    metrics.step(NEW)
+    for _ in range(3):
+        metrics.step(failing(category))
+    assert value(metrics, "longshore_failures_total", kind="ParallelRunStep") == 1
+    counts = {each: value(metrics, "longshore_first_errors_total", category=each) for each in CATEGORIES}
+    assert counts == {each: float(each == category) for each in CATEGORIES}
+
+
+def test_a_category_of_another_version_counts_as_system(metrics):
+    metrics.step(NEW)
+    metrics.step(failing("Novel"))
+    assert value(metrics, "longshore_first_errors_total", category="System") == 1
+
+
+def test_a_failure_that_an_earlier_operator_counted_is_not_counted_again(metrics):
+    metrics.step(failing("Timeout"))
+    metrics.other({**failing(""), "kind": "ScriptStep"})
+    assert value(metrics, "longshore_first_errors_total", category="Timeout") == 0
+    kinds = ("ParallelRunStep", "ScriptStep", "TransferStep", "PipelineRun")
+    assert {each: value(metrics, "longshore_failures_total", kind=each) for each in kinds} == dict.fromkeys(kinds, 0)
+
+
+@pytest.mark.parametrize("kind", ["ScriptStep", "TransferStep", "PipelineRun"])
+def test_each_failure_of_a_retried_resource_is_counted(metrics, kind):
+    for status in ("Unknown", "False", "False", "Unknown", "False"):
+        metrics.other({**manifest(**condition(status)), "kind": kind})
+    assert value(metrics, "longshore_failures_total", kind=kind) == 2
+
+
+def test_nodes_of_a_compute_cluster_are_counted_by_state_until_it_is_deleted(metrics):
+    world = World()
+    metered = MeteredKube(world.kube, metrics)
+    cluster = {
+        "kind": "ComputeCluster",
+        "metadata": {"namespace": NAMESPACE, "name": "gpu", "uid": "u"},
+        "spec": {"maxNodes": 6},
+        "status": {"nodeStateCounts": {"runningNodeCount": 2, "idleNodeCount": 1}},
+    }
+    world.kube.objects["ComputeCluster", NAMESPACE, "gpu"] = cluster
+    metered.read("ComputeCluster", NAMESPACE, "gpu")
+    labels = {"namespace": NAMESPACE, "compute_cluster": "gpu"}
+
+    def nodes(state):
+        return value(metrics, "longshore_compute_cluster_nodes", **labels, state=state)
+
+    assert [nodes(each) for each in ("running", "idle", "preparing")] == [2, 1, 0]
+    written = {key: each for key, each in cluster.items() if key != "spec"}
+    metered.write_status({**written, "status": {"nodeStateCounts": {"preparingNodeCount": 3}}})
+    assert [nodes(each) for each in ("running", "idle", "preparing")] == [0, 0, 3]
+    assert value(metrics, "longshore_compute_cluster_max_nodes", **labels) == 6
+    del world.kube.objects["ComputeCluster", NAMESPACE, "gpu"]
+    metered.read("ComputeCluster", NAMESPACE, "gpu")
+    assert nodes("running") is None
+    assert value(metrics, "longshore_compute_cluster_max_nodes", **labels) is None
+
+
+def test_coordinators_are_counted_at_each_scrape(metrics):
+    states = {"answering": 3, "silent": 0}
+    metrics.coordinators(lambda: states)
+    states["silent"] = 2
+    assert value(metrics, "longshore_coordinators", state="answering") == 3
+    assert value(metrics, "longshore_coordinators", state="silent") == 2
 
 
 # --- over HTTP ------------------------------------------------------------------------------------------------------

@@ -272,6 +272,18 @@ async def test_one_that_does_not_answer_is_asked_less_and_less_often(world):
 
 
 @on_jumping_clock
+async def test_coordinators_that_do_not_answer_are_counted_until_they_do(world):
+    world.mute.add("a")
+    for step in ("a", "b"):
+        world.look(step)
+    await asyncio.sleep(60)
+    assert world.poller.states() == {"answering": 1, "silent": 1}
+    world.mute.clear()
+    await asyncio.sleep(100)
+    assert world.poller.states() == {"answering": 2, "silent": 0}
+
+
+@on_jumping_clock
 async def test_an_error_that_is_raised_often_keeps_nothing_alive(world):
     world.mute.add("a")
     world.look("a")

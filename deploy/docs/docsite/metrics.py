@@ -10,8 +10,8 @@ _INTRODUCTION = """# Metrics
 
 What you can plot and alert on: the operator serves these at `/metrics` of port 9090, for Prometheus.
 [Installing on a cluster](../install.md#watching-it) describes how to have them scraped. Of the labels, `kind` is a kind
-of resource and never a name: their number is bounded. Prometheus adds `_bucket`, `_sum` and `_count` to the name
-of a histogram. The operator serves the usual `process_` metrics of Python's client, too.
+of resource, and only ComputeClusters are named, so that the number of series is bounded. Prometheus adds `_bucket`,
+`_sum` and `_count` to the name of a histogram. It also serves the usual `process_` metrics of Python's client.
 
 """
 
@@ -40,4 +40,7 @@ def _used() -> Metrics:
     metrics.api_request("get", names.STEP_KIND, "200")
     with metrics.reconcile(names.STEP_KIND) as ended:
         ended(None)
+    metrics.coordinators(lambda: {"answering": 1})
+    metadata = {"namespace": "score", "name": "cpu"}
+    metrics.cluster({"metadata": metadata, "spec": {"maxNodes": 4}})
     return metrics

@@ -147,6 +147,12 @@ class Poller:
     def interval(self) -> float:
         return max(_SHORTEST, len(self._entries) / _BUDGET)
 
+    def states(self) -> dict[str, int]:
+        """Return the number of polled coordinators that answered the latest poll, and of those that did not."""
+        with self._lock:
+            silent = sum(each.error is not None for each in self._entries.values())
+            return {"answering": len(self._entries) - silent, "silent": silent}
+
     def snapshot(self, endpoint: Endpoint, *, generation: int, ended: frozenset[str]) -> Polled:
         with self._lock:
             entry = self._entry(endpoint, generation=generation, ended=ended)
