@@ -17,7 +17,7 @@ from longshore_planner.catalogue import Document, Documents
 from longshore_planner.locations import is_url, locate
 from longshore_planner.pod_locations import is_below, pod_location
 from longshore_planner.references import References
-from longshore_planner.step_data import ALL, datastores_of, listed_datastores
+from longshore_planner.step_data import ALL, datastores_of, listed_datastores, outputs_of
 from longshore_planner.tables import tabular_format
 from longshore_protocol import catalogue, job
 
@@ -42,17 +42,29 @@ def usable_datastores(documents: Documents, step: Document[Resource], *, in_pods
     if references.problems:
         raise InvalidDocuments(references.problems)
     root_of = _root_in_pods if in_pods else _local_root
-    found = [
-        job.Datastore(each.name, root, each.resource.spec.default)
-        for each in datastores_of(documents, step.resource)
-        if (root := root_of(each)) is not None
-    ]
+    found = []
+    for each in datastores_of(documents, step.resource):
+        root, default = root_of(each), each.resource.spec.default
+        if root is not None:
+            read_only = in_pods and "://" not in root and not _is_written(each, step.resource)
+            found.append(job.Datastore(each.name, root, default, read_only))
     return tuple(found if in_pods else [*found, _MACHINE])
 
 
 def named_data(documents: Documents, *, in_pods: bool) -> str:
     """Return the catalogue of all Models and Datasets of the documents, packed; `in_pods` if the run is in pods."""
     return catalogue.pack(_Lister(documents, in_pods=in_pods).assets(), documents.names(Datastore))
+
+
+def _is_written(store: Document[Datastore], step: Resource) -> bool:
+    """Return whether a step writes to a Datastore by its outputs, or may by its spec.datastores.
+
+    The claim of another one may allow no more than reading.
+    """
+    if listed_datastores(step) is not None:
+        return True
+    written = {name for name, _ in outputs_of(step)} or {None}
+    return store.name in written or (store.resource.spec.default and None in written)
 
 
 class _Lister:

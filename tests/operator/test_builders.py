@@ -142,9 +142,9 @@ def test_a_tasks_script_sees_no_credential_and_no_job(pod):
     assert "envFrom" not in made["main"]
     assert {each["name"] for each in made["main"]["env"]} == {"PYTHONPATH", "LONGSHORE_UMASK", "LONGSHORE_ECHO", "HOME"}
     seen = {name: {each["name"] for each in container["volumeMounts"]} for name, container in made.items()}
-    assert seen["main"] == {"packages", "work", "data-0", "shm"}
-    assert seen["collect"] == {"run", "work", "scratch", "data-0", "data-1"}
-    assert seen["prepare"] - {"source"} == seen["collect"]
+    assert seen["main"] == {"packages", "work", "staged", "data-0", "shm"}
+    assert seen["collect"] == {"run", "work", "staged", "scratch", "data-0", "data-1"}
+    assert seen["prepare"] - {"source"} == seen["collect"] - {"staged"}
     assert pod["spec"]["restartPolicy"] == "Never"
 
 

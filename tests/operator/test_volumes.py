@@ -14,7 +14,7 @@ from longshore_operator.settings import Settings
 from longshore_planner.cluster.pod_requirements import PodRequirements, Volume
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pod_locations import MOUNTS
-from longshore_protocol.job import Model, ScriptInput
+from longshore_protocol.job import Datastore, Model, ScriptInput
 from longshore_protocol.script_job import ScriptJob, ScriptOutput
 from longshore_storage import beneath
 
@@ -233,6 +233,27 @@ def test_a_script_cannot_move_what_its_agent_writes_inputs_to():
     }
     assert staged == {"inject": [], "agent": [False], "main": [True]}
     assert {"name": "LONGSHORE_STAGE_DIR", "value": "/longshore/staged"} in made["agent"]["env"]
+    made = {each["name"]: each for each in containers(dumped(tasks.task_pod(a_task(), SETTINGS, 0)))}
+    staged = {
+        name: [each.get("readOnly", False) for each in made[name]["volumeMounts"] if each["name"] == "staged"]
+        for name in made
+    }
+    assert staged == {"inject": [], "prepare": [], "collect": [False], "main": [True]}
+    assert {"name": "LONGSHORE_STAGE_DIR", "value": "/longshore/staged"} in made["collect"]["env"]
+
+
+@pytest.mark.parametrize(("read_only", "mode"), [(True, True), (False, None)])
+def test_a_volume_that_scripts_may_upload_to_is_mounted_for_writing_in_our_containers_alone(read_only, mode):
+    store = Datastore("other", "/mnt/longshore/claim/other", read_only=read_only)
+    volumes = (*a_run().provision.volumes, Volume(claim="other"))
+    run = a_run()
+    run = replace(
+        run, job=replace(run.job, datastores=(store,)), provision=replace(run.provision, volumes=volumes, folders=())
+    )
+    made = {each["name"]: each for each in containers(dumped(pods.worker_pod(run, SETTINGS, 0)))}
+    mounts = [each for each in made["agent"]["volumeMounts"] if each["mountPath"] == "/mnt/longshore/claim/other"]
+    assert [each.get("readOnly") for each in mounts] == [mode]
+    assert [each for each in made["main"]["volumeMounts"] if each["mountPath"] == "/mnt/longshore/claim/other"] == []
 
 
 def test_every_folder_of_a_pods_own_has_a_limit_and_the_agent_knows_it():
@@ -251,5 +272,6 @@ def test_every_folder_of_a_pods_own_has_a_limit_and_the_agent_knows_it():
                 limits.setdefault(each["name"], set()).add(each["emptyDir"].get("sizeLimit"))
     ours = {"packages": {"64Mi"}, "source": {"5Gi"}, "hidden": {"1Mi"}}
     assert limits == {**ours, **{name: {"2Gi"} for name in ("work", "staged", "scratch")}}
-    (agent,) = [each for each in containers(dumped(made[1])) if each["name"] == "agent"]
-    assert {"name": "LONGSHORE_SPACE", "value": str(2 << 30)} in agent["env"]
+    for each in [*containers(dumped(made[1])), *containers(dumped(made[2]))]:
+        if each["name"] in ("agent", "collect"):
+            assert {"name": "LONGSHORE_SPACE", "value": str(2 << 30)} in each["env"]

@@ -95,7 +95,9 @@ JOB = of(
     arguments=st.lists(TEXT, max_size=3).map(tuple),
     variables=st.dictionaries(TEXT, TEXT, max_size=3),
     models=st.lists(of(Model, name=TEXT, version=NUMBER, uri=TEXT), max_size=3).map(tuple),
-    datastores=st.lists(of(Datastore, name=TEXT, uri=TEXT, default=st.booleans()), max_size=3).map(tuple),
+    datastores=st.lists(
+        of(Datastore, name=TEXT, uri=TEXT, default=st.booleans(), read_only=st.booleans()), max_size=3
+    ).map(tuple),
     catalogue=TEXT,
     side_inputs=st.lists(
         of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT), max_size=3

@@ -103,6 +103,16 @@ def test_all_datastores_include_folders_of_nodes_where_these_are_allowed():
     assert Datastore("nodes", "/mnt/longshore/host/data") in run.job.datastores
 
 
+def test_volumes_that_a_step_only_reads_are_written_to_only_if_they_are_listed():
+    words = {"sideInputs": [{"name": "words", "file": {"datastore": "other", "paths": ["words"]}}]}
+    by_default = on_cluster(*STORES, **words).job.datastores
+    assert {each.name: each.read_only for each in by_default} == {"main": False, "other": True}
+    listed = on_cluster(*STORES, **words, datastores=["other", "bucket"]).job.datastores
+    assert {each.name: each.read_only for each in listed} == {"other": False, "bucket": False}
+    local = usable(resource("Datastore", "folder", {"uri": "store"}), datastores=["folder"])
+    assert not any(each.read_only for each in local)
+
+
 def test_a_script_step_has_the_same_rights():
     script = resource(
         "ScriptStep",
@@ -116,7 +126,9 @@ def test_a_script_step_has_the_same_rights():
     )
     every = documents(script, ENVIRONMENT, MODEL, *STORES)
     run = resolve_task_on_cluster(every, namespace="n", uid=UID, generation=1, host_paths=False)
-    assert run.job["datastores"] == [{"name": "bucket", "uri": "s3://bucket/data", "default": False}]
+    assert run.job["datastores"] == [
+        {"name": "bucket", "uri": "s3://bucket/data", "default": False, "read_only": False}
+    ]
     assert [each.name for each in unpack(run.job["catalogue"]).assets] == ["digits"]
 
 

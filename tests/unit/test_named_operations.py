@@ -71,7 +71,7 @@ def step(tmp_path, monkeypatch):
         script="s.py",
         datastores=(
             Usable("bucket", STORE, default=True),
-            Usable("folder", str(tmp_path / "folder")),
+            Usable("folder", str(tmp_path / "folder"), read_only=True),
         ),
         catalogue=pack(ASSETS, ["bucket", "folder", "hidden"]),
     )
@@ -353,6 +353,15 @@ class TestDatastores:
         assert message in str(refused.value)
         assert stored() == before
         assert [each for each in os.listdir() if each.startswith("longshore-upload")] == []
+
+    def test_a_volume_that_the_step_only_reads_is_not_written_to(self):
+        Path("x.txt").write_text("x")
+        with pytest.raises(UserErrorException) as refused:
+            Datastore(None, "folder").upload_files(["x.txt"])
+        assert str(refused.value) == (
+            'Datastore "folder" is on a volume that this step only reads; add "folder" to spec.datastores of the step '
+            "to write to it."
+        )
 
     @pytest.mark.parametrize("prefix", ["../x", "words/../../x", "a\\b"])
     def test_scripts_read_nowhere_else(self, prefix):

@@ -54,7 +54,9 @@ JOB = of(
     variables=TEXTS,
     params=TEXTS,
     models=st.lists(of(Model, name=TEXT, version=st.integers(), uri=TEXT), max_size=3).map(tuple),
-    datastores=st.lists(of(Datastore, name=TEXT, uri=TEXT, default=st.booleans()), max_size=3).map(tuple),
+    datastores=st.lists(
+        of(Datastore, name=TEXT, uri=TEXT, default=st.booleans(), read_only=st.booleans()), max_size=3
+    ).map(tuple),
     catalogue=TEXT,
     timeout=st.none() | SECONDS,
     logging_level=TEXT,

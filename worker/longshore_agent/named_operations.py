@@ -93,6 +93,12 @@ class NamedOperations:
         """Upload the files that a script put into a folder; return how many, and which exist already."""
         store = self._datastore(given, "datastore")
         name, folder, overwrite = given.text("folder"), given.text("path", default=""), given.flag("overwrite")
+        if store.read_only:
+            text = (
+                f'Datastore "{store.name}" is on a volume that this step only reads; add "{store.name}" to '
+                "spec.datastores of the step to write to it."
+            )
+            raise RequestError(text, messages.NOT_ALLOWED)
         source = _inside_exchange(self._exchange, name)
         target = Target(store.name, store.uri, folder, run_uri=self._run_uri)
         upload = partial(target.upload, source, overwrite=overwrite, check=self._files.step)

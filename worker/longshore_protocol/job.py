@@ -134,6 +134,7 @@ class Datastore:
     name: str
     uri: str  # its root
     default: bool = False
+    read_only: bool = False  # it is on a volume that the step's pods only read
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _access(run: ClusterRun) -> DataAccess:
     paths += [each.rpartition("=")[2] for each in job.arguments] + [*job.variables.values()]  # a location may be in one
     return DataAccess(
         run.provision,
-        writes=(job.run_uri, job.output.uri),
+        writes=(job.run_uri, job.output.uri, *(each.uri for each in job.datastores if not each.read_only)),
         script_reads=tuple(paths),
         script_writes=(join(job.run_uri, "logs"), job.output.uri),
     )

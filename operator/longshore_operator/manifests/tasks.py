@@ -4,8 +4,10 @@ ScriptStep     init: inject    copies host and protocol into `packages`, because
                init: prepare   credentials of stores: stages the folder that the script works in
                init: environment  unpacks installed packages that a builder stored, if the Environment has any
                main            the user's code; none of Longshore's credentials. Holds a lock in the folder
-               collect         credentials of stores: waits for the lock, then uploads what the script wrote
+               collect         credentials of stores: gives the script the data that it asks for by name, waits for the
+                               lock, then uploads what the script wrote
                all but inject  `work` with that folder
+               main, collect   `staged` with that data, which only `collect` writes
                all but main    the data volumes; of these, `main` has what the script reads and writes
 TransferStep   transfer        credentials of stores: copies
 
@@ -37,6 +39,7 @@ from longshore_operator.manifests.parts import (
     RUN,
     SCRATCH,
     SCRIPT_USER,
+    STAGED,
     UMASK,
     WORK,
     confined,
@@ -52,6 +55,7 @@ from longshore_operator.manifests.parts import (
 from longshore_operator.manifests.subject import Subject
 from longshore_operator.manifests.volumes import DataAccess
 from longshore_operator.settings import Settings
+from longshore_planner.cluster.nodes import amount
 from longshore_planner.cluster.pod_requirements import SOURCE
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.locations import join
@@ -83,11 +87,11 @@ def _script_pod(run: TaskRun, settings: Settings, number: int) -> V1Pod:
     return pod(
         about,
         placement.on_node(node, settings),
-        containers=[_main(access), _ours(COLLECT, [_JOB, _FOLDER], access, settings)],
+        containers=[_main(access), _collect(access, settings)],
         init_containers=[inject(access, settings), _prepare(access, settings), *unpack(access, settings)],
         volumes=[
             packages_volume(),
-            *scratch_volumes(settings, "work", "scratch"),
+            *scratch_volumes(settings, "work", "staged", "scratch"),
             _job(run),
             *(source if given.config_map is not None else []),
             *environment_volumes(given, settings),
@@ -105,7 +109,11 @@ def _access_of_script(run: TaskRun) -> DataAccess:
     paths += [each.rpartition("=")[2] for each in job.arguments] + [*job.variables.values()]  # a location may be in one
     return DataAccess(
         run.provision,
-        writes=(job.run_uri, *(each.uri for each in job.outputs)),
+        writes=(
+            job.run_uri,
+            *(each.uri for each in job.outputs),
+            *(each.uri for each in job.datastores if not each.read_only),
+        ),
         script_reads=tuple(paths),
         script_writes=(
             join(job.run_uri, script_folder.LOGS),
@@ -161,6 +169,15 @@ def _ours(name: str, arguments: list[str], access: DataAccess, settings: Setting
     )
 
 
+def _collect(access: DataAccess, settings: Settings) -> V1Container:
+    """Return the container that answers the script's requests, and uploads what it wrote."""
+    container = _ours(COLLECT, [_JOB, _FOLDER], access, settings)
+    space = str(int(amount(settings.scratch_size_limit)))
+    container.env = [*(container.env or []), *ours(LONGSHORE_STAGE_DIR=STAGED, LONGSHORE_SPACE=space)]
+    container.volume_mounts = [*(container.volume_mounts or []), V1VolumeMount(name="staged", mount_path=STAGED)]
+    return container
+
+
 def _main(access: DataAccess) -> V1Container:
     """Return the user's container. Its root stays writable: what its image does there is the user's affair."""
     given = access.provision
@@ -176,6 +193,7 @@ def _main(access: DataAccess) -> V1Container:
         volume_mounts=[
             V1VolumeMount(name="packages", mount_path=PACKAGES, read_only=True),
             V1VolumeMount(name="work", mount_path=WORK),
+            V1VolumeMount(name="staged", mount_path=STAGED, read_only=True),
             *environment_mounts(given),
             *access.script_mounts(),
             *placement.mounts(given.node),
