@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from longshore_protocol.snapshot import MOST_DEVICES, Device
-from longshore_protocol.wire import DOWNLOADING
+from longshore_protocol.wire import DOWNLOADING, REGISTERING
 
 _REPORT_TIMEOUT = 60.0  # seconds: an agent that downloads data reports every few seconds
 
@@ -118,6 +118,13 @@ class Agents:
     def workers(self) -> dict[str, str]:
         """Return the worker of each registered agent."""
         return {agent: entry.worker for agent, entry in self._agents.items()}
+
+    def are_registering(self, now: float) -> bool:
+        """Return whether a worker is uploading what its processes registered."""
+        return any(
+            now - entry.last_call < _REPORT_TIMEOUT and any(each["state"] == REGISTERING for each in entry.processes)
+            for entry in self._agents.values()
+        )
 
     def is_ready(self, agent: str) -> bool:
         """Return whether an agent has a process that has passed init()."""

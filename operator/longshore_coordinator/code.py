@@ -182,6 +182,7 @@ def _is_unknown(name: str, then: dict[str, str], now: dict[str, str]) -> bool:
 
 
 _CONTENT = "the content of "
+SOURCE_CONTENT = f"{_CONTENT}the source"  # in a record, if the coordinator lists the source
 _A_FILE = 'the file "'
 _MODULES = (".py", ".so")
 

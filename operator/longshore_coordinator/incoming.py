@@ -12,6 +12,7 @@ from typing import Any
 
 from longshore_protocol import errors, wire
 from longshore_protocol.fields import LATEST, LONGEST, NUMBER, Field, fault
+from longshore_protocol.registrations import read_registration
 from longshore_protocol.segments import decode_digests, select_digests
 from longshore_protocol.text import MESSAGE, TRACEBACK, is_encodable, printable
 from longshore_protocol.wire import DOWNLOADING, INPUT, STORE, Deferral, Failure
@@ -29,12 +30,13 @@ _REGISTER = (_WORKER, Field("boot", (str,), 1, _LONGEST_NAME), Field("protocol")
 LEASE = (*_IDENTITY, Field("want", (int,), 1, _MANY))
 BYE = (_AGENT,)
 WORKER = (_WORKER,)
-_LISTS = ("headers", "completed", "failed", "returned", "deferred", "held", "init_failed", "processes")
+_LISTS = ("headers", "completed", "failed", "returned", "deferred", "held", "init_failed", "processes", "registered")
 _REPORT = (
     *_IDENTITY,
     Field("segment", (str,), most=1024),
     Field("bytes"),
     Field("fetched"),
+    Field("shutdowns"),
     Field("digests", (str,), most=_MANY * 16),
     *(Field(name, (list,), most=_MANY) for name in _LISTS),
 )
@@ -66,6 +68,11 @@ _DEFERRAL = (
     Field("attempt"),
     Field("origin", (str,), most=_SHORT),
     Field("message", (str,), most=_TEXT),
+)
+_REGISTERED = (
+    Field("process"),
+    Field("registration", (str,), most=_TEXT),
+    Field("digest", (str,), most=_TEXT),
 )
 _SECONDS = Field("seconds", NUMBER, most=LONGEST)
 
@@ -110,6 +117,8 @@ def report(body: bytes) -> dict[str, Any]:
     for name in ("failed", "init_failed"):
         found[name] = [_failure(name, raw) for raw in found[name]]
     found["deferred"] = [_deferral(raw) for raw in found["deferred"]]
+    _require_rows("registered", found["registered"], _REGISTERED)
+    found["registered"] = [_registered(each) for each in found["registered"]]
     found["processes"] = [_process(each) for each in found["processes"]]
     return found
 
@@ -213,6 +222,16 @@ def _deferral(raw: Any) -> Deferral:
     if deferral.origin not in (INPUT, STORE):
         raise MalformedMessageError(f"in deferred, the origin {printable(deferral.origin, 60)!r} does not exist")
     return deferral._replace(message=printable(deferral.message, MESSAGE))
+
+
+def _registered(raw: list[Any]) -> list[Any]:
+    process, text, digest = raw
+    if text:
+        try:
+            read_registration(text)
+        except ValueError as error:
+            raise MalformedMessageError(f"in registered, {printable(str(error), MESSAGE)}") from error
+    return [process, text, printable(digest, MESSAGE)]
 
 
 def _process(raw: Any) -> dict[str, Any]:

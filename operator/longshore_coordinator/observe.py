@@ -80,6 +80,8 @@ def take_snapshot(
         first_error=_first_error(run),
         output_file=job.output.file_name if milestones.assembled else None,
         rows=written.rows if milestones.assembled else None,
+        registered=run.registered,
+        code=run.code,
     )
 
 

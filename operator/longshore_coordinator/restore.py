@@ -12,6 +12,7 @@ from longshore_coordinator.error_log import ErrorLog
 from longshore_coordinator.leases import LeaseStore
 from longshore_coordinator.ledger import Ledger
 from longshore_coordinator.plan import Plan, PlanRecord
+from longshore_coordinator.shutdowns import Shutdowns
 from longshore_protocol import errors
 from longshore_protocol.wire import Failure
 
@@ -25,6 +26,7 @@ class Restored:
     def __init__(self, *, counts_empty: bool = True) -> None:
         self.plan = PlanRecord()
         self.codes: list[dict[str, Any]] = []  # versions of the code that completed mini-batches, in order
+        self.shutdowns = Shutdowns()
         self._code: dict[str, Any] | None = None  # of the epoch being replayed; None if it did not record any
         self.errors = ErrorLog(counts_empty=counts_empty)
         self._done = bytearray()
@@ -129,6 +131,8 @@ def restore(ledger: Ledger, *, resumed_by_user: bool, counts_empty: bool = True)
             restored.reset_tries()
         elif "plan" in record:
             restored.plan.update(record["plan"])
+        elif "shutdown" in record:
+            restored.shutdowns.restore(record["shutdown"])
     if resumed_by_user:
         restored.reset_tries()
         ledger.append({"resumed": ledger.epoch})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from longshore_coordinator import verdict as verdicts
 from longshore_coordinator.assembly import AssemblyError, require_packages
-from longshore_coordinator.code import changes, code_of, refusal
+from longshore_coordinator.code import SOURCE_CONTENT, changes, code_of, refusal
 from longshore_coordinator.ends import begin_retry, is_finished, latest_end
 from longshore_coordinator.finish import keeps_rows
 from longshore_coordinator.ledger import Ledger
@@ -14,6 +14,7 @@ from longshore_coordinator.restore import Restored
 from longshore_coordinator.verdict import Verdict
 from longshore_protocol.job import Job
 from longshore_protocol.snapshot import Snapshot
+from longshore_storage.code_files import combined_digest
 from longshore_storage.store import Store
 
 _NO_ROWS = (
@@ -28,6 +29,7 @@ class Start:
 
     verdict: Verdict | None = None  # of a run that needs no work, or must not be resumed
     earlier: Snapshot | None = None  # the last snapshot of a run that has succeeded
+    code: str = ""  # digest of the source, "" if unknown
     codes: int = 1  # number of versions of the code that may have completed mini-batches, including this epoch's
 
 
@@ -66,4 +68,5 @@ def begin(job: Job, store: Store, ledger: Ledger, restored: Restored, *, resumed
     if is_retry:
         begin_retry(store, ledger.epoch)
     ledger.append({"code": {"epoch": ledger.epoch, **code}})
-    return Start(codes=len(restored.codes) + bool(found or not restored.codes))
+    digest = combined_digest(job.code) or code["digests"].get(SOURCE_CONTENT, "")
+    return Start(code=digest, codes=len(restored.codes) + bool(found or not restored.codes))

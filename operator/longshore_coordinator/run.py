@@ -47,6 +47,9 @@ class Run:
         self.ledger_outage = Outage(job.timeouts.storage)  # nothing is granted while the ledger cannot be written
         self._listing_outage = Outage(job.timeouts.storage)  # its limit is checked by the plan's reader
         self._backoff = GrantBackoff()
+        self.shutdowns = restored.shutdowns
+        self.registered = ""  # what the run registers, packed, once it has succeeded
+        self.code = ""  # digest of the source, "" if unknown
         self._ledger = ledger
         self._restored = restored
         self._ticked = now
@@ -145,6 +148,7 @@ class Run:
         agent = body["agent"]
         worker = self.agents.record_call(agent, now)
         self._set_processes(agent, body["processes"], now)
+        self._record_shutdowns(worker, body)
         if self.verdict is not None:
             return []
         deferred = body["deferred"]
@@ -216,7 +220,7 @@ class Run:
             verdict = verdict or verdicts.all_processed(
                 self.job, tally, lambda: self.plan.names(self.accounts.errors.examples(), limit=verdicts.NAMED_ITEMS)
             )
-            if verdict is not None:
+            if verdict is not None and not (verdict.succeeded and self._awaits_shutdown()):
                 self.decide(verdict)
 
     def decide(self, verdict: Verdict) -> None:
@@ -225,6 +229,18 @@ class Run:
             self.verdict = verdict
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _awaits_shutdown(self) -> bool:
+        """Return whether a worker has to be ready for shutdown() first: those of an earlier epoch were lost in it."""
+        return self.shutdowns.is_owed(self.job) and not self.agents.ready()
+
+    def _record_shutdowns(self, worker: str, body: dict[str, Any]) -> None:
+        if not self.shutdowns.defined and any(each.get("shuts_down") is True for each in body["processes"]):
+            self.shutdowns.defined = True
+            self._ledger.append({"shutdown": {"defined": True}})
+        record = self.shutdowns.of_agent(worker, body["registered"], body["shutdowns"])
+        if record is not None:
+            self._ledger.append({"shutdown": record})
 
     def _set_processes(self, agent: str, processes: list[dict[str, Any]], now: float) -> None:
         self.agents.set_processes(agent, processes)

@@ -114,7 +114,7 @@ class Coordinator:
             cut=self._cut,
         )
         start = await asyncio.to_thread(begin, self.job, self._store, self._ledger, restored, resumed=resumed)
-        self._earlier, self._codes = start.earlier, start.codes
+        self._earlier, self._codes, self._run.code = start.earlier, start.codes, start.code
         if start.verdict is None:
             self._reader.start()
         else:
@@ -347,12 +347,27 @@ class Coordinator:
                 await deregistered
                 return self._earlier
         await deregistered
+        verdict = self._register(verdict) if verdict.succeeded else verdict
         self._run.verdict = verdict
         self._milestones.finished, self._ended = clock.now(), self._clock()
         if verdict.reason not in (verdicts.SUPERSEDED, *verdicts.REFUSALS):
             await self._write_end(verdict)
         self._state = final_state(self._run.verdict)  # set last, because readers of the final state may read the files
         return self.snapshot()
+
+    def _register(self, verdict: Verdict) -> Verdict:
+        """Set what a successful run registers; return another verdict if that is impossible."""
+        run = self._run
+        if run.shutdowns.is_owed(self.job):
+            record = {"tries": 1}
+            run.shutdowns.restore(record)
+            self._ledger.append({"shutdown": record})
+            return Verdict(verdicts.INTERRUPTED, "every worker was lost before its shutdown() ended; resume the run")
+        try:
+            run.registered = run.shutdowns.packed(self.job)
+        except ValueError as error:
+            return Verdict(verdicts.REGISTRATION_FAILED, str(error))
+        return verdict
 
     async def _assemble(self) -> Verdict | None:
         """Write the output, unless an earlier coordinator has; return another verdict if that fails."""
@@ -416,8 +431,9 @@ class Coordinator:
     async def _wait_for_agents(self) -> None:
         """Wait until all agents have deregistered, at most _DEREGISTER_TIMEOUT."""
         deadline = self._clock() + _DEREGISTER_TIMEOUT
-        while self._run.agents.count() and self._clock() < deadline:
-            await self._changes.wait(deadline - self._clock())
+        agents = self._run.agents
+        while agents.count() and ((left := deadline - self._clock()) > 0 or agents.are_registering(self._clock())):
+            await self._changes.wait(max(left, _TICK_SECONDS))
 
 
 def _superseded(error: SupersededError) -> Verdict:

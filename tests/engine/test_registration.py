@@ -66,6 +66,30 @@ sys.exit(code)
 """
 
 
+# For a script: kill its process, its host, its agent or the command, and wait for the end that follows from it.
+KILLS = """
+import os, signal, time
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(600)
+
+
+def parent(pid):
+    return int(open("/proc/%d/stat" % pid).read().rpartition(")")[2].split()[1])
+
+
+def command():
+    return parent(os.getppid())
+
+
+def agent():
+    own = [int(each) for each in os.listdir("/proc") if each.isdigit() and parent(int(each)) == command()]
+    return next(each for each in own if b"longshore_agent" in open("/proc/%d/cmdline" % each, "rb").read())
+"""
+
+
 @pytest.fixture
 def train(longshore):
     """Write a step whose script registers two Models and a Dataset; return it."""
@@ -213,3 +237,116 @@ def test_a_script_that_is_killed_registers_once_when_it_is_retried(train, moment
     assert (ended.code, ended.status["steps"][0]["attempts"]) == (0, 2), ended.stderr
     assert registered(train).keys() == FIRST
     assert json.loads((train.folder / "runs/1/status.json").read_text()) == ended.status
+
+
+# --- shutdown() of a ParallelRunStep ------------------------------------------------------------------------------
+
+SCORE = """
+import os
+from azureml.core import Dataset, Run
+from azureml.core.model import Model
+
+seen = []
+
+
+def init():
+    global output
+    output = os.environ["AZUREML_BI_OUTPUT_PATH"]
+
+
+def run(mini_batch):
+    seen.extend(mini_batch)
+    return [os.path.basename(each) for each in mini_batch]
+
+
+def shutdown():
+    with open("summary.txt", "w") as file:
+        file.write({content})
+    {before}
+    model = Model.register(Run.get_context().experiment.workspace, "summary.txt", "summary", tags={{"kind": "text"}})
+    {between}
+    rows = Dataset.File.from_files(output).register(Run.get_context().experiment.workspace, "rows")
+    print(model.version, rows.version)
+    {after}
+"""
+ALIKE, OWN = "'the same'", "os.environ['LONGSHORE_PROCESS']"
+
+
+@pytest.fixture
+def score(longshore):
+    """Write a step whose shutdown() registers a Model and a Dataset."""
+    longshore.data(*(f"{number}.txt" for number in range(8)))
+
+    def write(*, content=ALIKE, before="", between="", after="", **spec):
+        text = SCORE.format(content=content, before=before or "pass", between=between or "pass", after=after or "pass")
+        longshore.write("code/score.py", text)
+        output = {"name": "out", "registerOnComplete": {"name": "scores"}}
+        step = {"source": {"uri": "code"}, "output": output, **spec}
+        longshore.manifest(longshore.step("score.py", **step))
+
+    longshore.score = write
+    return longshore
+
+
+SCORED = {("Model", "summary", 1), ("Dataset", "rows", 1), ("Dataset", "scores", 1)}
+
+
+@pytest.mark.parametrize(("nodes", "processes"), [(1, 1), (2, 2)])
+def test_what_several_processes_register_alike_in_shutdown_is_registered_once(score, nodes, processes):
+    score.score(nodeCount=nodes, processCountPerNode=processes)
+    ended = score.run()
+    assert ended.code == 0, ended.stderr
+    found = registered(score)
+    assert found.keys() == SCORED
+    assert {(each["kind"], each["name"], each["version"]) for each in ended.status["registered"]} == SCORED
+    summary = found["Model", "summary", 1]
+    assert Path(summary["spec"]["path"]).read_text() == "the same"
+    assert summary["spec"]["tags"] == {"kind": "text"}
+    origin = summary["status"]["origin"]
+    assert (origin["kind"], origin["step"], len(origin["code"])) == ("ParallelRunStep", "test-step", 64)
+    assert found["Dataset", "rows", 1]["spec"] == {**found["Dataset", "scores", 1]["spec"], "name": "rows"}
+
+
+def test_what_processes_register_differently_are_versions(score):
+    score.score(content=OWN, nodeCount=1, processCountPerNode=2)
+    assert score.run().code == 0
+    models = {
+        key: Path(each["spec"]["path"]).read_text() for key, each in registered(score).items() if "path" in each["spec"]
+    }
+    assert models == {("Model", "summary", 1): "process000", ("Model", "summary", 2): "process001"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "where"),
+    [("raise ValueError('no')", "before"), ("raise ValueError('no')", "after"), ("os._exit(3)", "between")],
+)
+def test_a_shutdown_that_fails_registers_nothing_and_the_output_is_registered_all_the_same(score, fault, where):
+    score.score(**{where: fault})
+    assert score.run().code == 0
+    assert registered(score).keys() == {("Dataset", "scores", 1)}
+
+
+def test_a_step_that_fails_registers_nothing(score):
+    score.write("code/fails.py", "def run(mini_batch): raise ValueError('no')")
+    output = {"name": "out", "registerOnComplete": {"name": "scores"}}
+    score.manifest(score.step("fails.py", source={"uri": "code"}, output=output, errorThreshold=0, runMaxTry=1))
+    assert score.run().code == 1
+    assert registered(score) == {}
+
+
+@pytest.mark.parametrize("where", ["before", "between", "after"])
+@pytest.mark.parametrize("victim", ["os.getpid()", "os.getppid()", "agent()", "command()"])
+def test_whatever_is_killed_in_shutdown_the_resumed_run_registers_once(score, where, victim):
+    kill = f"if not os.path.exists(os.environ['ONCE']): open(os.environ['ONCE'], 'w'); kill({victim})"
+    score.score(
+        **{where: kill}, environmentVariables={"ONCE": f"{score.folder}/once"}, nodeCount=1, processCountPerNode=1
+    )
+    score.write("code/score.py", KILLS + (score.folder / "code/score.py").read_text())
+    ended = score.run()
+    for _ in range(3):
+        if ended.code == 0:
+            break
+        ended = score.resume(paths=[])
+    assert ended.code == 0, ended.stderr
+    assert registered(score).keys() == SCORED
+    assert {(each["kind"], each["name"], each["version"]) for each in ended.status["registered"]} == SCORED

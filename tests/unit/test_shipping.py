@@ -335,13 +335,20 @@ def test_on_this_machine_nothing_is_copied_and_nothing_is_shipped(tmp_path):
     job = jobs.job(uri=run, action="append_row", arguments=("--x", "1"))
     places = paths_of(job, worker="w", shared=str(tmp_path))
     assert places == WorkerPaths(
-        f"{tmp_path}/run/out", f"{tmp_path}/run/logs", places.models, places.data, places.named, False, False
+        f"{tmp_path}/run/out",
+        f"{tmp_path}/run/logs",
+        places.models,
+        places.data,
+        places.named,
+        copies_output=False,
+        copies_logs=False,
+        registrations=places.registrations,
     )
     places.make()
     shipper = Shipper(job, places, worker="w", private=str(tmp_path))
     shipper.ship_logs(all_of_them=True)
     shipper.ship_output()
-    assert list(tmp_path.iterdir()) == []
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == []
     assert host_spec(job, DownloadedData(), worker="w", work_dir="/work", paths=places).arguments == ("--x", "1")
 
 

@@ -13,6 +13,7 @@ import tempfile
 import weakref
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, Retrying, stop_after_attempt
@@ -24,6 +25,7 @@ from longshore_agent.named_operations import requests_of
 from longshore_agent.outbox import Batch
 from longshore_agent.paths import paths_of
 from longshore_agent.preparing import prepare
+from longshore_agent.registering import collect_registrations, content_digest
 from longshore_agent.resources import ResourceMonitor
 from longshore_agent.shipping import Shipper
 from longshore_agent.unreadable import GRAIN, Suspects, UnreadableError
@@ -114,7 +116,9 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                         async with asyncio.timeout(_DEREGISTER_SECONDS):
                             await client.deregister()
                     return
-                spec = staging.host_spec(job, data, worker=settings.worker, work_dir=work_dir, paths=paths)
+                spec = staging.host_spec(
+                    job, data, worker=settings.worker, work_dir=work_dir, paths=paths, agent=registration.agent
+                )
                 shipper = Shipper(job, paths, worker=settings.worker, private=tempfile.gettempdir())
                 folder = paths.named if settings.stage_dir is None else f"{settings.stage_dir}/named"
                 named = NamedFiles(folder, patience=job.timeouts.storage)
@@ -127,7 +131,9 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                     requests=requests_of(job, named, exchange=work_dir),
                     named=named,
                 )
-                agent = Agent(client, job, worker, identity=identity, shipper=shipper)
+                agent = Agent(
+                    client, job, worker, identity=identity, shipper=shipper, registrations=spec.registrations
+                )
                 for peer in list(peers):  # host and children of the old epoch exit; the host then reconnects
                     peer.close()
                 peers.clear()
@@ -145,13 +151,21 @@ class Agent:
     """The work of one registration: leases, reports, timeouts, resource samples and uploads."""
 
     def __init__(
-        self, client: CoordinatorClient, job: Job, worker: Worker, *, identity: tuple[str, int], shipper: Shipper
+        self,
+        client: CoordinatorClient,
+        job: Job,
+        worker: Worker,
+        *,
+        identity: tuple[str, int],
+        shipper: Shipper,
+        registrations: str = "",
     ) -> None:
         self.worker = worker
         self._client = client
         self._job = job
         self._identity = identity
         self._shipper = shipper
+        self._registrations = registrations
         self._suspects = Suspects()
         self._awaits_files = False  # a report waits until scripts make their files readable
         self._segments: Store = open_store(job.run_uri)
@@ -189,9 +203,41 @@ class Agent:
             await asyncio.gather(ended, *tasks, return_exceptions=True)
             await self.worker.close()
         await self._send()
+        await self._register()
         if self._shipper.ships_logs or self._shipper.ships_output:
             await asyncio.to_thread(self._ship_remaining)
         await self._client.deregister()
+
+    async def _register(self) -> None:
+        """Upload and report what processes registered in shutdown(); the step waits for it."""
+        worker, (name, epoch) = self.worker, self._identity
+        if not worker.shut_down and not worker.failed_shutdowns:
+            return
+        collecting = asyncio.create_task(asyncio.to_thread(self._collect))
+        while not (await asyncio.wait({collecting}, timeout=_HEARTBEAT))[0]:
+            processes = [{"state": wire.REGISTERING}]
+            await self._client.report(wire.report(name, epoch, processes=processes))
+        try:
+            registered = collecting.result()
+        except OSError as error:  # no shutdown() counts as ended: the run is interrupted, and can be resumed
+            sys.stderr.write(f"longshore-agent: what shutdown() registers cannot be uploaded: {error}\n")
+            return
+        shutdowns = len(worker.shut_down) + worker.failed_shutdowns
+        await self._client.report(wire.report(name, epoch, registered=registered, shutdowns=shutdowns))
+
+    def _collect(self) -> list[list[Any]]:
+        """Upload the files that processes register; return the registrations for a report. Blocking."""
+        found: list[list[Any]] = []
+        for process in self.worker.shut_down:
+            folder = os.path.join(self._registrations, wire.process_name(process))
+            collect = partial(collect_registrations, folder, self._segments, outputs=[self._job.output.name])
+            try:
+                made = Retrying(**policy(_is_retried, stop=stop_after_attempt(_WRITE_ATTEMPTS)))(collect)
+            except ValueError as error:
+                found.append([process, "", f"the Models and Datasets of shutdown() cannot be registered: {error}"])
+            else:
+                found += [[process, each.to_json(), content_digest(folder, each)] for each in made]
+        return found
 
     async def _lease(self) -> None:
         while True:

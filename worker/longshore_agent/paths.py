@@ -7,6 +7,7 @@ and inputs) or uploads (output and logs):
     <shared>/longshore-copies-<run>-<worker>/data/<input>/               see `downloads`
     <shared>/longshore-copies-<run>-<worker>/named/               see `named_files`
     <shared>/longshore-copies-<run>-<worker>/output, logs                see `shipping`
+    <shared>/longshore-copies-<run>-<worker>/registrations/<agent>/      see `registering`
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ class WorkerPaths:
     named: str  # the folder of what scripts request by name
     copies_output: bool  # `output` is a local copy whose files must be uploaded
     copies_logs: bool  # the same of `logs`
+    registrations: str = ""  # the folder for what processes register
 
     def make(self) -> None:
-        """Create the folders of the copies. Raises OSError."""
+        """Create the folders of the copies, and for registrations. Raises OSError."""
+        os.makedirs(self.registrations, exist_ok=True)
         if self.copies_output:
             os.makedirs(self.output, exist_ok=True)
         if self.copies_logs:
@@ -60,6 +63,7 @@ def paths_of(job: Job, *, worker: str, shared: str) -> WorkerPaths:
         models=f"{copies}/models",
         data=f"{copies}/data",
         named=f"{copies}/named",
+        registrations=f"{copies}/registrations",
         copies_output=output is None,
         copies_logs=run is None,
     )

@@ -60,6 +60,7 @@ class Slot:
     dying_since: float | None = None  # monotonic: when it was killed, or disconnected before the host reported its exit
     exit: Exit | None = None  # once the host reported it
     connected: bool = False
+    shuts_down: bool = False  # its script has a shutdown()
     device: str = ""  # the device assigned to the process; its successor gets the same
     blameless: bool = False  # the process exits because of a failure it already reported, not of its next mini-batch
     init_failed: bool = False  # the process itself reported why init() failed
@@ -92,13 +93,14 @@ class Slot:
     def described(self, now: float) -> dict[str, Any]:
         """Return the status of the process: name, state, mini-batch, seconds in that state, device."""
         mini_batch, since = self.work.oldest() or (None, self.since)
-        return {
+        described = {
             "process": process_name(self.process),
             "state": self.state.value,
             "mini_batch": mini_batch,
             "seconds": round(now - since, 1),
             "device": self.device,
         }
+        return {**described, "shuts_down": True} if self.shuts_down else described
 
     def took(self, seconds: float) -> None:
         """Add the duration of one mini-batch, in seconds, to the moving average."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from longshore_agent.downloads import DownloadedData
@@ -16,7 +17,9 @@ from longshore_storage.store import local_path
 _SIDE_INPUT = re.compile(r"\$\(inputs\.([^()]*)\)")  # the planner has checked that it exists
 
 
-def host_spec(job: Job, data: DownloadedData, *, worker: str, work_dir: str, paths: WorkerPaths) -> HostSpec:
+def host_spec(
+    job: Job, data: DownloadedData, *, worker: str, work_dir: str, paths: WorkerPaths, agent: str = ""
+) -> HostSpec:
     """Return the specification for host and children, in which all locations are local paths.
 
     Args:
@@ -25,6 +28,7 @@ def host_spec(job: Job, data: DownloadedData, *, worker: str, work_dir: str, pat
         worker: Name of the worker.
         work_dir: Parent of the processes' private folders.
         paths: Local paths of output, logs and models.
+        agent: Name of the registration.
 
     Raises:
         StagingError: The source is not a local path.
@@ -64,6 +68,7 @@ def host_spec(job: Job, data: DownloadedData, *, worker: str, work_dir: str, pat
         output_dir=paths.output,
         experiment=job.experiment or job.name,
         parent_id=job.parent_id,
+        registrations=os.path.join(paths.registrations, agent),
         run_timeout=job.timeouts.run_invocation,
         processes=job.processes_per_worker,
         gpus=job.gpus_per_worker,

@@ -85,6 +85,8 @@ class Worker:
         self.demand = asyncio.Event()  # more leases are needed
         self.report_now = asyncio.Event()  # the outbox is full, or the worker is idle
         self.ending = asyncio.Event()  # no further process will be started
+        self.shut_down: list[int] = []  # processes whose shutdown() has ended
+        self.failed_shutdowns = 0  # processes that exited by themselves in shutdown()
         self.ended = asyncio.Event()  # all processes have exited and no further one will be started
 
     # --- for the agent's tasks -------------------------------------------------------------------------------------
@@ -272,7 +274,16 @@ class Worker:
                 self._defer(lease, INPUT, text)
             else:
                 self._fail(lease, process, items=items, error=error, times=(started, elapsed), log=log)
+        else:
+            self._life_message(slot, message, now)
+
+    def _life_message(self, slot: Slot, message: list[Any], now: float) -> None:
+        """Handle a child's message about init() or shutdown()."""
+        kind = message[0]
+        if kind == messages.BYE and slot.state is State.ENDING:
+            self.shut_down.append(slot.process)
         elif kind == messages.READY and slot.state is State.STARTING:
+            slot.shuts_down = os.path.isdir(os.path.join(self._spec.registrations, process_name(slot.process)))
             slot.ready(now, message[2:], at_once=self._job.concurrency_per_process)
             self.report_now.set()
         elif kind == messages.INIT_FAILED and slot.state is State.STARTING and not slot.init_failed:
@@ -391,6 +402,9 @@ class Worker:
         peer = self._peers.pop(slot.process, None)
         cause, before_ready = slot.cause_of_death(), slot.state in (State.SPAWNING, State.STARTING)
         stacks = "" if slot.exit is None else slot.exit.stacks
+        has_failed = slot.exit is not None and slot.exit.code >= 0 and slot.killed is None
+        if slot.state is State.ENDING and has_failed and slot.process not in self.shut_down:
+            self.failed_shutdowns += 1
         running, waiting = slot.died(now)
         if peer is not None:
             peer.close()

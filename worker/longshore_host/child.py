@@ -29,6 +29,7 @@ with importing():  # mini-batches wait for these
     from longshore_protocol.messages import HostSpec, InputSpec
     from longshore_protocol.reading import read
     from longshore_protocol.wire import process_name
+    from longshore_run import registrations
 
 _NAMED_ITEMS = 5  # items of a failed mini-batch that the log of its error names
 _THREADS_SECONDS = 3.0  # for threads of the script to end after shutdown()
@@ -43,6 +44,10 @@ class Child:
         self.script = script
         self.inputs = spec.inputs
         self.run_timeout = spec.run_timeout
+        self._registrations = ""  # folder for what shutdown() registers
+        if script.shutdown is not None and spec.registrations:
+            self._registrations = os.path.join(spec.registrations, process_name(process))
+            os.makedirs(self._registrations, exist_ok=True)  # by which the agent knows that there is a shutdown()
         self._errors_log = os.path.join(spec.log_dir, "user", "error", spec.worker, process_name(process) + ".txt")
         self.load_table = _table_loader(spec)
         settings = rows.read_settings(os.path.dirname(os.path.join(spec.source, spec.entry_script)))
@@ -62,6 +67,8 @@ class Child:
     def shut_down(self) -> None:
         """Call the script's shutdown() and report the end of this process."""
         if self.script.shutdown is not None:
+            if self._registrations:
+                os.environ[registrations.VARIABLE] = self._registrations
             self.script.call(self.script.shutdown)
         self.connection.send([messages.BYE])
 

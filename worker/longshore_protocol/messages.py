@@ -77,6 +77,7 @@ class HostSpec:
     output_dir: str  # the output folder, as a path of this machine
     experiment: str = ""  # the pipeline, or the step if it runs alone
     parent_id: str = ""  # id of the pipeline's run
+    registrations: str = ""  # each process with a shutdown() has a folder below it for what it registers
     run_timeout: float = 60.0  # seconds of one run()
     processes: int = 1  # slots of this worker
     gpus: int = 0  # GPUs to distribute among the slots; 0: processes inherit the environment

@@ -19,6 +19,7 @@ from longshore_protocol.job import Timeouts
 PROTOCOL, OLDEST_PROTOCOL = 2, 2
 # The origin of an infrastructure failure: the run's store or a local disk; or the store of an input.
 STORE, INPUT = "store", "input"
+REGISTERING = "registering"  # instead of a process's state: the worker uploads what shutdown() registers
 DOWNLOADING = "bringing"  # instead of a process's state: the worker downloads "what" before it starts processes
 
 
@@ -150,6 +151,8 @@ def report(
     init_failed: List[Failure] = [],  # noqa: B006
     processes: List[Dict[str, Any]] = [],  # noqa: B006
     fetched: int = 0,
+    registered: List[List[Any]] = [],  # noqa: B006
+    shutdowns: int = 0,
 ) -> Dict[str, Any]:
     """Return the body of POST /v1/report.
 
@@ -168,6 +171,9 @@ def report(
         init_failed: Processes whose init() failed; their mini_batch is -1.
         processes: Status of each process of the worker.
         fetched: A counter that grows while inputs are downloaded.
+        registered: [process, registration as JSON, digest of its files] of what shutdown() registers; without a
+            registration, the last element says why it cannot be read.
+        shutdowns: Processes whose shutdown() has ended, in the last report of an agent.
     """
     return {
         "agent": agent,
@@ -184,4 +190,6 @@ def report(
         "init_failed": init_failed,
         "processes": processes,
         "fetched": fetched,
+        "registered": registered,
+        "shutdowns": shutdowns,
     }

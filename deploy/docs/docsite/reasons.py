@@ -176,6 +176,10 @@ _FAILED: Texts = {
         "The rows of the mini-batches cannot be one file.",
         "Return the same columns from each `run()`; the message names the rows that differ.",
     ),
+    "RegistrationFailed": (
+        "What shutdown() registers cannot be registered: the message says why.",
+        "Correct the script, and start a new run.",
+    ),
     "StorageError": (
         "A store or disk failed for longer than `storageTimeoutSeconds`, or refused a write.",
         "Repair it and resume the run.",

@@ -66,7 +66,8 @@ def wanted_workers(seen: ObservedStep, run: ClusterRun) -> int:
     counts = last.mini_batches
     if counts.total is None:
         return run.job.workers
-    return min(run.job.workers, counts.total - counts.succeeded - counts.failed)
+    # Without a verdict, a run needs a worker though no mini-batch is left: for shutdown().
+    return min(run.job.workers, max(1, counts.total - counts.succeeded - counts.failed))
 
 
 def allowed(seen: ObservedStep, run: ClusterRun) -> int:
