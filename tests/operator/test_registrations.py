@@ -4,7 +4,7 @@ import pytest
 from manifests import resource
 from task_world import AROUND, FAILURE, KIND, TaskWorld, result, script, uid
 from watching import LAGS
-from world import NAMESPACE, Crash, kind
+from world import NAMESPACE, Crash, World, kind
 
 from longshore_operator.cluster.api import ApiError, Conflict, Refused
 from longshore_protocol.registrations import DATASET, MODEL, Registration, pack
@@ -188,3 +188,56 @@ def test_a_finished_step_registers_no_more(world):
     world.reconcile()
     assert registered(world) == [each for each in ONCE if each[1] != "digits"]
     assert world.condition("Finished", of=KIND)["status"] == "True"
+
+
+# --- a ParallelRunStep --------------------------------------------------------------------------------------------
+
+SCORED = pack([NET, Registration(DATASET, "rows", ("output:scores",))])
+SCORED_ONCE = [("Dataset", "rows", 1), ("Model", "digits", 1)]
+
+
+def scored(*, crash_after=None, lag=0, **fields):
+    """Run a step whose shutdown() registers under an operator that is killed after a write; return its world."""
+    world = World(registered=SCORED, lag=lag, **fields)
+    world.submit()
+    world.kube.crash_after = crash_after
+    for _ in range(120):
+        try:
+            wanted = world.reconcile()
+        except Crash:
+            world.reconciler = world.operator()
+            continue
+        except Conflict:
+            wanted = 1.0
+        if wanted is None and world.finished() and not world.kube.of("Secret"):
+            return world
+        world.tick()
+    raise AssertionError(f"no end after a crash at write {crash_after}: {world.status()}")
+
+
+def test_a_parallel_run_step_registers_before_it_is_finished():
+    world = scored()
+    assert registered(world) == SCORED_ONCE
+    assert [(each["kind"], each["name"]) for each in world.status()["registered"]] == [
+        ("Model", "digits"),
+        ("Dataset", "rows"),
+    ]
+    origin = world.kube.objects["Model", NAMESPACE, "digits-1"]["status"]["origin"]
+    assert (origin["kind"], origin["step"], origin["runId"]) == ("ParallelRunStep", "score", world.run_id())
+    assert (origin["inputs"], origin["code"]) == ([{"name": "images", "uris": ["pvc:claim/in/*.png"]}], "c" * 64)
+    rows = world.kube.objects["Dataset", NAMESPACE, "rows-1"]["spec"]["file"]
+    assert rows == {"datastore": "data", "paths": [f"longshore/{world.run_id()}/scores"]}
+
+
+@pytest.mark.parametrize("lag", LAGS)
+@pytest.mark.parametrize("killed_after", range(1, len(scored().kube.writes) + 1))
+def test_an_operator_that_dies_after_any_write_registers_a_parallel_run_steps_once(killed_after, lag):
+    world = scored(crash_after=killed_after, lag=lag)
+    assert registered(world) == SCORED_ONCE
+    assert world.status()["registered"] == scored().status()["registered"]
+
+
+def test_a_parallel_run_step_that_fails_registers_nothing():
+    world = scored(state="Failed", reason="ErrorThresholdExceeded")
+    assert registered(world) == []
+    assert "registered" not in world.status()

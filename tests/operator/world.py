@@ -210,6 +210,7 @@ class World:
     answers: bool = True
     state: str | None = None  # a state the coordinator says it is in, whatever is done
     reason: str = ""  # of its verdict
+    registered: str = ""  # packed registrations of its success
     gone: list = field(default_factory=list)
     kinds: tuple = RECONCILED  # that the operator works on
     lag: int = 0  # events that the operator's watches are late
@@ -280,6 +281,8 @@ class World:
             finished=START.timestamp() if self.is_done() else None,
             mini_batches=MiniBatchCounts(total=self.mini_batches, scheduled=self.mini_batches, succeeded=self.done),
             workers=WorkerCounts(2, len(running)),
+            registered=self.registered if self.is_done() else "",
+            code="c" * 64,
         )
 
     def run(self, *, limit=60):

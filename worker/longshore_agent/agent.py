@@ -131,9 +131,7 @@ async def run_agent(settings: Settings, listening: socket.socket) -> None:
                     requests=requests_of(job, named, exchange=work_dir),
                     named=named,
                 )
-                agent = Agent(
-                    client, job, worker, identity=identity, shipper=shipper, registrations=spec.registrations
-                )
+                agent = Agent(client, job, worker, identity=identity, shipper=shipper, registrations=spec.registrations)
                 for peer in list(peers):  # host and children of the old epoch exit; the host then reconnects
                     peer.close()
                 peers.clear()

@@ -12,6 +12,7 @@ verdict    ->  the last status, then clean up
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from longshore_api.status import ParallelRunStepStatus
@@ -27,12 +28,11 @@ from longshore_operator.steps import status as statuses
 from longshore_operator.steps.observed import ObservedStep
 from longshore_operator.steps.workers import allowed, coordinator, workers
 from longshore_planner.cluster.step_runs import ClusterRun
-from longshore_protocol.snapshot import ASSEMBLING, ENDED, Snapshot
+from longshore_protocol.snapshot import ASSEMBLING, ENDED, FAILED, Snapshot
 
 StepPlan = Plan[ParallelRunStepStatus]
 
 _WHILE_CHANGING = 10.0  # seconds: pods become overdue, rejected ones are replaced, a lost Secret is created again
-_NO_VERDICT = ("Interrupted", "Superseded")  # another coordinator goes on
 
 
 def decide(seen: ObservedStep, settings: Settings, *, now: datetime) -> StepPlan:
@@ -44,15 +44,30 @@ def decide(seen: ObservedStep, settings: Settings, *, now: datetime) -> StepPlan
     if seen.foreign and not seen.control.cancel:
         return _not_begun(seen, blocked_by_object(seen.foreign), final=False, now=now)
     run = seen.run or seen.resolved
-    verdict = _verdict(seen)
-    if verdict is not None and isinstance(run, ClusterRun):
-        return Plan((), statuses.from_snapshot(seen, verdict, now=now), requeue_after=0.0)
+    if seen.verdict is not None and isinstance(run, ClusterRun):
+        return _finish(seen, seen.verdict, now=now)
     if _is_halted(seen):
         return _halt(seen, now=now)
     if isinstance(run, ClusterRun):
         return _go_on(seen, run, settings, now=now)
     blocked, final, requeue_after = unresolved(seen, run, settings, now=now)
     return _not_begun(seen, blocked, final=final, now=now, requeue_after=requeue_after)
+
+
+def _finish(seen: ObservedStep, last: Snapshot, *, now: datetime) -> StepPlan:
+    """Register what the run requests, then write its last status."""
+    registrations = seen.registrations
+    if registrations.blocked is not None:
+        blocked = registrations.blocked
+        last = replace(
+            last, state=ASSEMBLING, reason="", waiting_reason=blocked.reason, waiting_message=blocked.message
+        )
+    elif registrations.fault:
+        message = f"its registrations cannot be read: {registrations.fault}"
+        last = replace(last, state=FAILED, reason="RegistrationFailed", message=message)
+    status = statuses.from_snapshot(seen, last, now=now)
+    status = status.model_copy(update={"registered": list(registrations.made) or None})
+    return Plan(registrations.actions, status, requeue_after=0.0)
 
 
 def _go_on(seen: ObservedStep, run: ClusterRun, settings: Settings, *, now: datetime) -> StepPlan:
@@ -142,20 +157,6 @@ def _clean_up(seen: ObservedStep, *, now: datetime) -> Iterator[Action]:
     for kind, uid in seen.objects.items():
         name = names.coordinator(seen.name) if kind == "Service" else names.run_objects(seen.name)
         yield Delete(kind, name, uid)
-
-
-def _verdict(seen: ObservedStep) -> Snapshot | None:
-    """Return the last snapshot of a finished run, from a poll or from its coordinator's termination message."""
-    last = seen.progress
-    coordinator = seen.coordinator
-    if not isinstance(last, Snapshot) and coordinator is not None and coordinator.phase == "Succeeded":
-        try:
-            last = Snapshot.from_json(coordinator.last_words)
-        except ValueError:
-            return None
-    if isinstance(last, Snapshot) and last.state in ENDED and last.reason not in _NO_VERDICT:
-        return last
-    return None
 
 
 def _foundations(seen: ObservedStep, run: ClusterRun) -> Iterator[Action]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
@@ -31,6 +31,7 @@ from longshore_operator.common.references import (
     owner,
     unusable_node,
 )
+from longshore_operator.common.registering import Registrations, observe_registrations
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names, objects
 from longshore_operator.settings import Settings
@@ -38,6 +39,8 @@ from longshore_operator.steps.observed import ObservedStep, Unreachable
 from longshore_operator.steps.resume import EarlierStep, check_same_folder, run_to_resume
 from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_planner.cluster.step_runs import ClusterRun, resolve_on_cluster
+from longshore_planner.registering import origin_of
+from longshore_protocol.snapshot import SUCCEEDED
 
 _PARSED_RUNS = 2048  # kept, of some 20 KiB each: reading one takes a fifth of a reconcile, and it never changes
 _SECRET_AGE = 30.0  # seconds until a Secret is read again while a coordinator or a pod is failing
@@ -83,7 +86,7 @@ def observe(
     if secret is not None and (isinstance(seen.progress, Unreachable) or any(each.blocked for each in seen.pods)):
         beside["Secret"] = kube.fetch("Secret", namespace, names.run_objects(name), max_age=_SECRET_AGE)
     frozen = run or resolved
-    return replace(
+    seen = replace(
         seen,
         run=run,
         resolved=resolved,
@@ -95,6 +98,16 @@ def observe(
         foreign=strange,
         **(_shared_with_others(kube, seen, frozen, pods) if isinstance(frozen, ClusterRun) else {}),
     )
+    return replace(seen, registrations=_registrations(kube, seen))
+
+
+def _registrations(kube: Kube, seen: ObservedStep) -> Registrations:
+    last, run = seen.verdict, seen.run
+    if last is None or run is None or last.state != SUCCEEDED or not last.registered or seen.is_finished:
+        return Registrations()
+    job = asdict(run.job)
+    origin = origin_of(job, kind="ParallelRunStep", code=last.code, environment=run.provision.image, resource=run.step)
+    return observe_registrations(kube, run.namespace, last.registered, job, origin, attempt=last.epoch)
 
 
 def _may_have_secret(raw: Manifest, beside: Mapping[str, Manifest | None]) -> bool:
