@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from longshore.data import Datastore, FileDataset, Input, TabularDataset
+    from longshore.debugging import debug
     from longshore.documents import Documents, load
+    from longshore.functions import parallel_run
     from longshore.pipelines import Pipeline, PipelineRun
     from longshore.resource import InvalidArgument, Resource
     from longshore.resources import ComputeCluster, Environment, Model
@@ -55,12 +57,16 @@ __all__ = [
     "TabularDataset",
     "TransferStep",
     "Workspace",
+    "debug",
     "load",
+    "parallel_run",
 ]
 
 _MODULES = {
     "data": ("Datastore", "FileDataset", "Input", "TabularDataset"),
+    "debugging": ("debug",),
     "documents": ("Documents", "load"),
+    "functions": ("parallel_run",),
     "pipelines": ("Pipeline", "PipelineRun"),
     "resource": ("InvalidArgument", "Resource"),
     "resources": ("ComputeCluster", "Environment", "Model"),

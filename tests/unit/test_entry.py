@@ -107,7 +107,7 @@ def test_a_script_imports_what_python_gives_it_when_it_is_run_alone(tmp_path, fi
     script.write_text(f"{script.read_text()}\ndef run(mini_batch): pass\nprint({shown})\n")
     hosted = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from longshore_host import entry; "
 
-    assert _printed("-c", f"{hosted}entry._import({str(script)!r})") == _printed(script)
+    assert _printed("-c", f"{hosted}entry.import_script({str(script)!r})") == _printed(script)
 
 
 def _printed(*command):

@@ -66,3 +66,30 @@ def test_the_images_own_sitecustomize_still_runs(tmp_path):
     own, file, *path = python(code, START, tmp_path).split()
     assert own == file == str(tmp_path / "sitecustomize.py")
     assert START not in path
+
+
+def bare(code):
+    """Run code where nothing is installed, with the packages that a step's interpreter has."""
+    start = f"import sys; sys.path.insert(0, {WORKER!r}); import longshore_shims; longshore_shims.install(); "
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", start + code], capture_output=True, text=True, check=False
+    )
+    return ended.stdout + ended.stderr
+
+
+def test_a_step_without_the_distribution_has_the_run_of_longshore():
+    code = "import longshore; run = longshore.Run.get_context(); run.log('a', 1); print(run.id, longshore.__file__)"
+    assert bare(code).startswith("a: 1\noffline ")
+    assert "longshore_shims/path/longshore" in bare(code)
+
+
+@pytest.mark.parametrize("name", ["Workspace", "load"])
+def test_everything_else_of_longshore_is_named_with_a_remedy_there(name):
+    assert f"has no attribute '{name}' here: inside a step it has only Run; install longshore" in bare(
+        f"import longshore; longshore.{name}"
+    )
+
+
+def test_the_installed_distribution_has_the_same_run():
+    code = "import longshore, longshore_run; print(type(longshore.Run.get_context()) is longshore_run.Run)"
+    assert python(code, START) == "True"

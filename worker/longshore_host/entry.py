@@ -121,7 +121,7 @@ def load(spec: HostSpec) -> EntryScript:
     if spec.source not in sys.path:
         sys.path.insert(1, spec.source)
     try:
-        script = EntryScript(_import(path), path, spec.arguments)
+        script = EntryScript(import_script(path), path, spec.arguments)
     except EntryScriptError:
         raise
     except BaseException as error:
@@ -207,7 +207,8 @@ def _describe(what: str, error: BaseException) -> EntryScriptError:
     return EntryScriptError(message, category=category_of(error, []), trace=short_traceback(error))
 
 
-def _import(path: str) -> ModuleType:
+def import_script(path: str) -> ModuleType:
+    """Import an entry script; return its module. Raises EntryScriptError if it does not exist, and its own errors."""
     stem = os.path.splitext(path)[0]
     # Under its own name, objects of its classes can be pickled. That is impossible if another module has the name (a
     # script called json.py), or a package beside it, which `import` prefers.

@@ -1,4 +1,4 @@
-"""Shims for the parts of Azure ML's packages that scripts use inside a step: `azureml.core`, `azureml_user`.
+"""Shims for the parts of packages that scripts use inside a step: `azureml.core`, `azureml_user`, `longshore`.
 
 They are imported only if the real packages are not installed. Steps install them automatically. Elsewhere, for example
 in a test of an entry script on a laptop, two lines do:

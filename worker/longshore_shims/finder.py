@@ -1,4 +1,4 @@
-"""A module finder, last in order, for the shims of Azure ML's packages.
+"""A module finder, last in order, for the shims of Azure ML's packages and of `longshore`.
 
 A folder at the end of sys.path is not enough: many distributions share the package `azureml`, and an installed one
 hides the same package in later folders. A finder that runs last, for each module, adds the missing ones and hides none.
@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "path")
 START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start")
-_PACKAGES = ("azureml", "azureml_user")
+_PACKAGES = ("azureml", "azureml_user", "longshore")
 
 
 class LastFinder:

@@ -8,7 +8,7 @@ import shutil
 import joblib
 import pandas as pd
 
-from longshore_run import Run
+from longshore import Run
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--prepped_data", required=True)

@@ -6,7 +6,7 @@ import os
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from longshore_run import Run
+from longshore import Run
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--input", required=True)
