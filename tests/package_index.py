@@ -25,6 +25,8 @@ class PackageIndex:
         self.gate = threading.Event()  # answers wait for it
         self.gate.set()
         self.asked = threading.Event()  # a request has arrived
+        self.stop_at = 0  # number of the request at which the gate closes; 0: none
+        self.stopped = threading.Event()  # it has closed there
         self.url = ""
 
     def wheel(
@@ -66,6 +68,9 @@ class PackageIndex:
         self.requests.append(path)
         self.authorizations |= set(filter(None, [authorization]))
         self.asked.set()
+        if self.stop_at and len(self.requests) >= self.stop_at:
+            self.gate.clear()
+            self.stopped.set()
         self.gate.wait()
         if self.credentials:
             wanted = "Basic " + base64.b64encode(self.credentials.encode()).decode()

@@ -15,6 +15,7 @@ from longshore_api.errors import InvalidDocuments
 from longshore_cli.interpreter import interpreter
 from longshore_planner.locations import is_database
 from longshore_protocol.job import APPEND_ROW, Job
+from longshore_protocol.package_set import PackageSet
 from longshore_protocol.packages import MissingPackageError, missing, require
 from longshore_storage.databases import require_database
 from longshore_storage.store import local_path
@@ -37,17 +38,37 @@ class _Need:
     subject: str
 
 
-def missing_packages(job: Job, *, python: str | None, source: str) -> list[str]:
+def missing_packages(job: Job, *, python: str | None, source: str, packages: PackageSet | None) -> list[str]:
     """Return one sentence per package that a ParallelRunStep needs and that is not installed.
 
     Args:
         job: the job of the step.
         python: interpreter that the Environment names, or None for this one.
         source: location of the script's folder.
+        packages: packages of the Environment, which are installed later; `missing_in_environment` checks those.
     """
     checks = list(_store_checks(_locations(job)))
     checks += [partial(require, each.package, extra=each.extra, subject=each.subject) for each in _parquet(job)[:1]]
-    return list(dict.fromkeys([*_run_checks(checks), *_missing_in_script(job, python=python, source=source)]))
+    found = _run_checks(checks)
+    if packages is None:
+        found += _missing_in_script(job, python=python, source=source)
+    return list(dict.fromkeys(found))
+
+
+def missing_in_environment(job: Job, *, python: str, source: str) -> list[str]:
+    """Return one sentence per package that a ParallelRunStep needs and that its Environment does not install.
+
+    Args:
+        job: the job of the step.
+        python: interpreter of the environment.
+        source: location of the script's folder.
+    """
+    absent = _absent({each.package for each in _needs(job)}, python=python, source=source, variables=job.variables)
+    return [
+        f"{each.subject} needs the package {each.package}; add it to spec.packages of the Environment"
+        for each in _needs(job)
+        if each.package in absent
+    ]
 
 
 def missing_packages_of_locations(uris: Iterable[str]) -> list[str]:
@@ -91,10 +112,15 @@ def _parquet(job: Job) -> list[_Need]:
     return [_Need("pyarrow", "parquet", each) for each in subjects]
 
 
+def _needs(job: Job) -> list[_Need]:
+    """Return the packages that a job needs in the script's interpreter."""
+    tables = [each.name for each in job.inputs if each.tabular is not None and not each.tabular.as_dicts]
+    return [_Need("pandas", "tables", f'Tabular input "{name}"') for name in tables] + _parquet(job)
+
+
 def _missing_in_script(job: Job, *, python: str | None, source: str) -> list[str]:
     """Return one sentence per package that the script's interpreter lacks."""
-    tables = [each.name for each in job.inputs if each.tabular is not None and not each.tabular.as_dicts]
-    needs = [_Need("pandas", "tables", f'Tabular input "{name}"') for name in tables] + _parquet(job)
+    needs = _needs(job)
     if not needs:
         return []
     try:

@@ -26,6 +26,7 @@ class ChangeLines:
         self._stream = stream
         self._clock = clock
         self._before: dict[str, PipelineStepStatus] = {}
+        self._waits: dict[str, float] = {}  # step -> when the last line about its wait was printed
         self._progress, self._printed_at = "", clock()  # the last progress line and when it was printed
 
     def __call__(self, status: PipelineRunStatus) -> None:
@@ -33,11 +34,20 @@ class ChangeLines:
             before = self._before.get(step.name)
             if (before.state if before else "Pending", before.attempts if before else 0) != (step.state, step.attempts):
                 self._print(f"{step.name}: {change_sentence(step)}")
+            if step.state == RUNNING and step.message:
+                self._show_wait(step.name, step.message)
         self._before = {step.name: step for step in status.steps}
         current, now = status.columns.current, self._clock()
         if current != self._progress and "(" in current and now - self._printed_at >= PROGRESS_SECONDS:
             self._print(f"running: {current}")
             self._progress, self._printed_at = current, now
+
+    def _show_wait(self, name: str, message: str) -> None:
+        """Print what a running step waits for, and again after PROGRESS_SECONDS."""
+        now = self._clock()
+        if now - self._waits.get(name, -PROGRESS_SECONDS) >= PROGRESS_SECONDS:
+            self._print(f"{name}: {message}")
+            self._waits[name] = now
 
     def _print(self, text: str) -> None:
         show(f"{datetime.now(UTC):%H:%M:%S} {text}", stream=self._stream)

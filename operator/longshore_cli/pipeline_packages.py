@@ -25,7 +25,8 @@ def _missing_packages_of(step: FrozenStep) -> list[str]:
     """Return one sentence per package that a pipeline step needs and that is not installed."""
     source = step.source or ""
     if step.kind == PARALLEL_RUN:
-        return missing_packages(Job.from_json(json.dumps(step.job)), python=step.python, source=source)
+        run = Job.from_json(json.dumps(step.job))
+        return missing_packages(run, python=step.python, source=source, packages=step.packages)
     if step.kind == SCRIPT:
         job = ScriptJob.from_json(json.dumps(step.job))
         inputs = [uri for each in job.inputs for uri in each.uris]

@@ -139,7 +139,8 @@ class LocalPipeline:
         self._changed.clear()
         changed = asyncio.create_task(self._changed.wait())
         waits = [] if until is None else [until - clock.now()]
-        waits += [PROGRESS_SECONDS] * any(each.step.kind == PARALLEL_RUN for each in self._running.values())
+        steps = [each.step for each in self._running.values()]
+        waits += [PROGRESS_SECONDS] * any(each.kind == PARALLEL_RUN or each.packages is not None for each in steps)
         timeout = max(0.0, min(waits)) if waits else None
         try:
             done, _ = await asyncio.wait(

@@ -8,7 +8,8 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,18 @@ from longshore_api.registrations import Origin
 from longshore_cli.folders import RunFolder
 from longshore_cli.heartbeat import Heartbeat, ObservedRun, combine_displays
 from longshore_cli.interpreter import interpreter
+from longshore_cli.packages import missing_in_environment
 from longshore_cli.registry import register
 from longshore_planner.pipelines.frozen import PARALLEL_RUN, SCRIPT, TRANSFER, FrozenStep
-from longshore_planner.pipelines.records import CANCELLED, FAILED, PENDING, SUCCEEDED, TIMEOUT, Outcome
+from longshore_planner.pipelines.records import (
+    CANCELLED,
+    ENVIRONMENT_FAILED,
+    FAILED,
+    PENDING,
+    SUCCEEDED,
+    TIMEOUT,
+    Outcome,
+)
 from longshore_planner.pipelines.status import Detail
 from longshore_planner.registering import origin_of
 from longshore_planner.status import step_status
@@ -59,6 +69,38 @@ class StepRun(ABC):
 
     def drain(self) -> None:  # noqa: B027  (a step that cannot be resumed runs to its end)
         """Finish running mini-batches and start no more, so that the step can be resumed later."""
+
+    @asynccontextmanager
+    async def environment(self, *, is_cancelled: Callable[[], bool]) -> AsyncIterator[str]:
+        """Yield the interpreter of the step, with the packages of its Environment; `detail` has the progress.
+
+        Raises:
+            BuildError: the environment cannot be built.
+            BuildCancelledError: `is_cancelled` returned True.
+            InvalidDocuments: there is no such interpreter.
+        """
+        if self.step.packages is None:
+            yield interpreter(self.step.python)
+            return
+        from longshore_cli.environments import prepared  # late: not needed if all steps are reused
+
+        began, activity = time.monotonic(), ""
+
+        def report(current: str) -> None:
+            nonlocal activity
+            activity = current
+            self.detail = Detail("", waits=f"preparing environment: {current} ({time.monotonic() - began:.0f} s)")
+
+        def poll() -> bool:
+            if activity:
+                report(activity)  # with the elapsed time
+            return is_cancelled()
+
+        with ExitStack() as stack:
+            environment = prepared(self.step.packages, self.step.python, report=report, is_cancelled=poll)
+            python = await asyncio.to_thread(stack.enter_context, environment)
+            self.detail = None
+            yield python
 
     @abstractmethod
     def kill(self) -> None:
@@ -115,14 +157,29 @@ class _ParallelRun(StepRun):
         self._coordinator: Coordinator | None = None
 
     async def run(self) -> Outcome:
-        from longshore_cli.local_run import ResumeRefused, run_engine  # late: not needed if all steps are reused
+        from longshore_packages import BuildCancelledError, BuildError  # late: not needed if all steps are reused
 
+        try:
+            async with self.environment(is_cancelled=lambda: bool(self._requests)) as python:
+                return await self._run(python)
+        except (BuildError, InvalidDocuments) as error:
+            return Outcome(FAILED, ENVIRONMENT_FAILED, str(error))
+        except BuildCancelledError:
+            return Outcome(PENDING, "Interrupted")
+
+    async def _run(self, python: str) -> Outcome:
+        from longshore_cli.local_run import ResumeRefused, run_engine
+
+        if self.step.packages is not None:
+            job = Job.from_json(json.dumps(self.job))
+            missing = missing_in_environment(job, python=python, source=job.source_uri)
+            if missing:
+                return Outcome(FAILED, ENVIRONMENT_FAILED, "; ".join(missing))
         folder = _run_folder(self.job)
         try:
             resume = folder.has_begun()
             if not resume:
                 folder.begin(self.step.name)
-            python = interpreter(self.step.python)
             job = replace(
                 Job.from_json(json.dumps(self.job)),
                 code=self.step.parts.get("code", {}),
@@ -165,9 +222,11 @@ class _ParallelRun(StepRun):
 class _Script(StepRun):
     _task: asyncio.Task[ScriptResult] | None = None
     _killed = False
+    _drained = False  # stops a preparation, not a script
 
     async def run(self) -> Outcome:
         from longshore_cli.script_run import run_script  # imported late: a run that reuses all steps needs no agent
+        from longshore_packages import BuildCancelledError, BuildError
 
         job = ScriptJob.from_json(json.dumps(self.job))
         store = open_store(job.run_uri)
@@ -175,20 +234,28 @@ class _Script(StepRun):
             store.delete(RESULT)
             for output in job.outputs:  # remove the output of an earlier attempt; the location belongs to this run
                 await asyncio.to_thread(open_store(output.uri).delete, "")
-            if self._killed:
-                return Outcome(PENDING, "Interrupted")
-            python = None if self.step.python is None else interpreter(self.step.python)
-            self._task = asyncio.ensure_future(run_script(job, python=python, work=os.path.join(job.run_uri, "work")))
-            # The git state of the frozen source: the copy that runs is not in a repository.
-            result = replace(await self._task, git=self.step.git)
+            async with self.environment(is_cancelled=lambda: self._killed or self._drained) as python:
+                if self._killed:
+                    return Outcome(PENDING, "Interrupted")
+                work = os.path.join(job.run_uri, "work")
+                self._task = asyncio.ensure_future(run_script(job, python=python, work=work))
+                # The git state of the frozen source: the copy that runs is not in a repository.
+                result = replace(await self._task, git=self.step.git)
             store.put(RESULT, result.to_json().encode())
         except asyncio.CancelledError:
             if not self._killed:
                 raise
             return Outcome(PENDING, "Interrupted")
+        except BuildCancelledError:
+            return Outcome(PENDING, "Interrupted")
+        except BuildError as error:
+            return Outcome(FAILED, ENVIRONMENT_FAILED, str(error))
         except (OSError, ValueError, ImportError, InvalidDocuments) as error:
             return Outcome(FAILED, "StorageError", f"the step cannot be started: {error}")
         return _convert_script_result(result, self.step, self.job, registry=self.registry)
+
+    def drain(self) -> None:
+        self._drained = True
 
     def kill(self) -> None:
         self._killed = True

@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from longshore_cli.flags import PIPELINE_FLAGS, reject_options
 from longshore_cli.folders import Origin, RunFolder, earlier_folder, is_pipeline, new_folder
 from longshore_cli.heartbeat import Heartbeat, combine_displays
 from longshore_cli.interpreter import entry_script_fault, interpreter
-from longshore_cli.packages import missing_packages
+from longshore_cli.packages import missing_in_environment, missing_packages
 from longshore_cli.registry import register, registry_files, registry_of
 from longshore_cli.source import digest_job_code, local_source
 from longshore_cli.terminal import print_error, show
@@ -36,6 +37,7 @@ from longshore_planner.status import step_status
 from longshore_protocol import snapshot as snapshots
 from longshore_protocol.importing import importing
 from longshore_protocol.job import Job
+from longshore_protocol.package_set import PackageSet
 from longshore_protocol.snapshot import Snapshot, WorkerCounts
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage.store import open_store
@@ -118,7 +120,8 @@ def _run_step(resolved: Resolved, options: argparse.Namespace, *, folder: RunFol
     _check_entry_script(resolved)
     python = interpreter(resolved.python)
     if options.explain:
-        return _explain(resolved, python=python, folder=folder if options.resume else None)
+        names = "" if resolved.packages is None else f" with {', '.join(resolved.packages.requirements)}"
+        return _explain(resolved, python=python + names, folder=folder if options.resume else None)
     if options.resume and (last := folder.read_success()) is not None:
         failed = last.mini_batches.failed
         if not (options.retry_failed and failed):
@@ -132,9 +135,42 @@ def _run_step(resolved: Resolved, options: argparse.Namespace, *, folder: RunFol
         retry_failed=bool(options.retry_failed),
         accept_changed_code=options.accept_changed_code,
         code=digest_job_code(resolved.job, origin.paths),
-        runtime=python,
     )
-    return _execute(replace(resolved, job=job), options, folder=folder, origin=origin, python=python)
+    with ExitStack() as stack:
+        if resolved.packages is not None:
+            prepared = _prepare(replace(resolved, job=job), resolved.packages, options, stack)
+            if prepared is None:
+                return FAILED
+            python = prepared
+        ready = replace(resolved, job=replace(job, runtime=python))
+        return _execute(ready, options, folder=folder, origin=origin, python=python)
+
+
+def _prepare(resolved: Resolved, packages: PackageSet, options: argparse.Namespace, stack: ExitStack) -> str | None:
+    """Return the interpreter of an environment with packages, which stays until the end of `stack`.
+
+    Return None after printing an error that may be different in a later run. Raises InvalidDocuments.
+    """
+    with importing():
+        from longshore_cli.environments import prepared
+        from longshore_cli.preparing import Preparation
+        from longshore_packages import BuildError
+
+    stream, step = default_stream(json=options.json), resolved.step
+    try:
+        with Preparation(stream, step.name, quiet=options.quiet, notes=packages.notes) as shown:
+            environment = prepared(packages, resolved.python, report=shown.report, is_cancelled=shown.is_cancelled)
+            python = stack.enter_context(environment)
+    except BuildError as error:
+        text = f"cannot be prepared: {error}"
+        if not error.is_transient:
+            raise InvalidDocuments([step.problem("spec.environment", text)]) from None
+        print_error(step.problem("spec.environment", text).sentence)
+        return None
+    missing = missing_in_environment(resolved.job, python=python, source=resolved.job.source_uri)
+    if missing:
+        raise InvalidDocuments(step.problem("", sentence) for sentence in missing)
+    return python
 
 
 def _execute(resolved: Resolved, options: argparse.Namespace, *, folder: RunFolder, origin: Origin, python: str) -> int:
@@ -254,7 +290,8 @@ def _explain(resolved: Resolved, *, python: str, folder: RunFolder | None) -> in
 
 def _check_packages(resolved: Resolved) -> None:
     """Raise InvalidDocuments if optional packages that the step needs are not installed."""
-    missing = missing_packages(resolved.job, python=resolved.python, source=resolved.job.source_uri)
+    job = resolved.job
+    missing = missing_packages(job, python=resolved.python, source=job.source_uri, packages=resolved.packages)
     if missing:
         raise InvalidDocuments(resolved.step.problem("", sentence) for sentence in missing)
 

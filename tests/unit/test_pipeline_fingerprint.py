@@ -37,6 +37,10 @@ BASE = {
             {"environment": {"image": "slim:2", "variables": {"A": "1"}}},
             "the environment's image changed from slim:1 to slim:2",
         ),
+        (
+            {"environment": {"image": "slim:1", "variables": {"A": "1"}, "packages": {"requirements": ["numpy"]}}},
+            "the environment's packages changed from none to numpy",
+        ),
         ({"environment": {"image": "slim:1", "variables": {}}}, "environment variable A changed from 1 to none"),
         ({"models": {"mnist 2": "/models/2"}}, "model mnist 1 changed; model mnist 2 changed"),
         ({"inputs": {"digits": {"paths": ["/other"]}}}, "input digits changed"),

@@ -12,6 +12,10 @@ _TRANSIENT = re.compile(
     re.IGNORECASE,
 )
 _DENIED = re.compile(r"401 Unauthorized|403 Forbidden")
+_REMEDY = (
+    "Correct the user and password: in the Secret that spec.packages.secretRef names, or in a local run in "
+    "LONGSHORE_INDEX_USERNAME and LONGSHORE_INDEX_PASSWORD."
+)
 _UNSOLVED = re.compile(r"No solution found when resolving dependencies( for split \([^)]*\))?:?")
 _CAUSE = re.compile(r"[\s\u2500-\u25ff]*(cause:|Caused by:|\u2570\u2500)", re.IGNORECASE)
 _DECORATION = re.compile(r"[\u00d7\u2500-\u25ff]+|^\s*(error|cause|Caused by):", re.IGNORECASE)
@@ -42,13 +46,12 @@ def build_error(activity: str, output: str) -> BuildError:
         output: what uv wrote to stderr, without credentials.
     """
     text = _paragraph(output)
+    if _DENIED.search(text):
+        return BuildError("The package index denies access: {} {}".format(text, _REMEDY))
     if _UNSOLVED.search(text):
         return BuildError("The packages cannot be {}: {}".format(activity, _UNSOLVED.sub("", text).strip()))
     if _TRANSIENT.search(text):
         return BuildError("The package index cannot be reached: {}".format(text), is_transient=True)
-    if _DENIED.search(text):
-        rule = "The package index denies access: {} Check the user and password in the Secret that secretRef names."
-        return BuildError(rule.format(text))
     return BuildError("The packages cannot be {}: {}".format(activity, text or "uv printed no reason."))
 
 

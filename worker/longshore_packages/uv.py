@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
@@ -13,6 +14,18 @@ from urllib.parse import urlsplit
 from longshore_packages.errors import BuildCancelledError, BuildError, without_credentials
 from longshore_protocol.package_set import PackageSet
 
+# On Linux, uv ends with this process, even if that is killed. A function to call after the fork would do the same, but
+# is unsafe where other threads run.
+_TETHER = """
+import os, sys
+try:
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9)
+except (ImportError, OSError, AttributeError):
+    pass
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
 _POLL = 0.1  # seconds between two questions whether the build is cancelled
 HIDDEN = "***"
 # Of the caller's variables, uv gets those of the user's network and package index, and none that change what it does.
@@ -91,7 +104,7 @@ class Uv:
             BuildError: uv cannot be started.
             BuildCancelledError: the caller cancelled the build.
         """
-        command = [self._path, *arguments, "--cache-dir", self._cache, "--color", "never", "--no-progress"]
+        command = [*_tether(), self._path, *arguments, "--cache-dir", self._cache, "--color", "never", "--no-progress"]
         command += ["--no-python-downloads"]
         try:
             process = subprocess.Popen(
@@ -153,6 +166,12 @@ def _credential_variables(indexes: Sequence[_Index], credentials: Credentials) -
             variables["UV_INDEX_{}_USERNAME".format(name)] = credentials.username
             variables["UV_INDEX_{}_PASSWORD".format(name)] = credentials.password
     return variables
+
+
+def _tether() -> List[str]:
+    """Return the start of a command whose process ends with this one."""
+    is_linux = sys.platform == "linux"
+    return [sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid())] if is_linux else []
 
 
 def _origin(url: str) -> Tuple[str, Optional[str], Optional[int]]:

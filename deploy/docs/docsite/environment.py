@@ -23,7 +23,12 @@ The Helm chart sets each of them from its values, see
 """
 
 OF_THE_COMMAND = {
+    "LONGSHORE_CACHE": "Folder of environments with packages; else `longshore` in the platform's folder for caches.",
+    "LONGSHORE_CACHE_SIZE": "Bound of that folder, such as `50GB`; else `20GB`.",
+    "LONGSHORE_INDEX_USERNAME": "User for the package index of an Environment with `packages.secretRef`.",
+    "LONGSHORE_INDEX_PASSWORD": "Its password. Scripts see neither.",
     "NO_COLOR": "Any value switches colours off.",
+    "XDG_CACHE_HOME": "On Linux, parent of the cache; else `~/.cache`.",
     "XDG_RUNTIME_DIR": "Parent of the folder with the sockets of a local run; else `/tmp`, `/var/tmp` or `/dev/shm`.",
     "GLIBC_TUNABLES": "Takes precedence over the limits of freed memory that processes which read tables set.",
     "MALLOC_MMAP_THRESHOLD_": "The same.",

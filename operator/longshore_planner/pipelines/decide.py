@@ -13,6 +13,7 @@ from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.records import (
     CANCELLED,
     ENDED,
+    ENVIRONMENT_FAILED,
     FAILED,
     PENDING,
     REUSED,
@@ -121,7 +122,8 @@ class _Decider:
 
     def _has_failed(self, step: FrozenStep) -> bool:
         record = self.records[step.name]
-        return record.state == FAILED and record.attempts > step.retries
+        is_retried = record.reason != ENVIRONMENT_FAILED and record.attempts <= step.retries
+        return record.state == FAILED and not is_retried
 
     def look_at(self, step: FrozenStep) -> None:
         record = self.records[step.name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from longshore_api.errors import listed, shown
@@ -170,7 +170,19 @@ def _environment(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[
         if now.get(name) != before.get(name):
             change = f"from {_format_value(before.get(name))} to {_format_value(now.get(name))}"
             yield f"the environment's {name} changed {change}"
+    installed, earlier = now.get("packages", {}), before.get("packages", {})
+    for name, shown_as in (("requirements", "packages"), ("python", "Python versions"), ("indexes", "package indexes")):
+        added, removed = installed.get(name, []), earlier.get(name, [])
+        if added != removed:
+            change = f"from {_without(removed, added)} to {_without(added, removed)}"
+            yield f"the environment's {shown_as} changed {change}"
     yield from _values("environment variable", now, before, "variables")
+
+
+def _without(names: Sequence[str], others: Sequence[str]) -> str:
+    """Return the names that the others lack, at most _FILES of them."""
+    left = [each for each in names if each not in others]
+    return listed(left if len(left) <= _FILES else [*left[: _FILES - 1], f"{len(left) - _FILES + 1} more"])
 
 
 def _values(

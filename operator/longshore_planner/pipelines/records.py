@@ -28,6 +28,7 @@ CANCELLED: State = "Cancelled"
 ENDED = frozenset((SUCCEEDED, FAILED, SKIPPED, CANCELLED))
 
 REUSED, TIMEOUT, SUSPENDED = "Reused", "Timeout", "Suspended"  # reasons
+ENVIRONMENT_FAILED = "EnvironmentFailed"  # a reason: the packages cannot be installed, which no retry changes
 REUSED_WITH_FAILURES = "ReusedWithFailures"  # a reason: the reused run is one WITH_FAILURES
 WITH_FAILURES = frozenset((SUCCEEDED_WITH_FAILURES, REUSED_WITH_FAILURES))  # reasons of succeeded steps
 
