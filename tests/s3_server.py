@@ -23,6 +23,8 @@ class Server:
 
     variables: dict[str, str] = field(default_factory=dict)
     puts: Counter[str] = field(default_factory=Counter)  # by path: how often an object was written, or a part of one
+    gets: Counter[str] = field(default_factory=Counter)  # by path: how often it was read, or a part of it
+    held: dict[str, threading.Event] = field(default_factory=dict)  # paths that are read once the event is set
     ignores_conditions: bool = False  # it overwrites what was to be created only if absent
 
     @property
@@ -52,6 +54,11 @@ def s3_server(host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
             store.puts[environment["PATH_INFO"]] += 1
             if store.ignores_conditions:
                 environment.pop("HTTP_IF_NONE_MATCH", None)
+        if environment["REQUEST_METHOD"] == "GET":
+            path = environment["PATH_INFO"]
+            store.gets[path] += 1
+            if path in store.held:
+                store.held[path].wait()
         with one_at_a_time:
             return dispatch(environment, start_response)
 
