@@ -35,7 +35,8 @@ _STATES = ("pending", "running", "succeeded", "failed")
 _NODES: Mapping[str, str] = {  # value of the label -> field of nodeStateCounts
     each: f"{each}NodeCount" for each in ("idle", "leaving", "preempted", "preparing", "running", "unusable")
 }
-_CLUSTER_LABELS = ("namespace", "compute_cluster")
+# Not "namespace": Prometheus has that label for the scraped pod's, and would rename ours.
+_CLUSTER_LABELS = ("compute_namespace", "compute_cluster")
 _COUNTED = tuple((what, outcome) for what in ("miniBatches", "items") for outcome in ("succeeded", "failed"))
 
 Counts = tuple[int, ...]  # in the order of _COUNTED
@@ -208,6 +209,11 @@ class Metrics:
         """Forget a task or a PipelineRun."""
         self._others.forget(kind, namespace, name)
 
+    def forget_all(self) -> None:
+        """Forget all resources, as another operator leads and reports them."""
+        for each in (self._steps, self._others, self._clusters):
+            each.forget_all()
+
     def cluster(self, manifest: Manifest) -> None:
         """Take note of a ComputeCluster with its status."""
         self._clusters.note(manifest)
@@ -236,6 +242,10 @@ class _Others(Collector):
     def forget(self, kind: str, namespace: str, name: str) -> None:
         with self._lock:
             self._states.pop((kind, namespace, name), None)
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self._states.clear()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._lock:
@@ -282,6 +292,10 @@ class _Steps(Collector):
         with self._lock:
             self._seen.pop((namespace, name), None)
 
+    def forget_all(self) -> None:
+        with self._lock:
+            self._seen.clear()
+
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._lock:
             seen = list(self._seen.values())
@@ -317,6 +331,11 @@ class _Clusters(Collector):
         with self._lock:
             self._nodes.pop((namespace, name), None)
             self._limits.pop((namespace, name), None)
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self._nodes.clear()
+            self._limits.clear()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._lock:

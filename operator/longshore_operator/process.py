@@ -78,7 +78,8 @@ def main() -> int:
         leases = ApiKube(client, metrics.api_request, timeout=terms.renew_deadline / 2)
         namespace, name = options.lease
         candidate = Candidate(namespace, name, options.identity)
-        election = Election(leases, candidate, started=lead, stopped=partial(_stand_by, queue, poller), terms=terms)
+        stand_by = partial(_stand_by, queue, poller, metrics)
+        election = Election(leases, candidate, started=lead, stopped=stand_by, terms=terms)
     handlers = registry(store, queue, watches, served=server.served)
     stopping = asyncio.Event()
 
@@ -130,9 +131,10 @@ def _allow_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _stand_by(queue: WorkQueue[Key], poller: Poller) -> None:
+def _stand_by(queue: WorkQueue[Key], poller: Poller, metrics: Metrics) -> None:
     queue.pause()
     poller.forget_all()
+    metrics.forget_all()
 
 
 @contextmanager

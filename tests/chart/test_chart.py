@@ -53,6 +53,8 @@ EVERYTHING = {
         "port": 9999,
         "service": {"annotations": {"scrape": "true"}},
         "serviceMonitor": {"create": True, "labels": MONITORED},
+        "dashboard": {"create": True, "namespace": "grafana", "annotations": {"grafana_folder": "Batch"}},
+        "prometheusRule": {"create": True, "labels": MONITORED},
     },
     "networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
     "podDisruptionBudget": {"create": True, "maxUnavailable": "50%"},

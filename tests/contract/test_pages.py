@@ -42,7 +42,7 @@ BUILT_IN = {
     "pods",
     "secret",
 }
-VERBS = {"apply", "config", "create", "delete", "describe", "get", "label", "wait"}
+VERBS = {"apply", "config", "create", "delete", "describe", "get", "label", "port-forward", "wait"}
 OF_READERS = {"manifests", "manifests/", "step.yaml"}  # files that pages leave to the reader
 CONDITIONS = {"Finished", "Ready", "Stalled", "Succeeded"}
 
@@ -144,7 +144,9 @@ def values_of(given: list[str]) -> dict[str, Any]:
         place = values
         for name in above:
             place = place.setdefault(name, {})
-        place[last] = text.strip("{}").split(",") if text.startswith("{") else {"false": False}.get(text, text)
+        place[last] = (
+            text.strip("{}").split(",") if text.startswith("{") else {"true": True, "false": False}.get(text, text)
+        )
     return values
 
 

@@ -252,7 +252,7 @@ def test_nodes_of_a_compute_cluster_are_counted_by_state_until_it_is_deleted(met
     }
     world.kube.objects["ComputeCluster", NAMESPACE, "gpu"] = cluster
     metered.read("ComputeCluster", NAMESPACE, "gpu")
-    labels = {"namespace": NAMESPACE, "compute_cluster": "gpu"}
+    labels = {"compute_namespace": NAMESPACE, "compute_cluster": "gpu"}
 
     def nodes(state):
         return value(metrics, "longshore_compute_cluster_nodes", **labels, state=state)
@@ -266,6 +266,31 @@ def test_nodes_of_a_compute_cluster_are_counted_by_state_until_it_is_deleted(met
     metered.read("ComputeCluster", NAMESPACE, "gpu")
     assert nodes("running") is None
     assert value(metrics, "longshore_compute_cluster_max_nodes", **labels) is None
+
+
+def test_an_operator_that_stands_by_reports_no_resources_and_counts_nothing_twice_when_it_leads_again(metrics):
+    cluster = {"metadata": {"namespace": NAMESPACE, "name": "gpu"}, "spec": {"maxNodes": 6}}
+    steps = (manifest(5), {**manifest(**condition("False")), "kind": "ScriptStep"}, cluster)
+
+    def lead():
+        for note, each in zip((metrics.step, metrics.other, metrics.cluster), steps, strict=True):
+            note(each)
+
+    def reported():
+        states = ("pending", "running", "succeeded", "failed")
+        counts = [value(metrics, f"longshore_{each}", state=of) for each in ("steps", "tasks") for of in states]
+        return sum(counts), value(
+            metrics, "longshore_compute_cluster_max_nodes", compute_namespace=NAMESPACE, compute_cluster="gpu"
+        )
+
+    lead()
+    assert reported() == (2, 6)
+    metrics.forget_all()
+    assert reported() == (0, None)
+    lead()
+    assert reported() == (2, 6)
+    assert ended(metrics, "mini_batches") == 0
+    assert value(metrics, "longshore_failures_total", kind="ScriptStep") == 0
 
 
 def test_coordinators_are_counted_at_each_scrape(metrics):
