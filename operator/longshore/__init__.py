@@ -27,15 +27,20 @@ if TYPE_CHECKING:
     from longshore.steps import ParallelRunStep, ScriptStep, Step, TransferStep
     from longshore.values import DataPath, Output, Parameter, StepOutput
     from longshore.workspace import Workspace
+    from longshore_runs.cluster_api import ApiError
+    from longshore_runs.records import Progress
+    from longshore_runs.step_folder import Failure
 
 __version__ = "0.1.0"  # of every package of the wheel: the build reads it here
 
 __all__ = [
+    "ApiError",
     "ComputeCluster",
     "DataPath",
     "Datastore",
     "Documents",
     "Environment",
+    "Failure",
     "FileDataset",
     "Input",
     "InvalidArgument",
@@ -46,6 +51,7 @@ __all__ = [
     "Parameter",
     "Pipeline",
     "PipelineRun",
+    "Progress",
     "Resource",
     "Run",
     "RunFailed",
@@ -75,7 +81,11 @@ _MODULES = {
     "values": ("DataPath", "Output", "Parameter", "StepOutput"),
     "workspace": ("Workspace",),
 }
-_MODULE_OF = {name: f"longshore.{module}" for module, names in _MODULES.items() for name in names}
+_MODULE_OF = {name: f"longshore.{module}" for module, names in _MODULES.items() for name in names} | {
+    "ApiError": "longshore_runs.cluster_api",
+    "Failure": "longshore_runs.step_folder",
+    "Progress": "longshore_runs.records",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -43,7 +43,7 @@ class Changes:
             if step.first_error is not None and not self._has_error:
                 self._has_error = True
                 self._print(f"{step.name}: first error: {step.first_error.category}: {step.first_error.message}")
-                _write(step.first_error.traceback)
+                write(step.first_error.traceback)
         self._update_progress(state)
         if state.state in ENDED:
             self._print(f"{state.name}: {state.state}. {state.message}".rstrip())
@@ -57,10 +57,10 @@ class Changes:
 
     def _print(self, text: str) -> None:
         self._printed = time.monotonic()
-        _write(f"{datetime.now(UTC).astimezone():%H:%M:%S} {text}")
+        write(f"{datetime.now(UTC).astimezone():%H:%M:%S} {text}")
 
 
-def _write(text: str) -> None:
+def write(text: str) -> None:
     """Print text of scripts and stores, with control characters escaped."""
     sys.stdout.write(printable(text, _MAX_CHARACTERS, lines=True) + "\n")
     sys.stdout.flush()

@@ -284,7 +284,7 @@ class Run:
                 break
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"the run {self.id} is still {state.state} after {timeout:g} s")
-            time.sleep(_POLL_SECONDS)
+            self.source.pause(_POLL_SECONDS)
         if check and state.state != SUCCEEDED:
             raise RunFailed(self, failure_text(state))
         return self
@@ -369,7 +369,7 @@ class Run:
                 yield from (_labelled(line, each, steps) for line in lines)
             if not follow or state.state not in (PENDING, RUNNING):
                 break
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)  # not a pause: logs grow without a change of the state
         for each in steps:
             lines = self.source.folder(each).remainders(positions[each.name])
             yield from (_labelled(line, each, steps) for line in lines)

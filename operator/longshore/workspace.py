@@ -31,6 +31,28 @@ class Workspace(ABC):
 
         return LocalWorkspace(folder)
 
+    @staticmethod
+    def kubernetes(namespace: str | None = None, context: str | None = None) -> Workspace:
+        """Return the workspace of a namespace of a cluster, where the operator runs what is submitted.
+
+        Calls have the rights of the kubeconfig's user. Local code is uploaded: small folders without subfolders as
+        ConfigMaps, others to the default Datastore. Logs and outputs are read from their stores with this process's
+        credentials.
+
+        Args:
+            namespace: The namespace; that of the context if not given.
+            context: A context of the kubeconfig; the current one if not given.
+
+        Raises:
+            ImportError: The package kubernetes is not installed: pip install 'longshore[kubernetes]'.
+            ApiError: No usable configuration is found.
+        """
+        from longshore.cluster import KubernetesWorkspace
+        from longshore_runs.cluster_api import KubernetesApi
+
+        api = KubernetesApi(namespace, context)
+        return KubernetesWorkspace(api, api.namespace)
+
     @abstractmethod
     def submit(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -24,6 +25,10 @@ class RunReader(ABC):
     def tags(self) -> Mapping[str, str]:
         """Return the tags that the run was submitted with."""
         return {}
+
+    def pause(self, seconds: float) -> None:
+        """Wait for a change of the run, at most `seconds`."""
+        time.sleep(seconds)
 
     def folder(self, step: StepState) -> StepFolder:
         """Return the run folder of a step."""
