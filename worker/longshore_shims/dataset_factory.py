@@ -91,7 +91,9 @@ class MadeDataset(StepDataset):
             tabular=None if form is None else dict(form),
         )
         made = MadeDataset(Given(name, self._given.paths, form), self._datastore, self._registered_paths)
-        made.version = registering.record(registering.folder("Dataset.register"), given, ())
+        made.version = registering.record(
+            registering.folder("Dataset.register"), given, registering.known_versions("find-dataset", name)
+        )
         made.description, made.tags = description, registering.texts(tags)
         return made
 

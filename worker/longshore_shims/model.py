@@ -94,6 +94,7 @@ class Model(Refusing):
     ) -> Model:
         """Record the registration of a model by a method of Azure ML; return the model. Raises UserErrorException."""
         known = [version for each, version in _models() if each == name]
+        known += registering.known_versions("find-models", name)
         made = Model.__new__(Model)
         made.version = registering.register_model(
             call, path, name=name, known=known, tags=tags, properties=properties, description=description

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterable, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from longshore_run import context, registrations
 from longshore_run.registrations import MODEL, Registration
 from longshore_shims.errors import UserErrorException
+from longshore_shims.named import ask, is_answered
 
 
 def folder(call: str) -> Optional[str]:
@@ -76,6 +77,15 @@ def record(where: Optional[str], given: Registration, known: Iterable[int]) -> i
     except (OSError, ValueError) as error:
         raise UserErrorException(str(error)) from error
     return max(known, default=0) + len(earlier) + 1
+
+
+def known_versions(operation: str, name: str) -> List[int]:
+    """Return the versions of a name that existed when the run began, as far as the step's agent tells them."""
+    try:
+        found = ask(operation, name=name) if is_answered() else []
+    except UserErrorException:  # there is none
+        return []
+    return [each["version"] for each in (found if isinstance(found, list) else [found])]
 
 
 def texts(given: Optional[Mapping[str, Any]]) -> Dict[str, str]:

@@ -177,7 +177,7 @@ _FAILED: Texts = {
         "Return the same columns from each `run()`; the message names the rows that differ.",
     ),
     "RegistrationFailed": (
-        "What shutdown() registers cannot be registered: the message says why.",
+        "What `shutdown()` registers is invalid; the message has the cause.",
         "Correct the script, and start a new run.",
     ),
     "StorageError": (
