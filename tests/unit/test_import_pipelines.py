@@ -204,3 +204,45 @@ def test_a_component_that_only_the_workspace_has_leaves_a_script_to_write():
     spec, notes = step(pipeline({"abc": {"type": "command", "component": "azureml:train:1", "inputs": {"k": 3}}}))
     assert spec["scriptName"] == "to_be_written.py"
     assert any(each.startswith("jobs.abc.component is not carried over: it is azureml:train:1") for each in notes)
+
+
+@cases(
+    (
+        "a folder with a name is a Dataset",
+        pipeline({"a": command("python x.py", outputs={"rows": {"type": "uri_folder", "name": "sales rows"}})}),
+        {"name": "rows", "registerOnComplete": {"name": "sales rows"}},
+    ),
+    (
+        "a model with a name is a Model",
+        pipeline({"a": command("python x.py", outputs={"net": {"type": "mlflow_model", "name": "sales"}})}),
+        {"name": "net", "registerOnComplete": {"kind": "Model", "name": "sales"}},
+    ),
+    (
+        "its version is the next one",
+        pipeline({"a": command("python x.py", outputs={"net": {"type": "custom_model", "name": "n", "version": "3"}})}),
+        {"name": "net", "registerOnComplete": {"kind": "Model", "name": "n"}},
+    ),
+    (
+        "an output of the pipeline has the name",
+        pipeline(
+            {"a": command("python x.py", outputs={"rows": "${{parent.outputs.all}}"})},
+            outputs={"all": {"type": "uri_folder", "mode": "upload", "name": "sales"}},
+        ),
+        {"name": "rows", "mode": "upload", "registerOnComplete": {"name": "sales"}},
+    ),
+    (
+        "an output without a name is not registered",
+        pipeline({"a": command("python x.py", outputs={"rows": {"type": "uri_folder"}})}),
+        {"name": "rows"},
+    ),
+)
+def test_an_output_with_a_name_is_registered(content: str, expected: dict[str, Any]):
+    spec, notes = step(content)
+    assert spec["outputs"] == [expected]
+    assert not [each for each in notes if "name" in str(each) or "version" in str(each)]
+
+
+def test_the_rows_of_a_parallel_step_with_a_name_are_registered():
+    outputs = {"rows": {"type": "uri_folder", "name": "scores"}}
+    spec, _ = step(pipeline({"a": parallel(outputs=outputs)}))
+    assert spec["output"] == {"name": "rows", "registerOnComplete": {"name": "scores"}}

@@ -58,7 +58,14 @@ def plan_outputs(declared: Mapping[str, Mapping[str, str]]) -> dict[str, Output]
             below = output_file(each.get("path", ""))
             below = port if below == ROWS_FILE else below
         port = f"{port}_folder" if port in _RESERVED else port
-        planned[name] = Output(port, below, each.get("mode", ""), each.get("datastore") or None)
+        planned[name] = Output(
+            port,
+            below,
+            each.get("mode", ""),
+            each.get("datastore") or None,
+            type=each.get("type", ""),
+            registered=each.get("name", ""),
+        )
     return planned
 
 
@@ -132,6 +139,10 @@ def _input(step: Step, name: str, data: Data) -> dict[str, str]:
     return {"name": port_name(name), **data.source, **({"mode": mode} if mode == "download" else {})}
 
 
-def _output(output: Output) -> dict[str, str]:
-    mode = {"mode": "upload"} if output.mode == "upload" else {}
-    return {"name": output.port, **({"datastore": output.datastore} if output.datastore else {}), **mode}
+def _output(output: Output) -> dict[str, Any]:
+    fields = {
+        "datastore": output.datastore,
+        "mode": "upload" if output.mode == "upload" else None,
+        "registerOnComplete": output.registration(),
+    }
+    return {"name": output.port, **{name: value for name, value in fields.items() if value}}

@@ -121,7 +121,9 @@ def _output(step: Step, made: SpecBuilder, row_output: Any, origin: str) -> None
     if main is None:
         return
     store = {"datastore": main.datastore} if main.datastore else {}
-    made.put("output", {"name": main.port, **store})
+    registration = main.registration()
+    registered = {} if registration is None else {"registerOnComplete": registration}
+    made.put("output", {"name": main.port, **store, **registered})
     for theirs, each in step.outputs.items():
         if each is not main and each.below:
             text = f"became the folder {each.below} in {main.port}: a step has one output; the script must create it"
@@ -206,5 +208,12 @@ def plan_outputs(
         below = "" if name == main else port_name(name)
         if name == row_output and each.get("type") in FILE_TYPES:
             below = output_file(each.get("path", ""))
-        planned[name] = Output(port, below, each.get("mode", ""), each.get("datastore") or None)
+        planned[name] = Output(
+            port,
+            below,
+            each.get("mode", ""),
+            each.get("datastore") or None,
+            type=each.get("type", ""),
+            registered=each.get("name", ""),
+        )
     return planned

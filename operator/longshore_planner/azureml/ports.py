@@ -18,7 +18,7 @@ INPUT_LOST = {
     **dict.fromkeys(("min", "max", "enum"), _CHECKED_IN_SCRIPT),
     **dict.fromkeys(("description", "version", "intellectual_property"), ""),
 }
-_OUTPUT_LOST = {**INPUT_LOST, "name": "outputs are not registered; the status of the run lists their locations"}
+_MODEL_TYPES = ("mlflow_model", "custom_model", "triton_model")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,15 @@ class Output:
     below: str = ""  # path of a file or folder within it; "" for all of it
     mode: str = ""
     datastore: str | None = None  # name of the Datastore
+    type: str = ""
+    registered: str = ""  # the name that it is registered under
+
+    def registration(self) -> dict[str, str] | None:
+        """Return `registerOnComplete` of the output; None if it is not registered."""
+        if not self.registered:
+            return None
+        kind = {"kind": "Model"} if self.type in _MODEL_TYPES else {}
+        return {**kind, "name": self.registered}
 
 
 def our_mode(mode: str) -> str | None:
@@ -94,10 +103,10 @@ def bound(name: str, given: Any, resources: Resources, *, type_: str, folder: st
 
 
 def output_fields(given: Any, resources: Resources, *, origin: str) -> dict[str, str]:
-    """Return type, mode, path and Datastore of an output that is described in place."""
+    """Return type, mode, path, registered name and Datastore of an output that is described in place."""
     section = Section(given, origin, resources.notes)
-    fields = {name: section.text(name) for name in ("type", "mode", "path")}
-    section.rest(_OUTPUT_LOST)
+    fields = {name: section.text(name) for name in ("type", "mode", "path", "name")}
+    section.rest(INPUT_LOST)
     if fields["path"] and "datastores/" in fields["path"]:
         location = resources.location(fields["path"], folder="", origin=origin)
         fields["datastore"] = resources.datastore(location.datastore) if location.datastore else ""
