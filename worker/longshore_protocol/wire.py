@@ -172,7 +172,7 @@ def report(
         processes: Status of each process of the worker.
         fetched: A counter that grows while inputs are downloaded.
         registered: [process, registration as JSON, digest of its files] of what shutdown() registers; without a
-            registration, the last element says why it cannot be read.
+            registration, the last element is the reason why it cannot be read.
         shutdowns: Processes whose shutdown() has ended, in the last report of an agent.
     """
     return {

@@ -80,7 +80,7 @@ def record(where: Optional[str], given: Registration, known: Iterable[int]) -> i
 
 
 def known_versions(operation: str, name: str) -> List[int]:
-    """Return the versions of a name that existed when the run began, as far as the step's agent tells them."""
+    """Return the versions of a name that existed when the run began, as far as the agent of the step reports them."""
     try:
         found = ask(operation, name=name) if is_answered() else []
     except UserErrorException:  # there is none

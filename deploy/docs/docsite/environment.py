@@ -41,6 +41,7 @@ INTERNAL = {
     "LONGSHORE_ECHO": "Present where a script's output also goes to the container's log.",
     "LONGSHORE_METRICS": "File that the metrics of a script step are appended to.",
     "LONGSHORE_PROCESS": "Name of a process, such as `process000`. What a script starts inherits it, and ends with it.",
+    "LONGSHORE_REGISTRATIONS": "Folder that a script step or `shutdown()` records Models and Datasets in.",
     "LONGSHORE_SOCKET": "Path of the agent's unix socket.",
     "LONGSHORE_SPACE": "Bytes that an agent may use for staged inputs at most.",
     "LONGSHORE_STAGE_DIR": "Folder for staged inputs, which processes can only read.",

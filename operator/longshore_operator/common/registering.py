@@ -1,4 +1,4 @@
-"""What a succeeded step registers, beside what of it exists already."""
+"""The registrations of a succeeded step, and which of them exist already."""
 
 from __future__ import annotations
 
