@@ -19,7 +19,11 @@ from longshore_protocol.importing import importing
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code (see `exit_codes`)."""
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        return BAD_INPUT
+    options = parser.parse_args(arguments)
     if sys.platform == "win32":  # no fork, no Unix sockets, no process groups to kill
         print_error("Longshore does not run on Windows; install and run it in WSL (Windows Subsystem for Linux)")
         return BAD_INPUT

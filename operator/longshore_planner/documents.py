@@ -25,6 +25,7 @@ B = TypeVar("B")
 
 FOLDER_ANNOTATION = "longshore.dev/folder"  # of documents that were not written where their relative paths start
 _SUFFIXES = (".yaml", ".yml")
+_SCRIPTS = (".py", ".ipynb", ".sh")
 _MOST_VALUES = 100_000  # limit for a document whose aliases are expanded...
 _GROWTH = 10  # ...or this many times the values that it writes out
 _DATE = "tag:yaml.org,2002:timestamp"
@@ -67,9 +68,12 @@ def manifests(path: Path) -> list[Path]:
     """Return the path itself, or for a folder the YAML files directly in it; run folders below hold no manifests.
 
     Raises:
-        InvalidDocuments: if a folder is unreadable or holds no YAML file.
+        InvalidDocuments: if a folder is unreadable or holds no YAML file, or if the path is that of a script.
     """
     if not path.is_dir():
+        if path.suffix in _SCRIPTS:  # most of them would be reported as wrong YAML, some as wrong documents
+            rule = "is a script; pass the YAML file that names it in entryScript or scriptName"
+            raise InvalidDocuments([Problem(str(path), "", rule)])
         return [path]
     try:
         found = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES and each.is_file())

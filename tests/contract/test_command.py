@@ -35,6 +35,14 @@ def test_each_way_to_start_the_command_prints_the_version_of_the_package(start: 
     assert (ended.stdout, ended.returncode) == (f"longshore {longshore.__version__}\n", 0)
 
 
+@pytest.mark.parametrize("start", STARTS, ids=["script", "package", "module"])
+def test_without_a_command_the_help_is_printed_as_an_error(start: list[str], tmp_path: Path):
+    ended, asked = run(start, tmp_path), run([*start, "--help"], tmp_path)
+    assert (ended.stdout, ended.returncode) == ("", 2)
+    assert ended.stderr == asked.stdout
+    assert "run a ParallelRunStep" in ended.stderr
+
+
 def test_the_chart_installs_the_version_of_the_package():
     chart = yaml.safe_load((ROOT / "charts" / "longshore" / "Chart.yaml").read_text())
     assert {chart["version"], chart["appVersion"]} == {longshore.__version__}

@@ -86,6 +86,21 @@ def test_a_yaml_error_is_one_sentence_with_line_and_column(tmp_path: Path, text:
     assert "\n" not in found
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("score.py", "def run(mini_batch):\n    return [path for path in mini_batch]\n"),  # no YAML
+        ("score.py", "x = 1\n"),  # YAML: a text
+        ("score.py", ""),  # no document
+        ("score.ipynb", '{"cells": []}'),  # YAML: a mapping
+        ("score.sh", "#!/bin/sh\n"),
+    ],
+)
+def test_a_script_in_place_of_its_manifest_is_refused(tmp_path: Path, name: str, text: str):
+    path = write(tmp_path / name, text)
+    assert sentences(path) == [f"{path}: is a script; pass the YAML file that names it in entryScript or scriptName"]
+
+
 def test_bytes_that_are_no_text_are_one_sentence(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_bytes(b"a: \xff\xfe\x00")
