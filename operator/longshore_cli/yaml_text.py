@@ -25,7 +25,11 @@ def _mapping(value: dict[str, Any], indent: str) -> Iterator[str]:
         yield from _comment(each, indent)
         inner = each.value if isinstance(each, Remarked) else each
         line = f"{indent}{_flow(key)}: {_flow(inner)}"
-        fits = key not in _BLOCK_KEYS and not _has_remarks(inner) and len(line) <= _WIDTH
+        if _is_block(inner):
+            yield f"{indent}{_flow(key)}: |"
+            yield from (f"{indent}  {text}" for text in inner.splitlines())
+            continue
+        fits = key not in _BLOCK_KEYS and not _needs_lines(inner) and len(line) <= _WIDTH
         if fits or not inner or not isinstance(inner, dict | list):
             yield line
         else:
@@ -37,7 +41,7 @@ def _list(value: list[Any], indent: str) -> Iterator[str]:
     for each in value:
         yield from _comment(each, indent)
         inner = each.value if isinstance(each, Remarked) else each
-        if isinstance(inner, dict) and inner and (_has_remarks(inner) or len(_flow(inner)) > _WIDTH - len(indent)):
+        if isinstance(inner, dict) and inner and (_needs_lines(inner) or len(_flow(inner)) > _WIDTH - len(indent)):
             first, *others = _mapping(inner, indent + "  ")
             if first.lstrip().startswith("#"):  # a dash before a comment would end up inside it
                 yield f"{indent}-"
@@ -62,13 +66,22 @@ def _flow(value: Any) -> str:
     return json.dumps(bare, ensure_ascii=False) if "\n" in text else text  # JSON is YAML on one line
 
 
-def _has_remarks(value: Any) -> bool:
+def _is_block(value: Any) -> bool:
+    """Return whether a value is a text of whole lines, as the content of a file is."""
+    lines = value.splitlines() if isinstance(value, str) and value.endswith("\n") else []
+    return len(lines) > 1 and value[0] != " " and all(each and each.isprintable() for each in lines)
+
+
+def _needs_lines(value: Any) -> bool:
+    """Return whether a value contains remarks or texts of whole lines, which need lines of their own."""
     match value:
         case Remarked():
             return True
+        case str():
+            return _is_block(value)
         case dict():
-            return any(map(_has_remarks, value.values()))
+            return any(map(_needs_lines, value.values()))
         case list():
-            return any(map(_has_remarks, value))
+            return any(map(_needs_lines, value))
         case _:
             return False

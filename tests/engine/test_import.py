@@ -57,6 +57,7 @@ with open(options.counts) as file, open(os.path.join(options.total, "total.txt")
 def azureml(longshore):
     """A folder with Azure ML's files, and what they name, beside each other."""
     shutil.copytree(AZUREML, longshore.folder, dirs_exist_ok=True)
+    longshore.variables["LONGSHORE_CACHE"] = str(longshore.folder / "cache")
     longshore.write("src/score.py", SCORE)
     longshore.write("code/identify.py", IDENTIFY)
     for name, text in (("prep", PREP), ("count", COUNT), ("add", ADD)):

@@ -124,9 +124,48 @@ def test_what_a_table_needs_a_key_for_is_told():
     assert [note for note in notes if "MLTable.paths: container c of storage account acc" in note]
 
 
+REGISTRY = "azureml://registries/azureml"
+SKLEARN = {"packages": {"pip": ["scikit-learn==1.5.*", "joblib", "matplotlib", "numpy", "pandas", "scipy"]}}
+
+
 @cases(
     ("one that is registered", "azureml:My_Env@latest", ("my-env", {})),
-    ("one of a registry", "azureml://registries/azureml/environments/sklearn-1.5/labels/latest", ("sklearn-1-5", {})),
+    (
+        "one of a registry",
+        "azureml://registries/azureml/environments/sklearn-1.5/labels/latest",
+        ("sklearn-1-5", SKLEARN),
+    ),
+    (
+        "one of Azure ML",
+        "azureml:AzureML-lightgbm-3.3-ubuntu20.04-py38-cpu@latest",
+        (
+            "azureml-lightgbm-3-3-ubuntu20-04-py38-cpu",
+            {
+                "image": "docker.io/library/python:3.8",
+                "packages": {"pip": ["lightgbm==3.3.*", "joblib", "numpy", "pandas", "scikit-learn"], "python": "3.8"},
+            },
+        ),
+    ),
+    (
+        "packages of v2",
+        {"name": "e", "image": "i", "conda_file": {"name": "x", "dependencies": ["numpy=1.26"]}},
+        ("e", {"image": "i", "packages": {"conda": "dependencies:\n- numpy=1.26\n"}}),
+    ),
+    (
+        "packages of v2 without those that no index has",
+        {"name": "e", "conda_file": {"dependencies": ["numpy", "r-base", {"pip": ["pandas", "-e ."]}], "x": 1}},
+        ("e", {"packages": {"conda": "dependencies:\n- numpy\n- pip:\n  - pandas\n"}}),
+    ),
+    (
+        "packages of v1",
+        {"name": "e", "python": {"condaDependencies": {"dependencies": ["python=3.10", {"pip": ["pandas"]}]}}},
+        ("e", {"packages": {"conda": "dependencies:\n- python=3.10\n- pip:\n  - pandas\n"}}),
+    ),
+    (
+        "packages that Azure ML does not install",
+        {"image": "i", "python": {"userManagedDependencies": True, "condaDependencies": {"dependencies": ["numpy"]}}},
+        ("environment", {"image": "i"}),
+    ),
     ("an image", {"image": "python:3.11"}, ("environment", {"image": "python:3.11"})),
     (
         "one of v1",
@@ -137,6 +176,15 @@ def test_what_a_table_needs_a_key_for_is_told():
 def test_environments_keep_name_image_and_variables(content: Any, expected: tuple[str, dict[str, Any]]):
     specs, _ = made(parallel({"environment": content}))
     assert specs[f"Environment/{expected[0]}"] == expected[1]
+
+
+def test_an_environment_may_have_a_file_of_its_own_and_a_conda_file_beside_it():
+    files = {
+        "envs/env.yml": {"name": "own", "conda_file": "conda/conda.yml"},
+        "envs/conda/conda.yml": {"channels": ["conda-forge"], "dependencies": ["numpy"], "prefix": "/home/me"},
+    }
+    specs, _ = made(parallel({"environment": "file:./envs/env.yml"}), files)
+    assert specs["Environment/own"] == {"packages": {"conda": "channels:\n- conda-forge\ndependencies:\n- numpy\n"}}
 
 
 def test_an_environment_may_have_a_file_of_its_own():

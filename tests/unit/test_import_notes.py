@@ -11,6 +11,12 @@ from azureml_jobs import AZUREML, FILES, cases, command, config, made, parallel,
 from longshore_api import InvalidDocuments
 from longshore_planner.azureml import UnsupportedDocument, check, translate
 
+UNKNOWN = (
+    "is no environment of Azure ML that Longshore knows; those of sklearn, pytorch, tensorflow, lightgbm and minimal"
+)
+BASE = "it is one of Azure ML's base images, in which packages have an interpreter of their own"
+AZURE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu20.04:latest"
+
 
 @cases(
     ("a field that nobody knows", parallel(colour="red"), "colour is not carried over: Longshore has no such field"),
@@ -53,7 +59,27 @@ from longshore_planner.azureml import UnsupportedDocument, check, translate
     (
         "packages",
         parallel({"environment": {"image": "i", "conda_file": "c.yml"}}),
-        "task.environment.conda_file is not carried over: Longshore builds no images",
+        "task.environment.conda_file is not carried over: c.yml is no conda file that can be read",
+    ),
+    (
+        "packages that no index has",
+        parallel({"environment": {"conda_file": {"dependencies": ["numpy", "r-base=4.1"]}}}),
+        "task.environment.conda_file: r-base=4.1 is not carried over: it is a package of R, which",
+    ),
+    (
+        "an image that is built",
+        parallel({"environment": {"build": {"path": "."}}}),
+        "task.environment.build is not carried over: Longshore builds no images from Dockerfiles",
+    ),
+    (
+        "an environment of Azure ML that nobody knows",
+        parallel({"environment": "azureml:AzureML-Triton@latest"}),
+        f"task.environment is not carried over: AzureML-Triton {UNKNOWN}",
+    ),
+    (
+        "a base image of Azure ML",
+        parallel({"environment": {"image": AZURE, "conda_file": {"dependencies": ["python=3.8", "numpy"]}}}),
+        f"task.environment.image is not carried over: {BASE}; replaced by docker.io/library/python:3.8",
     ),
     (
         "code elsewhere",

@@ -24,6 +24,8 @@ def test_the_text_says_what_the_documents_say(name: str):
     ("a remark on an element", {"a": [Remarked({"b": 1}, "x")]}, "a:\n  # x\n  - {b: 1}\n"),
     ("a remark on the first field of an element", {"a": [{"b": Remarked(1, "x")}]}, "a:\n  -\n    # x\n    b: 1\n"),
     ("several lines", {"a": "b\nc"}, 'a: "b\\nc"\n'),
+    ("the content of a file", {"a": {"b": "c:\n- d\n"}}, "a:\n  b: |\n    c:\n    - d\n"),
+    ("lines that a block would change", {"a": " b\nc\n"}, 'a: " b\\nc\\n"\n'),
     ("what looks like something else", {"a": "1", "b": "true", "c": None}, "a: '1'\nb: 'true'\nc: null\n"),
 )
 def test_remarks_are_comments(content: Any, expected: str):

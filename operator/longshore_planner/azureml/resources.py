@@ -101,16 +101,18 @@ class Resources:
     def environment(self, given: Any, *, folder: str, origin: str) -> str | None:
         """Return the name of an Environment that is registered, described in place, or in a file of `folder`."""
         if isinstance(given, str) and given.endswith((".yml", ".yaml")) and not is_asset(given):
-            content = self.read(posixpath.normpath(posixpath.join(folder, given.removeprefix("file:"))))
+            path = posixpath.normpath(posixpath.join(folder, given.removeprefix("file:")))
+            content, folder = self.read(path), posixpath.dirname(path)
             given = content if isinstance(content, Mapping) else posixpath.basename(given)
         if given in (None, "", {}):
-            self.notes.add(origin, "is missing: a cluster needs an Environment with an image")
+            self.notes.add(origin, "is missing: set an Environment with the image or packages of the script")
             return None
         if isinstance(given, str):
-            theirs, (spec, remark) = asset_name(given), named(given)
+            theirs = asset_name(given)
+            spec, remark = named(given, theirs, origin=origin, notes=self.notes)
         elif isinstance(given, Mapping):
             theirs = str(given.get("name") or "environment")
-            spec, remark = described(given, origin=origin, notes=self.notes)
+            spec, remark = described(given, folder=folder, read=self.read, origin=origin, notes=self.notes)
         else:
             self.notes.lost(origin, f"it is {shown(given)}, but must be a name or a mapping")
             return None
@@ -119,8 +121,8 @@ class Resources:
         if ("Environment", name) not in self._made:
             whole: Any = Remarked(spec, remark) if remark else spec
             self._made["Environment", name] = document("Environment", name, whole)
-            if remark:
-                self.notes.add(f"Environment {name}", "a cluster needs spec.image, with the script's packages in it")
+            if not spec:
+                self.notes.add(f"Environment {name}", "is empty; set spec.packages, or spec.image for a cluster")
         return name
 
     def cluster(self, given: str, *, nodes: int, vm_size: str) -> str | None:
