@@ -12,8 +12,8 @@ from typing import Any
 from longshore_coordinator.enumerate import Slice, cut, selections
 from longshore_coordinator.ledger import Ledger
 from longshore_protocol.job import BYTES, FILES, ROWS, Job
+from longshore_protocol.redaction import redacted
 from longshore_protocol.slices import pieces_of
-from longshore_storage.redaction import redacted
 from longshore_storage.store import open_store
 
 

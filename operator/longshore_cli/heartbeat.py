@@ -18,8 +18,8 @@ from longshore_cli.folders import RunFolder
 from longshore_coordinator.ledger import is_superseded
 from longshore_coordinator.verdict import SUPERSEDED
 from longshore_planner.status import step_status
+from longshore_protocol.redaction import redacted
 from longshore_protocol.snapshot import PENDING, Snapshot
-from longshore_storage.redaction import redacted
 from longshore_storage.store import open_store
 
 SECONDS = 5.0  # between two heartbeats

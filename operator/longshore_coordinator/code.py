@@ -16,9 +16,10 @@ from typing import Any
 
 from longshore_coordinator.ledger import Ledger
 from longshore_protocol.job import Job
+from longshore_protocol.redaction import redacted
 from longshore_storage.code_files import ALL_FILES, MOST_FILES, bounded
 from longshore_storage.contents import contents_of
-from longshore_storage.redaction import redacted, unsigned
+from longshore_storage.redaction import unsigned
 from longshore_storage.store import Store
 
 REPORT = "logs/sys/job_report/code.json"

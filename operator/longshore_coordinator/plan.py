@@ -36,10 +36,10 @@ from longshore_coordinator.verdict import Verdict
 from longshore_protocol import slices
 from longshore_protocol.backoff import pause
 from longshore_protocol.job import Job
+from longshore_protocol.redaction import redacted
 from longshore_protocol.text import MESSAGE, printable
 from longshore_protocol.wire import Grant
 from longshore_storage.errors import ShownError
-from longshore_storage.redaction import redacted
 
 _LOT = 1000  # largest number of mini-batches delivered at once...
 _LOT_SECONDS = 0.1  # ...unless this time passes first

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from longshore_protocol import snapshot
 from longshore_protocol.job import APPEND_ROW, ROWS, Job, Timeouts
-from longshore_storage.redaction import redacted
+from longshore_protocol.redaction import redacted
 
 SUCCEEDED = "Succeeded"
 SUCCEEDED_WITH_FAILURES = snapshot.SUCCEEDED_WITH_FAILURES

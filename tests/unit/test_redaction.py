@@ -2,7 +2,7 @@
 
 import pytest
 
-from longshore_storage.redaction import redacted
+from longshore_protocol.redaction import redacted
 
 SECRET = "c2VjcmV0%2Fzz"
 HIDDEN = {

@@ -28,11 +28,11 @@ with importing():  # the script waits for it
     from longshore_agent.environment_archive import ArchiveError, pack, unpack
     from longshore_agent.trees import fetch_file_to
     from longshore_protocol.built_environment import MANIFEST, MISSING, BuiltEnvironment
+    from longshore_protocol.redaction import redacted
     from longshore_protocol.termination import leave, leave_in_log
     from longshore_storage.causes import cause_of
     from longshore_storage.errors import ShownError
     from longshore_storage.files import file_size
-    from longshore_storage.redaction import redacted
     from longshore_storage.store import Store, local_path, open_store
 
 _SUFFIX = ".tar.zst"

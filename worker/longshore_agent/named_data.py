@@ -12,8 +12,8 @@ from longshore_agent.requests import RequestError
 from longshore_protocol import messages
 from longshore_protocol.catalogue import MODEL, Asset, Catalogue, unpack
 from longshore_protocol.job import Datastore, Job
+from longshore_protocol.redaction import redacted
 from longshore_protocol.script_job import ScriptJob
-from longshore_storage.redaction import redacted
 
 _ALIAS = "workspaceblobstore"  # Azure ML's name of a workspace's own store: here, the default Datastore
 _MACHINE = ""  # the Datastore of a local run that stands for the files of the machine

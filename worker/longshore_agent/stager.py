@@ -30,10 +30,10 @@ from longshore_agent.threads import Threads
 from longshore_agent.work import Lease
 from longshore_protocol import clock, errors, slices, wire
 from longshore_protocol.job import Input, TabularFormat
+from longshore_protocol.redaction import redacted
 from longshore_storage import retrying
 from longshore_storage.causes import cause_of
 from longshore_storage.errors import DatabaseError, ShownError
-from longshore_storage.redaction import redacted
 from longshore_storage.store import local_path
 
 T = TypeVar("T")

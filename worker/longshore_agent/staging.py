@@ -10,8 +10,8 @@ from longshore_agent.paths import StagingError, WorkerPaths, model_path
 from longshore_agent.work import Lease
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec, InputSpec
+from longshore_protocol.redaction import redacted
 from longshore_protocol.wire import Grant
-from longshore_storage.redaction import redacted
 from longshore_storage.store import local_path
 
 _SIDE_INPUT = re.compile(r"\$\(inputs\.([^()]*)\)")  # the planner has checked that it exists

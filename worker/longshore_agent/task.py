@@ -31,6 +31,7 @@ with importing():  # scripts wait for these
     from longshore_agent.script_data import ScriptDataError, collect, prepare
     from longshore_agent.transfer import error_message, transfer
     from longshore_protocol import clock, script_folder
+    from longshore_protocol.redaction import redacted
     from longshore_protocol.script_job import (
         CANCELLED,
         FAILED,
@@ -42,7 +43,6 @@ with importing():  # scripts wait for these
     )
     from longshore_protocol.termination import leave
     from longshore_storage import beneath
-    from longshore_storage.redaction import redacted
 
 _POLL = 0.1  # seconds between two checks for a host that has not started
 _START = 10.0  # seconds to wait for the host to start after the pod received SIGTERM

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable
 
 from longshore_agent.trees import inside
+from longshore_protocol.redaction import redacted
 from longshore_storage.causes import cause_of, known_cause
 from longshore_storage.errors import StorageError
 from longshore_storage.files import open_file
 from longshore_storage.listing import list_files
-from longshore_storage.redaction import redacted
 from longshore_storage.store import local_path, open_store
 
 _PART = 1 << 20  # bytes

@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from longshore_protocol.redaction import redacted
 from longshore_protocol.wire import Completion, Failure
-from longshore_storage.redaction import redacted
 
 GRAIN = 0.02  # seconds by which file timestamps and the clocks of processes may differ
 

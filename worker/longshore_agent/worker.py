@@ -25,9 +25,9 @@ from longshore_agent.work import Lease, Verdict
 from longshore_protocol import clock, errors, messages
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
+from longshore_protocol.redaction import redacted
 from longshore_protocol.text import MESSAGE, TRACEBACK, printable
 from longshore_protocol.wire import INPUT, Deferral, Failure, process_name
-from longshore_storage.redaction import redacted
 
 _ABOUT_RUNNING = (messages.DONE, messages.FAILED, messages.LOADED)
 _LONGEST_TICK = 2.0  # seconds between two ticks on a busy machine; a longer gap means that the agent was suspended

@@ -8,8 +8,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from longshore_protocol.packages import MissingPackageError
+from longshore_protocol.redaction import redacted
 from longshore_storage.errors import ChangedFileError, DatabaseError
-from longshore_storage.redaction import redacted
 from longshore_storage.retrying import chain, root_error, status_of
 from longshore_storage.store import local_path
 from longshore_storage.systems import file_system

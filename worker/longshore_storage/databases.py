@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from longshore_protocol.packages import MissingPackageError, require
+from longshore_protocol.redaction import redacted
 from longshore_storage.errors import DatabaseError
-from longshore_storage.redaction import redacted
 
 if TYPE_CHECKING:
     import sqlalchemy

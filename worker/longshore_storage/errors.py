@@ -10,7 +10,7 @@ ChangedFileError      a file differs from the version in the plan
 
 from __future__ import annotations
 
-from longshore_storage.redaction import redacted
+from longshore_protocol.redaction import redacted
 
 
 class ShownError(Exception):

@@ -15,8 +15,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
+from longshore_protocol.redaction import redacted
 from longshore_storage.causes import cause_of, known_cause, lacks_bucket
-from longshore_storage.redaction import redacted
 from longshore_storage.retrying import with_retries
 from longshore_storage.store import MARKER, MARKER_TEXT, Store
 from longshore_storage.systems import file_system

@@ -1,16 +1,12 @@
-"""Remove secrets (signatures of presigned URLs, SAS tokens, passwords) from URLs that are shown or recorded."""
+"""Remove signatures and other secrets from URLs that are recorded: texts without them can be compared."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
-HIDDEN = "***"
-_USER = r"(?P<user>[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@:\"'<>]*:)[^\s/?#@\"'<>]+@"
-# A query parameter is a secret if its name contains one of these: sig, X-Goog-Credential, access_token, api-key, ...
-_NAMES = "sig|sign|token|secret|passw|pwd|credential|key|auth|code|jwt|hmac|session"
-_PARAMETER = rf"(?P<name>[?&;][^\s=&;?#\"'<>]*(?:{_NAMES})[^\s=&;?#\"'<>]*=)[^\s&;#\"'<>]*"
-_ANY = re.compile(f"{_USER}|{_PARAMETER}", re.IGNORECASE)
+from longshore_protocol.redaction import HIDDEN, USER, redacted
+
 _QUERY = re.compile(r"(?P<place>[a-z][a-z0-9+.-]*://[^\s?#\"]*)\?(?P<query>[^\s#\"]*)", re.IGNORECASE)
 _DIGITS = 16  # hexadecimal digits of the digest that replaces a secret
 _SIGNATURES = frozenset(("x-amz-signature", "x-goog-signature", "signature", "sig"))
@@ -20,16 +16,6 @@ _OF_SIGNATURE = re.compile(
     r"|s(ig|v|r|p|t|e|i|ip|pr|dd|ks|kt|ke|kv|koid|ktid)",
     re.IGNORECASE,
 )
-
-
-def redacted(text: str) -> str:
-    """Return a text in which passwords and secret query parameters of URLs are replaced by HIDDEN.
-
-    Other parameters stay, because they may identify a file.
-    """
-    if "://" not in text:
-        return text
-    return _ANY.sub(lambda found: f"{found['user']}{HIDDEN}@" if found["user"] else f"{found['name']}{HIDDEN}", text)
 
 
 def unsigned(text: str) -> str:
@@ -45,7 +31,7 @@ def recorded(text: str) -> str:
 
     Signatures and passwords are ignored. For other secrets, which may identify an object, a digest is appended.
     """
-    named = re.sub(_USER, rf"\g<user>{HIDDEN}@", unsigned(text), flags=re.IGNORECASE)
+    named = re.sub(USER, rf"\g<user>{HIDDEN}@", unsigned(text), flags=re.IGNORECASE)
     shown = redacted(named)
     return text if shown == text else named if shown == named else f"{shown} ({_digest(named)})"
 
@@ -55,7 +41,7 @@ def _digest(text: str) -> str:
 
 
 def _unsigned(found: re.Match[str]) -> str:
-    place = re.sub(_USER, rf"\g<user>{HIDDEN}@", found["place"])
+    place = re.sub(USER, rf"\g<user>{HIDDEN}@", found["place"])
     parameters = found["query"].split("&")
     names = [each.partition("=")[0] for each in parameters]
     if _SIGNATURES.isdisjoint(map(str.lower, names)):

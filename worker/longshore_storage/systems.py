@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from longshore_protocol.packages import MissingPackageError, require
-from longshore_storage.redaction import redacted
+from longshore_protocol.redaction import redacted
 
 if TYPE_CHECKING:
     import fsspec

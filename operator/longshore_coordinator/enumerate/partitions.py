@@ -17,9 +17,9 @@ from longshore_coordinator.enumerate.key_types import Text
 from longshore_coordinator.enumerate.slices import Slice, encode
 from longshore_protocol.job import Input, TabularFormat
 from longshore_protocol.partition_format import PartitionFormat
+from longshore_protocol.redaction import redacted
 from longshore_protocol.slices import coded
 from longshore_storage.files import file_version
-from longshore_storage.redaction import redacted
 
 Advance = Callable[[], None]
 

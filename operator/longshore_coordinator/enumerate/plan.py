@@ -11,9 +11,10 @@ from typing import Any
 
 from longshore_coordinator.enumerate.slices import Slice
 from longshore_protocol.job import Job, TabularFormat
+from longshore_protocol.redaction import redacted
 from longshore_protocol.slices import first_path, pieces_of
 from longshore_protocol.stamps import modified_at
-from longshore_storage.redaction import redacted, unsigned
+from longshore_storage.redaction import unsigned
 
 _MAX_VALUE = 200  # characters of a value in a message
 _STAMPS = "stamps"  # setting of plans whose digests cover the stamps of files
