@@ -55,6 +55,10 @@ def _carry_out(options: argparse.Namespace) -> int:
             from longshore_cli.import_command import import_command
 
         return import_command(options)
+    if options.command == "azureml":
+        from longshore_cli.azureml_command import azureml_command
+
+        return azureml_command(options)
     with importing():
         from longshore_cli.run_command import run_command  # both imported late: --help needs neither
 
@@ -123,6 +127,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="print only the final status on stdout, as JSON")
     run.add_argument("-q", "--quiet", action="store_true", help="do not print progress")
     _add_import(commands)
+    _add_azureml(commands)
     return parser
 
 
@@ -144,6 +149,18 @@ def _add_import(commands: Any) -> None:
     azureml.add_argument(
         "--output", type=Path, metavar="FOLDER", help="folder for one file per document (default: print all to stdout)"
     )
+
+
+def _add_azureml(commands: Any) -> None:
+    parser = commands.add_parser(
+        "azureml",
+        help="run a script or notebook for Azure ML's SDK v1",
+        description="Run a Python script or notebook that builds and submits pipelines with Azure ML's SDK v1. Its "
+        "imports of azureml get Longshore's packages, even if Azure ML's own are installed. Exit code 0: the script "
+        "ended; 1: it raised an exception; 2: bad input.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="Python script (.py) or notebook (.ipynb)")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG", help="arguments of the script")
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -27,6 +27,7 @@ OF_THE_COMMAND = {
     "LONGSHORE_CACHE_SIZE": "Bound of that folder, such as `50GB`; else `20GB`.",
     "LONGSHORE_INDEX_USERNAME": "User for the package index of an Environment with `packages.secretRef`.",
     "LONGSHORE_INDEX_PASSWORD": "Its password. Scripts see neither.",
+    "LONGSHORE_WORKSPACE": "Folder with the workspace of scripts for Azure ML's SDK; else the current one.",
     "NO_COLOR": "Any value switches colours off.",
     "XDG_CACHE_HOME": "On Linux, parent of the cache; else `~/.cache`.",
     "XDG_RUNTIME_DIR": "Parent of the folder with the sockets of a local run; else `/tmp`, `/var/tmp` or `/dev/shm`.",
