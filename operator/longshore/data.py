@@ -183,11 +183,27 @@ class Input:
                 return {"dataset": plain(self.data)}
 
 
-Inputs = Mapping[str, InputData] | Sequence[Input]
+Inputs = Mapping[str, InputData] | Sequence[Input | FileDataset | TabularDataset]
 
 
-def listed_inputs(given: Inputs) -> tuple[Input, ...]:
-    """Return inputs, which may be given as data by name, as `Input`s."""
+def listed_inputs(given: Inputs, subject: str, argument: str) -> tuple[Input, ...]:
+    """Return inputs, which may be given as data by name or as datasets with names, as `Input`s.
+
+    Raises InvalidArgument, which names the step (`subject`) and its argument.
+    """
     if isinstance(given, Mapping):
         return tuple(Input(name, data) for name, data in given.items())
-    return tuple(given)
+    listed = [_named(each) for each in given] if isinstance(given, list | tuple) else [None]
+    found = tuple(each for each in listed if each is not None)
+    if len(found) < len(listed):
+        rule = (
+            'must be data by name, or a list of Input(NAME, DATA) and of datasets that have names: pass {"NAME": DATA}'
+        )
+        raise InvalidArgument(subject, [f"{argument} {rule}"])
+    return found
+
+
+def _named(given: Any) -> Input | None:
+    if isinstance(given, FileDataset | TabularDataset) and given.name is not None:
+        return Input(given.name, given)
+    return given if isinstance(given, Input) else None

@@ -77,7 +77,7 @@ class Step(Resource):
             "source": _source(self.__dict__.get("source")),
             "models": _models(self.__dict__.get("models")),
             "arguments": _texts(self.__dict__.get("arguments")),
-            **{name: _listed(self.__dict__.get(name)) for name in ("inputs", "side_inputs")},
+            **{name: _listed(self.__dict__.get(name), self.subject, name) for name in ("inputs", "side_inputs")},
         }
         present = {name: each for name, each in given.items() if each is not None}
         return super().fields_of(model, {**present, **(values or {})})
@@ -241,8 +241,8 @@ def _texts(given: Sequence[Argument] | None) -> list[Any] | None:
     return None if given is None else [each if isinstance(each, Mapping) else str(each) for each in given]
 
 
-def _listed(given: Inputs | None) -> list[dict[str, Any]] | None:
-    return None if given is None else [each.to_dict() for each in listed_inputs(given)]
+def _listed(given: Inputs | None, subject: str, argument: str) -> list[dict[str, Any]] | None:
+    return None if given is None else [each.to_dict() for each in listed_inputs(given, subject, argument)]
 
 
 def _source(given: Source | None) -> Mapping[str, Any] | None:

@@ -495,3 +495,24 @@ def test_mypy_accepts_a_users_script_and_finds_its_mistakes(tmp_path: Path):
     errors = [line for line in ended.stdout.splitlines() if ": error: " in line]
     assert [line.split(":")[0] for line in errors] == ["wrong.py", "wrong.py"]
     assert "node_cout" in errors[1]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[FileDataset("a.txt")], ["a.txt"], [{"name": "a"}], FileDataset("a.txt"), "a.txt"],
+    ids=["dataset without a name", "path", "document", "dataset alone", "path alone"],
+)
+@pytest.mark.parametrize("argument", ["inputs", "side_inputs"])
+def test_inputs_without_names_are_refused_with_the_way_to_name_them(argument: str, given: Any):
+    inputs: dict[str, Any] = {"inputs": {"a": FileDataset("a.txt")}, argument: given}
+    with pytest.raises(InvalidArgument) as caught:
+        ParallelRunStep("score", "score.py", **inputs)
+    rule = 'must be data by name, or a list of Input(NAME, DATA) and of datasets that have names: pass {"NAME": DATA}'
+    assert str(caught.value) == f'ParallelRunStep "score": {argument} {rule}'
+
+
+def test_a_dataset_with_a_name_is_an_input_of_that_name():
+    listed = ScriptStep("sums", "a.py", inputs=[TabularDataset("b.csv", name="rows")])
+    assert (
+        listed.to_yaml() == ScriptStep("sums", "a.py", inputs={"rows": TabularDataset("b.csv", name="rows")}).to_yaml()
+    )
