@@ -77,7 +77,10 @@ def kill(pid):
 
 
 def parent(pid):
-    return int(open("/proc/%d/stat" % pid).read().rpartition(")")[2].split()[1])
+    try:
+        return int(open("/proc/%d/stat" % pid).read().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended meanwhile
+        return 0
 
 
 def command():

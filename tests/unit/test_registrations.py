@@ -18,6 +18,7 @@ from longshore_protocol.registrations import (
     require_room,
     unpack,
 )
+from longshore_run.registrations import keep, record
 from longshore_storage.store import open_store
 
 NET = Registration(MODEL, "Net v2", ("run:registered/0a/net.pkl",), tags={"score": "0.9"}, properties={"rows": "3"})
@@ -116,6 +117,24 @@ def test_the_agent_uploads_the_files_that_are_registered(calls, tmp_path):
 def test_a_script_registers_its_own_files_and_outputs_only(calls, tmp_path, given):
     with pytest.raises((ValueError, FileNotFoundError)):
         collect_registrations(calls(given), open_store(str(tmp_path / "run")), outputs=["rows"])
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_files_are_kept_as_they_were_at_the_call_and_readable_for_the_agent(tmp_path, is_folder):
+    source = tmp_path / "model"
+    (source / "sub").mkdir(parents=True, mode=0o700)
+    (source / "sub/net.pkl").write_bytes(b"weights")
+    (source / "sub/net.pkl").chmod(0o600)
+    (source / "link.pkl").symlink_to("sub/net.pkl")
+    path = keep(str(tmp_path / "calls"), str(source) if is_folder else str(source / "sub/net.pkl"))
+    (source / "sub/net.pkl").write_bytes(b"later")
+    record(str(tmp_path / "calls"), Registration(MODEL, "net", (path,)))
+    run = open_store(str(tmp_path / "run"))
+    assert [each.paths for each in collect_registrations(str(tmp_path / "calls"), run, outputs=[])] == [(path,)]
+    names = {each.rpartition("/")[2]: run.get(each) for each in run.names("registered")}
+    assert names == ({"net.pkl": b"weights", "link.pkl": b"weights"} if is_folder else {"net.pkl": b"weights"})
+    modes = [each.stat().st_mode for each in (tmp_path / "calls").rglob("*")]
+    assert all(mode & 0o040 for mode in modes)
 
 
 def test_no_link_of_a_script_is_followed(calls, tmp_path):

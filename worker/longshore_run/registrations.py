@@ -39,12 +39,21 @@ def keep(folder: str, path: str) -> str:
     """Copy a Model's file or folder; return its path for `Registration.paths`. Raises OSError."""
     key, name = secrets.token_hex(6), os.path.basename(os.path.abspath(path))
     target = os.path.join(folder, key, name)
+    os.makedirs(os.path.dirname(target))
     if os.path.isdir(path):
-        shutil.copytree(path, target)
+        _copy_folder(path, target)
     else:
-        os.makedirs(os.path.dirname(target))
         shutil.copyfile(path, target)
     return "{}{}/{}/{}".format(RUN, FILES, key, name)
+
+
+def _copy_folder(folder: str, target: str) -> None:
+    """Copy the files below a folder without their modes: the agent may be another user."""
+    for where, _, names in os.walk(folder, followlinks=True):
+        copies = os.path.join(target, os.path.relpath(where, folder))
+        os.makedirs(copies, exist_ok=True)
+        for name in names:
+            shutil.copyfile(os.path.join(where, name), os.path.join(copies, name))
 
 
 def record(folder: str, registration: Registration) -> None:
