@@ -52,7 +52,7 @@ def by_name(mark):
     }
     with words.mount() as mounted:
         found["mounted"] = [names(mounted.mount_point), words.version, words.tags]
-    found["rows"] = Dataset.get_by_name(ws, "rows", version=2).to_pandas_dataframe().x.tolist() if mark else None
+    found["rows"] = Dataset.get_by_name(ws, "rows", version=2).to_pandas_dataframe().x.tolist()
     store = Datastore.get(ws, "store")
     found["got"] = [store.download("got", prefix="words", overwrite=True), names("got")]
     os.makedirs("out/sub", exist_ok=True)

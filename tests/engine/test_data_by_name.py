@@ -145,3 +145,15 @@ def test_a_process_killed_during_the_download_costs_nothing_but_time(longshore, 
     longshore.nothing_is_left_running()
     assert ended.code == 0, ended.stderr
     assert sorted(ended.rows) == [str(number) for number in range(9)]
+
+
+def test_what_one_run_registers_a_later_one_finds_by_name(longshore):
+    registers = "open('m', 'w').write('weights')\nModel.register(None, 'm', 'net')\n"
+    asks = "print(open(Model.get_model_path('net')).read())\n"
+    for number, text in enumerate((registers, asks)):
+        longshore.write("code/script.py", f"from azureml.core.model import Model\n{text}")
+        step = longshore.document("ScriptStep", "step", source={"uri": "code"}, scriptName="script.py")
+        longshore.manifest(step)
+        ended = longshore.run("--run-dir", f"runs/{number}")
+        assert ended.code == 0, ended.stderr
+    assert (longshore.folder / "runs/1/steps/step/logs/stdout.txt").read_text() == "weights\n"

@@ -6,6 +6,7 @@ import pytest
 from pipelines import document, frozen, problems, script
 
 from longshore_planner.pipelines.frozen import Code, FrozenPipeline
+from longshore_protocol.catalogue import unpack
 
 PARALLEL = {
     "inputs": [{"name": "rows", "from": "$(steps.first.outputs.out)"}],
@@ -196,3 +197,31 @@ def test_large_pipelines_are_settled_whole(steps, count, capsys):
     assert len(pipeline.steps) == count
     with capsys.disabled():
         print(f" [{count} steps settled in {took * 1000:.0f} ms of processor time]", end="")
+
+
+def test_the_steps_of_a_pipeline_share_what_their_scripts_may_ask_for_by_name():
+    model, far = document("Model", "mnist", datastore="far", path="mnist"), document("Datastore", "far", uri="gs://far")
+    copy = {"name": "copy", "transfer": {"source": {"path": "/a"}, "destination": {"path": "/b"}}}
+    training = script("train")
+    training["script"]["datastores"] = ["far"]
+    pipeline = frozen(
+        training, {"name": "score", "parallelRun": PARALLEL}, script("first"), copy, documents=(model, far)
+    )
+    assert [each.name for each in unpack(pipeline.catalogue).assets] == ["mnist"]
+    assert not any(each.job.get("catalogue") for each in pipeline.steps)
+    for name in ("train", "score"):
+        assert pipeline.step(name).job_with({}, catalogue=pipeline.catalogue)["catalogue"] == pipeline.catalogue
+    assert "catalogue" not in pipeline.step("copy").job_with({}, catalogue=pipeline.catalogue)
+    assert [each["name"] for each in pipeline.step("train").job["datastores"]] == ["far", ""]
+    assert FrozenPipeline.from_json(pipeline.to_json()).catalogue == pipeline.catalogue
+
+
+def test_what_a_script_may_ask_for_by_name_is_not_part_of_a_fingerprint():
+    model, far = document("Model", "mnist", datastore="far", path="mnist"), document("Datastore", "far", uri="gs://far")
+    listing = script("train")
+    listing["script"]["datastores"] = ["far"]
+    parts = [
+        frozen(step, documents=documents).step("train").parts
+        for step, documents in ((script("train"), ()), (script("train"), (model, far)), (listing, (far,)))
+    ]
+    assert parts[0] == parts[1] == parts[2]
