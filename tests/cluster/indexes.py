@@ -3,13 +3,14 @@
 import base64
 import hashlib
 import zipfile
+from contextlib import contextmanager
 
 from servers import serve
 
 USER, PASSWORD = "reader", "open-sesame-of-the-index"
 PORT = 8080
 _SERVER = """
-import base64, http.server, os, sys
+import base64, http.server, os, sys, time
 
 os.chdir(sys.argv[1])
 EXPECTED = "Basic " + base64.b64encode(sys.argv[2].encode()).decode()
@@ -18,6 +19,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        while os.path.exists("held") and self.path.endswith(".whl"):
+            time.sleep(0.05)
         if self.path.startswith("/private/") and self.headers.get("Authorization") != EXPECTED:
             self.send_response(401)
             self.send_header("WWW-Authenticate", "Basic")
@@ -50,6 +53,15 @@ class Index:
         serve(kubectl, "index", "docker.io/library/python:3.11-slim", PORT, container, volumes=volumes)
         host = f"http://index.{kubectl.namespace}.svc:{PORT}"
         self.url, self.private_url = f"{host}/simple", f"{host}/private"
+
+    @contextmanager
+    def held(self):
+        """Let downloads of packages wait for a while."""
+        (self.folder / "held").touch()
+        try:
+            yield
+        finally:
+            (self.folder / "held").unlink()
 
     def add(self, name, version="1.0", *, requires=(), code="", private=False):
         """Add a package with one module of its name."""
