@@ -1,13 +1,14 @@
 """Environments with packages: installed once by a builder, unpacked by each pod that runs scripts."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from claims import claim
 from indexes import PASSWORD, USER, Index
 from kube import eventually, watched
-from steps import Steps
+from steps import GROUP, Steps
 
 CODE = "def double(number):\n    return 2 * number\n"
 SCORE = """
@@ -62,7 +63,7 @@ class Environments(Steps):
 
     def log(self, name):
         """Return what a task printed."""
-        (found,) = self.folder.glob(f"longshore/{name}-*/logs/user/*.txt") or [None]
+        (found,) = self.folder.glob(f"longshore/{name}-*/logs/stdout.txt")
         return found.read_text()
 
     def builders(self):
@@ -214,9 +215,11 @@ def test_credentials_of_the_index_are_seen_by_the_container_that_installs_alone(
 def test_packages_of_a_step_on_a_claim_are_stored_on_that_claim(environments, tmp_path):
     folder = tmp_path / "claim"
     folder.mkdir()
-    folder.chmod(0o2777)
+    os.chown(folder, -1, GROUP)
+    folder.chmod(0o2770)
     claim(environments.kubectl, "packages", folder)
     environments.apply("Datastore", "claim", uri="pvc:packages")
     environments.task("claimed", outputs=[{"name": "out", "datastore": "claim"}])
-    assert environments.task_end("claimed")["status"] == "True"
+    end = environments.task_end("claimed")
+    assert end["status"] == "True", end
     assert len(list(folder.glob("longshore/environments/*/*.zst"))) == 1
