@@ -69,7 +69,13 @@ def build(
     try:
         native = [builder.native(each) for each in builder.steps]
         annotations = {"longshore.dev/azureml-experiment": name}
-        made = longshore.Pipeline(resource_name(name), native, description=description, annotations=annotations)
+        made = longshore.Pipeline(
+            resource_name(name),
+            native,
+            parameters=builder.declared() or None,
+            description=description,
+            annotations=annotations,
+        )
     except longshore.InvalidArgument as error:
         raise UserErrorException(str(error)) from None
     steps_ = {slug: step.name for slug, step in builder.slugs.items()}
@@ -269,6 +275,10 @@ class Builder:
             default = _value(given, given.default_value)
             self._native[given.name] = longshore.Parameter(port_name(given.name), default, type=kind)
         return self._native[given.name]
+
+    def declared(self) -> list[longshore.Parameter]:
+        """Return all parameters, also those that occur in texts only."""
+        return list(self._native.values())
 
     def value(self, given: Any) -> Any:
         """Return a setting, which may be a parameter."""

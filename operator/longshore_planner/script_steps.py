@@ -16,6 +16,7 @@ from longshore_planner.named_data import usable_datastores
 from longshore_planner.output_folders import output_folder
 from longshore_planner.references import References
 from longshore_planner.step_outputs import is_placeholder
+from longshore_planner.tables import tabular_format
 from longshore_protocol.job import Datastore
 from longshore_protocol.job import ScriptInput as JobInput
 from longshore_protocol.registrations import OUTPUT, Registration
@@ -109,7 +110,9 @@ def script_input(given: ScriptInput, path: str, references: References) -> JobIn
         if spec.tabular is not None and spec.tabular.query is not None:
             rule = "holds rows of a database, which only a ParallelRunStep can read; use a Dataset of files"
             references.report(references.step.wrong(f"{path}.dataset", given.dataset, rule))
-        return JobInput(given.name, references.paths(described, cast("Any", dataset), inside), given.mode)
+        paths = references.paths(described, cast("Any", dataset), inside)
+        tabular = None if spec.tabular is None else tabular_format(spec.tabular, database="")
+        return JobInput(given.name, paths, given.mode, tabular)
     assert data is not None  # the model requires exactly one of the three
     return JobInput(given.name, references.paths(data, where, inside), given.mode)
 

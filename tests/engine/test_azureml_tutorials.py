@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from azureml_sdk import sdk, write
@@ -55,3 +57,54 @@ def test_the_batch_inference_tutorial_runs_as_printed(folder: Path, capsys: pyte
     assert "creating a new compute target..." in printed
     assert "Prediction has  20  rows" in printed
     assert printed.count("Created step predict-digits-mnist [") == 2
+
+
+def test_the_pipeline_tutorial_runs_as_printed_and_is_published(folder: Path):
+    from azureml.core.authentication import InteractiveLoginAuthentication
+    from azureml.pipeline.core import PipelineEndpoint, PipelineRun, PublishedPipeline
+
+    found = run_cells(DATA / "first_pipeline.ipynb", folder)
+    workspace, run = found["ws"], found["pipeline_run1"]
+    assert {each.name: each.get_metrics() for each in run.get_children()} == {
+        "prepare.py": {},
+        "train.py": {"images": 3},
+        "Compare models": {"mean": 3.0, "above": True},
+    }
+    iris, hello = found["pipeline_run"].get_steps()
+    assert (iris.name, iris.get_metrics()) == ("iris_train.py", {"rows": 2})
+    assert (hello.name, hello.get_job_log()) == ("Hello World", "Hello, World")
+
+    published = run.publish_pipeline(name="Compare models", description="Of the tutorial.", version="1.0")
+    endpoint = PipelineEndpoint.publish(workspace=workspace, name="compare", pipeline=published, description="")
+    (folder / "compare_src/compare.py").write_text("raise SystemExit(1)")  # the published copy does not change
+    body = {"ExperimentName": "Compare_Models_Exp", "ParameterAssignments": {"limit": 3.5}, "RunSource": "SDK"}
+    answer = post(endpoint.endpoint, body, InteractiveLoginAuthentication().get_authentication_header())
+    second = PipelineRun(workspace.experiments["Compare_Models_Exp"], answer["Id"])
+    assert second.wait_for_completion() == "Finished"
+    assert second.find_step_run("Compare models")[0].get_metrics() == {"mean": 3.0, "above": False}
+    assert "azureml.reusedrunid" in second.find_step_run("train.py")[0].get_details()["properties"]
+    assert next(found["exp"].get_runs()).id == second.id
+
+    assert [(each.name, str(each.version)) for each in PublishedPipeline.list(workspace)] == [("Compare models", "1.0")]
+    published.disable()
+    assert PublishedPipeline.list(workspace) == []
+    status, message = refused(endpoint.endpoint, body, InteractiveLoginAuthentication().get_authentication_header())
+    assert status == 400
+    assert f'"Compare models" ({published.id}) is disabled' in message
+    status, message = refused(endpoint.endpoint, body, {"Authorization": "Bearer other"})
+    assert status == 401
+    assert "create a PipelineRun by the Kubernetes API instead" in message
+
+
+def post(url: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+    request = Request(url, data=json.dumps(body).encode(), headers=headers)
+    with urlopen(request) as response:
+        answer: dict[str, Any] = json.load(response)
+        return answer
+
+
+def refused(url: str, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, str]:
+    with pytest.raises(HTTPError) as caught:
+        post(url, body, headers)
+    with caught.value as answer:
+        return answer.code, json.load(answer)["message"]

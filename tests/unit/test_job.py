@@ -100,7 +100,7 @@ JOB = of(
     ).map(tuple),
     catalogue=TEXT,
     side_inputs=st.lists(
-        of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT), max_size=3
+        of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT, tabular=st.none()), max_size=3
     ).map(tuple),
     workers=NUMBER,
     processes_per_worker=NUMBER,

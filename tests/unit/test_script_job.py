@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore_protocol.job import Datastore, Model, ScriptInput
+from longshore_protocol.job import Datastore, Model, ScriptInput, TabularFormat
 from longshore_protocol.registrations import Registration
 from longshore_protocol.script_job import ScriptJob, ScriptOutput, ScriptResult
 
@@ -22,6 +22,7 @@ def of(kind, /, **strategies):
     return st.builds(kind, **strategies)
 
 
+TABULAR = st.none() | st.builds(TabularFormat, format=TEXT, column_types=TEXTS)
 REGISTRATION = of(
     Registration,
     kind=TEXT,
@@ -49,7 +50,9 @@ JOB = of(
     source_uri=TEXT,
     script=TEXT,
     arguments=st.lists(TEXT, max_size=3).map(tuple),
-    inputs=st.lists(of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT)).map(tuple),
+    inputs=st.lists(
+        of(ScriptInput, name=TEXT, uris=st.lists(TEXT, max_size=3).map(tuple), mode=TEXT, tabular=TABULAR)
+    ).map(tuple),
     outputs=st.lists(OUTPUT).map(tuple),
     variables=TEXTS,
     params=TEXTS,

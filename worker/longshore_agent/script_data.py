@@ -14,7 +14,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, NoReturn
 
 from longshore_agent.downloads import download_models
@@ -110,6 +110,7 @@ def prepare(
         models=_download_models(job, folder),
         timeout=job.timeout,
         inputs=inputs,
+        tables={each.name: asdict(each.tabular) for each in job.inputs if each.tabular is not None},
         outputs=outputs,
         experiment=job.experiment or job.name,
         parent_id=job.parent_id,

@@ -175,7 +175,7 @@ class Script:
             artifacts=self._source,
             experiment=spec.experiment,
             parent_id=spec.parent_id,
-            inputs=tuple(context.Given(name, (path,)) for name, path in spec.inputs.items()),
+            inputs=tuple(context.Given(name, (path,), spec.tables.get(name)) for name, path in spec.inputs.items()),
             outputs=spec.outputs,
             models=spec.models,
             socket=spec.socket,

@@ -69,6 +69,7 @@ class ScriptInput:
     name: str
     uris: Tuple[str, ...]  # files, folders (read recursively) or globs
     mode: str = MOUNT  # "mount": used in place if local; "download": always a copy
+    tabular: Optional[TabularFormat] = None  # how to read the rows of a tabular Dataset; None: files
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from longshore_protocol.reading import read_text
 
@@ -42,6 +42,7 @@ class ScriptSpec:
     models: Tuple[Tuple[str, int, str], ...] = ()  # name, version, path
     timeout: Optional[float] = None  # seconds; None: no limit
     inputs: Dict[str, str] = field(default_factory=dict)  # name -> file or folder
+    tables: Dict[str, Any] = field(default_factory=dict)  # name -> fields of the TabularFormat of an input with rows
     outputs: Dict[str, str] = field(default_factory=dict)  # name -> folder
     experiment: str = ""  # the pipeline, or the step if it runs alone
     parent_id: str = ""  # the id of the pipeline's run

@@ -59,7 +59,7 @@ class ScriptJob:
         return {
             **vars(self),
             "arguments": list(self.arguments),
-            "inputs": [{**vars(each), "uris": list(each.uris)} for each in self.inputs],
+            "inputs": [_input(each) for each in self.inputs],
             "outputs": [asdict(each) for each in self.outputs],
             "variables": dict(self.variables),
             "params": dict(self.params),
@@ -76,6 +76,14 @@ class ScriptJob:
     def from_json(text: str) -> ScriptJob:
         """Read what `to_json` wrote, in this version or an adjacent one. Raises ValueError."""
         return read_text(ScriptJob, text)
+
+
+def _input(given: ScriptInput) -> Dict[str, Any]:
+    return {
+        **vars(given),
+        "uris": list(given.uris),
+        "tabular": None if given.tabular is None else asdict(given.tabular),
+    }
 
 
 @dataclass(frozen=True)

@@ -376,7 +376,14 @@ def _given(given: Any) -> dict[str, Any]:
 
 def _whole(given: Iterable[ScriptInput]) -> dict[str, Any]:
     """Return the fingerprint parts of inputs that a script reads as a whole."""
-    return {each.name: {"paths": list(each.uris), "mode": each.mode} for each in given}
+    return {
+        each.name: {
+            "paths": list(each.uris),
+            "mode": each.mode,
+            **({} if each.tabular is None else {"tabular": asdict(each.tabular)}),
+        }
+        for each in given
+    }
 
 
 def _output(output: Any, references: References) -> dict[str, Any]:
