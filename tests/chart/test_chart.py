@@ -242,7 +242,7 @@ def read_variables():
 
 
 @per_values
-def test_the_operator_is_told_each_of_its_settings_and_nothing_else(render, values):
+def test_the_operator_gets_each_of_its_settings_and_nothing_else(render, values):
     assert environment(render(values)).keys() == read_variables()
     assert len(read_variables()) == len(Settings.__dataclass_fields__)
 

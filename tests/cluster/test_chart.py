@@ -31,7 +31,7 @@ def test_the_operator_watches_with_the_charts_roles_alone(release):
     assert 'code="403"' not in text
 
 
-def test_a_bad_step_is_told_so_by_the_installed_operator(release, namespace):
+def test_a_bad_step_is_reported_by_the_installed_operator(release, namespace):
     release.apply()
     inputs = [{"name": "files", "dataset": "nowhere"}]
     spec = {

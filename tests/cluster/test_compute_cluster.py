@@ -26,7 +26,7 @@ def placeholders(namespace):
     return [each for each in found if "deletionTimestamp" not in each["metadata"]]
 
 
-def test_two_steps_compete_for_nodes_and_all_are_gone_after_the_idle_time(steps, namespace, worker_pods):
+def test_two_steps_compete_for_nodes_and_all_are_deleted_after_the_idle_time(steps, namespace, worker_pods):
     steps.apply("ComputeCluster", "cpu", maxNodes=3, idleSecondsBeforeScaleDown=5)
     steps.submit("first", computeTarget="cpu", nodeCount=3, limit=ITEMS - 10)
     steps.until_done(ITEMS - 10, "first")
@@ -73,7 +73,7 @@ def test_a_worker_without_work_makes_room_for_another_step(steps):
     assert steps.status("first")["progress"]["miniBatches"]["retried"] == 0
 
 
-def test_a_machine_size_that_is_not_known_is_told_and_starts_nothing(steps, namespace):
+def test_a_machine_size_that_is_not_known_is_reported_and_starts_nothing(steps, namespace):
     steps.apply("ComputeCluster", "cpu", vmSize="STANDARD_D2_V22")
     steps.submit(computeTarget="cpu")
     assert steps.finish()["reason"] == "InvalidInput"

@@ -24,7 +24,7 @@ def gpu(kubectl):
 
 
 @pytest.mark.usefixtures("gpu")
-def test_two_processes_share_the_one_gpu_of_their_node_and_the_status_says_so(steps, namespace):
+def test_two_processes_share_the_one_gpu_of_their_node_and_the_status_reports_it(steps, namespace):
     steps.script("says", SAYS)
     steps.apply("ComputeCluster", "gpus", gpu={"count": 1})
     changes = {"source": {"configMap": "says"}, "computeTarget": "gpus", "nodeCount": 1, "processCountPerNode": 2}

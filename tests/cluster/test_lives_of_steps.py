@@ -71,7 +71,7 @@ def test_a_step_deletes_itself_when_its_time_has_come_and_its_output_stays(steps
     assert steps.output() == EXPECTED
 
 
-def test_a_quota_that_leaves_no_room_is_said(steps, namespace):
+def test_a_quota_that_leaves_no_room_is_reported(steps, namespace):
     namespace("create", "quota", "none", "--hard=pods=0")
     steps.submit()
     steps.until(lambda: steps.condition()["reason"] == "QuotaExceeded")

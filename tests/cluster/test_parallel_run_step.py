@@ -58,7 +58,7 @@ def test_a_deleted_step_leaves_nothing_but_its_folder(steps, namespace):
     assert (steps.run_folder() / "state").is_dir()
 
 
-def test_what_keeps_a_step_waiting_is_said_with_what_is_lacking(steps):
+def test_what_keeps_a_step_waiting_is_reported_with_what_is_lacking(steps):
     steps.apply("Environment", "missing", image="localhost/there-is-no-such-image:1")
     steps.apply("ComputeCluster", "huge", resources={"requests": {"cpu": "1000"}})
     steps.submit("imageless", environment={"name": "missing"})
@@ -94,7 +94,7 @@ def test_a_step_that_is_applied_before_all_that_it_refers_to_runs(steps):
     assert steps.finish()["status"] == "True"
 
 
-def test_a_script_that_needs_more_memory_than_its_worker_has_is_told_so(steps):
+def test_a_script_that_needs_more_memory_than_its_worker_has_is_reported(steps):
     greedy = "import os\n\ndef run(mini_batch):\n    return [len(os.urandom(1 << 20) * 2000) for path in mini_batch]"
     steps.script("greedy", greedy)
     steps.apply("ComputeCluster", "small", resources={"limits": {"memory": "128Mi"}})

@@ -10,7 +10,7 @@ from squares import COLLECT, NUMBERS, RUN, SCORE, SCORED, TOTAL
 DIGITS = CHECKOUT / "deploy" / "examples" / "digits"
 
 
-def test_steps_joined_by_data_run_in_pods_and_everything_is_told(pipelines, namespace, tmp_path):
+def test_steps_joined_by_data_run_in_pods_and_everything_is_reported(pipelines, namespace, tmp_path):
     watched = tmp_path / "watch.txt"
     with namespace.recorded(watched, "get", "lsrun", "--watch"):
         pipelines.start("first")

@@ -102,7 +102,7 @@ def _says_no_secret(kubectl, store):
 
 
 @pytest.mark.parametrize("mode", ["mount", "download"])
-def test_files_a_model_and_a_side_input_of_a_store_are_brought_to_pods_and_the_output_is_there(
+def test_files_a_model_and_a_side_input_of_a_store_are_downloaded_to_pods_and_the_output_is_there(
     store, shared_namespace, mode
 ):
     files = {"name": "files", "dataset": "files", "mode": mode}
@@ -163,7 +163,7 @@ def test_a_pipeline_with_code_and_data_in_a_store_runs_and_is_reused(store, shar
     _says_no_secret(shared_namespace, store)
 
 
-def test_the_account_of_a_datastore_is_that_of_the_pods_and_one_that_is_missing_is_told(store, shared_namespace):
+def test_the_account_of_a_datastore_is_that_of_the_pods_and_one_that_is_missing_is_reported(store, shared_namespace):
     store_of_account = {"uri": f"s3://{BUCKET}/", "secretRef": {"name": "key"}, "serviceAccountName": "scores"}
     shared_namespace.apply("Datastore", "own", **store_of_account)
     shared_namespace.apply("ParallelRunStep", "account", **_step(output={"name": "rows", "datastore": "own"}))

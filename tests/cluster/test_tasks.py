@@ -81,7 +81,7 @@ def test_a_script_sees_its_data_and_no_secret_in_a_pod_without_rights(tasks, nam
     ],
     ids=["it raises", "it takes too long", "it needs too much memory"],
 )
-def test_how_a_script_failed_is_said(tasks, namespace, text, reason, says):
+def test_how_a_script_failed_is_reported(tasks, namespace, text, reason, says):
     tasks.apply("ComputeCluster", "small", resources={"requests": {"memory": "64Mi"}, "limits": {"memory": "256Mi"}})
     limit = 2 if reason == "Timeout" else 600  # a busy node takes seconds to fill the memory
     condition, _ = submit(tasks, text, computeTarget="small", timeoutSeconds=limit)

@@ -197,7 +197,7 @@ def replace(server: Server, definition: dict[str, Any], stored: list[dict[str, A
 # Not of Pipelines and PipelineRuns: an object that keeps unknown fields, as their steps do, is never equal to what it
 # was. So a rule of theirs that is added later keeps the operator from the status of what it refuses.
 @pytest.mark.parametrize("kind", ["ComputeCluster", "Dataset", "Datastore", "ParallelRunStep", "ScriptStep"])
-def test_what_an_earlier_definition_let_in_still_takes_a_status_and_labels(
+def test_an_object_that_an_earlier_definition_accepted_still_takes_a_status_and_labels(
     server: Server, stored: dict[str, list[str]], kind: str
 ):
     assert stored[kind]

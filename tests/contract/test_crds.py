@@ -366,13 +366,13 @@ def test_a_bad_manifest_is_refused_by_rule_and_model_alike(rule: Rule, raw: dict
 
 
 @pytest.mark.parametrize("raw", [raw for raw, _ in BY_SCHEMA], ids=[field for _, field in BY_SCHEMA])
-def test_what_a_schema_can_say_is_refused_by_schema_and_model_alike(raw: dict[str, Any]):
+def test_what_a_schema_can_express_is_refused_by_schema_and_model_alike(raw: dict[str, Any]):
     assert not is_valid(SCHEMAS[raw["kind"]], raw)
     with pytest.raises(InvalidDocuments):
         parse(copy.deepcopy(raw))
 
 
-def test_inputs_are_told_apart_by_the_lists_key():
+def test_inputs_are_distinguished_by_the_lists_key():
     inputs = SCHEMAS["ParallelRunStep"]["properties"]["spec"]["properties"]["inputs"]
     assert inputs["x-kubernetes-list-map-keys"] == ["name"]
     with pytest.raises(InvalidDocuments, match="must have unique names: 'scans' is used twice"):
@@ -391,7 +391,7 @@ def test_inputs_are_told_apart_by_the_lists_key():
         ("PipelineRun", ".status.steps"),
     ],
 )
-def test_what_a_list_holds_is_told_apart_by_its_name(kind: str, path: str):
+def test_what_a_list_holds_is_distinguished_by_its_name(kind: str, path: str):
     found = dict(parts(SCHEMAS[kind]))[path]
     assert (found["x-kubernetes-list-type"], found[KEYS]) == ("map", ["name"])
 
@@ -413,7 +413,7 @@ def looked_through(rule: str) -> set[str]:
 
 
 @per_kind
-def test_a_rule_looks_through_bounded_lists_and_lies_below_bounded_ones(kind: str):
+def test_a_rule_looks_through_bounded_lists_and_is_below_bounded_ones(kind: str):
     """Else the API server refuses the whole definition: the rule might cost too much."""
     unbounded = {path for path, each in parts(SCHEMAS[kind]) if each.get("type") == "array" and "maxItems" not in each}
     for path, each in parts(SCHEMAS[kind]):

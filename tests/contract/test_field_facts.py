@@ -79,7 +79,7 @@ def test_flags_among_the_arguments_are_on_the_page():
 
 
 @pytest.mark.parametrize("kind", sorted({*AZURE_ML, *CLUSTER_ONLY}))
-def test_fields_of_which_something_is_said_exist(kind: str):
+def test_fields_of_which_something_is_reported_exist(kind: str):
     known = set(fields_of(KINDS[kind].model_fields["spec"].annotation, "spec"))
     assert {*AZURE_ML.get(kind, ()), *CLUSTER_ONLY.get(kind, ())} - known == set()
 

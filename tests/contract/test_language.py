@@ -1,5 +1,7 @@
 """The language of code: words that CONTRIBUTING.md rules out appear in no text, comment, name, definition or page.
 
+Of the tests, their names are read.
+
 A message often passes through variables and helpers before it is raised or logged. So every string literal of two words
 or more counts as text, wherever it stands; each failure names file, line, word and replacement.
 """
@@ -93,6 +95,24 @@ def problems(module: Path) -> list[str]:
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_a_package_uses_no_banned_word(package: Path):
     assert [each for module in sorted(package.rglob("*.py")) for each in problems(module)] == []
+
+
+TIERS = sorted({each.parent for each in (ROOT / "tests").rglob("test_*.py")})
+
+
+def names_of_tests(module: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each test of a file."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield node.lineno, node.name
+
+
+@pytest.mark.parametrize("tier", TIERS, ids=lambda path: path.name)
+def test_a_test_has_a_name_without_banned_words(tier: Path):
+    modules = sorted(tier.glob("test_*.py"))
+    named = [(module, line, name) for module in modules for line, name in names_of_tests(module)]
+    assert [f"{module.name}:{line}: {each}" for module, line, name in named for each in findings(in_words(name))] == []
+    assert len(named) > 1
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "deploy").rglob("README.md"))]

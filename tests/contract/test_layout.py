@@ -65,7 +65,7 @@ def test_operator_is_the_standard_librarys_even_when_started_from_the_root():
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=relative)
-def test_a_package_says_what_may_happen_inside_it(package: Path):
+def test_a_package_states_what_may_happen_inside_it(package: Path):
     assert ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
 
 
@@ -74,7 +74,7 @@ def test_a_module_is_short_enough_to_be_read_at_once(module: Path):
     assert len(module.read_text().splitlines()) <= LONGEST_MODULE
 
 
-def test_the_wheels_packages_are_those_that_lie_in_the_two_folders():
+def test_the_wheels_packages_are_those_that_are_in_the_two_folders():
     listed = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert sorted(listed["packages"]) == [relative(package) for package in PACKAGES]
 

@@ -92,7 +92,7 @@ def test_a_new_run_begins_with_epoch_1_and_nothing(store):
     assert (ledger.epoch, seen) == (1, [])
 
 
-def test_each_claim_takes_the_next_epoch_and_says_who_claimed(store):
+def test_each_claim_takes_the_next_epoch_and_states_who_claimed(store):
     assert [Ledger.claim(store, {"process": number}).epoch for number in (7, 8, 9)] == [1, 2, 3]
     claims = [json.loads(store.get(name)) for name in store.names("state/epochs")]
     assert [each["process"] for each in claims] == [7, 8, 9]

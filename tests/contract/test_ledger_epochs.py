@@ -60,7 +60,7 @@ def test_a_run_belongs_to_the_step_that_wrote_last_and_not_to_one_that_only_clai
     assert belongs_to_another(claimed(store, step="first")[0], step="first")
 
 
-def test_a_run_of_a_coordinator_that_named_no_step_belongs_to_whoever_asks(tmp_path):
+def test_a_run_of_a_coordinator_that_named_no_step_belongs_to_any_caller(tmp_path):
     store = LocalStore(str(tmp_path))
     nameless, _ = claimed(store)
     nameless.flush()

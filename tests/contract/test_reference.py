@@ -205,7 +205,7 @@ def linked(page: Path) -> set[str]:
     return {posixpath.normpath(posixpath.join(folder, each)) for each in links if each}
 
 
-def test_pages_with_links_that_lead_nowhere_in_the_repository_say_so(tmp_path: Path):
+def test_pages_with_links_that_lead_nowhere_in_the_repository_report_it(tmp_path: Path):
     generated = {CODE_MAP, *(f"{REFERENCE}/{name}" for name in pages())}
     written = sorted((REPOSITORY / "docs").rglob("*.md"))
     assert [each.name for each in written if each.read_text().endswith(ON_SITE_ONLY)] == [

@@ -77,7 +77,7 @@ def test_a_file_that_states_another_version_is_named(copy):
         prepare(copy, NEXT, "2030-01-02")
 
 
-def test_the_command_says_why_in_one_sentence(capsys):
+def test_the_command_states_why_in_one_sentence(capsys):
     assert main(["0.0.1"]) == 2
     assert (
         capsys.readouterr().err == f'release: the version "0.0.1" is not later than "{__version__}"; pass a later one\n'

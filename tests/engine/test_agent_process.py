@@ -105,7 +105,7 @@ def coordinator(tmp_path):
 
 
 @pytest.mark.parametrize("is_gone", [False, True], ids=["the coordinator answers", "it answers no more"])
-def test_an_agent_does_not_wait_for_what_it_brings_when_it_is_to_end(tmp_path, coordinator, is_gone):
+def test_an_agent_that_ends_does_not_wait_for_its_downloads(tmp_path, coordinator, is_gone):
     coordinator.is_gone = is_gone
     with agent(tmp_path, coordinator.server_port) as bringing:
         assert coordinator.asked.wait(PATIENCE)

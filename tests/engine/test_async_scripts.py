@@ -51,7 +51,7 @@ async def shutdown():
 )
 
 
-def test_as_many_mini_batches_as_the_setting_says_are_in_flight_in_one_process(scored, scorer):
+def test_as_many_mini_batches_as_the_setting_allows_are_in_flight_in_one_process(scored, scorer):
     scorer.together = 12
     ended = scored(COROUTINES, names(50), maxConcurrencyPerProcess=12)
     assert ended.code == 0, ended.first_error
@@ -279,7 +279,7 @@ def test_any_callable_that_makes_a_coroutine_is_asynchronous(scored, script):
     assert ended.rows == ["1", "1"]
 
 
-def test_a_coroutine_that_a_plain_run_returns_is_told_apart_from_a_result(scored):
+def test_a_coroutine_that_a_plain_run_returns_is_distinguished_from_a_result(scored):
     script = "async def score(mini_batch):\n    return [1]\n\n\ndef run(mini_batch):\n    return score(mini_batch)\n"
     ended = scored(script, ["a"], runMaxTry=1)
     assert ended.first_error["category"] == "WrongReturn"

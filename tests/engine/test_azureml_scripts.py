@@ -48,7 +48,7 @@ def test_a_script_runs_unmodified_and_comes_to_what_it_is_to(came_of, name):
     SCRIPTS[name].check(ended.status, ended.run_dir, step=name)
 
 
-def test_what_the_logger_is_told_is_not_printed(came_of):
+def test_what_the_logger_gets_is_not_printed(came_of):
     assert "run 2 files" not in came_of(SCRIPTS["logger"], "logger").logs("user/stdout/*/*")
 
 
@@ -58,7 +58,7 @@ def test_too_many_that_are_left_out_fail_the_step(came_of):
     assert (ended.code, ended.reason) == (1, "ErrorThresholdExceeded")
 
 
-def test_a_model_that_the_step_does_not_list_is_told_with_those_that_it_does(azureml, longshore):
+def test_a_model_that_the_step_does_not_list_is_reported_with_those_that_it_does(azureml, longshore):
     longshore.write("models/iris.pkl", pickle.dumps({}))
     model = longshore.document("Model", "iris", path="models/iris.pkl", version=2)
     models = {"documents": [model], "models": [{"name": "iris"}]}
@@ -70,7 +70,7 @@ def test_a_model_that_the_step_does_not_list_is_told_with_those_that_it_does(azu
     )
 
 
-def test_what_only_the_real_packages_can_do_is_told_with_what_to_do_instead(azureml):
+def test_what_only_the_real_packages_can_do_is_reported_with_what_to_do_instead(azureml):
     ended = azureml("""
 from azureml.core import ComputeTarget, Environment
 from azureml.core.compute import AmlCompute
@@ -130,7 +130,7 @@ KEPT = "is not available inside a Longshore step: write files to the output fold
         ("run.upload_file('outputs/model.pkl', 'model.pkl')", f"Run.upload_file {KEPT}"),
     ],
 )
-def test_run_neither_registers_nor_uploads_and_says_what_to_do_instead(azureml, call, message):
+def test_run_neither_registers_nor_uploads_and_states_what_to_do_instead(azureml, call, message):
     ended = azureml(REGISTERS.format(call=call), errorThreshold=0, runMaxTry=1)
     assert ended.first_error["message"].partition(": ")[2] == message
 

@@ -191,7 +191,7 @@ def test_two_documents_of_one_kind_and_name_are_refused(longshore):
     refused(longshore, r"manifest\.yaml document 2, .*: metadata\.name is 'test-step', as is that of manifest\.yaml .*")
 
 
-def test_every_problem_is_told_at_once(longshore):
+def test_every_problem_is_reported_at_once(longshore):
     longshore.manifest(longshore.step(errorThreshold=-2, nodeCount=0, surprise=1))
 
     ended = longshore.run()

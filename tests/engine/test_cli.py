@@ -102,7 +102,7 @@ def test_a_run_of_several_paths_and_documents_takes_parameters(longshore):
     assert ended.rows == ["--model a=b"] * 3
 
 
-def test_explain_says_what_would_be_done_and_does_nothing(longshore):
+def test_explain_states_what_would_be_done_and_does_nothing(longshore):
     longshore.data(*NAMES[:9])
     longshore.manifest(longshore.step(nodeCount=2, processCountPerNode=3, arguments=["--fast"]))
 
@@ -136,7 +136,7 @@ def test_a_sample_is_the_first_mini_batches_only(longshore):
     assert ended.rows == NAMES[:4]
 
 
-def test_the_status_says_from_the_start_who_runs_it_and_what_each_process_does(noted):
+def test_the_status_states_from_the_start_who_runs_it_and_what_each_process_does(noted):
     noted.write("go.0", "")
     command = noted.start(prefix=("nice",))
     path = noted.run_dir / "status.json"
@@ -174,7 +174,7 @@ def test_a_long_path_of_temporary_files_is_no_obstacle(longshore):
     assert list(temporary.iterdir()) == []
 
 
-def test_a_worker_that_is_told_to_end_before_the_run_is_over_is_replaced(noted):
+def test_a_worker_that_is_stopped_before_the_run_is_finished_is_replaced(noted):
     noted.manifest(noted.noted_step())
     command = noted.start()
     noted.wait_until(lambda: len(noted.calls()) == 1)
@@ -197,7 +197,7 @@ def test_an_interpreter_that_ends_at_once_fails_the_step_soon(longshore):
     assert (ended.code, ended.reason) == (1, "WorkerFailed")
 
 
-def test_without_a_terminal_a_plain_line_says_how_far_the_run_is(noted):
+def test_without_a_terminal_a_plain_line_states_how_far_the_run_is(noted):
     noted.write("go.0", "")
     command = noted.start(json=False)
     stdout = command.folder / "stdout"

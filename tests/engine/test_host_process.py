@@ -39,7 +39,7 @@ def hear(connection):
     return frames[0][0]
 
 
-def test_a_host_that_waits_for_an_agent_ends_when_it_is_told_to(host):
+def test_a_host_that_waits_for_an_agent_ends_when_it_is_stopped(host):
     host.send_signal(signal.SIGTERM)
     assert host.wait(PATIENCE) == 0
 

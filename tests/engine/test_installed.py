@@ -117,7 +117,7 @@ def test_a_step_runs_to_its_end(installed, folder):
 
 
 @pytest.mark.parametrize("environment", ["installed", "oldest"])
-def test_the_tutorial_prints_what_its_page_says(environment, request, tmp_path):
+def test_the_tutorial_prints_what_its_page_states(environment, request, tmp_path):
     commands = request.getfixturevalue(environment)
     page = (CHECKOUT / "docs" / "start" / "laptop.md").read_text()
     printed = list(follow(page, tmp_path, python=str(commands / "python")))

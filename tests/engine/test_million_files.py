@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).parent / "a_million_files.py"
 
 
 @pytest.mark.linux("a process reads the most memory that it had in /proc")
-def test_a_million_files_are_leased_at_once_and_handed_out_within_a_quarter_of_a_gibibyte(tmp_path):
+def test_a_million_files_are_leased_at_once_and_granted_within_a_quarter_of_a_gibibyte(tmp_path):
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
     )

@@ -190,7 +190,7 @@ def test_missing_results_are_failed_items_and_no_failed_mini_batch_while_only_it
     assert ended.first_error["items"] == ended.failed[ended.first_error["miniBatch"]]["items"]
 
 
-def test_too_many_failed_items_are_loud_unless_their_user_said_how_many_may_fail(longshore):
+def test_too_many_failed_items_are_loud_unless_their_user_stated_how_many_may_fail(longshore):
     longshore.data("a.txt", "b.txt", "c-bad.txt", "d.txt")
     spec = {"runMaxTry": 1, "miniBatchSize": 1}
     longshore.manifest(longshore.step("raises_on_some.py", **spec))

@@ -172,7 +172,7 @@ def test_a_store_that_gives_a_name_to_two_is_refused_in_one_sentence(longshore, 
 
 
 @pytest.mark.usefixtures("bench")
-def test_a_bucket_that_is_not_there_is_told_in_one_sentence(longshore):
+def test_a_bucket_that_is_not_there_is_reported_in_one_sentence(longshore):
     longshore.data("a.txt")
     longshore.manifest(longshore.step())
     longshore.run_dir = "s3://nowhere/run"
@@ -192,7 +192,7 @@ def test_a_run_folder_in_a_store_that_is_in_use_is_refused_and_one_without_a_run
     assert "the folder contains no run" in ended.stderr
 
 
-def test_a_source_that_does_not_come_is_told_in_one_sentence(longshore, bench):
+def test_a_source_that_does_not_come_is_reported_in_one_sentence(longshore, bench):
     longshore.data("a.txt")
     longshore.manifest(longshore.step(source={"uri": bench.uri("no/code")}))
     ended = longshore.run()

@@ -95,7 +95,7 @@ def test_rows_as_parquet_are_one_table(longshore, shape):
     assert table.to_pylist() == RECORDS
 
 
-def test_the_settings_file_beside_the_script_says_how_tables_are_written(longshore):
+def test_the_settings_file_beside_the_script_states_how_tables_are_written(longshore):
     settings = {"append_row": {"pandas.DataFrame.to_csv": {"sep": ";", "header": True, "float_format": "%.1f"}}}
     longshore.write("code/parallel_run_step.settings.json", json.dumps(settings))
     assert shapes(longshore, "table").rows == ["name;number;note", *(row.replace(" ", ";", 2) for row in SPACED)]
@@ -185,7 +185,7 @@ def test_summary_only_counts_results_and_keeps_the_scripts_own_files(longshore):
     }
 
 
-def test_the_scripts_own_files_lie_beside_the_one_output_file(longshore):
+def test_the_scripts_own_files_are_beside_the_one_output_file(longshore):
     longshore.data(*NAMES)
     longshore.manifest(longshore.step("writes_own_files.py"))
 

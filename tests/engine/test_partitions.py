@@ -35,7 +35,7 @@ def test_files_of_one_combination_are_one_mini_batch(longshore, partitioned):
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_rows_of_one_combination_are_one_mini_batch_wherever_they_lie(longshore, partitioned, kind):
+def test_rows_of_one_combination_are_one_mini_batch_wherever_they_are(longshore, partitioned, kind):
     table = pandas.DataFrame({"state": ["or", "wa", "ny"] * 40, "year": [2025, 2026] * 60, "income": range(120)})
     (longshore.folder / "data").mkdir()
     for number in range(3):

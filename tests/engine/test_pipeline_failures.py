@@ -14,7 +14,7 @@ def test_a_step_that_fails_ends_the_run_with_its_own_words(sums):
     assert states(ended) == {"make": "Succeeded", "square": "Succeeded", "add": "Failed"}
 
 
-def test_a_step_with_too_many_failed_items_lets_the_others_run_and_is_told_of_in_every_run_that_uses_it(sums):
+def test_a_step_with_too_many_failed_items_lets_the_others_run_and_is_reported_in_every_run_that_uses_it(sums):
     sums.manifest(sums.sums(**sums_spec(runMaxTry=1)))
     sums.write("broken.square-7", "")
     first = run(sums, "1")
@@ -55,7 +55,7 @@ def test_after_a_failure_the_rest_runs_only_if_that_is_wanted(sums, going_on):
     assert not going_on or found["last"] == "Succeeded"
 
 
-def test_a_failed_step_is_tried_again_as_often_as_its_retries_say(longshore):
+def test_a_failed_step_is_tried_again_as_often_as_its_retries_state(longshore):
     longshore.write(
         "flaky/flaky.py",
         f"import os, sys\n"

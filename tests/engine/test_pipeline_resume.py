@@ -80,7 +80,7 @@ def test_a_run_that_has_succeeded_has_nothing_to_go_on_with(sums):
     assert not sums.calls()
 
 
-def test_what_was_settled_cannot_be_given_anew(sums):
+def test_frozen_parameters_cannot_be_given_again(sums):
     run(sums, "1", "-p", "count=2")
     ended = sums.run("--resume", "runs/1", "-p", "count=3", paths=[], json=False)
     assert ended.code == 2

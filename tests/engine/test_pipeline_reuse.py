@@ -24,7 +24,7 @@ from sums import (
 )
 
 
-def test_what_would_be_done_is_told_and_not_done(sums):
+def test_what_would_be_done_is_reported_and_not_done(sums):
     run(sums, "1")
     sums.write("square/square.py", SQUARE + "# edited\n")
     sums.forget()
@@ -40,7 +40,7 @@ def test_what_would_be_done_is_told_and_not_done(sums):
     assert not (sums.folder / "runs" / "2").exists()
 
 
-def test_outputs_are_made_anew_when_that_is_asked_for(sums):
+def test_outputs_are_created_again_when_that_is_asked_for(sums):
     run(sums, "1")
     second = run(sums, "2", "--regenerate-outputs")
     assert reused(second) == set()
@@ -58,7 +58,7 @@ def test_a_step_that_allows_no_reuse_runs_again_with_all_that_reads_from_it(sums
     assert steps(second)["square"]["notReused"] == "allowReuse is false"
 
 
-def test_a_step_whose_code_was_mended_goes_on_with_old_rows_only_when_its_user_says_so(sums):
+def test_a_step_whose_code_was_mended_goes_on_with_old_rows_only_when_its_user_accepts_it(sums):
     sums.manifest(sums.sums(**sums_spec(errorThreshold=0, nodeCount=1, processCountPerNode=1)))
     sums.write("broken.square-5", "")
     assert states(run(sums, "1"))["square"] == "Failed"
@@ -158,7 +158,7 @@ def test_a_step_that_went_on_over_changed_inputs_is_not_reused(longshore):
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="there is no git on this machine")
-def test_the_commit_of_the_source_is_told(sums):
+def test_the_commit_of_the_source_is_reported(sums):
     for command in (
         ["init", "-q", "-b", "main"],
         ["add", "make"],

@@ -97,7 +97,7 @@ def test_digits_are_scored_and_then_a_single_image_through_parameters(longshore)
 
 
 # What a run does
-def test_steps_of_all_kinds_hand_on_what_they_made(sums):
+def test_steps_of_all_kinds_pass_on_what_they_made(sums):
     spec = sums_spec()
     copy = {
         "name": "copy",
@@ -161,7 +161,7 @@ def test_a_person_reads_each_change_and_a_table_with_the_reasons(sums):
     assert re.search(r" add succeeded \d+s code changed: add\.py\n", table)
 
 
-def test_the_status_says_how_many_mini_batches_of_a_step_are_done(sums):
+def test_the_status_states_how_many_mini_batches_of_a_step_are_done(sums):
     sums.hold("square-3")
     command = sums.start("--run-dir", "runs/1")
     status = sums.folder / "runs" / "1" / "status.json"

@@ -77,7 +77,7 @@ def test_a_script_that_queues_has_as_many_mini_batches_in_flight(scored, scorer)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--amlbi_async_mode", "False"]])
-def test_a_script_that_has_both_runs_one_after_the_other_if_it_is_not_told_otherwise(scored, scorer, arguments):
+def test_a_script_that_has_both_runs_one_after_the_other_if_it_is_not_configured_otherwise(scored, scorer, arguments):
     ended = scored(QUEUE, ["a", "b"], arguments=arguments)
     assert ended.code == 0, ended.first_error
     assert ended.rows == ["a 1 False", "b 1 False"]
@@ -91,7 +91,7 @@ def test_a_script_that_has_no_run_needs_no_flag(scored, scorer):
     assert ended.rows == ["a 1 False", "b 1 False"]
 
 
-def test_what_a_queue_says_of_one_mini_batch_fails_that_one(scored):
+def test_what_a_queue_reports_of_one_mini_batch_fails_that_one(scored):
     ended = scored(QUEUE, ["a", "bad", "refused"], arguments=ASYNC_MODE, runMaxTry=2)
     assert ended.code == 3
     assert ended.rows == ["a 1 True"]
@@ -134,7 +134,7 @@ def test_what_a_queue_returns_must_be_what_azure_ml_takes(scored, returned, sent
     assert ended.first_error["message"] == sentence
 
 
-def test_a_result_of_nothing_that_is_under_way_is_told_and_does_no_harm(scored):
+def test_a_result_of_nothing_that_is_under_way_is_reported_and_does_no_harm(scored):
     script = """
 def enqueue(mini_batch, context):
     pass

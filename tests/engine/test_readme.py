@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_its_commands_print_what_it_says(tmp_path: Path):
+def test_its_commands_print_what_it_states(tmp_path: Path):
     printed = list(follow(README, tmp_path))
     assert [(line, found) for line, _, found in printed] == [(line, expected) for line, expected, _ in printed]
     assert sum(line.startswith("longshore run ") for line, _, _ in printed) == 1
@@ -24,7 +24,7 @@ def test_a_reader_needs_five_minutes_for_it():
     assert len(README.splitlines()) < 150
 
 
-def test_badges_say_what_the_package_says():
+def test_badges_state_what_the_package_states():
     badges = dict(re.findall(r"!\[(\w+) [^]]*\]\(https://img\.shields\.io/badge/([^)]*)-blue\)", README))
     versions = re.findall(r"Python :: (3\.\d+)", " ".join(PROJECT["classifiers"]))
     assert unquote(badges.pop("Python")) == f"python-{' | '.join(versions)}"

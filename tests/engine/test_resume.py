@@ -172,7 +172,7 @@ def test_a_run_that_is_interrupted_twice_stops_at_once_and_goes_on_later(noted):
     assert noted.calls() == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1}
 
 
-def test_a_command_that_is_interrupted_before_it_has_started_anything_says_so(longshore):
+def test_a_command_that_is_interrupted_before_it_has_started_anything_reports_it(longshore):
     pipe = longshore.folder / "manifest.yaml"
     os.mkfifo(pipe)
     # Whoever starts the tests may ignore SIGINT (a shell's background job does), and a process inherits that.

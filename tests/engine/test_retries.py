@@ -74,7 +74,7 @@ def test_what_failed_is_retried_after_a_success_and_takes_its_place_in_the_outpu
     assert "there is nothing to retry" in fourth.stderr
 
 
-def test_a_success_with_failures_says_how_they_are_retried(scores):
+def test_a_success_with_failures_states_how_they_are_retried(scores):
     scores.breaks(3)
     hint = scores.run(json=False).stdout.splitlines()[-1]
     assert hint == f"  retry with    longshore run --retry-failed {scores.run_dir}"
@@ -85,7 +85,7 @@ def test_a_success_with_failures_says_how_they_are_retried(scores):
     assert (ended.code, ended.output) == (0, rows())
 
 
-def test_a_retry_may_have_new_code_when_its_user_says_so(scores):
+def test_a_retry_may_have_new_code_when_its_user_accepts_it(scores):
     scores.breaks(2, 7)
     scores.run()
     scores.mends(2, 7)
@@ -101,7 +101,7 @@ def test_a_retry_may_have_new_code_when_its_user_says_so(scores):
     assert "2 versions of the code made the rows (10, 2 mini-batches)" in ended.log("job_result.txt")
 
 
-def test_a_retry_that_is_killed_leaves_the_old_output_and_is_gone_on_with(scores):
+def test_a_retry_that_is_killed_leaves_the_old_output_and_is_continued(scores):
     scores.breaks(4, 8)
     old = scores.run().output
     scores.mends(4, 8)
@@ -127,7 +127,7 @@ def test_a_failed_run_is_retried_as_it_is_resumed(scores):
     assert (ended.code, ended.output) == (0, rows())
 
 
-def test_a_run_is_not_resumed_with_other_code_unless_its_user_says_so(scores):
+def test_a_run_is_not_resumed_with_other_code_unless_its_user_accepts_it(scores):
     scores.submit(errorThreshold=0, nodeCount=1, processCountPerNode=1)
     scores.breaks(6)
     done = scores.run().mini_batches["succeeded"]

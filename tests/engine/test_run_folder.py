@@ -78,7 +78,7 @@ def test_the_readme_explains_every_log_that_is_there(run_folder):
     assert {name for name in logs if not any(fnmatch.fnmatch(name, pattern) for pattern in known)} == set()
 
 
-def test_what_the_readme_explains_is_there_but_for_what_it_says_may_be_absent(run_folder):
+def test_what_the_readme_explains_is_there_but_for_what_it_states_may_be_absent(run_folder):
     logs = {name.removeprefix("logs/") for name in objects(run_folder)}
     missing = {
         pattern
@@ -111,7 +111,7 @@ def test_beside_the_logs_there_are_output_ledger_status_and_the_list_of_the_lost
     }
 
 
-def test_the_last_line_of_metrics_says_that_all_is_over(run_folder):
+def test_the_last_line_of_metrics_states_that_all_is_finished(run_folder):
     last = json.loads((run_folder / "logs" / "metrics.jsonl").read_text().splitlines()[-1])
     del last["time"]
     assert last == {

@@ -161,19 +161,19 @@ def test_a_script_below_the_source_folder_imports_from_both(steps):
     assert steps.run("", script="package/main.py").state == "succeeded"
 
 
-def test_an_exit_code_is_told(steps):
+def test_an_exit_code_is_reported(steps):
     result = steps.run("import sys; sys.exit(3)")
     assert (result.state, result.exit_code) == ("failed", 3)
     assert result.message == "The script train.py ended with exit code 3."
 
 
-def test_an_exception_is_told_by_the_last_line_of_its_traceback(steps):
+def test_an_exception_is_reported_by_the_last_line_of_its_traceback(steps):
     result = steps.run("def f():\n    raise ValueError('no \u00e9')\nf()", shell={"PYTHONUTF8": "1"})
     assert (result.state, result.exit_code, result.message) == ("failed", 1, "ValueError: no \u00e9")
     assert "in f" in steps.log("stderr.txt")
 
 
-def test_the_signal_that_killed_a_script_is_told(steps):
+def test_the_signal_that_killed_a_script_is_reported(steps):
     result = steps.run("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     assert (result.state, result.exit_code) == ("failed", -signal.SIGSEGV)
     assert result.message == "The script train.py was killed by SIGSEGV."
@@ -241,7 +241,7 @@ def test_output_that_is_no_text_is_kept_as_it_is(steps):
     assert (steps.run_dir / "logs" / "stdout.txt").read_bytes() == b"\xff\x00"
 
 
-def test_a_later_attempt_continues_the_logs_and_tells_its_own_end(steps):
+def test_a_later_attempt_continues_the_logs_and_states_its_own_end(steps):
     steps.run("print('one')\nraise ValueError('of the first')")
     result = steps.run("import sys\nprint('two')\nsys.exit(4)")
     assert result.message == "The script train.py ended with exit code 4."
@@ -346,14 +346,14 @@ def test_what_is_killed_leaves_nothing_running(steps, victim):
         ({"arguments": ("a\0b",)}, "The script train.py cannot be started: embedded null byte."),
     ],
 )
-def test_what_keeps_a_script_from_starting_is_told_in_a_sentence(steps, fields, sentence):
+def test_what_keeps_a_script_from_starting_is_reported_in_a_sentence(steps, fields, sentence):
     result = steps.run("", **fields)
     assert (result.state, result.exit_code) == ("failed", None)
     assert result.message.startswith(sentence)
 
 
 @pytest.mark.parametrize("python", ["/absent/python", "/bin/false"])
-def test_an_interpreter_that_cannot_be_used_is_told(steps, python):
+def test_an_interpreter_that_cannot_be_used_is_reported(steps, python):
     result = steps.run("", python=python)
     assert (result.state, result.exit_code) == ("failed", None)
     ends = {"/absent/python": "The interpreter /absent/python cannot be started", "/bin/false": "The host process of"}

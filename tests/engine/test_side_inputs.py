@@ -68,7 +68,7 @@ def test_side_inputs_are_paths_on_every_worker_before_init(longshore):
 
 
 @pytest.mark.usefixtures("s3")
-def test_side_inputs_and_downloads_of_a_store_are_brought_once_to_each_worker(longshore):
+def test_side_inputs_and_downloads_of_a_store_are_downloaded_once_to_each_worker(longshore):
     url = f"s3://{BUCKET}/{uuid4().hex}"
     store = open_store(url)
     for name in "pqrst":
@@ -176,7 +176,7 @@ def run(mini_batch):
 
 
 @pytest.mark.parametrize("kind", ["here", "store"])
-def test_versions_of_a_model_lie_side_by_side_and_one_file_is_that_file(longshore, request, kind):
+def test_versions_of_a_model_are_side_by_side_and_one_file_is_that_file(longshore, request, kind):
     longshore.data("0.txt")
     longshore.write("code/script.py", MODELS)
     url = f"s3://{BUCKET}/{uuid4().hex}"

@@ -178,12 +178,12 @@ def test_what_is_wrong_with_a_query_is_one_sentence(longshore, bench, data, sent
     assert "\n" not in ended.succeeded["message"]
 
 
-def test_a_database_that_is_not_there_is_told(longshore, bench):
+def test_a_database_that_is_not_there_is_reported(longshore, bench):
     bench(uri="postgresql://127.0.0.1:1/tests", storageTimeoutSeconds=1)
     assert "Connection refused" in longshore.run().succeeded["message"]
 
 
-def test_a_wrong_password_is_told_and_not_shown(longshore, bench):
+def test_a_wrong_password_is_reported_and_not_shown(longshore, bench):
     wrong = "not-the-Password"
     longshore.variables = {"LONGSHORE_SQL_SALES_PASSWORD": wrong}  # of this Datastore: it comes before that of all
     bench()

@@ -97,7 +97,7 @@ def test_in_a_store(longshore, filled, expected, share):
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_what_was_created_is_created_whatever_becomes_of_the_answer(request, name, monkeypatch):
+def test_what_was_created_is_created_whatever_happens_to_the_answer(request, name, monkeypatch):
     running = request.getfixturevalue(name)
     with faulty_proxy(running.root, share=0.2, seed=137) as proxy, monkeypatch.context() as patch:
         for variable, value in running.led_to(proxy.url).items():

@@ -117,7 +117,7 @@ def test_what_csv_files_may_hold_is_read_right(longshore, encoding, files, score
         ("jsonl", b'{"id": 1}\n[2]\n', "as jsonl: the record at byte 10 is not a JSON object."),
     ],
 )
-def test_a_record_that_cannot_be_read_is_told_with_file_and_byte(longshore, scored, format, content, said):
+def test_a_record_that_cannot_be_read_is_reported_with_file_and_byte(longshore, scored, format, content, said):
     ended = scored(format, rows=content)
     assert ended.code == 1
     assert ended.first_error["category"] == "DataError"

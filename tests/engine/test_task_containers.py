@@ -135,7 +135,7 @@ def test_what_a_script_prints_is_seen_in_the_logs_of_its_container_while_it_runs
     assert sorted(printed.read_text().split()) == ["begun", "oh"]
 
 
-def test_what_git_says_of_the_source_is_told_at_the_end(pod):
+def test_the_commit_of_the_source_is_reported_at_the_end(pod):
     pod.job("pass")
     git = partial(subprocess.run, cwd=pod.longshore.folder / "code", check=True, capture_output=True)
     who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
@@ -145,14 +145,14 @@ def test_what_git_says_of_the_source_is_told_at_the_end(pod):
     assert (said.git["branch"], said.git["dirty"], len(said.git["commit"])) == ("main", False, 40)
 
 
-def test_a_script_that_fails_is_told_by_its_last_words(pod):
+def test_a_script_that_fails_is_reported_by_its_last_words(pod):
     pod.job("raise ValueError('no')")
     code, said = pod.run()
     assert (code, said.state, said.exit_code, said.message, said.reason) == (1, "failed", 1, "ValueError: no", "")
     assert "Traceback" in pod.log("stderr.txt")
 
 
-def test_metrics_of_three_megabytes_stay_in_the_run_and_small_ones_are_told(pod):
+def test_metrics_of_three_megabytes_stay_in_the_run_and_small_ones_are_reported(pod):
     pod.job("""
 from longshore_run import Run
 run = Run.get_context()
@@ -212,7 +212,7 @@ def test_who_collects_does_not_wait_for_a_host_that_never_came_when_the_pod_is_d
     assert (process.returncode, said) == (1, "longshore-task: the pod is terminating, and the host never started\n")
 
 
-def test_an_input_that_is_missing_is_told_before_anything_runs(pod):
+def test_an_input_that_is_missing_is_reported_before_anything_runs(pod):
     pod.job("pass", inputs=(ScriptInput("x", (str(pod.longshore.folder / "absent"),)),))
     assert pod.ours("prepare").wait(60) == 1
     said = pod.said("prepare")
@@ -221,7 +221,7 @@ def test_an_input_that_is_missing_is_told_before_anything_runs(pod):
 
 
 @pytest.mark.usefixtures("s3")
-def test_a_source_elsewhere_than_the_job_says_is_brought_from_there(pod):
+def test_a_source_elsewhere_than_the_job_states_is_downloaded_from_there(pod):
     store = open_store(f"s3://bucket/{pod.longshore.marker}")
     store.put("code/train.py", b"print('from the store')")
     pod.job("", source_uri="/longshore/source", run_uri=store.child("run"))
@@ -243,7 +243,7 @@ def test_a_source_in_the_image_is_copied_by_the_host_which_alone_can_see_it(pod)
     assert os.listdir(image) == ["train.py"]
 
 
-def test_a_source_that_is_not_in_the_image_is_told(pod):
+def test_a_source_that_is_not_in_the_image_is_reported(pod):
     pod.job("", source_uri="/absent/app")
     assert pod.ours("prepare", "--image-source", "/absent/app").wait(60) == 0
     collecting = pod.ours("collect")
@@ -270,7 +270,7 @@ def copying(pod, source, destination, *, timeout=None):
     return pod.ours("transfer")
 
 
-def test_a_transfer_copies_and_says_how_many(pod):
+def test_a_transfer_copies_and_states_how_many(pod):
     for name in ("a", "below/b"):
         pod.longshore.write(f"in/{name}", name)
     assert copying(pod, pod.longshore.folder / "in", pod.longshore.folder / "out").wait(60) == 0
@@ -280,7 +280,7 @@ def test_a_transfer_copies_and_says_how_many(pod):
     assert (pod.longshore.folder / "out" / "below" / "b").read_text() == "below/b"
 
 
-def test_a_transfer_that_cannot_be_made_is_told(pod):
+def test_a_transfer_that_cannot_be_made_is_reported(pod):
     assert copying(pod, "/absent", pod.longshore.folder / "out").wait(60) == 1
     said = pod.said("transfer")
     assert (said.state, said.reason) == ("failed", "TransferFailed")
@@ -288,7 +288,7 @@ def test_a_transfer_that_cannot_be_made_is_told(pod):
 
 
 @pytest.mark.parametrize("ends_by", ["timeout", "SIGTERM"])
-def test_a_transfer_that_takes_too_long_or_is_told_to_ends_and_leaves_no_half_file(pod, ends_by):
+def test_a_transfer_that_takes_too_long_or_is_stopped_ends_and_leaves_no_half_file(pod, ends_by):
     os.mkfifo(pod.longshore.folder / "endless")  # nobody writes to it
     timeout = 1.0 if ends_by == "timeout" else None
     process = copying(pod, pod.longshore.folder / "endless", pod.longshore.folder / "out" / "x", timeout=timeout)

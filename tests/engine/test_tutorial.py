@@ -52,7 +52,7 @@ def files(folder: Path) -> set[str]:
     return {each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file()}
 
 
-def test_every_command_prints_what_the_page_says(followed):
+def test_every_command_prints_what_the_page_states(followed):
     _, printed, _ = followed
     assert [(line, found) for line, _, found in printed] == [(line, expected) for line, expected, _ in printed]
     assert sum(line.startswith("longshore ") for line, _, _ in printed) == 3

@@ -74,7 +74,7 @@ def test_a_run_that_was_killed_right_after_its_end_has_succeeded(longshore):
     varied.assert_exactly_once(resumed, varied.oracle())
 
 
-def test_a_coordinator_that_is_started_after_the_end_tells_the_same_end(longshore):
+def test_a_coordinator_that_is_started_after_the_end_states_the_same_end(longshore):
     varied = Varied(longshore, mini_batches=10, size=3, workers=1, processes=1, milliseconds=0)
     first = longshore.run()
     found = resolve(

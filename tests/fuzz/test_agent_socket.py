@@ -122,7 +122,7 @@ steps = st.lists(
 
 @examples(60)
 @given(steps=steps, at_once=st.integers(1, 3))
-def test_whatever_a_socket_brings_every_mini_batch_is_answered_for_once(steps, at_once):
+def test_whatever_a_socket_sends_every_mini_batch_is_answered_for_once(steps, at_once):
     async def scenario():
         worker = Worker(
             replace(JOB, processes_per_worker=2, concurrency_per_process=at_once), SPEC, agent="worker-0.1.a"

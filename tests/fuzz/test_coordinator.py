@@ -203,7 +203,7 @@ def test_whatever_is_sent_the_run_ends_and_counts_what_its_ledger_holds(sent):
     knows=st.booleans(),
     body=st.binary(max_size=30),
 )
-def test_whatever_bytes_a_connection_brings_no_answer_is_a_500(method, path, headers, knows, body):
+def test_whatever_bytes_a_connection_sends_no_answer_is_a_500(method, path, headers, knows, body):
     lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers, *([f"Authorization: Bearer {TOKEN}"] if knows else [])]
     data = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 

@@ -148,7 +148,7 @@ def test_a_tasks_script_sees_no_credential_and_no_job(pod):
     assert pod["spec"]["restartPolicy"] == "Never"
 
 
-def test_where_the_source_of_a_task_is_its_pod_says_whoever_wrote_the_job():
+def test_the_pod_states_where_the_source_of_a_task_is_not_the_job():
     said = [each["spec"]["initContainers"][1]["command"][8:-2] for each in task_pods()[:3]]
     assert said == [[], ["--source", "gs://bucket/code.zip"], ["--image-source", "/app"]]
 
@@ -181,7 +181,7 @@ def test_the_name_of_a_survey_is_another_once_what_it_looks_at_is():
     assert all(re.fullmatch(r"nightly-survey-[0-9a-f]{8}", each) for each in found)
 
 
-def test_the_name_of_a_tasks_pod_tells_how_many_were_lost():
+def test_the_name_of_a_tasks_pod_states_how_many_were_lost():
     assert names.task_number("train", names.task("train", 3)) == 3
     assert names.task_number("train", "train-task") is None
 
@@ -284,7 +284,7 @@ def test_environments_that_differ_have_other_archives():
     assert same.key in found
 
 
-def test_the_name_of_a_worker_tells_its_index():
+def test_the_name_of_a_worker_states_its_index():
     assert names.worker_index("score", names.worker("score", 12)) == 12
     assert names.worker_index("score", "score-coordinator") is None
     assert names.worker_index("score", "score-worker-x") is None
@@ -316,7 +316,7 @@ def test_the_placeholders_of_a_long_name_have_names_and_labels_that_kubernetes_t
     assert names.placeholder_index(name, names.placeholder(name, 3)) == 3
 
 
-def test_a_datastores_secret_brings_no_code_into_our_containers():
+def test_a_datastores_secret_injects_no_code_into_our_containers():
     for pod in [*every_pod(), *task_pods(), survey_pod(), *environment_pods()]:
         for each in containers(pod):
             if each["name"] in ("main", environments.INSTALL):
@@ -349,7 +349,7 @@ def test_a_runs_coordinator_is_reached_by_its_workers_and_the_operator_at_its_po
     assert not any("ports" in each for each in containers(worker))
 
 
-def test_what_a_script_may_send_is_not_restricted_and_what_it_may_say_to_the_coordinator_is():
+def test_what_a_script_may_send_is_not_restricted_and_what_it_may_state_to_the_coordinator_is():
     """It shares the network of its agent, so a policy cannot tell the two apart; the token is what tells them apart."""
     policy = dumped(objects.network_policy(a_run()))
     assert policy["spec"]["policyTypes"] == ["Ingress"]

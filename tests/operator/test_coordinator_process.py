@@ -58,7 +58,7 @@ def test_what_one_container_writes_is_open_to_its_group_and_closed_to_others(tmp
         assert {each.stat().st_mode & 0o077 for each in logs} <= {0o070, 0o060}
 
 
-def test_a_coordinator_that_is_told_to_end_drains_and_the_next_one_goes_on(tmp_path):
+def test_a_coordinator_that_is_stopped_drains_and_the_next_one_goes_on(tmp_path):
     with setup(tmp_path, script="sleeps.py") as pod:
         first = pod.coordinator()
         worker = pod.worker()
@@ -113,7 +113,7 @@ def test_a_step_that_goes_on_with_anothers_run_gives_what_failed_all_its_tries_a
 
 
 @pytest.mark.parametrize("name", ["score", "score-again"], ids=["the same step", "another step"])
-def test_a_run_that_has_succeeded_is_over_for_every_later_coordinator(tmp_path, name):
+def test_a_run_that_has_succeeded_is_finished_for_every_later_coordinator(tmp_path, name):
     with setup(tmp_path) as pod:
         first = pod.run()
         output = tmp_path / "run/out/parallel_run_step.txt"
@@ -130,7 +130,7 @@ def test_a_run_that_has_succeeded_is_over_for_every_later_coordinator(tmp_path, 
         assert (output.stat().st_ino, output.stat().st_mtime_ns) == written
 
 
-def test_the_last_snapshot_can_be_asked_for_until_the_pod_is_told_to_end(tmp_path):
+def test_the_last_snapshot_can_be_asked_for_until_the_pod_is_stopped(tmp_path):
     with setup(tmp_path) as pod:
         coordinator = pod.coordinator(linger=PATIENCE)
         pod.worker()
@@ -139,7 +139,7 @@ def test_the_last_snapshot_can_be_asked_for_until_the_pod_is_told_to_end(tmp_pat
         assert coordinator.wait(PATIENCE) == 0
 
 
-def test_a_worker_that_is_gone_can_be_told_by_who_knows_the_token(tmp_path):
+def test_a_lost_worker_can_be_reported_by_a_caller_with_the_token(tmp_path):
     with setup(tmp_path) as pod:
         pod.coordinator()
         eventually(lambda: pod.ask("snapshot"), what="it serves")
@@ -196,7 +196,7 @@ def test_each_process_has_its_share_of_the_gpus(tmp_path):
         assert [pod.printed("w-0", 0), pod.printed("w-0", 1)] == [["2,4,6"], ["3,5"]]
 
 
-def test_two_processes_share_one_gpu_and_the_status_says_so(tmp_path):
+def test_two_processes_share_one_gpu_and_the_status_reports_it(tmp_path):
     gate = tmp_path / "gate"
     with setup(tmp_path, script="shows_gpus.py", arguments=("--gate", str(gate))) as pod:
         pod.is_now(processes_per_worker=2, gpus_per_worker=1)
@@ -255,7 +255,7 @@ def test_neither_token_nor_certificate_shows_where_an_endpoint_is_printed():
     assert "secret" not in repr(api.Endpoint("https://10.0.0.1:1", "secret", "secret", "host"))
 
 
-def test_a_coordinator_that_cannot_work_says_why_and_asks_for_another_start(tmp_path):
+def test_a_coordinator_that_cannot_work_states_why_and_asks_for_another_start(tmp_path):
     with setup(tmp_path) as pod:
         (tmp_path / "job.json").write_text("{")
         assert pod.coordinator().wait(PATIENCE) == 1
@@ -334,7 +334,7 @@ def test_pods_that_have_nothing_in_common_but_a_store_do_a_run(tmp_path):
     assert b"the model is light\n" in list(logs.get_each(logs.names()))
 
 
-def test_a_coordinator_that_is_told_to_end_before_it_has_begun_ends_at_once(tmp_path):
+def test_a_coordinator_that_is_stopped_before_it_has_begun_ends_at_once(tmp_path):
     job = tmp_path / "job.json"
     os.mkfifo(job)  # the test opens it, and writes nothing: the coordinator waits in its read
     command = [sys.executable, "-m", "longshore_coordinator", "--job", str(job), "--secret", str(tmp_path)]

@@ -326,12 +326,12 @@ def succeeded(seen):
         ),
     ],
 )
-def test_the_condition_says_where_it_is(seen, condition):
+def test_the_condition_states_where_it_is(seen, condition):
     assert succeeded(seen) == condition
 
 
 @pytest.mark.parametrize("seen", [UP, replace(UP, status=ENDED.status), replace(UP, pods=(), progress=None)])
-def test_a_change_of_the_spec_is_said_to_be_seen_by_a_step_that_is_finished_already(seen):
+def test_a_change_of_the_spec_is_marked_as_observed_by_a_step_that_is_finished_already(seen):
     changed = replace(seen, generation=7)
     status = decide(changed, Settings(image="i"), now=NOW).status
     assert status.observed_generation == 7
@@ -343,7 +343,7 @@ def test_a_status_names_places_as_its_readers_know_them():
     assert (status.run_uri, status.output.uri) == ("pvc:c/r", "pvc:c/r/out")
 
 
-def test_many_problems_are_told_as_a_few_and_a_number():
+def test_many_problems_are_reported_as_a_few_and_a_number():
     text = sentence([Problem(f"x{n}", "", "is bad") for n in range(8)])
     assert text.startswith("x0: is bad; x1: is bad")
     assert text.endswith("; and 3 more")
@@ -354,7 +354,7 @@ def test_of_a_pod_without_a_status_nothing_is_supposed():
     assert seen == Pod("score-worker-3", "u", "Pending", index=3)
 
 
-def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
+def test_a_cancelled_step_states_what_is_kept_and_how_to_go_on():
     running = replace(UP, status=statuses.from_snapshot(UP, RUNNING, now=NOW))
     status = decide(replace(halted(running, cancel=True), pods=(), progress=None), Settings(image="i"), now=NOW).status
     message = "cancelled: 3 of 10 mini-batches are committed; a step with resumeFrom: score goes on from there"
@@ -363,7 +363,7 @@ def test_a_cancelled_step_says_what_is_kept_and_how_to_go_on():
     assert (status.progress.columns.done, status.progress.columns.workers) == ("3/10", "0/0")
 
 
-def test_what_the_api_server_refuses_is_said_while_nothing_runs():
+def test_what_the_api_server_refuses_is_reported_while_nothing_runs():
     plan = decide(replace(STEP, resolved=RUN), Settings(image="i"), now=NOW)
     refusal = 'pods "score-worker-1" is forbidden: exceeded quota: small, requested: pods=1'
     told = after_refusal(plan, STEP.status, blocked_by_refusal(refusal), now=NOW)
@@ -399,7 +399,7 @@ def test_a_step_that_a_rule_of_the_cluster_refuses_is_stalled_since_the_first_re
     assert passed.status.condition("Stalled").status == "False"
 
 
-def test_what_an_earlier_coordinator_said_stays_until_the_next_one_has_listed_the_inputs():
+def test_what_an_earlier_coordinator_stated_stays_until_the_next_one_has_listed_the_inputs():
     before = statuses.from_snapshot(UP, replace(RUNNING, started=60.0), now=NOW)
     again = replace(RUNNING, started=120.0, mini_batches=MiniBatchCounts(scheduled=1, succeeded=1))
     seen = replace(UP, status=before)

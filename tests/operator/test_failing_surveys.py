@@ -38,7 +38,7 @@ def test_a_source_that_comes_a_moment_later_is_taken(world):
     assert world.condition()["status"] == "True"
 
 
-def test_a_run_whose_source_was_put_right_later_is_looked_at_again(world):
+def test_a_run_whose_source_was_fixed_later_is_reconciled_again(world):
     late = open_store(f"{world.base}/late")
     world.begin(script("prepare", source={"uri": late.uri}))
     world.until(lambda: world.condition().get("status") == "False")
@@ -131,7 +131,7 @@ def test_a_pod_that_is_being_deleted_is_waited_for_but_not_for_ever(world, secon
         ),
     ],
 )
-def test_why_the_pod_does_not_start_is_told(world, status, reason):
+def test_why_the_pod_does_not_start_is_reported(world, status, reason):
     world.begin()
     world.reconcile()
     (pod,) = world.surveys().values()
@@ -144,7 +144,7 @@ def test_why_the_pod_does_not_start_is_told(world, status, reason):
     ("refusal", "reason", "stalled"),
     [("exceeded quota: no more of it", "QuotaExceeded", "False"), ("violates PodSecurity", "Refused", "True")],
 )
-def test_a_pod_that_the_api_server_refuses_is_told_and_tried_again(world, refusal, reason, stalled):
+def test_a_pod_that_the_api_server_refuses_is_reported_and_tried_again(world, refusal, reason, stalled):
     def refuse(verb, kind_of, _):
         if (verb, kind_of) == ("create", "Pod"):
             raise Refused(refusal)

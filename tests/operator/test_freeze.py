@@ -54,7 +54,7 @@ def earlier(**changes):
     return EarlierRun(**{"is_finished": True, "run_id": "r", "frozen": frozen(), "status": status(), **changes})
 
 
-def test_a_draft_names_what_is_to_be_read():
+def test_a_draft_names_what_must_be_read():
     assert draft().config_maps == {"code"}
     assert draft().secrets == set()
 
@@ -100,7 +100,7 @@ def test_a_missing_secret_is_a_problem(secrets):
             complete(made, FOUND, ())
 
 
-def test_a_retry_reads_the_code_of_the_steps_that_failed_anew():
+def test_a_retry_reads_again_the_code_of_the_steps_that_failed():
     made = retry(earlier())
     assert made.is_retry
     assert made.reads == {"train"}

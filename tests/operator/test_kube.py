@@ -72,7 +72,7 @@ def test_only_what_was_looked_at_is_deleted():
     assert asked[0][3]["preconditions"] == {"uid": "uid-1"}
 
 
-def test_elements_of_a_list_say_what_they_are():
+def test_elements_of_a_list_state_what_they_are():
     listed = {"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "p"}}]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
     with serving(body=listed) as (kube, asked):

@@ -95,7 +95,7 @@ def test_the_first_candidate_leads_and_goes_on_leading():
 
 
 @pytest.mark.parametrize("skew", [0, 3600, -3600, 20, -20])
-def test_a_standby_follows_a_killed_leader_whatever_the_clocks_say(skew):
+def test_a_standby_follows_a_killed_leader_whatever_the_clocks_state(skew):
     here = Electorate(0, skew)
     here.run("a", "b", seconds=5)
     here.run("b", seconds=TERMS.duration - 1)
@@ -157,7 +157,7 @@ def test_a_renewal_whose_answer_was_lost_counts_from_the_next_one():
     assert here.calls == ["a started"]
 
 
-def test_a_lease_that_somebody_deletes_is_made_again():
+def test_a_lease_that_a_user_deletes_is_made_again():
     here = Electorate(0, 0)
     here.run("a", "b", seconds=5)
     here.leases.lease = None

@@ -64,7 +64,7 @@ def test_a_step_that_was_suspended_goes_on_with_the_same_run(world):
     assert status["observedGeneration"] == 3
 
 
-def test_a_step_that_is_suspended_from_the_start_begins_when_it_is_told_to(world):
+def test_a_step_that_is_suspended_from_the_start_begins_when_it_is_resumed(world):
     world.submit(*AROUND, step(suspend=True))
     until(world, "Suspended")
     assert not world.kube.of("Pod")
@@ -73,7 +73,7 @@ def test_a_step_that_is_suspended_from_the_start_begins_when_it_is_told_to(world
     assert world.condition()["status"] == "True"
 
 
-def test_a_cancelled_step_is_over_and_keeps_its_run(world):
+def test_a_cancelled_step_is_finished_and_keeps_its_run(world):
     begun(world)
     change(world, cancel=True)
     until(world, "Cancelled")
@@ -162,7 +162,7 @@ def test_a_coordinator_knows_the_files_of_a_configmap_as_they_were_when_the_run_
         ("elsewhere", "spec.resumeFrom is 'score', whose run is in another Datastore: pvc:claim/longshore/score-"),
     ],
 )
-def test_what_cannot_be_resumed_is_told(world, earlier, problem):
+def test_what_cannot_be_resumed_is_reported(world, earlier, problem):
     if earlier == "never began":
         world.submit(*AROUND, step(cancel=True))
         until(world, "Cancelled")
@@ -255,7 +255,7 @@ def test_a_run_whose_name_is_taken_in_the_middle_keeps_what_is_known_of_it_and_c
 
 
 @pytest.mark.parametrize("message", ["", "x" * 3_000_000])
-def test_whatever_a_script_says_of_its_error_the_step_ends(world, message):
+def test_whatever_a_script_states_of_its_error_the_step_ends(world, message):
     world.submit()
     last = world.last
     error = FirstError(category="", message=message, worker="score-worker-0", mini_batch=0, traceback=message)
@@ -277,7 +277,7 @@ def test_a_success_with_failures_is_a_warning_that_names_places_as_users_know_th
     assert (event["type"], event["message"]) == ("Warning", told)
 
 
-def test_a_step_whose_pods_name_is_taken_says_so_and_goes_on_when_it_is_free(world):
+def test_a_step_whose_pods_name_is_taken_reports_it_and_goes_on_when_it_is_free(world):
     world.submit()
     metadata = {"name": "score-coordinator", "namespace": NAMESPACE}
     world.kube.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
@@ -325,7 +325,7 @@ def test_a_step_is_deleted_when_its_time_has_come(world, end):
     assert ("ParallelRunStep", NAMESPACE, "score") not in world.kube.objects
 
 
-def test_a_quota_that_refuses_pods_is_said_and_tried_again(world):
+def test_a_quota_that_refuses_pods_is_reported_and_tried_again(world):
     refusal = 'pods "score-coordinator" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3'
 
     def refuse(*asked):

@@ -39,7 +39,7 @@ def test_a_line_is_one_object_with_time_level_and_message(written):
     assert line == {"level": "info", "logger": "longshore.operator", "message": "two\nlines of text"}
 
 
-def test_a_line_says_what_it_is_about_and_only_while_it_is(written):
+def test_a_line_states_what_it_is_about_and_only_while_it_is(written):
     logs.configure(level="INFO", form="json")
     with logs.about(kind="ParallelRunStep", namespace="research", name="score"):
         logging.getLogger("longshore.operator").info("inside")
@@ -79,7 +79,7 @@ def test_text_is_for_people(written):
 @pytest.mark.parametrize(
     "name", ["kubernetes.client.rest", "urllib3.connectionpool", "client", "kopf.objects", "aiohttp"]
 )
-def test_no_level_makes_the_clients_tell_what_they_send(written, name):
+def test_no_level_makes_the_clients_state_what_they_send(written, name):
     logs.configure(level="DEBUG", form="json")
     logging.getLogger("longshore.operator").debug("ours")
     logging.getLogger(name).debug("response body: a secret")

@@ -33,7 +33,7 @@ def test_a_lost_pod_is_counted_and_followed_by_another(world, end):
     assert world.most == 1
 
 
-def test_how_a_pod_was_lost_is_said(world):
+def test_how_a_pod_was_lost_is_reported(world):
     world.submit()
     world.ends["train-task-0"] = "evicted"
     world.until("PodLost")
@@ -98,7 +98,7 @@ def test_a_pod_that_a_node_refused_is_made_again_after_a_pause_and_is_no_loss(wo
     assert world.run()["losses"] == 0
 
 
-def test_a_host_that_ended_without_a_result_is_a_loss_though_nobody_collects(world):
+def test_a_host_that_ended_without_a_result_is_a_loss_though_no_process_collects(world):
     """Its container ended before it held the lock, so `collect` waits for ever."""
     world.submit()
     world.until("Running")
@@ -116,7 +116,7 @@ def test_a_host_that_ended_without_a_result_is_a_loss_though_nobody_collects(wor
 
 
 @pytest.mark.parametrize("of", [KIND, "TransferStep"])
-def test_a_pod_whose_result_nobody_will_tell_is_a_loss_though_another_container_runs(world, of):
+def test_a_pod_whose_result_no_process_will_report_is_a_loss_though_another_container_runs(world, of):
     world.submit(*AROUND, script() if of == KIND else transfer("train"))
     world.until("Running", of=of)
     name, beside = ("collect", "main") if of == KIND else ("transfer", "sidecar")
@@ -157,7 +157,7 @@ def test_memory_that_ran_out_is_no_failure_of_a_script_that_went_on(world):
     assert world.said()[:2] == ("True", "Succeeded")
 
 
-def test_a_status_that_was_lost_does_not_bring_an_earlier_pod_back(world):
+def test_a_status_that_was_lost_does_not_create_an_earlier_pod_again(world):
     world.submit()
     world.ends["train-task-0"] = "evicted"
     for _ in range(8):

@@ -63,7 +63,7 @@ def test_a_step_is_counted_from_its_beginning_to_its_end(metrics):
     assert value(metrics, "longshore_workers", state="wanted") == 0
 
 
-def test_a_step_that_is_gone_is_no_step_any_more_and_what_it_did_still_counts(metrics):
+def test_a_deleted_step_is_no_step_any_more_and_what_it_did_still_counts(metrics):
     world = watched(metrics)
     world.submit()
     world.run()

@@ -152,13 +152,13 @@ def test_the_status_is_that_of_azure_ml():
         ("Succeeded", "", "leavingNodeCount"),
     ],
 )
-def test_nodes_are_counted_by_what_became_of_them(phase, reason, state):
+def test_nodes_are_counted_by_their_outcome(phase, reason, state):
     found = replace(seen(workers=1, wanted=1), workers=(Pod("a", "a", phase, reason=reason),))
     counts = decide(found, SETTINGS, now=NOW).status.to_dict()["nodeStateCounts"]
     assert {name for name, count in counts.items() if count} == {state}
 
 
-def test_a_spec_that_is_wrong_is_said():
+def test_a_spec_that_is_wrong_is_reported():
     status = decide(replace(seen(), scale=None, problem="spec.vmSize is 'x'"), SETTINGS, now=NOW).status
     (ready,) = status.conditions
     assert (ready.status, ready.reason, ready.message) == ("False", "InvalidInput", "spec.vmSize is 'x'")

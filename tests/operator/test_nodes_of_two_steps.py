@@ -17,7 +17,7 @@ def test_two_steps_never_have_more_workers_than_there_may_be_nodes(rivals):
     assert rivals.status("second")["progress"]["columns"]["done"] == "8/8"
 
 
-def test_who_waits_is_told_for_what(rivals):
+def test_a_waiting_step_reports_what_it_waits_for(rivals):
     rivals.kube.put(compute())
     rivals.put("first")
     rivals.put("second", minute=1)
@@ -48,7 +48,7 @@ def test_a_higher_priority_goes_first(rivals):
     assert rivals.order == ["second", "first"]
 
 
-def test_all_nodes_are_gone_after_the_idle_time(rivals):
+def test_all_nodes_are_deleted_after_the_idle_time(rivals):
     rivals.kube.put(compute())
     rivals.put("first")
     rivals.run(until=lambda: rivals.finished("first") and not rivals.workers())
@@ -90,7 +90,7 @@ def test_a_step_whose_pods_are_refused_keeps_no_other_from_the_nodes(rivals):
 
 
 @pytest.mark.parametrize("changed", [{"computeTarget": "other"}, {"nodeCount": 1}])
-def test_a_run_gets_its_lost_workers_back_whatever_its_spec_says_by_now(rivals, changed):
+def test_a_run_gets_its_lost_workers_back_whatever_its_spec_is_by_now(rivals, changed):
     rivals.kube.put(compute())
     rivals.put("first")
     rivals.run(until=lambda: rivals.done["first"] > 0)
@@ -102,7 +102,7 @@ def test_a_run_gets_its_lost_workers_back_whatever_its_spec_says_by_now(rivals, 
 
 
 @pytest.mark.parametrize("reason", ["Refused", "NameTaken"])
-def test_a_placeholder_that_cannot_be_made_is_said_once_and_tried_again(rivals, reason):
+def test_a_placeholder_that_cannot_be_made_is_reported_once_and_tried_again(rivals, reason):
     def refuse(*asked):
         if asked[:2] == ("create", "Pod"):
             raise Refused("no PriorityClass with name longshore-placeholder was found")
@@ -128,7 +128,7 @@ def test_a_placeholder_that_cannot_be_made_is_said_once_and_tried_again(rivals, 
 
 
 @pytest.mark.parametrize("role", ["worker", "placeholder"])
-def test_a_pod_with_our_labels_that_is_somebody_elses_is_left_alone(rivals, role):
+def test_a_pod_with_our_labels_that_is_another_owners_is_left_alone(rivals, role):
     labels = {"longshore.dev/compute": "cpu", "longshore.dev/role": role}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": NAMESPACE, "labels": labels}}
     rivals.kube.put(compute())
@@ -151,7 +151,7 @@ def test_a_pod_with_our_labels_that_is_somebody_elses_is_left_alone(rivals, role
     ],
     ids=["affinity", "spread", "volume", "mount"],
 )
-def test_a_template_that_is_no_part_of_a_pod_is_said_by_the_step_and_the_cluster(rivals, spec):
+def test_a_template_that_is_no_part_of_a_pod_is_reported_by_the_step_and_the_cluster(rivals, spec):
     rivals.kube.put(compute(podTemplate={"spec": spec}, minNodes=1))
     rivals.put("first")
     rivals.look()

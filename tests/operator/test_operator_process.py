@@ -179,7 +179,7 @@ def start(api, tmp_path):
         each.process.wait()
 
 
-def test_it_is_ready_once_its_watches_run_and_ends_when_told_to(api, start):
+def test_it_is_ready_once_its_watches_run_and_ends_when_it_is_stopped(api, start):
     operator = start()
     operator.until(lambda: len([1 for _, _, query in api.asked if "watch" in query]) == WATCHES)
     assert operator.get("/readyz")[0] == 503

@@ -143,7 +143,7 @@ def test_a_parallel_run_step_that_takes_too_long_is_cancelled_and_has_failed(wor
     assert world.condition()["status"] == "False"
 
 
-def test_a_step_that_somebody_cancelled_has_failed(world):
+def test_a_step_that_a_user_cancelled_has_failed(world):
     world.submit(*CHAIN)
     world.reconcile()
     world.tick()
@@ -152,7 +152,7 @@ def test_a_step_that_somebody_cancelled_has_failed(world):
     assert world.states()["prepare"] == "Failed"
 
 
-def test_a_resource_that_is_gone_is_made_again(world):
+def test_a_resource_that_is_deleted_is_made_again(world):
     world.submit(*CHAIN)
     world.reconcile()
     del world.kube.objects["ScriptStep", NAMESPACE, "nightly-prepare"]

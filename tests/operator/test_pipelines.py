@@ -36,7 +36,7 @@ def test_a_pipeline_that_could_be_run_is_ready(world):
         ([{"name": "north"}], [], "must have exactly one of parallelRun, script and transfer"),
     ],
 )
-def test_a_pipeline_that_can_never_be_run_says_so_before_anybody_runs_it(world, steps, parameters, says):
+def test_a_pipeline_that_can_never_be_run_reports_it_before_anyone_runs_it(world, steps, parameters, says):
     truth, reason, message = ready(world, *steps, parameters=parameters)
     assert (truth, reason) == ("False", "InvalidInput")
     assert says in message
@@ -49,7 +49,7 @@ def test_an_output_that_is_called_by_a_parameter_may_be_any(world):
     assert ready(world, first, script("south", "north"), parameters=[{"name": "x", "type": "string"}])[0] == "True"
 
 
-def test_a_look_at_a_pipeline_that_is_told_already_writes_nothing(world):
+def test_a_reconcile_of_a_pipeline_that_was_reported_already_writes_nothing(world):
     ready(world, *TRAINED, parameters=DECLARED)
     writes = len(world.kube.writes)
     world.reconciler.reconcile("Pipeline", NAMESPACE, "iris")

@@ -102,7 +102,7 @@ def test_the_end_of_a_worker_waits_until_its_coordinator_was_asked_after_it(worl
 
 
 @pytest.mark.parametrize("compute", [None, "cpu"])
-def test_a_worker_is_replaced_once_its_coordinator_knows_that_the_one_before_is_gone(world, coordinators, compute):
+def test_a_worker_is_replaced_once_its_coordinator_knows_of_the_loss_of_the_one_before(world, coordinators, compute):
     around = [*AROUND, kind("ComputeCluster", "cpu", maxNodes=4)]
     world.submit(*around, step(computeTarget=compute))
     world.reconcile()
@@ -132,7 +132,7 @@ def test_a_worker_whose_report_is_not_heard_holds_up_no_other(world, coordinator
     assert "score-worker-0" not in world.kube.of("Pod")
 
 
-def test_a_finished_step_asks_nobody(world, coordinators):
+def test_a_finished_step_calls_no_coordinator(world, coordinators):
     running(world)
     world.done = 1000
     world.reconcile()
@@ -142,7 +142,7 @@ def test_a_finished_step_asks_nobody(world, coordinators):
     assert coordinators.asked == []
 
 
-def test_a_status_says_when_it_was_so_and_is_renewed_every_30_seconds_while_nothing_changes(world, coordinators):
+def test_a_status_has_its_observed_time_and_is_renewed_every_30_seconds_while_nothing_changes(world, coordinators):
     running(world)
     coordinators.stays = world.last()
     world.tick()

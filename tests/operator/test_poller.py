@@ -170,7 +170,7 @@ async def test_a_coordinator_is_polled_every_two_seconds_over_one_connection(wor
 
 
 @on_jumping_clock
-async def test_an_answer_that_says_nothing_new_requeues_its_step_every_30_seconds_only(world):
+async def test_an_answer_that_reports_nothing_new_requeues_its_step_every_30_seconds_only(world):
     world.steady.add("a")
     world.look("a")
     await asyncio.sleep(200)
@@ -457,7 +457,7 @@ async def test_another_coordinator_of_the_step_replaces_the_earlier_one(world):
 
 
 @on_jumping_clock
-async def test_a_coordinator_that_nobody_asks_about_is_forgotten(world):
+async def test_a_coordinator_without_requests_is_forgotten(world):
     world.looks = False
     world.look("a")
     await asyncio.sleep(300)
@@ -468,7 +468,7 @@ async def test_a_coordinator_that_nobody_asks_about_is_forgotten(world):
 
 
 @on_jumping_clock
-async def test_an_operator_that_no_longer_leads_polls_nobody(world):
+async def test_an_operator_that_no_longer_leads_polls_no_coordinator(world):
     world.looks = False
     for index in range(5):
         world.look(str(index))

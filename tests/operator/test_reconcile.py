@@ -30,7 +30,7 @@ def test_a_step_runs_in_pods_to_its_end(world):
     assert status["output"]["uri"] == f"pvc:claim/longshore/{world.run_id()}/scores"
 
 
-def test_what_costs_or_grants_something_is_gone_after_the_end(world):
+def test_what_costs_or_grants_something_is_deleted_after_the_end(world):
     world.submit()
     world.run()
     world.run()
@@ -60,7 +60,7 @@ def test_every_object_goes_with_its_step(world):
             assert [owner["uid"] for owner in each["metadata"]["ownerReferences"]] == [uid]
 
 
-def test_a_deleted_step_is_not_brought_back(world):
+def test_a_deleted_step_is_not_created_again(world):
     world.submit()
     world.reconcile()
     world.kube.objects["ParallelRunStep", NAMESPACE, "score"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -72,7 +72,7 @@ def test_a_deleted_step_is_not_brought_back(world):
 # --- what is gone is replaced ---------------------------------------------------------------------------------------
 
 
-def test_a_worker_that_is_gone_is_told_to_the_coordinator_before_it_is_replaced(world):
+def test_a_lost_worker_is_reported_to_the_coordinator_before_it_is_replaced(world):
     world.submit()
     world.reconcile()
     world.tick()
@@ -107,7 +107,7 @@ def test_a_worker_on_its_way_out_is_waited_for(world):
 
 
 @pytest.mark.parametrize("how", ["deleted", "evicted", "ended without a verdict"])
-def test_a_coordinator_that_is_gone_comes_back(world, how):
+def test_a_lost_coordinator_is_replaced(world, how):
     world.submit()
     world.reconcile()
     world.tick()
@@ -156,7 +156,7 @@ def test_nothing_is_deleted_while_the_coordinator_cannot_be_asked(world):
     assert not [each for each in world.kube.writes if each[0] == "delete"]
 
 
-def test_the_last_words_count_when_nobody_asked_in_time(world):
+def test_the_last_words_count_when_no_process_asked_in_time(world):
     world.submit()
     world.reconcile()
     world.answers = False
@@ -241,7 +241,7 @@ def test_progress_is_written_every_two_seconds_at_most_and_milestones_at_once(wo
         ),
     ],
 )
-def test_why_it_waits_is_said_in_one_sentence(world, status, reason, says):
+def test_why_it_waits_is_reported_in_one_sentence(world, status, reason, says):
     world.submit()
     world.reconcile()
     world.pod("score-worker-0")["status"] = {"phase": "Pending", **status}
@@ -299,7 +299,7 @@ def test_bad_input_ends_the_step_with_the_field_and_nothing_is_started(world):
         (("Secret", "key"), "spec.secretRef.name is 'key': there is no such Secret"),
     ],
 )
-def test_what_pods_would_wait_for_in_vain_is_bad_input(world, gone, says):
+def test_what_pods_would_wait_for_without_success_is_bad_input(world, gone, says):
     secret = kind("Secret", "key") | {"apiVersion": "v1", "data": {}}
     bucket = kind("Datastore", "bucket", uri="gs://bucket", secretRef={"name": "key"})
     files = {"datastore": "bucket", "paths": ["*.png"]}
@@ -327,7 +327,7 @@ def test_a_source_without_the_entry_script_is_bad_input(world):
     assert "spec.entryScript is 'other.py': ConfigMap code has no such key" in world.condition()["message"]
 
 
-def test_a_step_whose_bad_input_was_put_right_begins(world):
+def test_a_step_whose_bad_input_was_fixed_begins(world):
     world.submit(step(entryScript="score.txt"), *AROUND)
     world.tick(11.0)
     world.reconcile()
@@ -337,7 +337,7 @@ def test_a_step_whose_bad_input_was_put_right_begins(world):
     assert world.condition()["status"] == "True"
 
 
-def test_an_object_of_somebody_else_is_neither_used_nor_touched(world):
+def test_an_object_of_another_owner_is_neither_used_nor_touched(world):
     world.submit()
     theirs = kind("Secret", "score-run") | {"apiVersion": "v1", "data": {}}
     world.kube.put(theirs)

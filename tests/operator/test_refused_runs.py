@@ -70,7 +70,7 @@ def test_a_pipeline_whose_status_no_api_server_could_keep_is_refused(world):
 
 
 @pytest.mark.parametrize("spec", [{}, {"suspend": True}])
-def test_what_is_said_of_a_run_that_has_not_begun_is_written_once(world, spec):
+def test_what_is_reported_of_a_run_that_has_not_begun_is_written_once(world, spec):
     world.submit(script("north", script="x.py"), **spec)
     world.reconcile()
     writes = len(world.kube.writes)
@@ -80,7 +80,7 @@ def test_what_is_said_of_a_run_that_has_not_begun_is_written_once(world, spec):
     assert len(world.kube.writes) == writes
 
 
-def test_a_run_whose_bad_input_was_put_right_begins(world):
+def test_a_run_whose_bad_input_was_fixed_begins(world):
     world.submit(script("north", script="x.py"))
     world.tick(11)
     world.reconcile()
@@ -90,13 +90,13 @@ def test_a_run_whose_bad_input_was_put_right_begins(world):
     assert world.condition()["status"] == "True"
 
 
-def test_a_broken_dataset_that_nobody_names_is_in_nobodys_way(world):
+def test_a_broken_dataset_that_no_document_names_does_no_harm(world):
     world.submit(*CHAIN, around=(*AROUND, kind("Dataset", "broken", file={"paths": []})))
     world.run()
     assert world.condition()["status"] == "True"
 
 
-def test_an_object_of_somebody_else_with_our_name_is_left_alone_and_told(world):
+def test_an_object_of_another_owner_with_our_name_is_left_alone_and_reported(world):
     taken = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nightly-pipeline", "namespace": NAMESPACE}}
     world.submit(*CHAIN, around=(*AROUND, taken))
     world.reconcile()
@@ -114,7 +114,7 @@ def test_a_run_that_waits_for_its_name_can_be_cancelled(world):
 
 
 @pytest.mark.parametrize("kind_", ["ConfigMap", "ScriptStep"])
-def test_what_the_api_server_refuses_is_told_once_and_tried_again(world, kind_):
+def test_what_the_api_server_refuses_is_reported_once_and_tried_again(world, kind_):
     def refuse(verb, kind_of, name):
         if verb == "create" and kind_of == kind_ and name.startswith("nightly-prepare"):
             raise Refused("exceeded quota: no more of it")
@@ -184,7 +184,7 @@ def test_a_run_whose_only_step_is_stalled_is_stalled_too(world):
     assert "prepare: violates PodSecurity" in stalled["message"]
 
 
-def test_a_run_that_could_not_be_written_down_is_frozen_again_and_nothing_is_told_of_it(world):
+def test_a_run_that_could_not_be_written_is_frozen_again_and_nothing_is_reported_of_it(world):
     def refuse(verb, kind_of, name):
         if (verb, kind_of, name) == ("create", "ConfigMap", "nightly-pipeline"):
             raise Refused("exceeded quota: no more of it")
@@ -202,7 +202,7 @@ def test_a_run_that_could_not_be_written_down_is_frozen_again_and_nothing_is_tol
     assert world.states("again") == {"prepare": "Succeeded"}
 
 
-def test_a_place_of_an_output_that_somebody_wrote_by_hand_keeps_no_run_from_its_end(world):
+def test_a_location_of_an_output_that_a_user_wrote_prevents_no_run_from_finishing(world):
     world.submit(script("prepare", arguments=["longshore-step://train/out"]))
     world.run()
     assert world.resources()["ScriptStep/nightly-prepare"]["spec"]["arguments"] == ["longshore-step://train/out"]

@@ -12,7 +12,7 @@ def world():
     return RunWorld()
 
 
-def test_a_retry_keeps_what_has_succeeded_and_takes_the_code_of_what_failed_anew(world):
+def test_a_retry_keeps_what_has_succeeded_and_reads_the_code_of_failed_steps_again(world):
     failed(world, *CHAIN)
     fixed = {**CODE, "prepare.py": "print('changed too')", "train.py": "print('fixed')"}
     world.submit(name="again", retryOf="nightly", around=(AROUND[3] | {"data": fixed},))
@@ -44,7 +44,7 @@ def test_a_retried_parallel_run_step_goes_on_with_what_is_committed(world):
 
 
 @pytest.mark.parametrize("accepts", [False, True])
-def test_a_coordinator_compares_the_code_that_a_retry_took_anew(world, accepts):
+def test_a_coordinator_compares_the_code_that_a_retry_read_again(world, accepts):
     failed(world, parallel("score"))
     fixed = {**CODE, "score.py": "print('fixed')"}
     accepting = {"acceptChangedCode": True} if accepts else {}

@@ -10,14 +10,14 @@ def world():
     return RunWorld()
 
 
-def test_values_of_the_run_win_over_the_defaults_and_are_told(world):
+def test_values_of_the_run_win_over_the_defaults_and_are_reported(world):
     world.submit(*TRAINED, declared=DECLARED, parameters={"alpha": "0.6"})
     world.run()
     assert world.status()["parameters"] == {"alpha": 0.6}
     assert world.resources()["ScriptStep/nightly-train"]["spec"]["arguments"] == ["--alpha", "0.6"]
 
 
-def test_a_second_run_reuses_everything_at_once_and_says_from_where(world):
+def test_a_second_run_reuses_everything_at_once_and_states_from_where(world):
     world.submit(*TRAINED, declared=DECLARED)
     first = world.run()
     world.submit(name="again")
@@ -43,7 +43,7 @@ def test_what_an_api_server_makes_of_numbers_keeps_no_step_from_being_reused(wor
     assert world.states("again") == {"score": "Reused"}
 
 
-def test_a_step_that_is_not_reused_says_why(world):
+def test_a_step_that_is_not_reused_states_why(world):
     world.submit(*TRAINED, declared=DECLARED)
     world.run()
     world.submit(name="again", parameters={"alpha": 0.6})

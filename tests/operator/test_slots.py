@@ -139,7 +139,7 @@ def test_what_a_step_can_use(raw, wanted):
 
 
 @pytest.mark.parametrize("changed", [{"computeTarget": "gpu"}, {"nodeCount": 1}])
-def test_what_the_spec_of_a_run_says_by_now_is_not_for_the_run(changed):
+def test_later_changes_of_the_spec_do_not_affect_the_run(changed):
     raw = step("score", status=state("Refused"), **changed)
     found = pool("cpu", cluster(3), [raw], [], asking=(Holder("score"), 2))
     assert found.allowed(Holder("score")) == 2
@@ -149,7 +149,7 @@ def test_steps_of_other_compute_clusters_claim_nothing():
     assert pool("cpu", None, [step("other", computeTarget="gpu"), step("none", computeTarget=None)], []).claims == ()
 
 
-def test_why_a_step_waits_is_said():
+def test_why_a_step_waits_is_reported():
     many = [claim(f"step-{index}", held=1, wanted=1) for index in range(7)]
     assert (
         shared(7, *many)

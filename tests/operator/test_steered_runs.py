@@ -10,7 +10,7 @@ def world():
     return RunWorld()
 
 
-def test_a_written_down_step_that_somebody_deleted_is_written_down_again(world):
+def test_a_written_down_step_that_a_user_deleted_is_written_down_again(world):
     world.ends = {"prepare": ""}
     world.submit(*CHAIN)
     world.reconcile()
@@ -21,7 +21,7 @@ def test_a_written_down_step_that_somebody_deleted_is_written_down_again(world):
     assert "nightly-prepare-task-0" in world.kube.of("Pod")
 
 
-def test_a_cancelled_run_ends_its_steps_and_is_over(world):
+def test_a_cancelled_run_ends_its_steps_and_is_finished(world):
     world.ends = {"prepare": ""}
     world.submit(*CHAIN)
     world.reconcile()

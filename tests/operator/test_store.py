@@ -94,7 +94,7 @@ def test_what_a_list_lacks_has_vanished_but_for_what_is_newer(store, changes, na
     assert version(store, "old") is None
 
 
-def test_a_list_of_one_namespace_says_nothing_of_others(store):
+def test_a_list_of_one_namespace_reports_nothing_of_others(store):
     store.apply(pod())
     store.replace("Pod", "elsewhere", [], "6")
     assert version(store) == ("u", "1")
@@ -132,7 +132,7 @@ def test_pipeline_runs_are_listed_by_their_pipeline(store):
     assert [each["metadata"]["name"] for each in store.having("PipelineRun", N, PIPELINE, "other")] == ["again"]
 
 
-def test_what_nobody_reads_is_not_kept(store):
+def test_what_no_process_reads_is_not_kept(store):
     whole = pod()
     fields = {**whole["metadata"], "managedFields": [{"manager": "kubelet"}]}
     store.apply(frozen({**whole, "metadata": fields, "spec": {"containers": []}}))
@@ -159,7 +159,7 @@ def made(kind="Pod", name="p", **labels):
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": N, "labels": given}}
 
 
-def test_own_writes_count_before_a_watch_tells_of_them(server, kube):
+def test_own_writes_count_before_a_watch_reports_them(server, kube):
     kube.create(made())
     found = kube.read("Pod", N, "p")
     assert found["metadata"]["uid"]
@@ -178,7 +178,7 @@ def test_a_name_that_is_taken_by_one_of_ours_is_learned_and_decided_again(server
         kube.create(made())
 
 
-def test_a_name_that_is_taken_by_an_object_without_our_label_is_somebody_elses(server, kube):
+def test_a_name_that_is_taken_by_an_object_without_our_label_is_another_owners(server, kube):
     theirs = made()
     del theirs["metadata"]["labels"]
     server.put(theirs)
@@ -201,7 +201,7 @@ def test_what_turns_out_to_be_gone_is_known_no_more(server, kube, how):
     assert kube.read("Pod", N, "p") is None
 
 
-def test_the_status_of_what_is_gone_makes_that_known(store, kube):
+def test_the_status_of_a_deleted_object_makes_its_deletion_known(store, kube):
     store.apply(step())
     with pytest.raises(NotFound):
         kube.write_status({"kind": "ParallelRunStep", "metadata": step()["metadata"], "status": {}})

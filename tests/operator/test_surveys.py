@@ -131,7 +131,7 @@ def test_the_pod_gets_the_volumes_and_credentials_of_the_steps_concerned_and_no_
     assert (owner["kind"], owner["name"], owner["controller"]) == ("PipelineRun", "nightly", True)
 
 
-def test_what_git_said_of_a_source_is_told_of_the_steps_that_ran_it(world):
+def test_the_commit_of_a_source_is_reported_of_the_steps_that_ran_it(world):
     git = {"repository": "https://host/code.git", "branch": "trunk", "commit": "0" * 40, "dirty": False}
     found = SurveyResult((SourceFound({"prepare.py": "1"}, git),))
     world.pods = [ended(0, survey_message(found))]
@@ -150,7 +150,7 @@ def test_a_script_that_is_not_in_its_source_is_refused_with_the_fields_path(worl
     assert not world.surveys()
 
 
-def test_a_script_in_a_folder_that_is_told_as_one_may_be_there(world):
+def test_a_script_in_a_folder_that_is_declared_as_one_may_be_there(world):
     for number in range(500):
         world.code.put(f"deep/{number}.py", b"1")
     world.begin(script("prepare", script="deep/7.py", source={"uri": world.code.uri}))
@@ -176,7 +176,7 @@ def test_new_data_under_an_old_path_counts(world):
     assert world.step("score", "third")["notReused"] == 'input "images": the file "b.png" was added'
 
 
-def test_outputs_of_other_steps_are_told_by_who_made_them(world):
+def test_outputs_of_other_steps_are_reported_by_who_made_them(world):
     world.begin(script("prepare"), script("train", "prepare"))
     world.run()
     assert world.condition()["status"] == "True"

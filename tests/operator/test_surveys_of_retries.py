@@ -10,7 +10,7 @@ def world():
     return SurveyWorld()
 
 
-def test_a_retry_takes_the_code_of_what_failed_anew_and_leaves_that_of_the_others(world):
+def test_a_retry_reads_the_code_of_failed_steps_again_and_leaves_that_of_the_others(world):
     code = {"uri": world.code.uri}
     failed(world, *world.chain, script("compare", "train", source=code))
     world.code.put("prepare.py", b"print('changed too')")
@@ -51,7 +51,7 @@ def test_a_retry_of_what_failed_with_a_configmap_has_no_survey(world):
     assert len(world.ran) == 1
 
 
-def test_a_retry_whose_source_is_gone_says_so(world):
+def test_a_retry_whose_source_is_deleted_reports_it(world):
     failed(world)
     world.code.delete("")
     world.submit(name="again", retryOf="nightly")
@@ -59,7 +59,7 @@ def test_a_retry_whose_source_is_gone_says_so(world):
     assert f'PipelineRun/again: The source "{world.code.uri}" ' in world.condition(name="again")["message"]
 
 
-def test_a_retry_whose_script_is_gone_says_whose(world):
+def test_a_retry_whose_script_is_deleted_states_whose(world):
     failed(world)
     world.code.delete("train.py")
     world.submit(name="again", retryOf="nightly")

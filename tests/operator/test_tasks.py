@@ -119,7 +119,7 @@ def test_a_finished_task_is_left_alone(world):
     assert len(world.kube.writes) == writes
 
 
-def test_a_deleted_task_is_not_brought_back(world):
+def test_a_deleted_task_is_not_created_again(world):
     world.submit()
     world.reconcile()
     world.kube.objects[KIND, NAMESPACE, "train"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -131,7 +131,7 @@ def test_a_deleted_task_is_not_brought_back(world):
 # --- what a user steers it with -------------------------------------------------------------------------------------
 
 
-def test_a_cancelled_task_has_no_pod_and_is_over(world):
+def test_a_cancelled_task_has_no_pod_and_is_finished(world):
     world.submit()
     world.until("Running")
     change(world, script(cancel=True))

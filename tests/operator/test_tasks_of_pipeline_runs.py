@@ -90,7 +90,7 @@ def test_a_parallel_run_step_of_a_pipeline_run_does_what_that_wrote_down_and_res
     assert world.kube.objects["ConfigMap", NAMESPACE, "score-run"]["metadata"]["ownerReferences"] == [RUN]
 
 
-def test_what_another_pipeline_run_wrote_down_is_somebody_elses(world):
+def test_what_another_pipeline_run_wrote_down_is_another_owners(world):
     world.submit()
     world.reconcile()
     frozen = frozen_of(world, "train-task")

@@ -104,7 +104,7 @@ def test_a_call_that_fails_decides_nothing(verb):
     assert outcome(world, KIND) == lived(with_losses)[0]
 
 
-def test_a_name_that_is_taken_between_look_and_write_is_said(world):
+def test_a_name_that_is_taken_between_look_and_write_is_reported(world):
     theirs = CODE | {"metadata": {"name": "train-task", "namespace": NAMESPACE}}
 
     def taken(*asked):

@@ -82,7 +82,7 @@ def test_a_reconcile_costs_as_much_beside_three_hundred_waiting_steps_as_beside_
         assert many.cost(*key) <= few.cost(*key) * 1.05
 
 
-def test_all_of_them_say_what_they_wait_for():
+def test_all_of_them_state_what_they_wait_for():
     line = Line([0] * 20)
     reasons = {each["status"]["conditions"][0]["reason"] for each in line.kube.of(STEP).values()}
     assert reasons == {"WaitingForNodes"}

@@ -33,7 +33,7 @@ def world():
         ),
     ],
 )
-def test_why_it_waits_is_said_in_one_sentence(world, status, reason, says):
+def test_why_it_waits_is_reported_in_one_sentence(world, status, reason, says):
     world.submit()
     world.reconcile()
     world.pod()["status"] = {"phase": "Pending", **status}
@@ -41,7 +41,7 @@ def test_why_it_waits_is_said_in_one_sentence(world, status, reason, says):
     assert world.said() == ("Unknown", reason, says)
 
 
-def test_a_quota_that_refuses_the_pod_is_said_and_tried_again(world):
+def test_a_quota_that_refuses_the_pod_is_reported_and_tried_again(world):
     def refuse(*asked):
         if asked[:2] == ("create", "Pod"):
             raise Refused("exceeded quota: small")
@@ -89,9 +89,7 @@ def test_what_it_refers_to_may_come_a_moment_later(world):
         ({"computeTarget": "cpu"}, None, "spec.computeTarget is 'cpu': there is no such ComputeCluster"),
     ],
 )
-def test_bad_input_ends_the_task_with_the_field_and_nothing_is_started_until_it_is_put_right(
-    world, changes, gone, says
-):
+def test_bad_input_ends_the_task_with_the_field_and_nothing_is_started_until_it_is_fixed(world, changes, gone, says):
     world.submit(*AROUND, script(**changes))
     if gone:
         del world.kube.objects[gone[0], NAMESPACE, gone[1]]
@@ -136,7 +134,7 @@ def test_a_secret_that_is_not_there_is_bad_input_of_a_transfer(world):
     ],
     ids=["ConfigMap", "pod with our label", "pod"],
 )
-def test_an_object_of_somebody_else_is_neither_used_nor_touched(world, theirs):
+def test_an_object_of_another_owner_is_neither_used_nor_touched(world, theirs):
     world.submit(*AROUND, script())
     world.kube.put(theirs)
     for _ in range(3):

@@ -77,7 +77,7 @@ def names_of(store):
     return [each["metadata"]["name"] for each in store.list("Pod", "n")]
 
 
-def test_what_a_list_lacks_has_vanished_though_no_event_says_so(served):
+def test_what_a_list_lacks_has_vanished_though_no_event_reports_it(served):
     served.run(get(PODS, listed("a", "b", version=5), served=served))
     assert names_of(served.store) == ["a", "b"]
     served.run(get(PODS, listed("b", version=9), served=served))
@@ -108,7 +108,7 @@ def test_a_watch_that_fails_and_a_list_that_fails_count_until_the_watch_runs_aga
     assert served.run(get(path, {}, watch=True, served=served)) is True
 
 
-def test_a_watch_that_reaches_nobody_does_not_run(served):
+def test_a_watch_that_reaches_no_process_does_not_run(served):
     both = [get(each, {}, watch=True, served=served) for each in (PODS, DATASETS)]
     assert served.run(*both) is True
 
@@ -177,7 +177,7 @@ def test_every_other_event_reaches_kopf(served, kind, manifest):
     assert seen_by_kopf(served, (line(kind, manifest),)) == [(kind, metadata["name"], metadata["resourceVersion"])]
 
 
-def test_a_version_of_somebody_else_reaches_kopf_though_a_list_had_it(served):
+def test_a_version_of_another_owner_reaches_kopf_though_a_list_had_it(served):
     served.store.apply(pod("a", 5))
     assert seen_by_kopf(served, (line("MODIFIED", pod("a", 5)),)) == [("MODIFIED", "a", "5")]
 

@@ -152,7 +152,7 @@ def test_a_hard_link_is_a_file(volume, secret):
     assert contents(str(volume / "code" / "token")) == SECRET.encode()
 
 
-def test_a_pipe_is_no_file_and_keeps_nobody_waiting(volume):
+def test_a_pipe_is_no_file_and_keeps_no_process_waiting(volume):
     os.mkfifo(volume / "code" / "rows.csv")
 
     assert [os.path.basename(each) for each in list_files(str(volume / "code"))] == ["main.py"]
@@ -290,7 +290,7 @@ def test_elsewhere_links_are_the_users_own(tmp_path, secret, monkeypatch):
     assert stat.S_ISREG((tmp_path / "copy" / "token").lstat().st_mode)
 
 
-def test_the_place_of_volumes_in_pods_is_one_even_if_nobody_says_so(monkeypatch):
+def test_volumes_have_one_location_in_pods_without_a_setting(monkeypatch):
     monkeypatch.delenv(beneath.VARIABLE, raising=False)
 
     assert beneath.volume_of("/mnt/longshore/claim/data/rows") == "/mnt/longshore"

@@ -160,7 +160,7 @@ def test_pauses_grow_and_are_of_random_length():
 @pytest.mark.parametrize(
     ("asked", "least", "most"), [("3", 3, 3.25), ("0", 0, 0.25), ("86400", 30, 30.25), ("soon", 0, 1)]
 )
-def test_a_store_says_when_to_come_back_within_reason(asked, least, most):
+def test_a_store_states_when_to_come_back_within_reason(asked, least, most):
     assert least <= retrying.pause(1, http(429, {"Retry-After": asked})) <= most
 
 

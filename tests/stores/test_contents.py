@@ -42,7 +42,7 @@ def test_the_same_content_has_the_same_digest_whenever_it_was_written(folder):
     assert contents_of([folder], by=DIGESTS).digest != before.digest
 
 
-def test_a_listing_tells_the_stamps_of_its_files(folder, monkeypatch):
+def test_a_listing_states_the_stamps_of_its_files(folder, monkeypatch):
     asked = []
     kind = type(file_system(folder)[0])
     info = kind.info
@@ -51,7 +51,7 @@ def test_a_listing_tells_the_stamps_of_its_files(folder, monkeypatch):
     assert [path for path in asked if path.endswith(".csv")] == []
 
 
-def test_an_address_that_is_signed_anew_has_the_same_contents():
+def test_an_address_that_is_signed_again_has_the_same_contents():
     folder = f"memory://{uuid4()}"
     places = [f"{folder}/a?id=1&X-Amz-Date={number}&X-Amz-Signature={number}" for number in (1, 2)]
     for place in places:

@@ -99,7 +99,7 @@ def test_only_http_errors_that_may_pass_are_tried_again(staging, monkeypatch, st
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_size_that_nobody_told_is_not_a_file_that_is_not_there(staging, monkeypatch):
+def test_a_size_that_was_not_reported_is_not_an_absent_file(staging, monkeypatch):
     vague = FileNotFoundError("memory://f")
     vague.__cause__ = HttpError(503)
     calls = failing(monkeypatch, vague, vague)

@@ -83,7 +83,7 @@ def test_an_object_whose_name_leads_out_is_refused(folder):
         ("script.py", "is a file; it must be a folder or a .zip file"),
     ],
 )
-def test_what_is_no_source_is_told_in_one_sentence(store, folder, name, sentence):
+def test_what_is_no_source_is_reported_in_one_sentence(store, folder, name, sentence):
     store.put("script.py", b"1")
     store.put("bad.zip", b"not a zip")
     with pytest.raises(SourceError) as caught:
@@ -152,7 +152,7 @@ def test_a_zip_that_would_fill_the_disk_is_refused_before_anything_is_unpacked(s
     assert found(folder) == {}
 
 
-def test_a_zip_that_says_less_than_it_holds_unpacks_to_no_more(store, folder):
+def test_a_zip_that_states_less_than_it_holds_unpacks_to_no_more(store, folder):
     """What a member's header says is what is looked at, so it must be what counts."""
     packed = bytearray(bomb(zeros=4 << 20))
     entry = packed.index(b"PK\x01\x02")

@@ -180,7 +180,7 @@ def test_what_a_slice_is_a_copy_of_is_named_without_secrets(staging, monkeypatch
     staging(body, table)
 
 
-def test_a_text_that_cannot_be_cut_is_brought_whole(staging, tmp_path):
+def test_a_text_that_cannot_be_cut_is_downloaded_whole(staging, tmp_path):
     content = "a,b\n1,2\n".encode("utf-16")
     assert_same_rows(staging, tmp_path, content, TabularFormat("csv", encoding="utf-16"), MiniBatchSize("bytes", 3))
 
@@ -206,7 +206,7 @@ def test_of_a_large_text_only_the_slice_is_kept_here(staging):
     staging(body, CSV)
 
 
-def test_parquet_files_for_which_there_is_no_room_go_once_nobody_reads_them(staging, monkeypatch):
+def test_parquet_files_for_which_there_is_no_room_go_once_no_process_reads_them(staging, monkeypatch):
     monkeypatch.setattr(stager.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 0, 60))
     urls = [remote(b"ten bytes.", f"{number}.parquet") for number in range(2)]
 
@@ -230,7 +230,9 @@ def test_parquet_files_for_which_there_is_no_room_go_once_nobody_reads_them(stag
 
 
 @pytest.mark.parametrize(("free", "limit"), [(16, None), (16, 1 << 40), (1 << 40, 16)], ids=["no", "high", "low"])
-def test_nothing_is_brought_ahead_while_what_was_fills_the_disk_or_its_volumes_limit(staging, monkeypatch, free, limit):
+def test_nothing_is_downloaded_ahead_while_downloads_fill_the_disk_or_its_volumes_limit(
+    staging, monkeypatch, free, limit
+):
     monkeypatch.setattr(stager.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 40, 0, free))
     if limit is not None:
         monkeypatch.setenv("LONGSHORE_SPACE", str(limit))
@@ -247,7 +249,7 @@ def test_nothing_is_brought_ahead_while_what_was_fills_the_disk_or_its_volumes_l
     staging(body)
 
 
-def test_a_parquet_file_is_brought_once_and_stays(staging, monkeypatch):
+def test_a_parquet_file_is_downloaded_once_and_stays(staging, monkeypatch):
     fetched = []
 
     def fetch(path, target, *, check, **options):
@@ -272,7 +274,7 @@ def test_a_parquet_file_is_brought_once_and_stays(staging, monkeypatch):
     staging(body, TabularFormat("parquet"))
 
 
-def test_rows_that_cannot_be_read_are_told_with_the_place_their_user_knows(staging):
+def test_rows_that_cannot_be_read_are_reported_with_the_place_their_user_knows(staging):
     url = remote(b"a,b\n1,2\n3,4,5\n", "bad.csv")
 
     async def body(made, outcomes):

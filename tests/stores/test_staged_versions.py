@@ -25,7 +25,7 @@ CSV_ROWS = b"a,b\n" + b"1,2\n" * 9
     ids=["csv in part", "csv whole", "jsonl", "csv in UTF-16", "parquet"],
 )  # fmt: skip
 @pytest.mark.parametrize("moment", ["before it is copied", "while it is copied"])
-def test_a_file_of_another_version_than_planned_is_not_brought(staging, monkeypatch, rows, moment):
+def test_a_file_of_another_version_than_planned_is_not_downloaded(staging, monkeypatch, rows, moment):
     content, table, size = rows
     url, pieces = remote_pieces(content, table, size)
     fs = fsspec.filesystem("memory")

@@ -13,7 +13,7 @@ from longshore_agent.threads import Threads
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_files_lie_in_a_folder_of_their_mini_batch_under_their_own_names(staging, tmp_path):
+def test_files_are_in_a_folder_of_their_mini_batch_under_their_own_names(staging, tmp_path):
     async def body(made, outcomes):
         for number in range(2):
             made.add(lease([remote(b"one", "a.png"), remote(b"two", "b.png")], number=number))
@@ -60,7 +60,7 @@ def test_a_file_is_named_as_at_its_place(url, name):
     assert fetching.base_name(url) == name
 
 
-def test_what_was_brought_goes_when_it_is_released(staging):
+def test_a_download_is_deleted_when_it_is_released(staging):
     async def body(made, outcomes):
         made.add(lease([remote()]))
         found, _ = await outcomes.next()

@@ -90,7 +90,7 @@ def working(tmp_path):
     return run
 
 
-def test_one_mini_batch_per_process_is_brought_ahead(working):
+def test_one_mini_batch_per_process_is_downloaded_ahead(working):
     async def body(worker, children, job):
         assert worker.leases_wanted() == 4
         worker.take(grants(job, *[remote() for _ in range(4)]))
@@ -105,7 +105,7 @@ def test_one_mini_batch_per_process_is_brought_ahead(working):
     working(body)
 
 
-def test_inputs_are_brought_to_the_folder_that_processes_only_read(tmp_path):
+def test_inputs_are_downloaded_to_the_folder_that_processes_only_read(tmp_path):
     async def main():
         made, staged = job(tmp_path, processes=1), tmp_path / "staged"
         staged.mkdir()
@@ -146,7 +146,7 @@ async def what_runs(worker, children, granted):
     return first
 
 
-def test_what_a_process_is_through_with_is_deleted(working):
+def test_what_a_process_has_finished_with_is_deleted(working):
     async def body(worker, children, job):
         granted = grants(job, *[remote() for _ in range(3)])
         first = await what_runs(worker, children, granted)
@@ -198,7 +198,7 @@ def staged_folders(tmp_path):
     return list((tmp_path / "work").glob("longshore-inputs-*/*"))
 
 
-def test_leases_that_are_lost_are_not_brought_and_leave_nothing(working, tmp_path):
+def test_leases_that_are_lost_are_not_downloaded_and_leave_nothing(working, tmp_path):
     async def body(worker, _children, job):
         worker.take(grants(job, *[remote() for _ in range(4)]))
         await until(lambda: len(staged_folders(tmp_path)) == 4 and not worker._stager.underway())
@@ -214,7 +214,7 @@ def test_leases_that_are_lost_are_not_brought_and_leave_nothing(working, tmp_pat
     working(body)
 
 
-def test_a_mini_batch_that_comes_back_in_a_later_attempt_is_brought_anew(working):
+def test_a_mini_batch_that_comes_back_in_a_later_attempt_is_downloaded_again(working):
     async def body(worker, children, job):
         url = remote()
         worker.take(grants(job, url))
@@ -228,7 +228,7 @@ def test_a_mini_batch_that_comes_back_in_a_later_attempt_is_brought_anew(working
     working(body)
 
 
-def test_what_cannot_be_brought_is_a_failed_attempt_of_no_process(working):
+def test_a_failed_download_is_a_failed_attempt_of_no_process(working):
     async def body(worker, _children, job):
         url = f"memory://{uuid4()}/none"
         worker.take(grants(job, url))

@@ -193,7 +193,7 @@ def test_a_store_that_creates_names_once_is_taken_again_and_again(store):
 
 
 @pytest.mark.parametrize("name", ["s3", "gcs"])  # whose protocols others speak, who may leave that out
-def test_a_store_that_overwrites_what_was_to_be_created_is_refused(request, name, monkeypatch):
+def test_a_store_that_overwrites_what_should_be_created_is_refused(request, name, monkeypatch):
     running = request.getfixturevalue(name)
     monkeypatch.setattr(running, "ignores_conditions", True)
     store = remote(name)

@@ -111,7 +111,7 @@ def test_an_etag_of_s3_that_only_looks_like_a_digest_costs_one_more_copy(fetch):
 
 
 @pytest.mark.parametrize(("fixture", "scheme"), [("gcs", "gs"), ("azure", "abfs"), ("s3", "s3")])
-def test_stores_tell_digests(request, fetch, fixture, scheme, monkeypatch):
+def test_stores_state_digests(request, fetch, fixture, scheme, monkeypatch):
     request.getfixturevalue(fixture)
     name = uuid4().hex
     open_store(f"{scheme}://bucket").put(name, b"content")

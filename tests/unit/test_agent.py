@@ -84,7 +84,7 @@ def test_leases_are_renewed_while_a_slow_store_takes_the_rows():
     assert store.written == {last["segment"]: b"row\n"}
 
 
-def test_many_failures_with_long_tracebacks_are_told_in_reports_that_the_coordinator_takes():
+def test_many_failures_with_long_tracebacks_are_reported_in_reports_that_the_coordinator_takes():
     client = Client(SlowStore())
     trace = "\n".join(["\N{PILE OF POO}" * 500] * 20)  # the longest there is: JSON writes twelve bytes for each
     failures = [Failure(number, 1, 1, 0, "UserError", "no", trace, 0.0, 0.0, "log") for number in range(700)]
@@ -329,7 +329,7 @@ def test_a_file_that_a_running_mini_batch_may_have_written_is_waited_for(scripts
     asyncio.run(scenario())
 
 
-def test_what_nobody_lets_the_agent_read_is_judged_once_all_that_may_have_written_it_ended(scripts):
+def test_a_file_that_the_agent_may_not_read_is_judged_once_all_that_may_have_written_it_ended(scripts):
     async def scenario():
         pod = scripts()
         pod.begin(2, ago=1.0)

@@ -160,7 +160,7 @@ def test_a_broken_rule_of_a_step_is_one_sentence(field: str, value: Any, sentenc
     assert problems(step(**{field: value})) == [sentence]
 
 
-def test_an_unknown_field_that_is_near_none_is_told_the_known_ones():
+def test_an_unknown_field_that_resembles_none_is_answered_with_the_known_ones():
     wrong = {"name": "a", "dataset": "b", "zzz": 1}
     known = "dataset, file, mode, name, partitionFormat and tabular"
     assert problems(step(inputs=[wrong])) == [f"spec.inputs[0].zzz is not a known field: the known fields are {known}"]
@@ -172,12 +172,12 @@ def test_both_sizes_at_once_are_refused():
     ]
 
 
-def test_every_problem_of_a_document_is_told_at_once():
+def test_every_problem_of_a_document_is_reported_at_once():
     found = problems(step(nodeCount=0, runMaxTry=0, entryScript=5))
     assert len(found) == 3
 
 
-def test_a_missing_field_is_told():
+def test_a_missing_field_is_reported():
     raw = copy.deepcopy(STEP)
     del raw["spec"]["entryScript"], raw["metadata"]["name"]
     assert problems(raw) == ["metadata.name is missing: it is required", "spec.entryScript is missing: it is required"]
@@ -381,7 +381,7 @@ def test_cluster_sizes_arrive_as_strings_too():
         ),
     ],
 )
-def test_a_document_that_is_none_of_ours_is_told_the_kinds(raw: Any, beginning: str):
+def test_a_document_of_a_foreign_kind_is_answered_with_the_kinds(raw: Any, beginning: str):
     (found,) = problems(raw)
     assert found.startswith(beginning)
 

@@ -44,7 +44,7 @@ def test_what_is_no_whole_number_is_refused(written: Any):
         read(Annotated[int, Whole(1)], written)
 
 
-def test_a_number_beyond_the_maximum_is_told_the_maximum():
+def test_a_number_beyond_the_maximum_is_answered_with_the_maximum():
     with pytest.raises(ValidationError, match=f"must be at most {INT_MAX}"):
         read(Annotated[int, Whole(1)], str(INT_MAX + 1))
 

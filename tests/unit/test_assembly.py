@@ -87,7 +87,7 @@ def test_the_file_is_the_concatenation_of_all_rows_whatever_the_segments(blocks,
     assert assembled == Assembled(rows=expected.count(b"\n"), bytes=len(expected))
 
 
-def test_rows_may_lie_in_a_segment_in_another_order_than_in_the_file():
+def test_rows_may_be_in_a_segment_in_another_order_than_in_the_file():
     source, target = memory(), memory()
     source.put("s", b"second\nfirst\n")
     assemble(source, target, job(), [Piece(0, "s", 7, 6, 1, ""), Piece(1, "s", 0, 7, 1, "")])
@@ -373,7 +373,7 @@ UNLIKE = {  # columns of two mini-batches, and what of them is said
 
 
 @pytest.mark.parametrize(("first", "second", "text"), UNLIKE.values(), ids=UNLIKE.keys())
-def test_parquet_columns_that_do_not_go_together_are_told_and_kept_in_files(first, second, text):
+def test_parquet_columns_that_do_not_go_together_are_reported_and_kept_in_files(first, second, text):
     source, target = memory(), memory()
     blocks = [parquet({"n": [number], "x": each}) for number, each in enumerate((first, second, EMPTY_FLOAT, first))]
     with pytest.raises(AssemblyError, match=text) as caught:

@@ -61,7 +61,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("other", CHANGES.values(), ids=CHANGES.keys())
-def test_the_digest_tells_sets_of_rows_apart(other):
+def test_the_digest_distinguishes_sets_of_rows(other):
     assert Committed.of([other]).digest() != Committed.of([record(raw(0), bytes=8)]).digest()
     assert Committed.of([other]).digest() == Committed.of([other]).digest()
 

@@ -95,7 +95,7 @@ def test_a_constant_is_the_only_value(schema: dict[str, Any]):
     assert schema["properties"]["kind"] == expected
 
 
-def test_a_default_that_says_no_more_than_absence_is_left_out(schema: dict[str, Any]):
+def test_a_default_that_states_no_more_than_absence_is_left_out(schema: dict[str, Any]):
     assert "default" not in schema["properties"]["note"]
 
 
@@ -138,7 +138,7 @@ def test_a_status_keeps_only_the_keys_of_its_lists_required():
     ],
     ids=str,
 )
-def test_what_no_structural_schema_can_say_is_refused_by_name(annotation: Any, sentence: str):
+def test_what_no_structural_schema_can_express_is_refused_by_name(annotation: Any, sentence: str):
     class Refused(Fields):
         """Has a field of the wrong kind."""
 
@@ -233,7 +233,7 @@ def test_a_value_may_be_a_reference_to_a_parameter(annotation: Any, default: Any
     assert (read.value, read.other) == ("$(parameters.a)", "$(parameters.b)")
 
 
-def test_a_value_whose_schema_cannot_say_reference_is_refused():
+def test_a_value_whose_schema_cannot_express_references_is_refused():
     class Refused(Fields):
         """Has a field of the wrong kind."""
 

@@ -23,7 +23,7 @@ FULL = named("OutOfMemoryError", "torch")
         named("AcceleratorError", "torch")("CUDA error: out of memory\nCompile with ..."),
     ],
 )
-def test_a_gpu_without_memory_left_is_a_category_and_is_told_with_what_to_do(error):
+def test_a_gpu_without_memory_left_is_a_category_and_is_reported_with_what_to_do(error):
     assert entry.category_of(error, []) == errors.CUDA_OUT_OF_MEMORY
     assert entry.one_line(error).endswith(f" ({cuda.WHAT_TO_DO})")
 

@@ -28,7 +28,7 @@ def test_processes_share_gpus_and_gpus_are_shared_out_among_processes(processes,
 
 
 @pytest.mark.parametrize("environment", [{}, {"CUDA_VISIBLE_DEVICES": "1"}, {"NVIDIA_VISIBLE_DEVICES": "all"}])
-def test_without_gpus_nothing_is_said(environment):
+def test_without_gpus_nothing_is_reported(environment):
     assert shares(2, 0, **environment) == [None, None]
 
 
@@ -58,13 +58,13 @@ def test_a_container_that_hides_its_gpus_keeps_them_hidden(none):
     ("given", "device"),
     [("0", "gpu:0"), (" 1, 3", "gpu:1,3"), ("GPU-a", "gpu:GPU-a"), ("", "cpu"), ("-1", "cpu"), ("-1,0", "cpu")],
 )
-def test_a_process_says_what_it_was_given(given, device, tmp_path):
+def test_a_process_states_what_it_was_given(given, device, tmp_path):
     assert device_of({"CUDA_VISIBLE_DEVICES": given}, files=str(tmp_path)) == device
     (tmp_path / "nvidia0").touch()
     assert device_of({"CUDA_VISIBLE_DEVICES": given}, files=str(tmp_path)) == device
 
 
-def test_a_process_that_was_told_nothing_has_what_there_is(tmp_path):
+def test_a_process_without_a_variable_has_what_there_is(tmp_path):
     (tmp_path / "nvidiactl").touch()
     assert device_of({}, files=str(tmp_path)) == "cpu"
     (tmp_path / "nvidia1").touch()

@@ -128,7 +128,7 @@ def test_dates_stay_the_text_they_are(tmp_path: Path):
     assert document.resource.spec.variables == {"DAY": "2026-01-02"}
 
 
-def test_problems_of_all_files_are_told_at_once(tmp_path: Path):
+def test_problems_of_all_files_are_reported_at_once(tmp_path: Path):
     write(tmp_path / "a.yaml", ENVIRONMENT % "A" + "---\n" + ENVIRONMENT % "B")
     write(tmp_path / "b.yaml", ENVIRONMENT % "C")
     assert len(sentences(tmp_path)) == 3

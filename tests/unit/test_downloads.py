@@ -43,7 +43,7 @@ def test_a_file_is_a_file_a_folder_a_folder_and_what_is_here_is_read_where_it_is
         assert found["here"] == str(local)
 
 
-def test_what_was_brought_is_not_brought_again_and_what_was_begun_is(tmp_path, url, monkeypatch):
+def test_a_finished_download_is_not_repeated_and_one_that_was_begun_is(tmp_path, url, monkeypatch):
     fetched = []
 
     def fetch(uri, target):
@@ -64,7 +64,7 @@ def test_what_was_brought_is_not_brought_again_and_what_was_begun_is(tmp_path, u
     assert found.copies == {f"{url}/{name}": f"{tmp_path}/files/{name}" for name in ("a.txt", "deep/b.txt")}
 
 
-def test_inputs_that_are_mounted_or_here_are_not_brought(tmp_path, url):
+def test_inputs_that_are_mounted_or_here_are_not_downloaded(tmp_path, url):
     found = download_inputs(
         job(Input("a", (url,)), Input("b", (str(tmp_path),), mode="download")), str(tmp_path / "data")
     )
@@ -117,7 +117,7 @@ def slow(monkeypatch):
     may_come.set()
 
 
-def test_the_coordinator_hears_what_is_brought(tmp_path, url, slow):
+def test_the_coordinator_hears_of_downloads(tmp_path, url, slow):
     coordinator = Coordinator(heard=slow)
     found = prepared(coordinator, job(Input("files", (url,), mode="download")), tmp_path)
     assert sorted(found.copies) == [f"{url}/a.txt", f"{url}/deep/b.txt"]
@@ -125,7 +125,7 @@ def test_the_coordinator_hears_what_is_brought(tmp_path, url, slow):
     assert {(each["state"], each["what"]) for each in states} == {(wire.DOWNLOADING, 'input "files"')}
 
 
-def test_what_is_there_is_not_told_of(tmp_path):
+def test_what_is_there_is_not_reported(tmp_path):
     coordinator = Coordinator()
     assert prepared(coordinator, job(side_inputs=(ScriptInput("x", (str(tmp_path),)),)), tmp_path).side_inputs
     assert coordinator.reports == []

@@ -88,7 +88,7 @@ def test_our_own_frames_are_left_out_and_the_rest_is_bounded():
     assert max(map(len, stacks.splitlines())) <= script_end.CHARACTERS
 
 
-def test_a_process_that_has_ended_is_asked_in_vain(tmp_path):
+def test_a_process_that_has_ended_is_asked_without_success(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
 

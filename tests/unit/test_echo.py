@@ -29,7 +29,7 @@ def test_what_is_added_is_repeated_once(echo):
     assert out.read_text() == "one two "
 
 
-def test_a_log_that_was_cut_down_is_gone_on_with_behind_what_is_left(echo):
+def test_a_log_that_was_cut_down_is_continued_behind_what_is_left(echo):
     found, log, out = echo
     log.write_text("old: one two three ")
     found.copy()
@@ -41,7 +41,7 @@ def test_a_log_that_was_cut_down_is_gone_on_with_behind_what_is_left(echo):
     assert out.read_text() == "one two three four"
 
 
-def test_a_log_that_is_gone_or_a_reader_that_is_gone_is_no_error(echo, tmp_path):
+def test_a_log_or_a_reader_that_does_not_exist_any_more_is_no_error(echo, tmp_path):
     found, log, _ = echo
     log.unlink()
     found.copy()

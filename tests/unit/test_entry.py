@@ -18,7 +18,7 @@ def raised(error):
         return error
 
 
-def test_an_error_of_a_megabyte_is_told_in_a_few_lines():
+def test_an_error_of_a_megabyte_is_reported_in_a_few_lines():
     error = raised(ValueError("x" * 1_000_000))
     assert entry.one_line(error) == "ValueError: " + "x" * entry.LINE_CHARACTERS
     lines = entry.short_traceback(error).split("\n")
@@ -26,7 +26,7 @@ def test_an_error_of_a_megabyte_is_told_in_a_few_lines():
     assert lines[-1] == ("ValueError: " + "x" * 1_000_000)[: entry.LINE_CHARACTERS]
 
 
-def test_of_many_lines_the_last_are_told():
+def test_of_many_lines_the_last_are_reported():
     error = raised(ValueError("\n".join(map(str, range(1000)))))
     assert entry.short_traceback(error).split("\n") == [str(number) for number in range(980, 1000)]
 
@@ -53,7 +53,7 @@ def shape(code, *arguments):
         (COROUTINE + QUEUE, entry.Shape.COROUTINES),
     ],
 )
-def test_a_script_says_by_its_functions_how_it_is_fed(code, expected):
+def test_a_script_states_by_its_functions_how_it_is_fed(code, expected):
     assert shape(code) is shape(code, FLAG, "False") is expected
     assert shape(code, FLAG, "True") is (entry.Shape.QUEUE if QUEUE in code else expected)
 
@@ -71,7 +71,7 @@ def test_a_script_says_by_its_functions_how_it_is_fed(code, expected):
         (("--mode", "True"), False),
     ],
 )
-def test_azure_mls_flag_says_which_of_both_is_meant(arguments, is_meant):
+def test_azure_mls_flag_states_which_of_both_is_meant(arguments, is_meant):
     assert shape(RUN + QUEUE, *arguments) is (entry.Shape.QUEUE if is_meant else entry.Shape.IN_ORDER)
 
 

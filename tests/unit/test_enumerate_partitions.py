@@ -37,7 +37,7 @@ def test_groups_do_not_reach_over_inputs(tmp_path):
     assert [(each.input, each.items) for each in cut(job(*inputs, keys=("name",)))] == [(0, 1), (1, 1)]
 
 
-def test_a_path_of_another_form_is_told(tmp_path):
+def test_a_path_of_another_form_is_reported(tmp_path):
     write(tmp_path, a__x="1")
     files = Input("songs", (str(tmp_path),), partition_format="{user}.wav")
     wanted = f'The path "{tmp_path}/a/x" of input "songs" does not match its partitionFormat "{{user}}.wav".'
@@ -115,7 +115,7 @@ def test_quoted_line_ends_and_separators_belong_to_their_row(tmp_path):
         ),
     ],
 )
-def test_rows_without_keys_are_told_with_their_file(tmp_path, text, format, cause):
+def test_rows_without_keys_are_reported_with_their_file(tmp_path, text, format, cause):
     write(tmp_path, a=text)
     with pytest.raises(InputError) as caught:
         list(cut(job(rows(tmp_path / "a", format), keys=("k",))))

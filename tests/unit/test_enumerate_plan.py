@@ -82,7 +82,7 @@ def of_address(url):
 
 
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES.keys())
-def test_an_address_that_is_signed_anew_is_the_same_one(address):
+def test_an_address_that_is_signed_again_is_the_same_one(address):
     first, again, other = (address.format("x1"), address.format("y2"), address.format("x1").replace("Id=7", "Id=8"))
     assert of_address(first) == of_address(again)
     assert of_address(first)[0] != of_address(other)[0]
@@ -90,7 +90,7 @@ def test_an_address_that_is_signed_anew_is_the_same_one(address):
 
 
 @pytest.mark.parametrize("name", ["code", "key", "session", "sort_key", "sp"])
-def test_parameters_with_names_of_secrets_tell_addresses_apart(name):
+def test_parameters_with_names_of_secrets_distinguish_addresses(name):
     first, other = (of_address(f"https://h/export?id=1&{name}={value}")[0] for value in ("DE", "FR"))
     assert first != other
 
@@ -113,7 +113,7 @@ def test_settings_inside_settings_are_named_by_their_path():
     assert setting_difference({}, {"sample": 3}) == 'The setting "sample" was null and is 3 now.'
 
 
-def test_the_settings_of_a_plan_tell_what_changes_its_mini_batches_and_rows():
+def test_the_settings_of_a_plan_state_what_changes_its_mini_batches_and_rows():
     semicolons = replace(JOB.inputs[1], tabular=TabularFormat("csv", separator=";"))
     changed = [
         replace(JOB, inputs=JOB.inputs[:1]),

@@ -81,7 +81,7 @@ def test_a_flush_that_fails_for_a_while_is_why_the_run_waits_and_nothing_is_lost
     run(scenario)
 
 
-def test_no_run_succeeds_before_its_ledger_says_so(tmp_path, monkeypatch):
+def test_no_run_succeeds_before_its_ledger_records_it(tmp_path, monkeypatch):
     async def scenario():
         coordinator = await opened(tmp_path)
         running = asyncio.create_task(coordinator.run())

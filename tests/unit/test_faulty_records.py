@@ -66,7 +66,7 @@ LINES = {
 
 @pytest.mark.parametrize("block", [1, 3, 1 << 20])
 @pytest.mark.parametrize(("rows", "count", "whole"), LINES.values(), ids=LINES.keys())
-def test_line_ends_are_counted_whatever_block_they_lie_in(monkeypatch, rows, count, whole, block):
+def test_line_ends_are_counted_whatever_block_they_are_in(monkeypatch, rows, count, whole, block):
     monkeypatch.setattr(csv_frames, "_BLOCK", block)
     assert csv_frames.count_lines(rows) == count
     assert csv_frames.are_returns_of_line_ends(rows) is whole

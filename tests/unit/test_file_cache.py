@@ -33,7 +33,7 @@ def kept(store, body, *, room=10):
     asyncio.run(main())
 
 
-def test_a_file_is_brought_once_for_all_that_ask_for_it(store):
+def test_a_file_is_downloaded_once_for_all_that_ask_for_it(store):
     async def body(made):
         paths = await asyncio.gather(*(made.path("a:4", user) for user in range(5)))
         assert paths == ["/a:4"] * 5
@@ -69,7 +69,7 @@ def test_what_is_used_stays_however_little_room_there_is(store):
     kept(store, body)
 
 
-def test_one_that_could_not_be_brought_is_tried_again_by_the_next(store):
+def test_one_that_could_not_be_downloaded_is_tried_again_by_the_next(store):
     async def body(made):
         store.broken.add("a:4")
         found = await asyncio.gather(made.path("a:4", 1), made.path("a:4", 2), return_exceptions=True)
@@ -81,7 +81,7 @@ def test_one_that_could_not_be_brought_is_tried_again_by_the_next(store):
     assert store.brought == ["a:4"]
 
 
-def test_who_goes_away_ends_nobody_elses_copy(store):
+def test_a_caller_that_leaves_ends_no_other_copy(store):
     async def body(made):
         first = asyncio.create_task(made.path("a:4", 1))
         second = asyncio.create_task(made.path("a:4", 2))

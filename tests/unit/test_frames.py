@@ -51,7 +51,7 @@ def test_exactly_one_frame_is_read_at_once(header, body):
             decode(other)
 
 
-def test_bodies_are_handed_out_as_they_are():
+def test_bodies_are_returned_unchanged():
     body = bytes(range(256)) * 1000
     assert decode(encode(["done", 1], body)) == (["done", 1], body)
 

@@ -28,7 +28,7 @@ def commit(git, folder):
     return git("rev-parse", "HEAD")
 
 
-def test_repository_branch_and_commit_are_told_also_of_a_folder_inside(git, tmp_path):
+def test_repository_branch_and_commit_are_reported_for_a_folder_inside_too(git, tmp_path):
     head = commit(git, tmp_path)
     git("remote", "add", "origin", "https://me:secret@host/repository.git")
     told = {"repository": "https://host/repository.git", "branch": "trunk", "commit": head, "dirty": False}
@@ -61,12 +61,12 @@ def test_a_detached_head_is_on_no_branch(git, tmp_path):
     assert git_state(str(tmp_path))["branch"] == ""
 
 
-def test_a_repository_without_a_commit_tells_nothing(git, tmp_path):
+def test_a_repository_without_a_commit_states_nothing(git, tmp_path):
     assert git("status", "--porcelain") == ""
     assert git_state(str(tmp_path)) is None
 
 
-def test_a_folder_in_no_repository_and_a_machine_without_git_tell_nothing(tmp_path, monkeypatch):
+def test_a_folder_in_no_repository_and_a_machine_without_git_state_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state(str(tmp_path)) is None
     assert git_state(str(tmp_path / "absent")) is None

@@ -41,7 +41,7 @@ def test_what_is_no_source_is_left_in_the_image(image, tmp_path):
     assert os.listdir(tmp_path / "source" / "below") == ["data.csv"]
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
+def test_a_folder_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(ValueError, match="there is no such folder"):
         copy_source(str(tmp_path / "absent"), str(tmp_path / "source"))
 
@@ -56,7 +56,7 @@ def test_a_folder_beside_of_a_longer_name_is_none_inside(image):
     copy_source(str(image), str(image) + "-copy")
 
 
-def test_what_cannot_be_copied_is_told_with_its_name(image, tmp_path):
+def test_what_cannot_be_copied_is_reported_with_its_name(image, tmp_path):
     os.mkfifo(image / "pipe")
     with pytest.raises(ValueError, match="pipe"):
         copy_source(str(image), str(tmp_path / "source"))

@@ -57,7 +57,7 @@ def test_paths_become_places(content: str, expected: tuple[dict[str, str], str])
     ),
     ("a file that is not there is guessed", None, {"paths": ["file:t/*.csv"], "format": "csv"}),
 )
-def test_tables_are_read_as_their_mltable_says(content: Any, expected: dict[str, Any]):
+def test_tables_are_read_as_their_mltable_states(content: Any, expected: dict[str, Any]):
     job = parallel(inputs={"files": {"type": "mltable", "path": "./t", "mode": "eval_mount"}})
     specs, _ = made(job, {} if content is None else {"t/MLTable": content})
     assert specs["Dataset/files"] == {"tabular": expected}
@@ -70,7 +70,7 @@ def test_an_mltable_without_a_way_to_read_rows_is_files():
 
 
 @pytest.mark.parametrize("settings", ["{store}/{brand}/*.csv", {"partition_format": "{store}/{brand}/*.csv"}])
-def test_what_paths_tell_is_kept_of_tables_and_files(settings: Any):
+def test_what_paths_state_is_kept_of_tables_and_files(settings: Any):
     job = parallel(inputs={"files": {"type": "mltable", "path": "./t"}})
     table = {
         "paths": [{"pattern": "./*.csv"}],
@@ -118,7 +118,7 @@ def test_paths_of_a_table_are_of_one_datastore_or_named(paths: list[str], expect
     assert all(each in note for each, note in zip(left_out, told, strict=True))
 
 
-def test_what_a_table_needs_a_key_for_is_told():
+def test_what_a_table_needs_a_key_for_is_reported():
     table = {"paths": [{"file": "wasbs://c@acc.blob.core.windows.net/a.csv"}]}
     _, notes = made(parallel(inputs={"files": {"type": "mltable", "path": "./t"}}), {"t/MLTable": table})
     assert [note for note in notes if "MLTable.paths: container c of storage account acc" in note]
@@ -210,7 +210,7 @@ def test_an_argument_with_all_of_the_data_is_a_side_input_too_and_is_warned_of()
     assert [each for each in notes if each.startswith("inputs.files: ") and "remove the argument" in each]
 
 
-def test_the_size_of_the_nodes_is_known_where_the_job_says_it():
+def test_the_size_of_the_nodes_is_known_where_the_job_states_it():
     specs, _ = made(parallel(resources={"instance_count": 6, "instance_type": "Standard_D2_v2"}))
     assert specs["ComputeCluster/cpu"] == {"vmSize": "Standard_D2_v2", "maxNodes": 6}
     specs, _ = made(parallel(compute="azureml:serverless", resources={"instance_type": "Standard_D2_v2"}))

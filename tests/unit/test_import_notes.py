@@ -110,7 +110,7 @@ AZURE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu20.04:latest"
     ("partitions of v1", config(partition_keys=["a"]), "partition_keys: the partition_format of the dataset is in"),
     ("an action that there is not", config(output_action="print"), "output_action is not carried over: it is 'print'"),
 )
-def test_what_is_not_carried_over_is_told(content: Any, expected: str):
+def test_what_is_not_carried_over_is_reported(content: Any, expected: str):
     _, notes = made(content)
     assert [each for each in notes if each.startswith(expected)], notes
 

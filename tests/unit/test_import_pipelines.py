@@ -179,7 +179,7 @@ def test_names_of_jobs_are_made_to_fit_and_stay_apart():
     assert names == ["prep-data", "prep-data-2", "step-x", "step-9lives", "a" * 32]
 
 
-def test_a_component_is_read_from_its_file_and_its_code_lies_beside_that():
+def test_a_component_is_read_from_its_file_and_its_code_is_beside_that():
     component = {
         "type": "parallel",
         "name": "c",

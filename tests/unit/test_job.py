@@ -156,7 +156,7 @@ def raw():
     return json.loads(job.to_json())
 
 
-def test_what_is_not_said_has_its_default(raw):
+def test_what_is_not_stated_has_its_default(raw):
     for name in ("thresholds", "timeouts"):
         raw[name] = {}
     for name in ("workers", "variables", "sample"):

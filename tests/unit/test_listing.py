@@ -183,7 +183,7 @@ def test_listings_agree_with_the_standard_library_and_are_sorted(tmp_path_factor
         assert list(list_files(f"{root}/{pattern}")) == sorted({path for path in matched if os.path.isfile(path)})
 
 
-def test_over_http_a_folder_is_what_its_page_of_links_says(tmp_path):
+def test_over_http_a_folder_is_what_its_page_of_links_states(tmp_path):
     pages = {
         "index.html": '<a href="../">up</a><a href="?C=N;O=D">order</a><a href="/else/f.txt">far</a><a href="#t">t</a>'
         '<a href="b.txt">b</a><a href="a/">a</a><a href="a-b.txt">a-b</a><a href="http://localhost:1/c.txt">c</a>',

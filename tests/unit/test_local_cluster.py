@@ -128,14 +128,14 @@ def test_each_checkout_has_a_cluster_of_its_own(monkeypatch, tmp_path):
     assert places().id != mine.id
 
 
-def test_every_address_of_a_cluster_lies_in_its_network():
+def test_every_address_of_a_cluster_is_in_its_network():
     network = Network(203)
     assert network.all == "10.203.0.0/16"
     everywhere = (network.node, network.pods, network.services, network.api_service, network.outside, network.inside)
     assert all(each.startswith("10.203.") for each in everywhere)
 
 
-def test_no_file_of_a_cluster_lies_outside_its_folder(tmp_path):
+def test_no_file_of_a_cluster_is_outside_its_folder(tmp_path):
     on = components.Setting(Places(tmp_path), Network(200), tmp_path / "bin", Release(1, 20))
     assert set(components.files(on)) == {
         "audit-policy.yaml",
@@ -158,7 +158,7 @@ def test_no_file_of_a_cluster_lies_outside_its_folder(tmp_path):
         ("Kubernetes v1.36.2\n", False, {"containerRuntimeEndpoint", "failCgroupV1"}),
     ],
 )
-def test_kubelet_is_told_its_runtime_in_the_words_of_its_release(tmp_path, printed, flags, settings):
+def test_kubelet_gets_its_runtime_by_the_flags_of_its_release(tmp_path, printed, flags, settings):
     on = components.Setting(Places(tmp_path), Network(200), tmp_path / "bin", release_of(printed))
     runtime = f"unix://{tmp_path}/containerd.sock"
     command = components.node(on)["kubelet"]
@@ -235,7 +235,7 @@ def audited(id_="1", *, user="admin", verb="get", uri="/version", target=None, s
     return json.dumps(event | {"requestReceivedTimestamp": "", **({"objectRef": target} if target else {})}) + "\n"
 
 
-def test_the_audit_log_tells_each_verb_on_each_resource_by_user(tmp_path):
+def test_the_audit_log_states_each_verb_on_each_resource_by_user(tmp_path):
     place = Places(tmp_path)
     place.logs.mkdir()
     pods = {"resource": "pods", "namespace": "a", "name": "b"}
@@ -293,6 +293,6 @@ def test_a_folder_that_is_no_clusters_is_never_removed(tmp_path):
     assert (tmp_path / "thesis.txt").exists()
 
 
-def test_a_command_that_fails_says_which_and_why():
+def test_a_command_that_fails_states_which_and_why():
     with pytest.raises(Problem, match=r"sh -c echo no >&2; exit 3 ended with 3: no"):
         run("sh", "-c", "echo no >&2; exit 3")

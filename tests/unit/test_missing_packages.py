@@ -234,7 +234,7 @@ def test_a_secret_in_a_location_is_not_shown(hide):
         require_store("s3://key:hunter2@b/a")
 
 
-def test_a_package_that_is_there_and_fails_says_why(tmp_path, monkeypatch):
+def test_a_package_that_is_there_and_fails_states_why(tmp_path, monkeypatch):
     (tmp_path / "half_installed.py").write_text("import its_own_dependency")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(

@@ -39,7 +39,7 @@ def test_a_status_every_four_seconds_is_four_seconds_late_at_most():
     assert found.shown == 10
 
 
-def test_a_snapshot_taken_before_a_moment_says_nothing_of_it():
+def test_a_snapshot_taken_before_a_moment_reports_nothing_of_it():
     late = shown((10.0, 49.0), (60.0, 61.0))  # the first was old when it was shown
     found = lag.lags([late], begin=50, end=51, watched_until=90)
     assert min(found.status) == pytest.approx(61 - 51, abs=0.1)

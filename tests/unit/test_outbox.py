@@ -30,7 +30,7 @@ def test_an_empty_outbox_has_nothing_to_report(outbox):
     assert outbox.batch.is_empty()
 
 
-def test_a_result_is_reported_as_it_was_said(outbox):
+def test_a_result_is_reported_unchanged(outbox):
     complete(outbox, 7)
     assert outbox.batch.completed == [Completion(7, 1, 0, 4, 2, 2, -1, 4, 1_000_000, 400, 300, 200)]
 
@@ -87,7 +87,7 @@ def test_many_small_results_are_reported_at_once(outbox):
     assert outbox.is_full()
 
 
-def test_a_process_that_never_came_to_run_is_told_of_at_once(outbox):
+def test_a_process_that_never_came_to_run_is_reported_at_once(outbox):
     outbox.init_failed(FAILURE._replace(mini_batch=-1))
     assert outbox.is_full()
     assert not outbox.batch.is_empty()
@@ -100,7 +100,7 @@ def test_failures_and_what_is_given_back_are_reported_too(outbox):
     assert (batch.failed, batch.returned, batch.completed) == ([FAILURE], [[9, 2]], [])
 
 
-def test_what_is_taken_is_gone_and_every_batch_has_a_segment_of_its_own(outbox):
+def test_what_is_taken_is_removed_and_every_batch_has_a_segment_of_its_own(outbox):
     names = []
     for number in range(3):
         complete(outbox, number)

@@ -104,7 +104,7 @@ def test_an_interpreter_with_packages_of_its_own_has_an_environment_of_its_own(i
         assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout == "1.0\n"
 
 
-def test_an_environment_whose_interpreter_is_gone_is_built_again(enter: Enter):
+def test_an_environment_whose_interpreter_is_deleted_is_built_again(enter: Enter):
     with enter("alpha") as python:
         pass
     os.unlink(python)

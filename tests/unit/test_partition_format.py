@@ -78,6 +78,6 @@ def test_hive_folders_are_read_right_above_the_file(path, values):
         ),
     ],
 )
-def test_what_is_no_format_is_told_by_its_rule(form, rule):
+def test_what_is_no_format_is_reported_by_its_rule(form, rule):
     with pytest.raises(ValueError, match=f"^{re.escape(rule)}$"):
         PartitionFormat(form)

@@ -211,7 +211,7 @@ NO_KEYS = {
 
 
 @pytest.mark.parametrize(("values", "kind", "told"), NO_KEYS.values(), ids=NO_KEYS)
-def test_what_is_no_key_is_told_with_its_column(tmp_path, values, kind, told):
+def test_what_is_no_key_is_reported_with_its_column(tmp_path, values, kind, told):
     parquet(tmp_path, "a", values, kind)
     with pytest.raises(InputError, match=told):
         list(cut(job(rows(tmp_path, PARQUET), keys=("k",))))

@@ -208,7 +208,7 @@ def with_failures(decision, name):
     return records
 
 
-def test_steps_behind_one_with_failed_items_run_and_the_run_says_so():
+def test_steps_behind_one_with_failed_items_run_and_the_run_reports_it():
     decision = look(records=with_failures(look(), "prepare"))
     assert set(decision.start) == {"train", "describe"}
     while decision.start:
@@ -293,7 +293,7 @@ def test_a_step_that_was_made_again_is_reused_later():
     assert look(pipeline, history=history).records["only"].reused_from.run_id == "run-2"
 
 
-def test_why_a_step_runs_is_told_against_the_earlier_run_that_is_most_like_it():
+def test_why_a_step_runs_is_reported_against_the_earlier_run_that_is_most_like_it():
     def past(run, ended, *arguments):
         decision = run_through(frozen(script("only", arguments=[*arguments])))
         return earlier(decision, run=run, ended=ended)
@@ -303,7 +303,7 @@ def test_why_a_step_runs_is_told_against_the_earlier_run_that_is_most_like_it():
     assert decision.records["only"].not_reused == "argument 2 changed from b to c"
 
 
-def test_a_run_that_goes_on_keeps_what_succeeded_and_begins_all_else_anew():
+def test_a_run_that_goes_on_keeps_what_succeeded_and_begins_all_else_again():
     both = look(records=after(look(), prepare="Succeeded"))
     over = look(records=after(both, train="Failed", describe="Succeeded"))
     records = resumed(over.records)

@@ -68,7 +68,7 @@ ENDS = {  # the reason, what is said of the run, the state of its step, and how 
 
 
 @pytest.mark.parametrize(("reason", "why", "state", "times"), ENDS.values(), ids=ENDS)
-def test_why_a_run_ended_is_said_once(reason, why, state, times):
+def test_why_a_run_ended_is_reported_once(reason, why, state, times):
     pipeline, now = frozen(script("square")), datetime(2026, 1, 1, tzinfo=UTC)
     message = "ValueError: no. See there" if state == "Failed" else ""
     record = Record("square", state, reason="ScriptFailed", message=message, attempts=1, started=1.0, ended=2.0)

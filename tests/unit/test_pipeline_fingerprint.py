@@ -216,7 +216,7 @@ def test_a_name_that_is_no_utf8_has_the_same_fingerprint_once_an_api_server_has_
     assert digest({"code": {"a\udce9.py": "1"}}) == digest({"code": {"a\ufffd.py": "1"}})
 
 
-def test_a_query_counts_by_its_text_and_its_database_and_no_contents_are_told():
+def test_a_query_counts_by_its_text_and_its_database_and_no_contents_are_reported():
     def of(query, *, name="sales", uri="postgresql://db/sales"):
         tabular = {"format": "sql", "datastore": name, "query": query}
         data = document("Dataset", "rows", tabular=tabular), document("Datastore", name, uri=uri)

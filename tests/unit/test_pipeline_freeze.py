@@ -35,7 +35,7 @@ def test_the_order_follows_from_data_and_run_after_and_else_from_the_document():
     assert order(script("ccc", runAfter=["aaa"]), script("bbb"), script("aaa")) == ["bbb", "aaa", "ccc"]
 
 
-def test_what_a_step_reads_is_told_from_what_it_only_runs_after():
+def test_what_a_step_reads_is_distinguished_from_what_it_only_runs_after():
     step = frozen(script("aaa"), script("bbb"), script("ccc", "aaa", runAfter=["bbb"])).step("ccc")
     assert set(step.after) == {"aaa", "bbb"}
     assert step.reads == ("aaa",)
@@ -132,7 +132,7 @@ def test_what_a_step_names_must_be_there():
     ]
 
 
-def test_outputs_lie_in_the_steps_folder_or_in_a_datastore_under_the_run():
+def test_outputs_are_in_the_steps_folder_or_in_a_datastore_under_the_run():
     assert frozen(script("first")).step("first").outputs == {"out": "/runs/run-1/steps/first/out"}
     stores = (document("Datastore", "here", uri="gs://bucket", default=True),)
     assert frozen(script("first"), documents=stores).step("first").outputs == {
@@ -190,7 +190,7 @@ def test_frozen_code_is_what_runs_and_what_counts():
 @pytest.mark.parametrize(
     ("steps", "count"), [(diamond(50), 50), (chain(200), 200)], ids=["diamond of 50", "chain of 200"]
 )
-def test_large_pipelines_are_settled_whole(steps, count, capsys):
+def test_large_pipelines_are_frozen_whole(steps, count, capsys):
     began = time.process_time()
     pipeline = frozen(*steps)
     took = time.process_time() - began

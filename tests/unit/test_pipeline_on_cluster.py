@@ -73,7 +73,7 @@ def refused(*steps: dict[str, Any], **more: Any) -> str:
     return str(caught.value)
 
 
-def test_places_are_those_of_pods_and_users_are_told_their_own():
+def test_locations_are_those_of_pods_and_messages_have_those_of_users():
     pipeline = settled(on_cluster("first", inputs=[{"name": "images", "dataset": "images"}]))
     step = pipeline.step("first")
     assert step.job["run_uri"] == f"{BASE}/longshore/nightly-0f8a7c52/steps/first"
@@ -138,7 +138,7 @@ OTHER = {"datastore": "other", "path": "raw"}
     ids=["in the default store", "in another store", "a URL in a store", "a URL elsewhere"],
 )
 @pytest.mark.parametrize("use", ["input", "argument"])
-def test_a_parameter_that_is_a_place_brings_its_volume_and_credentials(value, place, volumes, secrets, use):
+def test_a_parameter_that_is_a_location_includes_its_volume_and_credentials(value, place, volumes, secrets, use):
     inputs = [{"name": "raw", "file": {"paths": ["$(parameters.place)"]}}] if use == "input" else []
     arguments = ["--raw=$(parameters.place)"] if use == "argument" else []
     step = on_cluster("first", inputs=inputs, arguments=arguments)
@@ -165,7 +165,7 @@ def test_what_no_pod_could_reach_is_refused_with_the_fields_path(step, says):
     assert says in message
 
 
-def test_a_settled_run_is_read_back_as_it_was_written():
+def test_a_frozen_run_is_read_back_as_it_was_written():
     pipeline = settled(on_cluster("first"), parallel(computeTarget="gpus"))
     whole = ClusterPipeline(pipeline, {"steps": []}, {"first": {"name": "first", "state": "Succeeded"}})
     assert ClusterPipeline.from_json(whole.to_json()) == ClusterPipeline.from_json(

@@ -58,7 +58,7 @@ PLACES = [below_a_file, in_proc, no_room_for_the_code, no_room_for_the_pipeline,
 
 @pytest.mark.usefixtures("restored_signals")
 @pytest.mark.parametrize("place", PLACES)
-def test_a_run_folder_that_cannot_be_used_is_told(manifest, tmp_path, monkeypatch, capsys, place):
+def test_a_run_folder_that_cannot_be_used_is_reported(manifest, tmp_path, monkeypatch, capsys, place):
     folder, cause = place(tmp_path, monkeypatch)
     assert main(["run", str(manifest), "--run-dir", str(folder)]) == 1
     told = capsys.readouterr().err
@@ -67,7 +67,7 @@ def test_a_run_folder_that_cannot_be_used_is_told(manifest, tmp_path, monkeypatc
     assert "internal error" not in told
 
 
-def test_a_run_folder_that_cannot_be_used_any_more_is_told_when_its_run_is_resumed(tmp_path, capsys):
+def test_a_run_folder_that_cannot_be_used_any_more_is_reported_when_its_run_is_resumed(tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
     (run / "pipeline.json").write_text("{}")

@@ -92,7 +92,7 @@ def test_a_text_is_recorded_as_it_names_things(text, wanted):
     assert recorded(text) == wanted
 
 
-def test_other_secrets_tell_one_thing_from_another():
+def test_other_secrets_distinguish_one_thing_from_another():
     texts = [recorded(f"https://host/a?key={secret}") for secret in (SECRET, OTHER, SECRET)]
     assert texts[0] == texts[2] != texts[1]
     assert all(text.startswith("https://host/a?key=*** (") for text in texts)

@@ -39,7 +39,7 @@ def code(tmp_path):
     return freeze
 
 
-def test_code_is_copied_and_told_file_by_file(code):
+def test_code_is_copied_and_reported_file_by_file(code):
     step = code("train")["train"]
     assert sorted(step.parts["code"]) == ["lib/util.py", "train.py"]
     copy = step.job["source_uri"]

@@ -46,7 +46,7 @@ def truths(found):
     return {each.type: (each.status, each.reason) for each in found.conditions}
 
 
-def test_a_run_that_goes_on_says_how_far_it_is():
+def test_a_run_that_goes_on_states_how_far_it_is():
     found = status(RECORDS)
     assert truths(found) == {
         "Succeeded": ("Unknown", "Running"),
@@ -72,7 +72,7 @@ def test_a_run_that_goes_on_says_how_far_it_is():
         ({"ddd": "Cancelled", "eee": "Cancelled"}, "Cancelled", None),
     ],
 )
-def test_a_run_that_ended_says_how(states, reason, message):
+def test_a_run_that_ended_states_how(states, reason, message):
     found = status(ending(**states))
     good = reason == "Succeeded"
     assert truths(found) == {
@@ -110,7 +110,7 @@ WITH_FAILURES = "SucceededWithFailures"
         ),
     ],
 )
-def test_a_run_with_a_step_with_failed_items_has_succeeded_and_says_so(reasons, message):
+def test_a_run_with_a_step_with_failed_items_has_succeeded_and_reports_it(reasons, message):
     records = ending(**dict.fromkeys(NAMES, "Succeeded"))
     for name, reason in reasons.items():
         records[name] = replace(records[name], reason=reason, message="2 of 8 items failed")
@@ -125,7 +125,7 @@ def test_a_run_with_a_step_with_failed_items_has_succeeded_and_says_so(reasons, 
     assert records_of(PipelineRunStatus.model_validate_json(found.to_json())) == records
 
 
-def test_who_reuses_a_step_with_failed_items_is_told():
+def test_a_run_that_reuses_a_step_with_failed_items_reports_them():
     records = ending(**dict.fromkeys(NAMES, "Succeeded"))
     records["aaa"] = replace(records["aaa"], reason=WITH_FAILURES, message="2 of 8 items failed")
     found = {each.origin.step: each.failures for each in earlier_steps(status(records))}

@@ -48,7 +48,7 @@ def test_copies_of_earlier_runs_stay():
     assert target.endswith("/sources/4")
 
 
-def test_a_survey_has_the_account_of_its_steps_and_there_is_one_or_it_is_told():
+def test_a_survey_has_the_account_of_its_steps_and_there_is_one_or_it_is_reported():
     one, two = (step(name, source_uri="gs://bucket/code", service_account=name) for name in ("one", "two"))
     none = step("none", source_uri="gs://bucket/code")
     assert survey_of([one, none], code={"one", "none"}, contents=NONE).provision.service_account == "one"
@@ -160,7 +160,7 @@ def test_a_result_of_another_survey_is_none_of_this_one():
     ("name", "there"),
     [("one.py", True), ("./one.py", True), ("lib/x.py", True), ("lib/a/b.py", True), ("two.py", False), ("li", False)],
 )
-def test_a_file_may_be_in_a_folder_that_is_told_as_one(name, there):
+def test_a_file_may_be_in_a_folder_that_is_declared_as_one(name, there):
     assert has_file(SourceFound({"one.py": "1", "lib/": "2"}), name) is there
     assert has_file(SourceFound({"./": "1"}), name)
 

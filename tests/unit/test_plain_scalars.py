@@ -104,7 +104,7 @@ def test_null_is_a_text_in_arguments_and_nothing_elsewhere(tmp_path: Path, null:
     assert content(tmp_path, "arguments:\n- \n- a") == {"arguments": [None, "a"]}
 
 
-def test_all_else_is_read_as_yaml_says(tmp_path: Path):
+def test_all_else_is_read_as_yaml_states(tmp_path: Path):
     found = content(tmp_path, "a: NO\nb: [1.10]\nvariables: {A: [1.10], B: {C: 1.10}}\nparameters: [{default: 1.10}]")
     assert found["a"] is False
     assert found["b"] == [1.1]

@@ -106,7 +106,7 @@ def test_a_mini_batch_is_described_by_its_input_and_its_slice():
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_is_handed_over_whole_and_in_order_the_first_mini_batch_by_itself():
+def test_a_plan_is_passed_on_whole_and_in_order_the_first_mini_batch_by_itself():
     reading = Reading(files(2500))
     assert reading.slices == slices(files(2500))
     assert reading.lots == [1, 10, 100, 1000, 1000, 389]
@@ -132,7 +132,7 @@ def test_what_the_listing_raises_ends_the_plan_and_what_was_cut_before_stands():
     assert {"total": 20} not in reading.entries
 
 
-def test_a_reader_that_is_stopped_says_nothing_of_an_end():
+def test_a_reader_that_is_stopped_reports_nothing_of_an_end():
     reading = Reading(files(5000), stop_after=11)
     assert len(reading.slices) == 11
     assert reading.ends == []
@@ -152,7 +152,7 @@ def test_a_sample_of_an_endless_listing_ends():
     assert len(Reading((), listing=endless, job=replace(JOB, sample=30)).slices) == 30
 
 
-def test_mini_batches_are_handed_over_while_the_listing_goes_on():
+def test_mini_batches_are_passed_on_while_the_listing_goes_on():
     seen = threading.Event()
     handed_over = []
 
@@ -185,7 +185,7 @@ def test_a_plan_that_is_what_it_was_is_read_again(stop_after):
 
 @pytest.mark.parametrize("place", [0, 1, 10, 11, 110, 500, 1110, 1111, 2000, 2499])
 @pytest.mark.parametrize("change", ["another file", "a file less", "a file more"])
-def test_a_change_at_any_place_is_refused_and_nothing_of_its_lot_is_handed_over(place, change):
+def test_a_change_at_any_place_is_refused_and_nothing_of_its_lot_is_passed_on(place, change):
     earlier = Reading(files(2500)).entries
     now = files(2500)
     now[place : place + (change != "a file more")] = [] if change == "a file less" else [f"{place:05d}-new"]
@@ -226,7 +226,7 @@ def test_a_file_more_beyond_where_the_listing_was_interrupted_is_no_change():
     ],
     ids=["the first of a lot", "inside a lot"],
 )
-def test_the_refusal_says_where(change, sentence):
+def test_the_refusal_states_where(change, sentence):
     now = files(500)
     change(now)
     assert Reading(now, earlier=Reading(files(500)).entries).refusal == f"The files changed {sentence}"
@@ -352,7 +352,7 @@ def test_what_changed_between_two_listings_is_refused():
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_store_that_stays_down_ends_the_listing_after_its_limit_and_says_why_it_waits():
+def test_a_store_that_stays_down_ends_the_listing_after_its_limit_and_states_why_it_waits():
     said, ends = [], []
     job = replace(JOB, timeouts=Timeouts(storage=0.2))
     listing = Breaking(files(5), cause=HttpError(503), breaks=[3] * 1000)

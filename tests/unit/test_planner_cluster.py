@@ -99,7 +99,7 @@ def test_the_pods_have_the_account_that_the_datastores_in_use_name():
     assert resolved(step(), DATASET, DATASTORE, bucket, ENVIRONMENT).provision.service_account is None
 
 
-def test_datastores_of_one_run_that_name_different_accounts_are_told_of():
+def test_datastores_of_one_run_that_name_different_accounts_are_reported():
     one = kind("Datastore", "one", uri="gs://bucket", default=True, serviceAccountName="ones")
     two = kind("Datastore", "two", uri="s3://bucket", serviceAccountName="twos")
     images = kind("Dataset", "images", file={"datastore": "two", "paths": ["in/*.png"]})
@@ -182,7 +182,7 @@ def test_an_output_is_not_one_of_the_runs_own_folders(name):
     assert f"spec.output.name is '{name}': must be another name" in told
 
 
-def test_a_run_may_lie_in_an_object_store():
+def test_a_run_may_be_in_an_object_store():
     bucket = kind("Datastore", "bucket", uri="gs://bucket/x", default=True, secretRef={"name": "key"})
     run = resolved(step(), DATASET, bucket, ENVIRONMENT)
     assert run.job.run_uri == "gs://bucket/x/longshore/score-0f8a7c52"
@@ -256,7 +256,7 @@ def test_secrets_of_stores_and_resources_of_nodes_are_kept():
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
-def test_what_means_nothing_on_a_cluster_is_refused(given, sentence):
+def test_fields_that_are_not_supported_on_a_cluster_are_refused(given, sentence):
     assert sentence in problems(*given)
 
 
@@ -306,7 +306,7 @@ def run_on(**spec):
         ),
     ],
 )
-def test_a_node_has_what_its_compute_cluster_says(spec, requests, limits, processes, gpus):
+def test_a_node_has_what_its_compute_cluster_states(spec, requests, limits, processes, gpus):
     run = run_on(**spec)
     assert (run.provision.node.requests, run.provision.node.limits) == (requests, limits)
     assert (run.job.processes_per_worker, run.job.gpus_per_worker) == (processes, gpus)
@@ -332,7 +332,7 @@ def test_where_a_node_is_and_what_it_gets_survives_being_written_down():
     assert ClusterRun.from_json(run.to_json()) == run
 
 
-def test_a_machine_size_that_is_not_known_is_told_with_some_that_are():
+def test_a_machine_size_that_is_not_known_is_reported_with_some_that_are():
     cluster = kind("ComputeCluster", "cpu", vmSize="STANDARD_D2_V22")
     found = problems(step(computeTarget="cpu"), DATASET, DATASTORE, ENVIRONMENT, cluster)
     assert "ComputeCluster/cpu" in found

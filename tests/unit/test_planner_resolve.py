@@ -44,7 +44,7 @@ CHOSEN = {
 
 
 @pytest.mark.parametrize(("changes", "chosen"), CHOSEN.values(), ids=CHOSEN.keys())
-def test_the_job_says_whether_its_user_chose_how_much_may_fail(resolved: Resolve, changes, chosen):
+def test_the_job_states_whether_its_user_chose_how_much_may_fail(resolved: Resolve, changes, chosen):
     assert resolved(MNIST, **changes).job.thresholds.chosen is chosen
 
 
@@ -137,7 +137,7 @@ def test_a_size_without_unit_is_in_files_or_bytes(
     assert resolved(resource("Dataset", "mnist", data), **sizes).job.mini_batch == result
 
 
-def test_partition_keys_and_formats_are_handed_on(resolved: Resolve):
+def test_partition_keys_and_formats_are_passed_on(resolved: Resolve):
     rows = resource("Dataset", "mnist", {"tabular": {"paths": ["a"], "partitionFormat": "{year}/*.csv"}})
     job = resolved(rows, partitionKeys=["year", "store"]).job
     assert (job.partition_keys, job.inputs[0].partition_format) == (("year", "store"), "{year}/*.csv")
@@ -147,7 +147,7 @@ def test_partition_keys_and_formats_are_handed_on(resolved: Resolve):
     assert resolved(rows, coalesceSmallFiles=True).job.coalesce
 
 
-def test_a_partition_format_that_is_none_is_told_where_it_stands(problems: Callable[..., list[str]]):
+def test_a_partition_format_that_is_none_is_reported_where_it_stands(problems: Callable[..., list[str]]):
     data = {"file": {"paths": ["a"], "partitionFormat": "{user}/{user}.wav"}}
     assert problems(resource("Dataset", "mnist", data), partitionKeys=["user"]) == [
         "spec.file.partitionFormat is '{user}/{user}.wav': must not use the name 'user' twice"
@@ -260,7 +260,7 @@ def test_what_documents_do_not_agree_on_is_one_sentence(
     assert problems(resource("Dataset", "mnist", data), **spec) == [sentence]
 
 
-def test_all_that_is_wrong_is_told_at_once(problems: Callable[..., list[str]]):
+def test_all_that_is_wrong_is_reported_at_once(problems: Callable[..., list[str]]):
     assert len(problems(computeTarget="c", environment={"name": "e"}, models=[{"name": "m"}])) == 4
 
 

@@ -125,7 +125,7 @@ def test_a_status_reads_back_what_it_wrote():
     assert ParallelRunStepStatus.model_validate_json(before.to_json()) == before
 
 
-def test_what_remains_is_told_at_the_present_rate():
+def test_what_remains_is_reported_at_the_present_rate():
     progress = status(RUNNING).progress
     assert (progress.estimated_remaining_seconds, progress.columns.eta) == (150, "2m30s")
 
@@ -155,7 +155,7 @@ IDLE = replace(RUNNING, idle_workers=("w-0", "w-1"))
 ON_GPUS = replace(RUNNING, devices=(Device("w-0", "gpu:0", 2), Device("w-1", "gpu:GPU-a,GPU-b", 1)))
 
 
-def test_the_status_says_what_workers_compute_on_once_it_is_known():
+def test_the_status_states_what_workers_compute_on_once_it_is_known():
     assert status(ON_GPUS).to_dict()["devices"] == [
         {"worker": "w-0", "device": "gpu:0", "processes": 2},
         {"worker": "w-1", "device": "gpu:GPU-a,GPU-b", "processes": 1},

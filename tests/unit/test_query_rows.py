@@ -107,7 +107,7 @@ def test_what_is_written_after_the_cut_is_in_one_piece_too(engine):
     assert [len(rows_of(engine, piece)) for _, piece in found] == [3, 1, 2]
 
 
-def test_a_query_that_nothing_splits_is_one_piece_that_nobody_has_counted(engine):
+def test_a_query_that_nothing_splits_is_one_piece_that_no_process_has_counted(engine):
     fill(engine, [1, 2])
     whole = table("WITH a AS (SELECT k FROM t) SELECT * FROM a ORDER BY k DESC; -- all", None)
     assert pieces(engine, 1, whole) == [(None, {"path": URL, "keys": None})]
@@ -122,7 +122,7 @@ def test_nothing_in_a_query_is_a_parameter(engine):
     assert rows_of(engine, piece, odd) == [(1, r"a:b ::c \:d %s %% %(e)s ?")]
 
 
-def test_a_key_of_a_type_that_cannot_be_written_down_is_told():
+def test_a_key_of_a_type_that_cannot_be_written_down_is_reported():
     with pytest.raises(TypeError, match="values of type object are not supported as keys"):
         coded(object())
 
@@ -151,7 +151,7 @@ def test_a_key_travels_exactly(key):
     assert (type(found), repr(found)) == (type(key), repr(key))
 
 
-def test_what_a_database_says_of_a_query_is_one_line_without_the_query(engine):
+def test_what_a_database_states_of_a_query_is_one_line_without_the_query(engine):
     with pytest.raises(DatabaseError, match=r'^database "sqlite://" reported: no such table: t$'):
         pieces(engine, 1)
 
@@ -197,7 +197,7 @@ def test_azure_sql_is_asked_encrypted_and_for_reading(monkeypatch):
     assert "p@" not in repr(database._engine)
 
 
-def test_a_password_in_what_a_library_says_is_blotted_out(monkeypatch):
+def test_a_password_in_what_a_library_states_is_blotted_out(monkeypatch):
     monkeypatch.setenv("LONGSHORE_SQL_SALES_PASSWORD", "pa ss")
     error = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("no login with pa ss\nLINE 1: SELECT"))
     told = Database(sqlalchemy.create_engine("sqlite://"), URL)._database_error(error)
@@ -228,7 +228,7 @@ def test_a_database_that_is_not_there_yet_is_asked_again(monkeypatch):
     assert len(pauses) == 3
 
 
-def test_what_an_sql_server_says_is_read_out_of_its_librarys_words():
+def test_what_an_sql_server_states_is_read_out_of_its_librarys_words():
     of_library = b"DB-Lib error message 20018, severity 16:\nGeneral SQL Server error\n"
     said = databases._message_of(Exception((208, b"Invalid object name 'nope'." + of_library * 2)))
     assert said == "Invalid object name 'nope'"
@@ -326,13 +326,13 @@ def test_a_large_integer_among_nulls_stays_the_number_that_it_is(tmp_path):
     assert (str(frame["b"].dtype), str(frame["c"].dtype)) == ("Int64", "float64")
 
 
-def test_columns_of_one_name_are_told_apart_and_a_table_without_rows_has_its_columns(tmp_path):
+def test_columns_of_one_name_are_distinguished_and_a_table_without_rows_has_its_columns(tmp_path):
     assert list(frame_of(tmp_path, ["a", "a", "a.1", "a"], [(1, 2, 3, 4)]).columns) == ["a", "a.2", "a.1", "a.3"]
     assert list(frame_of(tmp_path, ["a", "b"]).columns) == ["a", "b"]
     assert isinstance(query_rows.read(str(tmp_path / "rows"), {}), pandas.DataFrame)
 
 
-def test_values_that_are_not_of_the_wanted_type_are_told_with_the_database(tmp_path):
+def test_values_that_are_not_of_the_wanted_type_are_reported_with_the_database(tmp_path):
     wanted = 'The file "postgresql://db/sales" could not be read as sql: row 0, counted from its first row, has "x"'
     with pytest.raises(tabular.SliceError, match=wanted):
         frame_of(tmp_path, ["a"], [("x",)], a="int64")

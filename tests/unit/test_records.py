@@ -80,7 +80,7 @@ def test_a_bound_between_records_is_moved_nowhere(text):
 @pytest.mark.parametrize("long", [1, 1 << 12])
 @pytest.mark.parametrize("separator", [",", ";", "||"])
 @given(text=csv_text)
-def test_records_end_where_a_state_machine_says(long, separator, text):
+def test_records_end_where_a_state_machine_states(long, separator, text):
     quoted = TabularFormat("csv", multi_line=True, separator=separator)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "_LONG", long)
@@ -120,7 +120,7 @@ def test_a_byte_order_mark_does_not_hide_a_quote():
     assert starts(text, 1) == [11, 15]
 
 
-def test_blank_lines_are_told_from_records():
+def test_blank_lines_are_distinguished_from_records():
     assert [blank for _, blank in ends(b"\n \t\r\na\n,\n")] == [True, True, False, False]
     tabs = TabularFormat("csv", separator="\t")
     assert [blank for _, blank in ends(b"\t\n \n", tabs)] == [False, True]

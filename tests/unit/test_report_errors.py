@@ -75,7 +75,7 @@ TWO_KINDS = {
 
 
 @pytest.mark.parametrize("several", ONE_KIND.values(), ids=ONE_KIND.keys())
-def test_errors_of_one_type_and_line_are_one_kind_whatever_they_say(several):
+def test_errors_of_one_type_and_line_are_one_kind_whatever_they_state(several):
     text = summary_of([tried(number, **each) for number, each in enumerate(several)])
     assert text.count("failed attempts: 2") == 1
     differ = len({each["message"] for each in several}) > 1
@@ -106,7 +106,7 @@ def letters(number):
     return "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
-def test_the_summary_of_errors_is_bounded_and_says_what_it_leaves_out():
+def test_the_summary_of_errors_is_bounded_and_states_what_it_leaves_out():
     text = summary_of(tried(number, message=f"row {letters(number)}") for number in range(1203))
     assert text.count("UserError: ") == 100
     assert text.endswith("1103 failed attempts of rarer kinds are left out here.\n")
@@ -185,7 +185,7 @@ def test_a_failed_run_leaves_every_report_with_user_and_system_errors_apart(tmp_
     )
 
 
-def test_a_resumed_run_that_succeeds_takes_back_what_the_failed_one_said(tmp_path):
+def test_a_resumed_run_that_succeeds_takes_back_what_the_failed_one_stated(tmp_path):
     store = LocalStore(str(tmp_path))
     write(store, FAILED, [], [tried(1, terminal=True)])
     write(store, OUTCOME, [done(1, attempt=2)], [tried(1, terminal=True)])

@@ -43,7 +43,7 @@ def snapshot(*, total=None, scheduled=0, succeeded=0, failed=0, items=0, items_f
         ),
     ],
 )
-def test_the_metrics_say_what_is_over_and_what_remains(now, items_scheduled, expected):
+def test_the_metrics_state_what_is_finished_and_what_remains(now, items_scheduled, expected):
     values = metrics(now, items_scheduled=items_scheduled)
     assert tuple(values.values()) == expected
     assert list(values) == [

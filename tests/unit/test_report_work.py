@@ -64,7 +64,7 @@ def test_a_log_has_a_line_per_attempt_in_the_order_of_time():
     ]
 
 
-def test_a_process_that_never_came_to_run_says_so():
+def test_a_process_that_never_came_to_run_reports_it():
     logs = logs_of([], [tried(-1, attempt=0)])
     assert logs == {
         "node-0/process000.txt": "ended 2027-01-15 08:00:00.000 UTC before run(): RUN_EXCEPTION: ValueError: no digit\n"

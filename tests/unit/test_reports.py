@@ -59,7 +59,7 @@ LINES = {
 
 
 @pytest.mark.parametrize(("progress", "expected"), LINES.values(), ids=LINES.keys())
-def test_a_progress_line_says_how_far_the_run_is(progress, expected):
+def test_a_progress_line_states_how_far_the_run_is(progress, expected):
     assert progress_line(progress) == expected
 
 
@@ -163,7 +163,7 @@ def test_a_node_has_one_row_with_its_number_of_processes():
     ]
 
 
-def test_the_list_of_the_lost_has_a_line_per_mini_batch_that_failed_for_good():
+def test_the_list_of_the_lost_has_a_line_per_mini_batch_that_failed_permanently():
     found = lost(
         [tried(7, attempt=4, terminal=True, message="again"), tried(7), tried(2), tried(5, terminal=True, items=-1)]
     )
@@ -199,7 +199,7 @@ def test_where_a_script_may_return_nothing_it_has_no_failed_items_until_it_has_r
     assert [row["Failed"] for row in rows] == (["", ""] if not any(counts) else [str(5 - each) for each in counts])
 
 
-def test_a_mini_batch_that_failed_for_good_in_two_runs_of_a_resumed_step_is_lost_once():
+def test_a_mini_batch_that_failed_permanently_in_two_runs_of_a_resumed_step_is_lost_once():
     found = lost([tried(7, terminal=True), tried(7, attempt=2, terminal=True, message="again")])
     assert [each["message"] for each in found] == ["again"]
 
@@ -215,7 +215,7 @@ def test_a_mini_batch_that_failed_for_good_in_two_runs_of_a_resumed_step_is_lost
     ],
     ids=["failed", "done since", "failed again", "retried when the run ended", "one of two done since"],
 )
-def test_what_was_retried_since_did_not_fail_for_good(failed, committed, count):
+def test_what_was_retried_since_did_not_fail_permanently(failed, committed, count):
     assert f"; failed permanently: {count}\n" in summary_of(failed, committed)
 
 

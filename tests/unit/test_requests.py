@@ -70,7 +70,7 @@ def test_a_request_is_refused_with_a_sentence(script, operation, parameters, cat
         assert request("echo", name="later")["name"] == "later"  # the server goes on
 
 
-def test_an_agent_that_ends_answers_nobody(script):
+def test_an_agent_that_ends_answers_no_process(script):
     arrived = threading.Event()
     ended = []
 
@@ -91,7 +91,7 @@ def test_an_agent_that_ends_answers_nobody(script):
     assert ended == ["The agent ended before it answered the request; the step is ending, or its worker starts again."]
 
 
-def test_a_process_outside_of_a_step_has_nobody_to_ask(monkeypatch):
+def test_a_process_outside_of_a_step_has_no_agent_to_ask(monkeypatch):
     monkeypatch.delenv(context.VARIABLE, raising=False)
     with pytest.raises(RequestRefused, match="not part of a step"):
         request("echo", name="a")

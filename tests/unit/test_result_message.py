@@ -23,7 +23,7 @@ def told(result):
     return ScriptResult.from_json(text)
 
 
-def test_what_fits_is_told_whole():
+def test_what_fits_is_reported_whole():
     whole = result({"loss": 0.5, "rows": [{"a": 1}]}, git=GIT)
     assert told(whole) == whole
 
@@ -52,7 +52,7 @@ def test_texts_that_are_long_as_json_are_shortened():
     assert said.message.startswith("\N{SNOWMAN}")
 
 
-def test_half_a_character_is_told_as_a_question_mark():
+def test_half_a_character_is_reported_as_a_question_mark():
     assert told(result({"a": "\udce9"}, message="caf\udce9")).message == "caf?"
 
 

@@ -176,7 +176,7 @@ def test_a_run_that_went_on_with_new_code_and_did_nothing_may_go_back(folder):
     assert folder.begin()[0].verdict is None
 
 
-def test_a_ledger_of_before_codes_were_recorded_is_gone_on_with(folder):
+def test_a_ledger_of_before_codes_were_recorded_is_continued(folder):
     ledger = Ledger.claim(folder.store, {})
     folder.complete(ledger, 0)
     assert folder.begin()[0].verdict is None
@@ -200,7 +200,7 @@ SIGNED = "https://h/a?id={}&X-Amz-Date={}&X-Amz-Signature={}"
 
 
 @pytest.mark.parametrize("what", ["a model", "a side input", "an argument"])
-def test_an_address_that_is_signed_anew_changes_no_code_and_its_secret_is_not_recorded(job, monkeypatch, what):
+def test_an_address_that_is_signed_again_changes_no_code_and_its_secret_is_not_recorded(job, monkeypatch, what):
     monkeypatch.setattr(code, "contents_of", lambda places, most: Contents("", unknown="not asked"))
 
     def with_url(*parts):
@@ -223,7 +223,7 @@ def test_an_argument_with_another_parameter_of_a_secrets_name_is_another_one(job
     assert changes(first, other) == ["argument 1 changed"]
 
 
-def test_the_report_says_which_mini_batches_came_of_which_code(folder):
+def test_the_report_states_which_mini_batches_came_of_which_code(folder):
     _, ledger = folder.begin(resumed=False)
     folder.complete(ledger, 0, 1, 2, 5)
     changed = {"code": {"score.py": "ccc", "lib/util.py": "bbb"}, "accept_changed_code": True}

@@ -255,7 +255,7 @@ def on(*devices):
     return [{**READY[0], "device": device} for device in devices]
 
 
-def test_what_each_worker_computes_on_is_counted_and_kept_when_it_is_gone(bench):
+def test_what_each_worker_computes_on_is_counted_and_kept_after_its_end(bench):
     first, second = bench.agent("w1"), bench.agent("w0")
     assert bench.run.agents.devices() == ()
     bench.report(first, processes=on("", ""))  # no process has said it yet
@@ -269,7 +269,7 @@ def test_what_each_worker_computes_on_is_counted_and_kept_when_it_is_gone(bench)
     assert bench.run.agents.devices() == (*known[:2], Device("w1", "gpu:0", 2))
 
 
-def test_at_most_twenty_devices_are_told(bench):
+def test_at_most_twenty_devices_are_reported(bench):
     for number in range(30):
         bench.report(bench.agent(f"w{number:02}"), processes=on("cpu"))
     assert [each.worker for each in bench.run.agents.devices()] == [f"w{number:02}" for number in range(20)]

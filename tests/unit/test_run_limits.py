@@ -75,7 +75,7 @@ def test_while_no_process_is_ready_no_progress_is_expected(store):
     assert bench.run.verdict is None
 
 
-def test_a_run_that_is_drained_is_not_said_to_stand_still(store):
+def test_a_run_that_is_drained_is_not_reported_to_stand_still(store):
     bench = limited(store)
     bench.report(bench.agent())
     bench.run.draining = True

@@ -38,7 +38,7 @@ def test_lists_and_rows_are_lists_even_of_one(path):
     assert metrics.read(path) == {"one": [1], "more": [1, "b", 0, 1], "none": [], "table": [{"x": 1, "y": "b"}]}
 
 
-def test_what_json_cannot_say_is_put_into_words(path):
+def test_what_json_cannot_express_is_put_into_words(path):
     run = Run.get_context()
     run.log("numpy", np.float32(0.5))
     run.log("integer", np.int64(3))
@@ -72,7 +72,7 @@ def test_a_line_that_is_no_metric_is_passed_over(path, line):
     assert metrics.read(path) == {"a": 1}
 
 
-def test_a_line_that_says_nan_as_python_does_becomes_a_text(path):
+def test_a_line_that_states_nan_as_python_does_becomes_a_text(path):
     metrics.append(path, b'{"name": "a", "value": NaN}\n')
     assert json.loads(json.dumps(metrics.read(path), allow_nan=False)) == {"a": "nan"}
 

@@ -35,7 +35,7 @@ def test_a_run_never_succeeds_while_infrastructure_keeps_a_mini_batch_from_endin
     assert bench.run.verdict.succeeded
 
 
-def test_a_failure_of_category_system_costs_no_try_whoever_reports_it(store):
+def test_a_failure_of_category_system_costs_no_try_whichever_process_reports_it(store):
     bench = Bench(store, max_tries=1, thresholds=Thresholds(error_threshold=0))
     agent = bench.agent()
     bench.fail(agent, *bench.grant(agent), category=errors.SYSTEM, message="the disk is full")
@@ -95,7 +95,7 @@ ORIGINS = [
 
 
 @pytest.mark.parametrize(("origin", "waiting", "end"), ORIGINS, ids=["own store", "an input's store"])
-def test_a_run_in_which_nothing_completes_any_more_ends_after_its_limit_and_says_why(store, origin, waiting, end):
+def test_a_run_in_which_nothing_completes_any_more_ends_after_its_limit_and_states_why(store, origin, waiting, end):
     bench = Bench(store, timeouts=Timeouts(storage=100, progress_update=50))
     agent = bench.agent()
     bench.report(agent)
@@ -250,7 +250,7 @@ def test_nothing_is_granted_while_the_ledger_cannot_be_written(bench):
     assert bench.grant(agent) == [(0, 1)]
 
 
-def test_bringing_data_counts_against_no_limit_and_is_why_the_run_waits(tmp_path):
+def test_downloading_data_counts_against_no_limit_and_is_why_the_run_waits(tmp_path):
     bench = Bench(LocalStore(str(tmp_path)), timeouts=Timeouts(init=10.0))
     agent = bench.agent()
     state = {"process": "", "state": wire.DOWNLOADING, "mini_batch": None, "seconds": 1.0, "what": 'side input "x"'}

@@ -75,7 +75,7 @@ def test_an_agent_of_an_earlier_epoch_is_unknown(store):
         bench.complete(old, (3, 1))
 
 
-def test_a_run_whose_ledger_says_that_all_is_done_succeeds_at_once(store):
+def test_a_run_whose_ledger_has_all_mini_batches_succeeds_at_once(store):
     bench = Bench(store)
     agent = bench.agent()
     bench.complete(agent, *bench.grant(agent, 4))

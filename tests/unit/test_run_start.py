@@ -98,7 +98,7 @@ def test_a_step_ends_when_the_processes_of_every_worker_fail(store):
     )
 
 
-def test_a_step_whose_only_workers_to_come_fail_does_not_wait_for_others_for_good(store):
+def test_a_step_whose_only_workers_to_come_fail_does_not_wait_for_others_for_ever(store):
     bench = Bench(store, workers=4)
     agent = bench.agent("w0")
     for process in range(9):

@@ -31,13 +31,13 @@ def killed_command():
     return subprocess.run([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
 
 
-def test_a_folder_is_gone_at_the_end(temporary):
+def test_a_folder_is_deleted_at_the_end(temporary):
     with scratch_folder("run") as folder:
         (folder / "file").write_text("x")
     assert os.listdir(temporary) == []
 
 
-def test_what_a_killed_command_left_is_gone_at_the_next_start():
+def test_what_a_killed_command_left_is_deleted_at_the_next_start():
     left = killed_command()
     assert os.path.exists(f"{left}/large")
 
@@ -69,13 +69,13 @@ def test_a_link_is_not_followed(temporary):
     assert (temporary / "elsewhere" / "large").exists()
 
 
-def test_sockets_lie_in_the_scratch_folder_where_its_path_is_short(tmp_path):
+def test_sockets_are_in_the_scratch_folder_where_its_path_is_short(tmp_path):
     short = tmp_path.parent
     with socket_folder(short, longest="s") as folder:
         assert folder == short
 
 
-def test_sockets_of_a_long_path_lie_in_a_short_one_and_leave_nothing(tmp_path):
+def test_sockets_of_a_long_path_are_in_a_short_one_and_leave_nothing(tmp_path):
     long = tmp_path / ("x" * 120)
     with socket_folder(long, longest="worker-12.sock") as folder:
         assert len(str(folder / "worker-12.sock")) <= 103  # as many as macOS takes

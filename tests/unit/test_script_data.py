@@ -119,7 +119,7 @@ def test_a_reference_to_what_the_step_has_not_is_refused(bench):
     assert text == "The argument '--data=$(inputs.y)' names $(inputs.y), which the step does not define."
 
 
-def test_models_are_brought_and_the_first_is_in_the_environment(bench, remote):
+def test_models_are_downloaded_and_the_first_is_in_the_environment(bench, remote):
     open_store(remote).put("net/weights.bin", b"1")
     here = bench.write("models/a.pkl", "")
     spec = bench.prepare(models=(Model("net", 2, f"{remote}/net"), Model("a", 1, str(here))))
@@ -223,7 +223,7 @@ def test_an_upload_that_fails_fails_the_step(bench):
     assert result.message.startswith(f'The output "model" cannot be written to "{bench.here}/store": [Errno 20]')
 
 
-def test_artifacts_that_cannot_be_kept_are_told_behind_why_the_script_failed(bench):
+def test_artifacts_that_cannot_be_kept_are_reported_behind_why_the_script_failed(bench):
     bench.prepare()
     bench.write("folder/source/outputs/a.txt", "")
     shutil.rmtree(bench.run)
@@ -247,11 +247,11 @@ def test_artifacts_that_cannot_be_kept_are_told_behind_why_the_script_failed(ben
         ({"models": (Model("m", 1, "memory://absent/m"),)}, 'Model "m" (memory://absent/m) cannot be downloaded: '),
     ],
 )
-def test_what_cannot_be_used_is_told_in_one_sentence(bench, fields, sentence):
+def test_what_cannot_be_used_is_reported_in_one_sentence(bench, fields, sentence):
     assert bench.refused(**fields).startswith(sentence)
 
 
-def test_preparing_again_begins_anew(bench):
+def test_preparing_again_starts_from_nothing(bench):
     bench.prepare()
     for name in ("result.json", "metrics.jsonl", "source/outputs/a.txt"):
         bench.write(f"folder/{name}", "{}")
@@ -289,7 +289,7 @@ def test_a_source_in_the_image_is_left_to_the_host(bench):
         ({"outputs": (ScriptOutput("y", "/dev/null/y"),)}, "StorageError"),
     ],
 )
-def test_whose_fault_it_is_that_a_script_cannot_be_run_is_told(bench, fields, reason):
+def test_whose_fault_it_is_that_a_script_cannot_be_run_is_reported(bench, fields, reason):
     with pytest.raises(ScriptDataError) as caught:
         prepare(bench.job(**fields), str(bench.folder))
     assert caught.value.reason == reason

@@ -34,7 +34,7 @@ def result_message(tmp_path, code):
          "ValueError: no"),
     ],
 )  # fmt: skip
-def test_a_traceback_is_told_by_the_line_that_names_the_exception(tmp_path, code, line):
+def test_a_traceback_is_reported_by_the_line_that_names_the_exception(tmp_path, code, line):
     assert traceback_line(result_message(tmp_path, code)) == line
 
 

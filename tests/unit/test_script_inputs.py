@@ -95,6 +95,6 @@ def test_two_files_of_one_name_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("path", "error"), [("absent", ListingError), ("data/*.png", FileNotFoundError)])
-def test_what_is_not_there_is_told(store, tmp_path, path, error):
+def test_what_is_not_there_is_reported(store, tmp_path, path, error):
     with pytest.raises(error, match=path.replace("*", r"\*")):
         brought(store, tmp_path, path)

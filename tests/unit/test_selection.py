@@ -134,7 +134,7 @@ def test_a_job_selects_by_the_kind_of_each_input(root):
     assert f"{root}/_SUCCESS" in list(list_files(root, selected[1]))
 
 
-def test_an_input_of_nothing_but_what_is_left_out_says_so(root):
+def test_an_input_of_nothing_but_what_is_left_out_reports_it(root):
     write(root, "p/_SUCCESS", "p/r/x.csv")
     open_store(f"{root}/p/r").mark()
     inputs = (Input("rows", (f"{root}/p",), tabular=TabularFormat("csv")),)

@@ -29,7 +29,7 @@ def of_version(protocols, monkeypatch, *modules):
             monkeypatch.setattr(module, name, number)
 
 
-def test_an_agent_is_told_its_identity_the_epoch_and_the_job(tmp_path):
+def test_an_agent_gets_its_identity_the_epoch_and_the_job(tmp_path):
     async def scenario():
         async with serving(tmp_path) as caller:
             answer = await caller.register()
@@ -53,7 +53,7 @@ def test_who_does_not_know_the_token_gets_nothing(tmp_path, authorization):
     asyncio.run(scenario())
 
 
-def test_health_is_told_without_a_token_and_nothing_else_is(tmp_path):
+def test_health_is_served_without_a_token_and_nothing_else_is(tmp_path):
     async def scenario():
         async with serving(tmp_path) as caller, aiohttp.ClientSession() as stranger:
             async with stranger.get(f"{caller.url}/healthz") as answer:
@@ -149,7 +149,7 @@ def test_what_is_no_message_is_refused_with_a_sentence(tmp_path, body):
     asyncio.run(scenario())
 
 
-def test_an_agent_that_is_not_known_must_register_anew(tmp_path):
+def test_an_agent_that_is_not_known_must_register_again(tmp_path):
     async def scenario():
         async with serving(tmp_path) as caller:
             stranger = {"agent": "w9.1.x", "epoch": 1}
@@ -227,7 +227,7 @@ def held_end(monkeypatch):
         ("full store", "Assembling", ("Failed", "StorageError")),
     ],
 )
-def test_the_end_is_told_once_reports_and_marker_are_written(tmp_path, held_end, what, meanwhile, end):
+def test_the_end_is_reported_once_reports_and_marker_are_written(tmp_path, held_end, what, meanwhile, end):
     async def scenario():
         limits = {"thresholds": Thresholds(error_threshold=0), "timeouts": Timeouts(storage=0.1)}
         async with serving(tmp_path, **limits, max_tries=1) as caller:

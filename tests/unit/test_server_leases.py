@@ -118,7 +118,7 @@ def test_a_drain_is_for_the_agent_that_a_worker_has_then_and_not_for_a_later_one
     asyncio.run(scenario())
 
 
-def test_the_end_of_the_run_is_told_to_a_drained_worker_too(tmp_path):
+def test_the_end_of_the_run_is_reported_to_a_drained_worker_too(tmp_path):
     async def scenario():
         async with serving(tmp_path) as caller:
             await caller.register()

@@ -27,7 +27,7 @@ def test_nothing_is_there_that_was_not_asked_for():
     assert python(code) == "[None, None]"
 
 
-def test_installed_they_are_found_as_often_as_that_is_said():
+def test_installed_they_are_found_as_often_as_that_is_requested():
     code = """
 import longshore_shims, sys
 longshore_shims.install(); longshore_shims.install()

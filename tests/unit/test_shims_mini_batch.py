@@ -28,7 +28,7 @@ def files(tmp_path):
     return list(map(str, paths))
 
 
-def test_the_context_says_which_mini_batch_it_is_and_until_when():
+def test_the_context_states_which_mini_batch_it_is_and_until_when():
     made = context(["/in/a", "/in/b"], "/in")
     assert (made.minibatch_index, made.attempt, made.input_name, made.items_total) == ("7", 2, "images", 2)
     assert (made.partition_key_value, made.deadline) == ({}, 60.0)
@@ -47,7 +47,7 @@ def test_files_are_those_of_the_mini_batch_by_their_names_in_the_input(files, tm
     assert copies == [str(tmp_path / "copies/b/2.txt"), str(tmp_path / "copies/a/1.txt")]
 
 
-def test_files_that_were_brought_from_a_store_are_told_apart(files):
+def test_files_that_were_downloaded_from_a_store_are_distinguished(files):
     dataset = context([files[0], files[2], files[1]], "s3://bucket/images/**").dataset
     assert dataset.to_path() == ["/2.txt", "/2/2.txt", "/1.txt"]
     assert [Path(each).read_text() for each in dataset.download()] == ["2.txt", "2.txt", "1.txt"]

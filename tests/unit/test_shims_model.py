@@ -51,7 +51,7 @@ def test_a_steps_models_are_found_from_whatever_folder_the_process_is_in(folder,
 
 
 @pytest.mark.usefixtures("models")
-def test_what_is_not_there_is_looked_for_beside_the_script_and_then_told_with_what_there_is(folder):
+def test_what_is_not_there_is_looked_for_beside_the_script_and_then_reported_with_what_there_is(folder):
     write("local.pkl")
     assert Model.get_model_path("local.pkl") == str(folder / "local.pkl")
     with pytest.raises(ModelNotFoundException) as caught:
@@ -69,7 +69,7 @@ def test_what_is_not_there_is_looked_for_beside_the_script_and_then_told_with_wh
         Model.get_model_path("iris", version=7)
 
 
-def test_where_there_is_no_model_that_is_said():
+def test_where_there_is_no_model_that_is_reported():
     with pytest.raises(ModelNotFoundException, match=r"the step's models are: none\."):
         Model(None, "iris")
 
@@ -97,7 +97,7 @@ def test_a_model_object_knows_its_version_and_can_be_copied(folder):
 
 
 @pytest.mark.usefixtures("models")
-def test_what_a_model_cannot_do_here_is_said_with_the_alternative():
+def test_what_a_model_cannot_do_here_is_reported_with_the_alternative():
     model = Model(None, "iris")
     for call in (lambda: model.deploy(None), lambda: model.add_tags({}), lambda: model.package(None)):
         with pytest.raises(NotInsideAStep, match=r"^Model\.\w+ is not available inside a Longshore step: \w"):

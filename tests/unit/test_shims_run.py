@@ -83,7 +83,7 @@ def test_inputs_are_paths_of_files_and_datasets_of_tables(step, tmp_path):
     assert isinstance(found["table"], StepDataset)
 
 
-def test_an_input_that_there_is_not_is_told_with_those_that_there_are(step):
+def test_an_input_that_there_is_not_is_reported_with_those_that_there_are(step):
     found = step(inputs=(Given("images", ("/in",)), Given("far", ("s3://bucket/in/*",)))).input_datasets
     assert "image" not in found
     assert found.get("image") is None
@@ -152,7 +152,7 @@ def test_outside_of_a_step_a_run_is_an_offline_one(capsys):
         ),
     ],
 )
-def test_what_only_azure_can_do_is_told_with_the_alternative(step, call, sentence):
+def test_what_only_azure_can_do_is_reported_with_the_alternative(step, call, sentence):
     with pytest.raises(NotInsideAStep) as caught:
         call(step())
     assert str(caught.value).startswith(sentence)

@@ -278,7 +278,7 @@ def test_a_large_log_is_written_less_often(bench, clock, monkeypatch):
     assert len(bench.objects()["logs/p.txt"]) == 31
 
 
-def test_of_a_log_that_is_too_long_the_end_is_kept_and_the_file_says_so(bench, monkeypatch):
+def test_of_a_log_that_is_too_long_the_end_is_kept_and_the_file_reports_it(bench, monkeypatch):
     monkeypatch.setattr(shipping, "LOG_LIMIT", 10)
     bench.store.put("logs/p.txt", b"earlier!")
     bench.write("logs", "p.txt", "0123456789abcdef")
@@ -362,7 +362,7 @@ def test_arguments_that_name_the_output_name_its_copy_here(bench):
     assert spec.log_dir == bench.places.logs
 
 
-def test_a_source_that_is_not_here_is_told(bench):
+def test_a_source_that_is_not_here_is_reported(bench):
     with pytest.raises(StagingError, match='source "s3://b/code" is not a local path'):
         host_spec(
             replace(bench.job, source_uri="s3://b/code"),
@@ -376,7 +376,7 @@ def test_a_source_that_is_not_here_is_told(bench):
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-def test_models_that_lie_elsewhere_are_brought_once(bench):
+def test_models_that_are_elsewhere_are_downloaded_once(bench):
     store = open_store(f"memory://{uuid4()}")
     for name in ("folder/a.txt", "folder/deep/b.txt", "one.txt"):
         store.put(name, name.encode())
@@ -395,7 +395,7 @@ def test_models_that_lie_elsewhere_are_brought_once(bench):
     assert spec.variables["AZUREML_MODEL_DIR"] == folder
 
 
-def test_a_model_that_does_not_come_is_told_and_leaves_nothing(bench):
+def test_a_model_that_does_not_come_is_reported_and_leaves_nothing(bench):
     job = replace(bench.job, models=(Model("m", 1, "memory://absent/model"),))
     with pytest.raises(StagingError, match=r'model "m" \(memory://absent/model\) cannot be downloaded: .*does not'):
         download_models(job.models, bench.places.models)

@@ -174,7 +174,7 @@ DEATHS = [
 @pytest.mark.parametrize(
     ("exit", "killed", "category", "message"), [case[1:] for case in DEATHS], ids=[case[0] for case in DEATHS]
 )
-def test_the_cause_of_a_death_is_said(exit, killed, category, message):
+def test_the_cause_of_a_death_is_reported(exit, killed, category, message):
     made = slot(queue=(1,))
     made.exit, made.killed = exit and Exit(*exit), killed
     assert made.cause_of_death() == Verdict(category, message)
@@ -322,7 +322,7 @@ def test_those_that_were_too_slow_are_charged_when_the_process_is_killed_for_it_
     assert (begun(running), numbers(waiting)) == ([(1, 0.0)], [2])
 
 
-def test_what_else_a_process_ran_is_not_charged_when_one_mini_batch_ended_it_by_what_it_said():
+def test_what_else_a_process_ran_is_not_charged_when_one_mini_batch_ended_it_by_what_it_stated():
     made = at_once(1, 2, begun=(1, 2))
     made.work.done(1, 1, 1.0)
     made.blameless = True

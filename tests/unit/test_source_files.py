@@ -83,7 +83,7 @@ def test_what_editors_and_tools_leave_behind_is_no_source(folder, name):
     [("!*.pyc", "x.pyc"), ("!.vscode/", ".vscode/a"), ("!/env/", "env/a.py"), ("!node_modules", "code/node_modules/a"),
      ("!.DS_Store", "code/.DS_Store")],
 )  # fmt: skip
-def test_a_line_of_the_ignore_file_brings_back_what_is_ignored_by_itself(folder, line, name):
+def test_a_line_of_the_ignore_file_includes_again_what_is_ignored_by_itself(folder, line, name):
     write(folder, name)
     write(folder, "env/pyvenv.cfg")
     assert name not in found(folder)
@@ -97,7 +97,7 @@ def test_what_only_resembles_junk_or_a_run_is_source(folder, name):
     assert name in found(folder)
 
 
-def test_the_folder_itself_may_have_any_name_and_lie_in_a_run(tmp_path):
+def test_the_folder_itself_may_have_any_name_and_be_in_a_run(tmp_path):
     write(tmp_path, "longshore-runs/train.py")
     assert found(tmp_path / "longshore-runs") == ["train.py"]
 

@@ -251,7 +251,7 @@ def test_versions_are_compared_by_what_lasts(planned, found, is_same):
         ('4 "a"', '4 "b"', 'its version was "a" and is "b"'),
     ],
 )
-def test_a_difference_is_told_in_words(planned, found, text):
+def test_a_difference_is_reported_in_words(planned, found, text):
     assert stamps.difference(planned, found) == text
 
 

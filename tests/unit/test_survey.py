@@ -46,7 +46,7 @@ def contents(*places):
 # --- sources ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_source_is_copied_and_told_file_by_file(place, target):
+def test_a_source_is_copied_and_reported_file_by_file(place, target):
     code = place("code")
     code.put("train.py", b"1")
     code.put("lib/util.py", b"2")
@@ -84,7 +84,7 @@ def test_a_source_that_holds_the_store_has_no_runs_in_it(place):
     assert list(copied(base.uri, place("everything/longshore/run-1/sources/0")).files) == ["train.py"]
 
 
-def test_a_source_that_is_a_path_comes_with_what_git_says_of_it(tmp_path, target):
+def test_a_source_that_is_a_path_comes_with_what_git_states_of_it(tmp_path, target):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "train.py").write_text("1")
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(tmp_path / "code")]
@@ -95,7 +95,7 @@ def test_a_source_that_is_a_path_comes_with_what_git_says_of_it(tmp_path, target
     assert list(found.files) == ["train.py"]
 
 
-def test_what_git_says_is_not_asked_of_a_store(target):
+def test_what_git_states_is_not_asked_of_a_store(target):
     uri = f"memory://{uuid4()}/code"
     open_store(uri).put("train.py", b"1")
     assert copied(uri, target).git is None
@@ -111,7 +111,7 @@ def test_a_source_that_holds_data_is_refused_in_one_sentence(place, target, monk
 
 
 @pytest.mark.parametrize("name", ["absent", "absent.zip", "file.py", "bad.zip"])
-def test_what_is_no_source_is_told_in_one_sentence(place, target, name):
+def test_what_is_no_source_is_reported_in_one_sentence(place, target, name):
     place("").put("file.py", b"1")
     place("").put("bad.zip", b"1")
     with pytest.raises(SurveyError) as caught:
@@ -194,7 +194,7 @@ def packed(*sources, contents=None):
     return SurveyResult.unpack(words)
 
 
-def test_few_files_are_told_one_by_one():
+def test_few_files_are_reported_one_by_one():
     source = SourceFound(files(*(f"lib/{number}.py" for number in range(60))), {"branch": "trunk"})
     result = packed(source, contents={"train": {"rows": digest("r")}})
     assert result == SurveyResult((source,), {"train": {"rows": digest("r")}})
@@ -225,7 +225,7 @@ def test_files_of_inputs_are_named_as_far_as_there_is_room(inputs, named):
     assert SurveyResult.unpack(words).held == {"files": held, "counts": counts, "nothing": {}}[named]
 
 
-def test_where_not_even_digests_have_room_nothing_is_told_of_inputs():
+def test_where_not_even_digests_have_room_nothing_is_reported_of_inputs():
     contents = {digest(str(number)): {"input rows": digest(str(number))} for number in range(800)}
     assert packed(SourceFound(files("a.py")), contents=contents) == SurveyResult((SourceFound(files("a.py")),))
 
@@ -243,7 +243,7 @@ def test_a_folded_folder_is_another_once_a_file_in_it_is():
     assert fold(before, 3000) == fold(dict(reversed(before.items())), 3000)
 
 
-def test_how_a_source_is_told_does_not_depend_on_what_is_in_files_or_in_other_sources():
+def test_how_a_source_is_reported_does_not_depend_on_what_is_in_files_or_in_other_sources():
     names = [f"{folder}/{number}.py" for folder in "abcdefgh" for number in range(12)]
     one = SourceFound({name: digest(f"1{name}") for name in names})
     two = SourceFound({name: digest(f"2{name}") for name in names}, {"branch": "x" * 200})
@@ -253,7 +253,7 @@ def test_how_a_source_is_told_does_not_depend_on_what_is_in_files_or_in_other_so
     assert any(name.endswith("/") for name in told[0])
 
 
-def test_what_git_says_gives_way_to_digests():
+def test_what_git_states_gives_way_to_digests():
     source = SourceFound(files(*(f"{number}.py" for number in range(90))))
     git = {"branch": "".join(digest(str(number)) for number in range(60))}
     assert packed(SourceFound(source.files, git)) == SurveyResult((source,))
@@ -272,7 +272,7 @@ def test_inputs_are_folded_into_one_of_their_step_and_then_of_all():
     assert all(each.keys() == {"*"} for each in packed(contents=many).contents.values())
 
 
-def test_more_sources_than_can_be_told_of_are_refused():
+def test_more_sources_than_can_be_reported_are_refused():
     assert len(packed(*(SourceFound(files(f"{number}.py")) for number in range(120))).sources) == 120
     with pytest.raises(ResultTooLargeError, match="The digests of 300 sources exceed"):
         survey_message(SurveyResult(tuple(SourceFound(files(f"{number}.py")) for number in range(300))))

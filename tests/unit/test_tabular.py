@@ -226,7 +226,7 @@ def test_a_parquet_index_with_a_name_becomes_a_column_and_one_without_is_dropped
     ("rows", "at"), [(b"1,2,3\n", 4), (b"1,2,3\n1,2\n", 4), (b"1,2\n1,2,3", 8), (b'"\n","1"\n1,2,3', 12)]
 )
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_a_row_with_too_many_fields_is_an_error_that_says_where_it_is(path, rows, at, mark):
+def test_a_row_with_too_many_fields_is_an_error_that_states_where_it_is(path, rows, at, mark):
     path.write_bytes(mark + b"a,b\n" + rows)
     quoted = TabularFormat("csv", multi_line=True)
     place = f'The file "{path}" could not be read as csv: the record at byte {at + len(mark)}'
@@ -278,7 +278,7 @@ def test_json_lines_may_be_dicts_which_need_no_package_and_have_the_fields_of_th
     )
 
 
-def test_a_line_that_is_no_dict_is_told_with_its_byte(path):
+def test_a_line_that_is_no_dict_is_reported_with_its_byte(path):
     path.write_bytes(b'{"a": 1}\n[1]\n')
     said = failure({"path": str(path), "start": 0, "end": 13}, replace(LINES, as_dicts=True))
     assert "the record at byte 9 is not a JSON object" in said

@@ -288,7 +288,7 @@ def test_a_type_without_missing_values_refuses_files_that_lack_the_column(path, 
         load({"pieces": pieces}, replace(LINES, column_types={"k": kind}))
 
 
-def test_a_value_of_another_type_is_told_with_its_place(path):
+def test_a_value_of_another_type_is_reported_with_its_place(path):
     pyarrow.parquet.write_table(pyarrow.table({"x": [1, 300]}), path)
     said = failure(
         {"path": str(path), "row_groups": [0, 1], "rows": None}, replace(PARQUET, column_types={"x": "int8"})

@@ -225,7 +225,7 @@ def test_a_current_folder_whose_name_no_status_could_hold_is_refused(step, monke
     assert r"caf\udce9/longshore-runs" in capsys.readouterr().err
 
 
-def test_output_that_nobody_reads_is_no_error_of_ours(step):
+def test_output_that_no_process_reads_is_no_error_of_ours(step):
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "longshore_cli", "run", "step.yaml", "--explain"]

@@ -125,7 +125,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize(("result", "kind"), EMPTY.values(), ids=EMPTY.keys())
-def test_a_parquet_column_without_a_value_says_so(result, kind):
+def test_a_parquet_column_without_a_value_reports_it(result, kind):
     field = tables(result).schema.field("x")
     assert (str(field.type), field.metadata) == (kind, NO_VALUE)
     assert tables([{"x": 1}]).schema.field("x").metadata is None

@@ -40,7 +40,7 @@ def test_what_ran_when_a_file_changed_is_suspected(changed, completed, others, w
     assert sorted(Suspects().judge([file(changed)], completed, others)) == wanted
 
 
-def test_suspects_fail_again_while_they_leave_the_file_as_it_is_and_nobody_else_does():
+def test_suspects_fail_again_while_they_leave_the_file_as_it_is_and_no_other_does():
     suspects = Suspects()
     assert list(suspects.judge([file(5)], [ONE], [BOTH])) == [1]
     assert suspects.is_known(file(5))

@@ -45,7 +45,7 @@ ALL = sorted(vm_sizes._sizes().values(), key=lambda size: size.name)
         ("Standard_NV12", 12, 112, 2),
     ],
 )
-def test_a_size_is_what_azure_says(name, cores, memory, gpus):
+def test_a_size_is_what_azure_states(name, cores, memory, gpus):
     assert find(name) == VmSize(name, cores, memory, gpus)
 
 
@@ -59,7 +59,7 @@ def test_what_is_no_size_is_not_found(name):
     assert find(name) is None
 
 
-def test_who_mistypes_a_name_is_told_what_it_resembles():
+def test_a_mistyped_name_is_answered_with_what_it_resembles():
     assert nearest("Standard_D3s_v3")[0] in {"Standard_D32s_v3", "Standard_D2s_v3", "Standard_D8s_v3"}
     assert "Standard_NC6s_v3" in nearest("NC6_v3")
     assert len(nearest("D4_v6")) == 3
@@ -69,7 +69,7 @@ def test_who_mistypes_a_name_is_told_what_it_resembles():
 @pytest.mark.parametrize(
     ("cores", "reserved"), [(1, 60), (2, 100), (4, 140), (8, 180), (16, 260), (32, 420), (64, 740)]
 )
-def test_cpu_is_reserved_as_the_table_of_aks_says(cores, reserved):
+def test_cpu_is_reserved_as_the_table_of_aks_states(cores, reserved):
     assert vm_sizes._cpu_reserved(cores) == reserved
 
 

@@ -22,7 +22,7 @@ def completed(worker):
     return [[each[0], each[1]] for each in worker.outbox.batch.completed]
 
 
-def test_what_a_process_says_of_its_device_is_cut():
+def test_what_a_process_states_of_its_device_is_cut():
     async def scenario():
         worker = Worker(JOB, SPEC, agent="worker-0.1.a")
         worker.host_connected(Peer())
@@ -33,7 +33,7 @@ def test_what_a_process_says_of_its_device_is_cut():
     asyncio.run(scenario())
 
 
-def test_a_worker_tells_what_its_processes_compute_on_those_that_replace_others_too(worker, child):
+def test_a_worker_states_what_its_processes_compute_on_those_that_replace_others_too(worker, child):
     assert [each["device"] for each in worker.states()] == ["gpu:0"]
     worker.child_gone(child, PROCESS)
     worker.host_message([messages.EXITED, PROCESS, 1, False])

@@ -11,7 +11,7 @@ from longshore_planner.azureml import Remarked, plain, translate
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_text_says_what_the_documents_say(name: str):
+def test_the_text_states_what_the_documents_state(name: str):
     found = translate(yaml.safe_load((AZUREML / name).read_text()), name="x")
     for each in found.documents:
         assert yaml.safe_load(yaml_text(each)) == plain(each)
