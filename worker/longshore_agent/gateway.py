@@ -183,11 +183,14 @@ def bind(path: str) -> socket.socket:
 
     Only owner and group may connect: the user's container shares a group with the agent's.
     """
-    if os.path.exists(path):
+    if os.path.lexists(path):
         os.unlink(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(path)
-    os.chmod(path, 0o770)  # noqa: S103  (see above; connections are refused before listen())
+    earlier = os.umask(0o007)  # chmod would follow a link that a script put there meanwhile
+    try:
+        listening.bind(path)
+    finally:
+        os.umask(earlier)
     listening.listen(256)
     return listening
 
