@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import threading
 from functools import partial
 from pathlib import Path
@@ -255,7 +256,13 @@ class TestDatasets:
         ("name", "message"),
         [
             ("query", 'Dataset "query" version 1 is a query of a database; declare it in spec.inputs'),
-            ("gone", 'Dataset "gone" version 1 cannot be downloaded: '),
+            (
+                "gone",
+                (
+                    r'Dataset "gone" version 1 in Datastore "bucket" cannot be downloaded: The path '
+                    r'"memory://named/nothing/here" does not exist\.$'
+                ),
+            ),
         ],
     )
     def test_a_dataset_whose_files_cannot_be_had_is_refused_at_its_first_use(self, name, message):
@@ -362,6 +369,13 @@ class TestDatastores:
             'Datastore "folder" is on a volume that this step only reads; add "folder" to spec.datastores of the step '
             "to write to it."
         )
+
+    @pytest.mark.parametrize("prefix", ["nothing", "wor", "words/*", "words/en.txt/x", "t/*.csv"])
+    def test_what_is_neither_a_file_nor_a_folder_is_not_downloaded(self, prefix, step):
+        message = f'"{re.escape(prefix)}" of Datastore "bucket" cannot be downloaded: .*(does not exist|neither a file)'
+        with pytest.raises(UserErrorException, match=message):
+            Datastore(None, "bucket").download("here", prefix=prefix)
+        assert not (step / "here").exists()
 
     @pytest.mark.parametrize("prefix", ["../x", "words/../../x", "a\\b"])
     def test_scripts_read_nowhere_else(self, prefix):
@@ -519,7 +533,7 @@ def test_a_store_that_fails_for_a_while_delays_the_answer(tmp_path, monkeypatch,
         assert len(noted) == failures
         origin, message = noted[0]
         assert origin == "input"
-        assert message.startswith('Model "digits" version 1 cannot be downloaded: ')
+        assert message.startswith('Model "digits" version 1 in Datastore "bucket" cannot be downloaded: ')
         assert os.listdir(tmp_path / "named/unfinished") == []
         await files.close()
 
@@ -535,7 +549,7 @@ def test_a_store_that_fails_for_too_long_is_an_error_that_names_the_model(tmp_pa
 
         monkeypatch.setattr(named_files, "fetch_file_to", failing)
         with pytest.raises(
-            RequestError, match=r'Model "digits" version 1 cannot be downloaded: .*reset by peer'
+            RequestError, match=r'version 1 in Datastore "bucket" cannot be downloaded: .*reset'
         ) as error:
             await fetch(made, "digits", version=1)
         assert error.value.category == "failed"
@@ -550,7 +564,8 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_it_is_downloaded(tmp_pa
         files, made = operations(tmp_path)
         await fetch(made, "digits", version=1)
         with pytest.raises(
-            RequestError, match=r'Model "digits" version 2 has 0\.0 MiB, and 0\.0 MiB of the worker'
+            RequestError,
+            match=r'version 2 in Datastore "bucket" has 0\.0 MiB, and 0\.0 MiB of',
         ) as error:
             await fetch(made, "digits")
         assert "free some disk space, or on a cluster raise scratchSizeLimit" in str(error.value)

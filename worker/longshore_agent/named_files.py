@@ -12,7 +12,9 @@ or disk are retried for as long as the run allows, like those of inputs.
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
+import math
 import os
 import re
 import shutil
@@ -36,6 +38,7 @@ from longshore_protocol.backoff import pause
 from longshore_protocol.text import MESSAGE, printable
 from longshore_storage import beneath
 from longshore_storage.causes import cause_of
+from longshore_storage.errors import StorageError
 from longshore_storage.folders import Stamp
 from longshore_storage.listing import Selection, list_stamped
 from longshore_storage.store import local_path
@@ -97,6 +100,7 @@ class NamedFiles:
         task = self._shared.get(target)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._shared[target] = asyncio.create_task(self._complete(what, target, uris))
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # all that waited may be gone
         return [await asyncio.shield(task)]  # another process may wait for it, too
 
     async def temporary(self, what: str, uri: str) -> str:
@@ -152,14 +156,15 @@ class NamedFiles:
         await self._retried(what, "downloaded", uris[0], attempt)
 
     async def _retried(self, what: str, done: str, uri: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        give_up, failures = time.monotonic() + self._patience, 0
+        give_up, failures = math.inf, 0
         while True:
             try:
                 return await attempt()
             except (_Closed, RequestError):
                 raise
             except Exception as error:  # each store's library raises its own
-                cause = await asyncio.to_thread(cause_of, uri, error)
+                give_up = min(give_up, time.monotonic() + self._patience)
+                cause = await asyncio.to_thread(_cause, uri, error)
                 message, origin = f"{what} cannot be {done}: {cause}", origin_of(error)
                 if origin is None or time.monotonic() >= give_up:
                     raise RequestError(f"{message}.", messages.FAILED_REQUEST) from error
@@ -201,6 +206,8 @@ class NamedFiles:
         names = names_below(found)
         if base is not None:
             names = {file.removeprefix(root + "/"): file for file in found[0][1]}
+            if not all(file.startswith(root + "/") for file in found[0][1]):
+                raise FileNotFoundError(f'"{base}" is neither a file nor a folder; a download supports no globs')
         require_distinct(folder, names)
         return [(file, inside(f"{folder}/folder", name)) for name, file in names.items()], size
 
@@ -248,6 +255,12 @@ class NamedFiles:
             )
             raise RequestError(text, messages.NOT_ALLOWED)
         self._taken += size
+
+
+def _cause(uri: str, error: Exception) -> str:
+    """Return the cause of an error as a clause; errors of our storage have sentences of their own. Blocking."""
+    is_sentence = isinstance(error, StorageError | FileNotFoundError) and error.args[:1] != (errno.ENOENT,)
+    return str(error).rstrip(".") if is_sentence else cause_of(uri, error)
 
 
 def _log_failing(_origin: str, message: str) -> None:

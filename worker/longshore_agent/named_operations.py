@@ -68,7 +68,9 @@ class NamedOperations:
         """Return the local paths of a Model or Dataset: files, folders, and in a local run globs."""
         asset = self._asset(kind, given)
         place = os.path.join(kind.lower(), asset.resource)
-        paths = await self._files.shared(described(asset), place, self._data.uris(asset))
+        stores = " and ".join(f'"{each}"' for each in sorted({store for store, _ in asset.locations if store}))
+        what = f"{described(asset)} in Datastore {stores}" if stores else described(asset)
+        paths = await self._files.shared(what, place, self._data.uris(asset))
         return {**_shown(asset), "paths": paths}
 
     async def _find_datastores(self, _: Parameters) -> list[dict[str, Any]]:
