@@ -92,7 +92,12 @@ class Output:
 
 @dataclass(frozen=True)
 class StepOutput:
-    """An output of one step as the input of another: `step.outputs["NAME"]`."""
+    """An output of one step as the input of another: `step.outputs["NAME"]`.
+
+    Args:
+        step: Name of the step that writes it.
+        name: Name of the output.
+    """
 
     step: str
     name: str

@@ -22,16 +22,26 @@ class Progress:
     """Finished parts of all: mini-batches of a ParallelRunStep, or steps of a pipeline.
 
     `str(progress)` is one line, such as "120/400, 3 failed, 240/min, 2m30s left".
+
+    Args:
+        done: Finished parts, failed ones included.
+        failed: Failed parts.
+        total: All parts; None while their number is unknown.
+        rate_per_minute: Mini-batches that finish per minute.
+        remaining_seconds: Seconds until the last one finishes, at that rate.
+        rate: The rate as tables show it, such as "240/min".
+        remaining: The remaining time as tables show it, such as "2m30s".
+        workers: Ready workers of requested ones, such as "2/2".
     """
 
     done: int
     failed: int = 0
-    total: int | None = None  # None while unknown
+    total: int | None = None
     rate_per_minute: float | None = None
     remaining_seconds: int | None = None
-    rate: str = ""  # as shown in tables
+    rate: str = ""
     remaining: str = ""
-    workers: str = ""  # ready of requested ones, such as "2/2"
+    workers: str = ""
 
     def __str__(self) -> str:
         parts = [f"{self.done}/{'?' if self.total is None else self.total}"]

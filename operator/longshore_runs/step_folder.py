@@ -24,17 +24,29 @@ _LEDGER = "state/ledger"
 
 @dataclass(frozen=True)
 class Failure:
-    """A mini-batch with failed items."""
+    """A mini-batch with failed items.
+
+    Args:
+        mini_batch: Its number.
+        input: Name of its input.
+        items: Its files, or positions of its rows.
+        items_failed: Number of failed items; None if unknown.
+        attempts: Number of attempts.
+        category: Category of the last error, such as UserError or Timeout.
+        message: The last error, in one line.
+        worker: The worker of the last attempt.
+        log: Name of the log with the traceback, in the step's run folder.
+    """
 
     mini_batch: int
     input: str
     items: tuple[str, ...]
-    items_failed: int | None  # None if unknown
+    items_failed: int | None
     attempts: int
     category: str
     message: str
     worker: str
-    log: str  # name of the log in the step's folder
+    log: str
 
 
 class Rows(NamedTuple):

@@ -22,6 +22,7 @@ from docsite.pages import pages
 from model_fields import fields_of
 from reasons_in_code import reasons_in_code
 
+import longshore
 from longshore_api import KINDS
 from longshore_cli import exit_codes
 from longshore_cli.__main__ import make_parser
@@ -76,6 +77,19 @@ def test_ranges_and_defaults_are_those_of_the_models(texts: Mapping[str, str]):
 
 def test_all_kinds_are_listed(texts: Mapping[str, str]):
     assert sorted(re.findall(r"^\| \[(\w+)\]", texts["kinds/index.md"], re.MULTILINE)) == sorted(KINDS)
+
+
+def test_all_public_names_of_python_are_on_the_page_with_their_arguments(texts: Mapping[str, str]):
+    page = texts["python.md"]
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", page, re.MULTILINE | re.DOTALL))
+    assert sections.keys() == set(longshore.__all__)
+    for name, section in sections.items():
+        made = getattr(longshore, name)
+        if dataclasses.is_dataclass(made):
+            rows = dict(re.findall(r"^\| (?:\* )?`(\w+)` \|.*\| (.*) \|$", section, re.MULTILINE))
+            assert rows.keys() == {each.name for each in dataclasses.fields(made)}
+            assert [argument for argument, text in rows.items() if not text.strip()] == []
+    assert [name for name in ("wait", "outputs", "retry") if f"#### Run.{name}\n" not in page] == []
 
 
 def test_all_commands_and_options_are_on_the_page(texts: Mapping[str, str]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from docsite import command_line, environment, exit_codes, kinds, metrics, reasons, rows
+from docsite import command_line, environment, exit_codes, kinds, metrics, python_api, reasons, rows
 from longshore_api.crdgen.definitions import definitions
 
 
@@ -14,6 +14,7 @@ def pages() -> dict[str, str]:
         "environment.md": environment.page(),
         "exit-codes.md": exit_codes.page(),
         "metrics.md": metrics.page(),
+        "python.md": python_api.page(),
         "reasons.md": reasons.page(),
         "rows.md": rows.page(),
     }
