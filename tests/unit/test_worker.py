@@ -237,3 +237,29 @@ def test_after_an_absence_of_the_agent_its_processes_have_the_time_that_they_had
         now += 1.0
         worker.tick()
     assert [message[0] for message in worker._host.received].count(messages.KILL) == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "counts"),
+    [
+        ("said bye", (1, 0)),
+        ("crashed after that", (1, 0)),
+        ("raised", (0, 1)),
+        ("took too long", (0, 1)),
+        ("killed by others", (0, 0)),  # another worker is to run it
+    ],
+)
+def test_a_shutdown_counts_unless_its_process_was_killed_by_others(worker, child, monkeypatch, end, counts):
+    worker.drain()
+    assert child.received[-1] == [messages.SHUTDOWN]
+    if end in ("said bye", "crashed after that"):
+        worker.child_message(PROCESS, [messages.BYE], b"")
+    if end == "took too long":
+        began = worker._clock()
+        for seconds in range(40):
+            monkeypatch.setattr(worker, "_clock", lambda seconds=seconds: began + seconds)
+            worker.tick()
+    code = {"said bye": 0, "crashed after that": -11, "raised": 1}.get(end, -9)
+    worker.child_gone(child, PROCESS)
+    worker.host_message([messages.EXITED, PROCESS, code, False])
+    assert (len(worker.shut_down), worker.failed_shutdowns) == counts

@@ -86,7 +86,7 @@ class Worker:
         self.report_now = asyncio.Event()  # the outbox is full, or the worker is idle
         self.ending = asyncio.Event()  # no further process will be started
         self.shut_down: list[int] = []  # processes whose shutdown() has ended
-        self.failed_shutdowns = 0  # processes that exited by themselves in shutdown()
+        self.failed_shutdowns = 0  # processes whose shutdown() failed or took too long; not those killed by others
         self.ended = asyncio.Event()  # all processes have exited and no further one will be started
 
     # --- for the agent's tasks -------------------------------------------------------------------------------------
@@ -402,7 +402,7 @@ class Worker:
         peer = self._peers.pop(slot.process, None)
         cause, before_ready = slot.cause_of_death(), slot.state in (State.SPAWNING, State.STARTING)
         stacks = "" if slot.exit is None else slot.exit.stacks
-        has_failed = slot.exit is not None and slot.exit.code >= 0 and slot.killed is None
+        has_failed = slot.killed is not None or (slot.exit is not None and slot.exit.code >= 0)
         if slot.state is State.ENDING and has_failed and slot.process not in self.shut_down:
             self.failed_shutdowns += 1
         running, waiting = slot.died(now)
