@@ -61,7 +61,7 @@ MANIFESTS = {
     "worker_pod_with_packages": lambda _: pods.worker_pod(WITH_PACKAGES, SETTINGS, 1),
     "script_pod_with_packages": lambda _: tasks.task_pod(a_task(environment=IN_BUCKET), SETTINGS, 0),
     "environment_packages": lambda _: environments.packages_map(SCIKIT, PACKED),
-    "environment_built": lambda _: environments.built_map(SCIKIT, PACKED, BuiltEnvironment("1.tar.zst", "1", 2)),
+    "environment_built": lambda _: environments.built_map(SCIKIT, PACKED, BuiltEnvironment("1.zst", "1", 2)),
     "builder_pod": lambda _: environments.builder_pod(SCIKIT, PACKED, WITH_PACKAGES.provision, SETTINGS, 2),
     "survey_map": lambda _: surveys.survey_map(RUN, SURVEY),
     "survey_pod": lambda _: surveys.survey_pod(RUN, SURVEY, SETTINGS),

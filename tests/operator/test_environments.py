@@ -11,7 +11,7 @@ from world import NAMESPACE, Crash, kind
 from longshore_operator.common.environments import LOSSES
 from longshore_protocol.built_environment import BuiltEnvironment
 
-BUILT = BuiltEnvironment("1.tar.zst", "1", 100).to_json()
+BUILT = BuiltEnvironment("1.zst", "1", 100).to_json()
 UNKNOWN = "The packages cannot be resolved: nowhere was not found in the package registry."
 STEPS = [f"train-{number}" for number in range(20)]
 KIND = "ScriptStep"

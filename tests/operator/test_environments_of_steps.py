@@ -17,7 +17,7 @@ from longshore_planner.cluster.pod_requirements import PodRequirements
 from longshore_protocol.built_environment import BuiltEnvironment
 from longshore_protocol.package_set import PackageSet
 
-BUILT = BuiltEnvironment("1.tar.zst", "1", 100).to_json()
+BUILT = BuiltEnvironment("1.zst", "1", 100).to_json()
 PACKED = kind("Environment", "scikit", image="python:3.11-slim", packages={"pip": ["scikit-learn"]})
 
 

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import tarfile
 from pathlib import Path
 from uuid import uuid4
 
@@ -143,42 +142,51 @@ def test_an_empty_folder_is_not_published(store, tmp_path):
     assert store.names("e") == []
 
 
-def archive(*entries):
-    """Return an archive with entries: (name, type, content or target)."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, kind, content in entries:
-            entry = tarfile.TarInfo(name)
-            entry.type = kind
-            if kind == tarfile.REGTYPE:
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
-            else:
-                entry.linkname = content
-                tar.addfile(entry)
-    return io.BytesIO(pyarrow.compress(packed.getvalue(), "zstd", asbytes=True))
+def archive(entries, content=b"", *, length=None):
+    """Return an archive with these entries in its index."""
+    index = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    packed = (len(index) if length is None else length).to_bytes(8, "big") + index + content
+    return io.BytesIO(pyarrow.compress(packed, "zstd", asbytes=True))
 
 
 @pytest.mark.parametrize(
     "entries",
     [
-        [("../out", tarfile.REGTYPE, b"1")],
-        [("/out", tarfile.REGTYPE, b"1")],
-        [("a/../../out", tarfile.REGTYPE, b"1")],
-        [("link", tarfile.SYMTYPE, ".."), ("link/out", tarfile.REGTYPE, b"1")],
-        [("link", tarfile.SYMTYPE, "/tmp"), ("link", tarfile.DIRTYPE, ""), ("link/out", tarfile.REGTYPE, b"1")],
-        [("file", tarfile.REGTYPE, b"1"), ("hard", tarfile.LNKTYPE, "/etc/passwd")],
-        [("pipe", tarfile.FIFOTYPE, "")],
-        [("device", tarfile.CHRTYPE, "")],
-        [("twice", tarfile.REGTYPE, b"1"), ("twice", tarfile.REGTYPE, b"2")],
+        [["../out", 0o644, 1, ""]],
+        [["/out", 0o644, 1, ""]],
+        [["a/../../out", 0o644, 1, ""]],
+        [["", 0o644, 1, ""]],
+        [["../out/", 0, 0, ""]],
+        [["../out", 0, 0, "target"]],
+        [["link", 0, 0, ".."], ["link/out", 0o644, 1, ""]],
+        [["link", 0, 0, "/tmp"], ["link/", 0, 0, ""], ["link/out", 0o644, 1, ""]],
+        [["twice", 0o644, 0, ""], ["twice", 0o644, 1, ""]],
+        [["without", 0o644, 1]],
+        [[1, 2, 3, 4]],
+        ["text"],
+        [["longer", 0o644, 2, ""]],
+        {"name": 1},
+        b"no JSON",
     ],
+    ids=str,
 )
 def test_nothing_is_written_outside_of_the_folder(tmp_path, entries):
     folder = tmp_path / "folder"
     folder.mkdir()
     with pytest.raises((ArchiveError, ValueError, OSError)):
-        unpack(archive(*entries), str(folder))
+        unpack(archive(entries, b"1"), str(folder))
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("length", [1 << 40, 1000])
+def test_an_index_that_is_not_there_is_not_read(tmp_path, length):
+    with pytest.raises(ArchiveError, match="it is damaged"):
+        unpack(archive([], length=length), str(tmp_path))
+
+
+def test_a_file_gets_no_mode_that_changes_its_user(tmp_path):
+    unpack(archive([["tool", 0o6777, 1, ""]], b"1"), str(tmp_path))
+    assert (tmp_path / "tool").stat().st_mode & 0o7022 == 0
 
 
 def test_a_pipe_is_not_packed(venv, tmp_path):

@@ -35,7 +35,7 @@ with importing():  # the script waits for it
     from longshore_storage.files import file_size
     from longshore_storage.store import Store, local_path, open_store
 
-_SUFFIX = ".tar.zst"
+_SUFFIX = ".zst"
 _OF_EACH = "pyvenv.cfg"  # a file that each environment has
 _PART = 1 << 20  # bytes
 

@@ -1,6 +1,6 @@
 """A built environment in a store: an archive, and a manifest that appears once the archive is complete.
 
-    <Datastore>/longshore/environments/<key>/<digest>.tar.zst
+    <Datastore>/longshore/environments/<key>/<digest>.zst
     <Datastore>/longshore/environments/<key>/environment.json
 
 The manifest is created once, so builders that ran at the same time agree on one archive.
