@@ -10,6 +10,7 @@ from longshore_protocol.text import printable
 from longshore_runs.records import ENDED, FAILED, PENDING, RUNNING, SKIPPED, RunState
 
 _PROGRESS_SECONDS = 10.0  # between two printed lines of progress
+_USUAL = ("", "Starting", PENDING, RUNNING)  # reasons that explain nothing
 _MAX_CHARACTERS = 1 << 20  # printed at once
 
 
@@ -31,6 +32,7 @@ class Changes:
         self._states: dict[str, str] = {}
         self._has_error = False
         self._progress, self._printed = "", time.monotonic()
+        self._reason = ""
 
     def update(self, state: RunState) -> None:
         """Print what changed."""
@@ -44,6 +46,9 @@ class Changes:
                 self._has_error = True
                 self._print(f"{step.name}: first error: {step.first_error.category}: {step.first_error.message}")
                 write(step.first_error.traceback)
+        if state.state not in ENDED and state.reason not in (*_USUAL, self._reason):
+            self._print(f"{state.name}: {state.reason}: {state.message}")
+        self._reason = state.reason
         self._update_progress(state)
         if state.state in ENDED:
             self._print(f"{state.name}: {state.state}. {state.message}".rstrip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     import longshore_run
-    from longshore_api.status import FirstError
+    from longshore_api.status import FirstError, Registered
     from longshore_runs.reader import ControlledRun
     from longshore_runs.step_folder import Failure, LogLine, StepFolder
 
@@ -156,6 +156,11 @@ class StepRun:
         """The outputs by name."""
         folder = self._run.source.folder(self._state)
         return {name: RunOutput(name, self._state, folder) for name in self._state.outputs}
+
+    @property
+    def registered(self) -> Sequence[Registered]:
+        """Models and Datasets that the step registered, once it has succeeded: kind, name, version and resource."""
+        return self._state.registered
 
     @property
     def reuse(self) -> str:
@@ -379,6 +384,12 @@ class Run:
         for each in steps:
             lines = self.source.folder(each).mini_batch_log(mini_batch)
             yield from (_labelled(line, each, steps) for line in lines)
+
+    def _repr_html_(self) -> str:
+        """Return the run as a table, which notebooks display and keep."""
+        from longshore.html import run_table
+
+        return run_table(self.state())
 
     def __repr__(self) -> str:
         state = self.state()

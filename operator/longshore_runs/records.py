@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from longshore_api.pipeline_status import PipelineRunStatus, PipelineStepStatus
-from longshore_api.status import Condition, FirstError, ParallelRunStepStatus
+from longshore_api.status import Condition, FirstError, ParallelRunStepStatus, Registered
 from longshore_api.task_status import NamedOutput, TaskStatus
 
 PENDING, RUNNING, SUSPENDED = "Pending", "Running", "Suspended"
@@ -70,6 +70,7 @@ class StepState:
     attempts: int = 0
     not_reused: str = ""  # why no earlier outputs are reused
     reused_from: str = ""  # id of the run whose outputs are reused
+    registered: tuple[Registered, ...] = ()  # Models and Datasets, once the step has succeeded
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def parallel_run_state(status: ParallelRunStepStatus, *, name: str, uri: str) ->
         outputs={} if output is None else {_last_part(output.uri): output.uri},
         output_file=None if output is None else output.file,
         first_error=status.first_error,
+        registered=tuple(status.registered or ()),
     )
 
 
@@ -126,6 +128,7 @@ def task_state(status: TaskStatus, *, name: str, uri: str) -> StepState:
         finished=status.completion_time,
         outputs=_by_name(status.outputs),
         metrics=status.metrics,
+        registered=tuple(status.registered or ()),
     )
 
 
@@ -189,6 +192,7 @@ def _pipeline_step(status: PipelineStepStatus, run_uri: str, detail: StepState |
         attempts=status.attempts,
         not_reused=status.not_reused,
         reused_from="" if status.reused_from is None else status.reused_from.run_id,
+        registered=tuple(status.registered or ()),
     )
 
 

@@ -168,6 +168,10 @@ def test_a_pipeline_has_parameters_reuse_and_metrics(folder: Path):
     assert first.outputs["clean"].to_pandas().to_dict("list") == {"a": [1], "b": [2]}
     assert first.outputs["out"].to_pandas().to_dict("list") == {"a": [1, 3], "b": [2, 4]}
     assert str(first.logs("prepare")) == "prepared"
+    assert [(each.kind, each.name, each.version) for each in first.steps["prepare"].registered] == [
+        ("Model", "iris", 1)
+    ]
+    assert '<th scope="row">prepare</th><td>Succeeded</td>' in first._repr_html_()
     (model,) = ws.resources("Model")
     assert model.to_dict()["spec"]["tags"] == {"kind": "table"}
     second = ws.submit(pipeline, parameters={"rows": 6}).wait(show=False, timeout=60)

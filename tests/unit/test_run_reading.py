@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from longshore.changes import Changes
+from longshore.html import run_table
 from longshore_api.errors import InvalidDocuments
 from longshore_api.pipeline_status import PipelineRunStatus
 from longshore_cli.folders import new_folder
@@ -21,7 +23,7 @@ from longshore_planner.documents import FOLDER_ANNOTATION, load
 from longshore_runs.local import LocalRun
 from longshore_runs.outputs import files, to_pandas
 from longshore_runs.processes import Background, start
-from longshore_runs.records import pipeline_state
+from longshore_runs.records import Progress, RunState, StepState, pipeline_state
 from longshore_runs.step_folder import Rows, StepFolder
 
 NOW = "2026-01-01T00:00:00Z"
@@ -237,3 +239,28 @@ def test_readers_of_states_import_no_table_and_no_engine():
     code = "import longshore_runs.local, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"pandas", "aiohttp", "asyncio", "longshore_cli", "longshore_coordinator", "fsspec"} & set(loaded) == set()
+
+
+# Runs as text and as a table
+
+
+def test_a_reason_for_waiting_is_printed_once(capsys):
+    changes = Changes()
+    waiting = RunState("a", "nightly", "Pending", "WaitingForReferences", "Dataset x does not exist.")
+    for state in (RunState("a", "nightly", "Pending", "Pending"), waiting, waiting):
+        changes.update(state)
+    changes.update(RunState("a", "nightly", "Running", "Running"))
+    lines = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["nightly: WaitingForReferences: Dataset x does not exist."]
+
+
+def test_a_table_escapes_texts_of_scripts_and_labels_its_bars():
+    steps = (
+        StepState("score", "Running", progress=Progress(2, 1, 4), message="<b>waits</b>"),
+        StepState("train", "Succeeded", reused_from="run-1"),
+    )
+    table = run_table(RunState("a", "<nightly>", "Running", steps=steps))
+    assert "<caption>&lt;nightly&gt;: Running (<code>a</code>)</caption>" in table
+    assert '<progress max="4" value="2" aria-label="2 of 4 finished"></progress> 2/4, 1 failed' in table
+    assert "&lt;b&gt;waits&lt;/b&gt;" in table
+    assert "reused from run-1" in table
