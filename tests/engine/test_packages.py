@@ -74,6 +74,14 @@ def rows(longshore, name):
     return [json.loads(row) for row in written.read_text().splitlines()]
 
 
+def test_an_explanation_names_the_packages_and_builds_nothing(packaged, index):
+    packaged.packaged(pip=["alpha", "beta==2"])
+    explained = packaged.run("--explain", json=False)
+    assert explained.code == 0, explained.stderr
+    assert f"of {sys.executable} with alpha, beta==2" in explained.stdout
+    assert index.requests == []
+
+
 def test_a_script_sees_its_packages_and_the_second_run_builds_nothing(packaged, index):
     first = fresh(packaged, "1", json=False)
     assert first.code == 0, first.stderr
@@ -89,6 +97,12 @@ def test_a_script_sees_its_packages_and_the_second_run_builds_nothing(packaged, 
     assert second.code == 0, second.stderr
     assert "preparing environment" not in second.stdout
     assert len(index.requests) == asked
+
+
+def test_commands_that_start_together_build_once(packaged, index):
+    commands = [packaged.start("--run-dir", f"runs/{number}") for number in range(3)]
+    assert [each.wait().code for each in commands] == [0, 0, 0]
+    assert index.downloads("alpha") == 1
 
 
 def test_the_steps_of_a_pipeline_share_an_environment_and_reused_ones_need_none(packaged, index):
