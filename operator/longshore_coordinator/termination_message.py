@@ -42,6 +42,8 @@ def termination_message(snapshot: Snapshot) -> str:
             first_error=None if error is None else replace(error, message=shortened(error.message, length)),
         )
         text = snapshot.to_json()
+    if not _fits(text):  # it registers much, and its locations are long
+        text = replace(snapshot, devices=(), first_error=None).to_json()
     return text
 
 

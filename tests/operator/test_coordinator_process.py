@@ -20,6 +20,7 @@ from longshore_coordinator.termination_message import termination_message
 from longshore_operator.cluster.coordinators import CoordinatorError
 from longshore_operator.manifests.credentials import issue
 from longshore_protocol.job import APPEND_ROW, Input, Model, Output, Thresholds
+from longshore_protocol.registrations import LONGEST
 from longshore_protocol.snapshot import Device, FirstError, Snapshot
 from longshore_protocol.termination import LIMIT
 from longshore_storage.store import open_store
@@ -284,6 +285,18 @@ def test_last_words_fit_into_a_termination_message(message, traceback, devices):
     assert read.devices[:2] == known[:2]
     if len(message) + len(traceback) < 1000:
         assert read == replace(snapshot)
+
+
+@pytest.mark.parametrize("length", [10, 250])
+def test_last_words_keep_what_a_run_registers(length):
+    error = FirstError("UserError", "m" * 9000, worker="w" * 60, mini_batch=3, traceback="x" * 9000)
+    known = tuple(Device(f"{'w' * 50}-{number}", "gpu:0", 2) for number in range(20))
+    uri, packed = "s3://" + "b" * length, "r" * LONGEST
+    texts = {"message": "m" * 9000, "registered": packed, "code": "c" * 64, "first_error": error, "devices": known}
+    snapshot = Snapshot("Succeeded", "r" * 60, uri, uri, 3, started=1e9 + 0.123456, finished=2e9, **texts)
+    text = termination_message(snapshot)
+    assert len(text.encode()) <= LIMIT
+    assert Snapshot.from_json(text).registered == packed
 
 
 READS_ALL = """

@@ -1,12 +1,14 @@
 """How a task ended, in the few bytes that a container may leave behind."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore_agent.result_message import result_message
+from longshore_protocol.registrations import LONGEST
 from longshore_protocol.script_job import FAILED, SUCCEEDED, ScriptResult
 from longshore_protocol.termination import LIMIT
 
@@ -72,3 +74,9 @@ def test_a_repository_of_any_name_fits(git):
 @pytest.mark.parametrize("text", ["\x1b[2J", "\u202e", "\x00", "\x9b", "\udcff"])
 def test_no_message_controls_a_terminal(text):
     assert text not in told(result(message=f"no {text}", state=FAILED)).message
+
+
+def test_registrations_are_kept_whatever_else_is_left_out():
+    git = {"repository": "r" * 5000, "branch": "b" * 5000, "commit": "c" * 40, "dirty": True}
+    large = result({f"m{number}": number for number in range(1000)}, message="é" * 5000, git=git)
+    assert told(replace(large, registered="r" * LONGEST, code="c" * 64)).registered == "r" * LONGEST
