@@ -195,6 +195,7 @@ BY_SCHEMA: list[tuple[Raw, str]] = [
     (step("entryScript"), "spec.entryScript"),
     (step(runMaxTry=-1), "spec.runMaxTry"),
     (step(loggingLevel="LOUD"), "spec.loggingLevel"),
+    (step(containerLog="everything"), "spec.containerLog"),
     ({**step(), "spec": None}, "spec"),
     ({**step(), "metadata": {"name": "Upper"}}, "metadata.name"),
     ({**step(), "metadata": {"name": "a" * 52}}, "metadata.name"),

@@ -133,6 +133,7 @@ class ParallelRunStep(Step):
     progress_update_timeout_seconds: Integer | None = None
     storage_timeout_seconds: Integer | None = None
     logging_level: LoggingLevel | None = None
+    container_log: Literal["failures", "all", "none"] | Parameter | None = None
     resource_monitor_interval_seconds: Integer | None = None
     profiling_module: Literal["cProfile", "profile"] | Parameter | None = None
     metrics_name_prefix: Text | None = None

@@ -218,6 +218,9 @@ class ParallelRunStepSpec(Fields):
     InputError. These retries do not count against `runMaxTry`."""
     logging_level: Literal["WARNING", "INFO", "DEBUG"] = "INFO"
     """Level of the entry script's logger."""
+    container_log: Literal["failures", "all", "none"] = "failures"
+    """Clusters only: what the logs of workers' containers get of the script, at most 20 lines a second and process:
+    `failures` for errors and warnings, `all` for everything that its Python code prints, too."""
     resource_monitor_interval_seconds: Annotated[
         int,
         Whole(0, TIMEOUT_MAX, rule=f"must be 0 (off) or a whole number of seconds up to {TIMEOUT_MAX} (three days)"),

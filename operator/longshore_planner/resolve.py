@@ -109,6 +109,7 @@ def resolve(
         resource_monitor_interval=float(spec.resource_monitor_interval_seconds),
         profiling_module=spec.profiling_module,
         metrics_name_prefix=spec.metrics_name_prefix,
+        container_log=spec.container_log,
         sample=sample,
     )
     return Resolved(step, resolved, python_of(environment), packages)

@@ -59,6 +59,7 @@ def test_defaults_are_those_of_azure_ml():
         "init_timeout_seconds": 600,
         "storage_timeout_seconds": 600,
         "logging_level": "INFO",
+        "container_log": "failures",
         "resource_monitor_interval_seconds": 600,
         "metrics_name_prefix": "",
         "priority": 0,
@@ -113,6 +114,7 @@ def test_a_sentence_names_document_field_value_and_rule():
         ("loggingLevel", "ERROR", "spec.loggingLevel is 'ERROR': must be WARNING, INFO or DEBUG"),
         ("entryScript", "a.sh", f"spec.entryScript is 'a.sh': {BELOW}"),
         ("outputAction", "append-row", "spec.outputAction is 'append-row': must be append_row or summary_only"),
+        ("containerLog", "errors", "spec.containerLog is 'errors': must be failures, all or none"),
         ("profilingModule", "yappi", "spec.profilingModule is 'yappi': must be cProfile or profile"),
         (
             "miniBatchSize",

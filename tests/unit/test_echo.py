@@ -52,3 +52,18 @@ def test_a_log_or_a_reader_that_does_not_exist_any_more_is_no_error(echo, tmp_pa
     found.follow(str(broken), start=0, to=writing)
     found.copy()
     os.close(writing)
+
+
+def test_a_full_pipe_delays_nothing_and_is_filled_again_when_it_is_read(tmp_path):
+    log, found = tmp_path / "stdout.txt", Echo()
+    written = os.urandom(300_000)
+    log.write_bytes(written)
+    reading, writing = os.pipe()
+    found.follow(str(log), start=0, to=writing)
+    copied = b""
+    while len(copied) < len(written):  # a pipe holds 64 KiB
+        found.copy()
+        copied += os.read(reading, 65536)
+    assert copied == written
+    os.close(reading)
+    os.close(writing)

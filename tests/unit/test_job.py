@@ -130,6 +130,7 @@ JOB = of(
     resource_monitor_interval=SECONDS,
     profiling_module=st.none() | TEXT,
     metrics_name_prefix=TEXT,
+    container_log=TEXT,
     sample=st.none() | NUMBER,
     retry_failed=st.booleans(),
     accept_changed_code=st.booleans(),

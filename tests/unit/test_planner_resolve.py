@@ -67,6 +67,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
         loggingLevel="DEBUG",
         resourceMonitorIntervalSeconds=0,
         profilingModule="cProfile",
+        containerLog="all",
         metricsNamePrefix="x_",
         nodeCount="3",
         processCountPerNode="2",
@@ -82,6 +83,7 @@ def test_every_setting_reaches_the_job(resolved: Resolve):
     assert job.timeouts == Timeouts(5, 6, 7, 8, 9, 10)
     assert (job.max_tries, job.logging_level, job.resource_monitor_interval) == (1, "DEBUG", 0)
     assert (job.profiling_module, job.metrics_name_prefix) == ("cProfile", "x_")
+    assert job.container_log == "all"
     assert (job.workers, job.processes_per_worker, job.sample) == (3, 2, 3)
     assert job.concurrency_per_process == 40
     assert (job.output.format, job.output.header, job.output.separator) == ("csv", True, ";")

@@ -74,6 +74,7 @@ def host_spec(
         gpus=job.gpus_per_worker,
         logging_level=job.logging_level,
         profiling_module=job.profiling_module,
+        container_log=job.container_log,
     )
 
 

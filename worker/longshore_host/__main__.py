@@ -13,6 +13,8 @@ from functools import partial
 
 from longshore_host import orphans, parent_death
 from longshore_host.connection import ConnectionLost, connect
+from longshore_host.container_log import ContainerLog
+from longshore_host.records import NONE
 from longshore_host.supervisor import Supervisor
 from longshore_protocol import messages
 from longshore_protocol.reading import read
@@ -73,7 +75,9 @@ def main() -> int:
             time.sleep(PAUSE)
             continue
         is_due = partial(termination.is_due, has_agent=True)
-        if Supervisor(connection, spec, socket_path=socket_path, is_ending=is_due).run():
+        log = ContainerLog(NONE if is_local else spec.container_log)  # a local run has no container
+        supervisor = Supervisor(connection, spec, socket_path=socket_path, is_ending=is_due, container_log=log)
+        if supervisor.run():
             return 0
         connection.close()
         time.sleep(PAUSE)

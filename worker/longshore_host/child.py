@@ -1,4 +1,4 @@
-"""One process that runs the entry script: `python -m longshore_host.child SOCKET PROCESS HOST`.
+"""One process that runs the entry script: `python -m longshore_host.child SOCKET PROCESS HOST [RECORDS]`.
 
 It imports the script and calls init() once. Then it calls run() for each mini-batch that the agent sends, in order; for
 an asynchronous script, `concurrent_runs` does that. An error of the script becomes a message; the host notices when the
@@ -20,7 +20,7 @@ from typing import Any, Callable, List, Optional, Tuple
 from longshore_protocol.importing import importing
 
 with importing():  # mini-batches wait for these
-    from longshore_host import dumps, entry, parent_death, rows
+    from longshore_host import dumps, entry, parent_death, records, rows
     from longshore_host.connection import Connection, ConnectionLost, connect
     from longshore_host.devices import device_of
     from longshore_host.logs import LIMIT
@@ -39,8 +39,16 @@ _clock, _cpu_clock = time.perf_counter, time.process_time
 class Child:
     """The loop of one process, and its parts that `concurrent_runs` shares."""
 
-    def __init__(self, connection: Connection, spec: HostSpec, script: entry.EntryScript, process: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        spec: HostSpec,
+        script: entry.EntryScript,
+        process: int,
+        sent: records.Records,
+    ) -> None:
         self.connection = connection
+        self.records = sent
         self.script = script
         self.inputs = spec.inputs
         self.run_timeout = spec.run_timeout
@@ -74,6 +82,7 @@ class Child:
 
     def _run(self, mini_batch: int, attempt: int, input_index: int, piece: Any) -> None:
         started, begin, cpu = time.time(), _clock(), _cpu_clock()
+        self.records.mini_batch = mini_batch
         given = self.inputs[input_index]
         items: Any = piece
         count = -1
@@ -182,6 +191,8 @@ class Child:
         except Exception as failure:  # noqa: BLE001  (a full disk, or an exception that raises when it is formatted)
             _log("the traceback of mini-batch {} is not in the log: {!r}".format(mini_batch, failure))
         described = report or _describe(error, slices.files_of(piece) if given.tabular is None else [])
+        text = "attempt {}: {}: {}{}".format(attempt, *described[:2], records.position(described[2]))
+        self.records.add("ERROR", text, mini_batch)
         self.connection.send([messages.FAILED, mini_batch, attempt, items, *described, *times])
 
     def _log_error(self, mini_batch: int, attempt: int, error: BaseException, items: List[str]) -> None:
@@ -241,15 +252,19 @@ def _log(text: str) -> None:
         pass
 
 
-def _start(connection: Connection, spec: HostSpec, process: int) -> Callable[[], None]:
+def _start(connection: Connection, spec: HostSpec, process: int, sent: records.Records) -> Callable[[], None]:
     """Prepare the process and the script; return the function that serves the agent. Raises EntryScriptError."""
     began = _clock()
     # Printed lines survive a kill, and names of files that are not UTF-8 can be printed.
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    if spec.container_log == records.ALL:
+        records.copy_output(sent)
     entry.set_up_logging(spec.logging_level)
+    if spec.container_log == records.FAILURES:
+        records.watch_warnings(sent)
     entry.link_models(spec.models, os.environ)
     try:
-        child = Child(connection, spec, entry.load(spec), process)
+        child = Child(connection, spec, entry.load(spec), process, sent)
     except rows.SettingsError as error:
         raise entry.EntryScriptError(str(error)) from error
     if child.script.shape is entry.Shape.IN_ORDER:
@@ -265,6 +280,7 @@ def _start(connection: Connection, spec: HostSpec, process: int) -> Callable[[],
 def main() -> int:
     """Run one child process; return 0 after an orderly end, 1 for an unusable script or a lost agent."""
     socket_path, process = sys.argv[1], int(sys.argv[2])
+    sent = records.open_records("".join(sys.argv[4:]), process)
     parent_death.end_with_parent(sys.argv[3])
     prefer_as_out_of_memory_victim()
     dumps.enable()
@@ -278,9 +294,10 @@ def main() -> int:
         connection.send([messages.HELLO_CHILD, process, os.getpid(), device_of(os.environ)])
         spec = read(HostSpec, connection.receive()[1])
         try:
-            serve = _start(connection, spec, process)
+            serve = _start(connection, spec, process, sent)
         except entry.EntryScriptError as error:
             connection.send([messages.INIT_FAILED, error.category, str(error), error.trace])
+            sent.add("ERROR", "{}: {}{}".format(error.category, error, records.position(error.trace)))
             sys.stderr.write((error.trace or str(error)) + "\n")
             _end_without_threads(1)
             return 1
@@ -293,6 +310,7 @@ def main() -> int:
     except SystemExit:  # from run(): the agent waits for the end of this process
         _end_without_threads(1)
         raise
+    sent.end()
     _end_without_threads(0)
     return 0
 

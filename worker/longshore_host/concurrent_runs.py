@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
 
 from longshore_host import entry
 from longshore_host.connection import ConnectionLost
+from longshore_host.records import Records
 from longshore_host.rows import WrongReturn
 from longshore_protocol import errors, messages, slices
 from longshore_protocol.messages import InputSpec
@@ -140,6 +141,7 @@ class Coroutines:
             self._ended.set_exception(error)
 
     async def _run(self, mini_batch: _MiniBatch) -> None:
+        Records.of_task(mini_batch.mini_batch)
         try:
             try:
                 mini_batch.end(await self._result(mini_batch), self._cpu.take())

@@ -1,11 +1,15 @@
-"""Copy the output of a script to the host's own stdout and stderr, which `kubectl logs` shows."""
+"""Copy the output of a script to the host's own stdout and stderr, which `kubectl logs` shows.
+
+Copying never waits: what a full pipe does not take is copied later, or not at all if the script ends first.
+"""
 
 from __future__ import annotations
 
 import os
+import select
 from typing import List
 
-_PART = 1024 * 1024  # bytes copied at a time
+_PART = 4096  # bytes copied at a time: a pipe that is writable takes them without waiting
 
 
 class Echo:
@@ -36,10 +40,9 @@ class _Followed:
             size = file.seek(0, os.SEEK_END)
             self._next = min(self._next, size)  # it may have been truncated: what is left was copied before
             file.seek(self._next)
-            while True:
+            while select.select([], [self._to], [], 0)[1]:
                 part = file.read(_PART)
                 if not part:
                     return
-                self._next += len(part)
-                while part:
-                    part = part[os.write(self._to, part) :]
+                self._next += os.write(self._to, part)
+                file.seek(self._next)

@@ -45,10 +45,15 @@ def _sentence(
     if killed_for_memory:
         return "The script {} was killed because memory ran out.".format(script)
     if code < 0:
-        return "The script {} was killed by {}.".format(script, _signal(-code))
+        return "The script {} {}.".format(script, how(code))
     last = last_line(stderr)
     end = " Its last line on stderr: {}".format(last) if last else ""
-    return traceback_line(stderr) or "The script {} ended with exit code {}.{}".format(script, code, end)
+    return traceback_line(stderr) or "The script {} {}.{}".format(script, how(code), end)
+
+
+def how(code: int) -> str:
+    """Return how a process with this exit code ended, as the rest of a sentence about it."""
+    return "was killed by {}".format(_signal(-code)) if code < 0 else "ended with exit code {}".format(code)
 
 
 def traceback_line(text: str) -> Optional[str]:

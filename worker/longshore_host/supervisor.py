@@ -16,6 +16,7 @@ from typing import BinaryIO, Callable, Dict, Optional, Tuple
 
 from longshore_host import dumps, orphans, parent_death, script_end
 from longshore_host.connection import Connection, ConnectionLost
+from longshore_host.container_log import ContainerLog
 from longshore_host.devices import VISIBLE, visible_devices
 from longshore_host.guard import kill_group
 from longshore_host.logs import CappedLogs
@@ -35,7 +36,13 @@ class Supervisor:
     """Runs the children that one agent requests, until it sends stop or its connection is lost."""
 
     def __init__(
-        self, connection: Connection, spec: HostSpec, *, socket_path: str, is_ending: Callable[[], bool]
+        self,
+        connection: Connection,
+        spec: HostSpec,
+        *,
+        socket_path: str,
+        is_ending: Callable[[], bool],
+        container_log: ContainerLog,
     ) -> None:
         self._connection = connection
         self._spec = spec
@@ -45,7 +52,9 @@ class Supervisor:
         self._groups: Dict[int, int] = {}  # process number -> pid, which is its process group too
         self._written: Dict[int, int] = {}  # bytes that the stderr log of each process had when it was spawned
         self._kill_at: Dict[int, float] = {}  # monotonic, of processes that dump their stacks first
+        self._killed: Dict[int, str] = {}  # processes that the agent had killed -> reason, "" for none
         self._logs = CappedLogs()
+        self._container_log = container_log
         self._kills_seen = out_of_memory_kills()
 
     def run(self) -> bool:
@@ -60,13 +69,15 @@ class Supervisor:
             return False
         finally:
             self._kill_everything()
+            self._container_log.close()
             wakeups.close()
 
     def _serve(self, wakeups: Wakeups) -> bool:
         socket, signals = self._connection.fileno(), wakeups.fileno()
         while not self._is_ending():
             patience = 0.0 if self._connection.has_received() else self._patience()
-            ready, _, _ = select.select([socket, signals], [], [], patience)
+            ready, _, _ = select.select([socket, signals, *self._container_log.to_select()], [], [], patience)
+            self._container_log.take()
             if signals in ready:
                 wakeups.take()
             self._reap()
@@ -96,6 +107,8 @@ class Supervisor:
         self._logs.watch(context.entry_script_log(self._spec.log_dir, worker=self._spec.worker, process=name))
         link = parent_death.link()
         command = [sys.executable, "-m", "longshore_host.child", self._socket_path, str(process), link.argument]
+        records = self._container_log.to_pass()
+        command += map(str, records)
         with self._log("stdout", name) as stdout, self._log("stderr", name) as stderr:
             self._written[process] = stderr.tell()
             # In a session of its own it is killed as a group, and gets no Ctrl-C from the terminal.
@@ -107,7 +120,7 @@ class Supervisor:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
-                pass_fds=link.descriptors,
+                pass_fds=(*link.descriptors, *records),
             )
         child.returncode = 0  # `orphans.reaped` reaps it, not Popen
         self._alive[child.pid] = process
@@ -155,6 +168,7 @@ class Supervisor:
         group = self._groups.get(process)
         if group is None:
             return
+        self._killed.setdefault(process, why)
         if why and process not in self._kill_at:
             dumps.request(group, self._log_path("stderr", process_name(process)), why)
             self._kill_at[process] = time.monotonic() + dumps.SECONDS
@@ -189,6 +203,7 @@ class Supervisor:
         self._kill_orphans(process_name(process))
         shutil.rmtree(os.path.join(self._spec.work_dir, process_name(process)), ignore_errors=True)
         last_line, stacks = self._last_error(process, code)
+        self._log_death(process, code, killed_for_memory=killed_for_memory, last_line=last_line)
         self._connection.send([messages.EXITED, process, code, killed_for_memory, last_line, stacks])
 
     def _last_error(self, process: int, code: int) -> Tuple[str, str]:
@@ -199,6 +214,18 @@ class Supervisor:
         stderr = script_end.tail(self._log_path("stderr", process_name(process)), start=written)
         last_line, stacks = dumps.last_error(stderr, self._spec.source)
         return last_line or (script_end.last_line(stderr) if code > 0 else ""), stacks
+
+    def _log_death(self, process: int, code: int, *, killed_for_memory: bool, last_line: str) -> None:
+        why = self._killed.pop(process, None)
+        if code == 0 or why == "":
+            return
+        if why is not None:
+            text = "{}; the process was killed".format(why)
+        elif killed_for_memory:
+            text = "the process was killed because memory ran out"
+        else:
+            text = "the process {}".format(script_end.how(code))
+        self._container_log.ended(process, "{}: {}".format(text, last_line) if last_line else text)
 
     def _kill_orphans(self, name: str = "") -> None:
         """Kill what a dead child left behind in sessions of its own, by the child's name; "": what any child left."""

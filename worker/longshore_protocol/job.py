@@ -169,6 +169,7 @@ class Job:
     resource_monitor_interval: float = 600.0  # 0: off
     profiling_module: Optional[str] = None  # "cProfile" or "profile"
     metrics_name_prefix: str = ""
+    container_log: str = "failures"  # what the logs of workers' containers get: "failures", "all" or "none"
     sample: Optional[int] = None  # run only this many mini-batches
     experiment: str = ""  # the pipeline of the step
     parent_id: str = ""  # id of the pipeline's run

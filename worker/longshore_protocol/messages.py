@@ -83,3 +83,4 @@ class HostSpec:
     gpus: int = 0  # GPUs to distribute among the slots; 0: processes inherit the environment
     logging_level: str = "INFO"
     profiling_module: Optional[str] = None
+    container_log: str = "failures"  # what the log of the host's container gets, as in `job.Job`
