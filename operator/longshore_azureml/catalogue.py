@@ -21,7 +21,8 @@ _IMPLEMENTED = {
         *("ServicePrincipalAuthentication", "TokenAuthentication"),
     ),
     "compute": ("AmlCompute", "ComputeTarget"),
-    "datasets": ("Dataset", "FileDataset", "FileDatasetFactory", "TabularDataset", "TabularDatasetFactory"),
+    "dataset_factories": ("Dataset", "FileDatasetFactory", "TabularDatasetFactory"),
+    "datasets": ("FileDataset", "TabularDataset"),
     "datastores": (
         *("AzureBlobDatastore", "AzureDataLakeGen2Datastore", "AzureFileDatastore", "DataPath"),
         *("DataPathComputeBinding", "DataReference", "Datastore"),

@@ -6,15 +6,14 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import longshore
-from longshore_azureml.datastores import AbstractDatastore, DataPath, DataReference, Datastore
-from longshore_azureml.errors import DatasetValidationError, UserErrorException
+from longshore_azureml.datastores import AbstractDatastore, DataPath, DataReference
+from longshore_azureml.errors import UserErrorException
 from longshore_azureml.keywords import checked
 from longshore_azureml.names import digest, resource_name
 from longshore_azureml.placeholders import Placeholder
-from longshore_azureml.unsupported import Supported
 from longshore_planner.locations import join
 from longshore_run.context import Given
 from longshore_shims.dataset import StepDataset, is_url
@@ -103,6 +102,10 @@ class AbstractDataset(Placeholder):
 
     def native(self, fallback: str) -> longshore.FileDataset | longshore.TabularDataset:
         """Return the Dataset document, which is named after this dataset, or after `fallback` and the definition."""
+        if self._settings.keys() & {"keep", "drop"}:
+            raise UserErrorException(
+                "keep_columns() and drop_columns() have no effect in steps: select the columns in the script."
+            )
         stores = {store.name: store for store, _ in self._locations if store is not None}
         store = next(iter(stores.values()), None)
         paths = [_native_path(each, path, alone=len(stores) == 1) for each, path in self._locations]
@@ -132,7 +135,7 @@ class AbstractDataset(Placeholder):
 
     def _local(self) -> StepDataset:
         """Return the dataset with paths on this machine; files of a remote store are downloaded first."""
-        paths = [_full(store, path) for store, path in self._locations]
+        paths = [full_path(store, path) for store, path in self._locations]
         remote = [each for each in paths if is_url(each)]
         if remote:
             paths = [each for each in paths if not is_url(each)] + [_downloaded(self._locations)]
@@ -182,7 +185,21 @@ class TabularDataset(AbstractDataset):
 
     def to_pandas_dataframe(self, on_error: str = "null", out_of_range_datetime: str = "null") -> Any:
         """Return all rows as a pandas.DataFrame."""
-        return self._local().to_pandas_dataframe()
+        frame = self._local().to_pandas_dataframe()
+        kept = frame[self._settings["keep"]] if "keep" in self._settings else frame
+        return kept.drop(columns=self._settings.get("drop", []))
+
+    def keep_columns(self, columns: str | list[str], validate: bool = False) -> Self:
+        """Return the dataset with these columns only, for `to_pandas_dataframe`; steps read all columns."""
+        return self._with_columns(keep=[columns] if isinstance(columns, str) else list(columns))
+
+    def drop_columns(self, columns: str | list[str]) -> Self:
+        """Return the dataset without these columns, for `to_pandas_dataframe`; steps read all columns."""
+        further = [columns] if isinstance(columns, str) else list(columns)
+        return self._with_columns(drop=[*self._settings.get("drop", []), *further])
+
+    def _with_columns(self, **columns: list[str]) -> Self:
+        return self.changed(_settings={**self._settings, **columns}, name=None, version=None)
 
     def partition_by(
         self,
@@ -204,7 +221,7 @@ class TabularDataset(AbstractDataset):
             raise UserErrorException(
                 f'partition_keys has "{unknown[0]}", which is no column; the columns are: {", ".join(frame.columns)}.'
             )
-        ((store, path),) = _locations([target])
+        ((store, path),) = locations([target])
         if store is None:
             raise UserErrorException("target must be a tuple of a datastore and a path in it.")
         with tempfile.TemporaryDirectory(prefix="longshore-partition-") as folder:
@@ -223,156 +240,8 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-@checked
-class FileDatasetFactory(Supported):
-    """`Dataset.File`."""
-
-    @staticmethod
-    def from_files(
-        path: Any, validate: bool = True, partition_format: str | None = None, is_file: bool = False
-    ) -> FileDataset:
-        """Return the dataset of files, folders or globs.
-
-        Args:
-            path: A tuple of a datastore and a path in it, `datastore.path(...)`, a DataPath, a URL, a local path, or a
-                list of them.
-            validate: Whether to raise DatasetValidationError if there is nothing at a local path.
-            partition_format: Pattern of the end of each path.
-            is_file: Ignored: what a path is, the store knows.
-        """
-        return _validated(FileDataset(_locations(path), {"partition_format": partition_format}), validate)
-
-
-@checked
-class TabularDatasetFactory(Supported):
-    """`Dataset.Tabular`."""
-
-    @staticmethod
-    def from_delimited_files(
-        path: Any,
-        validate: bool = True,
-        include_path: bool = False,
-        infer_column_types: bool = True,
-        set_column_types: Mapping[str, Any] | None = None,
-        separator: str = ",",
-        header: Any = True,
-        partition_format: str | None = None,
-        support_multi_line: bool = False,
-        empty_as_string: bool = False,
-        encoding: str = "utf8",
-    ) -> TabularDataset:
-        """Return the rows of csv files; `path` is as for `Dataset.File.from_files`."""
-        settings = {
-            "format": "csv",
-            "separator": None if separator == "," else separator,
-            "header": None if header not in (False, "NO_HEADERS") else False,
-            "encoding": None if encoding == "utf8" else encoding,
-            "infer_column_types": None if infer_column_types else False,
-            "path_column": "Path" if include_path else None,
-            "keep_default_na": False if empty_as_string else None,
-            "support_multi_line": support_multi_line or None,
-            "column_types": None if set_column_types is None else {k: str(v) for k, v in set_column_types.items()},
-            "partition_format": partition_format,
-        }
-        return _validated(TabularDataset(_locations(path), settings), validate)
-
-    @staticmethod
-    def from_parquet_files(
-        path: Any,
-        validate: bool = True,
-        include_path: bool = False,
-        set_column_types: Mapping[str, Any] | None = None,
-        partition_format: str | None = None,
-    ) -> TabularDataset:
-        """Return the rows of Parquet files; `path` is as for `Dataset.File.from_files`."""
-        settings = {
-            "format": "parquet",
-            "path_column": "Path" if include_path else None,
-            "partition_format": partition_format,
-        }
-        return _validated(TabularDataset(_locations(path), settings), validate)
-
-    @staticmethod
-    def from_json_lines_files(
-        path: Any,
-        validate: bool = True,
-        include_path: bool = False,
-        set_column_types: Mapping[str, Any] | None = None,
-        partition_format: str | None = None,
-        invalid_lines: str = "error",
-        encoding: str = "utf8",
-    ) -> TabularDataset:
-        """Return the rows of files of JSON lines; `path` is as for `Dataset.File.from_files`."""
-        settings = {"format": "jsonl", "path_column": "Path" if include_path else None}
-        return _validated(
-            TabularDataset(_locations(path), {**settings, "partition_format": partition_format}), validate
-        )
-
-    @staticmethod
-    def register_pandas_dataframe(
-        dataframe: Any,
-        target: Any,
-        name: str,
-        description: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        show_progress: bool = True,
-    ) -> TabularDataset:
-        """Write a DataFrame to a Parquet file of the target and register it; return the dataset.
-
-        Raises ImportError if pyarrow is not installed; install longshore[parquet].
-        """
-        ((store, path),) = _locations([target])
-        if store is None:
-            raise UserErrorException("target must be a datastore, or a tuple of a datastore and a path in it.")
-        file = f"{name}.parquet"
-        with tempfile.TemporaryDirectory(prefix="longshore-frame-") as folder:
-            dataframe.to_parquet(os.path.join(folder, file))
-            store.upload(folder, path, overwrite=True, show_progress=show_progress)
-        made = TabularDataset([(store, join(path, file).lstrip("/"))], {"format": "parquet"})
-        return made.register(store.workspace, name, description, tags, create_new_version=True)
-
-
-@checked
-class Dataset(Supported):
-    """Makes datasets, by `Dataset.File` and `Dataset.Tabular`, and finds registered ones."""
-
-    File = FileDatasetFactory
-    Tabular = TabularDatasetFactory
-
-    @staticmethod
-    def get_by_name(workspace: Workspace, name: str, version: int | str = "latest") -> AbstractDataset:
-        """Return a registered dataset, by default its latest version. Raises UserErrorException."""
-        records = workspace.records("datasets")
-        if name not in records:
-            known = ", ".join(records) or "none"
-            raise UserErrorException(
-                f'Dataset "{name}" does not exist in workspace "{workspace.name}"; its datasets are: {known}.'
-            )
-        versions = records[name]["versions"]
-        number = len(versions) if version == "latest" else int(version)
-        if not 1 <= number <= len(versions):
-            raise UserErrorException(f'Dataset "{name}" has no version {number}; its latest one is {len(versions)}.')
-        record = versions[number - 1]
-        made = from_record(workspace, record["definition"])
-        return made.changed(name=name, version=number, description=record["description"], tags=record["tags"])
-
-    @staticmethod
-    def get_all(workspace: Workspace) -> Mapping[str, AbstractDataset]:
-        """Return the latest version of each registered dataset, by name."""
-        return workspace.datasets
-
-
-def from_record(workspace: Workspace, record: Mapping[str, Any]) -> AbstractDataset:
-    """Return the dataset of a definition."""
-    places = [
-        (None if each["datastore"] is None else Datastore.get(workspace, each["datastore"]), each["path"])
-        for each in record["locations"]
-    ]
-    made = FileDataset if record["kind"] == FILE else TabularDataset
-    return cast("AbstractDataset", made(places, record["settings"]))
-
-
-def _locations(given: Any) -> list[tuple[AbstractDatastore | None, str]]:
+def locations(given: Any) -> list[tuple[AbstractDatastore | None, str]]:
+    """Return the places that an argument `path` names. Raises UserErrorException."""
     many = given if isinstance(given, list) else [given]
     return [_location(each) for each in many]
 
@@ -397,7 +266,8 @@ def _native_path(store: AbstractDatastore | None, path: str, *, alone: bool) -> 
     return path if store is None or alone else join(store.uri, path)
 
 
-def _full(store: AbstractDatastore | None, path: str) -> str:
+def full_path(store: AbstractDatastore | None, path: str) -> str:
+    """Return the local path or URL of a path in a datastore."""
     if store is None:
         return path
     local = local_path(store.uri)
@@ -417,16 +287,3 @@ def _downloaded(locations: Sequence[tuple[AbstractDatastore | None, str]]) -> st
             os.makedirs(os.path.dirname(target), exist_ok=True)
             system.get_file(file, target)
     return folder
-
-
-def _validated(dataset: D, validate: bool) -> D:
-    """Return the dataset. Raises DatasetValidationError if `validate` and a local path has nothing."""
-    import glob
-
-    for store, path in dataset.__dict__["_locations"] if validate else ():
-        full = _full(store, path)
-        if not is_url(full) and not os.path.exists(full) and not glob.glob(full, recursive=True):
-            raise DatasetValidationError(
-                f"path: there is nothing at {full}; write the data first, or set validate=False."
-            )
-    return dataset

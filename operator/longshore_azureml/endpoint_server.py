@@ -15,7 +15,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from longshore_azureml.datasets import AbstractDataset, Dataset
+from longshore_azureml.dataset_factories import Dataset
+from longshore_azureml.datasets import AbstractDataset
 from longshore_azureml.datastores import DataPath, Datastore
 from longshore_azureml.errors import AzureMLException, UserErrorException
 

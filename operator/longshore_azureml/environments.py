@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from importlib import metadata
@@ -232,6 +233,13 @@ class Environment(Supported):
             raise UserErrorException(f'file_path "{file_path}" cannot be read: {error.strerror}.') from None
         wanted = [text for line in lines if (text := line.partition("#")[0].strip())]
         return _with_packages(name, CondaDependencies.create(pip_packages=wanted))
+
+    @staticmethod
+    def load_from_directory(path: str) -> Environment:
+        """Return the environment that a folder describes: conda_dependencies.yml, named after the folder."""
+        return _with_packages(
+            os.path.basename(os.path.abspath(path)), CondaDependencies(os.path.join(path, "conda_dependencies.yml"))
+        )
 
     @staticmethod
     def from_docker_image(

@@ -9,6 +9,7 @@ import longshore
 from longshore_azureml.building import Built
 from longshore_azureml.environments import ScriptRunConfig
 from longshore_azureml.errors import ExperimentExecutionException, UserErrorException
+from longshore_azureml.interactive import InteractiveRun
 from longshore_azureml.keywords import checked
 from longshore_azureml.names import port_name
 from longshore_azureml.pipelines import Pipeline
@@ -104,6 +105,16 @@ class Experiment(Supported):
             )
         built = config.build(self.name)
         return built, built.pipeline
+
+    def start_logging(
+        self,
+        name: str | None = None,
+        outputs: Any = None,
+        snapshot_directory: str | None = None,
+        display_name: Any = None,
+    ) -> InteractiveRun:
+        """Return a run of this process, which logs metrics and files to the workspace."""
+        return InteractiveRun(self, name)
 
     def get_runs(
         self,

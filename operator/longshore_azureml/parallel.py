@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from longshore_azureml.environments import CondaDependencies, Environment
+from longshore_azureml.environments import Environment
 from longshore_azureml.errors import UserErrorException
 from longshore_azureml.inputs import as_input
 from longshore_azureml.keywords import checked, nearest
@@ -109,7 +109,7 @@ class ParallelRunConfig(Supported):
         if named is not None:
             found["environment"] = Environment.get(workspace, named)
         elif described is not None:
-            found["environment"] = _described(os.path.join(folder, described))
+            found["environment"] = Environment.load_from_directory(os.path.join(folder, described))
         if "compute_target_name" in found:
             found["compute_target"] = found.pop("compute_target_name")
         given = {key: value for key, value in found.items() if value is not None}
@@ -124,15 +124,6 @@ class ParallelRunConfig(Supported):
         target = getattr(self.compute_target, "name", self.compute_target)
         record = {**record, "compute_target": target, "environment_name": self.environment.name}
         Path(path).write_text(yaml.safe_dump({"parallel_run_config": record}, sort_keys=False), encoding="utf-8")
-
-
-def _described(folder: str) -> Environment:
-    """Return the environment in a folder that Environment.save_to_directory wrote."""
-    made = Environment(os.path.basename(os.path.normpath(folder)))
-    conda = Path(folder, "conda_dependencies.yml")
-    if conda.exists():
-        made.python.conda_dependencies = CondaDependencies(str(conda))
-    return made
 
 
 @checked

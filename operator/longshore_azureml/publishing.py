@@ -16,7 +16,8 @@ import yaml
 import longshore
 from longshore.documents import from_document
 from longshore_azureml.building import Built
-from longshore_azureml.datasets import AbstractDataset, from_record
+from longshore_azureml.dataset_factories import from_record
+from longshore_azureml.datasets import AbstractDataset
 from longshore_azureml.datastores import DataPath, Datastore
 from longshore_azureml.errors import ErrorResponseException, UserErrorException
 from longshore_azureml.keywords import checked

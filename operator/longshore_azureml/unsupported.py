@@ -93,8 +93,6 @@ ALTERNATIVES = {
     "random_split": _NARROWER,
     "to_spark_dataframe": _NARROWER,
     "to_dask_dataframe": _NARROWER,
-    "keep_columns": _NARROWER,
-    "drop_columns": _NARROWER,
     "Dataset[...]": _NARROWER,
     "Linked service": _OUTSIDE,
     "LinkedService": _OUTSIDE,

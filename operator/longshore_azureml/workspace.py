@@ -11,7 +11,8 @@ import yaml
 
 import longshore
 from longshore_azureml.compute import AmlCompute
-from longshore_azureml.datasets import AbstractDataset, Dataset
+from longshore_azureml.dataset_factories import Dataset, registered_names
+from longshore_azureml.datasets import AbstractDataset
 from longshore_azureml.datastores import DEFAULT, AbstractDatastore, Datastore
 from longshore_azureml.environments import Environment
 from longshore_azureml.errors import ProjectSystemException, UserErrorException
@@ -222,7 +223,7 @@ class Workspace(Supported):
     @property
     def datasets(self) -> Mapping[str, AbstractDataset]:
         """The latest version of each registered dataset, by name."""
-        return Named(lambda: iter(self.records("datasets")), lambda name: Dataset.get_by_name(self, name))
+        return Named(lambda: iter(registered_names(self)), lambda name: Dataset.get_by_name(self, name))
 
     @property
     def compute_targets(self) -> Mapping[str, AmlCompute]:
