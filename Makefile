@@ -19,7 +19,7 @@ LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator 
 EXTRAS = $(shell sed -n 's/^ARG EXTRAS="\(.*\)"$$/\1/p' deploy/Dockerfile)
 SBOM ?= dist/longshore-image.cdx.json
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster test-lowest check fmt lock coverage release crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image sbom chaos bench bench-startup bench-finish bench-cluster bench-operator clean
+.PHONY: help setup test test-cluster test-python test-lowest check fmt lock coverage release crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image sbom chaos bench bench-startup bench-finish bench-cluster bench-operator clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,10 @@ test: setup check ## run every test, the slowest files first; those on a cluster
 
 test-cluster: setup ## run the tests on a real Kubernetes; one is made on this machine where none is up
 	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations=20 tests/cluster
+
+test-python: .venv/bin/uv ## run the unit and contract tests on another Python: make test-python PYTHON=python3.13
+	UV_PROJECT_ENVIRONMENT=.venv-python uv sync --quiet --locked --extra dev --group examples --python $(PYTHON)
+	PATH='$(CURDIR)/.venv-python/bin':"$$PATH" python -m pytest $(IN_PARALLEL) tests/unit tests/contract
 
 test-lowest: .venv/bin/uv ## run the unit tests with the oldest releases of optional packages that pyproject.toml allows
 	uv venv --quiet --clear .venv-lowest && export VIRTUAL_ENV=$(CURDIR)/.venv-lowest && \
@@ -113,7 +117,7 @@ bench-operator: setup ## measure the operator beside 100, 300 and 1,000 simulate
 	PYTHONPATH=deploy/local python tests/benchmarks/operator_scale
 
 clean: ## remove .venv, runs, caches and what the example made
-	rm -rf .venv .venv-lowest .venv-torch longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache
+	rm -rf .venv .venv-lowest .venv-python .venv-torch longshore-runs build dist deploy/examples/*/data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml uv.lock | .venv/bin/uv

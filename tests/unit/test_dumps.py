@@ -8,10 +8,11 @@ import pytest
 
 from longshore_host import dumps, script_end
 
+FLOATING_POINT = "Floating-point" if sys.version_info >= (3, 13) else "Floating point"  # as faulthandler spells it
 CRASHES = {
     "of a segmentation fault": ("ctypes.string_at(0)", "Segmentation fault in score.py, line 6, in run"),
     "of an abort": ("os.abort()", "Aborted in score.py, line 6, in run"),
-    "of a division by zero in C": ("signal.raise_signal(signal.SIGFPE)", "Floating point exception in score.py, "),
+    "of a division by zero in C": ("signal.raise_signal(signal.SIGFPE)", f"{FLOATING_POINT} exception in score.py, "),
     "of a bus error": ("signal.raise_signal(signal.SIGBUS)", "Bus error in score.py, line 6, in run"),
     "of an illegal instruction": (
         "signal.raise_signal(signal.SIGILL)",

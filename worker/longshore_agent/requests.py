@@ -136,14 +136,19 @@ class Requests:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for requester in list(
+            self._tasks
+        ):  # gather() may return before the callbacks of finished tasks: on Python 3.13 it does
+            self._forget(requester)
         await self._closing()
 
     async def _serve(self, requester: Requester, operation: str, values: Mapping[str, Any]) -> None:
         _answer(requester, await self._result(operation, values))
 
     def _forget(self, requester: Requester) -> None:
-        requester.close()
-        del self._tasks[requester], self._processes[requester]
+        if self._tasks.pop(requester, None) is not None:
+            del self._processes[requester]
+            requester.close()
 
     async def _result(self, operation: str, values: Mapping[str, Any]) -> list[Any]:
         function = self._operations.get(operation)
