@@ -42,7 +42,7 @@ BUILT_IN = {
     "pods",
     "secret",
 }
-VERBS = {"apply", "config", "create", "delete", "describe", "get", "label", "port-forward", "wait"}
+VERBS = {"apply", "config", "create", "delete", "describe", "get", "label", "patch", "port-forward", "wait"}
 OF_READERS = {"manifests", "manifests/", "step.yaml"}  # files that pages leave to the reader
 CONDITIONS = {"Finished", "Ready", "Stalled", "Succeeded"}
 
