@@ -91,9 +91,10 @@ def prepare(
     if image_source is None:
         source_folder = os.path.join(folder, script_folder.SOURCE)
         _stage_source(job.source_uri, source_folder)
-        with _script_data_errors("The source cannot be read"):
-            digest = combined_digest(code_digests(source_folder, job.script, data=()))
-            open_store(folder).put(script_folder.CODE, digest.encode())
+        if os.path.isfile(os.path.join(source_folder, job.script)):  # the host reports a missing one
+            with _script_data_errors("The source cannot be read"):
+                digest = combined_digest(code_digests(source_folder, job.script, data=()))
+                open_store(folder).put(script_folder.CODE, digest.encode())
     with _script_data_errors("The inputs cannot be staged"):
         require_distinct(folder, [each.name for each in job.inputs])
     with _script_data_errors("The outputs cannot be staged"):
