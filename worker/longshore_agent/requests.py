@@ -136,9 +136,7 @@ class Requests:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for requester in list(
-            self._tasks
-        ):  # gather() may return before the callbacks of finished tasks: on Python 3.13 it does
+        for requester in list(self._tasks):  # on Python 3.13, gather() returns before callbacks of finished tasks
             self._forget(requester)
         await self._closing()
 
