@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from longshore_azureml.keywords import checked
@@ -18,16 +19,11 @@ class RunDetails(Supported):
     def show(self, render_lib: Any = None, widget_settings: Any = None) -> None:
         """Show the run."""
         native = getattr(self.run, "native", None)
-        try:
-            from IPython import get_ipython
-            from IPython.display import display
-        except ImportError:
-            print(self._text())
-            return
-        if get_ipython() is None:
+        ipython = sys.modules.get("IPython")  # a kernel has imported it
+        if ipython is None or ipython.get_ipython() is None:
             print(self._text())
         else:
-            display(native if hasattr(native, "_repr_html_") else self.run)
+            ipython.display.display(native if hasattr(native, "_repr_html_") else self.run)
 
     def get_widget_data(self) -> dict[str, Any]:
         """Return the status of the run and of its steps."""

@@ -40,6 +40,7 @@ def _run_notebook(file: Path) -> int:
     """Run the code cells in the notebook's folder, as a kernel would; stop at the first error."""
     try:
         from IPython.core.interactiveshell import InteractiveShell
+        from traitlets.config import Config
     except ImportError:
         print_error("a notebook needs IPython: pip install 'longshore[notebook]'")
         return BAD_INPUT
@@ -50,7 +51,9 @@ def _run_notebook(file: Path) -> int:
         print_error(f"{file} cannot be read as a notebook: {error}")
         return BAD_INPUT
     os.chdir(file.absolute().parent)
-    shell = InteractiveShell.instance()
+    config = Config()
+    config.HistoryManager.enabled = False  # the user's own history is none of the notebook's
+    shell: Any = InteractiveShell.instance(config=config)
     for source in cells:
         text = source if isinstance(source, str) else "".join(source)
         if not shell.run_cell(text, store_history=True).success:  # which prints the traceback

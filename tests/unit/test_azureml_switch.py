@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,31 @@ def test_a_script_runs_with_the_names_and_its_arguments(tmp_path: Path):
     )
     command = [sys.executable, "-m", "longshore", "azureml", "jobs/submit.py", "--size", "5"]
     assert output(command) == "1.61.0+longshore 42 ['jobs/submit.py', '--size', '5'] __main__\n"
+
+
+def notebook(*cells: str) -> str:
+    """A notebook with these code cells, after a cell of text."""
+    code = [{"cell_type": "code", "source": cell.splitlines(keepends=True)} for cell in cells]
+    return json.dumps({"cells": [{"cell_type": "markdown", "source": ["# Title"]}, *code], "nbformat": 4})
+
+
+def test_a_notebook_runs_in_its_folder_until_the_first_error(tmp_path: Path):
+    good = ["%%writefile helper.py\nANSWER = 42", "import helper\nfrom azureml.core import VERSION", "print(VERSION)"]
+    write(tmp_path, {"notes/good.ipynb": notebook(*good, "helper.ANSWER")})
+    write(tmp_path, {"bad.ipynb": notebook("1 / 0", "print('not reached')"), "no.ipynb": "{}"})
+    command = [sys.executable, "-m", "longshore", "azureml"]
+    printed = subprocess.run(
+        [*command, "notes/good.ipynb"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert "1.61.0+longshore" in printed
+    assert "Out[4]: 42" in printed
+    assert (tmp_path / "notes/helper.py").is_file()
+    ended = subprocess.run([*command, "bad.ipynb"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "ZeroDivisionError" in ended.stdout) == (1, True)
+    assert "not reached" not in ended.stdout
+    ended = subprocess.run([*command, "no.ipynb"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "no.ipynb cannot be read as a notebook: 'cells'" in ended.stderr
 
 
 @pytest.mark.usefixtures("names")
