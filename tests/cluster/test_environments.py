@@ -203,7 +203,7 @@ def test_credentials_of_the_index_are_seen_by_the_container_that_installs_alone(
     assert "denies access" in environments.task_end("denied")["message"]
     assert "nowhere was not found" in environments.task_end("absent")["message"]
     statuses = json.dumps([kubectl.read(f"{TASKS}/{each}") for each in ("private", "denied", "absent")])
-    logs = [kubectl("logs", name, "--all-containers") for name in environments.builders()]
+    logs = [kubectl("logs", name, "--container=install") for name in environments.builders()]
     files = [path.read_bytes() for path in Path(environments.folder, "longshore").rglob("*") if path.is_file()]
     assert len(logs) >= 2
     for secret in (PASSWORD, USER):

@@ -21,7 +21,7 @@ from longshore_api.status import ResourceStatus
 from longshore_operator.cluster.api import Kube, Manifest
 from longshore_operator.common.actions import Action, Create, Delete, Ensure
 from longshore_operator.common.pods import container_states, is_overdue, observed_pod
-from longshore_operator.common.reasons import ENVIRONMENT_FAILED, PREPARING_ENVIRONMENT
+from longshore_operator.common.reasons import PREPARING_ENVIRONMENT
 from longshore_operator.common.references import controller
 from longshore_operator.common.values import Blocked, Pod
 from longshore_operator.manifests import names
@@ -37,6 +37,7 @@ from longshore_operator.manifests.subject import Subject
 from longshore_operator.settings import Settings
 from longshore_planner.cluster.environments import PackedEnvironment
 from longshore_planner.cluster.pod_requirements import PodRequirements
+from longshore_planner.pipelines.records import ENVIRONMENT_FAILED
 from longshore_protocol.built_environment import BuiltEnvironment
 
 ENVIRONMENT_KIND = "Environment"

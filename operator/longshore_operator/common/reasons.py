@@ -12,7 +12,6 @@ WAITING_FOR_RUN = "WaitingForRun"  # another PipelineRun does
 WAITING_FOR_NODES = "WaitingForNodes"
 LOST = "PodLost"
 PREPARING_ENVIRONMENT = "PreparingEnvironment"  # its packages are being installed
-ENVIRONMENT_FAILED = "EnvironmentFailed"  # they cannot be
 UNSCHEDULABLE, IMAGE_PULL = "Unschedulable", "ImagePull"
 NOT_STARTED = (
     "CrashLoopBackOff",
