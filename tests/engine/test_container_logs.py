@@ -205,7 +205,7 @@ def test_a_process_that_is_killed_because_the_step_ended_is_no_failure(tmp_path,
 
 
 @pytest.mark.parametrize("what", ["failures", "all"])
-def test_a_flood_into_a_full_pipe_that_nobody_reads_delays_nothing(tmp_path, what):
+def test_a_flood_into_a_full_pipe_delays_nothing(tmp_path, what):
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as unread, running(tmp_path, SCRIPT, what, writing) as (host, child):
         run(child, "flood", "good")

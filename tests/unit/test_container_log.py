@@ -120,7 +120,7 @@ def test_records_above_the_rate_are_left_out_and_counted(log):
     assert "980 records were left out" in log.lines()[0]
 
 
-def test_neither_side_waits_while_nobody_reads(log):
+def test_neither_side_waits_for_a_full_pipe(log):
     for _ in range(30):
         log.clock.now += 60
         for number in range(200):
@@ -132,7 +132,7 @@ def test_neither_side_waits_while_nobody_reads(log):
     log.clock.now += 60
     log.records.add("WARNING", "after all that")
     lines = log.lines()
-    assert re.fullmatch(rf"{TIME} WARNING \d+ lines were left out, because nobody read this log", lines[0])
+    assert re.fullmatch(rf"{TIME} WARNING \d+ lines were left out, because this log was not read", lines[0])
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_none_means_no_pipe_and_no_line():
     log.close()
 
 
-def test_a_log_that_is_closed_and_a_host_that_is_gone_are_no_error():
+def test_a_log_that_is_closed_and_a_host_that_is_dead_are_no_error():
     reading, writing = os.pipe()
     os.close(reading)
     Records(writing, 3).add("ERROR", "text")

@@ -93,7 +93,7 @@ class ContainerLog:
 
     def _write(self, level: str, process: int, mini_batch: Optional[int], text: str) -> None:
         if self._lost:
-            note = "{} lines were left out, because nobody read this log".format(self._lost)
+            note = "{} lines were left out, because this log was not read".format(self._lost)
             if not self._put(self._line("WARNING", note)):
                 self._lost += 1
                 return
