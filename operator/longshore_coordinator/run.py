@@ -223,6 +223,20 @@ class Run:
             if verdict is not None and not (verdict.succeeded and self._awaits_shutdown()):
                 self.decide(verdict)
 
+    def set_registrations(self, verdict: Verdict) -> Verdict:
+        """Set what a successful run registers; return another verdict if that is impossible."""
+        if self.shutdowns.is_owed(self.job):
+            record = {"tries": 1}
+            self.shutdowns.restore(record)
+            self._ledger.append({"shutdown": record})
+            text = "every worker was lost before its shutdown() ended; resume the run"
+            return Verdict(verdicts.INTERRUPTED, text)
+        try:
+            self.registered = self.shutdowns.packed(self.job)
+        except ValueError as error:
+            return Verdict(verdicts.REGISTRATION_FAILED, str(error))
+        return verdict
+
     def decide(self, verdict: Verdict) -> None:
         """End the run with a verdict, unless it has one already."""
         if self.verdict is None:

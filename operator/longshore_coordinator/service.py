@@ -347,27 +347,13 @@ class Coordinator:
                 await deregistered
                 return self._earlier
         await deregistered
-        verdict = self._register(verdict) if verdict.succeeded else verdict
+        verdict = self._run.set_registrations(verdict) if verdict.succeeded else verdict
         self._run.verdict = verdict
         self._milestones.finished, self._ended = clock.now(), self._clock()
         if verdict.reason not in (verdicts.SUPERSEDED, *verdicts.REFUSALS):
             await self._write_end(verdict)
         self._state = final_state(self._run.verdict)  # set last, because readers of the final state may read the files
         return self.snapshot()
-
-    def _register(self, verdict: Verdict) -> Verdict:
-        """Set what a successful run registers; return another verdict if that is impossible."""
-        run = self._run
-        if run.shutdowns.is_owed(self.job):
-            record = {"tries": 1}
-            run.shutdowns.restore(record)
-            self._ledger.append({"shutdown": record})
-            return Verdict(verdicts.INTERRUPTED, "every worker was lost before its shutdown() ended; resume the run")
-        try:
-            run.registered = run.shutdowns.packed(self.job)
-        except ValueError as error:
-            return Verdict(verdicts.REGISTRATION_FAILED, str(error))
-        return verdict
 
     async def _assemble(self) -> Verdict | None:
         """Write the output, unless an earlier coordinator has; return another verdict if that fails."""

@@ -29,7 +29,7 @@ MAY_IMPORT = {  # of ours, in the user's image
     "longshore_host": {"longshore_host", "longshore_protocol", "longshore_run", "longshore_shims"},
     "longshore_packages": {"longshore_packages", "longshore_protocol"},
     "longshore_protocol": {"longshore_protocol"},
-    "longshore_run": {"longshore_run"},
+    "longshore_run": {"longshore_protocol", "longshore_run"},
     "longshore_shims": {"longshore_run", "longshore_shims"},
 }
 IN_USERS_IMAGE = [each for each in MODULES if MAY_IMPORT.keys() & set(each.parts)]

@@ -262,4 +262,4 @@ def test_a_shutdown_counts_unless_its_process_was_killed_by_others(worker, child
     code = {"said bye": 0, "crashed after that": -11, "raised": 1}.get(end, -9)
     worker.child_gone(child, PROCESS)
     worker.host_message([messages.EXITED, PROCESS, code, False])
-    assert (len(worker.shut_down), worker.failed_shutdowns) == counts
+    assert (len(worker.shutdowns.completed), worker.shutdowns.failed) == counts

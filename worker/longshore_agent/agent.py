@@ -209,7 +209,7 @@ class Agent:
     async def _register(self) -> None:
         """Upload and report what processes registered in shutdown(); the step waits for it."""
         worker, (name, epoch) = self.worker, self._identity
-        if not worker.shut_down and not worker.failed_shutdowns:
+        if not worker.shutdowns.completed and not worker.shutdowns.failed:
             return
         collecting = asyncio.create_task(asyncio.to_thread(self._collect))
         while not (await asyncio.wait({collecting}, timeout=_HEARTBEAT))[0]:
@@ -220,13 +220,13 @@ class Agent:
         except OSError as error:  # no shutdown() counts as ended: the run is interrupted, and can be resumed
             sys.stderr.write(f"longshore-agent: what shutdown() registers cannot be uploaded: {error}\n")
             return
-        shutdowns = len(worker.shut_down) + worker.failed_shutdowns
+        shutdowns = len(worker.shutdowns.completed) + worker.shutdowns.failed
         await self._client.report(wire.report(name, epoch, registered=registered, shutdowns=shutdowns))
 
     def _collect(self) -> list[list[Any]]:
         """Upload the files that processes register; return the registrations for a report. Blocking."""
         found: list[list[Any]] = []
-        for process in self.worker.shut_down:
+        for process in self.worker.shutdowns.completed:
             folder = os.path.join(self._registrations, wire.process_name(process))
             collect = partial(collect_registrations, folder, self._segments, outputs=[self._job.output.name])
             try:

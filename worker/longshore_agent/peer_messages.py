@@ -10,7 +10,7 @@ from typing import Any
 
 from longshore_protocol import errors, messages
 from longshore_protocol.fields import LATEST, LONGEST, NUMBER, Field, fault
-from longshore_protocol.text import is_encodable, printable
+from longshore_protocol.text import MESSAGE, TRACEBACK, is_encodable, printable
 
 _TEXT = 1 << 20  # characters of a message or traceback; the rest is cut off
 _NAME = 100  # characters of the name of a process or operation
@@ -96,3 +96,8 @@ def malformed(rules: _Rules, message: Sequence[Any], body: bytes) -> str | None:
         category, known = printable(repr(message[place]), 60), ", ".join(sorted(_OWN[kind]))
         return f"in {kind}, the category is {category}; it must be one of {known}"
     return None
+
+
+def printable_error(category: str, message: str, trace: str) -> tuple[str, str, str]:
+    """Return a reported error with control characters escaped and texts cut to their limits."""
+    return category, printable(message, MESSAGE), printable(trace, TRACEBACK, lines=True)

@@ -102,8 +102,12 @@ class Slot:
         }
         return {**described, "shuts_down": True} if self.shuts_down else described
 
-    def took(self, seconds: float) -> None:
-        """Add the duration of one mini-batch, in seconds, to the moving average."""
+    def took(self, seconds: float, *, blameless: bool = False) -> None:
+        """Add the duration of one mini-batch, in seconds, to the moving average.
+
+        With `blameless`, the process exits because of what it reported, not of its next mini-batch.
+        """
+        self.blameless = self.blameless or blameless
         self.average = seconds if self.average is None else 0.8 * self.average + 0.2 * seconds
 
     def wanted(self) -> int:

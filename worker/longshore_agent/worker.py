@@ -18,7 +18,9 @@ from typing import Any
 from longshore_agent.gateway import Peer
 from longshore_agent.named_files import NamedFiles
 from longshore_agent.outbox import Outbox
+from longshore_agent.peer_messages import printable_error
 from longshore_agent.requests import Requests
+from longshore_agent.shutdowns import Shutdowns
 from longshore_agent.slots import BUSY, Exit, Slot, State
 from longshore_agent.stager import Stager
 from longshore_agent.work import Lease, Verdict
@@ -26,7 +28,6 @@ from longshore_protocol import clock, errors, messages
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
 from longshore_protocol.redaction import redacted
-from longshore_protocol.text import MESSAGE, TRACEBACK, printable
 from longshore_protocol.wire import INPUT, Deferral, Failure, process_name
 
 _ABOUT_RUNNING = (messages.DONE, messages.FAILED, messages.LOADED)
@@ -85,8 +86,7 @@ class Worker:
         self.demand = asyncio.Event()  # more leases are needed
         self.report_now = asyncio.Event()  # the outbox is full, or the worker is idle
         self.ending = asyncio.Event()  # no further process will be started
-        self.shut_down: list[int] = []  # processes whose shutdown() has ended
-        self.failed_shutdowns = 0  # processes whose shutdown() failed or took too long; not those killed by others
+        self.shutdowns = Shutdowns(spec.registrations)
         self.ended = asyncio.Event()  # all processes have exited and no further one will be started
 
     # --- for the agent's tasks -------------------------------------------------------------------------------------
@@ -256,20 +256,18 @@ class Worker:
         elif kind == messages.DONE:
             lease = slot.work.done(message[1], message[2], now)
             self._stager.release(lease)
-            slot.took(message[6] / 1e6)
-            slot.blameless = slot.blameless or slot.killed is not None
+            slot.took(message[6] / 1e6, blameless=slot.killed is not None)
             if not lease.abandoned:
                 del self._held[message[1]]
                 self._outbox.complete(message, process=process, rows=body)
         elif kind == messages.LOADED:
             slot.work.loaded(message[1], message[2], now)
         elif kind == messages.FAILED:
-            _, _, _, items, category, text, trace, started, elapsed = message
-            lease = slot.work.done(message[1], message[2], now)
+            _, number, attempt, items, category, text, trace, started, elapsed = message
+            lease = slot.work.done(number, attempt, now)
             self._stager.release(lease)
-            slot.took(elapsed)
-            slot.blameless = slot.blameless or slot.killed is not None or category == errors.PROCESS_DIED
-            error, log = _printable(category, text, trace), self._log("error", process)  # has the whole traceback
+            slot.took(elapsed, blameless=slot.killed is not None or category == errors.PROCESS_DIED)
+            error, log = printable_error(category, text, trace), self._log("error", process)  # has the whole traceback
             if category == errors.SYSTEM:  # a local file is temporarily unreadable
                 self._defer(lease, INPUT, text)
             else:
@@ -279,16 +277,15 @@ class Worker:
 
     def _life_message(self, slot: Slot, message: list[Any], now: float) -> None:
         """Handle a child's message about init() or shutdown()."""
-        kind = message[0]
-        if kind == messages.BYE and slot.state is State.ENDING:
-            self.shut_down.append(slot.process)
-        elif kind == messages.READY and slot.state is State.STARTING:
-            slot.shuts_down = os.path.isdir(os.path.join(self._spec.registrations, process_name(slot.process)))
+        if message[0] == messages.BYE:
+            self.shutdowns.process_said_bye(slot)
+        elif message[0] == messages.READY and slot.state is State.STARTING:
+            self.shutdowns.process_ready(slot)
             slot.ready(now, message[2:], at_once=self._job.concurrency_per_process)
             self.report_now.set()
-        elif kind == messages.INIT_FAILED and slot.state is State.STARTING and not slot.init_failed:
+        elif message[0] == messages.INIT_FAILED and slot.state is State.STARTING and not slot.init_failed:
             slot.init_failed = True
-            self._init_failed(slot, _printable(message[1], message[2], message[3]))
+            self._init_failed(slot, printable_error(*message[1:]))
 
     def child_malformed(self, process: int, why: str) -> None:
         """Disconnect and kill a process that sent an invalid message; its mini-batch fails as ProcessDied."""
@@ -296,8 +293,8 @@ class Worker:
         if peer is not None and slot is not None:
             peer.close()
             if slot.killed is None:
-                reason = f"its process sent a malformed message: {why}"
-                self._kill(slot, Verdict(errors.PROCESS_DIED, reason), self._clock())
+                verdict = Verdict(errors.PROCESS_DIED, f"its process sent a malformed message: {why}")
+                self._kill(slot, verdict, self._clock())
 
     def requested(self, peer: Peer, process: str, operation: str, values: Mapping[str, Any]) -> None:
         """Begin to answer a request of a script."""
@@ -402,13 +399,11 @@ class Worker:
         peer = self._peers.pop(slot.process, None)
         cause, before_ready = slot.cause_of_death(), slot.state in (State.SPAWNING, State.STARTING)
         stacks = "" if slot.exit is None else slot.exit.stacks
-        has_failed = slot.killed is not None or (slot.exit is not None and slot.exit.code >= 0)
-        if slot.state is State.ENDING and has_failed and slot.process not in self.shut_down:
-            self.failed_shutdowns += 1
+        self.shutdowns.process_died(slot)
         running, waiting = slot.died(now)
         if peer is not None:
             peer.close()
-        error, log = _printable(cause.category, cause.message, stacks), self._log("stderr", slot.process)
+        error, log = printable_error(cause.category, cause.message, stacks), self._log("stderr", slot.process)
         for lease, since in running:
             self._stager.release(lease)
             times = (clock.now() - (now - since), now - since)
@@ -419,12 +414,11 @@ class Worker:
 
     def _requeue(self, leases: Iterable[Lease]) -> None:
         """Put leases that no process has begun first in the queue; discard abandoned ones."""
-        wanted = []
-        for lease in leases:
+        every = list(leases)
+        wanted = [each for each in every if not each.abandoned]
+        for lease in every:
             if lease.abandoned:
                 self._stager.release(lease)
-            else:
-                wanted.append(lease)
         self._ready.extendleft(reversed(wanted))
         if wanted and self.ending.is_set():
             self._release(wanted)
@@ -440,9 +434,8 @@ class Worker:
 
     def _defer(self, lease: Lease, origin: str, message: str) -> None:
         if not lease.abandoned:
-            grant = lease.grant
-            del self._held[grant.mini_batch]
-            self._outbox.defer(Deferral(grant.mini_batch, grant.attempt, origin, message))
+            del self._held[lease.grant.mini_batch]
+            self._outbox.defer(Deferral(lease.grant.mini_batch, lease.grant.attempt, origin, message))
 
     def _note_failing(self, origin: str, message: str) -> None:
         """Report to the coordinator that a store or disk fails, which delays a request of a script."""
@@ -455,8 +448,3 @@ class Worker:
     def _log(self, kind: str, process: int) -> str:
         suffix = "" if kind == "error" else "." + kind
         return f"logs/user/{kind}/{self._spec.worker}/{process_name(process)}{suffix}.txt"
-
-
-def _printable(category: str, message: str, trace: str) -> _Error:
-    """Return a reported error with control characters escaped and texts cut to their limits."""
-    return category, printable(message, MESSAGE), printable(trace, TRACEBACK, lines=True)
