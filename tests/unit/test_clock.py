@@ -8,11 +8,13 @@ from longshore_protocol import clock
 
 ROOT = Path(__file__).parents[2]
 READERS = {
+    "operator/longshore_cli/package_cache.py": "compared with the times of files",
     "worker/longshore_protocol/clock.py": "it is what the others call",
     "worker/longshore_agent/preparing.py": "a stamp without a duration",
     "worker/longshore_agent/resources.py": "stamps without durations",
     "worker/longshore_agent/shipping.py": "compared with the times of files",
     "worker/longshore_agent/worker.py": "compared with the times of files",
+    "worker/longshore_host/container_log.py": "stamps without durations",
     "worker/longshore_host/concurrent_runs.py": "a stamp; its duration is a performance counter's",
     "worker/longshore_host/child.py": "a stamp; and a deadline that scripts compare with their own clock",
     "worker/longshore_storage/retrying.py": "compared with a server's date",

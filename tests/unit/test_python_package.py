@@ -64,7 +64,7 @@ def test_mypy_accepts_a_users_script_and_finds_its_mistakes(tmp_path: Path):
     (tmp_path / "wrong.py").write_text(USER_SCRIPT + wrong)
     (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = True\nmypy_path = {ROOT}/operator:{ROOT}/worker\n")
     command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "good.py", "wrong.py"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
     errors = [line for line in ended.stdout.splitlines() if ": error: " in line]
     assert [line.split(":")[0] for line in errors] == ["wrong.py", "wrong.py"]
     assert "node_cout" in errors[1]

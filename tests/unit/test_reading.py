@@ -22,8 +22,10 @@ from longshore_planner.cluster.step_runs import ClusterRun
 from longshore_planner.cluster.task_runs import TaskRun
 from longshore_planner.pipelines.frozen import STAMPS, FrozenPipeline
 from longshore_planner.pipelines.on_cluster import ClusterPipeline
+from longshore_protocol.built_environment import BuiltEnvironment
 from longshore_protocol.job import Job
 from longshore_protocol.messages import HostSpec
+from longshore_protocol.package_set import PackageSet
 from longshore_protocol.reading import UnreadableError, read
 from longshore_protocol.script_folder import ScriptSpec
 from longshore_protocol.script_job import ScriptJob, ScriptResult
@@ -32,6 +34,7 @@ from longshore_protocol.survey import SurveyRequest, SurveyResult
 
 BY_ITSELF = (
     *(Job, ScriptJob, ScriptResult, ScriptSpec, Snapshot, SurveyRequest, SurveyResult),
+    *(BuiltEnvironment, PackageSet),
     *(ClusterRun, TaskRun, PodRequirements, FrozenPipeline, ClusterPipeline),
 )
 INSIDE_MESSAGES = (HostSpec, Registration, Orders)

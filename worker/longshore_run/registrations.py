@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from typing import List
 
 from longshore_protocol.registrations import (
@@ -37,13 +35,13 @@ def calls(folder: str) -> List[Registration]:
 
 def keep(folder: str, path: str) -> str:
     """Copy a Model's file or folder; return its path for `Registration.paths`. Raises OSError."""
-    key, name = secrets.token_hex(6), os.path.basename(os.path.abspath(path))
+    key, name = os.urandom(6).hex(), os.path.basename(os.path.abspath(path))
     target = os.path.join(folder, key, name)
     os.makedirs(os.path.dirname(target))
     if os.path.isdir(path):
         _copy_folder(path, target)
     else:
-        shutil.copyfile(path, target)
+        _copy_file(path, target)
     return "{}{}/{}/{}".format(RUN, FILES, key, name)
 
 
@@ -53,7 +51,13 @@ def _copy_folder(folder: str, target: str) -> None:
         copies = os.path.join(target, os.path.relpath(where, folder))
         os.makedirs(copies, exist_ok=True)
         for name in names:
-            shutil.copyfile(os.path.join(where, name), os.path.join(copies, name))
+            _copy_file(os.path.join(where, name), os.path.join(copies, name))
+
+
+def _copy_file(source: str, target: str) -> None:
+    import shutil
+
+    shutil.copyfile(source, target)
 
 
 def record(folder: str, registration: Registration) -> None:
