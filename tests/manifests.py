@@ -119,6 +119,8 @@ def _blocks(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _completed(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if raw.get("apiVersion", API_VERSION) != API_VERSION:
+        return  # of another operator
     if "kind" in raw:
         yield {**manifest(raw["kind"], {}), **raw}
     elif raw.keys() <= {"file", "tabular"}:

@@ -20,7 +20,7 @@ class Shutdowns:
         """Note whether the script has a shutdown(): then its process has a folder."""
         slot.shuts_down = os.path.isdir(os.path.join(self._folder, process_name(slot.process)))
 
-    def process_said_bye(self, slot: Slot) -> None:
+    def process_shut_down(self, slot: Slot) -> None:
         """Record that shutdown() has ended."""
         if slot.state is State.ENDING:
             self.completed.append(slot.process)

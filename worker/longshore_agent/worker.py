@@ -278,7 +278,7 @@ class Worker:
     def _life_message(self, slot: Slot, message: list[Any], now: float) -> None:
         """Handle a child's message about init() or shutdown()."""
         if message[0] == messages.BYE:
-            self.shutdowns.process_said_bye(slot)
+            self.shutdowns.process_shut_down(slot)
         elif message[0] == messages.READY and slot.state is State.STARTING:
             self.shutdowns.process_ready(slot)
             slot.ready(now, message[2:], at_once=self._job.concurrency_per_process)
