@@ -19,12 +19,12 @@ from typing import BinaryIO, Dict, Optional
 from longshore_host import orphans, parent_death, script_end
 from longshore_host.echo import Echo
 from longshore_host.entry import link_models
+from longshore_host.environment import script_environment
 from longshore_host.guard import kill_group
 from longshore_host.image_source import copy_source
 from longshore_host.locks import hold
 from longshore_host.logs import CappedLogs
 from longshore_host.memory import out_of_memory_kills, prefer_as_out_of_memory_victim
-from longshore_host.python_path import python_path
 from longshore_host.wakeups import Wakeups
 from longshore_protocol import clock, script_folder
 from longshore_protocol.script_folder import ScriptSpec
@@ -34,7 +34,6 @@ from longshore_run import context, metrics, registrations
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _INTERVAL = 1.0  # seconds between two checks of the sizes of logs
 _CANCEL = {signal.SIGTERM, signal.SIGINT}
-_PRIVATE = "LONGSHORE_"  # prefix of settings that the script does not receive
 
 
 class NotStarted(Exception):
@@ -182,10 +181,8 @@ class Script:
         )
 
     def _environment(self) -> Dict[str, str]:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
-        environment.update(self._spec.variables)
         # The script finds the modules of its source folder from whatever folder of it it is in.
-        environment["PYTHONPATH"] = python_path(self._source, inherited=environment.get("PYTHONPATH", ""))
+        environment = script_environment(self._spec.variables, self._source)
         environment[metrics.VARIABLE] = self._metrics
         environment[context.VARIABLE] = self._context_file()
         environment[registrations.VARIABLE] = os.path.join(self._folder, script_folder.REGISTRATIONS)

@@ -18,10 +18,10 @@ from longshore_host import dumps, orphans, parent_death, script_end
 from longshore_host.connection import Connection, ConnectionLost
 from longshore_host.container_log import ContainerLog
 from longshore_host.devices import VISIBLE, visible_devices
+from longshore_host.environment import script_environment
 from longshore_host.guard import kill_group
 from longshore_host.logs import CappedLogs
 from longshore_host.memory import out_of_memory_kills
-from longshore_host.python_path import python_path
 from longshore_host.wakeups import Wakeups
 from longshore_protocol import messages
 from longshore_protocol.messages import HostSpec
@@ -29,7 +29,6 @@ from longshore_protocol.wire import process_name
 from longshore_run import context
 
 PROCESS_VARIABLE = context.PROCESS  # names the child in the environment of all that it starts
-_PRIVATE = ("LONGSHORE_",)  # prefix of settings that the user's process does not receive
 
 
 class Supervisor:
@@ -127,10 +126,8 @@ class Supervisor:
         self._groups[process] = child.pid
 
     def _environment(self, name: str, slot: int) -> Dict[str, str]:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(_PRIVATE)}
-        environment.update(self._spec.variables)
-        environment["PYTHONPATH"] = python_path(inherited=environment.get("PYTHONPATH", ""))
         spec = self._spec
+        environment = script_environment(spec.variables)
         devices = visible_devices(slot, processes=spec.processes, gpus=spec.gpus, environment=environment)
         if devices is not None:
             environment[VISIBLE] = devices
