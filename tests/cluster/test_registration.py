@@ -2,6 +2,8 @@
 
 import pytest
 from claims import claim
+from s3_server import BUCKET
+from servers import ObjectStore
 from steps import Steps
 
 TRAIN = """
@@ -39,13 +41,27 @@ def shutdown():
 """
 
 
-@pytest.fixture(params=["folder", "claim"])
+@pytest.fixture(params=["folder", "claim", "bucket"])
 def steps(request, operator, namespace, tmp_path):  # noqa: ARG001, the operator must run
     made = Steps(namespace, tmp_path / "data")
+    made.files = lambda prefix: in_folder(made.folder, prefix)
     if request.param == "claim":
         claim(namespace, "volume", made.folder)
         made.apply("Datastore", "data", uri="pvc:volume", default=True)
+    elif request.param == "bucket":
+        objects = ObjectStore(namespace, request.getfixturevalue("servers_image"))
+        objects.put({f"store/{name}": text for name, text in made.files("in/").items()})
+        made.files = lambda prefix: {
+            name.removeprefix("store/"): text for name, text in objects.get(f"store/{prefix}").items()
+        }
+        made.apply("Datastore", "data", uri=f"s3://{BUCKET}/store", default=True, secretRef={"name": "key"})
     return made
+
+
+def in_folder(folder, prefix):
+    """Return the texts of the files whose paths below a folder begin so, by their paths."""
+    named = {str(each.relative_to(folder)): each for each in folder.rglob("*") if each.is_file()}
+    return {name: each.read_text(errors="replace") for name, each in named.items() if name.startswith(prefix)}
 
 
 def run_script(steps, name, text, *arguments, **changes):
@@ -86,7 +102,8 @@ def test_what_steps_register_exists_after_a_success_and_is_found_by_name(steps):
     assert registered(steps, "models") == [("Digits v2", 1), ("Digits v2", 2)]
     model = steps.kubectl.get(f"models.longshore.dev/{status['registered'][0]['resource']}")
     assert model["spec"]["datastore"] == "data"
-    assert (steps.folder / model["spec"]["path"]).read_text() == "weights"
+    path = model["spec"]["path"]
+    assert steps.files(path) == {path: "weights"}
     origin = model["status"]["origin"]
     assert (origin["step"], origin["runId"], len(origin["code"])) == ("again", status["runId"], 64)
     table = steps.kubectl("get", "models.longshore.dev")
@@ -94,8 +111,8 @@ def test_what_steps_register_exists_after_a_success_and_is_found_by_name(steps):
 
     condition, _ = run_script(steps, "use", USE)
     assert condition["status"] == "True", condition
-    (log,) = steps.folder.glob("longshore/use-*/logs/stdout.txt")
-    assert log.read_text() == "weights\n"
+    (log,) = (text for name, text in steps.files("longshore/use-").items() if name.endswith("/logs/stdout.txt"))
+    assert log == "weights\n"
 
     steps.kubectl("delete", "configmap", "code")
     steps.script("code", SCORE)

@@ -6,9 +6,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
+from s3_server import BUCKET
+
+from longshore_storage.store import open_store
 
 TRAIN = """
 import os, signal, sys
@@ -308,6 +312,27 @@ def test_what_several_processes_register_alike_in_shutdown_is_registered_once(sc
     origin = summary["status"]["origin"]
     assert (origin["kind"], origin["step"], len(origin["code"])) == ("ParallelRunStep", "test-step", 64)
     assert found["Dataset", "rows", 1]["spec"] == {**found["Dataset", "scores", 1]["spec"], "name": "rows"}
+
+
+@pytest.mark.parametrize(("server", "scheme"), [("s3", "s3"), ("azure", "abfs")])
+def test_what_a_run_in_an_object_store_registers_is_there_and_found_by_later_runs(score, request, server, scheme):
+    request.getfixturevalue(server)
+    uri = f"{scheme}://{BUCKET}/{uuid4().hex}"
+    score.score(nodeCount=1, processCountPerNode=1)
+    ended = score.run("--run-dir", f"{uri}/runs/1")
+    assert ended.code == 0, ended.stderr
+    found = registered(score)
+    assert found.keys() == SCORED
+    summary = found["Model", "summary", 1]["spec"]["path"]
+    folder, _, name = summary.rpartition("/")
+    assert folder.startswith(f"{uri}/runs/1/")
+    assert open_store(folder).get(name) == b"the same"
+
+    score.write("code/use.py", USE.replace("digits", "summary"))
+    use = score.document("ScriptStep", "use", source={"uri": "code"}, scriptName="use.py", datastores=["store"])
+    score.manifest(use, score.document("Datastore", "store", uri=uri))
+    assert score.run("--run-dir", "runs/2").code == 0
+    assert (score.folder / "runs/2/steps/use/logs/stdout.txt").read_text() == "the same\n"
 
 
 def test_what_processes_register_differently_are_versions(score):
