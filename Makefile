@@ -19,7 +19,7 @@ LOCAL_TESTS := tests/unit tests/contract tests/fuzz tests/stores tests/operator 
 EXTRAS = $(shell sed -n 's/^ARG EXTRAS="\(.*\)"$$/\1/p' deploy/Dockerfile)
 SBOM ?= dist/longshore-image.cdx.json
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cluster test-python test-lowest check fmt lock coverage release crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image sbom chaos bench bench-startup bench-finish bench-cluster bench-operator clean
+.PHONY: help setup test test-cluster test-python test-lowest check fmt lock coverage release crds docs demo demo-torch cluster-up cluster-down cluster-demo crd-server image sbom chaos bench bench-startup bench-finish bench-cluster bench-operator bench-packages clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -112,6 +112,9 @@ bench-finish: setup ## measure memory and time at the end of runs of 300,000 and
 bench-cluster: setup cluster-up ## compare the start of a step with that of a bare Job; run a hundred pipelines, and count API writes
 	PYTHONPATH=deploy/local python tests/benchmarks/cluster.py
 	LONGSHORE_TEST_RUNS=100 pytest tests/cluster/test_many_runs.py
+
+bench-packages: setup cluster-up ## compare the start of a step with packages with that of a step whose image contains them
+	PYTHONPATH=deploy/local:tests:tests/cluster python tests/benchmarks/packages.py
 
 bench-operator: setup ## measure the operator beside 100, 300 and 1,000 simulated steps; needs root, as the local cluster does
 	PYTHONPATH=deploy/local python tests/benchmarks/operator_scale
