@@ -20,7 +20,8 @@ settings.load_profile("unhurried")
 # Files of whole runs that take more than half a minute each. They begin first: one that began last would be a lone
 # process while the other cores have nothing left to do.
 _LONG = ("torch_digits", "under_fire", "stores_alike", "object_store", "pipelines", "chaos", "agent_memory",
-         "failing_stores")  # fmt: skip
+         "failing_stores", "registration", "packages", "data_by_name", "azureml_shapes", "azureml_tutorials",
+         "python_runs")  # fmt: skip
 _PLATFORM = os.environ.pop("LONGSHORE_TEST_PLATFORM", "")
 if _PLATFORM == platforms.BARE:  # for every process that a test starts
     os.environ["PYTHONPATH"] = platforms.bare_python_path()

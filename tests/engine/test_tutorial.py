@@ -27,13 +27,14 @@ PLACEHOLDERS = {  # of names on the page of the run folder
     "SEGMENT": r"[-.\w]+",
 }
 OF_PIPELINES = "\n## The folder of a pipeline\n"
-SPECIAL = {  # files of runs that fail, change their code or are profiled, which the tutorial's do not
+SPECIAL = {  # files of runs that fail, register, change their code or are profiled, which the tutorial's do not
     "logs/job_error.txt",
     "logs/sys/error.txt",
     "logs/sys/internal_error.txt",
     "logs/sys/job_report/code.json",
     "logs/sys/node/WORKER/processNNN.profile",
     "logs/user/entry_script_log/WORKER/processNNN.log.txt",
+    "registered/KEY/NAME",
 }
 
 
