@@ -249,7 +249,7 @@ SCRIPTS = {
                 "arguments: ['--model_name']\n",
                 (
                     'trouble: Model "absent" is not in spec.models of the step and did not exist when this run began; '
-                    "Models that existed: none."
+                    "Models that existed: "
                 ),
             ]
         },
