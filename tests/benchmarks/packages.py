@@ -67,7 +67,8 @@ def measure(place: Places, scratch: Path, repeat: int) -> tuple[list[float], lis
             ready.append(first_call(steps, f"image-{number}", "image"))
             packages.append(first_call(steps, f"packages-{number}", "packages"))
         events = steps.kubectl.read("events", fieldSelector="reason=Scheduled")
-        builders = {each["involvedObject"]["name"] for each in events if "builder" in each["involvedObject"]["name"]}
+        scheduled = {each["involvedObject"]["name"] for each in events}
+        builders = [each for each in scheduled if each.startswith("longshore-environment-")]
         return ready, packages, first, len(builders)
     finally:
         kubectl("delete", "namespace", name, "--wait=false")
