@@ -14,6 +14,8 @@ import pytest
 import s3_server
 from hypothesis import HealthCheck, settings
 
+from longshore_host import orphans
+
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
@@ -57,6 +59,13 @@ def restored_signals():
     yield
     for each, handler in before.items():
         signal.signal(each, handler)
+
+
+@pytest.fixture(autouse=True)
+def _children_are_kept(monkeypatch):
+    """Code of a command that a test runs in this process kills no server that another test has started."""
+    monkeypatch.setattr(orphans, "adopt", lambda: None)
+    monkeypatch.setattr(orphans, "kill_adopted", lambda: None)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from s3_server import BUCKET, Server
 _AZURITE = "3.37.0"
 _AZURITE_OPTIONS = ("--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck")  # the library may be newer
 _AZURE_ACCOUNT = "devstoreaccount1"  # the account that the emulator has, with the key that everybody knows
-AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+_AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @contextmanager
@@ -61,62 +61,40 @@ def gcs_server() -> Iterator[Server]:
 
 
 class AzureServer:
-    """Azurite, Microsoft's own emulator of Azure's Blob service. It sometimes ends by itself: then another follows.
-
-    The next one is empty but for the bucket, and has the port of the one before, which clients keep.
-    """
+    """Azurite, Microsoft's own emulator of Azure's Blob service; another one is started when it has crashed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._printed: deque[str] = deque(maxlen=20)  # its last lines
-        self._is_stopping = False
 
     def running(self) -> Server:
         """Return the server that runs, with what it holds, or a new one."""
-        if self._process is None:
-            self._server = self._start(0)
-            self._watcher = threading.Thread(target=self._watch)
-            self._watcher.start()
+        if self._process is not None and self._process.poll() is None:
+            return self._server
+        if self._process is not None:
+            print(f"Azurite ended with {self._process.returncode}:", *self._printed, sep="\n", file=sys.stderr)
+        self.stop()
+        command = ["node", azurite(), "--blobPort", "0", *_AZURITE_OPTIONS]
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self._process = process = subprocess.Popen(command, **output)  # type: ignore[call-overload]
+        first = next(line for line in process.stdout if "successfully listens on" in line)
+        self._reader = threading.Thread(target=lambda: self._printed.extend(process.stdout))  # or it would block
+        self._reader.start()
+        endpoint = f"http://127.0.0.1:{int(first.rpartition(':')[2])}/{_AZURE_ACCOUNT}"
+        text = f"AccountName={_AZURE_ACCOUNT};AccountKey={_AZURE_KEY};BlobEndpoint={endpoint};"
+        text = f"DefaultEndpointsProtocol=http;{text}"
+        with BlobServiceClient.from_connection_string(text) as client:
+            client.create_container(BUCKET)
+        self._server = Server({"AZURE_STORAGE_CONNECTION_STRING": text})
         return self._server
-
-    def kill(self) -> None:
-        """Kill the process, as if it had crashed."""
-        assert self._process is not None
-        self._process.kill()
 
     def stop(self) -> None:
         """End it, if it was started."""
         if self._process is not None:
-            self._is_stopping = True
             self._process.terminate()
-            self._watcher.join()
-
-    def _start(self, port: int) -> Server:
-        command = ["node", azurite(), "--blobPort", str(port), *_AZURITE_OPTIONS]
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        self._process = process = subprocess.Popen(command, **output)  # type: ignore[call-overload]
-        first = next(line for line in process.stdout if "successfully listens on" in line)
-        self._port = int(first.rpartition(":")[2])
-        endpoint = f"http://127.0.0.1:{self._port}/{_AZURE_ACCOUNT}"
-        text = f"AccountName={_AZURE_ACCOUNT};AccountKey={AZURE_KEY};BlobEndpoint={endpoint};"
-        text = f"DefaultEndpointsProtocol=http;{text}"
-        with BlobServiceClient.from_connection_string(text) as client:
-            client.create_container(BUCKET)
-        return Server({"AZURE_STORAGE_CONNECTION_STRING": text})
-
-    def _watch(self) -> None:
-        while True:
-            process = self._process
-            assert process is not None
-            assert process.stdout is not None
-            with process:
-                self._printed.extend(process.stdout)  # or it would block
-            if self._is_stopping:
-                return
-            print(f"Azurite ended with {process.returncode}:", *self._printed, sep="\n", file=sys.stderr)
-            self._start(self._port)
-            if self._is_stopping:  # meanwhile: its predecessor got the signal
-                self._process.terminate()
+            self._process.wait()
+            self._reader.join()
+            self._process.stdout.close()
 
 
 @contextmanager

@@ -335,13 +335,25 @@ def test_what_a_run_in_an_object_store_registers_is_there_and_found_by_later_run
     assert (score.folder / "runs/2/steps/use/logs/stdout.txt").read_text() == "the same\n"
 
 
-def test_what_processes_register_differently_are_versions(score):
-    score.score(content=OWN, nodeCount=1, processCountPerNode=2)
+MEETING = """
+def meet():
+    import time
+
+    open(os.path.join(os.environ["MEETING"], os.environ["LONGSHORE_PROCESS"]), "w").close()
+    while len(os.listdir(os.environ["MEETING"])) < 2:
+        time.sleep(0.01)
+"""
+
+
+def test_what_processes_register_differently_are_versions(score, tmp_path_factory):
+    meeting = {"MEETING": str(tmp_path_factory.mktemp("meeting"))}
+    score.score(content=OWN, nodeCount=1, processCountPerNode=2, miniBatchSize=1, environmentVariables=meeting)
+    text = (score.folder / "code/score.py").read_text()
+    score.write("code/score.py", text.replace("    seen.extend", "    meet()\n    seen.extend") + MEETING)
     assert score.run().code == 0
-    models = {
-        key: Path(each["spec"]["path"]).read_text() for key, each in registered(score).items() if "path" in each["spec"]
-    }
-    assert models == {("Model", "summary", 1): "process000", ("Model", "summary", 2): "process001"}
+    models = {key: each for key, each in registered(score).items() if key[0] == "Model"}
+    assert models.keys() == {("Model", "summary", 1), ("Model", "summary", 2)}
+    assert {Path(each["spec"]["path"]).read_text() for each in models.values()} == {"process000", "process001"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from longshore_cli import pipeline_run
 from longshore_cli.pipeline_folder import PipelineFolder
 from longshore_cli.pipeline_run import LocalPipeline
 from longshore_coordinator.internal_errors import FILE
-from longshore_host import orphans
 from longshore_planner.pipelines.history import History
 from longshore_planner.pipelines.records import SUCCEEDED, Outcome
 
@@ -36,8 +35,6 @@ class Attempt:
 def run(tmp_path, monkeypatch, restored_signals):  # noqa: ARG001  (the run handles signals until its process ends)
     """Run a pipeline without starting anything; return its last status, and what is kept in its folder."""
     monkeypatch.setattr(pipeline_run, "make_attempt", Attempt)
-    monkeypatch.setattr(orphans, "adopt", lambda: None)
-    monkeypatch.setattr(orphans, "kill_adopted", lambda: None)
 
     def run(*steps):
         pipeline = LocalPipeline(

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -83,3 +85,12 @@ def test_a_folder_whose_record_is_none_has_no_run(tmp_path, about):
     (tmp_path / "state" / "run.json").write_text(about)
     with pytest.raises(InvalidDocuments, match="the folder contains no run"):
         earlier_folder(str(tmp_path))
+
+
+@pytest.mark.usefixtures("restored_signals")
+def test_a_command_in_the_process_of_a_test_leaves_its_other_children(manifest, tmp_path, monkeypatch):
+    folder, _ = no_room_for_the_status(tmp_path, monkeypatch)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
+        assert main(["run", str(manifest), "--run-dir", str(folder)]) == 1
+        server.communicate(b"\n")
+    assert server.returncode == 0
