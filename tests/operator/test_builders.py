@@ -365,3 +365,15 @@ def test_what_a_script_may_send_is_not_restricted_and_what_it_may_state_to_the_c
 def test_pods_that_serve_nothing_have_no_policy(pod):
     assert senders(dumped(objects.network_policy(a_run())), pod, names.PORT) is None
     assert not any("ports" in each for each in containers(pod))
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*pod*.yaml")), ids=lambda path: path.stem)
+def test_no_container_has_a_variable_or_a_mount_twice(path):
+    """Server-side apply cannot convert a pod with two entries of one key, and answers 500."""
+    spec = yaml.safe_load(path.read_text())["spec"]
+    for each in (*spec.get("initContainers", []), *spec["containers"]):
+        for field, key in (("env", "name"), ("volumeMounts", "mountPath")):
+            keys = [entry[key] for entry in each.get(field) or []]
+            assert len(keys) == len(set(keys)), f"{each['name']}: {field} {sorted(keys)}"
+    volumes = [each["name"] for each in spec["volumes"]]
+    assert len(volumes) == len(set(volumes))

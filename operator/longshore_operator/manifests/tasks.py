@@ -173,7 +173,7 @@ def _collect(access: DataAccess, settings: Settings) -> V1Container:
     """Return the container that answers the script's requests, and uploads what it wrote."""
     container = _ours(COLLECT, [_JOB, _FOLDER], access, settings)
     space = str(int(amount(settings.scratch_size_limit)))
-    container.env = [*(container.env or []), *ours(LONGSHORE_STAGE_DIR=STAGED, LONGSHORE_SPACE=space)]
+    container.env = [*(container.env or []), *environment(LONGSHORE_STAGE_DIR=STAGED, LONGSHORE_SPACE=space)]
     container.volume_mounts = [*(container.volume_mounts or []), V1VolumeMount(name="staged", mount_path=STAGED)]
     return container
 
