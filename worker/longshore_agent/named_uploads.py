@@ -6,9 +6,10 @@ is trusted: links are not followed, and names are checked one by one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from longshore_agent.requests import RequestError
@@ -16,6 +17,7 @@ from longshore_agent.shipping import PART, copy_large, open_files
 from longshore_agent.trees import inside
 from longshore_agent.unreadable import Unreadable
 from longshore_protocol import messages
+from longshore_storage import beneath
 from longshore_storage.store import MARKER, UNFINISHED, Store, local_path, open_store
 
 _RUNS = "longshore"  # the folder of a Datastore that contains the folders of its runs
@@ -74,15 +76,32 @@ class Target:
         """Write one file; return False if it exists and must not be replaced."""
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        if size <= PART and not overwrite:
-            return self._store.create(place, file.read(size))
-        if not overwrite and self._store.exists(place):
-            return False
-        if size <= PART:
-            self._store.put(place, file.read(size))
-        else:
-            copy_large(file, self._store, place, size=size)
-        return True
+        with self._opened(place) as (store, name):
+            if size <= PART and not overwrite:
+                return store.create(name, file.read(size))
+            if not overwrite and store.exists(name):
+                return False
+            if size <= PART:
+                store.put(name, file.read(size))
+            else:
+                copy_large(file, store, name, size=size)
+            return True
+
+    @contextlib.contextmanager
+    def _opened(self, path: str) -> Iterator[tuple[Store, str]]:
+        """Yield a store, and the name in it of a path below the root.
+
+        On a volume, scripts can create links, also between two calls. There the store is the folder that was opened,
+        and the folder's real path must be allowed, too.
+        """
+        if beneath.volume_of(self._root) is None:
+            yield self._store, path
+            return
+        folder, name = posixpath.split(path)
+        with beneath.in_folder(posixpath.join(self._root, folder), make=True) as opened:
+            real = os.path.relpath(os.path.realpath(opened), os.path.realpath(self._root))
+            self._check(posixpath.normpath(posixpath.join(real, name)))
+            yield open_store(opened), name
 
     def _check(self, path: str) -> None:
         """Raise RequestError unless a script may write to a path below the root."""
