@@ -20,7 +20,7 @@ from s3_server import BUCKET, Server
 _AZURITE = "3.37.0"
 _AZURITE_OPTIONS = ("--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck")  # the library may be newer
 _AZURE_ACCOUNT = "devstoreaccount1"  # the account that the emulator has, with the key that everybody knows
-_AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @contextmanager
@@ -81,7 +81,7 @@ class AzureServer:
         self._reader = threading.Thread(target=lambda: self._printed.extend(process.stdout))  # or it would block
         self._reader.start()
         endpoint = f"http://127.0.0.1:{int(first.rpartition(':')[2])}/{_AZURE_ACCOUNT}"
-        text = f"AccountName={_AZURE_ACCOUNT};AccountKey={_AZURE_KEY};BlobEndpoint={endpoint};"
+        text = f"AccountName={_AZURE_ACCOUNT};AccountKey={AZURE_KEY};BlobEndpoint={endpoint};"
         text = f"DefaultEndpointsProtocol=http;{text}"
         with BlobServiceClient.from_connection_string(text) as client:
             client.create_container(BUCKET)
